@@ -1,0 +1,41 @@
+//! Sets an endpoint up and takes it apart, each in a process of its own as `Networks` wants it. Tests use it;
+//! so may you:
+//!
+//! endpoint setup DIR RUN_DIR JSON (an `Endpoint`)
+//! endpoint teardown DIR RUN_DIR ID
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use network::{Endpoint, Networks};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let open = |dir: &str, run_dir: &str| {
+        let exe = std::env::current_exe().unwrap_or_default();
+        Networks::new(Path::new(dir), Path::new(run_dir), &exe)
+    };
+    let done = match args.as_slice() {
+        ["aardvark-dns", ..] => {
+            let args = args.into_iter().map(str::to_owned).collect();
+            std::process::exit(network::aardvark_dns_main(args));
+        }
+        ["setup", dir, run_dir, endpoint] => serde_json::from_str::<Endpoint>(endpoint)
+            .map_err(|e| e.to_string())
+            .and_then(|endpoint| open(dir, run_dir).setup(&endpoint).map_err(|e| e.to_string()))
+            .and_then(|addresses| serde_json::to_string(&addresses).map_err(|e| e.to_string()))
+            .map(|addresses| println!("{addresses}")),
+        ["teardown", dir, run_dir, id] => open(dir, run_dir)
+            .teardown(id)
+            .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
+        _ => Err("use: endpoint setup DIR RUN_DIR JSON | endpoint teardown DIR RUN_DIR ID".to_owned()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("{e}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Networks as they are recorded: name, bridge, subnets.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::host::Host;
+use crate::record::{self, Durability};
+use crate::{Error, Networks, subnet};
+
+/// A network of one instance, as recorded before its bridge is made. The bridge itself exists only while the
+/// network has an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// Its name: a DNS label.
+    pub name: String,
+    /// Unique on this host; netavark puts its first eight digits into the names of its chains.
+    pub id: String,
+    /// Interface name of its bridge: unique on this host, 13 bytes (the kernel allows 15).
+    pub bridge: String,
+    /// IPv4 first.
+    pub subnets: Vec<Subnet>,
+    /// No route to the outside.
+    #[serde(default)]
+    pub internal: bool,
+    /// The subnets were chosen by us and may be chosen anew when the host's routes collide with them.
+    #[serde(default)]
+    pub subnets_chosen: bool,
+}
+
+/// A subnet and its gateway, which is the bridge's address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subnet {
+    /// The subnet.
+    pub subnet: IpNet,
+    /// The bridge's address in it; aardvark-dns listens there.
+    pub gateway: IpAddr,
+}
+
+/// What a new network should be like.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NetworkOptions {
+    /// Subnets to use, at most one of a family; none: chosen.
+    pub subnets: Vec<IpNet>,
+    /// With IPv6, when no subnet is given. The default network has it where the host has it.
+    pub ipv6: bool,
+    /// No route to the outside.
+    pub internal: bool,
+}
+
+impl Network {
+    /// Decides what a new network is. `used` is every subnet that it must not collide with.
+    fn plan(instance: &str, name: &str, options: &NetworkOptions, used: &[IpNet]) -> Result<Self, Error> {
+        let id = subnet::hex(&format!("{instance}\0{name}"), 64);
+        let chosen = options.subnets.is_empty();
+        let mut nets: Vec<IpNet> = Vec::new();
+        if chosen {
+            let none = || Error::NoFreeSubnet(name.to_owned());
+            nets.push(subnet::choose_v4(&id, used).ok_or_else(none)?.into());
+            if options.ipv6 {
+                nets.push(subnet::choose_v6(&id, used).ok_or_else(none)?.into());
+            }
+        } else {
+            for net in &options.subnets {
+                let two_of_a_family = nets.iter().any(|n| n.addr().is_ipv4() == net.addr().is_ipv4());
+                if two_of_a_family {
+                    return Err(Error::BadSubnet { subnet: *net, why: "the network has one of its family" });
+                }
+                nets.push(subnet::check(net, used)?);
+            }
+            nets.sort_by_key(|net| net.addr().is_ipv6());
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            bridge: format!("kube-{}", id.get(..8).unwrap_or_default()),
+            id,
+            subnets: nets
+                .into_iter()
+                .map(|net| Subnet { subnet: net, gateway: subnet::gateway(&net) })
+                .collect(),
+            internal: options.internal,
+            subnets_chosen: chosen,
+        })
+    }
+
+    pub(crate) fn nets(&self) -> impl Iterator<Item = IpNet> {
+        self.subnets.iter().map(|s| s.subnet)
+    }
+}
+
+/// A network's name goes into file names, and into aardvark-dns' files: a DNS label (RFC 1123).
+pub(crate) fn check_name(name: &str) -> Result<(), Error> {
+    let good = (1..=63).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && !name.starts_with('-')
+        && !name.ends_with('-');
+    if good { Ok(()) } else { Err(Error::BadNetworkName(name.to_owned())) }
+}
+
+impl Networks {
+    pub(crate) fn definition_path(&self, name: &str) -> PathBuf {
+        self.dir.join("definitions").join(format!("{name}.json"))
+    }
+
+    /// Every network of this instance, by name.
+    pub fn list(&self) -> Result<Vec<Network>, Error> {
+        let mut networks = Vec::new();
+        for name in record::list(&self.dir.join("definitions"))? {
+            networks.extend(self.definition(&name)?);
+        }
+        Ok(networks)
+    }
+
+    pub(crate) fn definition(&self, name: &str) -> Result<Option<Network>, Error> {
+        record::read(&self.definition_path(name))
+    }
+
+    /// Records a new network. Its bridge is made when the first endpoint joins.
+    pub fn create(&self, name: &str, options: &NetworkOptions) -> Result<Network, Error> {
+        check_name(name)?;
+        let _instance = self.lock()?;
+        let host = Host::lock()?;
+        if self.definition(name)?.is_some() {
+            return Err(Error::NetworkExists(name.to_owned()));
+        }
+        self.record_definition(&host, name, options)
+    }
+
+    fn record_definition(&self, host: &Host, name: &str, options: &NetworkOptions) -> Result<Network, Error> {
+        let used = self.used_subnets(host, name)?;
+        let network = Network::plan(&self.instance().to_string_lossy(), name, options, &used)?;
+        record::write(&self.definition_path(name), &network, Durability::Machine)?;
+        host.claim_network(&network, &self.definition_path(name))?;
+        tracing::debug!(network = name, bridge = network.bridge, subnets = ?network.subnets, "recorded a network");
+        Ok(network)
+    }
+
+    /// Everything that a subnet of network `name` must not collide with: the host's routes and addresses,
+    /// other instances' networks, and our own other ones.
+    fn used_subnets(&self, host: &Host, name: &str) -> Result<Vec<IpNet>, Error> {
+        let mut used = crate::route::used_by_host()?;
+        used.extend(host.claimed_subnets(&self.definition_path(name))?);
+        for other in self.list()?.iter().filter(|other| other.name != name) {
+            used.extend(other.nets());
+        }
+        Ok(used)
+    }
+
+    /// The network that an endpoint is about to join: recorded on first use, with its subnets chosen anew if
+    /// it has no bridge now and a route of the host has come to collide with it meanwhile, and without IPv6
+    /// where the host has that disabled.
+    pub(crate) fn network_to_join(&self, host: &Host, name: &str) -> Result<Network, Error> {
+        let has_ipv6 = crate::route::host_has_ipv6();
+        let mut network = self.defined_or_chosen(host, name, has_ipv6)?;
+        if !has_ipv6 && network.nets().any(|net| net.addr().is_ipv4()) {
+            network.subnets.retain(|s| s.gateway.is_ipv4());
+        }
+        Ok(network)
+    }
+
+    fn defined_or_chosen(&self, host: &Host, name: &str, has_ipv6: bool) -> Result<Network, Error> {
+        let Some(network) = self.definition(name)? else {
+            if !has_ipv6 {
+                tracing::warn!(network = name, "IPv6 is disabled on this host: the network is IPv4 only");
+            }
+            let options = NetworkOptions { ipv6: has_ipv6, ..NetworkOptions::default() };
+            return self.record_definition(host, name, &options);
+        };
+        if crate::route::link_exists(&network.bridge)? {
+            return Ok(network);
+        }
+        let used = self.used_subnets(host, name)?;
+        let collision = network.nets().find_map(|net| Some((net, subnet::collision(&net, &used)?)));
+        match collision {
+            None => {
+                host.claim_network(&network, &self.definition_path(name))?;
+                Ok(network)
+            }
+            Some((subnet, with)) if network.subnets_chosen => {
+                tracing::warn!(
+                    network = name,
+                    %subnet,
+                    %with,
+                    "the network's subnet collides with a route of this host: it gets another one"
+                );
+                let ipv6 = network.nets().any(|net| net.addr().is_ipv6());
+                let options = NetworkOptions { ipv6, internal: network.internal, subnets: Vec::new() };
+                self.record_definition(host, name, &options)
+            }
+            Some((subnet, with)) => Err(Error::SubnetTaken { subnet, with }),
+        }
+    }
+
+    /// Forgets a network. One that an endpoint is on is refused.
+    pub fn remove(&self, name: &str) -> Result<(), Error> {
+        check_name(name)?;
+        let _instance = self.lock()?;
+        let host = Host::lock()?;
+        if self.definition(name)?.is_none() {
+            return Err(Error::NoSuchNetwork(name.to_owned()));
+        }
+        let by = self.endpoints(name)?;
+        if !by.is_empty() {
+            return Err(Error::NetworkInUse { network: name.to_owned(), by });
+        }
+        record::remove(&self.definition_path(name))?;
+        record::remove(&self.last_path(name))?;
+        host.release_network(&self.definition_path(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_networks() {
+        for good in ["kube", "a", "my-net-2", &"x".repeat(63)] {
+            check_name(good).unwrap();
+        }
+        for bad in ["", "-a", "a-", "A", "a.b", "a/b", "..", "a b", "a%int", "ä", &"x".repeat(64)] {
+            assert!(check_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn bridges_of_two_instances_have_different_names_that_fit() {
+        let plan = |instance| Network::plan(instance, "kube", &NetworkOptions::default(), &[]).unwrap();
+        let (a, b) = (plan("/var/lib/kube-play"), plan("/tmp/x"));
+        assert_ne!(a.bridge, b.bridge);
+        assert!(a.bridge.len() <= 15 && a.bridge.starts_with("kube-"));
+    }
+
+    #[test]
+    fn given_subnets_are_taken_ipv4_first() {
+        let options = NetworkOptions {
+            subnets: vec!["fd12::/64".parse().unwrap(), "10.5.0.0/16".parse().unwrap()],
+            ..Default::default()
+        };
+        let network = Network::plan("i", "n", &options, &[]).unwrap();
+        let gateways: Vec<String> = network.subnets.iter().map(|s| s.gateway.to_string()).collect();
+        assert_eq!(gateways, ["10.5.0.1", "fd12::1"]);
+        assert!(!network.subnets_chosen);
+    }
+}

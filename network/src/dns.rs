@@ -1,0 +1,314 @@
+//! Names of endpoints: aardvark-dns, run from our own executable, one process an instance. Its files are
+//! written anew from what is up, whole, at each change.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::OwnedFd;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::record::{self, Durability};
+use crate::up::Up;
+use crate::{Error, Networks};
+
+/// The first argument that makes our executable the name server.
+pub const AARDVARK_DNS: &str = "aardvark-dns";
+
+/// The domain that aardvark-dns answers for alone: names below it never go to the host's name servers. It is
+/// cut off before a name is looked up, so `web.cluster.local` is `web`.
+pub const CLUSTER_DOMAIN: &str = "cluster.local";
+
+/// Where a resolver asks (RFC 1035, section 4.2), and where aardvark-dns listens on a bridge if it can.
+pub(crate) const DNS_PORT: u16 = 53;
+
+/// Where aardvark-dns listens when the host's own name server has port 53 of every address; the network's
+/// rules redirect to it.
+const OTHER_DNS_PORTS: std::ops::Range<u16> = 5300..5350;
+
+/// A name that was just registered is waited for this long.
+const REGISTERED_WITHIN: Duration = Duration::from_millis(500);
+
+impl Networks {
+    /// aardvark-dns' configuration: a file a network, and its pid.
+    fn dns_dir(&self) -> PathBuf {
+        self.run_dir.join(AARDVARK_DNS)
+    }
+
+    /// Brings aardvark-dns to what is up: writes its files, and starts, tells or ends it. The instance is
+    /// locked.
+    pub(crate) fn update_dns(&self) -> Result<(), Error> {
+        let dir = self.dns_dir();
+        let wanted = files(&self.read_up()?);
+        let running = self.running_dns();
+        let changed = write_files(&dir, &self.run_dir.join(".aardvark-dns.tmp"), &wanted)?;
+        match (running, wanted.is_empty()) {
+            (None, true) => {
+                let _ = fs::remove_file(dir.join("aardvark.pid"));
+                Ok(())
+            }
+            (None, false) => self.start_dns(&dir),
+            (Some(_), false) if !changed => Ok(()),
+            // With no files left it ends by itself.
+            (Some(process), empty) => {
+                let _ = pidfd_send_signal(&process, Signal::HUP);
+                if empty {
+                    wait_for_end(&process);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Starts aardvark-dns again if it was killed while endpoints are up; true if it did. Cheap where there is
+    /// nothing to do.
+    pub fn repair_dns(&self) -> Result<bool, Error> {
+        if self.running_dns().is_some() || self.read_up()?.is_empty() {
+            return Ok(false);
+        }
+        let _instance = self.lock()?;
+        let lost = self.running_dns().is_none() && !files(&self.read_up()?).is_empty();
+        self.update_dns()?;
+        Ok(lost)
+    }
+
+    /// The aardvark-dns of this instance, if it runs; never a stranger that got its pid.
+    fn running_dns(&self) -> Option<OwnedFd> {
+        let dir = self.dns_dir();
+        let pid = fs::read_to_string(dir.join("aardvark.pid")).ok()?.trim().parse().ok()?;
+        open_if_serving(pid, &dir)
+    }
+
+    /// Ends name servers of this instance that the pid file does not know: one whose starter was killed, and
+    /// that another one then took the file from. They would keep the port.
+    fn end_strays(&self) {
+        let dir = self.dns_dir();
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        for pid in processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()) {
+            if let Some(process) = open_if_serving(pid, &dir) {
+                let _ = pidfd_send_signal(&process, Signal::KILL);
+                wait_for_end(&process);
+            }
+        }
+    }
+
+    fn dns_port_path(&self) -> PathBuf {
+        self.run_dir.join("dns-port.json")
+    }
+
+    /// Where this instance's aardvark-dns listens.
+    pub(crate) fn dns_port(&self) -> Result<u16, Error> {
+        Ok(record::read(&self.dns_port_path())?.unwrap_or(DNS_PORT))
+    }
+
+    /// Chooses where it will listen, when nothing is up yet.
+    pub(crate) fn choose_dns_port(&self) -> Result<u16, Error> {
+        if self.running_dns().is_some() {
+            return self.dns_port();
+        }
+        let port = [DNS_PORT].into_iter().chain(OTHER_DNS_PORTS).find(|port| is_free_on_new_addresses(*port));
+        let port = port.unwrap_or(DNS_PORT);
+        if port != DNS_PORT {
+            tracing::info!(
+                port,
+                "a name server of this host has port 53 of every address: ours uses another"
+            );
+        }
+        record::write(&self.dns_port_path(), &port, Durability::Process)?;
+        Ok(port)
+    }
+
+    fn start_dns(&self, dir: &Path) -> Result<(), Error> {
+        self.end_strays();
+        let mut command = if has_systemd() {
+            // As netavark does: in a scope of its own, or it would end with whoever started it.
+            let mut command = Command::new("systemd-run");
+            command.args(["--quiet", "--scope", "--collect", "--"]).arg(&self.exe);
+            command
+        } else {
+            Command::new(&self.exe)
+        };
+        let output = command
+            .arg(AARDVARK_DNS)
+            .arg("--config")
+            .arg(dir)
+            .args(["--port", &self.dns_port()?.to_string(), "run"])
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .output()
+            .map_err(|e| Error::Dns(format!("cannot run {}: {e}", self.exe.display())))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said = said.trim();
+        Err(Error::Dns(if said.is_empty() { output.status.to_string() } else { said.to_owned() }))
+    }
+}
+
+/// True unless somebody listens on a port of every address there is and will be: such a one (dnsmasq or named,
+/// say) has the bridge's address too, as soon as that exists.
+fn is_free_on_new_addresses(port: u16) -> bool {
+    // Some address of the loopback that nobody uses, another one for each process that tries at the same time.
+    let [.., a, b] = std::process::id().to_be_bytes();
+    let address = (std::net::Ipv4Addr::new(127, 113, a, b), port);
+    let in_use = |e: std::io::Error| e.kind() == ErrorKind::AddrInUse;
+    let udp = UdpSocket::bind(address).is_err_and(in_use);
+    let tcp = std::net::TcpListener::bind(address).is_err_and(in_use);
+    !udp && !tcp
+}
+
+/// What aardvark-dns reads: for each network the gateways, then a line an endpoint (`id v4 v6 names`). A file
+/// name that ends in `%int` is an internal network, whose endpoints get no outside names.
+fn files(up: &[Up]) -> BTreeMap<String, String> {
+    let mut files = BTreeMap::new();
+    for endpoint in up.iter().map(|up| &up.lease).filter(|lease| !lease.names.is_empty()) {
+        for interface in &endpoint.interfaces {
+            let network = &interface.network;
+            let name = if network.internal { format!("{}%int", network.name) } else { network.name.clone() };
+            let file: &mut String = files.entry(name).or_insert_with(|| {
+                let gateways: Vec<IpAddr> = network.subnets.iter().map(|s| s.gateway).collect();
+                join(&gateways) + "\n"
+            });
+            let (v4, v6): (Vec<IpAddr>, Vec<IpAddr>) = interface.ips.iter().partition(|ip| ip.is_ipv4());
+            let names = endpoint.names.join(",");
+            let _ = writeln!(file, "{} {} {} {names}", endpoint.id, join(&v4), join(&v6));
+        }
+    }
+    files
+}
+
+fn join(ips: &[IpAddr]) -> String {
+    ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// Makes the files in `dir` those wanted, each at once; true if any changed. aardvark-dns takes every file in
+/// its folder for a network, so the temporary one lies elsewhere.
+fn write_files(dir: &Path, temp: &Path, wanted: &BTreeMap<String, String>) -> Result<bool, Error> {
+    fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+    let mut changed = false;
+    for entry in fs::read_dir(dir).map_err(Error::io("list", dir))? {
+        let entry = entry.map_err(Error::io("list", dir))?;
+        let name = entry.file_name();
+        if name != OsStr::new("aardvark.pid") && !wanted.contains_key(&*name.to_string_lossy()) {
+            record::remove(&entry.path())?;
+            changed = true;
+        }
+    }
+    for (name, text) in wanted {
+        let path = dir.join(name);
+        match fs::read_to_string(&path) {
+            Ok(before) if before == *text => continue,
+            Ok(_) => {}
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(Error::io("read", &path)(e)),
+        }
+        record::write_bytes(temp, text.as_bytes(), Durability::Process)?;
+        fs::rename(temp, &path).map_err(Error::io("write", &path))?;
+        changed = true;
+    }
+    Ok(changed)
+}
+
+fn has_systemd() -> bool {
+    let path = std::env::var("PATH").unwrap_or_default();
+    Path::new("/run/systemd/system").exists()
+        && std::env::split_paths(&path).any(|dir| dir.join("systemd-run").is_file())
+}
+
+/// Process `pid`, if it is an aardvark-dns that reads `dir`.
+fn open_if_serving(pid: i32, dir: &Path) -> Option<OwnedFd> {
+    let process = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+    // Looked at after the pidfd was opened: the pidfd is of this process or of one that has ended.
+    let arguments = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let mut arguments = arguments.split(|byte| *byte == 0).skip(1);
+    let serves = arguments.next() == Some(AARDVARK_DNS.as_bytes())
+        && arguments.any(|argument| argument == dir.as_os_str().as_encoded_bytes());
+    (serves && !is_zombie(pid)).then_some(process)
+}
+
+fn is_zombie(pid: i32) -> bool {
+    // proc_pid_stat(5): the state follows the name, which is in parentheses and may hold any byte.
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
+}
+
+/// Waits for the end of a name server that was told to end. One that hangs is killed: it would keep its sockets
+/// on addresses that are about to go.
+fn wait_for_end(process: &OwnedFd) {
+    let mut fds = [PollFd::new(process, PollFlags::IN)];
+    if let Ok(0) = poll(&mut fds, Some(&Timespec { tv_sec: 2, tv_nsec: 0 })) {
+        let _ = pidfd_send_signal(process, Signal::KILL);
+    }
+}
+
+/// Waits until aardvark-dns at `server` knows `name`: a signal made it read its files, and has no answer.
+pub(crate) fn wait_for_name(server: SocketAddr, name: &str) {
+    let since = Instant::now();
+    while since.elapsed() < REGISTERED_WITHIN {
+        if knows(server, name).unwrap_or(false) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    tracing::warn!(%server, name, "the name server does not answer for a name that was just registered");
+}
+
+/// Asks for an address (RFC 1035, section 4.1) below our own domain, so that the question goes no further.
+fn knows(server: SocketAddr, name: &str) -> std::io::Result<bool> {
+    let any: IpAddr = if server.is_ipv4() { crate::route::ANY[0] } else { crate::route::ANY[1] };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect(server)?;
+    socket.set_read_timeout(Some(Duration::from_millis(100)))?;
+    // Id, recursion desired, one question.
+    let mut query = vec![0x6b, 0x75, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in name.split('.').chain(CLUSTER_DOMAIN.split('.')) {
+        query.push(u8::try_from(label.len()).unwrap_or_default());
+        query.extend(label.as_bytes());
+    }
+    // The root; type A or AAAA; class IN.
+    query.extend([0, 0, if server.is_ipv4() { 1 } else { 28 }, 0, 1]);
+    socket.send(&query)?;
+    let mut answer = [0; 512];
+    let length = socket.recv(&mut answer)?;
+    // Bytes 6 and 7 count the answers.
+    Ok(length >= 12 && answer.get(6..8).is_some_and(|count| count != [0, 0]))
+}
+
+/// The main function of aardvark-dns, run as `kube aardvark-dns --config DIR --port PORT run`; `args` is all
+/// after `kube`. Returns once the server runs in the background, or in that background process when it ends.
+pub fn aardvark_dns_main(args: Vec<String>) -> i32 {
+    let mut config = None;
+    let mut port = DNS_PORT;
+    let mut args = args.into_iter().skip_while(|arg| arg == AARDVARK_DNS);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--config" | "-c" => config = args.next(),
+            "--port" | "-p" => port = args.next().and_then(|p| p.parse().ok()).unwrap_or(port),
+            _ => {}
+        }
+    }
+    let Some(config) = config else {
+        eprintln!("aardvark-dns: --config DIR is missing");
+        return 2;
+    };
+    // Whatever was inherited beyond stdio would be held for as long as the server lives.
+    // SAFETY: nothing of this process uses a descriptor above 2 yet.
+    unsafe { libc::close_range(3, libc::c_uint::MAX, 0) };
+    let domain = format!(".{CLUSTER_DOMAIN}");
+    match aardvark_dns::commands::run::Run::new().exec(config, port, domain) {
+        Ok(()) => 0,
+        Err(e) => {
+            eprintln!("{e}");
+            1
+        }
+    }
+}

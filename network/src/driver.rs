@@ -1,0 +1,211 @@
+//! Calls netavark's pieces in process, in the manner of its own setup and teardown commands, which print and
+//! change signal handlers.
+
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use netavark::error::NetavarkError;
+use netavark::firewall::FirewallDriver;
+use netavark::network::core_utils::{open_host_netlink_socket, open_netlink_sockets};
+use netavark::network::driver::{DriverInfo, get_network_driver};
+use netavark::network::types;
+
+use crate::definition::Network;
+use crate::dns::DNS_PORT;
+use crate::firewall::{NetworkTable, Published};
+use crate::lease::{Interface, Lease};
+use crate::{Error, route};
+
+fn refused(doing: impl Into<String>) -> impl FnOnce(NetavarkError) -> Error {
+    let doing = doing.into();
+    move |e| Error::Refused { doing, why: e.to_string() }
+}
+
+/// netavark's view of a lease.
+struct Options {
+    id: String,
+    name: String,
+    hostname: Option<String>,
+    dns_servers: Option<Vec<std::net::IpAddr>>,
+    ports: Option<Vec<types::PortMapping>>,
+    netns: String,
+    networks: Vec<(types::Network, types::PerNetworkOptions)>,
+}
+
+impl Options {
+    fn new(lease: &Lease) -> Self {
+        let ports: Vec<types::PortMapping> = lease
+            .ports
+            .iter()
+            .map(|port| types::PortMapping {
+                container_port: port.container_port,
+                host_ip: port.host_ip.map(|ip| ip.to_string()).unwrap_or_default(),
+                host_port: port.host_port,
+                protocol: port.protocol.clone(),
+                range: 1,
+            })
+            .collect();
+        Self {
+            id: lease.id.clone(),
+            name: lease.name(),
+            hostname: None,
+            dns_servers: None,
+            ports: (!ports.is_empty()).then_some(ports),
+            netns: lease.netns.to_string_lossy().into_owned(),
+            networks: lease.interfaces.iter().map(|i| (network(&i.network), attachment(i, lease))).collect(),
+        }
+    }
+
+    fn info<'a>(
+        &'a self,
+        index: usize,
+        firewall: &'a dyn FirewallDriver,
+        host: std::os::fd::BorrowedFd<'a>,
+        netns: Option<std::os::fd::BorrowedFd<'a>>,
+        config_dir: &'a Path,
+    ) -> Option<DriverInfo<'a>> {
+        let (network, per_network_opts) = self.networks.get(index)?;
+        Some(DriverInfo {
+            firewall,
+            container_id: &self.id,
+            container_name: &self.name,
+            container_dns_servers: &self.dns_servers,
+            netns_host: host,
+            netns_container: netns,
+            netns_path: &self.netns,
+            network,
+            per_network_opts,
+            port_mappings: &self.ports,
+            // Our own rules redirect another port.
+            dns_port: DNS_PORT,
+            config_dir,
+            rootless: false,
+            container_hostname: &self.hostname,
+        })
+    }
+}
+
+fn network(network: &Network) -> types::Network {
+    types::Network {
+        created: None,
+        dns_enabled: true,
+        driver: "bridge".to_owned(),
+        id: network.id.clone(),
+        internal: network.internal,
+        ipv6_enabled: network.nets().any(|net| net.addr().is_ipv6()),
+        name: network.name.clone(),
+        network_interface: Some(network.bridge.clone()),
+        options: None,
+        ipam_options: None,
+        subnets: Some(
+            network
+                .subnets
+                .iter()
+                .map(|s| types::Subnet { gateway: Some(s.gateway), lease_range: None, subnet: s.subnet })
+                .collect(),
+        ),
+        routes: None,
+        network_dns_servers: None,
+        labels: None,
+    }
+}
+
+fn attachment(interface: &Interface, lease: &Lease) -> types::PerNetworkOptions {
+    types::PerNetworkOptions {
+        aliases: Some(lease.names.clone()),
+        interface_name: interface.name.clone(),
+        static_ips: Some(interface.ips.clone()),
+        static_mac: interface.mac.clone(),
+        options: Some(HashMap::from([("host_interface_name".to_owned(), interface.host_name.clone())])),
+    }
+}
+
+/// Makes bridges, veths, addresses, routes, rules. `others` are the leases that are up beside this one. On
+/// failure, what was made stays: the caller takes it apart.
+pub(crate) fn setup(lease: &Lease, others: &[Lease], dns_port: u16, config_dir: &Path) -> Result<(), Error> {
+    let options = Options::new(lease);
+    let (mut host, mut netns) =
+        open_netlink_sockets(&options.netns).map_err(refused("enter the pod's network namespace"))?;
+    for (index, interface) in lease.interfaces.iter().enumerate() {
+        let doing = || format!("join network `{}`", interface.network.name);
+        // What a crash left of this very endpoint.
+        route::remove_link(&interface.host_name)?;
+        // A bridge that nothing is connected to was left by a crash, maybe without its addresses.
+        if route::is_empty_bridge(&interface.network.bridge)? {
+            route::remove_link(&interface.network.bridge)?;
+        }
+        if !interface.network.internal && interface.network.nets().any(|net| net.addr().is_ipv6()) {
+            route::keep_router_advertisements();
+        }
+        let table = table(&interface.network, others.iter().chain([lease]), dns_port)?;
+        let Some(info) = options.info(index, &table, host.file.as_fd(), Some(netns.file.as_fd()), config_dir)
+        else {
+            continue;
+        };
+        let mut driver = get_network_driver(info, &None).map_err(refused(doing()))?;
+        driver.validate().map_err(refused(doing()))?;
+        driver.setup((&mut host.netlink, &mut netns.netlink)).map_err(refused(doing()))?;
+        // Where bridges are filtered as if they were routed (net.bridge.bridge-nf-call-iptables), an endpoint
+        // reaches itself by its published port only so. Where they are not, it changes nothing.
+        let hairpin = format!("/sys/class/net/{}/brport/hairpin_mode", interface.host_name);
+        if let Err(e) = std::fs::write(&hairpin, "1") {
+            tracing::debug!(file = hairpin, error = %e, "cannot set hairpin mode");
+        }
+    }
+    Ok(())
+}
+
+/// The rules of a network for those of its endpoints that are given.
+fn table<'a>(
+    network: &Network,
+    leases: impl Iterator<Item = &'a Lease>,
+    dns_port: u16,
+) -> Result<NetworkTable, Error> {
+    let published =
+        leases.filter_map(|lease| Published::by(&lease.interfaces, &lease.ports, &network.name)).collect();
+    NetworkTable::new(network, published, dns_port)
+}
+
+/// Takes one interface of a lease apart; its veth is gone already. `others` are the leases that are up beside
+/// it: the last one on a network takes the bridge and the rules with it.
+pub(crate) fn teardown(
+    lease: &Lease,
+    index: usize,
+    others: &[Lease],
+    dns_port: u16,
+    config_dir: &Path,
+) -> Vec<Error> {
+    let Some(interface) = lease.interfaces.get(index) else { return Vec::new() };
+    let network = &interface.network;
+    let doing = format!("leave network `{}`", network.name);
+    let table = match table(network, others.iter(), dns_port) {
+        Ok(table) => table,
+        Err(e) => return vec![e],
+    };
+    match route::link_exists(&network.bridge) {
+        Ok(true) => {}
+        // Somebody removed the bridge, but not the rules, which netavark would leave.
+        Ok(false) if network.internal => return Vec::new(),
+        Ok(false) => {
+            let done = if others.iter().any(|other| other.is_on(&network.name)) {
+                table.apply()
+            } else {
+                table.remove()
+            };
+            return done.err().into_iter().collect();
+        }
+        Err(e) => return vec![e],
+    }
+    let mut host = match open_host_netlink_socket() {
+        Ok(host) => host,
+        Err(e) => return vec![refused(doing)(e)],
+    };
+    let options = Options::new(lease);
+    let Some(info) = options.info(index, &table, host.file.as_fd(), None, config_dir) else {
+        return Vec::new();
+    };
+    // Given no namespace it leaves the veth alone, which is gone.
+    let torn = get_network_driver(info, &None).and_then(|driver| driver.teardown((&mut host.netlink, None)));
+    torn.err().map(refused(doing)).into_iter().collect()
+}

@@ -1,0 +1,306 @@
+//! The firewall rules of a network: a table of its own in nftables (nft(8)), made anew, whole, in one
+//! transaction, out of what is recorded. netavark's own driver shares one table among all networks of the host,
+//! reads it before it changes it, and leaves it behind; one of our runs of `nft` does what takes it four.
+
+use std::env;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use netavark::error::{NetavarkError, NetavarkResult};
+use netavark::firewall::{FirewallDriver, firewalld};
+use netavark::network::internal_types::{
+    PortForwardConfig, SetupNetwork, TearDownNetwork, TeardownPortForward,
+};
+
+use crate::definition::Network;
+use crate::dns::DNS_PORT;
+use crate::lease::Interface;
+use crate::{Error, Port};
+
+/// Where `nft` may be when PATH leaves out the administrator's folders, as `su` without `-` does.
+const ADMIN_DIRS: &str = "/usr/local/sbin:/usr/sbin:/sbin";
+
+/// Ports that go to one endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Published {
+    pub ips: Vec<IpAddr>,
+    pub ports: Vec<Port>,
+}
+
+impl Published {
+    /// What an endpoint publishes by its interface number `index`: all its ports by the first that can be
+    /// reached from outside, none by the others.
+    pub(crate) fn by(interfaces: &[Interface], ports: &[Port], network: &str) -> Option<Self> {
+        let interface = interfaces.iter().find(|i| !i.network.internal)?;
+        (interface.network.name == network && !ports.is_empty())
+            .then(|| Self { ips: interface.ips.clone(), ports: ports.to_vec() })
+    }
+}
+
+/// The rules of one network, for netavark to put in place at the right moment.
+pub(crate) struct NetworkTable {
+    network: Network,
+    published: Vec<Published>,
+    dns_port: u16,
+}
+
+impl NetworkTable {
+    /// Fails where there is no `nft`. Adds the administrator's folders to this process' PATH if it is only
+    /// there.
+    pub(crate) fn new(network: &Network, published: Vec<Published>, dns_port: u16) -> Result<Self, Error> {
+        let path = env::var("PATH").unwrap_or_default();
+        if find_nft(&path).is_none() {
+            if find_nft(ADMIN_DIRS).is_none() {
+                return Err(Error::NftMissing);
+            }
+            // SAFETY: `Networks` demands a single-threaded process, so nobody reads the environment now.
+            unsafe { env::set_var("PATH", format!("{path}:{ADMIN_DIRS}")) };
+        }
+        Ok(Self { network: network.clone(), published, dns_port })
+    }
+
+    /// Puts the rules in place, whatever was there.
+    pub(crate) fn apply(&self) -> Result<(), Error> {
+        nft(&ruleset(&self.network, &self.published, self.dns_port), &self.network)
+    }
+
+    /// Takes all rules of the network away; fine if there are none.
+    pub(crate) fn remove(&self) -> Result<(), Error> {
+        // Only a table that is there can be deleted; adding it first makes it so.
+        let table = &self.network.bridge;
+        nft(&format!("add table inet {table}\ndelete table inet {table}\n"), &self.network)
+    }
+}
+
+fn find_nft(path: &str) -> Option<PathBuf> {
+    env::split_paths(path).map(|dir| dir.join("nft")).find(|file| file.is_file())
+}
+
+fn nft(script: &str, network: &Network) -> Result<(), Error> {
+    let failed = |why: String| Error::Refused {
+        doing: format!("set the firewall rules of network `{}`", network.name),
+        why,
+    };
+    let run = || {
+        let mut child = Command::new("nft")
+            .args(["-f", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin.write_all(script.as_bytes())?;
+        }
+        child.wait_with_output()
+    };
+    let output = run().map_err(|e| failed(format!("nft: {e}")))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(failed(format!("nft: {}", String::from_utf8_lossy(&output.stderr).trim())))
+}
+
+/// The table of a network, as a script for `nft -f`: flushing and filling in one transaction, so that no packet
+/// ever meets half of it.
+fn ruleset(network: &Network, published: &[Published], dns_port: u16) -> String {
+    let bridge = &network.bridge;
+    // The kernel matches saddr of one family only, and `inet` tables see both.
+    let family = |ip: IpAddr| if ip.is_ipv4() { "ip" } else { "ip6" };
+    let mut ports = String::new();
+    for endpoint in published {
+        for port in &endpoint.ports {
+            for ip in endpoint.ips.iter().filter(|ip| takes(port, **ip)) {
+                let daddr = match port.host_ip {
+                    Some(host_ip) if !host_ip.is_unspecified() => format!("{} daddr {host_ip} ", family(*ip)),
+                    _ => String::new(),
+                };
+                let to = std::net::SocketAddr::new(*ip, port.container_port);
+                let (protocol, host_port) = (&port.protocol, port.host_port);
+                let _ =
+                    writeln!(ports, "    {daddr}{protocol} dport {host_port} dnat {} to {to}", family(*ip));
+            }
+        }
+    }
+    let dns = if dns_port == DNS_PORT {
+        String::new()
+    } else {
+        format!(
+            "    iifname \"{bridge}\" fib daddr type local meta l4proto {{ tcp, udp }} th dport {DNS_PORT} redirect to :{dns_port}\n"
+        )
+    };
+    let mut source = String::new();
+    for net in network.nets() {
+        let (f, multicast) = if net.addr().is_ipv4() { ("ip", "224.0.0.0/4") } else { ("ip6", "ff00::/8") };
+        let _ = writeln!(source, "    oifname \"{bridge}\" {f} saddr {net} ct status dnat masquerade");
+        let _ = writeln!(
+            source,
+            "    oifname != \"{bridge}\" {f} saddr {net} {f} daddr != {multicast} masquerade"
+        );
+    }
+    format!(
+        r#"table inet {bridge} {{
+  chain ports {{
+  }}
+  chain prerouting {{
+    type nat hook prerouting priority -100; policy accept;
+  }}
+  chain output {{
+    type nat hook output priority -100; policy accept;
+  }}
+  chain postrouting {{
+    type nat hook postrouting priority 100; policy accept;
+  }}
+  chain forward {{
+    type filter hook forward priority 0; policy accept;
+  }}
+  chain input {{
+    type filter hook input priority 0; policy accept;
+  }}
+}}
+flush table inet {bridge}
+table inet {bridge} {{
+  chain ports {{
+{ports}  }}
+  chain prerouting {{
+{dns}    fib daddr type local jump ports
+  }}
+  chain output {{
+    # The kernel delivers nothing from ::1 to another interface: refused at once is better than no answer.
+    ip6 daddr ::1 return
+    fib daddr type local jump ports
+  }}
+  chain postrouting {{
+    # Answers to a published port must come back this way: from the host's loopback, from the pods themselves.
+    oifname "{bridge}" ip saddr 127.0.0.0/8 ct status dnat masquerade
+{source}  }}
+  chain forward {{
+    iifname "{bridge}" ct state invalid drop
+    ct status dnat accept
+    # Networks do not see each other.
+    oifname "{bridge}" iifname != "{bridge}" iifname "kube-*" ct state new drop
+  }}
+  chain input {{
+    # Publishing to the loopback opens it (route_localnet): only for answers.
+    iifname "{bridge}" ip daddr 127.0.0.0/8 ct state new,invalid,untracked drop
+  }}
+}}
+"#
+    )
+}
+
+/// True if a published port has packets for an endpoint's address: those of its family.
+fn takes(port: &Port, ip: IpAddr) -> bool {
+    port.host_ip.is_none_or(|host_ip| host_ip.is_ipv4() == ip.is_ipv4())
+}
+
+/// netavark says when; what is ours to know.
+impl FirewallDriver for NetworkTable {
+    fn setup_network(
+        &self,
+        setup: SetupNetwork,
+        dbus: &Option<zbus::blocking::Connection>,
+    ) -> NetavarkResult<()> {
+        // Where firewalld runs it must be told to let these subnets pass.
+        for subnet in setup.subnets.iter().flatten() {
+            firewalld::add_firewalld_if_possible(dbus, subnet);
+        }
+        Ok(())
+    }
+
+    fn setup_port_forward(
+        &self,
+        setup: PortForwardConfig,
+        dbus: &Option<zbus::blocking::Connection>,
+    ) -> NetavarkResult<()> {
+        firewalld::check_can_forward_ports(dbus, &setup)?;
+        self.apply().map_err(|e| NetavarkError::msg(e.to_string()))
+    }
+
+    fn teardown_network(&self, teardown: TearDownNetwork) -> NetavarkResult<()> {
+        for subnet in teardown.config.subnets.iter().flatten() {
+            firewalld::rm_firewalld_if_possible(subnet);
+        }
+        Ok(())
+    }
+
+    fn teardown_port_forward(&self, teardown: TeardownPortForward) -> NetavarkResult<()> {
+        let done = if teardown.complete_teardown { self.remove() } else { self.apply() };
+        done.map_err(|e| NetavarkError::msg(e.to_string()))
+    }
+
+    fn driver_name(&self) -> &'static str {
+        "nftables"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Subnet;
+
+    fn network() -> Network {
+        let subnet = |subnet: &str, gateway: &str| Subnet {
+            subnet: subnet.parse().unwrap(),
+            gateway: gateway.parse().unwrap(),
+        };
+        Network {
+            name: "kube".to_owned(),
+            id: "0".repeat(64),
+            bridge: "kube-12345678".to_owned(),
+            subnets: vec![subnet("10.1.2.0/24", "10.1.2.1"), subnet("fd00:1::/64", "fd00:1::1")],
+            internal: false,
+            subnets_chosen: true,
+        }
+    }
+
+    fn port(host_ip: Option<&str>, host_port: u16, protocol: &str) -> Port {
+        let host_ip = host_ip.map(|ip| ip.parse().unwrap());
+        Port { host_ip, host_port, container_port: 80, protocol: protocol.to_owned() }
+    }
+
+    fn port_rules(ports: &[Port]) -> Vec<String> {
+        let published = Published {
+            ips: vec!["10.1.2.3".parse().unwrap(), "fd00:1::3".parse().unwrap()],
+            ports: ports.to_vec(),
+        };
+        let script = ruleset(&network(), &[published], 5300);
+        script.lines().filter(|l| l.contains(" dnat ip")).map(|l| l.trim().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_port_goes_to_the_endpoints_address_of_the_same_family() {
+        assert_eq!(
+            port_rules(&[port(None, 8080, "tcp")]),
+            ["tcp dport 8080 dnat ip to 10.1.2.3:80", "tcp dport 8080 dnat ip6 to [fd00:1::3]:80"]
+        );
+        assert_eq!(
+            port_rules(&[port(Some("127.0.0.1"), 53, "udp"), port(Some("::"), 90, "sctp")]),
+            [
+                "ip daddr 127.0.0.1 udp dport 53 dnat ip to 10.1.2.3:80",
+                "sctp dport 90 dnat ip6 to [fd00:1::3]:80"
+            ]
+        );
+        // In an `inet` table a rule without an address would match both families; `dnat ip` confines it.
+        assert_eq!(port_rules(&[port(Some("0.0.0.0"), 81, "tcp")]), ["tcp dport 81 dnat ip to 10.1.2.3:80"]);
+    }
+
+    #[test]
+    fn nft_takes_the_rules() {
+        let published = Published {
+            ips: vec!["10.1.2.3".parse().unwrap(), "fd00:1::3".parse().unwrap()],
+            ports: vec![
+                port(None, 8080, "tcp"),
+                port(Some("127.0.0.1"), 53, "udp"),
+                port(Some("::1"), 9, "sctp"),
+            ],
+        };
+        let script = ruleset(&network(), &[published], 5300);
+        let mut child =
+            Command::new("nft").args(["--check", "-f", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success());
+    }
+}

@@ -1,0 +1,132 @@
+//! What all instances on one host share: a lock, and claims to ports and subnets. A port that another instance
+//! publishes has no socket, and a network without endpoints has no route, so nobody could see them otherwise.
+
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::definition::Network;
+use crate::record::{self, Durability, Lock};
+use crate::{Error, Port, netns, subnet};
+
+/// Claims do not survive a reboot, as bridges, rules and namespaces do not.
+const SHARED_DIR: &str = "/run/kube-play-shared";
+
+/// The host, locked: who takes ports or a subnet looks first at what is taken, and so one at a time.
+#[derive(Debug)]
+pub(crate) struct Host {
+    dir: PathBuf,
+    _lock: Lock,
+}
+
+/// The ports of an endpoint. Void as soon as its namespace is gone, so that a crash leaves nothing behind.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct PortClaim {
+    pub id: String,
+    pub name: String,
+    /// The folder of the instance it is of.
+    pub instance: PathBuf,
+    pub netns: PathBuf,
+    pub ports: Vec<Port>,
+}
+
+/// The subnets of a network. Void as soon as its definition is gone.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct NetworkClaim {
+    definition: PathBuf,
+    subnets: Vec<IpNet>,
+}
+
+impl Host {
+    pub(crate) fn lock() -> Result<Self, Error> {
+        Self::lock_in(Path::new(SHARED_DIR))
+    }
+
+    fn lock_in(dir: &Path) -> Result<Self, Error> {
+        Ok(Self { dir: dir.to_owned(), _lock: Lock::acquire(&dir.join("lock"))? })
+    }
+
+    fn endpoint_path(&self, id: &str) -> PathBuf {
+        self.dir.join("endpoints").join(format!("{id}.json"))
+    }
+
+    fn network_path(&self, definition: &Path) -> PathBuf {
+        let hash = subnet::hex(&definition.to_string_lossy(), 32);
+        self.dir.join("networks").join(format!("{hash}.json"))
+    }
+
+    /// Says which ports an endpoint has.
+    pub(crate) fn claim_ports(&self, claim: &PortClaim) -> Result<(), Error> {
+        record::write(&self.endpoint_path(&claim.id), claim, Durability::Process)
+    }
+
+    pub(crate) fn release_ports(&self, id: &str) -> Result<(), Error> {
+        record::remove(&self.endpoint_path(id))
+    }
+
+    /// The endpoints of every instance. Void claims are removed on the way.
+    pub(crate) fn endpoints(&self) -> Result<Vec<PortClaim>, Error> {
+        let mut claims = Vec::new();
+        for id in record::list(&self.dir.join("endpoints"))? {
+            match record::read::<PortClaim>(&self.endpoint_path(&id)) {
+                Ok(Some(claim)) if netns::netns_exists(&claim.netns) => claims.push(claim),
+                Ok(None) => {}
+                Ok(Some(_)) | Err(Error::Damaged { .. }) => self.release_ports(&id)?,
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(claims)
+    }
+
+    pub(crate) fn claim_network(&self, network: &Network, definition: &Path) -> Result<(), Error> {
+        let claim = NetworkClaim { definition: definition.to_owned(), subnets: network.nets().collect() };
+        record::write(&self.network_path(definition), &claim, Durability::Process)
+    }
+
+    pub(crate) fn release_network(&self, definition: &Path) -> Result<(), Error> {
+        record::remove(&self.network_path(definition))
+    }
+
+    /// The subnets of every network of every instance but the one defined at `own`.
+    pub(crate) fn claimed_subnets(&self, own: &Path) -> Result<Vec<IpNet>, Error> {
+        let dir = self.dir.join("networks");
+        let mut subnets = Vec::new();
+        for name in record::list(&dir)? {
+            let path = dir.join(format!("{name}.json"));
+            match record::read::<NetworkClaim>(&path) {
+                Ok(Some(claim)) if claim.definition == own => {}
+                Ok(Some(claim)) if claim.definition.exists() => subnets.extend(claim.subnets),
+                Ok(None) => {}
+                Ok(Some(_)) | Err(Error::Damaged { .. }) => record::remove(&path)?,
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(subnets)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_is_void_when_its_namespace_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::lock_in(dir.path()).unwrap();
+        let claim = |id: &str, netns: &str| PortClaim {
+            id: id.to_owned(),
+            name: id.to_owned(),
+            instance: "/i".into(),
+            netns: netns.into(),
+            ports: Vec::new(),
+        };
+        host.claim_ports(&claim("live", "/proc/self/ns/net")).unwrap();
+        host.claim_ports(&claim("dead", "/nowhere")).unwrap();
+        host.claim_ports(&claim("unmounted", "/etc/hostname")).unwrap();
+        std::fs::write(dir.path().join("endpoints/damaged.json"), "{").unwrap();
+        let ids: Vec<String> = host.endpoints().unwrap().into_iter().map(|c| c.id).collect();
+        assert_eq!(ids, ["live"]);
+        assert_eq!(std::fs::read_dir(dir.path().join("endpoints")).unwrap().count(), 1);
+    }
+}

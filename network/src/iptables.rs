@@ -1,0 +1,134 @@
+//! The way of a bridge through firewalls that others have closed with iptables(8): ufw's and Docker's `FORWARD`
+//! drops what they do not know, on every interface, and ufw's `INPUT` even the pods' questions for names. A rule
+//! of nftables that accepts does not help: the other table's verdict still comes.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::definition::Network;
+
+/// Opens the way for a network whose bridge was just made. `marks` is a folder where it is remembered that there
+/// is something to undo. What fails is logged: the host may have no such firewall in force.
+pub(crate) fn open(network: &Network, dns_port: u16, marks: &Path) {
+    for program in programs(network) {
+        let Some(listing) = list(program) else { continue };
+        for (chain, rule) in rules(network, dns_port) {
+            if !closes(&listing, chain) || has(&listing, chain, &rule) {
+                continue;
+            }
+            let mark = marks.join(&network.bridge);
+            if let Err(error) = fs::create_dir_all(marks).and_then(|()| fs::write(&mark, [])) {
+                tracing::warn!(file = %mark.display(), %error, "cannot remember an opened firewall");
+                return;
+            }
+            let rule: Vec<&str> = rule.iter().map(String::as_str).collect();
+            run(program, &[&["-I", chain], &rule[..]].concat());
+        }
+    }
+}
+
+/// Undoes [`open`], for a network whose bridge is gone.
+pub(crate) fn close(network: &Network, marks: &Path) {
+    let mark = marks.join(&network.bridge);
+    if !mark.exists() {
+        return;
+    }
+    for program in programs(network) {
+        let listing = list(program).unwrap_or_default();
+        for line in listing.lines().filter(|line| names(line, &network.bridge)) {
+            let rule: Vec<&str> = line.split_ascii_whitespace().skip(1).collect();
+            run(program, &[&["-D"], &rule[..]].concat());
+        }
+    }
+    let _ = fs::remove_file(mark);
+}
+
+fn programs(network: &Network) -> impl Iterator<Item = &'static str> {
+    let has_ipv6 = network.nets().any(|net| net.addr().is_ipv6());
+    ["iptables", "ip6tables"].into_iter().filter(move |program| *program == "iptables" || has_ipv6)
+}
+
+/// What a network needs: chain and rule.
+fn rules(network: &Network, dns_port: u16) -> Vec<(&'static str, Vec<String>)> {
+    let bridge = network.bridge.as_str();
+    let rule = |text: String| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let mut rules: Vec<_> = ["udp", "tcp"]
+        .map(|protocol| {
+            let text = format!("-i {bridge} -p {protocol} -m {protocol} --dport {dns_port} -j ACCEPT");
+            ("INPUT", rule(text))
+        })
+        .into();
+    // On hosts that filter bridges, neighbours go through FORWARD too.
+    if network.internal {
+        rules.push(("FORWARD", rule(format!("-i {bridge} -o {bridge} -j ACCEPT"))));
+    } else {
+        rules.extend([
+            ("FORWARD", rule(format!("-i {bridge} -j ACCEPT"))),
+            ("FORWARD", rule(format!("-o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"))),
+            ("FORWARD", rule(format!("-o {bridge} -m conntrack --ctstatus DNAT -j ACCEPT"))),
+        ]);
+    }
+    rules
+}
+
+/// True if a chain, as `iptables -S` lists it, may stop anything: it has a policy other than ACCEPT, or rules.
+fn closes(listing: &str, chain: &str) -> bool {
+    let (policy, rule) = (format!("-P {chain} "), format!("-A {chain} "));
+    listing
+        .lines()
+        .any(|line| line.starts_with(&rule) || line.strip_prefix(&policy).is_some_and(|p| p != "ACCEPT"))
+}
+
+fn has(listing: &str, chain: &str, rule: &[String]) -> bool {
+    let wanted = format!("-A {chain} {}", rule.join(" "));
+    listing.lines().any(|line| line.trim_end() == wanted)
+}
+
+/// True if a line is a rule of the bridge.
+fn names(line: &str, bridge: &str) -> bool {
+    line.starts_with("-A ") && line.split_ascii_whitespace().any(|word| word == bridge)
+}
+
+/// The filter table. `None` where there is no such program, or no such table.
+fn list(program: &str) -> Option<String> {
+    let output = Command::new(program).args(["-w", "-S"]).stderr(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn run(program: &str, args: &[&str]) {
+    match Command::new(program).arg("-w").args(args).stdout(Stdio::null()).output() {
+        Ok(output) if output.status.success() => {}
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            tracing::warn!(program, ?args, said, "the host's firewall may keep pods from each other");
+        }
+        Err(error) => {
+            tracing::warn!(program, ?args, %error, "the host's firewall may keep pods from each other");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPEN: &str = "-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n";
+    const DOCKER: &str = "-P INPUT ACCEPT\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n-N DOCKER-USER\n\
+                          -A FORWARD -j DOCKER-USER\n-A FORWARD -o docker0 -j DOCKER\n";
+
+    #[test]
+    fn an_open_firewall_is_left_alone() {
+        assert!(!closes(OPEN, "FORWARD") && !closes(OPEN, "INPUT"));
+        assert!(closes(DOCKER, "FORWARD") && !closes(DOCKER, "INPUT"));
+        // Accepting by policy, and rejecting what is left at the end.
+        assert!(closes("-P INPUT ACCEPT\n-A INPUT -j REJECT\n", "INPUT"));
+    }
+
+    #[test]
+    fn only_rules_of_the_bridge_itself_are_undone() {
+        assert!(names("-A FORWARD -i kube-12345678 -j ACCEPT", "kube-12345678"));
+        assert!(!names("-A FORWARD -i kube-123456789 -j ACCEPT", "kube-12345678"));
+        assert!(!names("-N kube-12345678", "kube-12345678"));
+    }
+}

@@ -1,0 +1,283 @@
+//! Drives netavark and aardvark-dns: bridges, addresses, ports and names. Knows nothing of pods or YAML.
+//!
+//! Call [`Networks::setup`] and [`Networks::teardown`] in a process of their own, single-threaded: netavark
+//! changes the network namespace of its thread.
+
+mod address;
+mod conntrack;
+mod definition;
+mod dns;
+mod driver;
+mod error;
+mod firewall;
+mod host;
+mod iptables;
+mod lease;
+mod netns;
+mod port;
+mod record;
+mod route;
+mod subnet;
+mod up;
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use definition::{Network, NetworkOptions, Subnet};
+pub use dns::{AARDVARK_DNS, CLUSTER_DOMAIN, aardvark_dns_main};
+pub use error::Error;
+pub use netns::{make_netns, netns_exists, remove_netns, set_sysctls, with_netns};
+
+use host::{Host, PortClaim};
+use lease::Lease;
+use record::Lock;
+use up::Up;
+
+/// Networks of one instance (one `--root`/`--runroot` pair). Instances live side by side on one host.
+#[derive(Debug, Clone)]
+pub struct Networks {
+    /// Definitions and leases; survives reboots.
+    dir: PathBuf,
+    /// netavark's and aardvark-dns' files; does not.
+    run_dir: PathBuf,
+    /// Our own executable: `<exe> aardvark-dns ...` must end in [`aardvark_dns_main`].
+    exe: PathBuf,
+}
+
+/// A container's, that is a pod's, wish to be on networks.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Unique on this host; part of every name made.
+    pub id: String,
+    /// Name, for DNS, with its aliases after it.
+    pub names: Vec<String>,
+    /// Networks to join, in order (eth0, eth1, ...).
+    pub attachments: Vec<Attachment>,
+    /// Published ports.
+    pub ports: Vec<Port>,
+    /// Bind mount of the network namespace, e.g. `/run/kube-play/netns/<uid>`.
+    pub netns: PathBuf,
+}
+
+/// One network to join.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// Which network.
+    pub network: String,
+    /// Addresses asked for; else the next free ones.
+    #[serde(default)]
+    pub ips: Vec<IpAddr>,
+    /// MAC asked for.
+    #[serde(default)]
+    pub mac: Option<String>,
+}
+
+/// One published port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Port {
+    /// `None`: every address of the host.
+    pub host_ip: Option<IpAddr>,
+    /// On the host.
+    pub host_port: u16,
+    /// In the namespace.
+    pub container_port: u16,
+    /// `tcp`, `udp`, `sctp`.
+    pub protocol: String,
+}
+
+/// What an endpoint got.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Addresses {
+    /// IPv4 and IPv6 addresses, in order of its networks, IPv4 first.
+    pub ips: Vec<IpAddr>,
+    /// Addresses of its networks' DNS server.
+    pub dns_servers: Vec<IpAddr>,
+    /// Search domain of aardvark-dns, e.g. `dns.podman`.
+    pub search: Vec<String>,
+}
+
+/// The network that endpoints join when they name none.
+pub const DEFAULT_NETWORK: &str = "kube";
+
+impl Endpoint {
+    /// The networks to join; the default one when none is named.
+    fn attachments(&self) -> Vec<Attachment> {
+        if self.attachments.is_empty() {
+            vec![Attachment { network: DEFAULT_NETWORK.to_owned(), ips: Vec::new(), mac: None }]
+        } else {
+            self.attachments.clone()
+        }
+    }
+}
+
+impl Networks {
+    /// Opens; makes nothing.
+    pub fn new(dir: &Path, run_dir: &Path, exe: &Path) -> Self {
+        Self { dir: dir.to_owned(), run_dir: run_dir.to_owned(), exe: exe.to_owned() }
+    }
+
+    /// What tells this instance from others on the host.
+    fn instance(&self) -> PathBuf {
+        std::path::absolute(&self.dir).unwrap_or_else(|_| self.dir.clone())
+    }
+
+    /// One change of this instance's records at a time.
+    fn lock(&self) -> Result<Lock, Error> {
+        Lock::acquire(&self.dir.join("lock"))
+    }
+
+    /// Marks of firewalls that were opened for our bridges.
+    fn iptables_dir(&self) -> PathBuf {
+        self.run_dir.join("iptables")
+    }
+
+    /// Where netavark keeps what it needs to put rules back.
+    fn netavark_dir(&self) -> PathBuf {
+        self.run_dir.join("netavark")
+    }
+
+    /// Fails if a port is taken, by a socket of the host or by another endpoint, of this or another instance.
+    /// Makes nothing: [`Networks::setup`] looks again and takes them.
+    pub fn check_ports(&self, id: &str, ports: &[Port]) -> Result<(), Error> {
+        if ports.is_empty() {
+            return Ok(());
+        }
+        let claims = Host::lock()?.endpoints()?;
+        port::check(&self.instance(), id, ports, &claims)
+    }
+
+    /// Allocates addresses (recorded durably before anything is made), makes bridges, veths, rules and names.
+    /// A failed setup undoes itself. The namespace must exist. Idempotent for the same endpoint: one that was
+    /// set up keeps its addresses, also over a reboot. A network that is not there is made.
+    pub fn setup(&self, endpoint: &Endpoint) -> Result<Addresses, Error> {
+        for name in endpoint.names.iter().chain([&endpoint.id]) {
+            lease::check_endpoint_name(name)?;
+        }
+        let _instance = self.lock()?;
+        let made = self.take(endpoint).and_then(|lease| self.connect(&lease).map(|()| lease));
+        made.map(|lease| addresses(&lease)).inspect_err(|_| {
+            for e in self.disconnect(&endpoint.id) {
+                tracing::warn!(endpoint = endpoint.id, error = %e, "undoing a failed network setup");
+            }
+        })
+    }
+
+    /// Leases addresses and claims ports; nothing is made yet.
+    fn take(&self, endpoint: &Endpoint) -> Result<Lease, Error> {
+        let host = Host::lock()?;
+        port::check(&self.instance(), &endpoint.id, &endpoint.ports, &host.endpoints()?)?;
+        let lease = self.lease(&host, endpoint)?;
+        if lease.ports.is_empty() {
+            host.release_ports(&lease.id)?;
+            return Ok(lease);
+        }
+        host.claim_ports(&PortClaim {
+            id: lease.id.clone(),
+            name: lease.name(),
+            instance: self.instance(),
+            netns: std::path::absolute(&lease.netns).unwrap_or_else(|_| lease.netns.clone()),
+            ports: lease.ports.clone(),
+        })?;
+        Ok(lease)
+    }
+
+    fn connect(&self, lease: &Lease) -> Result<(), Error> {
+        if self.up(&lease.id)?.is_some_and(|up| up.is_set_up(lease)) {
+            return self.update_dns();
+        }
+        let config_dir = self.netavark_dir();
+        std::fs::create_dir_all(&config_dir).map_err(Error::io("create", &config_dir))?;
+        let others = self.others_up(&lease.id)?;
+        let dns_port = if others.is_empty() { self.choose_dns_port() } else { self.dns_port() }?;
+        driver::setup(lease, &others, dns_port, &config_dir)?;
+        conntrack::forget(&lease.ports);
+        for network in lease.interfaces.iter().map(|i| &i.network) {
+            if !others.iter().any(|other| other.is_on(&network.name)) {
+                iptables::open(network, dns_port, &self.iptables_dir());
+            }
+        }
+        self.write_up(&Up::new(lease))?;
+        self.update_dns()?;
+        if let Some(name) = lease.names.first() {
+            for subnet in lease.interfaces.iter().filter_map(|i| i.network.subnets.first()) {
+                dns::wait_for_name((subnet.gateway, dns_port).into(), name);
+            }
+        }
+        Ok(())
+    }
+
+    /// Undoes a setup from what was recorded, also when half of it is gone; gathers every error and always
+    /// gives the addresses back. An endpoint that was never set up is fine. May take a tenth of a second, in
+    /// which others may be set up: call it in the background.
+    pub fn teardown(&self, id: &str) -> Result<(), Vec<Error>> {
+        lease::check_endpoint_name(id).map_err(|e| vec![e])?;
+        let mut errors = Vec::new();
+        // The kernel takes its time to remove a device; nobody else needs to wait for that.
+        match self.read_lease(id) {
+            Ok(Some(lease)) => errors.extend(remove_links(&lease)),
+            Ok(None) => {}
+            Err(e) => errors.push(e),
+        }
+        match self.lock() {
+            Ok(_instance) => errors.extend(self.disconnect(id)),
+            Err(e) => errors.push(e),
+        }
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    /// Takes an endpoint apart, whatever there is of it. The instance is locked.
+    fn disconnect(&self, id: &str) -> Vec<Error> {
+        let mut errors = Vec::new();
+        let mut note = |result: Result<(), Error>| errors.extend(result.err());
+        // Its names go first: nobody should be sent to it any more. Then, the name server must have left a
+        // bridge's address before that goes.
+        note(self.remove_up(id));
+        note(self.update_dns());
+        match self.read_lease(id) {
+            Ok(Some(lease)) => {
+                for e in remove_links(&lease) {
+                    note(Err(e));
+                }
+                let others = self.others_up(id).unwrap_or_else(|e| {
+                    note(Err(e));
+                    Vec::new()
+                });
+                let dns_port = self.dns_port().unwrap_or(dns::DNS_PORT);
+                for index in 0..lease.interfaces.len() {
+                    for e in driver::teardown(&lease, index, &others, dns_port, &self.netavark_dir()) {
+                        note(Err(e));
+                    }
+                }
+                for network in lease.interfaces.iter().map(|i| &i.network) {
+                    if !others.iter().any(|other| other.is_on(&network.name)) {
+                        iptables::close(network, &self.iptables_dir());
+                    }
+                }
+                conntrack::forget(&lease.ports);
+            }
+            Ok(None) => {}
+            // Without it little is known, but the names of devices follow from the id.
+            Err(e) => {
+                note(Err(e));
+                note(route::remove_link(&lease::host_interface(id, 0)));
+            }
+        }
+        note(self.remove_lease(id));
+        note(Host::lock().and_then(|host| host.release_ports(id)));
+        errors
+    }
+}
+
+fn remove_links(lease: &Lease) -> Vec<Error> {
+    lease.interfaces.iter().filter_map(|i| route::remove_link(&i.host_name).err()).collect()
+}
+
+fn addresses(lease: &Lease) -> Addresses {
+    Addresses {
+        ips: lease.interfaces.iter().flat_map(|i| i.ips.clone()).collect(),
+        dns_servers: lease.interfaces.iter().flat_map(|i| &i.network.subnets).map(|s| s.gateway).collect(),
+        search: vec![CLUSTER_DOMAIN.to_owned()],
+    }
+}

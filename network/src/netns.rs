@@ -1,0 +1,143 @@
+//! Network namespaces that outlive the process that made them: bind mounts, as ip-netns(8) makes them.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use netavark::network::netlink::Socket;
+use netavark::network::netlink_route::{LinkID, NetlinkRoute};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, setns, unshare};
+
+use crate::Error;
+
+/// Index of `lo` in every new network namespace.
+const LOOPBACK: u32 = 1;
+
+/// Makes a network namespace, brings its loopback up and binds it at `path` (made when missing). The caller's
+/// own namespace does not change: all is done in a thread of its own, so that it may have other threads.
+pub fn make_netns(path: &Path) -> Result<(), Error> {
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+    }
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(Error::io("create", path))?;
+    let made = in_thread(|| {
+        unshare(CloneFlags::CLONE_NEWNET)
+            .map_err(|e| Error::io("make a network namespace for", path)(e.into()))?;
+        Socket::<NetlinkRoute>::new().and_then(|mut socket| socket.set_up(LinkID::ID(LOOPBACK))).map_err(
+            |e| Error::Refused { doing: "bring the loopback of a pod up".to_owned(), why: e.to_string() },
+        )?;
+        mount(Some("/proc/thread-self/ns/net"), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+            .map_err(|e| Error::io("mount a network namespace at", path)(e.into()))
+    });
+    if made.is_err() {
+        let _ = fs::remove_file(path);
+    }
+    made
+}
+
+/// Unmounts and removes a namespace of [`make_netns`]; one that is gone, or half gone, is fine. The kernel ends
+/// the namespace once nothing runs in it.
+pub fn remove_netns(path: &Path) -> Result<(), Error> {
+    // A crash between two binds may have left one over another.
+    loop {
+        match umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+            Ok(()) => {}
+            // Not mounted, or not there.
+            Err(nix::Error::EINVAL | nix::Error::ENOENT | nix::Error::ENOTDIR) => break,
+            Err(e) => return Err(Error::io("unmount", path)(e.into())),
+        }
+    }
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound && e.kind() != ErrorKind::NotADirectory => {
+            Err(Error::io("remove", path)(e))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Runs `f` inside the network namespace bound at `path`, in a thread of its own; the caller's namespace does
+/// not change. Sockets opened inside stay in that namespace, also when handed out.
+pub fn with_netns<T: Send>(path: &Path, f: impl FnOnce() -> T + Send) -> Result<T, Error> {
+    let file = File::open(path).map_err(Error::io("open", path))?;
+    in_thread(|| {
+        setns(&file, CloneFlags::CLONE_NEWNET).map_err(|e| Error::io("enter", path)(e.into()))?;
+        Ok(f())
+    })
+}
+
+/// Sets `net.*` sysctls (names with dots or slashes, as in a pod's `securityContext.sysctls`) inside the
+/// network namespace bound at `path`.
+pub fn set_sysctls(path: &Path, sysctls: &[(String, String)]) -> Result<(), Error> {
+    if sysctls.is_empty() {
+        return Ok(());
+    }
+    with_netns(path, || {
+        for (name, value) in sysctls {
+            let file = Path::new("/proc/sys").join(sysctl_path(name));
+            // /proc/sys/net shows the namespace of the thread that opens it.
+            fs::write(&file, value).map_err(Error::io("set", &file))?;
+        }
+        Ok(())
+    })?
+}
+
+/// sysctl(8): a name is written with dots or slashes, and the first of the two to appear is the separator; the
+/// other one then stands for itself (`net.ipv4.conf.eth0/1.rp_filter` is interface `eth0.1`).
+fn sysctl_path(name: &str) -> String {
+    match name.find(['.', '/']) {
+        Some(at) if name.as_bytes().get(at) == Some(&b'.') => name
+            .chars()
+            .map(|c| {
+                if c == '.' {
+                    '/'
+                } else if c == '/' {
+                    '.'
+                } else {
+                    c
+                }
+            })
+            .collect(),
+        _ => name.to_owned(),
+    }
+}
+
+/// True if a namespace is bound at `path`.
+pub fn netns_exists(path: &Path) -> bool {
+    inode(path).is_some()
+}
+
+/// The identity of the namespace bound at `path`, if there is one.
+pub(crate) fn inode(path: &Path) -> Option<u64> {
+    let found = fs::metadata(path).ok()?;
+    let own = fs::metadata("/proc/self/ns/net").ok()?;
+    // All namespaces live on the one nsfs.
+    (found.dev() == own.dev()).then(|| found.ino())
+}
+
+fn in_thread<T: Send>(f: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
+    std::thread::scope(|scope| match std::thread::Builder::new().spawn_scoped(scope, f) {
+        Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+        Err(e) => Err(Error::io("start a thread in", Path::new("/proc/self"))(io::Error::other(e))),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sysctl_names_have_dots_or_slashes() {
+        assert_eq!(sysctl_path("net.ipv4.ip_forward"), "net/ipv4/ip_forward");
+        assert_eq!(sysctl_path("net/ipv4/ip_forward"), "net/ipv4/ip_forward");
+        assert_eq!(sysctl_path("net.ipv4.conf.eth0/1.rp_filter"), "net/ipv4/conf/eth0.1/rp_filter");
+        assert_eq!(sysctl_path("net/ipv4/conf/eth0.1/rp_filter"), "net/ipv4/conf/eth0.1/rp_filter");
+    }
+}

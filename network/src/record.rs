@@ -1,0 +1,131 @@
+//! Records on disk: written whole or not at all, durably, before what they speak of is made.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::Error;
+
+/// A lock on a file (flock(2)), given up when dropped or when its process ends.
+#[derive(Debug)]
+pub(crate) struct Lock(#[allow(dead_code, reason = "held, not read")] File);
+
+impl Lock {
+    /// Waits for the lock; makes the file and its folder when missing.
+    pub(crate) fn acquire(path: &Path) -> Result<Self, Error> {
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+        }
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .map_err(Error::io("open", path))?;
+        rustix::io::retry_on_intr(|| flock(&file, FlockOperation::LockExclusive))
+            .map_err(|e| Error::io("lock", path)(e.into()))?;
+        Ok(Self(file))
+    }
+}
+
+/// How much a record must survive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// A crash of the process: rename.
+    Process,
+    /// A crash of the machine: fsync, rename, fsync of the folder.
+    Machine,
+}
+
+/// Writes `value` as JSON so that a reader sees all of the old or all of the new. Writers hold a lock.
+pub(crate) fn write<T: Serialize>(path: &Path, value: &T, durability: Durability) -> Result<(), Error> {
+    let bytes =
+        serde_json::to_vec(value).map_err(|source| Error::Damaged { path: path.to_owned(), source })?;
+    write_bytes(path, &bytes, durability)
+}
+
+/// [`write`] of bytes.
+pub(crate) fn write_bytes(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), Error> {
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+    // Dotted names are skipped by `list`; the lock makes one name enough, and a crash leaves one file at most.
+    let temp = dir.join(format!(".{}.tmp", path.file_name().unwrap_or_default().to_string_lossy()));
+    let result = (|| {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temp)?;
+        file.write_all(bytes)?;
+        if durability == Durability::Machine {
+            file.sync_all()?;
+        }
+        fs::rename(&temp, path)?;
+        if durability == Durability::Machine {
+            File::open(dir)?.sync_all()?;
+        }
+        Ok(())
+    })();
+    result.map_err(|e| {
+        let _ = fs::remove_file(&temp);
+        Error::io("write", path)(e)
+    })
+}
+
+/// Reads what [`write`] wrote; `None` when there is no such file.
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::io("read", path)(e)),
+    };
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|source| Error::Damaged { path: path.to_owned(), source })
+}
+
+/// Names of the records in `dir` (file names without `.json`), sorted; none when there is no such folder.
+pub(crate) fn list(dir: &Path) -> Result<Vec<String>, Error> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(Error::io("list", dir)(e)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(Error::io("list", dir))?;
+        if let Some(name) = entry.file_name().to_str().and_then(|n| n.strip_suffix(".json"))
+            && !name.starts_with('.')
+        {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Removes a file; one that is gone is fine.
+pub(crate) fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io("remove", path)(e)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_half_written_record_of_a_crash_is_neither_listed_nor_in_the_way() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(".a.json.tmp"), "{\"ha").unwrap();
+        assert!(list(dir.path()).unwrap().is_empty());
+        write(&dir.path().join("a.json"), &1, Durability::Machine).unwrap();
+        assert_eq!(list(dir.path()).unwrap(), ["a"]);
+        assert_eq!(read::<i32>(&dir.path().join("a.json")).unwrap(), Some(1));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}

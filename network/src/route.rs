@@ -1,0 +1,187 @@
+//! What the host's network looks like, by netlink (rtnetlink(7)).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+
+use ipnet::IpNet;
+use netavark::error::NetavarkError;
+use netavark::network::netlink::Socket;
+use netavark::network::netlink_route::{LinkID, NetlinkRoute};
+use netlink_packet_route::address::AddressAttribute;
+use netlink_packet_route::link::LinkAttribute;
+use netlink_packet_route::route::{RouteAddress, RouteAttribute};
+
+use crate::Error;
+
+fn refused(doing: &'static str) -> impl FnOnce(NetavarkError) -> Error {
+    move |e| Error::Refused { doing: doing.to_owned(), why: e.to_string() }
+}
+
+/// Every subnet that this host has an address in or a route to, whatever the table: a VPN's lie in tables of
+/// their own. Default routes are left out.
+pub(crate) fn used_by_host() -> Result<Vec<IpNet>, Error> {
+    let mut socket = open()?;
+    let mut used = Vec::new();
+    // Table 0: all of them.
+    for route in socket.dump_routes(Some(0)).map_err(refused("read the host's routes"))? {
+        let prefix = route.header.destination_prefix_length;
+        let destination = route.attributes.iter().find_map(|attribute| match attribute {
+            RouteAttribute::Destination(RouteAddress::Inet(v4)) => Some(IpAddr::V4(*v4)),
+            RouteAttribute::Destination(RouteAddress::Inet6(v6)) => Some(IpAddr::V6(*v6)),
+            _ => None,
+        });
+        // A VPN that takes all traffic may do so with halves (0.0.0.0/1 and 128.0.0.0/1): default routes too.
+        if let Some(ip) = destination
+            && prefix > 1
+            && let Ok(net) = IpNet::new(ip, prefix)
+        {
+            used.push(net.trunc());
+        }
+    }
+    for message in socket.dump_addresses(None).map_err(refused("read the host's addresses"))? {
+        let ip = message.attributes.iter().find_map(|attribute| match attribute {
+            AddressAttribute::Local(ip) => Some(*ip),
+            _ => None,
+        });
+        let ip = ip.or_else(|| {
+            message.attributes.iter().find_map(|attribute| match attribute {
+                AddressAttribute::Address(ip) => Some(*ip),
+                _ => None,
+            })
+        });
+        if let Some(ip) = ip
+            && let Ok(net) = IpNet::new(ip, message.header.prefix_len)
+        {
+            used.push(net.trunc());
+        }
+    }
+    used.sort_unstable();
+    used.dedup();
+    Ok(used)
+}
+
+/// True if `ip` is one of the host's, or an unspecified or loopback one.
+pub(crate) fn is_host_address(ip: IpAddr) -> bool {
+    // The kernel is asked the way that counts: binding works exactly for local addresses.
+    std::net::UdpSocket::bind((ip, 0)).is_ok()
+}
+
+/// True if there is an interface of that name.
+pub(crate) fn link_exists(name: &str) -> Result<bool, Error> {
+    match open()?.get_link(LinkID::Name(name.to_owned())) {
+        Ok(_) => Ok(true),
+        Err(e) if is_gone(&e) => Ok(false),
+        Err(e) => Err(refused("look for a bridge")(e)),
+    }
+}
+
+/// True if there is an interface of that name that no other one is connected to.
+pub(crate) fn is_empty_bridge(name: &str) -> Result<bool, Error> {
+    let mut socket = open()?;
+    let bridge = match socket.get_link(LinkID::Name(name.to_owned())) {
+        Ok(bridge) => bridge,
+        Err(e) if is_gone(&e) => return Ok(false),
+        Err(e) => return Err(refused("look for a bridge")(e)),
+    };
+    let ports = socket
+        .dump_links(&mut vec![LinkAttribute::Controller(bridge.header.index)])
+        .map_err(refused("look for what is connected to a bridge"))?;
+    Ok(ports.is_empty())
+}
+
+/// Removes an interface; one that is gone is fine.
+pub(crate) fn remove_link(name: &str) -> Result<(), Error> {
+    match open()?.del_link(LinkID::Name(name.to_owned())) {
+        Err(e) if !is_gone(&e) => {
+            Err(Error::Refused { doing: format!("remove interface {name}"), why: e.to_string() })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn open() -> Result<Socket<NetlinkRoute>, Error> {
+    Socket::new().map_err(refused("open a netlink socket"))
+}
+
+/// True if the kernel said that there is no such device.
+pub(crate) fn is_gone(e: &NetavarkError) -> bool {
+    matches!(e.unwrap(), NetavarkError::Netlink(e) if -e.raw_code() == libc::ENODEV)
+}
+
+/// True if interfaces of this host may have IPv6 addresses.
+pub(crate) fn host_has_ipv6() -> bool {
+    let disabled = |path: &str| std::fs::read_to_string(path).is_ok_and(|value| value.trim() == "1");
+    Path::new("/proc/sys/net/ipv6").exists()
+        && !disabled("/proc/sys/net/ipv6/conf/all/disable_ipv6")
+        && !disabled("/proc/sys/net/ipv6/conf/default/disable_ipv6")
+}
+
+/// Lets the host's interfaces go on taking router advertisements when it becomes a router itself, which a
+/// bridge's network needs: else the kernel would drop its IPv6 default route there and then. 2 stands for "also
+/// when forwarding" (`accept_ra` in the kernel's ip-sysctl.rst).
+pub(crate) fn keep_router_advertisements() {
+    keep_router_advertisements_in(Path::new("/proc/sys/net/ipv6/conf"));
+}
+
+fn keep_router_advertisements_in(conf: &Path) {
+    let is = |file: &Path, value: &str| std::fs::read_to_string(file).is_ok_and(|v| v.trim() == value);
+    if !is(&conf.join("all/forwarding"), "0") {
+        return;
+    }
+    for interface in std::fs::read_dir(conf).into_iter().flatten().flatten() {
+        let accept_ra = interface.path().join("accept_ra");
+        let named = !["all", "default", "lo"].iter().any(|name| interface.file_name() == *name);
+        if named
+            && is(&accept_ra, "1")
+            && let Err(e) = std::fs::write(&accept_ra, "2")
+        {
+            tracing::debug!(file = %accept_ra.display(), error = %e, "cannot keep router advertisements");
+        }
+    }
+}
+
+/// The unspecified addresses, which stand for every address of the host.
+pub(crate) const ANY: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn conf(forwarding: &str) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (interface, accept_ra) in
+            [("all", "1"), ("default", "1"), ("lo", "1"), ("eth0", "1"), ("eth1", "0")]
+        {
+            let interface = dir.path().join(interface);
+            fs::create_dir(&interface).unwrap();
+            fs::write(interface.join("accept_ra"), format!("{accept_ra}\n")).unwrap();
+            fs::write(interface.join("forwarding"), format!("{forwarding}\n")).unwrap();
+        }
+        dir
+    }
+
+    fn accept_ra(dir: &tempfile::TempDir) -> String {
+        let read =
+            |i: &str| fs::read_to_string(dir.path().join(i).join("accept_ra")).unwrap().trim().to_owned();
+        ["all", "default", "lo", "eth0", "eth1"].map(read).concat()
+    }
+
+    #[test]
+    fn a_host_that_becomes_a_router_keeps_its_own_router() {
+        let dir = conf("0");
+        keep_router_advertisements_in(dir.path());
+        assert_eq!(accept_ra(&dir), "11120");
+        // One that was a router before knows what it does.
+        let dir = conf("1");
+        keep_router_advertisements_in(dir.path());
+        assert_eq!(accept_ra(&dir), "11110");
+    }
+
+    #[test]
+    fn the_hosts_own_addresses_and_routes_are_used() {
+        let used = used_by_host().unwrap();
+        assert!(used.contains(&"127.0.0.0/8".parse().unwrap()), "{used:?}");
+        assert!(used.iter().all(|net| net.prefix_len() > 1));
+    }
+}

@@ -1,0 +1,68 @@
+//! Endpoints that are set up: what the name server's files are made from, and how a second setup knows that
+//! there is nothing to do. Below the run folder: a reboot takes it, as it takes the endpoints.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::lease::Lease;
+use crate::record::{self, Durability};
+use crate::{Error, Networks, netns, route};
+
+/// An endpoint that is set up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Up {
+    pub lease: Lease,
+    /// Inode of its network namespace.
+    netns: Option<u64>,
+}
+
+impl Up {
+    pub(crate) fn new(lease: &Lease) -> Self {
+        Self { lease: lease.clone(), netns: netns::inode(&lease.netns) }
+    }
+
+    /// True if the namespace is the one that was set up.
+    fn is_alive(&self) -> bool {
+        self.netns.is_some() && self.netns == netns::inode(&self.lease.netns)
+    }
+
+    /// True if `lease` is set up in the namespace that is there now.
+    pub(crate) fn is_set_up(&self, lease: &Lease) -> bool {
+        self.lease == *lease
+            && self.is_alive()
+            && lease.interfaces.iter().all(|i| route::link_exists(&i.host_name).unwrap_or(false))
+    }
+}
+
+impl Networks {
+    fn up_path(&self, id: &str) -> PathBuf {
+        self.run_dir.join("up").join(format!("{id}.json"))
+    }
+
+    pub(crate) fn up(&self, id: &str) -> Result<Option<Up>, Error> {
+        record::read(&self.up_path(id))
+    }
+
+    /// All that are set up and whose namespace is there.
+    pub(crate) fn read_up(&self) -> Result<Vec<Up>, Error> {
+        let mut up = Vec::new();
+        for id in record::list(&self.run_dir.join("up"))? {
+            up.extend(self.up(&id)?.filter(Up::is_alive));
+        }
+        Ok(up)
+    }
+
+    /// The leases that are set up, but for one's.
+    pub(crate) fn others_up(&self, id: &str) -> Result<Vec<Lease>, Error> {
+        Ok(self.read_up()?.into_iter().map(|up| up.lease).filter(|lease| lease.id != id).collect())
+    }
+
+    pub(crate) fn write_up(&self, up: &Up) -> Result<(), Error> {
+        record::write(&self.up_path(&up.lease.id), up, Durability::Process)
+    }
+
+    pub(crate) fn remove_up(&self, id: &str) -> Result<(), Error> {
+        record::remove(&self.up_path(id))
+    }
+}
