@@ -1,0 +1,127 @@
+use std::fmt;
+use std::io::{self, Write};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// A checked `sha256:<64 lower-case hex digits>` (OCI image-spec, descriptor.md, "Digests"), so that its hex
+/// part is always a safe file name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Digest(String);
+
+impl Digest {
+    const PREFIX: &str = "sha256:";
+
+    /// Reads `sha256:...`; says what is wrong with anything else.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let Some(hex) = text.strip_prefix(Self::PREFIX) else {
+            let algorithm = text.split(':').next().unwrap_or_default();
+            return Err(if text.contains(':') {
+                format!("digest algorithm {algorithm:?} is not supported; use sha256")
+            } else {
+                "a digest has the form sha256:HEX".to_owned()
+            });
+        };
+        if hex.len() != 64 || !hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            return Err("a sha256 digest has 64 lower-case hexadecimal digits".to_owned());
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The digest of some bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut hasher = Hasher::default();
+        hasher.update(bytes);
+        hasher.finish()
+    }
+
+    /// Its hex digits.
+    pub fn hex(&self) -> &str {
+        self.0.get(Self::PREFIX.len()..).unwrap_or_default()
+    }
+
+    /// `sha256:...`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        digest.0
+    }
+}
+
+/// Computes a [`Digest`] as bytes go by, and counts them.
+#[derive(Default)]
+pub(super) struct Hasher {
+    sha256: Sha256,
+    bytes: u64,
+}
+
+impl Hasher {
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        self.sha256.update(bytes);
+        self.bytes += bytes.len() as u64;
+    }
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+    pub(super) fn finish(self) -> Digest {
+        let mut text = String::with_capacity(71);
+        text.push_str(Digest::PREFIX);
+        for byte in self.sha256.finalize() {
+            for nibble in [byte >> 4, byte & 15] {
+                text.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+            }
+        }
+        Digest(text)
+    }
+}
+
+impl Write for Hasher {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.update(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digest_of_nothing_is_the_known_one() {
+        let empty = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(Digest::of(b"").as_str(), empty);
+        assert_eq!(Digest::parse(empty).unwrap().hex().len(), 64);
+    }
+
+    #[test]
+    fn what_is_no_digest_is_refused() {
+        let short = "sha256:ab".to_owned();
+        let upper = format!("sha256:{}", "A".repeat(64));
+        let dots = format!("sha256:{}", "../".repeat(22));
+        let other = format!("sha512:{}", "a".repeat(128));
+        for bad in [short, upper, dots, other, "abc".to_owned(), String::new()] {
+            assert!(Digest::parse(&bad).is_err(), "{bad}");
+        }
+    }
+}

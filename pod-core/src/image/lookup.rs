@@ -1,0 +1,217 @@
+//! Finds images by name, digest or id, and reads files of an image without mounting it.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::rc::Rc;
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::unpack::OPAQUE_XATTR;
+use super::{Digest, Error, Image, ImageStore, Reference};
+use crate::store;
+
+/// Shortest id prefix that is looked for, so that a short name is not taken for one.
+const MIN_ID_PREFIX: usize = 4;
+/// Symbolic links followed in one path, as the kernel does (path_resolution(7)).
+const MAX_LINKS: usize = 40;
+
+impl ImageStore {
+    /// Finds an image by name (short names mean docker.io), `name@digest`, id or unique id prefix.
+    ///
+    /// # Errors
+    /// `InvalidName` for what is neither a reference nor an id; `Ambiguous` when an id prefix has several.
+    pub fn find(&self, reference: &str) -> Result<Option<Image>, Error> {
+        let images = self.images()?;
+        let hex = reference.strip_prefix("sha256:").unwrap_or(reference);
+        let maybe_id = hex.len() >= MIN_ID_PREFIX
+            && hex.len() <= 64
+            && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let parsed = match Reference::parse(reference) {
+            Ok(parsed) => Some(parsed),
+            Err(_) if maybe_id => None,
+            Err(error) => return Err(error),
+        };
+        if let Some(parsed) = parsed {
+            let name = parsed.stored_name();
+            let by_name = images.iter().find(|(image, _)| image.names.contains(&name));
+            // The digest of an index belongs to the image of each platform: this machine's first.
+            let architecture = super::platforms::this_machine().architecture;
+            let by_digest = || {
+                let prefix = format!("{}:", parsed.name());
+                let found = |(image, manifests): &&(Image, Vec<Digest>)| {
+                    image.repo_digests.contains(&name)
+                        || parsed.digest().is_some_and(|d| {
+                            manifests.contains(d) && image.names.iter().any(|n| n.starts_with(&prefix))
+                        })
+                };
+                images.iter().filter(found).max_by_key(|(image, _)| image.architecture == architecture)
+            };
+            let by_name = by_name.or_else(by_digest);
+            if let Some((image, _)) = by_name {
+                return Ok(Some(image.clone()));
+            }
+        }
+        if !maybe_id {
+            return Ok(None);
+        }
+        let prefix = format!("sha256:{hex}");
+        let mut found = images.into_iter().map(|(image, _)| image).filter(|i| i.id.starts_with(&prefix));
+        match (found.next(), found.next()) {
+            (Some(_), Some(_)) => Err(Error::Ambiguous { reference: reference.to_owned() }),
+            (first, _) => Ok(first),
+        }
+    }
+
+    /// All images, by name; those without one last.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn list(&self) -> Result<Vec<Image>, Error> {
+        Ok(self.images()?.into_iter().map(|(image, _)| image).collect())
+    }
+
+    /// The diff ids of an image, highest first, as far as they matter: a layer that occurs twice counts where
+    /// it is highest (overlayfs refuses it twice, and below it adds nothing), and what lies under a layer with
+    /// an opaque root is hidden. With it, the layer that decides the root's mode and owner.
+    pub(super) fn effective_layers(&self, image: &Image) -> Result<(Vec<Digest>, Option<Digest>), Error> {
+        let mut layers: Vec<Digest> = Vec::new();
+        let mut root = None;
+        for text in image.layers.iter().rev() {
+            let damaged = || Error::Incomplete { image: image.display_name() };
+            let layer = Digest::parse(text).map_err(|_| damaged())?;
+            if layers.contains(&layer) {
+                continue;
+            }
+            let record = self.layer_record(&layer)?.ok_or_else(damaged)?;
+            if record.root_entry && root.is_none() {
+                root = Some(layer.clone());
+            }
+            layers.push(layer);
+            if record.opaque_root {
+                break;
+            }
+        }
+        Ok((layers, root))
+    }
+
+    /// Reads a small regular file of the image as its layers show it (`/etc/passwd`), at most `limit` bytes;
+    /// `None` when there is none. Needs no mount; never leaves the layers.
+    ///
+    /// # Errors
+    /// `TooLarge` for a file over `limit`; `Incomplete` when a layer is missing from the store.
+    pub fn read_file(&self, image: &Image, path: &str, limit: u64) -> Result<Option<String>, Error> {
+        let (layers, _) = self.effective_layers(image)?;
+        let fail = |e: Errno| {
+            let path = format!("{}:{path}", image.display_name());
+            Error::Store(store::Error::io("read", path)(e.into()))
+        };
+        let mut root = Vec::new();
+        for layer in &layers {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let diff = self.layer_dir(layer).join("diff");
+            root.push(Rc::new(rustix::fs::openat(CWD, &diff, flags, Mode::empty()).map_err(fail)?));
+        }
+        let found = resolve(root, path.as_bytes()).map_err(fail)?;
+        let Some(Found { fd, kind: FileType::RegularFile }) = found else { return Ok(None) };
+        // The descriptor names the file and nothing else; opening it again through /proc makes it readable.
+        let file = File::open(format!("/proc/self/fd/{}", fd.as_raw_fd())).map_err(|e| {
+            Error::Store(store::Error::io("open", format!("{}:{path}", image.display_name()))(e))
+        })?;
+        let mut bytes = Vec::new();
+        file.take(limit.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .map_err(|e| Error::Store(store::Error::io("read", path)(e)))?;
+        if bytes.len() as u64 > limit {
+            return Err(Error::TooLarge { what: format!("{}:{path}", image.display_name()), limit });
+        }
+        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    }
+}
+
+/// A directory of the merged tree: that directory in each layer that contributes to it, highest first.
+type Merged = Vec<Rc<OwnedFd>>;
+
+struct Found {
+    fd: OwnedFd,
+    kind: FileType,
+}
+
+enum Node {
+    Directory(Merged),
+    Other(Found),
+}
+
+/// Walks a path through merged directories as overlayfs shows them, following links inside the image.
+fn resolve(root: Merged, path: &[u8]) -> Result<Option<Found>, Errno> {
+    let mut stack = vec![root];
+    let mut pending: Vec<Vec<u8>> = Vec::new();
+    let push = |pending: &mut Vec<Vec<u8>>, path: &[u8]| {
+        pending.extend(
+            path.split(|b| *b == b'/').rev().filter(|p| !matches!(*p, b"" | b".")).map(<[u8]>::to_vec),
+        );
+    };
+    push(&mut pending, path);
+    let mut links = 0;
+    while let Some(name) = pending.pop() {
+        if name == b".." {
+            if stack.len() > 1 {
+                stack.pop();
+            }
+            continue;
+        }
+        let Some(current) = stack.last() else { return Ok(None) };
+        match child(current, &name)? {
+            None => return Ok(None),
+            Some(Node::Directory(merged)) => stack.push(merged),
+            Some(Node::Other(found)) if found.kind == FileType::Symlink => {
+                links += 1;
+                if links > MAX_LINKS {
+                    return Err(Errno::LOOP);
+                }
+                let target = rustix::fs::readlinkat(&found.fd, "", Vec::new())?.into_bytes();
+                if target.starts_with(b"/") {
+                    stack.truncate(1);
+                }
+                push(&mut pending, &target);
+            }
+            Some(Node::Other(found)) => return Ok(pending.is_empty().then_some(found)),
+        }
+    }
+    Ok(None)
+}
+
+/// One name in a merged directory: the highest layer that has it decides; directories merge until one is opaque.
+fn child(layers: &Merged, name: &[u8]) -> Result<Option<Node>, Errno> {
+    let mut merged: Merged = Vec::new();
+    for layer in layers {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = match rustix::fs::openat(&**layer, name, flags, Mode::empty()) {
+            Ok(fd) => fd,
+            Err(Errno::NOENT) => continue,
+            Err(error) => return Err(error),
+        };
+        let stat = rustix::fs::statat(&fd, "", AtFlags::EMPTY_PATH)?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if kind == FileType::Directory {
+            let opaque = is_opaque(&fd);
+            merged.push(Rc::new(fd));
+            if opaque {
+                break;
+            }
+            continue;
+        }
+        if !merged.is_empty() || (kind == FileType::CharacterDevice && stat.st_rdev == 0) {
+            break;
+        }
+        return Ok(Some(Node::Other(Found { fd, kind })));
+    }
+    Ok((!merged.is_empty()).then_some(Node::Directory(merged)))
+}
+
+fn is_opaque(fd: &OwnedFd) -> bool {
+    let mut value = [0u8; 4];
+    let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
+    matches!(rustix::fs::getxattr(path, OPAQUE_XATTR, &mut value), Ok(1) if value.first() == Some(&b'y'))
+}

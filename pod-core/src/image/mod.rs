@@ -1,0 +1,316 @@
+//! Images: references, pull, content store, unpack, config, overlay mounts.
+//!
+//! The store is an OCI image layout (`oci-layout`, `index.json`, `blobs/sha256/..`) with unpacked layers
+//! beside it. Any number of processes may use it at once, and may be killed at any point.
+
+mod archives;
+#[cfg(test)]
+mod archives_tests;
+mod challenge;
+mod content;
+mod credentials;
+mod digest;
+mod import;
+mod layer;
+mod lookup;
+mod manifests;
+mod overlay;
+mod platforms;
+mod pull;
+#[cfg(test)]
+mod pull_tests;
+mod references;
+mod registry;
+mod removal;
+mod remove_tree;
+#[cfg(test)]
+mod store_tests;
+mod tar_stream;
+mod unpack;
+#[cfg(test)]
+mod unpack_tests;
+
+pub use archives::ArchiveFormat;
+pub use digest::Digest;
+pub use references::{DEFAULT_REGISTRY, Reference};
+pub use removal::Removed;
+pub use unpack::{Limits, UnpackError};
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::ImageConfig;
+
+/// An image in the store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Image {
+    /// Digest of its config: `sha256:...`.
+    pub id: String,
+    /// Full names that lead to it, e.g. `docker.io/library/busybox:latest`.
+    pub names: Vec<String>,
+    /// `name@sha256:...` as registries gave them.
+    pub repo_digests: Vec<String>,
+    /// What matters to a container.
+    pub config: ImageConfig,
+    /// Diff ids of its layers, lowest first.
+    pub layers: Vec<String>,
+    /// Bytes of its unpacked layers.
+    pub size: u64,
+    /// When it was built, RFC 3339, if it says.
+    pub created: Option<String>,
+    /// `amd64`, ...
+    pub architecture: String,
+}
+
+impl Image {
+    /// What to call it in a message: its first name, or else its id.
+    pub fn display_name(&self) -> String {
+        self.names.first().unwrap_or(&self.id).clone()
+    }
+}
+
+/// Credentials for one registry (imagePullSecrets).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credential {
+    /// Registry host (and path prefix), as in `.dockerconfigjson`.
+    pub registry: String,
+    /// User name.
+    pub username: String,
+    /// Password or token.
+    pub password: String,
+}
+
+/// How to pull.
+#[derive(Debug, Clone, Default)]
+pub struct PullOptions {
+    /// Tried first, before the files of this user.
+    pub credentials: Vec<Credential>,
+    /// `os/arch[/variant]`; `None` is this machine's.
+    pub platform: Option<String>,
+}
+
+/// Told how a pull goes; called from any thread.
+pub trait Progress: Send + Sync {
+    /// A layer's size became known.
+    fn layer(&self, digest: &str, total: u64);
+    /// Bytes of a layer arrived.
+    fn advance(&self, digest: &str, bytes: u64);
+    /// A layer is in the store (unpacked, or there already).
+    fn done(&self, digest: &str);
+    /// Something a user should read in a log: a retry, a fallback.
+    fn note(&self, message: &str);
+}
+
+/// The content store below `<root>/images`.
+#[derive(Debug, Clone)]
+pub struct ImageStore {
+    dir: PathBuf,
+    limits: Limits,
+    /// Before the first retry of a request; doubled for each further one.
+    retry_wait: Duration,
+}
+
+/// What can go wrong with images.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store's own files.
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
+    /// Not a reference.
+    #[error("{reference:?} is not an image reference: {reason}")]
+    InvalidName {
+        /// What was given.
+        reference: String,
+        /// Why not.
+        reason: String,
+    },
+    /// An id prefix that several images share.
+    #[error("{reference:?} is the beginning of several image ids: give more of it")]
+    Ambiguous {
+        /// What was given.
+        reference: String,
+    },
+    /// An image whose layers are not all in the store.
+    #[error("{image}: parts of the image are missing from the store; pull it again")]
+    Incomplete {
+        /// Its name.
+        image: String,
+    },
+    /// A file or answer that is larger than it may be.
+    #[error("{what} is larger than {limit} bytes")]
+    TooLarge {
+        /// What it is.
+        what: String,
+        /// How large it may be.
+        limit: u64,
+    },
+    /// A layer could not be unpacked.
+    #[error("{image}: {error}")]
+    Unpack {
+        /// The image, or the archive's name.
+        image: String,
+        /// Why not.
+        #[source]
+        error: UnpackError,
+    },
+    /// Not `os/arch[/variant]`.
+    #[error("{platform:?} is not a platform: write os/arch or os/arch/variant, e.g. linux/arm64")]
+    InvalidPlatform {
+        /// What was given.
+        platform: String,
+    },
+    /// A file with credentials cannot be used.
+    #[error("credentials in {}: {reason}", path.display())]
+    AuthFile {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The registry has no such repository, tag or digest.
+    #[error("{image}: no such image in the registry {registry}")]
+    NoSuchImage {
+        /// Its name.
+        image: String,
+        /// The registry.
+        registry: String,
+    },
+    /// The registry wants other credentials.
+    #[error("{image}: {registry} denies access: {reason}")]
+    Denied {
+        /// Its name.
+        image: String,
+        /// The registry.
+        registry: String,
+        /// What it said.
+        reason: String,
+    },
+    /// Nobody answers.
+    #[error("{image}: cannot reach {registry}: {reason}")]
+    Unreachable {
+        /// Its name.
+        image: String,
+        /// The registry.
+        registry: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The registry answers, but not as it should.
+    #[error("{image}: {registry}: {reason}")]
+    Registry {
+        /// Its name.
+        image: String,
+        /// The registry.
+        registry: String,
+        /// What it said.
+        reason: String,
+    },
+    /// No image for this platform.
+    #[error("{image}: there is no image for {wanted}; there is: {available}")]
+    NoPlatform {
+        /// Its name.
+        image: String,
+        /// The platform.
+        wanted: String,
+        /// What there is.
+        available: String,
+    },
+    /// Something else under an image's name.
+    #[error("{image} is no image that can be run: {reason}")]
+    NotAnImage {
+        /// Its name.
+        image: String,
+        /// Why not.
+        reason: String,
+    },
+    /// Content that is not what its digest says.
+    #[error(
+        "{image}: {what} should be {expected} but is {actual}: the registry or the way to it is not to be trusted"
+    )]
+    Digest {
+        /// Its name.
+        image: String,
+        /// Manifest or config.
+        what: &'static str,
+        /// What was promised.
+        expected: String,
+        /// What came.
+        actual: String,
+    },
+    /// Not in the store.
+    #[error("image {reference} not found")]
+    NotHere {
+        /// What was given.
+        reference: String,
+    },
+    /// An image that may not be removed.
+    #[error("{image} is in use by {}", users.join(", "))]
+    InUse {
+        /// Its name.
+        image: String,
+        /// Pods, or writable layers of containers.
+        users: Vec<String>,
+    },
+    /// An image that has several names, to be removed by its id.
+    #[error("{image} has several names ({}): remove them one by one, or all with --force", names.join(", "))]
+    SeveralNames {
+        /// Its id.
+        image: String,
+        /// They.
+        names: Vec<String>,
+    },
+    /// An archive of images that cannot be read or written.
+    #[error("{archive}: {reason}")]
+    Archive {
+        /// Its file name.
+        archive: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The kernel refused to mount the image.
+    #[error("{image}: mount at {}: {source} ({hint})", target.display())]
+    Mount {
+        /// Its name.
+        image: String,
+        /// Where.
+        target: PathBuf,
+        /// What a user can do.
+        hint: &'static str,
+        /// What the kernel said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// The kubelet's waiting reason for a container that cannot have its image.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::InvalidName { .. } => "InvalidImageName",
+            Self::Mount { .. } => "CreateContainerError",
+            _ => "ErrImagePull",
+        }
+    }
+}
+
+impl ImageStore {
+    /// Where it lies.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The same store with other bounds for layers.
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The same store with another wait before the first retry of a request.
+    pub fn with_retry_wait(mut self, wait: Duration) -> Self {
+        self.retry_wait = wait;
+        self
+    }
+}

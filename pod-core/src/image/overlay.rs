@@ -1,0 +1,179 @@
+//! Mounts an image's layers as overlayfs (kernel: Documentation/filesystems/overlayfs.rst).
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Gid, Mode, OFlags, Uid};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, fsconfig_create,
+    fsconfig_set_string, fsmount, fsopen, mount, move_mount,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Digest, Error, Image, ImageStore};
+use crate::store;
+
+/// mount(2) takes one page of options, its closing NUL included.
+const MAX_OPTIONS: usize = 4095;
+
+/// A container's root and what it is made of; in force for as long as its `scratch` exists.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Lease {
+    /// Config digest.
+    pub image: String,
+    /// Diff ids.
+    pub layers: Vec<String>,
+    /// Where the writable layer lies.
+    pub scratch: PathBuf,
+}
+
+impl ImageStore {
+    /// Mounts the image's layers below a writable `<scratch>/upper` (with `<scratch>/work`) at `target`, all
+    /// made when missing. A process in the same mount namespace unmounts it with umount2(MNT_DETACH).
+    ///
+    /// The layers are kept from removal for as long as `scratch` exists. `upper` starts with the mode and owner
+    /// of the image's root.
+    ///
+    /// # Errors
+    /// `Incomplete` when a layer is missing from the store; `Mount` when the kernel refuses.
+    pub fn mount(&self, image: &Image, scratch: &Path, target: &Path) -> Result<(), Error> {
+        let io = |action: &'static str, path: &Path| {
+            let make = store::Error::io(action, path.to_owned());
+            move |e| Error::Store(make(e))
+        };
+        for dir in [scratch, target] {
+            fs::create_dir_all(dir).map_err(io("create", dir))?;
+        }
+        let (layers, root) = {
+            // Shared with other mounts, never with a removal.
+            let _lock = store::FileLock::acquire(&self.dir().join("lock"), store::LockKind::Shared)?;
+            let effective = self.effective_layers(image)?;
+            self.write_lease(image, scratch)?;
+            effective
+        };
+        let mut lower: Vec<PathBuf> = layers.iter().map(|l| self.layer_dir(l).join("diff")).collect();
+        if lower.is_empty() {
+            // Overlayfs wants a lower directory even for an image that has no layer.
+            let empty = self.dir().join("empty");
+            fs::create_dir_all(&empty).map_err(io("create", &empty))?;
+            lower.push(empty);
+        }
+        let root = root.map(|l| self.layer_dir(&l).join("diff"));
+        let upper = scratch.join("upper");
+        make_upper(scratch, &upper, root.as_deref()).map_err(io("create", &upper))?;
+        let work = scratch.join("work");
+        match fs::create_dir(&work) {
+            Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(io("create", &work)(e)),
+            _ => {}
+        }
+        mount_overlay(&lower, &upper, &work, target).map_err(|source| Error::Mount {
+            image: image.display_name(),
+            target: target.to_owned(),
+            hint: mount_hint(source, scratch),
+            source: source.into(),
+        })
+    }
+
+    /// Not synced: after a power cut nothing is mounted, and the next mount writes it again.
+    fn write_lease(&self, image: &Image, scratch: &Path) -> Result<(), Error> {
+        let scratch = std::path::absolute(scratch).unwrap_or_else(|_| scratch.to_owned());
+        let name = Digest::of(scratch.as_os_str().as_encoded_bytes());
+        let path = self.dir().join("leases").join(name.hex());
+        let lease = Lease { image: image.id.clone(), layers: image.layers.clone(), scratch };
+        let bytes = serde_json::to_vec(&lease)
+            .map_err(|source| store::Error::Damaged { path: path.clone(), source })?;
+        let temp = path.with_extension(format!("{}.tmp", std::process::id()));
+        fs::write(&temp, bytes)
+            .and_then(|()| fs::rename(&temp, &path))
+            .map_err(|e| Error::Store(store::Error::io("write", path)(e)))
+    }
+}
+
+/// The merged root has the attributes of the upper directory, so that one starts with those of the image's
+/// root, before anybody can see it.
+fn make_upper(scratch: &Path, upper: &Path, root: Option<&Path>) -> std::io::Result<()> {
+    if upper.exists() {
+        return Ok(());
+    }
+    let fresh = scratch.join("upper.new");
+    match fs::create_dir(&fresh) {
+        Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(e),
+        _ => {}
+    }
+    let mut mode = Mode::from_raw_mode(0o755);
+    if let Some(root) = root {
+        let stat = rustix::fs::stat(root)?;
+        mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
+        rustix::fs::chown(&fresh, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
+    }
+    rustix::fs::chmod(&fresh, mode)?;
+    fs::rename(&fresh, upper)
+}
+
+/// Mounts with readable paths where they fit, else through descriptors: mount(2) takes one page, and treats
+/// `:`, `,` and `\` in paths as its own.
+fn mount_overlay(lower: &[PathBuf], upper: &Path, work: &Path, target: &Path) -> Result<(), Errno> {
+    let paths: Vec<&Path> = lower.iter().map(PathBuf::as_path).chain([upper, work]).collect();
+    let plain =
+        |p: &Path| p.is_absolute() && !p.as_os_str().as_encoded_bytes().iter().any(|b| b":,\\\"".contains(b));
+    if paths.iter().all(|p| plain(p)) {
+        let names: Vec<Vec<u8>> = paths.iter().map(|p| p.as_os_str().as_encoded_bytes().to_vec()).collect();
+        if let Some(options) = options(&names) {
+            return mount("overlay", target, "overlay", MountFlags::empty(), Some(options.as_c_str()));
+        }
+    }
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open: Vec<OwnedFd> =
+        paths.iter().map(|p| rustix::fs::openat(CWD, *p, flags, Mode::empty())).collect::<Result<_, _>>()?;
+    let names: Vec<Vec<u8>> =
+        open.iter().map(|fd| format!("/proc/self/fd/{}", fd.as_raw_fd()).into_bytes()).collect();
+    match options(&names) {
+        Some(options) => mount("overlay", target, "overlay", MountFlags::empty(), Some(options.as_c_str())),
+        // More than about 200 layers: Linux 6.5 and later take them one by one.
+        None => mount_many(&names, target),
+    }
+}
+
+fn options(names: &[Vec<u8>]) -> Option<std::ffi::CString> {
+    let (lower, rest) = names.split_at_checked(names.len().checked_sub(2)?)?;
+    let [upper, work] = rest else { return None };
+    let text =
+        [b"lowerdir=", lower.join(&b':').as_slice(), b",upperdir=", upper, b",workdir=", work].concat();
+    if text.len() > MAX_OPTIONS {
+        return None;
+    }
+    std::ffi::CString::new(text).ok()
+}
+
+fn mount_many(names: &[Vec<u8>], target: &Path) -> Result<(), Errno> {
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let (lower, rest) = names.split_at_checked(names.len().saturating_sub(2)).unwrap_or_default();
+    for name in lower {
+        fsconfig_set_string(&context, "lowerdir+", name.as_slice())?;
+    }
+    for (key, name) in ["upperdir", "workdir"].iter().zip(rest) {
+        fsconfig_set_string(&context, *key, name.as_slice())?;
+    }
+    fsconfig_create(&context)?;
+    let mounted = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
+    move_mount(&mounted, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+}
+
+/// What a user can do about a refusal.
+fn mount_hint(error: Errno, scratch: &Path) -> &'static str {
+    const OVERLAYFS_SUPER_MAGIC: i64 = 0x794c_7630;
+    match error {
+        Errno::NODEV => "the kernel has no overlayfs: load the module `overlay`",
+        Errno::PERM => "mounting needs root",
+        Errno::INVAL if rustix::fs::statfs(scratch).is_ok_and(|s| s.f_type == OVERLAYFS_SUPER_MAGIC) => {
+            "overlayfs cannot write on overlayfs: put --root on another file system (ext4, xfs, btrfs, tmpfs)"
+        }
+        Errno::INVAL => {
+            "the file system of --root may lack what overlayfs needs (d_type, trusted xattrs); the kernel log says more"
+        }
+        _ => "the kernel log may say more",
+    }
+}

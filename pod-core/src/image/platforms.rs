@@ -1,0 +1,147 @@
+//! Which of several images is for this machine.
+
+use super::manifests::{Descriptor, Platform};
+
+impl Platform {
+    /// Reads `os/arch[/variant]`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('/');
+        let platform = Self {
+            os: parts.next()?.to_owned(),
+            architecture: parts.next()?.to_owned(),
+            variant: parts.next().unwrap_or_default().to_owned(),
+        };
+        let complete = !platform.os.is_empty() && !platform.architecture.is_empty() && parts.next().is_none();
+        complete.then_some(platform.normalized())
+    }
+
+    /// `os/arch[/variant]`.
+    pub(super) fn text(&self) -> String {
+        if self.variant.is_empty() {
+            format!("{}/{}", self.os, self.architecture)
+        } else {
+            format!("{}/{}/{}", self.os, self.architecture, self.variant)
+        }
+    }
+
+    /// Go's names for architectures, and no variant where there is only one.
+    fn normalized(mut self) -> Self {
+        let (architecture, variant) = match (self.architecture.as_str(), self.variant.as_str()) {
+            ("x86_64" | "x86-64" | "amd64", "v1") | ("x86_64" | "x86-64", "") => ("amd64", ""),
+            ("x86_64" | "x86-64", variant) => ("amd64", variant),
+            ("aarch64" | "arm64", "" | "v8" | "8") => ("arm64", ""),
+            ("arm", "" | "7") => ("arm", "v7"),
+            ("arm", "6") => ("arm", "v6"),
+            ("arm", "5") => ("arm", "v5"),
+            ("i386" | "i686" | "x86", variant) => ("386", variant),
+            (architecture, variant) => (architecture, variant),
+        };
+        (self.architecture, self.variant) = (architecture.to_owned(), variant.to_owned());
+        self
+    }
+
+    /// How well an image for `other` runs here; `None` is not at all. A lower number is better.
+    fn rank(&self, other: &Self) -> Option<usize> {
+        if self.os != other.os || self.architecture != other.architecture {
+            return None;
+        }
+        let order: &[&str] = match (self.architecture.as_str(), self.variant.as_str()) {
+            ("arm", "v7") => &["v7", "v6", "v5"],
+            ("arm", "v6") => &["v6", "v5"],
+            (_, variant) if variant == other.variant => return Some(0),
+            ("amd64", "") => &[""],
+            _ => &["", "v8"],
+        };
+        order.iter().position(|v| *v == other.variant)
+    }
+}
+
+/// The platform of this program.
+pub(super) fn this_machine() -> Platform {
+    let architecture = match std::env::consts::ARCH {
+        "x86" => "386",
+        "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
+        other => other,
+    };
+    Platform { os: "linux".to_owned(), architecture: architecture.to_owned(), variant: String::new() }
+        .normalized()
+}
+
+/// The best of an index for a platform. Entries that are no images (attestations) never fit.
+pub(super) fn select<'a>(manifests: &'a [Descriptor], wanted: &Platform) -> Option<&'a Descriptor> {
+    manifests
+        .iter()
+        .filter_map(|d| {
+            let platform = d.platform.clone().unwrap_or_default().normalized();
+            Some((wanted.rank(&platform)?, d))
+        })
+        .min_by_key(|(rank, _)| *rank)
+        .map(|(_, d)| d)
+}
+
+/// What there is instead, for a message.
+pub(super) fn available(manifests: &[Descriptor]) -> String {
+    let mut names: Vec<String> = manifests
+        .iter()
+        .filter_map(|d| d.platform.as_ref())
+        .filter(|p| p.os != "unknown" && !p.os.is_empty())
+        .map(Platform::text)
+        .collect();
+    names.sort();
+    names.dedup();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::Digest;
+
+    fn index(platforms: &[&str]) -> Vec<Descriptor> {
+        let make = |text: &&str| {
+            let mut parts = text.split('/').map(str::to_owned);
+            let mut d = Descriptor::new("", Digest::of(text.as_bytes()), 1);
+            d.platform = Some(Platform {
+                os: parts.next().unwrap(),
+                architecture: parts.next().unwrap(),
+                variant: parts.next().unwrap_or_default(),
+            });
+            d
+        };
+        platforms.iter().map(make).collect()
+    }
+
+    fn chosen(platforms: &[&str], wanted: &str) -> Option<String> {
+        select(&index(platforms), &Platform::parse(wanted).unwrap())
+            .and_then(|d| d.platform.as_ref())
+            .map(Platform::text)
+    }
+
+    #[test]
+    fn the_best_variant_that_runs_is_chosen() {
+        let all = [
+            "linux/arm/v5",
+            "linux/amd64",
+            "linux/arm/v6",
+            "linux/arm64/v8",
+            "unknown/unknown",
+            "linux/arm/v7",
+        ];
+        assert_eq!(chosen(&all, "linux/amd64").as_deref(), Some("linux/amd64"));
+        assert_eq!(chosen(&all, "linux/x86_64").as_deref(), Some("linux/amd64"));
+        assert_eq!(chosen(&all, "linux/arm64").as_deref(), Some("linux/arm64/v8"));
+        assert_eq!(chosen(&all, "linux/arm/v7").as_deref(), Some("linux/arm/v7"));
+        assert_eq!(chosen(&all, "linux/arm/v6").as_deref(), Some("linux/arm/v6"));
+        assert_eq!(chosen(&all[..3], "linux/arm/v7").as_deref(), Some("linux/arm/v6"));
+        assert_eq!(chosen(&all, "linux/s390x"), None);
+        assert_eq!(chosen(&["windows/amd64"], "linux/amd64"), None);
+        assert_eq!(available(&index(&all[1..5])), "linux/amd64, linux/arm/v6, linux/arm64/v8");
+    }
+
+    #[test]
+    fn what_is_no_platform_is_refused() {
+        for bad in ["", "linux", "linux/", "/amd64", "linux/arm/v7/x"] {
+            assert!(Platform::parse(bad).is_none(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Removes images, and what nothing refers to.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::PathBuf;
+
+use super::content::Staging;
+use super::manifests::{Either, Index, REF_NAME};
+use super::overlay::Lease;
+use super::remove_tree::remove_tree;
+use super::{Digest, Error, Image, ImageStore};
+use crate::store::{self, read_json};
+
+/// What a removal did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Removed {
+    /// Names that lead nowhere now.
+    pub untagged: Vec<String>,
+    /// Ids of the images that are gone.
+    pub deleted: Vec<String>,
+    /// Bytes that became free: blobs and files of layers.
+    pub freed: u64,
+}
+
+/// What may not be removed.
+#[derive(Default)]
+struct Needed {
+    blobs: HashSet<Digest>,
+    layers: HashSet<Digest>,
+}
+
+impl ImageStore {
+    /// Takes a name from an image, and removes the image with its last one. `users` tells who uses an image, in
+    /// words for the user; one that is used, or of which a container's root is mounted, stays. An id stands for
+    /// the image's only name, or with `force` for all of them.
+    ///
+    /// # Errors
+    /// `NotHere`, `InUse`, `SeveralNames`.
+    pub fn remove(
+        &self,
+        reference: &str,
+        force: bool,
+        users: &dyn Fn(&Image) -> Vec<String>,
+    ) -> Result<Removed, Error> {
+        let staging = self.stage()?;
+        let _lock = self.lock()?;
+        let image =
+            self.find(reference)?.ok_or_else(|| Error::NotHere { reference: reference.to_owned() })?;
+        let name = super::Reference::parse(reference).ok().map(|r| r.stored_name());
+        let leaving: Vec<String> = match name.filter(|n| image.names.contains(n)) {
+            Some(name) => vec![name],
+            None if image.names.len() > 1 && !force => {
+                return Err(Error::SeveralNames { image: image.id, names: image.names });
+            }
+            None => image.names.clone(),
+        };
+        let mut using = users(&image);
+        let leases = self.leases()?;
+        if using.is_empty() {
+            using = leases
+                .iter()
+                .filter(|l| l.image == image.id)
+                .map(|l| l.scratch.display().to_string())
+                .collect();
+        }
+        if !using.is_empty() {
+            return Err(Error::InUse { image: reference.to_owned(), users: using });
+        }
+        let manifests: Vec<Digest> = self
+            .images()?
+            .into_iter()
+            .find(|(other, _)| other.id == image.id)
+            .map(|(_, manifests)| manifests)
+            .unwrap_or_default();
+        let last = image.names.iter().all(|n| leaving.contains(n));
+        let mut index = self.index()?;
+        let before = self.needed(&index, &leases)?;
+        index.manifests.retain(|d| {
+            let named = d.annotations.get(REF_NAME);
+            !manifests.contains(&d.digest) || !(last || named.is_some_and(|n| leaving.contains(n)))
+        });
+        self.write_index(&index)?;
+        let after = self.needed(&index, &leases)?;
+        let mut removed = Removed { untagged: leaving, ..Removed::default() };
+        if last {
+            removed.deleted.push(image.id);
+        }
+        // Only what this image alone needed: a pull may be adding something that no image needs yet.
+        for blob in before.blobs.difference(&after.blobs) {
+            removed.freed += self.remove_blob(blob)?;
+        }
+        for layer in before.layers.difference(&after.layers) {
+            removed.freed += self.remove_layer(&staging, layer)?;
+        }
+        Ok(removed)
+    }
+
+    /// Removes images without a name, or with `all` every image that nobody uses, and all blobs and layers that
+    /// belong to no image. A pull that runs meanwhile notices and fetches again what it needs.
+    ///
+    /// # Errors
+    /// When the store cannot be read or changed.
+    pub fn prune(&self, all: bool, users: &dyn Fn(&Image) -> Vec<String>) -> Result<Removed, Error> {
+        let staging = self.stage()?;
+        let _lock = self.lock()?;
+        let leases = self.leases()?;
+        let mut removed = Removed::default();
+        let mut kept: HashSet<Digest> = HashSet::new();
+        for (image, manifests) in self.images()? {
+            let used = leases.iter().any(|l| l.image == image.id) || !users(&image).is_empty();
+            if used || !(all || image.names.is_empty()) {
+                kept.extend(manifests);
+            } else {
+                removed.untagged.extend(image.names);
+                removed.deleted.push(image.id);
+            }
+        }
+        let mut index = self.index()?;
+        let before = index.manifests.len();
+        // Images of which parts are missing go as well: they cannot be used.
+        index.manifests.retain(|d| kept.contains(&d.digest));
+        if index.manifests.len() != before {
+            self.write_index(&index)?;
+        }
+        let needed = self.needed(&index, &leases)?;
+        for blob in self.digests_in("blobs/sha256")? {
+            if !needed.blobs.contains(&blob) {
+                removed.freed += self.remove_blob(&blob)?;
+            }
+        }
+        for layer in self.digests_in("layers")? {
+            if !needed.layers.contains(&layer) {
+                removed.freed += self.remove_layer(&staging, &layer)?;
+            }
+        }
+        Ok(removed)
+    }
+
+    fn needed(&self, index: &Index, leases: &[Lease]) -> Result<Needed, Error> {
+        let mut needed = Needed::default();
+        for descriptor in &index.manifests {
+            if !needed.blobs.insert(descriptor.digest.clone()) {
+                continue;
+            }
+            let Some(bytes) = self.read_blob(&descriptor.digest)? else { continue };
+            let Ok(Either::Manifest(manifest)) = Either::parse(&bytes) else { continue };
+            needed.blobs.extend(manifest.layers.into_iter().map(|l| l.digest));
+            needed.blobs.insert(manifest.config.digest);
+            if let Some((_, config)) = self.parse_image(&descriptor.digest)? {
+                needed.layers.extend(config.rootfs.diff_ids);
+            }
+        }
+        needed.layers.extend(leases.iter().flat_map(|l| &l.layers).filter_map(|l| Digest::parse(l).ok()));
+        Ok(needed)
+    }
+
+    /// The leases in force; those whose container is gone are removed.
+    fn leases(&self) -> Result<Vec<Lease>, Error> {
+        let dir = self.dir().join("leases");
+        let mut leases = Vec::new();
+        let io = |e| Error::Store(store::Error::io("read", &dir)(e));
+        for entry in fs::read_dir(&dir).map_err(io)? {
+            let path = entry.map_err(io)?.path();
+            // One that a power cut tore is of a container that is gone.
+            match read_json::<Lease>(&path) {
+                Ok(Some(lease)) if lease.scratch.exists() => leases.push(lease),
+                _ => store::remove_file_if_exists(&path)?,
+            }
+        }
+        Ok(leases)
+    }
+
+    fn digests_in(&self, folder: &str) -> Result<Vec<Digest>, Error> {
+        let dir: PathBuf = self.dir().join(folder);
+        let io = |e| Error::Store(store::Error::io("read", &dir)(e));
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&dir).map_err(io)? {
+            let name = entry.map_err(io)?.file_name();
+            found.extend(Digest::parse(&format!("sha256:{}", name.to_string_lossy())).ok());
+        }
+        Ok(found)
+    }
+
+    fn remove_blob(&self, digest: &Digest) -> Result<u64, Error> {
+        let path = self.blob_path(digest);
+        let size = fs::metadata(&path).map_or(0, |m| m.len());
+        store::remove_file_if_exists(&path)?;
+        Ok(size)
+    }
+
+    /// Gone by one rename; what a crash leaves in the middle is in `tmp`.
+    fn remove_layer(&self, staging: &Staging, diff_id: &Digest) -> Result<u64, Error> {
+        let path = self.layer_dir(diff_id);
+        let size = self.layer_record(diff_id).ok().flatten().map_or(0, |r| r.size);
+        let gone = staging.path("removed");
+        match fs::rename(&path, &gone) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+            other => other.map_err(|e| Error::Store(store::Error::io("remove", &path)(e)))?,
+        }
+        remove_tree(&gone).map_err(|e| Error::Store(store::Error::io("remove", &path)(e)))?;
+        Ok(size)
+    }
+}

@@ -1,0 +1,576 @@
+//! Unpacks one layer (OCI image-spec, layer.md) into the form in which overlayfs takes it as a lower directory.
+//!
+//! The archive is hostile. No path is ever resolved as a string: a parent directory is opened with
+//! openat2(2) and `RESOLVE_IN_ROOT`, which keeps `..`, absolute links and chains of links inside the layer,
+//! and everything is then made by one name in that directory, never following a link.
+
+mod metadata;
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, UTIME_OMIT, Uid,
+};
+use rustix::io::Errno;
+
+use self::metadata::{chmod, set_xattr};
+use super::tar_stream::{Entry, Kind, TarStream};
+
+/// How much one layer may hold. What a registry sends is not trusted: a few kilobytes can unpack to petabytes.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes of the unpacked archive.
+    pub bytes: u64,
+    /// Files, directories, links and so on, with directories that are only implied.
+    pub entries: u64,
+    /// Bytes of one path; the kernel's PATH_MAX.
+    pub path: usize,
+    /// How many times its compressed size the archive may have, once it is larger than `ratio_floor`.
+    pub ratio: u64,
+    /// Bytes below which the ratio does not matter.
+    pub ratio_floor: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { bytes: 128 << 30, entries: 4_000_000, path: 4095, ratio: 1000, ratio_floor: 1 << 30 }
+    }
+}
+
+/// Why a layer was not unpacked.
+#[derive(Debug, thiserror::Error)]
+pub enum UnpackError {
+    /// Reading the archive or writing its files.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Making one file.
+    #[error("{action} {path:?}: {source}")]
+    Entry {
+        /// What was tried.
+        action: &'static str,
+        /// The path as the archive has it.
+        path: String,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// Not a tar archive, or a damaged one.
+    #[error("the archive is malformed: {0}")]
+    Malformed(String),
+    /// Something this program does not unpack.
+    #[error("{0} is not supported")]
+    Unsupported(String),
+    /// A path that leaves the root.
+    #[error("{path:?} leads out of the image")]
+    Escape {
+        /// The path as the archive has it.
+        path: String,
+    },
+    /// A hard link to what is no file of the layer.
+    #[error("{path:?} is a hard link to {target:?}, which is not a file of the same layer")]
+    HardLink {
+        /// The link.
+        path: String,
+        /// What it should be the same as.
+        target: String,
+    },
+    /// More than [`Limits`] allows.
+    #[error("{what} is over the limit of {limit}: refusing what may be a decompression bomb")]
+    Limit {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much may be.
+        limit: u64,
+    },
+    /// The content is not what its digest says.
+    #[error("{what} should be {expected} but is {actual}")]
+    Digest {
+        /// The blob or the diff id.
+        what: &'static str,
+        /// What was promised.
+        expected: String,
+        /// What came.
+        actual: String,
+    },
+}
+
+/// What came of unpacking.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Unpacked {
+    /// Bytes of data written.
+    pub size: u64,
+    /// Files, directories, links and so on.
+    pub entries: u64,
+    /// The archive had an entry for the root itself, so the layer decides the root's mode and owner.
+    pub root_entry: bool,
+    /// The layer hides all that lies below it. Overlayfs reads no opaque mark on a root, so it is kept here.
+    pub opaque_root: bool,
+    /// What was left out, for a log.
+    pub notes: Vec<String>,
+}
+
+const OPAQUE_MARKER: &[u8] = b".wh..wh..opq";
+const WHITEOUT_PREFIX: &[u8] = b".wh.";
+/// aufs' own files (`.wh..wh.plnk` and so on): nothing that an image means.
+const AUFS_PREFIX: &[u8] = b".wh..wh.";
+pub(super) const OPAQUE_XATTR: &str = "trusted.overlay.opaque";
+const MAX_NOTES: usize = 8;
+const BUFFER: usize = 128 << 10;
+
+/// Unpacks `archive` into the empty directory `root`. `trash` is a directory of the same file system that takes
+/// what later entries replace. On an error the caller removes both.
+pub(super) fn unpack<R: Read>(
+    archive: R,
+    root: BorrowedFd<'_>,
+    trash: BorrowedFd<'_>,
+    limits: &Limits,
+) -> Result<Unpacked, UnpackError> {
+    let root = Rc::new(root.try_clone_to_owned()?);
+    let mut unpacker = Unpacker {
+        root,
+        trash,
+        trashed: 0,
+        limits,
+        parent: None,
+        directories: Vec::new(),
+        done: Unpacked::default(),
+        buffer: vec![0; BUFFER],
+    };
+    // A layer without an entry for its root gets what most images have.
+    rustix::fs::chmod(fd_path(&unpacker.root), Mode::from_raw_mode(0o755)).map_err(io::Error::from)?;
+    let mut stream = TarStream::new(archive, limits.path);
+    while let Some(entry) = stream.next_entry()? {
+        unpacker.count()?;
+        unpacker.add(&entry, &mut stream)?;
+    }
+    unpacker.finish()
+}
+
+struct Unpacker<'a> {
+    root: Rc<OwnedFd>,
+    trash: BorrowedFd<'a>,
+    trashed: u64,
+    limits: &'a Limits,
+    /// The directory of the last entry: archives are sorted by directory.
+    parent: Option<(Vec<u8>, Rc<OwnedFd>)>,
+    /// Times of directories, set last because making their contents changes them.
+    directories: Vec<(Vec<u8>, (i64, u32))>,
+    done: Unpacked,
+    buffer: Vec<u8>,
+}
+
+/// What is in the way of a new entry after [`Unpacker::clear`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Free,
+    /// There was a whiteout: a directory made here hides what is below it.
+    WasWhiteout,
+    /// A directory is there and may stay.
+    Directory,
+}
+
+fn shown(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
+}
+
+/// A name by which an open directory or file can be reached whatever it was opened for.
+fn fd_path(fd: impl AsFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
+}
+
+/// Splits a path into its components, resolving `.` and `..` as text; the root has none.
+fn components(path: &[u8]) -> Result<Vec<&[u8]>, UnpackError> {
+    let mut parts = Vec::new();
+    for part in path.split(|b| *b == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => {
+                if parts.pop().is_none() {
+                    return Err(UnpackError::Escape { path: shown(path) });
+                }
+            }
+            part if part.contains(&0) => {
+                return Err(UnpackError::Malformed("a path contains a NUL".to_owned()));
+            }
+            part => parts.push(part),
+        }
+    }
+    Ok(parts)
+}
+
+fn is_whiteout(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
+}
+
+fn kind_of(stat: &Stat) -> FileType {
+    FileType::from_raw_mode(stat.st_mode)
+}
+
+impl Unpacker<'_> {
+    fn count(&mut self) -> Result<(), UnpackError> {
+        self.done.entries += 1;
+        if self.done.entries > self.limits.entries {
+            Err(UnpackError::Limit { what: "the number of files", limit: self.limits.entries })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn note(&mut self, text: String) {
+        if self.done.notes.len() < MAX_NOTES {
+            self.done.notes.push(text);
+        }
+    }
+
+    fn add<R: Read>(&mut self, entry: &Entry, data: &mut TarStream<R>) -> Result<(), UnpackError> {
+        let fail = |action: &'static str| {
+            let path = shown(&entry.path);
+            move |source: Errno| UnpackError::Entry { action, path, source: source.into() }
+        };
+        let parts = components(&entry.path)?;
+        let Some((name, parents)) = parts.split_last() else {
+            if entry.kind != Kind::Directory {
+                return Err(UnpackError::Malformed("its root is not a directory".to_owned()));
+            }
+            let root = Rc::clone(&self.root);
+            self.directory_metadata(&root, b".", entry)?;
+            self.directories.push((Vec::new(), entry.mtime));
+            self.done.root_entry = true;
+            return Ok(());
+        };
+        let parent = self.directory(parents, &entry.path)?;
+        if let Some(hidden) = name.strip_prefix(WHITEOUT_PREFIX) {
+            return self.whiteout(&parent, parents.is_empty(), name, hidden, &entry.path);
+        }
+        match entry.kind {
+            Kind::Directory => {
+                match self.clear(&parent, name, true).map_err(fail("replace"))? {
+                    Way::Directory => {}
+                    way => {
+                        rustix::fs::mkdirat(&*parent, *name, Mode::from_raw_mode(0o755))
+                            .map_err(fail("create"))?;
+                        if way == Way::WasWhiteout {
+                            self.opaque(&parent, name).map_err(fail("mark as opaque"))?;
+                        }
+                    }
+                }
+                self.directory_metadata(&parent, name, entry)?;
+                self.directories.push((parts.join(&b'/'), entry.mtime));
+            }
+            Kind::File => {
+                self.clear(&parent, name, false).map_err(fail("replace"))?;
+                self.file(&parent, name, entry, data)?;
+            }
+            Kind::Symlink => {
+                if entry.link.is_empty() || entry.link.contains(&0) {
+                    return Err(UnpackError::Malformed("a symbolic link has no target".to_owned()));
+                }
+                self.clear(&parent, name, false).map_err(fail("replace"))?;
+                rustix::fs::symlinkat(entry.link.as_slice(), &*parent, *name).map_err(fail("create"))?;
+                self.node_metadata(&parent, name, entry, false)?;
+            }
+            Kind::HardLink => self.hard_link(&parent, name, entry)?,
+            Kind::Character | Kind::Block | Kind::Fifo => self.special(&parent, name, entry)?,
+        }
+        Ok(())
+    }
+
+    /// Opens a directory of the layer, making what is missing of it.
+    fn directory(&mut self, parts: &[&[u8]], shown_as: &[u8]) -> Result<Rc<OwnedFd>, UnpackError> {
+        if parts.is_empty() {
+            return Ok(Rc::clone(&self.root));
+        }
+        let path = parts.join(&b'/');
+        if let Some((cached, fd)) = &self.parent
+            && *cached == path
+        {
+            return Ok(Rc::clone(fd));
+        }
+        let fail = |source: Errno| UnpackError::Entry {
+            action: "open the folder of",
+            path: shown(shown_as),
+            source: source.into(),
+        };
+        let fd = match open_in_root(&self.root, &path) {
+            Ok(fd) => Rc::new(fd),
+            Err(Errno::NOENT | Errno::NOTDIR) => {
+                let mut current = Rc::clone(&self.root);
+                for depth in 1..=parts.len() {
+                    let prefix = parts.get(..depth).unwrap_or_default().join(&b'/');
+                    let name = *parts.get(depth - 1).unwrap_or(&&b""[..]);
+                    current = match open_in_root(&self.root, &prefix) {
+                        Ok(fd) => Rc::new(fd),
+                        Err(error @ (Errno::NOENT | Errno::NOTDIR)) => {
+                            let there = stat(&current, name);
+                            let hidden = matches!(&there, Ok(s) if is_whiteout(s));
+                            if there.is_ok() && !hidden {
+                                // A dangling link, or a file: nothing can lie below it.
+                                return Err(fail(error));
+                            }
+                            self.count()?;
+                            if hidden {
+                                rustix::fs::unlinkat(&*current, name, AtFlags::empty()).map_err(fail)?;
+                            }
+                            rustix::fs::mkdirat(&*current, name, Mode::from_raw_mode(0o755)).map_err(fail)?;
+                            chmod(&current, name, 0o755).map_err(fail)?;
+                            if hidden {
+                                self.opaque(&current, name).map_err(fail)?;
+                            }
+                            Rc::new(open_in_root(&self.root, &prefix).map_err(fail)?)
+                        }
+                        Err(error) => return Err(fail(error)),
+                    };
+                }
+                current
+            }
+            Err(error) => return Err(fail(error)),
+        };
+        self.parent = Some((path, Rc::clone(&fd)));
+        Ok(fd)
+    }
+
+    /// Takes away what an entry replaces: within one layer the later entry wins.
+    fn clear(&mut self, parent: &OwnedFd, name: &[u8], keep_directory: bool) -> Result<Way, Errno> {
+        let there = match stat(parent, name) {
+            Err(Errno::NOENT) => return Ok(Way::Free),
+            other => other?,
+        };
+        if kind_of(&there) == FileType::Directory {
+            if keep_directory {
+                return Ok(Way::Directory);
+            }
+            rustix::fs::renameat(parent, name, self.trash, self.trashed.to_string())?;
+            self.trashed += 1;
+            self.parent = None;
+            return Ok(Way::Free);
+        }
+        rustix::fs::unlinkat(parent, name, AtFlags::empty())?;
+        // The cached directory may have been reached through this link.
+        self.parent = None;
+        Ok(if is_whiteout(&there) { Way::WasWhiteout } else { Way::Free })
+    }
+
+    /// `.wh.NAME` hides NAME of the layers below; `.wh..wh..opq` hides all that they have in this directory.
+    fn whiteout(
+        &mut self,
+        parent: &OwnedFd,
+        in_root: bool,
+        name: &[u8],
+        hidden: &[u8],
+        path: &[u8],
+    ) -> Result<(), UnpackError> {
+        let fail = |source: Errno| UnpackError::Entry {
+            action: "make the whiteout",
+            path: shown(path),
+            source: source.into(),
+        };
+        if name == OPAQUE_MARKER {
+            self.done.opaque_root |= in_root;
+            return set_xattr(&fd_path(parent), OPAQUE_XATTR.as_bytes(), b"y").map_err(fail);
+        }
+        if name.starts_with(AUFS_PREFIX) {
+            return Ok(());
+        }
+        if matches!(hidden, b"" | b"." | b"..") {
+            return Err(UnpackError::Escape { path: shown(path) });
+        }
+        match stat(parent, hidden) {
+            Err(Errno::NOENT) => rustix::fs::mknodat(
+                parent,
+                hidden,
+                FileType::CharacterDevice,
+                Mode::empty(),
+                rustix::fs::makedev(0, 0),
+            )
+            .map_err(fail),
+            Err(error) => Err(fail(error)),
+            // It hides what lower layers have, not what this one brings: a directory starts empty.
+            Ok(there) if kind_of(&there) == FileType::Directory => self.opaque(parent, hidden).map_err(fail),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    #[allow(clippy::unused_self)]
+    fn opaque(&self, parent: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+        let fd = open_beneath(parent, name, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW)?;
+        set_xattr(&fd_path(&fd), OPAQUE_XATTR.as_bytes(), b"y")
+    }
+
+    fn file<R: Read>(
+        &mut self,
+        parent: &OwnedFd,
+        name: &[u8],
+        entry: &Entry,
+        data: &mut TarStream<R>,
+    ) -> Result<(), UnpackError> {
+        let fail = |action: &'static str| {
+            let path = shown(&entry.path);
+            move |source: Errno| UnpackError::Entry { action, path, source: source.into() }
+        };
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd =
+            rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(0o600)).map_err(fail("create"))?;
+        let file = File::from(fd);
+        match &entry.sparse {
+            None => self.copy(data, &file, entry.size, &entry.path)?,
+            Some(sparse) => {
+                rustix::fs::ftruncate(&file, sparse.real_size).map_err(fail("resize"))?;
+                for (offset, length) in &sparse.segments {
+                    rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(*offset)).map_err(fail("seek in"))?;
+                    self.copy(data, &file, *length, &entry.path)?;
+                }
+            }
+        }
+        // Changing the owner clears setuid bits and file capabilities, so it comes first.
+        rustix::fs::fchown(&file, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)))
+            .map_err(fail("change the owner of"))?;
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(entry.mode)).map_err(fail("change the mode of"))?;
+        self.xattrs(&fd_path(&file), entry)?;
+        rustix::fs::futimens(&file, &times(entry.mtime)).map_err(fail("set the time of"))
+    }
+
+    fn copy<R: Read>(
+        &mut self,
+        data: &mut TarStream<R>,
+        mut file: &File,
+        length: u64,
+        path: &[u8],
+    ) -> Result<(), UnpackError> {
+        let mut left = length;
+        while left > 0 {
+            let most = usize::try_from(left).unwrap_or(usize::MAX).min(self.buffer.len());
+            let n = data.read(self.buffer.get_mut(..most).unwrap_or_default())?;
+            if n == 0 {
+                return Err(UnpackError::Malformed("it is cut short".to_owned()));
+            }
+            file.write_all(self.buffer.get(..n).unwrap_or_default())
+                .map_err(|source| UnpackError::Entry { action: "write", path: shown(path), source })?;
+            left -= n as u64;
+        }
+        self.done.size += length;
+        Ok(())
+    }
+
+    fn hard_link(&mut self, parent: &OwnedFd, name: &[u8], entry: &Entry) -> Result<(), UnpackError> {
+        let missing = || UnpackError::HardLink { path: shown(&entry.path), target: shown(&entry.link) };
+        let target = components(&entry.link)?;
+        let (target_name, target_parents) = target.split_last().ok_or_else(missing)?;
+        // Opened without making anything, and not by the cache, which is for the entry's own directory.
+        let target_parent = match target_parents {
+            [] => Rc::clone(&self.root),
+            parts => Rc::new(open_in_root(&self.root, &parts.join(&b'/')).map_err(|_| missing())?),
+        };
+        let source = stat(&target_parent, target_name).map_err(|_| missing())?;
+        if kind_of(&source) == FileType::Directory || is_whiteout(&source) {
+            return Err(missing());
+        }
+        if let Ok(there) = stat(parent, name)
+            && (there.st_dev, there.st_ino) == (source.st_dev, source.st_ino)
+        {
+            return Ok(());
+        }
+        let fail = |source: Errno| UnpackError::Entry {
+            action: "link",
+            path: shown(&entry.path),
+            source: source.into(),
+        };
+        self.clear(parent, name, false).map_err(fail)?;
+        match rustix::fs::linkat(&*target_parent, *target_name, parent, name, AtFlags::empty()) {
+            // The link replaced a directory that its target was in.
+            Err(Errno::NOENT) => Err(missing()),
+            other => other.map_err(fail),
+        }
+    }
+
+    fn special(&mut self, parent: &OwnedFd, name: &[u8], entry: &Entry) -> Result<(), UnpackError> {
+        let fail = |source: Errno| UnpackError::Entry {
+            action: "create",
+            path: shown(&entry.path),
+            source: source.into(),
+        };
+        let (major, minor) = entry.device;
+        let kind = match entry.kind {
+            Kind::Character if (major, minor) == (0, 0) => {
+                // No driver has it, and overlayfs takes it for a whiteout: it could hide files of other layers
+                // without being one in the archive.
+                self.note(format!("left out the character device 0:0 {:?}", shown(&entry.path)));
+                return Ok(());
+            }
+            Kind::Character => FileType::CharacterDevice,
+            Kind::Block => FileType::BlockDevice,
+            _ => FileType::Fifo,
+        };
+        self.clear(parent, name, false).map_err(fail)?;
+        let device = rustix::fs::makedev(major, minor);
+        match rustix::fs::mknodat(parent, name, kind, Mode::from_raw_mode(entry.mode), device) {
+            Err(Errno::PERM) if kind != FileType::Fifo => {
+                self.note(format!("left out the device {:?}: not permitted here", shown(&entry.path)));
+                Ok(())
+            }
+            Err(error) => Err(fail(error)),
+            Ok(()) => self.node_metadata(parent, name, entry, true),
+        }
+    }
+
+    fn finish(mut self) -> Result<Unpacked, UnpackError> {
+        for (path, mtime) in std::mem::take(&mut self.directories) {
+            // A later entry may have replaced it; then there is nothing to do.
+            let (parents, name) = match path.iter().rposition(|b| *b == b'/') {
+                Some(at) => path.split_at(at),
+                None => (&b""[..], path.as_slice()),
+            };
+            let name = name.strip_prefix(b"/").unwrap_or(name);
+            let parent = match parents {
+                b"" => Rc::clone(&self.root),
+                parents => match open_in_root(&self.root, parents) {
+                    Ok(fd) => Rc::new(fd),
+                    Err(_) => continue,
+                },
+            };
+            let name = if name.is_empty() { &b"."[..] } else { name };
+            if stat(&parent, name).is_ok_and(|s| kind_of(&s) == FileType::Directory) {
+                rustix::fs::utimensat(&*parent, name, &times(mtime), AtFlags::SYMLINK_NOFOLLOW).map_err(
+                    |e| UnpackError::Entry {
+                        action: "set the time of",
+                        path: shown(&path),
+                        source: e.into(),
+                    },
+                )?;
+            }
+        }
+        Ok(self.done)
+    }
+}
+
+/// Opens a directory below `root` as a process chrooted there would.
+fn open_in_root(root: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Errno> {
+    let path = CString::new(path).map_err(|_| Errno::INVAL)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    loop {
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        match rustix::fs::openat2(root, path.as_c_str(), flags, Mode::empty(), resolve) {
+            // The kernel saw a rename somewhere meanwhile and cannot be sure: openat2(2) says to try again.
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            other => return other,
+        }
+    }
+}
+
+fn open_beneath(parent: &OwnedFd, name: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    rustix::fs::openat(parent, name, flags | OFlags::CLOEXEC, Mode::empty())
+}
+
+fn stat(parent: &OwnedFd, name: &[u8]) -> Result<Stat, Errno> {
+    rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
+}
+
+fn times((seconds, nanos): (i64, u32)) -> Timestamps {
+    Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: seconds, tv_nsec: i64::from(nanos) },
+    }
+}

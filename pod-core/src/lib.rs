@@ -1,0 +1,23 @@
+//! Everything about pods, and nothing about terminals.
+//!
+//! A module uses only those listed below it:
+//!
+//! - [`play`]: plan against what is recorded; make, change and remove workloads; undo.
+//! - [`supervisor`]: the detached process of one workload.
+//! - [`lifecycle`]: one pod as a pure state machine.
+//! - [`runtime`]: OCI specs, and create/start/kill/delete/exec behind one trait.
+//! - [`volume`]: every volume source as a path to mount.
+//! - [`image`]: references, pull, store, unpack, config, overlay.
+//! - [`plan`]: objects + image configs + flags, fully resolved. Pure.
+//! - [`manifest`]: YAML to typed objects, with positions, validation and diagnostics.
+//! - [`store`]: what is on disk: layout, records, locks, atomic writes.
+
+pub mod image;
+pub mod lifecycle;
+pub mod manifest;
+pub mod plan;
+pub mod play;
+pub mod runtime;
+pub mod store;
+pub mod supervisor;
+pub mod volume;

@@ -1,0 +1,490 @@
+//! The transitions.
+
+use super::backoff::go_duration;
+use super::state::KILL_RETRY_MS;
+use super::{
+    Action, Backoff, ContainerState, Event, Goal, Halt, Now, Phase, PodSpec, PodState, RestartPolicy, Role,
+    RunState, Sandbox, StopReason, Stopping, Terminated, Waiting,
+};
+
+/// The kubelet tries again after this what failed for a reason outside the container: a sandbox, a missing
+/// ConfigMap, an image name that is not one (its pod workers' backOffPeriod).
+const SYNC_RETRY_MS: u64 = 10_000;
+/// How long `ErrImagePull` shows before it turns into `ImagePullBackOff`.
+const PULL_ERROR_SHOWN_MS: u64 = 3_000;
+/// Exit code of a container whose process could not be started.
+const START_ERROR_EXIT_CODE: i32 = 128;
+
+/// The whole of a pod's life: what follows from `event`. An event that does not fit the state (a late or repeated
+/// answer, one for an older attempt) changes nothing.
+pub fn step(spec: &PodSpec, state: PodState, event: &Event, now: Now) -> (PodState, Vec<Action>) {
+    let mut machine = Machine { spec, state, now, actions: Vec::new() };
+    machine.apply(event);
+    machine.advance();
+    machine.state.observe(spec, now.wall);
+    (machine.state, machine.actions)
+}
+
+struct Machine<'a> {
+    spec: &'a PodSpec,
+    state: PodState,
+    now: Now,
+    actions: Vec<Action>,
+}
+
+/// What an event says of a container whose start failed.
+struct StartFailure<'a> {
+    reason: &'a str,
+    message: &'a str,
+}
+
+/// What an event says of a container that ended.
+struct Exit<'a> {
+    code: Option<i32>,
+    oom_killed: bool,
+    message: Option<&'a str>,
+}
+
+impl Machine<'_> {
+    /// Notes what happened.
+    fn apply(&mut self, event: &Event) {
+        match event {
+            Event::Start => {
+                if self.state.goal == Goal::Idle {
+                    self.state.goal = Goal::Run;
+                    self.state.start_time.get_or_insert(self.now.wall);
+                }
+            }
+            Event::SandboxReady { ips } => {
+                if self.state.sandbox == Sandbox::Creating {
+                    self.state.sandbox = Sandbox::Ready;
+                    self.state.ips.clone_from(ips);
+                    self.state.sandbox_error = None;
+                }
+            }
+            Event::SandboxFailed { message } => {
+                if self.state.sandbox == Sandbox::Creating {
+                    self.state.sandbox =
+                        Sandbox::Failed { retry: self.now.boot.saturating_add(SYNC_RETRY_MS) };
+                    self.state.sandbox_error = Some(message.clone());
+                    self.warn(
+                        "FailedCreatePodSandBox",
+                        format!("Failed to create pod sandbox: {message}"),
+                        None,
+                    );
+                }
+            }
+            Event::SandboxDied => {
+                if self.state.sandbox == Sandbox::Ready {
+                    self.sandbox_died();
+                }
+            }
+            Event::SandboxRemoved => {
+                if self.state.sandbox == Sandbox::Removing {
+                    self.state.sandbox = Sandbox::Absent;
+                    self.forget_init();
+                }
+            }
+            Event::Started { container, attempt, pid, container_id, image_id, stop_signal } => {
+                let wall = self.now.wall;
+                let Some(c) = self.starting(container, *attempt) else { return };
+                c.state = RunState::Running {
+                    pid: *pid,
+                    since: wall,
+                    stop_signal: stop_signal.clone(),
+                    halt: Halt::None,
+                };
+                c.runs = attempt.saturating_add(1);
+                c.container_id.clone_from(container_id);
+                c.image_id.clone_from(image_id);
+                self.tell("Created", format!("Created container: {container}"), Some(container));
+                self.tell("Started", format!("Started container {container}"), Some(container));
+            }
+            Event::StartFailed { container, attempt, reason, message } => {
+                if self.starting(container, *attempt).is_some() {
+                    self.start_failed(container, &StartFailure { reason, message });
+                }
+            }
+            Event::Exited { container, attempt, code, oom_killed, message } => {
+                self.exited(
+                    container,
+                    *attempt,
+                    &Exit { code: *code, oom_killed: *oom_killed, message: message.as_deref() },
+                );
+            }
+            Event::Stop { reason, grace_seconds } => self.stop(*reason, *grace_seconds),
+            Event::Tick => self.turn_pull_errors(),
+        }
+    }
+
+    /// Asks for whatever is due in the state as it is. Asks for nothing twice.
+    fn advance(&mut self) {
+        if self.state.goal == Goal::Run
+            && (self.state.has_finished(self.spec) || self.state.init_has_failed(self.spec))
+        {
+            self.end();
+        }
+        match (self.state.goal, self.state.sandbox) {
+            (Goal::Idle, _) => {}
+            (Goal::End, _) => self.wind_down(),
+            (Goal::Run, Sandbox::Absent) => self.create_sandbox(),
+            (Goal::Run, Sandbox::Failed { retry }) => {
+                if retry <= self.now.boot {
+                    self.create_sandbox();
+                }
+            }
+            (Goal::Run, Sandbox::Creating | Sandbox::Removing) => {}
+            (Goal::Run, Sandbox::Dead) => {
+                self.halt_all();
+                self.remove_sandbox_when_idle();
+            }
+            (Goal::Run, Sandbox::Ready) => self.run_containers(),
+        }
+    }
+
+    fn create_sandbox(&mut self) {
+        self.state.sandbox = Sandbox::Creating;
+        self.actions.push(Action::CreateSandbox);
+    }
+
+    /// Starts and restarts what is due: init containers one by one, then the app containers together.
+    fn run_containers(&mut self) {
+        let mut due = Vec::new();
+        let mut waits = Vec::new();
+        for (i, c) in self.state.in_turn(self.spec) {
+            match &c.state {
+                RunState::Waiting(w) => {
+                    if w.retry.is_none_or(|at| at <= self.now.boot) {
+                        due.push(i);
+                    }
+                }
+                RunState::Terminated => {
+                    let Some(end) = &c.latest else { continue };
+                    let init = self.spec.containers.get(i).is_some_and(|s| s.role == Role::Init);
+                    // An init container in turn is not done: it failed, or has to run in this sandbox too.
+                    if !init && !self.spec.restart_policy.restarts(end.exit_code) {
+                        continue;
+                    }
+                    let at = Backoff::due(c.backoff, end.finished_boot);
+                    if at <= self.now.boot { due.push(i) } else { waits.push((i, at)) }
+                }
+                RunState::Starting { .. } | RunState::Running { .. } => {}
+            }
+        }
+        for (i, at) in waits {
+            self.back_off(i, at);
+        }
+        for i in due {
+            self.start_container(i);
+        }
+    }
+
+    fn back_off(&mut self, i: usize, at: u64) {
+        let Some(c) = self.state.containers.get_mut(i) else { return };
+        let delay = go_duration(c.backoff.map_or(0, |b| b.delay));
+        let PodSpec { name: pod, namespace, uid, .. } = self.spec;
+        let name = c.name.clone();
+        c.state = RunState::Waiting(Waiting {
+            message: Some(format!(
+                "back-off {delay} restarting failed container={name} pod={pod}_{namespace}({uid})"
+            )),
+            retry: Some(at),
+            ..Waiting::new("CrashLoopBackOff")
+        });
+        let message = format!("Back-off restarting failed container {name} in pod {pod}_{namespace}({uid})");
+        self.warn("BackOff", message, Some(&name));
+    }
+
+    fn start_container(&mut self, i: usize) {
+        let now = self.now.boot;
+        let Some(c) = self.state.containers.get_mut(i) else { return };
+        let waiting = match &c.state {
+            RunState::Waiting(w) if w.reason == "CrashLoopBackOff" => {
+                // What was to be waited for is over; the message about it stays until the container runs.
+                c.backoff =
+                    Some(Backoff::next(c.backoff, c.latest.as_ref().map_or(now, |t| t.finished_boot), now));
+                Some(w.clone())
+            }
+            RunState::Waiting(w) => Some(w.clone()),
+            _ => {
+                let end = c.latest.as_ref();
+                c.backoff = Some(Backoff::next(c.backoff, end.map_or(now, |t| t.finished_boot), now));
+                end.filter(|t| t.reason == "StartError")
+                    .map(|t| Waiting { message: t.message.clone(), ..Waiting::new("RunContainerError") })
+            }
+        };
+        let waiting = waiting.map(|w| Waiting { retry: None, turns: None, ..w });
+        c.state = RunState::Starting { waiting };
+        self.actions.push(Action::StartContainer { container: c.name.clone(), attempt: c.runs });
+    }
+
+    /// Stops what runs, then removes the sandbox; once nothing runs, the pod has its final phase.
+    fn wind_down(&mut self) {
+        self.halt_all();
+        if self.state.containers.iter().any(ContainerState::is_busy) {
+            return;
+        }
+        if !self.state.phase.is_terminal() {
+            let deadline = self.state.stop.is_some_and(|s| s.reason == StopReason::DeadlineExceeded);
+            self.state.phase = if deadline { Phase::Failed } else { self.state.verdict(self.spec) };
+            if deadline {
+                self.state.reason = Some("DeadlineExceeded".to_owned());
+                self.state.message =
+                    Some("Pod was active on the node longer than the specified deadline".to_owned());
+            }
+        }
+        self.remove_sandbox_when_idle();
+    }
+
+    fn remove_sandbox_when_idle(&mut self) {
+        if self.state.containers.iter().any(ContainerState::is_busy) {
+            return;
+        }
+        match self.state.sandbox {
+            Sandbox::Ready | Sandbox::Dead => {
+                self.state.sandbox = Sandbox::Removing;
+                self.actions.push(Action::RemoveSandbox);
+            }
+            Sandbox::Failed { .. } => self.state.sandbox = Sandbox::Absent,
+            Sandbox::Absent | Sandbox::Creating | Sandbox::Removing => {}
+        }
+    }
+
+    /// Asks everything that runs to stop, all together; kills it when grace is over, or when there is none because
+    /// the sandbox has died. A kill that is not answered is repeated.
+    fn halt_all(&mut self) {
+        let now = self.now.boot;
+        let kill_now = self.state.stop.is_none_or(|s| s.deadline <= now);
+        let mut signalled = Vec::new();
+        for c in &mut self.state.containers {
+            let RunState::Running { stop_signal, halt, .. } = &mut c.state else { continue };
+            let container = c.name.clone();
+            if *halt == Halt::None {
+                signalled.push(container.clone());
+            }
+            match *halt {
+                Halt::Killed(at) if now < at.saturating_add(KILL_RETRY_MS) => {}
+                Halt::Killed(_) => {
+                    *halt = Halt::Killed(now);
+                    self.actions.push(Action::KillContainer { container });
+                }
+                Halt::None | Halt::Signalled if kill_now => {
+                    *halt = Halt::Killed(now);
+                    self.actions.push(Action::KillContainer { container });
+                }
+                Halt::None => {
+                    *halt = Halt::Signalled;
+                    self.actions.push(Action::StopContainer { container, signal: stop_signal.clone() });
+                }
+                Halt::Signalled => {}
+            }
+        }
+        for container in signalled {
+            self.tell("Killing", format!("Stopping container {container}"), Some(&container));
+        }
+    }
+
+    fn end(&mut self) {
+        self.state.goal = Goal::End;
+        // Back-off and retries are over: what has run before is what it ended as.
+        for c in &mut self.state.containers {
+            if let RunState::Waiting(w) = &mut c.state {
+                (w.retry, w.turns) = (None, None);
+                if c.has_run() {
+                    c.state = RunState::Terminated;
+                }
+            }
+        }
+    }
+
+    fn stop(&mut self, reason: StopReason, grace_seconds: Option<u64>) {
+        let grace = grace_seconds.unwrap_or(self.spec.grace_seconds);
+        let asked = Stopping {
+            reason,
+            deadline: self.now.boot.saturating_add(grace.saturating_mul(1000)),
+            grace_seconds: grace,
+            until: i64::try_from(grace)
+                .ok()
+                .and_then(|s| self.now.wall.checked_add(jiff::SignedDuration::from_secs(s)).ok())
+                .unwrap_or(self.now.wall),
+        };
+        match &mut self.state.stop {
+            // Asked again: only ever sooner.
+            Some(stop) if asked.deadline < stop.deadline => *stop = Stopping { reason: stop.reason, ..asked },
+            Some(_) => {}
+            none => *none = Some(asked),
+        }
+        self.end();
+    }
+
+    fn sandbox_died(&mut self) {
+        self.state.sandbox = Sandbox::Dead;
+        if self.state.goal != Goal::Run {
+            return;
+        }
+        let ran = self.state.containers.iter().any(ContainerState::has_run);
+        if self.spec.restart_policy == RestartPolicy::Never && ran {
+            // What has run may not run again, so there is nothing to make a new sandbox for.
+            self.end();
+        } else {
+            let message = "Pod sandbox changed, it will be killed and re-created.".to_owned();
+            self.tell("SandboxChanged", message, None);
+        }
+    }
+
+    /// In a new sandbox all init containers run again; how they ended is shown until then, and their back-off holds.
+    fn forget_init(&mut self) {
+        if self.state.goal == Goal::Run {
+            for c in &mut self.state.containers {
+                c.done = false;
+            }
+        }
+    }
+
+    /// The container, if it was asked to start as this attempt and has not answered.
+    fn starting(&mut self, container: &str, attempt: u32) -> Option<&mut ContainerState> {
+        self.state.containers.iter_mut().find(|c| {
+            c.name == container && c.runs == attempt && matches!(c.state, RunState::Starting { .. })
+        })
+    }
+
+    fn start_failed(&mut self, container: &str, failure: &StartFailure<'_>) {
+        let (now, StartFailure { reason, message }) = (self.now, failure);
+        let image =
+            self.spec.containers.iter().find(|c| c.name == container).map_or("", |c| c.image.as_str());
+        let image = image.to_owned();
+        let Some(c) = self.state.containers.iter_mut().find(|c| c.name == container) else { return };
+        let mut waiting = Waiting {
+            message: Some((*message).to_owned()),
+            retry: Some(now.boot.saturating_add(SYNC_RETRY_MS)),
+            ..Waiting::new(reason)
+        };
+        match *reason {
+            // The container was made, only its process would not start: that was a run of it.
+            "RunContainerError" | "StartError" | "ContainerCannotRun" => {
+                let end = Terminated {
+                    exit_code: START_ERROR_EXIT_CODE,
+                    reason: if *reason == "ContainerCannotRun" { "ContainerCannotRun" } else { "StartError" }
+                        .to_owned(),
+                    message: Some((*message).to_owned()),
+                    started_at: None,
+                    finished_at: now.wall,
+                    finished_boot: now.boot,
+                    container_id: String::new(),
+                };
+                c.runs = c.runs.saturating_add(1);
+                c.terminate(end, false);
+                self.warn("Failed", format!("Error: {message}"), Some(container));
+            }
+            "ErrImagePull" | "RegistryUnavailable" | "SignatureValidationFailed" => {
+                let entry = Backoff::next(c.pull_backoff, now.boot, now.boot);
+                c.pull_backoff = Some(entry);
+                let retry = now.boot.saturating_add(entry.delay);
+                waiting.retry = Some(retry);
+                waiting.turns = Some(now.boot.saturating_add(PULL_ERROR_SHOWN_MS));
+                c.state = RunState::Waiting(waiting);
+                self.warn("Failed", format!("Failed to pull image \"{image}\": {message}"), Some(container));
+                self.warn("Failed", format!("Error: {reason}"), Some(container));
+            }
+            "InvalidImageName" => {
+                c.state = RunState::Waiting(waiting);
+                self.warn("InspectFailed", format!("Image \"{image}\": {message}"), Some(container));
+                self.warn("Failed", format!("Error: {reason}"), Some(container));
+            }
+            "ErrImageNeverPull" => {
+                c.state = RunState::Waiting(waiting);
+                let told = format!("Container image \"{image}\" is not present with pull policy of Never");
+                self.warn("ErrImageNeverPull", told, Some(container));
+                self.warn("Failed", format!("Error: {reason}"), Some(container));
+            }
+            _ => {
+                c.state = RunState::Waiting(waiting);
+                self.warn("Failed", format!("Error: {message}"), Some(container));
+            }
+        }
+    }
+
+    /// ErrImagePull shows for a moment, the rest of the wait is ImagePullBackOff.
+    fn turn_pull_errors(&mut self) {
+        let now = self.now.boot;
+        let mut turned = Vec::new();
+        for (s, c) in self.spec.containers.iter().zip(&mut self.state.containers) {
+            let RunState::Waiting(w) = &mut c.state else { continue };
+            if w.turns.is_none_or(|at| now < at) {
+                continue;
+            }
+            w.turns = None;
+            let cause = w.message.take().unwrap_or_default();
+            w.message = Some(format!("Back-off pulling image \"{}\": {}: {cause}", s.image, w.reason));
+            "ImagePullBackOff".clone_into(&mut w.reason);
+            turned.push((c.name.clone(), s.image.clone()));
+        }
+        for (container, image) in turned {
+            self.tell("BackOff", format!("Back-off pulling image \"{image}\""), Some(&container));
+            self.warn("Failed", "Error: ImagePullBackOff".to_owned(), Some(&container));
+        }
+    }
+
+    fn exited(&mut self, container: &str, attempt: u32, exit: &Exit<'_>) {
+        let now = self.now;
+        let Some((s, c)) =
+            self.spec.containers.iter().zip(&mut self.state.containers).find(|(_, c)| c.name == container)
+        else {
+            return;
+        };
+        let started_at = match &c.state {
+            RunState::Running { since, .. } if c.runs == attempt.saturating_add(1) => *since,
+            // It ended before anyone could say that it started.
+            RunState::Starting { .. } if c.runs == attempt => {
+                c.runs = attempt.saturating_add(1);
+                c.container_id.clear();
+                now.wall
+            }
+            _ => return,
+        };
+        let reason = match exit.code {
+            _ if exit.oom_killed => "OOMKilled",
+            Some(0) => "Completed",
+            _ => "Error",
+        };
+        let end = match exit.code {
+            None => Terminated::lost(Some(started_at), now, &c.container_id),
+            Some(exit_code) => Terminated {
+                exit_code,
+                reason: reason.to_owned(),
+                message: exit.message.map(str::to_owned),
+                started_at: Some(started_at),
+                finished_at: now.wall,
+                finished_boot: now.boot,
+                container_id: c.container_id.clone(),
+            },
+        };
+        let done = s.role == Role::Init && end.exit_code == 0;
+        c.terminate(end, done);
+    }
+
+    fn tell(&mut self, reason: &str, message: String, container: Option<&str>) {
+        self.emit("Normal", reason, message, container);
+    }
+
+    fn warn(&mut self, reason: &str, message: String, container: Option<&str>) {
+        self.emit("Warning", reason, message, container);
+    }
+
+    fn emit(&mut self, kind: &str, reason: &str, message: String, container: Option<&str>) {
+        self.actions.push(Action::Emit {
+            kind: kind.to_owned(),
+            reason: reason.to_owned(),
+            message,
+            container: container.map(str::to_owned),
+        });
+    }
+}
+
+impl ContainerState {
+    pub(super) fn terminate(&mut self, end: Terminated, done: bool) {
+        self.previous = self.latest.replace(end);
+        self.state = RunState::Terminated;
+        self.done = done;
+    }
+}

@@ -1,0 +1,328 @@
+//! The way from text to documents.
+
+use std::collections::HashMap;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::kind::{Found, PLAYED, Played, find};
+use super::schema::check::{Checked, check, shown};
+use super::yaml::{self, Data, Node};
+use super::{Diagnostic, Document, Loaded, Object, Position, Severity, Source, escape, rules};
+
+/// How many documents one call takes.
+pub const MAX_DOCUMENTS: usize = 10_000;
+/// How long one document may be, in bytes: what an API server takes (3 MiB), so that it fits a cluster too.
+pub const MAX_DOCUMENT: usize = 3 << 20;
+/// How many diagnostics of a source are told.
+const MAX_DIAGNOSTICS: usize = 1_000;
+/// How deep lists may lie in lists.
+const MAX_LISTS: usize = 4;
+
+/// Reads and validates everything in `sources`. `namespace` is for objects that name none.
+pub fn load(sources: &[Source], namespace: &str) -> Loaded {
+    let mut loader = Loader { namespace, loaded: Loaded::default(), seen: HashMap::new(), documents: 0 };
+    for source in sources {
+        loader.source(source);
+    }
+    if loader.documents == 0
+        && !loader.loaded.has_errors()
+        && let Some(source) = sources.first()
+    {
+        let position = Position { line: 1, column: 1 };
+        let message = if sources.len() > 1 {
+            "no Kubernetes object in it, nor in the files after it"
+        } else {
+            "no Kubernetes object in it"
+        };
+        loader.report(source, Severity::Error, position, "", message.to_owned(), None);
+    }
+    loader.loaded
+}
+
+struct Loader<'a> {
+    namespace: &'a str,
+    loaded: Loaded,
+    /// kind, namespace, name: where it was first.
+    seen: HashMap<(&'static str, String, String), String>,
+    documents: usize,
+}
+
+impl Loader<'_> {
+    fn report(
+        &mut self,
+        source: &Source,
+        severity: Severity,
+        position: Position,
+        path: &str,
+        message: String,
+        hint: Option<String>,
+    ) {
+        let (source, path) = (source.name.clone(), path.to_owned());
+        self.loaded.diagnostics.push(Diagnostic { severity, source, position, path, message, hint });
+    }
+
+    fn error(
+        &mut self,
+        source: &Source,
+        position: Position,
+        path: &str,
+        message: &str,
+        hint: Option<String>,
+    ) {
+        self.report(source, Severity::Error, position, path, message.to_owned(), hint);
+    }
+
+    fn source(&mut self, source: &Source) {
+        let first = self.loaded.diagnostics.len();
+        for chunk in yaml::split(&source.text) {
+            let position = Position { line: chunk.lines_before + 1, column: chunk.columns_before + 1 };
+            if self.documents >= MAX_DOCUMENTS {
+                let message = format!("more than {MAX_DOCUMENTS} documents; the rest is not read");
+                self.error(source, position, "", &message, Some("split the file".to_owned()));
+                break;
+            }
+            if self.loaded.diagnostics.len() - first >= MAX_DIAGNOSTICS {
+                let message = "too many errors; the rest is not read";
+                self.error(source, position, "", message, None);
+                break;
+            }
+            if chunk.text.len() > MAX_DOCUMENT {
+                let message = format!("a document of more than {} MiB", MAX_DOCUMENT >> 20);
+                self.documents += 1;
+                self.error(source, position, "", &message, None);
+                continue;
+            }
+            let parsed = yaml::parse(chunk);
+            let broken = parsed.problems.iter().any(|problem| problem.fatal);
+            for problem in parsed.problems {
+                let severity = if problem.fatal { Severity::Error } else { Severity::Warning };
+                self.report(source, severity, problem.position, "", problem.message, problem.hint);
+            }
+            for node in &parsed.documents {
+                self.object(source, node, "", 0, broken);
+            }
+        }
+        // In order of position; what belongs to one place stays in the order found.
+        let Some(own) = self.loaded.diagnostics.get_mut(first..) else { return };
+        own.sort_by_key(|diagnostic| diagnostic.position);
+        let more = own.len().saturating_sub(MAX_DIAGNOSTICS);
+        // The last document may exceed the limit by a few.
+        if more > 20
+            && let Some(next) = own.get(MAX_DIAGNOSTICS).map(|diagnostic| diagnostic.position)
+        {
+            self.loaded.diagnostics.truncate(first + MAX_DIAGNOSTICS);
+            self.error(source, next, "", &format!("{more} more errors and warnings are not shown"), None);
+        }
+    }
+
+    /// One object, or a List of them at `prefix`.
+    fn object(&mut self, source: &Source, node: &Node, prefix: &str, depth: usize, broken: bool) {
+        self.documents += 1;
+        let Data::Mapping(_) = &node.data else {
+            let hint = "an object has apiVersion, kind and metadata".to_owned();
+            let path = prefix.trim_end_matches('.');
+            return self.error(
+                source,
+                node.position,
+                path,
+                "not a Kubernetes object: not a mapping",
+                Some(hint),
+            );
+        };
+        let kind = node.get("kind");
+        let Some((name, position)) = kind
+            .and_then(|entry| entry.value.as_str().map(|name| (name, entry.value.position)))
+            .filter(|(name, _)| !name.is_empty())
+        else {
+            let hint = format!("one of {} or List", PLAYED.map(|played| played.kind).join(", "));
+            self.head(source, node, prefix, "apiVersion", None);
+            self.head(source, node, prefix, "kind", Some(hint));
+            return;
+        };
+        match find(name, &shown(name)) {
+            Found::Refused(message, hint) => {
+                self.error(source, position, &format!("{prefix}kind"), &message, Some(hint));
+            }
+            Found::List => {
+                let right = if name == "DeploymentList" { "apps/v1" } else { "v1" };
+                self.version(source, node, prefix, name, right);
+                self.list(source, node, prefix, depth, broken);
+            }
+            Found::Played(played) => {
+                let fits = self.version(source, node, prefix, name, played.api_version);
+                self.played(source, node, played, prefix, broken || !fits);
+            }
+        }
+    }
+
+    /// Tells of an apiVersion or kind that is missing or no text.
+    fn head(&mut self, source: &Source, node: &Node, prefix: &str, name: &str, hint: Option<String>) {
+        let entry = node.get(name);
+        let message = match entry.map(|entry| &entry.value) {
+            Some(value) if value.as_str().is_some_and(|text| !text.is_empty()) => return,
+            Some(value) if !value.is_null() && value.as_str().is_none() => "must be text",
+            _ => "is required",
+        };
+        let position = entry.map_or(node.position, |entry| entry.value.position);
+        self.error(source, position, &format!("{prefix}{name}"), message, hint);
+    }
+
+    /// True if the apiVersion is the one of its kind.
+    fn version(&mut self, source: &Source, node: &Node, prefix: &str, kind: &str, right: &str) -> bool {
+        let given = node.get("apiVersion").map(|entry| &entry.value);
+        let hint = Some(format!("write apiVersion: {right}"));
+        match given.and_then(|value| value.as_str().map(|text| (text, value.position))) {
+            Some((text, _)) if text == right => true,
+            Some((text, position)) if !text.is_empty() => {
+                let message = format!("{kind} is not in {}", shown(text));
+                self.error(source, position, &format!("{prefix}apiVersion"), &message, hint);
+                false
+            }
+            _ => {
+                self.head(source, node, prefix, "apiVersion", hint);
+                false
+            }
+        }
+    }
+
+    fn list(&mut self, source: &Source, node: &Node, prefix: &str, depth: usize, broken: bool) {
+        if depth >= MAX_LISTS {
+            return self.error(
+                source,
+                node.position,
+                prefix.trim_end_matches('.'),
+                "lists in lists in lists",
+                None,
+            );
+        }
+        if let Data::Mapping(entries) = &node.data {
+            for entry in entries {
+                if !matches!(entry.key.as_str(), "apiVersion" | "kind" | "metadata" | "items") {
+                    let path = format!("{prefix}{}", escape(&entry.key));
+                    let hint = (entry.key.len() < 10 && strsim::osa_distance(&entry.key, "items") <= 2)
+                        .then(|| "did you mean `items`?".to_owned());
+                    self.error(source, entry.position, &path, "there is no such field", hint);
+                }
+            }
+        }
+        let Some(items) = node.get("items") else { return };
+        match &items.value.data {
+            Data::Sequence(nodes) => {
+                for (index, item) in nodes.iter().enumerate() {
+                    if self.documents >= MAX_DOCUMENTS {
+                        let message = format!("more than {MAX_DOCUMENTS} objects; the rest is not read");
+                        return self.error(source, item.position, &format!("{prefix}items"), &message, None);
+                    }
+                    self.object(source, item, &format!("{prefix}items[{index}]."), depth + 1, broken);
+                }
+            }
+            _ if items.value.is_null() => {}
+            _ => self.error(source, items.position, &format!("{prefix}items"), "must be a list", None),
+        }
+    }
+
+    fn played(&mut self, source: &Source, node: &Node, played: &'static Played, prefix: &str, broken: bool) {
+        let mut checked = check(node, played.schema, &source.name);
+        let mut found = std::mem::take(&mut checked.diagnostics);
+        // Both are known by now, and what is wrong with them has been told.
+        found.retain(|diagnostic| diagnostic.path != "apiVersion" && diagnostic.path != "kind");
+        if let Value::Object(fields) = &mut checked.value {
+            fields.insert("apiVersion".to_owned(), played.api_version.into());
+            fields.insert("kind".to_owned(), played.kind.into());
+        }
+        let object = match typed(played.kind, &checked.value) {
+            Ok(mut object) => {
+                found.append(&mut rules::check(&object, &checked, node.position, &source.name));
+                self.duplicate(&object, played.kind, &checked, source, node.position, &mut found);
+                fill_namespace(&mut object, self.namespace);
+                Some(object)
+            }
+            // The schema lets through what k8s-openapi does not read: tell rather than hide it.
+            Err(error) => {
+                found.push(Diagnostic {
+                    severity: Severity::Error,
+                    source: source.name.clone(),
+                    position: node.position,
+                    path: String::new(),
+                    message: format!("not a {}: {}", played.kind, escape(&error.to_string())),
+                    hint: None,
+                });
+                None
+            }
+        };
+        let refused = broken || found.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+        let of_list = prefix.trim_end_matches('.');
+        for mut diagnostic in found {
+            if !prefix.is_empty() {
+                diagnostic.path.insert_str(0, if diagnostic.path.is_empty() { of_list } else { prefix });
+            }
+            self.loaded.diagnostics.push(diagnostic);
+        }
+        if let (Some(object), false) = (object, refused) {
+            self.loaded.documents.push(Document {
+                object,
+                value: node.to_json(),
+                source: source.name.clone(),
+                position: node.position,
+                dir: source.dir.clone(),
+                positions: checked.positions,
+            });
+        }
+    }
+
+    /// Two objects of one kind, namespace and name cannot both be played.
+    fn duplicate(
+        &mut self,
+        object: &Object,
+        kind: &'static str,
+        checked: &Checked,
+        source: &Source,
+        start: Position,
+        found: &mut Vec<Diagnostic>,
+    ) {
+        let metadata = object.metadata();
+        let Some(name) = metadata.name.clone().filter(|name| !name.is_empty()) else { return };
+        let namespace =
+            metadata.namespace.clone().filter(|n| !n.is_empty()).unwrap_or_else(|| self.namespace.to_owned());
+        let position = checked.positions.get("metadata.name").copied().unwrap_or(start);
+        let place = format!("{}:{}:{}", source.name, position.line, position.column);
+        match self.seen.entry((kind, namespace, name)) {
+            std::collections::hash_map::Entry::Vacant(free) => {
+                free.insert(place);
+            }
+            std::collections::hash_map::Entry::Occupied(first) => found.push(Diagnostic {
+                severity: Severity::Error,
+                source: source.name.clone(),
+                position,
+                path: "metadata.name".to_owned(),
+                message: format!(
+                    "the {kind} {} is given twice; the first is at {}",
+                    shown(&first.key().2),
+                    first.get()
+                ),
+                hint: Some("remove one of them or give it another name".to_owned()),
+            }),
+        }
+    }
+}
+
+fn typed(kind: &str, value: &Value) -> Result<Object, serde_json::Error> {
+    fn read<T: DeserializeOwned>(value: &Value) -> Result<Box<T>, serde_json::Error> {
+        T::deserialize(value).map(Box::new)
+    }
+    Ok(match kind {
+        "Pod" => Object::Pod(read(value)?),
+        "Deployment" => Object::Deployment(read(value)?),
+        "ConfigMap" => Object::ConfigMap(read(value)?),
+        "Secret" => Object::Secret(read(value)?),
+        _ => Object::PersistentVolumeClaim(read(value)?),
+    })
+}
+
+fn fill_namespace(object: &mut Object, namespace: &str) {
+    let metadata = object.metadata_mut();
+    if metadata.namespace.as_deref().unwrap_or_default().is_empty() {
+        metadata.namespace = Some(namespace.to_owned());
+    }
+}

@@ -1,0 +1,175 @@
+//! YAML to typed objects, with positions; validation; diagnostics.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::Value;
+
+mod escape;
+mod kind;
+mod load;
+mod quantity;
+mod rules;
+pub mod schema;
+mod source;
+pub mod support;
+mod yaml;
+
+#[cfg(test)]
+mod generated;
+#[cfg(test)]
+mod tests;
+
+pub use escape::escape;
+pub use load::{MAX_DOCUMENT, MAX_DOCUMENTS, load};
+pub use quantity::Quantity;
+pub use source::{MAX_SOURCE, ReadError, read_sources, source};
+
+/// Text to read manifests from.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// What messages call it: a path, `-` or a URL.
+    pub name: String,
+    /// The folder that relative hostPaths are relative to; the working directory for stdin and URLs.
+    pub dir: PathBuf,
+    /// The YAML or JSON.
+    pub text: String,
+}
+
+/// A place in a source, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Position {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+}
+
+/// How bad a diagnostic is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The manifest cannot be played.
+    Error,
+    /// Something in it will not be honoured.
+    Warning,
+}
+
+/// Something to tell about a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// How bad.
+    pub severity: Severity,
+    /// Which source.
+    pub source: String,
+    /// Where in it.
+    pub position: Position,
+    /// The field, as `spec.containers[0].image`; empty for a whole document.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Position { line, column } = self.position;
+        // What comes from a flag has no place in a file.
+        if self.position == Position::default() {
+            write!(f, "{}: ", self.source)?;
+        } else {
+            write!(f, "{}:{line}:{column}: ", self.source)?;
+        }
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// A Kubernetes object of a kind that is played.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Object {
+    /// v1 Pod.
+    Pod(Box<Pod>),
+    /// apps/v1 Deployment.
+    Deployment(Box<Deployment>),
+    /// v1 ConfigMap.
+    ConfigMap(Box<ConfigMap>),
+    /// v1 Secret.
+    Secret(Box<Secret>),
+    /// v1 PersistentVolumeClaim.
+    PersistentVolumeClaim(Box<PersistentVolumeClaim>),
+}
+
+impl Object {
+    /// As Kubernetes calls its kind.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Pod(_) => "Pod",
+            Self::Deployment(_) => "Deployment",
+            Self::ConfigMap(_) => "ConfigMap",
+            Self::Secret(_) => "Secret",
+            Self::PersistentVolumeClaim(_) => "PersistentVolumeClaim",
+        }
+    }
+
+    /// Its metadata.
+    pub fn metadata(&self) -> &ObjectMeta {
+        match self {
+            Self::Pod(object) => &object.metadata,
+            Self::Deployment(object) => &object.metadata,
+            Self::ConfigMap(object) => &object.metadata,
+            Self::Secret(object) => &object.metadata,
+            Self::PersistentVolumeClaim(object) => &object.metadata,
+        }
+    }
+
+    /// Its metadata, to change.
+    pub fn metadata_mut(&mut self) -> &mut ObjectMeta {
+        match self {
+            Self::Pod(object) => &mut object.metadata,
+            Self::Deployment(object) => &mut object.metadata,
+            Self::ConfigMap(object) => &mut object.metadata,
+            Self::Secret(object) => &mut object.metadata,
+            Self::PersistentVolumeClaim(object) => &mut object.metadata,
+        }
+    }
+}
+
+/// One manifest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Document {
+    /// The object, typed, as given (no defaults; namespace filled in).
+    pub object: Object,
+    /// The object as given, as JSON in the order it was written.
+    pub value: Value,
+    /// Where it was read from.
+    pub source: String,
+    /// Where in it the document begins.
+    pub position: Position,
+    /// The folder that relative hostPaths are relative to.
+    pub dir: PathBuf,
+    /// Position of every field, by path: `spec.containers[0].image`, `data[key]`. That of a field's key when it
+    /// holds a list or a mapping, that of its value otherwise.
+    pub positions: std::collections::HashMap<String, Position>,
+}
+
+/// What reading sources gave. Documents with errors are left out of `documents`.
+#[derive(Debug, Clone, Default)]
+pub struct Loaded {
+    /// The good documents, in order; a List's items stand on their own.
+    pub documents: Vec<Document>,
+    /// All errors and warnings, in order of position.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Loaded {
+    /// True if any diagnostic is an error.
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(|d| d.severity == Severity::Error)
+    }
+}

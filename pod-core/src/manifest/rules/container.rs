@@ -1,0 +1,87 @@
+//! A container.
+
+use std::collections::HashMap;
+
+use k8s_openapi::api::core::v1::Container;
+
+use super::pod::Pod;
+use super::{Rules, name, near};
+use crate::manifest::schema::check::shown;
+
+impl Rules<'_> {
+    pub(super) fn container(&mut self, path: &str, container: &Container, pod: &Pod<'_>, is_init: bool) {
+        if let Some(image) = container.image.as_deref()
+            && image.trim() != image
+        {
+            self.error(&format!("{path}.image"), "must not begin or end with a blank");
+        }
+        if let Some(dir) = container.working_dir.as_deref()
+            && !dir.is_empty()
+            && !dir.starts_with('/')
+        {
+            self.error(&format!("{path}.workingDir"), format!("must be an absolute path, is {}", shown(dir)));
+        }
+        self.ports(
+            &format!("{path}.ports"),
+            container.ports.as_deref().unwrap_or_default(),
+            pod.host_network,
+        );
+        self.env(path, container);
+        self.volume_mounts(&format!("{path}.volumeMounts"), container, pod);
+        if let Some(resources) = &container.resources {
+            self.resources(&format!("{path}.resources"), resources);
+        }
+        if let Some(security) = &container.security_context {
+            self.container_security(&format!("{path}.securityContext"), security);
+        }
+        if is_init && container.restart_policy.as_deref() != Some("Always") {
+            let given = [
+                ("lifecycle", container.lifecycle.is_some()),
+                ("livenessProbe", container.liveness_probe.is_some()),
+                ("readinessProbe", container.readiness_probe.is_some()),
+                ("startupProbe", container.startup_probe.is_some()),
+            ];
+            for (field, _) in given.into_iter().filter(|(_, given)| *given) {
+                self.error(
+                    &format!("{path}.{field}"),
+                    "an init container cannot have it: it is expected to end",
+                );
+            }
+        }
+    }
+
+    fn volume_mounts(&mut self, path: &str, container: &Container, pod: &Pod<'_>) {
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
+            let path = format!("{path}[{index}]");
+            if !mount.name.is_empty() && !pod.volumes.contains(&mount.name.as_str()) {
+                let message = format!("the pod has no volume {}", shown(&mount.name));
+                let hint = match near(&mount.name, pod.volumes.iter().copied()) {
+                    Some(near) => format!("did you mean {near}?"),
+                    None if pod.volumes.is_empty() => "add it under the pod's `volumes`".to_owned(),
+                    None => format!("volumes of the pod: {}", super::super::escape(&pod.volumes.join(", "))),
+                };
+                self.error_hint(&format!("{path}.name"), message, hint);
+            }
+            let at = format!("{path}.mountPath");
+            let place = mount.mount_path.as_str();
+            if !place.is_empty() && !place.starts_with('/') {
+                let message = format!("must be an absolute path, is {}", shown(place));
+                self.error(&at, message);
+            }
+            let place = if place.len() > 1 { place.trim_end_matches('/') } else { place };
+            if let Some(first) = places.insert(place, index)
+                && !place.is_empty()
+            {
+                self.error(&at, format!("is already where volumeMounts[{first}] is mounted"));
+            }
+            if let Some(sub_path) = mount.sub_path.as_deref() {
+                self.require(&format!("{path}.subPath"), name::descending(sub_path));
+            }
+            let both = [&mount.sub_path, &mount.sub_path_expr];
+            if both.iter().all(|given| given.as_deref().is_some_and(|text| !text.is_empty())) {
+                self.error(&format!("{path}.subPathExpr"), "cannot be given together with subPath");
+            }
+        }
+    }
+}

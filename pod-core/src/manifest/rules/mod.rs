@@ -1,0 +1,112 @@
+//! What Kubernetes' own validation refuses beyond types, for the fields that are honoured.
+
+mod claim;
+mod container;
+mod data;
+mod deployment;
+mod env;
+mod metadata;
+mod name;
+mod pod;
+mod ports;
+mod resources;
+mod security;
+mod volume;
+
+use crate::manifest::schema::check::Checked;
+use crate::manifest::{Diagnostic, Object, Position, Severity};
+
+/// Everything that is wrong with `object`, as far as its schema does not say so already.
+pub(super) fn check(object: &Object, checked: &Checked, start: Position, source: &str) -> Vec<Diagnostic> {
+    let mut rules = Rules { checked, start, source, found: Vec::new() };
+    rules.metadata(object.metadata());
+    match object {
+        Object::Pod(pod) => {
+            if let Some(spec) = &pod.spec {
+                rules.pod("spec", spec, pod::Owner::Pod);
+            }
+        }
+        Object::Deployment(deployment) => rules.deployment(deployment),
+        Object::ConfigMap(map) => rules.config_map(map),
+        Object::Secret(secret) => rules.secret(secret),
+        Object::PersistentVolumeClaim(claim) => rules.claim(claim),
+    }
+    rules.found
+}
+
+/// Collects what the rules find.
+struct Rules<'a> {
+    checked: &'a Checked,
+    start: Position,
+    source: &'a str,
+    found: Vec<Diagnostic>,
+}
+
+impl Rules<'_> {
+    fn error(&mut self, path: &str, message: impl Into<String>) {
+        self.report(Severity::Error, path, message.into(), None);
+    }
+
+    fn error_hint(&mut self, path: &str, message: impl Into<String>, hint: impl Into<String>) {
+        self.report(Severity::Error, path, message.into(), Some(hint.into()));
+    }
+
+    fn warning(&mut self, path: &str, message: impl Into<String>, hint: Option<String>) {
+        self.report(Severity::Warning, path, message.into(), hint);
+    }
+
+    /// An error of `path`, if `result` is one. Names have their hint after a newline.
+    fn require(&mut self, path: &str, result: Result<(), name::Invalid>) {
+        if let Err(name::Invalid { message, hint }) = result {
+            self.report(Severity::Error, path, message, hint);
+        }
+    }
+
+    /// What the schema has refused is not told of again.
+    fn report(&mut self, severity: Severity, path: &str, message: String, hint: Option<String>) {
+        if ancestors(path).any(|prefix| self.checked.bad.contains(prefix)) {
+            return;
+        }
+        let position = ancestors(path).find_map(|prefix| self.checked.positions.get(prefix)).copied();
+        self.found.push(Diagnostic {
+            severity,
+            source: self.source.to_owned(),
+            position: position.unwrap_or(self.start),
+            path: path.to_owned(),
+            message,
+            hint,
+        });
+    }
+
+    /// True if the schema refused something inside of `path`.
+    fn bad_below(&self, path: &str) -> bool {
+        self.checked
+            .bad
+            .iter()
+            .any(|bad| bad.strip_prefix(path).is_some_and(|rest| rest.starts_with(['.', '['])))
+    }
+
+    /// True if something is written at `path`, null included.
+    fn given(&self, path: &str) -> bool {
+        self.checked.positions.contains_key(path)
+    }
+}
+
+/// `path` and everything that it lies in, the innermost first.
+fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(path), |path| {
+        path.rfind(['.', '[']).and_then(|at| path.get(..at)).filter(|rest| !rest.is_empty())
+    })
+}
+
+/// The nearest of `known` to `given`, to say what was meant.
+fn near<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    if given.len() > 60 {
+        return None;
+    }
+    known
+        .map(|name| (strsim::osa_distance(name, given), name))
+        .min()
+        .filter(|&(distance, name)| distance <= 1 + name.len() / 4)
+        .map(|(_, name)| name)
+}

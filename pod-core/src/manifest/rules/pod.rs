@@ -1,0 +1,153 @@
+//! A pod's spec.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::{PodDNSConfig, PodSpec};
+
+use super::{Rules, name};
+use crate::manifest::schema::check::shown;
+
+/// What a pod's spec is part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    Pod,
+    Deployment,
+}
+
+/// What containers need to know of their pod.
+pub(super) struct Pod<'a> {
+    pub host_network: bool,
+    pub volumes: Vec<&'a str>,
+}
+
+const MAX_NAMESERVERS: usize = 3;
+const MAX_SEARCHES: usize = 32;
+const MAX_SEARCH_CHARS: usize = 2048;
+
+impl Rules<'_> {
+    pub(super) fn pod(&mut self, path: &str, spec: &PodSpec, owner: Owner) {
+        let pod = Pod {
+            host_network: spec.host_network == Some(true),
+            volumes: spec.volumes.iter().flatten().map(|volume| volume.name.as_str()).collect(),
+        };
+        self.volumes(&format!("{path}.volumes"), spec.volumes.as_deref().unwrap_or_default());
+        if spec.containers.is_empty() {
+            self.error(&format!("{path}.containers"), "must have at least one container");
+        }
+        let mut names: HashMap<&str, String> = HashMap::new();
+        let init = spec.init_containers.as_deref().unwrap_or_default();
+        for (list, containers, is_init) in
+            [("initContainers", init, true), ("containers", &spec.containers, false)]
+        {
+            for (index, container) in containers.iter().enumerate() {
+                let path = format!("{path}.{list}[{index}]");
+                let at = format!("{path}.name");
+                if !container.name.is_empty() {
+                    self.require(&at, name::dns_label(&container.name));
+                    if let Some(first) = names.get(container.name.as_str()) {
+                        let message = format!("{} is already the name of {first}", shown(&container.name));
+                        self.error(&at, message);
+                    } else {
+                        names.insert(&container.name, path.clone());
+                    }
+                }
+                self.container(&path, container, &pod, is_init);
+            }
+        }
+        self.host_ports(&format!("{path}.containers"), &spec.containers);
+        self.names_and_dns(path, spec);
+        self.pod_security(path, spec);
+        if owner == Owner::Deployment
+            && let Some(policy) = spec.restart_policy.as_deref()
+            && policy != "Always"
+        {
+            let message = format!("must be Always in a Deployment, is {policy}");
+            let hint = "leave it out, or make it a Pod if it is meant to end";
+            self.error_hint(&format!("{path}.restartPolicy"), message, hint);
+        }
+        if let Some(os) = &spec.os
+            && os.name == "windows"
+        {
+            self.error(&format!("{path}.os.name"), "this machine runs Linux, not Windows");
+        }
+    }
+
+    fn names_and_dns(&mut self, path: &str, spec: &PodSpec) {
+        if let Some(hostname) = spec.hostname.as_deref().filter(|name| !name.is_empty()) {
+            self.require(&format!("{path}.hostname"), name::dns_label(hostname));
+        }
+        for (index, secret) in spec.image_pull_secrets.iter().flatten().enumerate() {
+            if !secret.name.is_empty() {
+                self.require(
+                    &format!("{path}.imagePullSecrets[{index}].name"),
+                    name::dns_subdomain(&secret.name),
+                );
+            }
+        }
+        for (index, alias) in spec.host_aliases.iter().flatten().enumerate() {
+            let path = format!("{path}.hostAliases[{index}]");
+            self.address(&format!("{path}.ip"), &alias.ip);
+            for (index, host) in alias.hostnames.iter().flatten().enumerate() {
+                self.require(&format!("{path}.hostnames[{index}]"), name::dns_subdomain(host));
+            }
+        }
+        let config = spec.dns_config.as_ref();
+        if let Some(config) = config {
+            self.dns_config(&format!("{path}.dnsConfig"), config);
+        }
+        let servers = config.and_then(|config| config.nameservers.as_deref()).unwrap_or_default();
+        if spec.dns_policy.as_deref() == Some("None") && servers.is_empty() {
+            let hint = "give dnsConfig.nameservers, or another dnsPolicy";
+            self.error_hint(
+                &format!("{path}.dnsPolicy"),
+                "None needs at least one server in dnsConfig.nameservers",
+                hint,
+            );
+        }
+    }
+
+    fn dns_config(&mut self, path: &str, config: &PodDNSConfig) {
+        let servers = config.nameservers.as_deref().unwrap_or_default();
+        if servers.len() > MAX_NAMESERVERS {
+            let message = format!("must not have more than {MAX_NAMESERVERS} servers, has {}", servers.len());
+            self.error(&format!("{path}.nameservers"), message);
+        }
+        for (index, server) in servers.iter().enumerate() {
+            self.address(&format!("{path}.nameservers[{index}]"), server);
+        }
+        let searches = config.searches.as_deref().unwrap_or_default();
+        if searches.len() > MAX_SEARCHES {
+            let message = format!("must not have more than {MAX_SEARCHES} domains, has {}", searches.len());
+            self.error(&format!("{path}.searches"), message);
+        }
+        let chars = searches.iter().map(String::len).sum::<usize>() + searches.len().saturating_sub(1);
+        if chars > MAX_SEARCH_CHARS {
+            let message =
+                format!("must not have more than {MAX_SEARCH_CHARS} characters together, has {chars}");
+            self.error(&format!("{path}.searches"), message);
+        }
+        for (index, domain) in searches.iter().enumerate() {
+            // A lone dot is the root; underscores are fine in what is searched.
+            let domain = domain.strip_suffix('.').unwrap_or(domain);
+            if !domain.is_empty() {
+                let plain = domain.trim_start_matches('_').replace("._", ".").replace('_', "-");
+                if name::dns_subdomain(&plain).is_err() {
+                    self.require(&format!("{path}.searches[{index}]"), name::dns_subdomain(domain));
+                }
+            }
+        }
+        for (index, option) in config.options.iter().flatten().enumerate() {
+            if option.name.as_deref().unwrap_or_default().is_empty() {
+                self.error(&format!("{path}.options[{index}].name"), "is required");
+            }
+        }
+    }
+
+    pub(super) fn address(&mut self, path: &str, text: &str) {
+        if text.parse::<IpAddr>().is_err() && !text.is_empty() {
+            let message = format!("must be an IP address such as 10.0.0.1 or fd00::1, not {}", shown(text));
+            self.error(path, message);
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Security contexts and what namespaces are shared with the host.
+
+use std::collections::HashSet;
+
+use k8s_openapi::api::core::v1::{PodSpec, SeccompProfile, SecurityContext};
+
+use super::{Rules, name, near};
+use crate::manifest::schema::check::shown;
+
+/// Linux capabilities (capabilities(7)) without `CAP_`.
+const CAPABILITIES: [&str; 41] = [
+    "AUDIT_CONTROL",
+    "AUDIT_READ",
+    "AUDIT_WRITE",
+    "BLOCK_SUSPEND",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "KILL",
+    "LEASE",
+    "LINUX_IMMUTABLE",
+    "MAC_ADMIN",
+    "MAC_OVERRIDE",
+    "MKNOD",
+    "NET_ADMIN",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_RAW",
+    "PERFMON",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYSLOG",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_CHROOT",
+    "SYS_MODULE",
+    "SYS_NICE",
+    "SYS_PACCT",
+    "SYS_PTRACE",
+    "SYS_RAWIO",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "WAKE_ALARM",
+];
+
+/// Kernel parameters that belong to an IPC namespace.
+fn is_ipc(parameter: &str) -> bool {
+    ["kernel.shm", "kernel.msg", "fs.mqueue."].iter().any(|prefix| parameter.starts_with(prefix))
+        || parameter == "kernel.sem"
+}
+
+impl Rules<'_> {
+    pub(super) fn container_security(&mut self, path: &str, security: &SecurityContext) {
+        if security.allow_privilege_escalation == Some(false) {
+            let at = format!("{path}.allowPrivilegeEscalation");
+            if security.privileged == Some(true) {
+                self.error(&at, "cannot be false in a privileged container");
+            }
+            let added =
+                security.capabilities.iter().flat_map(|capabilities| capabilities.add.iter().flatten());
+            if added.map(String::as_str).any(|name| matches!(name, "SYS_ADMIN" | "CAP_SYS_ADMIN")) {
+                self.error(&at, "cannot be false in a container with the capability SYS_ADMIN");
+            }
+        }
+        if let Some(profile) = &security.seccomp_profile {
+            self.seccomp(&format!("{path}.seccompProfile"), profile);
+        }
+        let Some(capabilities) = &security.capabilities else { return };
+        for (field, list) in [("add", &capabilities.add), ("drop", &capabilities.drop)] {
+            for (index, given) in list.iter().flatten().enumerate() {
+                if given != "ALL" && !CAPABILITIES.contains(&given.as_str()) {
+                    let at = format!("{path}.capabilities.{field}[{index}]");
+                    self.unknown_capability(&at, given);
+                }
+            }
+        }
+    }
+
+    fn unknown_capability(&mut self, path: &str, given: &str) {
+        let upper = given.to_ascii_uppercase();
+        let plain = upper.strip_prefix("CAP_").unwrap_or(&upper);
+        let message = format!("{} is not a capability", shown(given));
+        if plain == "ALL" || CAPABILITIES.contains(&plain) {
+            self.error_hint(path, message, format!("write {plain}"));
+        } else if let Some(near) = near(plain, CAPABILITIES.into_iter()) {
+            self.error_hint(path, message, format!("did you mean {near}?"));
+        } else {
+            self.error(path, message);
+        }
+    }
+
+    fn seccomp(&mut self, path: &str, profile: &SeccompProfile) {
+        let at = format!("{path}.localhostProfile");
+        match (profile.type_.as_str(), profile.localhost_profile.as_deref()) {
+            ("Localhost", None | Some("")) => self.error(&at, "is required with type: Localhost"),
+            ("Localhost", Some(file)) => self.require(&at, name::descending(file)),
+            (_, Some(_)) => self.error(&at, "can only be given with type: Localhost"),
+            (_, None) => {}
+        }
+    }
+
+    pub(super) fn pod_security(&mut self, path: &str, spec: &PodSpec) {
+        if let Some(profile) =
+            spec.security_context.as_ref().and_then(|security| security.seccomp_profile.as_ref())
+        {
+            self.seccomp(&format!("{path}.securityContext.seccompProfile"), profile);
+        }
+        if spec.share_process_namespace == Some(true) && spec.host_pid == Some(true) {
+            self.error(&format!("{path}.shareProcessNamespace"), "cannot be true together with hostPID");
+        }
+        let host_namespaces =
+            [("hostNetwork", spec.host_network), ("hostPID", spec.host_pid), ("hostIPC", spec.host_ipc)];
+        if spec.host_users == Some(false) {
+            for (field, _) in host_namespaces.iter().filter(|(_, given)| *given == Some(true)) {
+                self.error(&format!("{path}.{field}"), "cannot be true together with hostUsers: false");
+            }
+        }
+        let sysctls = spec.security_context.iter().flat_map(|security| security.sysctls.iter().flatten());
+        let mut seen = HashSet::new();
+        for (index, sysctl) in sysctls.enumerate() {
+            let at = format!("{path}.securityContext.sysctls[{index}].name");
+            if sysctl.name.is_empty() {
+                continue;
+            }
+            if let Err(invalid) = name::sysctl(&sysctl.name) {
+                self.require(&at, Err(invalid));
+                continue;
+            }
+            let parameter = sysctl.name.replace('/', ".");
+            let shown = shown(&sysctl.name);
+            if parameter.starts_with("net.") {
+                if spec.host_network == Some(true) {
+                    self.error(&at, format!("{shown} would change the host: hostNetwork is true"));
+                }
+            } else if is_ipc(&parameter) {
+                if spec.host_ipc == Some(true) {
+                    self.error(&at, format!("{shown} would change the host: hostIPC is true"));
+                }
+            } else {
+                let hint = "a pod can have net.*, kernel.shm*, kernel.msg*, kernel.sem and fs.mqueue.*; set others on the host";
+                self.error_hint(&at, format!("{shown} belongs to the whole host, not to a pod"), hint);
+            }
+            if !seen.insert(parameter) {
+                self.error(&at, format!("{shown} is given twice"));
+            }
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! A node tree against the schema: unknown fields, missing ones, wrong types and values; all of them at once.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Map, Value};
+
+use super::suggest::{Suggestion, suggest};
+use super::{Kind, Type};
+use crate::manifest::quantity::Quantity;
+use crate::manifest::support::{self, Support};
+use crate::manifest::yaml::{Data, Entry, Node, Scalar, ScalarValue};
+use crate::manifest::{Diagnostic, Position, Severity, escape};
+
+/// What checking a document gave.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    /// The object as k8s-openapi reads it: what is wrong is left out, numbers and base64 in their plain form.
+    pub value: Value,
+    /// Position of every field by path.
+    pub positions: HashMap<String, Position>,
+    /// Paths where something is wrong, so that it is not told of twice.
+    pub bad: HashSet<String>,
+    /// What was found; paths are the object's own.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Checks `node` against `root`.
+pub(crate) fn check(node: &Node, root: &'static Type, source: &str) -> Checked {
+    let mut checker = Checker {
+        source,
+        path: String::new(),
+        chain: Vec::new(),
+        positions: HashMap::with_capacity(64),
+        bad: HashSet::new(),
+        diagnostics: Vec::new(),
+        quiet: 0,
+    };
+    let value = checker.object(node, root).unwrap_or_default();
+    Checked { value, positions: checker.positions, bad: checker.bad, diagnostics: checker.diagnostics }
+}
+
+struct Checker<'a> {
+    source: &'a str,
+    path: String,
+    chain: Vec<(&'static Type, String)>,
+    positions: HashMap<String, Position>,
+    bad: HashSet<String>,
+    diagnostics: Vec<Diagnostic>,
+    /// Above 0 inside of a field that is not honoured and has been told of.
+    quiet: usize,
+}
+
+/// A value for a message, short and harmless.
+pub(crate) fn shown(text: &str) -> String {
+    let mut short: String = text.chars().take(60).collect();
+    if short.len() < text.len() {
+        short.push_str("...");
+    }
+    format!("\"{}\"", escape(&short))
+}
+
+fn describe(node: &Node) -> String {
+    match &node.data {
+        Data::Sequence(_) => "a list".to_owned(),
+        Data::Mapping(_) => "a mapping".to_owned(),
+        Data::Scalar(Scalar { text, value }) => match value {
+            ScalarValue::Null => "null".to_owned(),
+            ScalarValue::String => format!("the text {}", shown(text)),
+            ScalarValue::Bool(_) if text == "true" || text == "false" => format!("the boolean {text}"),
+            ScalarValue::Bool(value) => format!("the boolean {value} (an unquoted {text} is one in YAML)"),
+            ScalarValue::Int(value) if value.to_string() != *text => {
+                format!("the number {value} (written {text})")
+            }
+            ScalarValue::Int(_) | ScalarValue::Float(_) => format!("the number {text}"),
+        },
+    }
+}
+
+/// What to do about a value of a wrong type.
+fn hint_for(node: &Node, kind: &Kind) -> Option<String> {
+    match (&node.data, kind) {
+        (Data::Scalar(Scalar { text, value }), _)
+            if *value != ScalarValue::String && *value != ScalarValue::Null =>
+        {
+            match kind {
+                Kind::String | Kind::Enum(_) | Kind::Bytes | Kind::Time => {
+                    Some(format!("put it in quotes: \"{}\"", escape(text)))
+                }
+                Kind::List(_) => Some(format!("write a list: [{}]", escape(text))),
+                _ => None,
+            }
+        }
+        (Data::Scalar(Scalar { text, value: ScalarValue::String }), Kind::Int(..)) => {
+            text.parse::<i64>().ok().map(|_| format!("remove the quotes: {text}"))
+        }
+        (Data::Scalar(Scalar { text, value: ScalarValue::String }), Kind::Bool) => {
+            matches!(text.as_str(), "true" | "false").then(|| format!("remove the quotes: {text}"))
+        }
+        (Data::Scalar(Scalar { text, value: ScalarValue::String }), Kind::List(inner)) => {
+            matches!(inner, Kind::String | Kind::Enum(_))
+                .then(|| format!("write a list: [{}]", serde_json::Value::from(text.as_str())))
+                .filter(|hint| hint.len() < 100)
+        }
+        (Data::Mapping(_), Kind::List(_)) => Some("begin each item with `- `".to_owned()),
+        (Data::Sequence(_), Kind::Object(_) | Kind::Map(_)) => {
+            Some("write `key: value` lines without `- ` before them".to_owned())
+        }
+        (Data::Scalar(Scalar { value: ScalarValue::Null, .. }), _) => {
+            Some("give it a value or remove it".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn wanted(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::String | Kind::Enum(_) => "text",
+        Kind::Bool => "true or false",
+        Kind::Int(..) => "an integer",
+        Kind::Number => "a number",
+        Kind::Quantity => "a quantity",
+        Kind::IntOrString => "an integer or text",
+        Kind::Time => "a time",
+        Kind::Bytes => "base64 text",
+        Kind::Object(_) | Kind::Map(_) => "a mapping",
+        Kind::List(_) => "a list",
+        Kind::Any => "anything",
+    }
+}
+
+impl Checker<'_> {
+    fn report(&mut self, severity: Severity, position: Position, message: String, hint: Option<String>) {
+        if severity == Severity::Error {
+            self.bad.insert(self.path.clone());
+        }
+        self.diagnostics.push(Diagnostic {
+            severity,
+            source: self.source.to_owned(),
+            position,
+            path: self.path.clone(),
+            message,
+            hint,
+        });
+    }
+
+    fn error(
+        &mut self,
+        position: Position,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) -> Option<Value> {
+        self.report(Severity::Error, position, message.into(), hint);
+        None
+    }
+
+    /// Runs `inner` with `.name` or `[index]` added to the path.
+    fn at<R>(&mut self, segment: Segment<'_>, inner: impl FnOnce(&mut Self) -> R) -> R {
+        let length = self.path.len();
+        segment.push(&mut self.path);
+        let result = inner(self);
+        self.path.truncate(length);
+        result
+    }
+
+    fn remember(&mut self, key: Position, value: &Node) {
+        let position = match &value.data {
+            Data::Scalar(_) if !value.is_null() => value.position,
+            _ => key,
+        };
+        self.positions.insert(self.path.clone(), position);
+    }
+
+    fn object(&mut self, node: &Node, ty: &'static Type) -> Option<Value> {
+        let Data::Mapping(entries) = &node.data else {
+            return self.mismatch(node, &Kind::Object(ty));
+        };
+        self.chain.push((ty, self.path.clone()));
+        let fields = support::of(ty.name);
+        let mut object = Map::with_capacity(entries.len());
+        let mut meant: Vec<&'static str> = Vec::new();
+        for entry in entries {
+            self.at(Segment::Field(&entry.key), |this| {
+                this.remember(entry.position, &entry.value);
+                let Some(field) = ty.field(&entry.key) else {
+                    meant.extend(this.unknown(entry));
+                    return;
+                };
+                let loud = this.quiet == 0 && this.tell_support(entry, fields);
+                this.quiet += usize::from(loud);
+                if !entry.value.is_null()
+                    && let Some(value) = this.kind(&entry.value, &field.kind)
+                {
+                    if field.required && value.as_str() == Some("") && !may_be_empty(ty, field.name) {
+                        this.error(entry.value.position, "is required and must not be empty", None);
+                    }
+                    object.insert(entry.key.clone(), value);
+                }
+                this.quiet -= usize::from(loud);
+            });
+        }
+        // A misspelled field is told of once, not also as missing.
+        for name in &meant {
+            self.at(Segment::Field(name), |this| this.bad.insert(this.path.clone()));
+        }
+        for field in ty.fields.iter().filter(|field| field.required && !meant.contains(&field.name)) {
+            match node.get(field.name) {
+                Some(entry) if !entry.value.is_null() => {}
+                entry => {
+                    let position = entry.map_or(node.position, |entry| entry.position);
+                    self.at(Segment::Field(field.name), |this| this.error(position, "is required", None));
+                }
+            }
+        }
+        self.chain.pop();
+        Some(Value::Object(object))
+    }
+
+    /// Tells of a field that does not exist. Gives the field of this object that was meant, if one was.
+    fn unknown(&mut self, entry: &Entry) -> Option<&'static str> {
+        let suggestion = suggest(&entry.key, &self.chain);
+        let (hint, meant) = match suggestion {
+            Some(Suggestion::Field(name)) => (Some(format!("did you mean `{name}`?")), Some(name)),
+            Some(Suggestion::Elsewhere(path)) => (Some(format!("it belongs at `{path}`")), None),
+            None => (None, None),
+        };
+        self.error(entry.position, "there is no such field", hint);
+        meant
+    }
+
+    /// Warns of a field that is not honoured. True if it did.
+    fn tell_support(&mut self, entry: &Entry, fields: &[(&str, Support)]) -> bool {
+        let Some(support) = fields.iter().find(|(name, _)| *name == entry.key).map(|(_, support)| support)
+        else {
+            return false;
+        };
+        let Some(message) = support.warning(&entry.value) else { return false };
+        if entry.value.is_empty() {
+            return false;
+        }
+        let position = entry.position;
+        self.report(Severity::Warning, position, message, None);
+        true
+    }
+
+    fn mismatch(&mut self, node: &Node, kind: &Kind) -> Option<Value> {
+        let message = format!("must be {}, not {}", wanted(kind), describe(node));
+        let hint = hint_for(node, kind);
+        self.error(node.position, message, hint)
+    }
+
+    fn kind(&mut self, node: &Node, kind: &'static Kind) -> Option<Value> {
+        match kind {
+            Kind::Any => return Some(node.to_json()),
+            Kind::Object(ty) => return self.object(node, ty),
+            Kind::List(inner) => {
+                let Data::Sequence(items) = &node.data else { return self.mismatch(node, kind) };
+                return Some(Value::Array(self.list(items, inner)));
+            }
+            Kind::Map(inner) => {
+                let Data::Mapping(entries) = &node.data else { return self.mismatch(node, kind) };
+                return Some(self.map(entries, inner));
+            }
+            _ => {}
+        }
+        let Data::Scalar(scalar) = &node.data else { return self.mismatch(node, kind) };
+        let text = scalar.text.as_str();
+        match (kind, scalar.value) {
+            (Kind::String, ScalarValue::String)
+            | (Kind::Bool, ScalarValue::Bool(_))
+            | (Kind::Number, ScalarValue::Int(_)) => Some(scalar.to_json()),
+            (Kind::Number, ScalarValue::Float(value)) if value.is_finite() => Some(scalar.to_json()),
+            (Kind::Enum(values), ScalarValue::String) => self.word(node, text, values),
+            (Kind::Int(least, most), ScalarValue::Int(value)) => self.int(node, value, *least, *most),
+            #[allow(clippy::cast_possible_truncation)] // checked to be whole and small enough
+            (Kind::Int(least, most), ScalarValue::Float(value))
+                if value.fract() == 0.0 && value.abs() < 9e15 =>
+            {
+                self.int(node, value as i128, *least, *most)
+            }
+            (Kind::IntOrString, ScalarValue::String) => Some(scalar.to_json()),
+            (Kind::IntOrString, ScalarValue::Int(value)) => {
+                self.int(node, value, i32::MIN.into(), i32::MAX.into())
+            }
+            (Kind::Quantity, ScalarValue::String | ScalarValue::Int(_) | ScalarValue::Float(_)) => {
+                let text = match scalar.value {
+                    ScalarValue::Int(value) => value.to_string(),
+                    _ => text.to_owned(),
+                };
+                if Quantity::parse(&text).is_some() {
+                    return Some(text.into());
+                }
+                let hint = "a quantity is a number with a suffix: 500m, 2, 128Mi, 1G";
+                self.error(
+                    node.position,
+                    format!("must be a quantity, not {}", describe(node)),
+                    Some(hint.into()),
+                )
+            }
+            (Kind::Time, ScalarValue::String) => {
+                if text.parse::<jiff::Timestamp>().is_ok() {
+                    return Some(scalar.to_json());
+                }
+                let hint = "write it as 2026-01-31T12:00:00Z".to_owned();
+                self.error(node.position, format!("must be a time, not {}", describe(node)), Some(hint))
+            }
+            (Kind::Bytes, ScalarValue::String) => self.bytes(node, text),
+            _ => self.mismatch(node, kind),
+        }
+    }
+
+    fn list(&mut self, items: &[Node], inner: &'static Kind) -> Vec<Value> {
+        let mut list = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            let value = self.at(Segment::Index(index), |this| {
+                this.positions.insert(this.path.clone(), item.position);
+                this.kind(item, inner)
+            });
+            // What is wrong keeps its place, so that the items after it keep their index.
+            list.push(value.unwrap_or_else(|| stand_in(inner)));
+        }
+        list
+    }
+
+    fn map(&mut self, entries: &[Entry], inner: &'static Kind) -> Value {
+        let mut map = Map::with_capacity(entries.len());
+        for entry in entries {
+            self.at(Segment::Key(&entry.key), |this| {
+                this.remember(entry.position, &entry.value);
+                // Kubernetes takes a key with nothing after it for empty text.
+                let value = match (entry.value.is_null(), inner) {
+                    (true, Kind::String | Kind::Bytes) => Some(Value::String(String::new())),
+                    _ => this.kind(&entry.value, inner),
+                };
+                if let Some(value) = value {
+                    map.insert(entry.key.clone(), value);
+                }
+            });
+        }
+        Value::Object(map)
+    }
+
+    fn word(&mut self, node: &Node, text: &str, values: &[&str]) -> Option<Value> {
+        if values.contains(&text) {
+            return Some(text.into());
+        }
+        let same = |value: &str| {
+            value.eq_ignore_ascii_case(text)
+                || value.strip_prefix("SIG").is_some_and(|signal| signal.eq_ignore_ascii_case(text))
+        };
+        let close =
+            |value: &str| !value.is_empty() && text.len() < 40 && strsim::osa_distance(value, text) <= 2;
+        let near =
+            values.iter().find(|value| same(value)).or_else(|| values.iter().find(|value| close(value)));
+        let hint = near.map(|near| format!("did you mean {near}?"));
+        let list: Vec<&str> = values.iter().map(|v| if v.is_empty() { "\"\"" } else { v }).take(10).collect();
+        let more = if values.len() > list.len() { ", ..." } else { "" };
+        let message = format!("must be one of {}{more}, not {}", list.join(", "), shown(text));
+        self.error(node.position, message, hint)
+    }
+
+    fn int(&mut self, node: &Node, value: i128, least: i64, most: i64) -> Option<Value> {
+        if (i128::from(least)..=i128::from(most)).contains(&value) {
+            return i64::try_from(value).ok().map(Value::from);
+        }
+        let octal = least == 0 && most == 0o777;
+        let message = match (least, most) {
+            (0, i64::MAX | 0x7fff_ffff) if value < 0 => format!("must not be negative, is {value}"),
+            _ if octal => format!("must be between 0 and 0777 (511), is {}", describe(node)),
+            (_, i64::MAX) if value < i128::from(least) => format!("must be at least {least}, is {value}"),
+            _ => format!("must be between {least} and {most}, is {value}"),
+        };
+        // 644 was meant to be 0644.
+        let hint = if octal && (0..=777).contains(&value) && !value.to_string().contains(['8', '9']) {
+            Some(format!("file modes are octal: write 0{value}"))
+        } else {
+            None
+        };
+        self.error(node.position, message, hint)
+    }
+
+    fn bytes(&mut self, node: &Node, text: &str) -> Option<Value> {
+        use base64::Engine as _;
+        // As Go's decoder does, skip line breaks: block scalars have them.
+        let compact: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
+        match base64::engine::general_purpose::STANDARD.decode(&compact) {
+            Ok(_) => Some(compact.into()),
+            Err(_) => {
+                let hint = if self.path.starts_with("data") {
+                    "encode it (`base64 -w0`), or give the plain text under stringData".to_owned()
+                } else {
+                    "encode it: `base64 -w0`".to_owned()
+                };
+                // The value may be a secret: it is not shown.
+                self.error(node.position, "must be base64, and is not", Some(hint))
+            }
+        }
+    }
+}
+
+/// Required text that may be "" all the same.
+fn may_be_empty(ty: &Type, field: &str) -> bool {
+    matches!((ty.name, field), ("HTTPHeader" | "Sysctl", "value"))
+}
+
+fn stand_in(kind: &Kind) -> Value {
+    match kind {
+        Kind::Bool => false.into(),
+        Kind::Int(..) | Kind::Number | Kind::IntOrString => 0.into(),
+        Kind::Object(_) | Kind::Map(_) => Value::Object(Map::new()),
+        Kind::List(_) => Value::Array(Vec::new()),
+        Kind::Quantity => "0".into(),
+        Kind::String | Kind::Enum(_) | Kind::Time | Kind::Bytes | Kind::Any => "".into(),
+    }
+}
+
+/// A step of a path.
+#[derive(Clone, Copy)]
+enum Segment<'a> {
+    Field(&'a str),
+    Key(&'a str),
+    Index(usize),
+}
+
+impl Segment<'_> {
+    fn push(self, path: &mut String) {
+        use std::fmt::Write as _;
+        match self {
+            Self::Field(name) => {
+                if !path.is_empty() {
+                    path.push('.');
+                }
+                path.push_str(&escape(name));
+            }
+            Self::Key(key) => {
+                let _ = write!(path, "[{}]", escape(key));
+            }
+            Self::Index(index) => {
+                let _ = write!(path, "[{index}]");
+            }
+        }
+    }
+}

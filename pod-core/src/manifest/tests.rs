@@ -1,0 +1,64 @@
+//! Manifests as users write them, and what they are told.
+
+// Building a text out of formatted pieces is plain here.
+#![allow(clippy::format_collect)]
+
+mod examples;
+mod fields;
+mod hostile;
+mod rules;
+mod text;
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use super::*;
+
+/// A text as `f.yaml` in `/dir`.
+fn source(text: &str) -> Source {
+    Source { name: "f.yaml".into(), dir: PathBuf::from("/dir"), text: text.into() }
+}
+
+/// Loads one text.
+fn read(text: &str) -> Loaded {
+    load(&[source(text)], "default")
+}
+
+/// Every diagnostic as a user sees it.
+fn told(text: &str) -> String {
+    shown(&read(text).diagnostics)
+}
+
+fn shown(diagnostics: &[Diagnostic]) -> String {
+    let mut out = String::new();
+    for diagnostic in diagnostics {
+        let severity = if diagnostic.severity == Severity::Error { "error" } else { "warning" };
+        writeln!(out, "{severity}: {diagnostic}").unwrap();
+        if let Some(hint) = &diagnostic.hint {
+            writeln!(out, "  hint: {hint}").unwrap();
+        }
+    }
+    out
+}
+
+/// A Pod with this spec; the spec begins on line 5.
+fn pod(spec: &str) -> String {
+    let spec: String = spec.lines().map(|line| format!("  {line}\n")).collect();
+    format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: web}}\nspec:\n{spec}")
+}
+
+/// A Pod with one container that has these fields; they begin on line 8.
+fn container(fields: &str) -> String {
+    let fields: String = fields.lines().map(|line| format!("  {line}\n")).collect();
+    pod(&format!("containers:\n- name: app\n  image: app:1\n{fields}"))
+}
+
+/// Every text with what is told of it.
+fn gallery<'a>(texts: impl IntoIterator<Item = &'a str>, wrap: fn(&str) -> String) -> String {
+    let mut out = String::new();
+    for text in texts {
+        writeln!(out, "{}\n=> {}\n", text.trim_end(), told(&wrap(text)).trim_end().replace('\n', "\n   "))
+            .unwrap();
+    }
+    out
+}

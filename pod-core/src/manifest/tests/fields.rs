@@ -1,0 +1,166 @@
+//! Fields: unknown, missing, of a wrong type or value, not honoured.
+
+use super::*;
+
+#[test]
+fn all_that_is_wrong_is_told_at_once() {
+    insta::assert_snapshot!(told(
+        "\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: web
+  lables: {a: b}
+spec:
+  ports: []
+  hostNetwork: yes
+  containers:
+  - name: a
+    image: 1
+    imagepullPolicy: always
+    env:
+    - name: A
+      value: NO
+    command: sh
+    livenessProbe: {exec: {command: [a], foo: 1}}
+  - image: x
+---
+a: [
+---
+kind: Job
+---
+\ta: 1
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: Bad_Name}
+data: {a: 1}
+"
+    ));
+}
+
+#[test]
+fn an_unknown_field_is_told_with_what_was_meant() {
+    insta::assert_snapshot!(gallery(
+        [
+            "containres: []",
+            "Containers: []",
+            "image: nginx\ncontainers: [{name: a, image: b}]",
+            "env: []\ncontainers: [{name: a, image: b}]",
+            "replicas: 2\ncontainers: [{name: a, image: b}]",
+            "containers: [{name: a, image: b, hostNetwork: true, restartpolicy: Always, runAsUser: 1}]",
+            "containers: [{name: a, image: b, ports: [{port: 80, targetPort: 80}]}]",
+            "containers: [{name: a, image: b, volumes: [{name: x}], labels: {a: b}}]",
+            "containers: [{name: a, image: b, resources: {memory: 1Gi}, environment: [], cmd: [a], entrypoint: [a]}]",
+            "containers: [{name: a, image: b, zzz: 1, \"\\e[31m\": 1}]",
+            "volumes: [{name: a, emptydir: {}}, {name: b, configmap: {name: c}}]\ncontainers: [{name: a, image: b}]",
+        ],
+        pod
+    ));
+}
+
+#[test]
+fn a_wrong_value_is_told_with_the_right_one() {
+    insta::assert_snapshot!(gallery(
+        [
+            "imagePullPolicy: always",
+            "imagePullPolicy: Sometimes",
+            "imagePullPolicy: null",
+            "image: ",
+            "ports: [{containerPort: \"80\"}, {containerPort: 0}, {containerPort: 65536}, {containerPort: 80, protocol: tcp}]",
+            "ports: [{hostPort: -1, containerPort: 1.5}]",
+            "ports: {containerPort: 80}",
+            "command: ls -l",
+            "command: [sleep, 1, true, null, [a]]",
+            "env: {A: b}",
+            "env: [{name: A, value: 1}, {name: B, value: yes}, {name: C, value: 0644}, {value: x}, {name: ''}]",
+            "env: [a, null]",
+            "tty: \"true\"",
+            "tty: 1",
+            "stdin: maybe",
+            "resources: {limits: {cpu: lots, memory: 1GB}}",
+            "resources: {limits: [cpu]}",
+            "securityContext: {runAsUser: -1, runAsGroup: 2147483648, privileged: null}",
+            "securityContext: true",
+            "lifecycle: {stopSignal: TERM}",
+        ],
+        container
+    ));
+}
+
+#[test]
+fn modes_are_octal() {
+    let with = |mode: &str| {
+        pod(&format!(
+            "containers: [{{name: a, image: b}}]\nvolumes: [{{name: v, configMap: {{name: c, defaultMode: {mode}}}}}]"
+        ))
+    };
+    for good in ["0644", "0o644", "420", "0", "0777", "511"] {
+        assert_eq!(told(&with(good)), "", "{good}");
+    }
+    insta::assert_snapshot!(gallery(["644", "0888", "-1", "01777", "\"0644\""], |mode| pod(&format!(
+        "containers: [{{name: a, image: b}}]\nvolumes: [{{name: v, configMap: {{name: c, defaultMode: {mode}}}}}]"
+    ))));
+}
+
+#[test]
+fn what_is_not_honoured_is_warned_of_once_and_not_in_its_parts() {
+    insta::assert_snapshot!(told(&pod("\
+activeDeadlineSeconds: 10
+affinity:
+  nodeAffinity: {preferredDuringSchedulingIgnoredDuringExecution: []}
+automountServiceAccountToken: true
+enableServiceLinks: false
+nodeSelector: {}
+priority: null
+containers:
+- name: a
+  image: b
+  livenessProbe:
+    httpGet: {port: http, path: /}
+    periodSeconds: 5
+  lifecycle: {preStop: {sleep: {seconds: 1}}}
+  resources: {limits: {ephemeral-storage: 1Gi, hugepages-2Mi: 2Mi, example.com/gpu: 1}}
+  terminationMessagePolicy: File
+volumes:
+- name: p
+  projected: {sources: []}
+- name: q
+  emptyDir: {medium: HugePages}
+")));
+}
+
+#[test]
+fn a_field_that_is_not_honoured_is_checked_all_the_same() {
+    let text = told(&container(
+        "livenessProbe:\n  httpGet: {port: 70000000000}\n  tcpsocket: {}\n  periodSeconds: 0",
+    ));
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn kinds_and_versions() {
+    let object = |head: &str| format!("{head}\nmetadata: {{name: a}}\n");
+    let texts = [
+        "apiVersion: v1\nkind: Job",
+        "apiVersion: batch/v1\nkind: CronJob",
+        "apiVersion: v1\nkind: Namespace",
+        "apiVersion: v1\nkind: pod",
+        "apiVersion: v1\nkind: Deploymnet",
+        "apiVersion: v1\nkind: Widget",
+        "apiVersion: v1\nkind: \"\\e[2J\"",
+        "apiVersion: apps/v1beta1\nkind: ConfigMap",
+        "kind: ConfigMap",
+        "apiVersion: v1",
+        "apiVersion: 1\nkind: ConfigMap",
+        "apiVersion: v1\nkind: [Pod]",
+        "apiVersion: v1\nkind: PodList\nitem: []",
+        "apiVersion: v1\nkind: List\nitems: {}",
+        "apiVersion: v1\nkind: List\nitems: [1, {kind: Pod}]",
+    ];
+    let mut out = String::new();
+    for text in texts {
+        writeln!(out, "{text}\n=> {}\n", told(&object(text)).trim_end().replace('\n', "\n   ")).unwrap();
+    }
+    insta::assert_snapshot!(out);
+}

@@ -1,0 +1,141 @@
+//! What Kubernetes' validation refuses.
+
+use super::*;
+
+#[test]
+fn rules_of_containers() {
+    insta::assert_snapshot!(gallery(
+        [
+            "workingDir: srv",
+            "ports: [{name: HTTP, containerPort: 80}, {name: web, containerPort: 1}, {name: web, containerPort: 2, hostIP: localhost}]",
+            "ports: [{containerPort: 80, hostPort: 80}, {containerPort: 81, hostPort: 80, hostIP: 0.0.0.0}, {containerPort: 80, hostPort: 80, protocol: UDP}]",
+            "env: [{name: A=B, value: x}, {name: ä}]",
+            "env: [{name: A, value: x, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]",
+            "env: [{name: A, valueFrom: {}}, {name: B, valueFrom: {fieldRef: {fieldPath: metadata.name}, secretKeyRef: {name: a, key: b}}}]",
+            "env: [{name: A, valueFrom: {feildRef: {fieldPath: metadata.name}}}]",
+            "env: [{name: A, valueFrom: {fieldRef: {fieldPath: metadata.labels}}}, {name: B, valueFrom: {fieldRef: {fieldPath: status.podIp}}}, {name: C, valueFrom: {fieldRef: {fieldPath: spec.containers}}}]",
+            "env: [{name: A, valueFrom: {configMapKeyRef: {name: C, key: a/b}}}, {name: B, valueFrom: {secretKeyRef: {key: x}}}]",
+            "env: [{name: A, valueFrom: {resourceFieldRef: {resource: cpu}}}]",
+            "envFrom: [{}, {configMapRef: {name: a}, secretRef: {name: b}}, {prefix: \"a=\", secretRef: {}}]",
+            "volumeMounts: [{name: data, mountPath: /data}]",
+            "volumeMounts: [{mountPath: data}, {name: x}]",
+            "resources: {requests: {cpu: 2, memory: 1Gi}, limits: {cpu: 1500m, memory: 1G}}",
+            "resources: {limits: {cpu: -1, cpus: 1, gpu: 1}}",
+            "securityContext: {privileged: true, allowPrivilegeEscalation: false}",
+            "securityContext: {allowPrivilegeEscalation: false, capabilities: {add: [SYS_ADMIN]}}",
+            "securityContext: {capabilities: {add: [CAP_NET_ADMIN, net_raw, NET_ADMN, FLY], drop: [all]}}",
+            "securityContext: {seccompProfile: {type: Localhost}}",
+            "securityContext: {seccompProfile: {type: Unconfined, localhostProfile: a}}",
+        ],
+        container
+    ));
+}
+
+#[test]
+fn rules_of_pods() {
+    insta::assert_snapshot!(gallery(
+        [
+            "containers: []",
+            "restartPolicy: Always",
+            "containers: [{name: A_b, image: x}, {name: same, image: \" x\"}, {name: same, image: x}]\ninitContainers: [{name: same, image: z}]",
+            "initContainers: [{name: i, image: i, readinessProbe: {exec: {command: [a]}}, lifecycle: {stopSignal: SIGINT}}]\ncontainers: [{name: a, image: b}]",
+            "containers: [{name: a, image: b, ports: [{containerPort: 80, hostPort: 8080}]}]\nhostNetwork: true",
+            "containers: [{name: a, image: b, ports: [{containerPort: 1, hostPort: 8080}]}, {name: c, image: d, ports: [{containerPort: 2, hostPort: 8080}]}]",
+            "containers: [{name: a, image: b, volumeMounts: [{name: dta, mountPath: /a}, {name: data, mountPath: /a/}, {name: data, mountPath: /b, subPath: ../c}, {name: data, mountPath: /c, subPath: /d}]}]\nvolumes: [{name: data, emptyDir: {}}]",
+            "containers: [{name: a, image: b}]\nvolumes: [{name: a}, {name: a, emptyDir: {}, hostPath: {path: /x}}, {name: b, emptyDir: }, {name: C, hostPath: {path: /a/../b}}]",
+            "containers: [{name: a, image: b}]\nvolumes: [{name: a, emptyDir: {medium: memory, sizeLimit: -1}}, {name: b, hostPath: {type: Dir}}, {name: c, hostPath: {path: ./ok/../here}}, {name: d, secret: {}}]",
+            "containers: [{name: a, image: b}]\nvolumes: [{name: a, configMap: {name: c, items: [{key: a, path: /x}, {key: b, path: a/../b}, {key: c, path: ..d}, {path: e}]}}]",
+            "containers: [{name: a, image: b}]\nhostname: web.example.com\nhostAliases: [{ip: nowhere, hostnames: [under_score]}]\nimagePullSecrets: [{}]",
+            "containers: [{name: a, image: b}]\ndnsPolicy: None",
+            "containers: [{name: a, image: b}]\ndnsPolicy: none\ndnsConfig: {nameservers: [1.1.1.1, 1.1.1.2, 1.1.1.3, dns], searches: [a_b.c, -x], options: [{value: \"1\"}]}",
+            "containers: [{name: a, image: b}]\nterminationGracePeriodSeconds: -1",
+            "containers: [{name: a, image: b}]\nshareProcessNamespace: true\nhostPID: true\nhostUsers: false",
+            "containers: [{name: a, image: b}]\nhostNetwork: true\nsecurityContext: {sysctls: [{name: net.core.somaxconn, value: \"1\"}, {name: vm.swappiness, value: \"1\"}, {name: kernel.msgmax, value: \"1\"}, {name: kernel/msgmax, value: \"1\"}, {name: No, value: \"1\"}]}",
+            "containers: [{name: a, image: b}]\nos: {name: windows}",
+        ],
+        pod
+    ));
+}
+
+#[test]
+fn rules_of_metadata() {
+    let long = "a".repeat(64);
+    let texts = [
+        "{}".to_owned(),
+        "{name: ''}".to_owned(),
+        "{generateName: a-}".to_owned(),
+        "{name: a/b, namespace: A.b}".to_owned(),
+        format!("{{name: a, labels: {{-x: a, y: 'a b', z/: c, {long}: d, v: {long}, ok: ''}}}}"),
+        "{name: a, labels: {a: 1, b: yes}, annotations: {A.b/C: d, 'x y': z}}".to_owned(),
+        "[]".to_owned(),
+    ];
+    insta::assert_snapshot!(gallery(texts.iter().map(String::as_str), |metadata| format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {metadata}\n"
+    )));
+}
+
+#[test]
+fn rules_of_deployments() {
+    let texts = [
+        "{}",
+        "{selector: {}, template: {spec: {containers: [{name: a, image: b}]}}}",
+        "{selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: c}}, spec: {containers: [{name: a, image: b}]}}}",
+        "{selector: {matchLabels: {a: b}}, template: {spec: {containers: [{name: a, image: b}]}}}",
+        "{selector: {matchLables: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: b}]}}}",
+        "{selector: {matchExpressions: [{key: a, operator: In}, {key: a, operator: Exists, values: [x]}, {key: a, operator: Is}]}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: b}]}}}",
+        "{replicas: -1, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {restartPolicy: Never, containers: []}}}",
+    ];
+    insta::assert_snapshot!(gallery(texts, |spec| format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: a}}\nspec: {spec}\n"
+    )));
+}
+
+#[test]
+fn rules_of_config_maps_and_secrets_and_claims() {
+    let texts = [
+        "kind: ConfigMap\ndata: {a/b: x, ..c: v, same: z}\nbinaryData: {same: AA==, bad: '!'}",
+        "kind: ConfigMap\ndata: [a]\nstringData: {}",
+        "kind: Secret\ndata: {password: not base64, ok: aGk=}",
+        "kind: Secret\ntype: kubernetes.io/tls\ndata: {tls.crt: aGk=}",
+        "kind: Secret\ntype: kubernetes.io/dockerconfigjson\nstringData: {.dockerconfigjson: 'no json'}",
+        "kind: Secret\ntype: kubernetes.io/basic-auth\nstringData: {user: x}",
+        "kind: PersistentVolumeClaim\nspec: {}",
+        "kind: PersistentVolumeClaim\nspec: {accessModes: [], resources: {requests: {}}}",
+        "kind: PersistentVolumeClaim\nspec: {accessModes: [ReadWriteOncePod, ReadWriteMany, RWO], resources: {requests: {storage: 0}}, storageClassName: fast}",
+    ];
+    insta::assert_snapshot!(gallery(texts, |text| format!(
+        "apiVersion: v1\nmetadata: {{name: a}}\n{text}\n"
+    )));
+}
+
+#[test]
+fn a_secret_that_is_too_large_is_refused_and_its_value_not_shown() {
+    let value = "x".repeat((1 << 20) + 1);
+    let text =
+        told(&format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: a}}\nstringData: {{a: {value}}}\n"));
+    assert_eq!(text, "error: f.yaml:1:1: the values must not exceed 1 MiB together, have 1048577 bytes\n");
+    let text = told("apiVersion: v1\nkind: Secret\nmetadata: {name: a}\ndata: {a: hunter2!}\n");
+    assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[test]
+fn env_names_may_repeat() {
+    assert_eq!(told(&container("env: [{name: A, value: a}, {name: A, value: b}]")), "");
+}
+
+#[test]
+fn one_object_cannot_be_played_twice() {
+    let one = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
+    let other = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: default}\n";
+    let third = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: b}\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: a}\n";
+    let loaded = load(
+        &[source(one), Source { name: "g.yaml".into(), ..source(&format!("{third}---\n{other}")) }],
+        "default",
+    );
+    assert_eq!(
+        shown(&loaded.diagnostics),
+        "error: g.yaml:11:18: metadata.name: the ConfigMap \"a\" is given twice; the first is at f.yaml:3:18\n  \
+         hint: remove one of them or give it another name\n"
+    );
+    assert_eq!(loaded.documents.len(), 3);
+}

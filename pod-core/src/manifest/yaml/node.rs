@@ -1,0 +1,120 @@
+//! The tree.
+
+use serde_json::{Map, Number};
+
+use crate::manifest::Position;
+
+/// A value and where it was written.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Node {
+    /// Where it begins.
+    pub position: Position,
+    /// What it is.
+    pub data: Data,
+}
+
+/// What a node is.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Data {
+    /// Text, a number, a boolean, null.
+    Scalar(Scalar),
+    /// A list.
+    Sequence(Vec<Node>),
+    /// A mapping, in the order written, merge keys resolved, every key once.
+    Mapping(Vec<Entry>),
+}
+
+/// A key with its value.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Entry {
+    pub key: String,
+    pub position: Position,
+    pub value: Node,
+}
+
+/// A scalar as written and as understood.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Scalar {
+    pub text: String,
+    pub value: Value,
+}
+
+/// What YAML 1.1 takes a scalar for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Value {
+    Null,
+    Bool(bool),
+    /// Between i64::MIN and u64::MAX.
+    Int(i128),
+    Float(f64),
+    /// What the text says.
+    String,
+}
+
+impl Node {
+    /// True for null and for a value left out.
+    pub fn is_null(&self) -> bool {
+        matches!(&self.data, Data::Scalar(Scalar { value: Value::Null, .. }))
+    }
+
+    /// True for null, `{}` and `[]`.
+    pub fn is_empty(&self) -> bool {
+        match &self.data {
+            Data::Scalar(_) => self.is_null(),
+            Data::Sequence(items) => items.is_empty(),
+            Data::Mapping(entries) => entries.is_empty(),
+        }
+    }
+
+    /// The value of `key` in a mapping, with its entry.
+    pub fn get(&self, key: &str) -> Option<&Entry> {
+        match &self.data {
+            Data::Mapping(entries) => entries.iter().find(|entry| entry.key == key),
+            _ => None,
+        }
+    }
+
+    /// The text of a string.
+    pub fn as_str(&self) -> Option<&str> {
+        match &self.data {
+            Data::Scalar(Scalar { text, value: Value::String }) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// As JSON, in the order written. Numbers that JSON does not have become null.
+    pub fn to_json(&self) -> serde_json::Value {
+        match &self.data {
+            Data::Scalar(scalar) => scalar.to_json(),
+            Data::Sequence(items) => items.iter().map(Node::to_json).collect(),
+            Data::Mapping(entries) => {
+                let mut map = Map::with_capacity(entries.len());
+                for entry in entries {
+                    map.insert(entry.key.clone(), entry.value.to_json());
+                }
+                serde_json::Value::Object(map)
+            }
+        }
+    }
+}
+
+impl Scalar {
+    /// As JSON; NaN and the infinities, which JSON does not have, become null.
+    pub fn to_json(&self) -> serde_json::Value {
+        match self.value {
+            Value::Null => serde_json::Value::Null,
+            Value::Bool(value) => value.into(),
+            Value::Int(value) => integer(value),
+            Value::Float(value) => Number::from_f64(value).map_or(serde_json::Value::Null, Into::into),
+            Value::String => self.text.clone().into(),
+        }
+    }
+}
+
+fn integer(value: i128) -> serde_json::Value {
+    match (i64::try_from(value), u64::try_from(value)) {
+        (Ok(value), _) => value.into(),
+        (_, Ok(value)) => value.into(),
+        _ => serde_json::Value::Null,
+    }
+}

@@ -1,0 +1,469 @@
+//! Parser events into a tree, within limits.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
+
+use super::node::{Data, Entry, Node, Scalar, Value};
+use super::{Chunk, scalar};
+use crate::manifest::{Position, escape};
+
+/// How deep lists and mappings may nest, aliases followed. Kubernetes' own types need about 25.
+pub(crate) const MAX_DEPTH: usize = 100;
+/// How many values one document may have, aliases followed.
+pub(crate) const MAX_NODES: usize = 500_000;
+/// How many values anchors and aliases of one document may copy.
+const MAX_COPIED: usize = 100_000;
+
+const TABS: &str = "YAML is indented with spaces, not with tabs";
+
+/// Something wrong with the text, whatever it is meant to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub position: Position,
+    pub message: String,
+    pub hint: Option<String>,
+    /// False for what is only worth a warning.
+    pub fatal: bool,
+}
+
+impl Problem {
+    fn new(position: Position, message: impl Into<String>) -> Self {
+        Self { position, message: message.into(), hint: None, fatal: true }
+    }
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// What a chunk gave.
+#[derive(Debug, Default)]
+pub(crate) struct Parsed {
+    /// Its documents that are not empty: one, unless the text is odd.
+    pub documents: Vec<Node>,
+    /// What is wrong. A document with a fatal problem may still be there, for more to be found in it.
+    pub problems: Vec<Problem>,
+}
+
+/// Reads one chunk.
+pub(crate) fn parse(chunk: Chunk<'_>) -> Parsed {
+    let mut parsed = Parsed::default();
+    if let Some(problem) = unreadable(chunk) {
+        parsed.problems.push(problem);
+        return parsed;
+    }
+    let mut builder = Builder::new(chunk);
+    let text = if chunk.json { join_surrogates(chunk.text) } else { Cow::Borrowed(chunk.text) };
+    let mut parser = Parser::new_from_str(&text);
+    loop {
+        match parser.next_event() {
+            None | Some(Ok((Event::StreamEnd, _))) => break,
+            Some(Err(error)) => {
+                parsed.problems.append(&mut builder.problems);
+                parsed.problems.push(syntax_error(chunk, &error));
+                return parsed;
+            }
+            Some(Ok((Event::DocumentStart(_), _))) => builder = Builder::new(chunk).with(builder.problems),
+            Some(Ok((Event::DocumentEnd, _))) => parsed.documents.extend(builder.root.take()),
+            Some(Ok((event, span))) => {
+                if let Err(problem) = builder.event(event, span) {
+                    parsed.problems.append(&mut builder.problems);
+                    parsed.problems.push(problem);
+                    return parsed;
+                }
+            }
+        }
+    }
+    parsed.problems.append(&mut builder.problems);
+    parsed.documents.retain(|node| !node.is_null());
+    parsed
+}
+
+/// JSON writes what lies beyond U+FFFF as two escapes, which YAML does not know: puts the character there.
+fn join_surrogates(text: &str) -> Cow<'_, str> {
+    let unit = |escape: &str| {
+        let digits = escape.strip_prefix("\\u")?;
+        (digits.len() == 4).then(|| u16::from_str_radix(digits, 16).ok()).flatten()
+    };
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        let (before, escaped) = rest.split_at(at);
+        out.push_str(before);
+        let pair = escaped.get(..6).and_then(unit).zip(escaped.get(6..12).and_then(unit));
+        let joined = pair.and_then(|(high, low)| char::decode_utf16([high, low]).next()?.ok());
+        let length = match joined.filter(|joined| u32::from(*joined) > 0xffff) {
+            Some(joined) => {
+                out.push(joined);
+                12
+            }
+            None => {
+                let length = 1 + escaped.chars().nth(1).map_or(0, char::len_utf8);
+                out.push_str(escaped.get(..length).unwrap_or_default());
+                length
+            }
+        };
+        rest = escaped.get(length..).unwrap_or_default();
+    }
+    if out.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+/// Characters that YAML does not allow in a stream. A NUL would even end it without a word.
+fn unreadable(chunk: Chunk<'_>) -> Option<Problem> {
+    let bad = |c: char| {
+        !matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..)
+            || c == '\u{feff}'
+    };
+    // Nearly every manifest is plain ASCII: look at bytes first.
+    if chunk.text.bytes().all(|b| matches!(b, b' '..=b'~' | b'\n' | b'\r' | b'\t')) {
+        return None;
+    }
+    let (at, found) = chunk.text.char_indices().find(|&(_, c)| bad(c))?;
+    let before = chunk.text.get(..at).unwrap_or_default();
+    let line = before.bytes().filter(|&b| b == b'\n').count();
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count();
+    let position = place(chunk, line + 1, column);
+    let name = match found {
+        '\u{feff}' => "a byte order mark".to_owned(),
+        other => format!("the control character {}", other.escape_unicode()),
+    };
+    let problem = Problem::new(position, format!("{name} is not allowed in YAML"));
+    Some(problem.hint("remove it, or write it as an escape in a double-quoted string"))
+}
+
+fn place(chunk: Chunk<'_>, line: usize, column: usize) -> Position {
+    let columns_before = if line <= 1 { chunk.columns_before } else { 0 };
+    Position { line: chunk.lines_before + line.max(1), column: columns_before + column + 1 }
+}
+
+fn syntax_error(chunk: Chunk<'_>, error: &ScanError) -> Problem {
+    let marker = error.marker();
+    let problem = Problem::new(
+        place(chunk, marker.line(), marker.col()),
+        format!("not valid YAML: {}", escape(error.info())),
+    );
+    let line = chunk.text.lines().nth(marker.line().saturating_sub(1)).unwrap_or_default();
+    let indentation = line.len() - line.trim_start().len();
+    if error.info().contains("tab") || line.get(..indentation).is_some_and(|blank| blank.contains('\t')) {
+        return problem.hint(TABS);
+    }
+    let hint = match error.info() {
+        info if info.contains("mapping values are not allowed") || info.contains("simple key") => {
+            "look for a missing space after `:`, a wrong indentation, or text with `: ` in it that needs quotes"
+        }
+        info if info.contains("unknown anchor") => "an alias (*name) needs an anchor (&name) before it",
+        info if info.contains("did not find expected") || info.contains("invalid indentation") => {
+            "look at the indentation of this line and the ones above it, and for a bracket or a quote left open"
+        }
+        info if info.contains("expected ',' or") || info.contains("end of stream") => {
+            "a bracket or a quote is left open"
+        }
+        info if info.contains("unexpected character") => "put text that begins with this character in quotes",
+        info if info.contains("escape") => "in double quotes a backslash begins an escape: use single quotes",
+        _ => return problem,
+    };
+    problem.hint(hint)
+}
+
+fn tabbed_lines(chunk: Chunk<'_>) -> Vec<usize> {
+    if !chunk.text.contains('\t') {
+        return Vec::new();
+    }
+    let indented = |line: &str| line.trim_start_matches(' ').starts_with('\t');
+    let lines = chunk.text.lines().enumerate().filter(|(_, line)| indented(line));
+    lines.map(|(index, _)| chunk.lines_before + index + 1).collect()
+}
+
+enum Key {
+    Text(String),
+    Merge,
+    /// Refused already.
+    Bad,
+}
+
+enum Frame {
+    Sequence {
+        position: Position,
+        anchor: usize,
+        items: Vec<Node>,
+    },
+    Mapping {
+        position: Position,
+        anchor: usize,
+        entries: Vec<Entry>,
+        merges: Vec<Entry>,
+        key: Option<(Key, Position)>,
+        block: bool,
+    },
+}
+
+struct Anchored {
+    node: Node,
+    nodes: usize,
+    height: usize,
+}
+
+struct Builder<'a> {
+    chunk: Chunk<'a>,
+    stack: Vec<Frame>,
+    anchors: HashMap<usize, Anchored>,
+    root: Option<Node>,
+    nodes: usize,
+    copied: usize,
+    problems: Vec<Problem>,
+    /// Lines that a tab indents, in order.
+    tabbed: Vec<usize>,
+}
+
+/// How many nodes a tree has, and how deep it is.
+fn measure(node: &Node) -> (usize, usize) {
+    let children: Vec<(usize, usize)> = match &node.data {
+        Data::Scalar(_) => return (1, 0),
+        Data::Sequence(items) => items.iter().map(measure).collect(),
+        Data::Mapping(entries) => entries.iter().map(|entry| measure(&entry.value)).collect(),
+    };
+    children.iter().fold((1, 1), |(nodes, height), child| (nodes + child.0, height.max(child.1 + 1)))
+}
+
+impl<'a> Builder<'a> {
+    fn new(chunk: Chunk<'a>) -> Self {
+        Self {
+            chunk,
+            stack: Vec::new(),
+            anchors: HashMap::new(),
+            root: None,
+            nodes: 0,
+            copied: 0,
+            problems: Vec::new(),
+            tabbed: tabbed_lines(chunk),
+        }
+    }
+
+    fn with(mut self, problems: Vec<Problem>) -> Self {
+        self.problems = problems;
+        self
+    }
+
+    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Problem> {
+        let position = place(self.chunk, span.start.line(), span.start.col());
+        // What begins with no character of its own is in block style.
+        let block = span.is_empty();
+        self.nodes += 1;
+        if self.nodes > MAX_NODES {
+            return Err(Problem::new(position, format!("a document of more than {MAX_NODES} values")));
+        }
+        match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let node = self.scalar(text.into_owned(), style, tag.as_deref(), position);
+                let merges = style == ScalarStyle::Plain && tag.is_none() && node.as_str() == Some("<<");
+                self.add(node, anchor, merges)
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.collection_tag(tag.as_deref(), "seq", position);
+                self.push(position, Frame::Sequence { position, anchor, items: Vec::new() })
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.collection_tag(tag.as_deref(), "map", position);
+                let (entries, merges) = (Vec::new(), Vec::new());
+                self.push(position, Frame::Mapping { position, anchor, entries, merges, key: None, block })
+            }
+            Event::SequenceEnd | Event::MappingEnd => match self.stack.pop() {
+                Some(Frame::Sequence { position, anchor, items }) => {
+                    self.add(Node { position, data: Data::Sequence(items) }, anchor, false)
+                }
+                Some(Frame::Mapping { position, anchor, entries, merges, .. }) => {
+                    let entries = self.mapping(entries, merges);
+                    self.add(Node { position, data: Data::Mapping(entries) }, anchor, false)
+                }
+                None => Ok(()),
+            },
+            Event::Alias(id) => self.alias(id, position),
+            Event::Nothing
+            | Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentStart(_)
+            | Event::DocumentEnd => Ok(()),
+        }
+    }
+
+    fn push(&mut self, position: Position, frame: Frame) -> Result<(), Problem> {
+        self.stack.push(frame);
+        if self.stack.len() > MAX_DEPTH {
+            return Err(Problem::new(position, format!("nested more than {MAX_DEPTH} levels deep")));
+        }
+        Ok(())
+    }
+
+    fn alias(&mut self, id: usize, position: Position) -> Result<(), Problem> {
+        let Some(anchored) = self.anchors.get(&id) else {
+            return Err(Problem::new(position, "an alias stands inside of what it refers to"));
+        };
+        self.copied += anchored.nodes;
+        self.nodes += anchored.nodes;
+        if self.copied > MAX_COPIED {
+            let message = format!("the aliases of this document stand for more than {MAX_COPIED} values");
+            return Err(Problem::new(position, message));
+        }
+        if self.stack.len() + anchored.height > MAX_DEPTH {
+            return Err(Problem::new(position, format!("nested more than {MAX_DEPTH} levels deep")));
+        }
+        let node = anchored.node.clone();
+        self.add(node, 0, false)
+    }
+
+    fn scalar(&mut self, text: String, style: ScalarStyle, tag: Option<&Tag>, position: Position) -> Node {
+        let resolved = match tag {
+            None if style == ScalarStyle::Plain => Ok(Scalar { value: scalar::resolve(&text), text }),
+            None => Ok(Scalar { text, value: Value::String }),
+            Some(tag) if tag.is_yaml_core_schema() => scalar::resolve_tagged(&tag.suffix, text),
+            // `!` alone: not resolved.
+            Some(tag)
+                if tag.handle.is_empty() && tag.suffix == "!"
+                    || tag.handle == "!" && tag.suffix.is_empty() =>
+            {
+                Ok(Scalar { text, value: Value::String })
+            }
+            Some(tag) => {
+                Err(format!("the tag {} is not one that Kubernetes knows", escape(&tag.to_string())))
+            }
+        };
+        let scalar = resolved.unwrap_or_else(|message| {
+            self.problems.push(Problem::new(position, message));
+            Scalar { text: String::new(), value: Value::Null }
+        });
+        Node { position, data: Data::Scalar(scalar) }
+    }
+
+    fn collection_tag(&mut self, tag: Option<&Tag>, expected: &str, position: Position) {
+        let Some(tag) = tag else { return };
+        if !(tag.is_yaml_core_schema() && tag.suffix == expected) {
+            let message =
+                format!("the tag {} is not one that Kubernetes knows here", escape(&tag.to_string()));
+            self.problems.push(Problem::new(position, message));
+        }
+    }
+
+    /// Puts a finished node where it belongs.
+    fn add(&mut self, node: Node, anchor: usize, merges: bool) -> Result<(), Problem> {
+        if anchor != 0 {
+            let (nodes, height) = measure(&node);
+            self.copied += nodes;
+            if self.copied > MAX_COPIED {
+                let message = format!("the anchors of this document stand for more than {MAX_COPIED} values");
+                return Err(Problem::new(node.position, message));
+            }
+            self.anchors.insert(anchor, Anchored { node: node.clone(), nodes, height });
+        }
+        match self.stack.last_mut() {
+            None => self.root = Some(node),
+            Some(Frame::Sequence { items, .. }) => items.push(node),
+            Some(Frame::Mapping { entries, merges: merged, key, block, .. }) => match key.take() {
+                None if *block && self.tabbed.binary_search(&node.position.line).is_ok() => {
+                    return Err(Problem::new(node.position, "a tab indents this line").hint(TABS));
+                }
+                None if merges => *key = Some((Key::Merge, node.position)),
+                None => {
+                    let position = node.position;
+                    *key = Some((key_of(node, &mut self.problems), position));
+                }
+                Some((Key::Text(key), position)) => entries.push(Entry { key, position, value: node }),
+                Some((Key::Merge, position)) => {
+                    merged.push(Entry { key: String::new(), position, value: node });
+                }
+                Some((Key::Bad, _)) => {}
+            },
+        }
+        Ok(())
+    }
+
+    /// Refuses duplicate keys and resolves merge keys: a mapping's own keys win, then the first merged.
+    fn mapping(&mut self, entries: Vec<Entry>, merges: Vec<Entry>) -> Vec<Entry> {
+        let mut known: HashMap<String, Position> = HashMap::new();
+        let mut kept: Vec<Entry> = Vec::with_capacity(entries.len());
+        // Few keys, as nearly always, are compared with each other; many are hashed.
+        let few = entries.len() <= 16;
+        for entry in entries {
+            let before = if few {
+                kept.iter().find(|other| other.key == entry.key).map(|other| other.position)
+            } else {
+                known.insert(entry.key.clone(), entry.position)
+            };
+            let Some(before) = before else {
+                kept.push(entry);
+                continue;
+            };
+            if !few {
+                known.insert(entry.key.clone(), before);
+            }
+            let message = format!(
+                "the key {} is given twice; the first is at {}:{}",
+                escape(&entry.key),
+                before.line,
+                before.column
+            );
+            self.problems.push(Problem::new(entry.position, message).hint("keep one of them"));
+        }
+        for Entry { position, value, .. } in merges {
+            let sources = match value.data {
+                Data::Mapping(entries) => vec![entries],
+                Data::Sequence(items) if items.iter().all(|item| matches!(item.data, Data::Mapping(_))) => {
+                    items
+                        .into_iter()
+                        .filter_map(|item| match item.data {
+                            Data::Mapping(entries) => Some(entries),
+                            _ => None,
+                        })
+                        .collect()
+                }
+                _ => {
+                    let message = "a merge key (<<) takes a mapping or a list of mappings";
+                    self.problems.push(Problem::new(position, message));
+                    continue;
+                }
+            };
+            let mut have: std::collections::HashSet<String> =
+                kept.iter().map(|entry| entry.key.clone()).collect();
+            for entry in sources.into_iter().flatten() {
+                if have.insert(entry.key.clone()) {
+                    kept.push(entry);
+                }
+            }
+        }
+        kept
+    }
+}
+
+/// A key as text, as JSON wants it. Kubernetes reads the unquoted key `yes` as `true`, and so do we.
+fn key_of(node: Node, problems: &mut Vec<Problem>) -> Key {
+    let Data::Scalar(scalar) = node.data else {
+        problems.push(Problem::new(node.position, "a key must be text, not a list or a mapping"));
+        return Key::Bad;
+    };
+    let text = match scalar.value {
+        Value::String => return Key::Text(scalar.text),
+        Value::Null => {
+            let hint = "write the key before the `:`, in quotes if it is the word null";
+            problems.push(Problem::new(node.position, "a key must be text, not null").hint(hint));
+            return Key::Bad;
+        }
+        Value::Bool(value) => value.to_string(),
+        Value::Int(value) => value.to_string(),
+        Value::Float(value) => value.to_string(),
+    };
+    if text != scalar.text {
+        let written = escape(&scalar.text);
+        problems.push(Problem {
+            position: node.position,
+            message: format!("Kubernetes reads the unquoted key {written} as {text}"),
+            hint: Some(format!("write \"{written}\"")),
+            fatal: false,
+        });
+    }
+    Key::Text(text)
+}

@@ -1,0 +1,43 @@
+//! What a container runs: `command`, `args`, ENTRYPOINT and CMD.
+
+use k8s_openapi::api::core::v1::Container;
+
+use super::environment::Variables;
+use super::expansion::expand;
+use super::{ContainerError, ImageConfig};
+
+/// argv. `command` replaces ENTRYPOINT and drops CMD; `args` replaces CMD. `$(VAR)` is expanded against the
+/// variables that the manifest declares, never those of the image.
+///
+/// # Errors
+/// When neither manifest nor image say what to run.
+pub fn argv(
+    container: &Container,
+    image: &ImageConfig,
+    declared: &Variables,
+) -> Result<Vec<String>, ContainerError> {
+    let expanded = |list: &Option<Vec<String>>| -> Vec<String> {
+        list.iter().flatten().map(|text| expand(text, |name| declared.get(name))).collect()
+    };
+    let command = expanded(&container.command);
+    let args = expanded(&container.args);
+    let argv = match (command.is_empty(), args.is_empty()) {
+        (false, _) => [command, args].concat(),
+        (true, false) => [image.entrypoint.clone(), args].concat(),
+        (true, true) => [image.entrypoint.clone(), image.cmd.clone()].concat(),
+    };
+    if argv.first().is_none_or(String::is_empty) {
+        return Err(ContainerError::new(
+            "CreateContainerError",
+            format!(
+                "nothing to run: the image {} has no ENTRYPOINT or CMD, and container {} sets no command",
+                container.image.as_deref().unwrap_or_default(),
+                container.name
+            ),
+        ));
+    }
+    if let Some(bad) = argv.iter().find(|arg| arg.contains('\0')) {
+        return Err(ContainerError::config(format!("command or args hold a NUL byte: {bad:?}")));
+    }
+    Ok(argv)
+}

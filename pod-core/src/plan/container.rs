@@ -1,0 +1,108 @@
+//! One container, fully resolved, right before it is made.
+
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Container, Secret};
+
+use super::{
+    ContainerError, ContainerPlan, ImageConfig, Node, PodPlan, command, environment, hosts, qos, resources,
+    security, stop_signal, user, volumes,
+};
+use crate::store::Objects;
+
+/// All that a container is resolved from.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a> {
+    /// Its pod.
+    pub pod: &'a PodPlan,
+    /// Its name: an init or an app container.
+    pub container: &'a str,
+    /// Its image.
+    pub image: &'a ImageConfig,
+    /// The image's /etc/passwd; empty when it has none.
+    pub passwd: &'a str,
+    /// The image's /etc/group; empty when it has none.
+    pub group: &'a str,
+    /// ConfigMaps and Secrets as they are now.
+    pub objects: &'a Objects,
+    /// status.podIPs; those of the host count for a pod on its network.
+    pub ips: &'a [IpAddr],
+    /// This machine.
+    pub node: &'a Node,
+}
+
+impl<'a> Inputs<'a> {
+    /// A container of the pod by name.
+    pub fn find(&self, name: &str) -> Option<&'a Container> {
+        let spec = self.pod.pod.spec.as_ref()?;
+        spec.init_containers.iter().flatten().chain(&spec.containers).find(|c| c.name == name)
+    }
+
+    /// A ConfigMap of the pod's namespace.
+    pub fn config_map(&self, name: &str) -> Option<&'a ConfigMap> {
+        self.objects.config_maps.get(&(self.pod.namespace().to_owned(), name.to_owned()))
+    }
+
+    /// A Secret of the pod's namespace.
+    pub fn secret(&self, name: &str) -> Option<&'a Secret> {
+        self.objects.secrets.get(&(self.pod.namespace().to_owned(), name.to_owned()))
+    }
+
+    /// status.podIPs.
+    pub fn pod_ips(&self) -> &'a [IpAddr] {
+        if self.ips.is_empty() && self.pod.network.host { &self.node.ips } else { self.ips }
+    }
+}
+
+/// Resolves one container. Everything comes from `inputs`: the same inputs give the same plan.
+///
+/// # Errors
+/// With the kubelet's waiting reason.
+pub fn resolve(inputs: &Inputs<'_>) -> Result<ContainerPlan, ContainerError> {
+    let spec = inputs
+        .pod
+        .pod
+        .spec
+        .as_ref()
+        .ok_or_else(|| ContainerError::config(format!("pod {} has no spec", inputs.pod.name())))?;
+    let container = inputs.find(inputs.container).ok_or_else(|| {
+        ContainerError::config(format!("pod {} has no container {:?}", inputs.pod.name(), inputs.container))
+    })?;
+    let context = container.security_context.as_ref();
+
+    let user = user::resolve(inputs, spec, container)?;
+    let declared = environment::declared(inputs, container)?;
+    let args = command::argv(container, inputs.image, &declared)?;
+    let tty = container.tty == Some(true);
+    let hostname = hosts::hostname(&inputs.pod.pod, inputs.node);
+    let env = environment::complete(inputs, declared, &user, &hostname, tty);
+    let class = qos::qos_class(&inputs.pod.pod);
+
+    Ok(ContainerPlan {
+        name: container.name.clone(),
+        args,
+        env: env.into_inner(),
+        cwd: working_dir(container, inputs.image),
+        uid: user.uid,
+        gid: user.gid,
+        additional_gids: user.groups,
+        capabilities: security::capabilities(container),
+        privileged: context.and_then(|c| c.privileged) == Some(true),
+        no_new_privileges: context.and_then(|c| c.allow_privilege_escalation) == Some(false),
+        read_only_root: context.and_then(|c| c.read_only_root_filesystem) == Some(true),
+        seccomp: security::seccomp(spec, container),
+        resources: resources::container_resources(container),
+        oom_score_adj: qos::oom_score_adj(class, container, inputs.node.memory),
+        mounts: volumes::mounts(spec, container)?,
+        tty,
+        stdin: container.stdin == Some(true),
+        stop_signal: stop_signal::stop_signal(container, inputs.image)?,
+    })
+}
+
+/// workingDir, else the image's, else `/`; always absolute.
+fn working_dir(container: &Container, image: &ImageConfig) -> String {
+    let given = container.working_dir.as_deref().filter(|dir| !dir.is_empty());
+    let dir = given.unwrap_or(&image.working_dir);
+    if dir.starts_with('/') { dir.to_owned() } else { format!("/{dir}") }
+}

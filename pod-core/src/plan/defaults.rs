@@ -1,0 +1,122 @@
+//! Kubernetes' defaults (pkg/apis/core/v1/defaults.go), for the kinds that are played.
+
+use k8s_openapi::api::core::v1::{
+    Container, EmptyDirVolumeSource, HTTPGetAction, PodSecurityContext, PodSpec, Probe, ResourceRequirements,
+    Secret, Volume,
+};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::image_pull::default_policy;
+
+/// 0644.
+const DEFAULT_MODE: i32 = 0o644;
+
+/// Fills in what a pod leaves out.
+pub fn pod_spec(spec: &mut PodSpec) {
+    fill(&mut spec.restart_policy, "Always");
+    fill(&mut spec.dns_policy, "ClusterFirst");
+    fill(&mut spec.scheduler_name, "default-scheduler");
+    fill(&mut spec.service_account_name, "default");
+    spec.termination_grace_period_seconds.get_or_insert(30);
+    spec.enable_service_links.get_or_insert(true);
+    spec.security_context.get_or_insert_with(PodSecurityContext::default);
+    let host_network = spec.host_network == Some(true);
+    for each in spec.init_containers.iter_mut().flatten().chain(&mut spec.containers) {
+        container(each, host_network);
+    }
+    for each in spec.volumes.iter_mut().flatten() {
+        volume(each);
+    }
+}
+
+/// Fills in what a Secret leaves out, and merges `stringData` into `data`.
+pub fn secret(secret: &mut Secret) {
+    fill(&mut secret.type_, "Opaque");
+    if let Some(text) = secret.string_data.take() {
+        let data = secret.data.get_or_insert_default();
+        for (key, value) in text {
+            data.insert(key, k8s_openapi::ByteString(value.into_bytes()));
+        }
+    }
+}
+
+fn fill(slot: &mut Option<String>, default: &str) {
+    if slot.as_deref().is_none_or(str::is_empty) {
+        *slot = Some(default.to_owned());
+    }
+}
+
+fn container(container: &mut Container, host_network: bool) {
+    let policy = default_policy(container.image.as_deref().unwrap_or_default());
+    fill(&mut container.image_pull_policy, policy.as_str());
+    fill(&mut container.termination_message_path, "/dev/termination-log");
+    fill(&mut container.termination_message_policy, "File");
+    for port in container.ports.iter_mut().flatten() {
+        fill(&mut port.protocol, "TCP");
+        if host_network {
+            port.host_port.get_or_insert(port.container_port);
+        }
+    }
+    for var in container.env.iter_mut().flatten() {
+        if let Some(field) = var.value_from.as_mut().and_then(|from| from.field_ref.as_mut()) {
+            fill(&mut field.api_version, "v1");
+        }
+    }
+    resources(container.resources.get_or_insert_with(ResourceRequirements::default));
+    for probe in [&mut container.startup_probe, &mut container.liveness_probe, &mut container.readiness_probe]
+        .into_iter()
+        .flatten()
+    {
+        fill_probe(probe);
+    }
+    if let Some(lifecycle) = &mut container.lifecycle {
+        for handler in [&mut lifecycle.post_start, &mut lifecycle.pre_stop].into_iter().flatten() {
+            handler.http_get.iter_mut().for_each(http_get);
+        }
+    }
+}
+
+/// A limit without a request is a request of the same.
+fn resources(resources: &mut ResourceRequirements) {
+    if let Some(limits) = &resources.limits {
+        let requests = resources.requests.get_or_insert_default();
+        for (name, limit) in limits {
+            requests.entry(name.clone()).or_insert_with(|| limit.clone());
+        }
+    }
+}
+
+fn fill_probe(probe: &mut Probe) {
+    probe.timeout_seconds.get_or_insert(1);
+    probe.period_seconds.get_or_insert(10);
+    probe.success_threshold.get_or_insert(1);
+    probe.failure_threshold.get_or_insert(3);
+    probe.http_get.iter_mut().for_each(http_get);
+    if let Some(grpc) = &mut probe.grpc {
+        grpc.service.get_or_insert_default();
+    }
+}
+
+fn http_get(action: &mut HTTPGetAction) {
+    fill(&mut action.path, "/");
+    fill(&mut action.scheme, "HTTP");
+    if action.port == IntOrString::String(String::new()) {
+        action.port = IntOrString::Int(80);
+    }
+}
+
+fn volume(volume: &mut Volume) {
+    if let Some(source) = &mut volume.config_map {
+        source.default_mode.get_or_insert(DEFAULT_MODE);
+    } else if let Some(source) = &mut volume.secret {
+        source.default_mode.get_or_insert(DEFAULT_MODE);
+    } else if let Some(source) = &mut volume.downward_api {
+        source.default_mode.get_or_insert(DEFAULT_MODE);
+    } else if let Some(source) = &mut volume.projected {
+        source.default_mode.get_or_insert(DEFAULT_MODE);
+    } else if let Some(source) = &mut volume.host_path {
+        source.type_.get_or_insert_default();
+    } else if *volume == (Volume { name: volume.name.clone(), ..Volume::default() }) {
+        volume.empty_dir = Some(EmptyDirVolumeSource::default());
+    }
+}

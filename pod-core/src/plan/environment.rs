@@ -1,0 +1,258 @@
+//! A container's environment.
+
+use k8s_openapi::api::core::v1::{Container, EnvVar, ObjectFieldSelector, ResourceFieldSelector};
+
+use super::container::Inputs;
+use super::expansion::expand;
+use super::resources::effective_request;
+use super::{ContainerError, user::User};
+use crate::manifest::Quantity;
+
+/// PATH of a container whose image sets none; containerd's.
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Variables in the order they were first set; setting one again replaces its value where it stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Variables(Vec<(String, String)>);
+
+impl Variables {
+    /// The value of a variable.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    /// Sets a variable.
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        let value = value.into();
+        match self.0.iter_mut().find(|(n, _)| n == name) {
+            Some(slot) => slot.1 = value,
+            None => self.0.push((name.to_owned(), value)),
+        }
+    }
+
+    /// All of them, in order.
+    pub fn into_inner(self) -> Vec<(String, String)> {
+        self.0
+    }
+}
+
+/// What the manifest declares: `envFrom` in list order, then `env` in list order. This is what `$(VAR)` in
+/// command and args sees.
+///
+/// # Errors
+/// `CreateContainerConfigError` for a ConfigMap, Secret or key that is missing and not `optional`.
+pub fn declared(inputs: &Inputs<'_>, container: &Container) -> Result<Variables, ContainerError> {
+    let mut variables = Variables::default();
+    for source in container.env_from.iter().flatten() {
+        let prefix = source.prefix.as_deref().unwrap_or_default();
+        if let Some(reference) = &source.config_map_ref {
+            match inputs.config_map(&reference.name) {
+                Some(map) => {
+                    for (key, value) in map.data.iter().flatten() {
+                        set_from(&mut variables, prefix, key, value);
+                    }
+                }
+                None if reference.optional == Some(true) => {}
+                None => return Err(missing("configmap", inputs, &reference.name)),
+            }
+        }
+        if let Some(reference) = &source.secret_ref {
+            match inputs.secret(&reference.name) {
+                Some(secret) => {
+                    for (key, value) in secret.data.iter().flatten() {
+                        set_from(&mut variables, prefix, key, &text(&reference.name, key, &value.0)?);
+                    }
+                }
+                None if reference.optional == Some(true) => {}
+                None => return Err(missing("secret", inputs, &reference.name)),
+            }
+        }
+    }
+    for var in container.env.iter().flatten() {
+        if let Some(value) = value_of(inputs, container, var, &variables)? {
+            variables.set(&var.name, value);
+        }
+    }
+    for (name, value) in &variables.0 {
+        if value.contains('\0') {
+            return Err(ContainerError::config(format!("the value of variable {name} holds a NUL byte")));
+        }
+    }
+    Ok(variables)
+}
+
+/// The whole environment: what the image and the runtime give, with the declared variables over it.
+pub fn complete(
+    inputs: &Inputs<'_>,
+    declared: Variables,
+    user: &User,
+    hostname: &str,
+    tty: bool,
+) -> Variables {
+    let mut variables = Variables::default();
+    variables.set("PATH", DEFAULT_PATH);
+    variables.set("HOSTNAME", hostname);
+    if tty {
+        variables.set("TERM", "xterm");
+    }
+    for entry in &inputs.image.env {
+        if let Some((name, value)) = entry.split_once('=').filter(|(name, _)| !name.is_empty()) {
+            variables.set(name, value);
+        }
+    }
+    for (name, value) in declared.0 {
+        variables.set(&name, value);
+    }
+    if variables.get("HOME").is_none() {
+        variables.set("HOME", user.home.as_str());
+    }
+    variables
+}
+
+/// A key of an envFrom source; one that cannot be a variable's name is left out, as the kubelet does.
+fn set_from(variables: &mut Variables, prefix: &str, key: &str, value: &str) {
+    let name = format!("{prefix}{key}");
+    if !name.is_empty() && name.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'=') {
+        variables.set(&name, value);
+    }
+}
+
+fn text(secret: &str, key: &str, bytes: &[u8]) -> Result<String, ContainerError> {
+    String::from_utf8(bytes.to_vec()).map_err(|_| {
+        ContainerError::config(format!(
+            "key {key} of secret {secret} is not UTF-8 text and cannot be a variable; mount it as a volume"
+        ))
+    })
+}
+
+fn missing(kind: &str, inputs: &Inputs<'_>, name: &str) -> ContainerError {
+    ContainerError::config(format!("{kind} {name:?} not found in namespace {:?}", inputs.pod.namespace()))
+}
+
+fn missing_key(kind: &str, name: &str, key: &str) -> ContainerError {
+    ContainerError::config(format!("{kind} {name:?} has no key {key:?}"))
+}
+
+fn value_of(
+    inputs: &Inputs<'_>,
+    container: &Container,
+    var: &EnvVar,
+    earlier: &Variables,
+) -> Result<Option<String>, ContainerError> {
+    let Some(from) = &var.value_from else {
+        let value = var.value.as_deref().unwrap_or_default();
+        return Ok(Some(expand(value, |name| earlier.get(name))));
+    };
+    if let Some(reference) = &from.config_map_key_ref {
+        let optional = reference.optional == Some(true);
+        let Some(map) = inputs.config_map(&reference.name) else {
+            return if optional { Ok(None) } else { Err(missing("configmap", inputs, &reference.name)) };
+        };
+        return match map.data.as_ref().and_then(|data| data.get(&reference.key)) {
+            Some(value) => Ok(Some(value.clone())),
+            None if optional => Ok(None),
+            None => Err(missing_key("configmap", &reference.name, &reference.key)),
+        };
+    }
+    if let Some(reference) = &from.secret_key_ref {
+        let optional = reference.optional == Some(true);
+        let Some(secret) = inputs.secret(&reference.name) else {
+            return if optional { Ok(None) } else { Err(missing("secret", inputs, &reference.name)) };
+        };
+        return match secret.data.as_ref().and_then(|data| data.get(&reference.key)) {
+            Some(value) => text(&reference.name, &reference.key, &value.0).map(Some),
+            None if optional => Ok(None),
+            None => Err(missing_key("secret", &reference.name, &reference.key)),
+        };
+    }
+    if let Some(reference) = &from.field_ref {
+        return field(inputs, reference).map(Some);
+    }
+    if let Some(reference) = &from.resource_field_ref {
+        return resource(inputs, container, reference).map(Some);
+    }
+    Err(ContainerError::config(format!("variable {}: valueFrom names no source that is honoured", var.name)))
+}
+
+/// The fields that a variable may show (EnvVarSource.fieldRef).
+fn field(inputs: &Inputs<'_>, reference: &ObjectFieldSelector) -> Result<String, ContainerError> {
+    let meta = &inputs.pod.pod.metadata;
+    let spec = inputs.pod.pod.spec.as_ref();
+    let path = reference.field_path.as_str();
+    let join = |ips: &[std::net::IpAddr]| ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let first = |ips: &[std::net::IpAddr]| ips.first().map(ToString::to_string).unwrap_or_default();
+    Ok(match path {
+        "metadata.name" => inputs.pod.name().to_owned(),
+        "metadata.namespace" => inputs.pod.namespace().to_owned(),
+        "metadata.uid" => inputs.pod.uid.clone(),
+        "spec.nodeName" => spec
+            .and_then(|s| s.node_name.clone())
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| inputs.node.name.clone()),
+        "spec.serviceAccountName" => {
+            spec.and_then(|s| s.service_account_name.clone()).unwrap_or_else(|| "default".to_owned())
+        }
+        "status.hostIP" => first(&inputs.node.ips),
+        "status.hostIPs" => join(&inputs.node.ips),
+        "status.podIP" => first(inputs.pod_ips()),
+        "status.podIPs" => join(inputs.pod_ips()),
+        _ => {
+            let keyed = |prefix: &str| {
+                path.strip_prefix(prefix)
+                    .and_then(|rest| rest.strip_prefix("['"))
+                    .and_then(|rest| rest.strip_suffix("']"))
+            };
+            let map = if let Some(key) = keyed("metadata.labels") {
+                Some((meta.labels.as_ref(), key))
+            } else {
+                keyed("metadata.annotations").map(|key| (meta.annotations.as_ref(), key))
+            };
+            match map {
+                Some((map, key)) => map.and_then(|m| m.get(key)).cloned().unwrap_or_default(),
+                None => {
+                    return Err(ContainerError::config(format!(
+                        "fieldRef {path:?} is not a field of a pod that a variable can show"
+                    )));
+                }
+            }
+        }
+    })
+}
+
+/// limits.* and requests.* of a container, in units of the divisor, rounded up. A limit that is not set is
+/// what the node has.
+fn resource(
+    inputs: &Inputs<'_>,
+    this: &Container,
+    reference: &ResourceFieldSelector,
+) -> Result<String, ContainerError> {
+    let container = match reference.container_name.as_deref().filter(|name| !name.is_empty()) {
+        None => this,
+        Some(name) => inputs.find(name).ok_or_else(|| {
+            ContainerError::config(format!("resourceFieldRef: the pod has no container {name:?}"))
+        })?,
+    };
+    let resources = container.resources.as_ref();
+    let (which, name) = reference
+        .resource
+        .split_once('.')
+        .filter(|(which, _)| matches!(*which, "limits" | "requests"))
+        .ok_or_else(|| {
+            ContainerError::config(format!(
+                "resourceFieldRef: {:?} is not limits.* or requests.*",
+                reference.resource
+            ))
+        })?;
+    let amount = if which == "limits" {
+        let set = resources.and_then(|r| r.limits.as_ref()?.get(name)).map(Quantity::from);
+        set.filter(|a| *a > Quantity::default()).unwrap_or_else(|| match name {
+            "cpu" => Quantity::from_millis(inputs.node.cpu_millis),
+            "memory" => Quantity::from_value(inputs.node.memory),
+            _ => Quantity::default(),
+        })
+    } else {
+        effective_request(container, name).unwrap_or_default()
+    };
+    let divisor = reference.divisor.as_ref().map(Quantity::from).unwrap_or_default();
+    Ok(amount.count_of(divisor).to_string())
+}

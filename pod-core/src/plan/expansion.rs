@@ -1,0 +1,97 @@
+//! `$(VAR)` in env values, command and args.
+
+/// Expands references as Kubernetes does: `$(NAME)` becomes the variable's value, `$$` is a literal `$`, and
+/// an unknown or unfinished reference stays as it is written. What was put in is not expanded again.
+pub fn expand<'a>(text: &str, lookup: impl Fn(&str) -> Option<&'a str>) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        let (before, dollar) = rest.split_at(at);
+        out.push_str(before);
+        let after = dollar.get(1..).unwrap_or_default();
+        if let Some(tail) = after.strip_prefix('$') {
+            out.push('$');
+            rest = tail;
+        } else if let Some((name, tail)) = after.strip_prefix('(').and_then(|r| r.split_once(')')) {
+            match lookup(name) {
+                Some(value) => out.push_str(value),
+                None => {
+                    out.push_str("$(");
+                    out.push_str(name);
+                    out.push(')');
+                }
+            }
+            rest = tail;
+        } else {
+            out.push('$');
+            rest = after;
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn with_a(text: &str) -> String {
+        expand(text, |name| match name {
+            "A" => Some("1"),
+            "REF" => Some("$(A)"),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn references_escapes_and_leftovers() {
+        for (text, expected) in [
+            ("$(A)", "1"),
+            ("x$(A)y$(A)", "x1y1"),
+            ("$$(A)", "$(A)"),
+            ("$$$(A)", "$1"),
+            ("$$$$(A)", "$$(A)"),
+            ("$(B)", "$(B)"),
+            ("$(A", "$(A"),
+            ("$A ${A}", "$A ${A}"),
+            ("$()", "$()"),
+            ("$", "$"),
+            ("$$", "$"),
+            ("$(REF)", "$(A)"),
+            ("$($(A))", "$($(A))"),
+            ("ü$(A)ü", "ü1ü"),
+        ] {
+            assert_eq!(with_a(text), expected, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn text_without_a_dollar_is_unchanged(text in "[^$]*") {
+            prop_assert_eq!(with_a(&text), text);
+        }
+
+        #[test]
+        fn escaping_every_dollar_gives_the_text_back(text in ".*") {
+            prop_assert_eq!(with_a(&text.replace('$', "$$")), text);
+        }
+
+        #[test]
+        fn with_no_variables_only_double_dollars_change(text in "[$()A-C]*") {
+            let expanded = expand(&text, |_| None);
+            if text.contains("$$") {
+                prop_assert!(expanded.len() <= text.len());
+            } else {
+                prop_assert_eq!(expanded, text);
+            }
+        }
+
+        #[test]
+        fn a_value_is_put_in_verbatim(value in ".*", before in "[^$]*", after in "[^$]*") {
+            let text = format!("{before}$(X){after}");
+            let expanded = expand(&text, |n| (n == "X").then_some(value.as_str()));
+            prop_assert_eq!(expanded, format!("{before}{value}{after}"));
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! hostPath volumes with a relative path.
+
+use std::path::{Component, Path, PathBuf};
+
+use k8s_openapi::api::core::v1::PodSpec;
+
+/// Makes every relative hostPath absolute: it is relative to the folder of its manifest. A pod made on another
+/// machine, or from another folder, is thus another pod.
+pub fn make_absolute(spec: &mut PodSpec, dir: &Path) {
+    for volume in spec.volumes.iter_mut().flatten() {
+        if let Some(source) = &mut volume.host_path
+            && !source.path.starts_with('/')
+        {
+            source.path = join(dir, &source.path).to_string_lossy().into_owned();
+        }
+    }
+}
+
+/// Drops `.`; `..` stays, for only the kernel knows where it leads when links are on the way.
+fn join(dir: &Path, path: &str) -> PathBuf {
+    dir.join(path).components().filter(|part| *part != Component::CurDir).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dots_are_dropped_and_parents_kept() {
+        assert_eq!(join(Path::new("/srv/web"), "./html/./"), Path::new("/srv/web/html"));
+        assert_eq!(join(Path::new("/srv/web"), "../data"), Path::new("/srv/web/../data"));
+        assert_eq!(join(Path::new("/srv/web"), "."), Path::new("/srv/web"));
+        assert_eq!(join(Path::new("/srv/web"), ""), Path::new("/srv/web"));
+    }
+}

@@ -1,0 +1,158 @@
+//! Reads this machine as a node. The one file of `plan` that looks at the host.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+
+use super::Node;
+
+/// Where systemd-resolved writes the servers that it asks itself.
+const RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
+
+/// This machine. What cannot be read is left empty.
+pub fn node() -> Node {
+    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let resolv_conf = choose_resolv_conf(read("/etc/resolv.conf"), || fs::read_to_string(RESOLVED).ok());
+    Node {
+        name: nix::unistd::gethostname()
+            .ok()
+            .and_then(|n| n.into_string().ok())
+            .unwrap_or_default()
+            .to_lowercase(),
+        ips: addresses(),
+        cpu_millis: u64::try_from(cpus).unwrap_or(1).saturating_mul(1000),
+        memory: memory(&read("/proc/meminfo")),
+        resolv_conf,
+        hosts: read("/etc/hosts"),
+    }
+}
+
+/// A stub on loopback cannot be reached from a pod: then the servers behind it are what counts.
+fn choose_resolv_conf(etc: String, resolved: impl Fn() -> Option<String>) -> String {
+    let servers: Vec<IpAddr> =
+        etc.lines().filter_map(|line| line.trim().strip_prefix("nameserver")?.trim().parse().ok()).collect();
+    if !servers.is_empty() && servers.iter().all(IpAddr::is_loopback) {
+        resolved().unwrap_or(etc)
+    } else {
+        etc
+    }
+}
+
+/// MemTotal of /proc/meminfo (proc_meminfo(5)) in bytes.
+fn memory(meminfo: &str) -> u64 {
+    meminfo
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
+        })
+        .map_or(0, |kib| kib.saturating_mul(1024))
+}
+
+/// Addresses of the host, one a family: that of the interface of the default route first, else any global one.
+fn addresses() -> Vec<IpAddr> {
+    let v4_device = fs::read_to_string("/proc/net/route").ok().and_then(|text| default_device_v4(&text));
+    let v6_device = fs::read_to_string("/proc/net/ipv6_route").ok().and_then(|text| default_device_v6(&text));
+    let found: Vec<(String, IpAddr)> = nix::ifaddrs::getifaddrs()
+        .map(|list| {
+            list.filter_map(|entry| {
+                let address = entry.address?;
+                let ip = match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
+                    (Some(v4), _) => IpAddr::V4(v4.ip()),
+                    (_, Some(v6)) => IpAddr::V6(v6.ip()),
+                    _ => return None,
+                };
+                is_global(&ip).then_some((entry.interface_name, ip))
+            })
+            .collect()
+        })
+        .unwrap_or_default();
+    let best = |v4: bool, device: Option<&str>| {
+        let mut of_family = found.iter().filter(|(_, ip)| ip.is_ipv4() == v4);
+        let on_default = of_family.clone().find(|(name, _)| Some(name.as_str()) == device);
+        // A family without a default route counts only where the other has none either.
+        on_default.or_else(|| of_family.next().filter(|_| v4)).map(|(_, ip)| *ip)
+    };
+    let mut ips: Vec<IpAddr> =
+        [best(true, v4_device.as_deref()), best(false, v6_device.as_deref())].into_iter().flatten().collect();
+    if ips.is_empty() {
+        ips.push(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+    }
+    ips
+}
+
+fn is_global(ip: &IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local() && !v4.is_unspecified(),
+        IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unspecified() && !v6.is_unicast_link_local(),
+    }
+}
+
+/// The device of the default route in /proc/net/route (destination and mask 0), by lowest metric.
+fn default_device_v4(text: &str) -> Option<String> {
+    text.lines()
+        .skip(1)
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let (device, destination, metric, mask) =
+                (fields.first()?, fields.get(1)?, fields.get(6)?, fields.get(7)?);
+            (*destination == "00000000" && *mask == "00000000")
+                .then(|| (metric.parse::<u32>().unwrap_or(u32::MAX), (*device).to_owned()))
+        })
+        .min()
+        .map(|(_, device)| device)
+}
+
+/// The device of the default route in /proc/net/ipv6_route (prefix length 0, not loopback).
+fn default_device_v6(text: &str) -> Option<String> {
+    text.lines()
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let (length, metric, device) = (fields.get(1)?, fields.get(5)?, fields.last()?);
+            (*length == "00" && *device != "lo")
+                .then(|| (u32::from_str_radix(metric, 16).unwrap_or(u32::MAX), (*device).to_owned()))
+        })
+        .min()
+        .map(|(_, device)| device)
+}
+
+/// Memory of this machine in bytes; 0 when it cannot be read.
+pub fn total_memory() -> u64 {
+    memory(&fs::read_to_string(Path::new("/proc/meminfo")).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_has_a_name_an_address_processors_and_memory() {
+        let node = node();
+        assert!(!node.name.is_empty());
+        assert!(!node.ips.is_empty());
+        assert!(node.cpu_millis >= 1000);
+        assert!(node.memory > 1 << 20);
+    }
+
+    #[test]
+    fn a_stub_resolver_on_loopback_gives_way_to_the_servers_behind_it() {
+        let stub = "nameserver 127.0.0.53\noptions edns0\n".to_owned();
+        let real = || Some("nameserver 192.0.2.1\n".to_owned());
+        assert_eq!(choose_resolv_conf(stub.clone(), real), "nameserver 192.0.2.1\n");
+        assert_eq!(choose_resolv_conf(stub.clone(), || None), stub);
+        let mixed = "nameserver 127.0.0.1\nnameserver 192.0.2.9\n".to_owned();
+        assert_eq!(choose_resolv_conf(mixed.clone(), real), mixed);
+    }
+
+    #[test]
+    fn the_default_route_with_the_lowest_metric_names_the_device() {
+        let head = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n";
+        let routes = format!(
+            "{head}wlan0\t00000000\t0102A8C0\t0003\t0\t0\t600\t00000000\t0\t0\t0\n\
+             eth0\t00000000\t0102A8C0\t0003\t0\t0\t100\t00000000\t0\t0\t0\n\
+             eth1\t0002A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"
+        );
+        assert_eq!(default_device_v4(&routes).as_deref(), Some("eth0"));
+        assert_eq!(default_device_v4(head), None);
+    }
+}

@@ -1,0 +1,241 @@
+//! Published ports: `hostPort`, `hostIP`, `--publish`, `--publish-all`.
+
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::PodSpec;
+
+use super::PortMapping;
+
+/// Why a `--publish` is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// Not of the form.
+    #[error("{0:?} is not [[IP:]HOST:]CONTAINER[/PROTO], e.g. 8080:80, 127.0.0.1:8080:80 or 53:53/udp")]
+    Form(String),
+    /// Not a port.
+    #[error("{port:?} in {text:?} is not a port (1 to 65535)")]
+    Port {
+        /// What stands for the port.
+        port: String,
+        /// The whole.
+        text: String,
+    },
+    /// A range.
+    #[error("{0:?}: ranges are not understood; give each port by itself")]
+    Range(String),
+    /// Not an address.
+    #[error("{address:?} in {text:?} is not an IP address; IPv6 goes in brackets: [::1]:8080:80")]
+    Address {
+        /// What stands for the address.
+        address: String,
+        /// The whole.
+        text: String,
+    },
+    /// Not a protocol.
+    #[error("{protocol:?} in {text:?} is not a protocol: tcp, udp or sctp")]
+    Protocol {
+        /// What stands for the protocol.
+        protocol: String,
+        /// The whole.
+        text: String,
+    },
+}
+
+/// Reads `[[IP:]HOST:]CONTAINER[/PROTO]`. Without a host port it is the same number.
+///
+/// # Errors
+/// That say what is wrong in it.
+pub fn parse_publish(text: &str) -> Result<PortMapping, PublishError> {
+    let (ports, protocol) = match text.rsplit_once('/') {
+        Some((ports, protocol)) => (ports, protocol.to_ascii_lowercase()),
+        None => (text, "tcp".to_owned()),
+    };
+    if !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") {
+        return Err(PublishError::Protocol { protocol, text: text.to_owned() });
+    }
+    let (host_ip, rest) = if let Some(inner) = ports.strip_prefix('[') {
+        let (ip, rest) = inner.split_once("]:").ok_or_else(|| PublishError::Form(text.to_owned()))?;
+        (Some(ip), rest)
+    } else {
+        match ports.matches(':').count() {
+            0 | 1 => (None, ports),
+            2 => ports.split_once(':').map_or((None, ports), |(ip, rest)| (Some(ip), rest)),
+            // An IPv6 address without brackets: say so rather than guess.
+            _ => (ports.rsplitn(3, ':').nth(2), "0"),
+        }
+    };
+    let host_ip = match host_ip {
+        None => None,
+        Some("") => return Err(PublishError::Form(text.to_owned())),
+        Some(ip) => match ip.parse::<IpAddr>() {
+            Ok(parsed) if rest != "0" => Some(parsed),
+            _ => return Err(PublishError::Address { address: ip.to_owned(), text: text.to_owned() }),
+        },
+    };
+    // Every address is what no address means.
+    let host_ip = host_ip.filter(|ip| !ip.is_unspecified());
+    let (host, container) = rest.split_once(':').unwrap_or(("", rest));
+    if ports.starts_with(':') {
+        return Err(PublishError::Form(text.to_owned()));
+    }
+    let container_port = port(container, text)?;
+    let host_port = if host.is_empty() { container_port } else { port(host, text)? };
+    Ok(PortMapping { host_ip, host_port, container_port, protocol })
+}
+
+fn port(port: &str, text: &str) -> Result<u16, PublishError> {
+    if port.contains('-') {
+        return Err(PublishError::Range(text.to_owned()));
+    }
+    if port.is_empty() && text.is_empty() {
+        return Err(PublishError::Form(text.to_owned()));
+    }
+    port.bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| port.parse().ok())
+        .flatten()
+        .filter(|n| *n != 0)
+        .ok_or_else(|| PublishError::Port { port: port.to_owned(), text: text.to_owned() })
+}
+
+/// A port that a container of the pod names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Declared {
+    /// Its path below the pod's spec, as `containers[0].ports[1]`.
+    pub path: String,
+    /// The port in the pod.
+    pub container_port: u16,
+    /// `tcp`, `udp` or `sctp`.
+    pub protocol: String,
+    /// hostPort, if there is one (0 is none).
+    pub host_port: Option<u16>,
+    /// hostIP, unless it means every address.
+    pub host_ip: Option<IpAddr>,
+}
+
+/// Every port that the pod's containers name.
+pub fn declared(spec: &PodSpec) -> Vec<Declared> {
+    let init = spec.init_containers.iter().flatten().enumerate().map(|(i, c)| ("initContainers", i, c));
+    let apps = spec.containers.iter().enumerate().map(|(i, c)| ("containers", i, c));
+    let mut found = Vec::new();
+    for (list, index, container) in init.chain(apps) {
+        for (nth, port) in container.ports.iter().flatten().enumerate() {
+            let Ok(container_port) = u16::try_from(port.container_port) else { continue };
+            found.push(Declared {
+                path: format!("{list}[{index}].ports[{nth}]"),
+                container_port,
+                protocol: port.protocol.as_deref().unwrap_or("TCP").to_ascii_lowercase(),
+                host_port: port.host_port.and_then(|p| u16::try_from(p).ok()).filter(|p| *p != 0),
+                host_ip: port
+                    .host_ip
+                    .as_deref()
+                    .and_then(|ip| ip.parse::<IpAddr>().ok())
+                    .filter(|ip| !ip.is_unspecified()),
+            });
+        }
+    }
+    found
+}
+
+/// True when both cannot be had at once: same port and protocol, and addresses that overlap.
+pub fn conflict(a: &PortMapping, b: &PortMapping) -> bool {
+    a.host_port == b.host_port
+        && a.protocol == b.protocol
+        && (a.host_ip.is_none() || b.host_ip.is_none() || a.host_ip == b.host_ip)
+}
+
+/// `8080/tcp`, `127.0.0.1:8080/tcp`: a host port as messages name it.
+pub fn describe(mapping: &PortMapping) -> String {
+    let port = format!("{}/{}", mapping.host_port, mapping.protocol);
+    match mapping.host_ip {
+        None => port,
+        Some(IpAddr::V4(ip)) => format!("{ip}:{port}"),
+        Some(IpAddr::V6(ip)) => format!("[{ip}]:{port}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn text(mapping: &PortMapping) -> String {
+        format!("{} -> {}", describe(mapping), mapping.container_port)
+    }
+
+    #[test]
+    fn publish_takes_podmans_forms() {
+        for (given, expected) in [
+            ("80", "80/tcp -> 80"),
+            ("8080:80", "8080/tcp -> 80"),
+            ("127.0.0.1:8080:80", "127.0.0.1:8080/tcp -> 80"),
+            ("127.0.0.1::80", "127.0.0.1:80/tcp -> 80"),
+            ("0.0.0.0:8080:80", "8080/tcp -> 80"),
+            ("[::1]:8080:80/UDP", "[::1]:8080/udp -> 80"),
+            ("[::1]:80", "[::1]:80/tcp -> 80"),
+            ("53:53/udp", "53/udp -> 53"),
+            ("9/sctp", "9/sctp -> 9"),
+            ("[::1]::80", "[::1]:80/tcp -> 80"),
+        ] {
+            assert_eq!(text(&parse_publish(given).unwrap()), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_publish_is_told() {
+        let all = [
+            "",
+            "0",
+            "80:0",
+            "65536",
+            "http",
+            "8080:",
+            "80/icmp",
+            "::1:8080:80",
+            "1.2.3:80:80",
+            "[::1]80",
+            "80-81:80-81",
+            "+80",
+            "80:",
+            "[::1]:8080:80:90",
+            ":80",
+            "::80",
+        ]
+        .map(|given| parse_publish(given).unwrap_err().to_string());
+        insta::assert_snapshot!(all.join("\n"), @r#"
+        "" is not [[IP:]HOST:]CONTAINER[/PROTO], e.g. 8080:80, 127.0.0.1:8080:80 or 53:53/udp
+        "0" in "0" is not a port (1 to 65535)
+        "0" in "80:0" is not a port (1 to 65535)
+        "65536" in "65536" is not a port (1 to 65535)
+        "http" in "http" is not a port (1 to 65535)
+        "" in "8080:" is not a port (1 to 65535)
+        "icmp" in "80/icmp" is not a protocol: tcp, udp or sctp
+        "::1" in "::1:8080:80" is not an IP address; IPv6 goes in brackets: [::1]:8080:80
+        "1.2.3" in "1.2.3:80:80" is not an IP address; IPv6 goes in brackets: [::1]:8080:80
+        "[::1]80" is not [[IP:]HOST:]CONTAINER[/PROTO], e.g. 8080:80, 127.0.0.1:8080:80 or 53:53/udp
+        "80-81:80-81": ranges are not understood; give each port by itself
+        "+80" in "+80" is not a port (1 to 65535)
+        "" in "80:" is not a port (1 to 65535)
+        "80:90" in "[::1]:8080:80:90" is not a port (1 to 65535)
+        ":80" is not [[IP:]HOST:]CONTAINER[/PROTO], e.g. 8080:80, 127.0.0.1:8080:80 or 53:53/udp
+        "::80" is not [[IP:]HOST:]CONTAINER[/PROTO], e.g. 8080:80, 127.0.0.1:8080:80 or 53:53/udp
+        "#);
+    }
+
+    #[test]
+    fn ports_conflict_when_their_addresses_overlap() {
+        let of = |t: &str| parse_publish(t).unwrap();
+        assert!(conflict(&of("80:1"), &of("80:2")));
+        assert!(conflict(&of("80:1"), &of("127.0.0.1:80:2")));
+        assert!(!conflict(&of("127.0.0.2:80:1"), &of("127.0.0.1:80:1")));
+        assert!(!conflict(&of("80:1"), &of("80:1/udp")));
+        assert!(!conflict(&of("80:1"), &of("81:1")));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused_without_panic(text in "[0-9a-f:.\\[\\]/-]{0,24}|.*") {
+            let _ = parse_publish(&text);
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! QoS class, and what the kernel's OOM killer makes of it.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Container, Pod, ResourceRequirements};
+
+use super::resources::effective_request;
+use crate::manifest::Quantity;
+
+/// status.qosClass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QosClass {
+    /// Every container has requests equal to limits, for cpu and memory.
+    Guaranteed,
+    /// Something is asked for.
+    Burstable,
+    /// Nothing is asked for.
+    BestEffort,
+}
+
+impl QosClass {
+    /// As Kubernetes writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Guaranteed => "Guaranteed",
+            Self::Burstable => "Burstable",
+            Self::BestEffort => "BestEffort",
+        }
+    }
+}
+
+/// The QoS class of a pod. Init containers count; resources of the pod itself win over its containers'.
+pub fn qos_class(pod: &Pod) -> QosClass {
+    const COUNTED: [&str; 2] = ["cpu", "memory"];
+    let Some(spec) = &pod.spec else { return QosClass::BestEffort };
+    let zero = Quantity::default();
+    let asks = |resources: &ResourceRequirements| {
+        let set = |map: Option<&BTreeMap<_, _>>, name: &str| {
+            map.and_then(|m| m.get(name)).is_some_and(|q| Quantity::from(q) > zero)
+        };
+        COUNTED.iter().any(|n| set(resources.requests.as_ref(), n) || set(resources.limits.as_ref(), n))
+    };
+    let guaranteed = |resources: &ResourceRequirements| {
+        COUNTED.iter().all(|name| {
+            let of = |map: Option<&BTreeMap<String, _>>| map.and_then(|m| m.get(*name)).map(Quantity::from);
+            let limit = of(resources.limits.as_ref()).filter(|limit| *limit > zero);
+            limit.is_some() && of(resources.requests.as_ref()).or(limit) == limit
+        })
+    };
+    let all: Vec<Option<&ResourceRequirements>> = match spec.resources.as_ref().filter(|r| asks(r)) {
+        Some(of_pod) => vec![Some(of_pod)],
+        None => {
+            let containers = spec.init_containers.iter().flatten().chain(&spec.containers);
+            containers.map(|c| c.resources.as_ref()).collect()
+        }
+    };
+    if !all.iter().any(|r| r.is_some_and(asks)) {
+        QosClass::BestEffort
+    } else if all.iter().all(|r| r.is_some_and(guaranteed)) {
+        QosClass::Guaranteed
+    } else {
+        QosClass::Burstable
+    }
+}
+
+/// oom_score_adj of a container (proc_pid_oom_score_adj(5)): the more memory it asked for, the later it dies.
+pub fn oom_score_adj(class: QosClass, container: &Container, node_memory: u64) -> i32 {
+    match class {
+        QosClass::Guaranteed => -997,
+        QosClass::BestEffort => 1000,
+        QosClass::Burstable => {
+            let request = effective_request(container, "memory").map_or(0, Quantity::value);
+            let share = i128::from(request) * 1000 / i128::from(node_memory.max(1));
+            i32::try_from((1000 - share).clamp(3, 999)).unwrap_or(999)
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Requests and limits as cgroup values.
+
+use k8s_openapi::api::core::v1::{Container, Pod};
+
+use super::Resources;
+use crate::manifest::Quantity;
+
+/// Microseconds: the kernel's and the kubelet's default period.
+const CPU_PERIOD: u64 = 100_000;
+/// Microseconds: the kernel takes no less.
+const MIN_QUOTA: i64 = 1000;
+
+/// A container's limit.
+pub fn limit(container: &Container, name: &str) -> Option<Quantity> {
+    container.resources.as_ref()?.limits.as_ref()?.get(name).map(Quantity::from)
+}
+
+/// A container's request; a limit without a request is a request of the same.
+pub fn effective_request(container: &Container, name: &str) -> Option<Quantity> {
+    let resources = container.resources.as_ref()?;
+    let request = resources.requests.as_ref().and_then(|r| r.get(name)).map(Quantity::from);
+    request.or_else(|| limit(container, name))
+}
+
+/// cpu.shares of a request in millicores; none asked for is the least there is, as with the kubelet.
+fn shares(millis: i64) -> u64 {
+    u64::try_from(millis.max(0))
+        .unwrap_or(0)
+        .saturating_mul(1024)
+        .checked_div(1000)
+        .unwrap_or(0)
+        .clamp(2, 262_144)
+}
+
+fn quota(millis: i64) -> i64 {
+    millis.saturating_mul(100).max(MIN_QUOTA)
+}
+
+fn build(cpu_request: i64, cpu_limit: Option<i64>, memory_limit: Option<i64>) -> Resources {
+    let cpu_limit = cpu_limit.filter(|millis| *millis > 0);
+    Resources {
+        cpu_shares: Some(shares(cpu_request)),
+        cpu_quota: cpu_limit.map(quota),
+        cpu_period: cpu_limit.map(|_| CPU_PERIOD),
+        memory_limit: memory_limit.filter(|bytes| *bytes > 0),
+    }
+}
+
+/// cgroup values of one container.
+pub fn container_resources(container: &Container) -> Resources {
+    build(
+        effective_request(container, "cpu").map_or(0, Quantity::millis),
+        limit(container, "cpu").map(Quantity::millis),
+        limit(container, "memory").map(Quantity::value),
+    )
+}
+
+/// cgroup values of a pod: shares from the effective request; limits only where every container declares them.
+/// The effective amount is the larger of the sum over app containers and the most that one init container
+/// takes.
+pub fn pod_resources(pod: &Pod) -> Resources {
+    let Some(spec) = &pod.spec else { return Resources::default() };
+    let init = spec.init_containers.as_deref().unwrap_or_default();
+    let effective = |of: &dyn Fn(&Container) -> Option<i64>| -> i64 {
+        let apps: i64 = spec.containers.iter().filter_map(of).fold(0, i64::saturating_add);
+        let most = init.iter().filter_map(of).max().unwrap_or(0);
+        apps.max(most)
+    };
+    let declared = |name: &str| {
+        let zero = Quantity::default();
+        init.iter().chain(&spec.containers).all(|c| limit(c, name).is_some_and(|a| a > zero))
+    };
+    build(
+        effective(&|c| effective_request(c, "cpu").map(Quantity::millis)),
+        declared("cpu").then(|| effective(&|c| limit(c, "cpu").map(Quantity::millis))),
+        declared("memory").then(|| effective(&|c| limit(c, "memory").map(Quantity::value))),
+    )
+}

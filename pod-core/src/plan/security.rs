@@ -1,0 +1,112 @@
+//! What a container may do: capabilities, seccomp, sysctls.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, SeccompProfile};
+
+use super::Seccomp;
+
+/// Where the kubelet looks for profiles of type Localhost: a manifest means the same file here and there.
+const SECCOMP_ROOT: &str = "/var/lib/kubelet/seccomp";
+
+/// containerd's default set.
+const DEFAULT_CAPABILITIES: [&str; 14] = [
+    "CAP_AUDIT_WRITE",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_MKNOD",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_RAW",
+    "CAP_SETFCAP",
+    "CAP_SETGID",
+    "CAP_SETPCAP",
+    "CAP_SETUID",
+    "CAP_SYS_CHROOT",
+];
+
+/// Capabilities as `CAP_CHOWN`, sorted. `ALL` in add or drop is taken first, then single names: what is added
+/// by name survives `drop: [ALL]`, what is dropped by name survives nothing. A privileged container has all.
+/// What this host itself lacks is for the runtime to leave out.
+pub fn capabilities(container: &Container) -> Vec<String> {
+    let all = || caps::all().into_iter().map(|c| c.to_string()).collect::<BTreeSet<_>>();
+    let context = container.security_context.as_ref();
+    if context.and_then(|c| c.privileged) == Some(true) {
+        return all().into_iter().collect();
+    }
+    let capabilities = context.and_then(|c| c.capabilities.as_ref());
+    let names = |list: Option<&Vec<String>>| -> Vec<String> {
+        list.into_iter().flatten().map(|n| full_name(n)).collect()
+    };
+    let add = names(capabilities.and_then(|c| c.add.as_ref()));
+    let drop = names(capabilities.and_then(|c| c.drop.as_ref()));
+    let is_all = |name: &String| name == "CAP_ALL";
+
+    let mut set: BTreeSet<String> = DEFAULT_CAPABILITIES.iter().map(|c| (*c).to_owned()).collect();
+    if add.iter().any(is_all) {
+        set = all();
+    }
+    if drop.iter().any(is_all) {
+        set.clear();
+    }
+    set.extend(add.into_iter().filter(|name| !is_all(name)));
+    for name in &drop {
+        set.remove(name);
+    }
+    set.into_iter().collect()
+}
+
+/// `NET_ADMIN` and `CAP_NET_ADMIN` are both read, in any case.
+fn full_name(name: &str) -> String {
+    let upper = name.to_ascii_uppercase();
+    if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") }
+}
+
+/// The container's seccompProfile, else the pod's, else RuntimeDefault (Kubernetes' own default is none). A
+/// privileged container has none, whatever it says, as with the kubelet.
+pub fn seccomp(spec: &PodSpec, container: &Container) -> Seccomp {
+    let context = container.security_context.as_ref();
+    if context.and_then(|c| c.privileged) == Some(true) {
+        return Seccomp::Unconfined;
+    }
+    let profile = context
+        .and_then(|c| c.seccomp_profile.as_ref())
+        .or_else(|| spec.security_context.as_ref().and_then(|c| c.seccomp_profile.as_ref()));
+    match profile {
+        Some(SeccompProfile { type_, .. }) if type_ == "Unconfined" => Seccomp::Unconfined,
+        Some(SeccompProfile { type_, localhost_profile: Some(path) }) if type_ == "Localhost" => {
+            Seccomp::Localhost(Path::new(SECCOMP_ROOT).join(path))
+        }
+        _ => Seccomp::RuntimeDefault,
+    }
+}
+
+/// securityContext.sysctls, in order; `/` between names is read as `.` (sysctl(8) takes both).
+pub fn sysctls(pod: &Pod) -> Vec<(String, String)> {
+    let context = pod.spec.as_ref().and_then(|s| s.security_context.as_ref());
+    context
+        .and_then(|c| c.sysctls.as_ref())
+        .into_iter()
+        .flatten()
+        .map(|s| (dotted(&s.name), s.value.clone()))
+        .collect()
+}
+
+/// `net/ipv4/conf/eth0.1/forwarding` is `net.ipv4.conf.eth0/1.forwarding`: whichever separator comes first is
+/// the separator.
+fn dotted(name: &str) -> String {
+    match name.find(['.', '/']).and_then(|at| name.as_bytes().get(at)) {
+        Some(b'/') => name
+            .chars()
+            .map(|c| match c {
+                '/' => '.',
+                '.' => '/',
+                other => other,
+            })
+            .collect(),
+        _ => name.to_owned(),
+    }
+}

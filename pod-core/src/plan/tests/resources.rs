@@ -1,0 +1,103 @@
+//! Requests, limits, QoS.
+
+use serde_json::{Value, json};
+
+use super::super::Resources;
+use super::super::qos::{QosClass, qos_class};
+use super::super::resources::pod_resources;
+use super::{Case, pod_plan};
+
+fn of(resources: Value) -> Resources {
+    Case::new(json!({"resources": resources})).ok().resources
+}
+
+#[test]
+fn cpu_quota_is_milli_times_100_us_per_100_ms_and_at_least_1_ms() {
+    let half = of(json!({"limits": {"cpu": "500m"}}));
+    assert_eq!((half.cpu_quota, half.cpu_period), (Some(50_000), Some(100_000)));
+    assert_eq!(of(json!({"limits": {"cpu": "1m"}})).cpu_quota, Some(1000));
+    assert_eq!(of(json!({"limits": {"cpu": "2.5"}})).cpu_quota, Some(250_000));
+    let none = of(json!({"requests": {"cpu": "1"}}));
+    assert_eq!((none.cpu_quota, none.cpu_period), (None, None));
+}
+
+#[test]
+fn cpu_shares_follow_the_request_between_2_and_262144() {
+    assert_eq!(of(json!({"requests": {"cpu": "250m"}})).cpu_shares, Some(256));
+    assert_eq!(of(json!({"requests": {"cpu": "1m"}})).cpu_shares, Some(2));
+    assert_eq!(of(json!({"requests": {"cpu": "1000"}})).cpu_shares, Some(262_144));
+    assert_eq!(of(json!({})).cpu_shares, Some(2));
+}
+
+#[test]
+fn a_limit_without_a_request_makes_request_equal_limit() {
+    assert_eq!(of(json!({"limits": {"cpu": "1"}})).cpu_shares, Some(1024));
+    assert_eq!(of(json!({"limits": {"cpu": "1"}, "requests": {"cpu": "500m"}})).cpu_shares, Some(512));
+}
+
+#[test]
+fn the_memory_limit_is_in_bytes_rounded_up() {
+    assert_eq!(of(json!({"limits": {"memory": "64Mi"}})).memory_limit, Some(64 << 20));
+    assert_eq!(of(json!({"limits": {"memory": "1.5"}})).memory_limit, Some(2));
+    assert_eq!(of(json!({"limits": {"memory": "0"}})).memory_limit, None);
+    assert_eq!(of(json!({"requests": {"memory": "64Mi"}})).memory_limit, None);
+}
+
+fn pod(init: Value, apps: Value) -> Resources {
+    pod_resources(&pod_plan(&json!({"initContainers": init, "containers": apps})).pod)
+}
+
+fn sized(name: &str, cpu: &str, memory: &str) -> Value {
+    json!({"name": name, "resources": {"limits": {"cpu": cpu, "memory": memory}}})
+}
+
+#[test]
+fn the_pods_weight_is_the_sum_and_limits_hold_only_when_every_container_has_them() {
+    let both = pod(json!([]), json!([sized("a", "500m", "1Mi"), sized("b", "250m", "2Mi")]));
+    assert_eq!(both.cpu_shares, Some(768));
+    assert_eq!(both.cpu_quota, Some(75_000));
+    assert_eq!(both.memory_limit, Some(3 << 20));
+    let one = pod(json!([]), json!([sized("a", "500m", "1Mi"), {"name": "b"}]));
+    assert_eq!((one.cpu_shares, one.cpu_quota, one.memory_limit), (Some(512), None, None));
+}
+
+#[test]
+fn the_effective_request_is_the_larger_of_apps_together_and_the_largest_init_container() {
+    let init = json!([sized("i", "2", "1Mi"), sized("j", "1", "9Mi")]);
+    let found = pod(init, json!([sized("a", "500m", "4Mi"), sized("b", "500m", "4Mi")]));
+    assert_eq!(found.cpu_shares, Some(2048));
+    assert_eq!(found.cpu_quota, Some(200_000));
+    assert_eq!(found.memory_limit, Some(9 << 20));
+}
+
+fn qos(containers: Value) -> QosClass {
+    qos_class(&pod_plan(&json!({"containers": containers})).pod)
+}
+
+#[test]
+fn qos_is_guaranteed_burstable_or_best_effort() {
+    assert_eq!(qos(json!([sized("a", "1", "1Mi"), sized("b", "1", "1Mi")])), QosClass::Guaranteed);
+    assert_eq!(qos(json!([sized("a", "1", "1Mi"), {"name": "b"}])), QosClass::Burstable);
+    assert_eq!(qos(json!([{"name": "a"}])), QosClass::BestEffort);
+    let request = |cpu: &str| json!([{"name": "a", "resources": {"requests": {"cpu": cpu}}}]);
+    assert_eq!(qos(request("10m")), QosClass::Burstable);
+    assert_eq!(qos(request("0")), QosClass::BestEffort);
+    let equal = json!([{"name": "a", "resources": {
+        "limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1000m", "memory": "1024Mi"},
+    }}]);
+    assert_eq!(qos(equal), QosClass::Guaranteed, "1 is 1000m");
+    let other = json!([{"name": "a", "resources": {"requests": {"ephemeral-storage": "1Gi"}}}]);
+    assert_eq!(qos(other), QosClass::BestEffort, "only cpu and memory count");
+}
+
+#[test]
+fn oom_score_adj_is_by_qos_and_memory_request() {
+    let adj = |resources: Value| Case::new(json!({"resources": resources})).ok().oom_score_adj;
+    assert_eq!(adj(json!({"limits": {"cpu": "1", "memory": "1Gi"}})), -997);
+    assert_eq!(adj(json!({})), 1000);
+    // The node of these tests has 8 GiB.
+    assert_eq!(adj(json!({"requests": {"memory": "4Gi"}})), 500);
+    assert_eq!(adj(json!({"requests": {"memory": "1Ki"}})), 999);
+    assert_eq!(adj(json!({"requests": {"memory": "64Gi"}})), 3);
+    assert_eq!(adj(json!({"requests": {"cpu": "1"}})), 999);
+}

@@ -1,0 +1,445 @@
+//! Documents -> what should exist.
+
+use std::collections::HashSet;
+
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use serde_json::{Value, json};
+
+use super::networks::{NetworkChoice, parse_networks};
+use super::ports::{Declared, conflict, declared, describe};
+use super::{
+    ObjectPlan, Plan, PlanOptions, PodNetwork, PodTemplate, PortMapping, WorkloadPlan, defaults, deployment,
+    hash, host_path,
+};
+use crate::manifest::{Diagnostic, Document, Object, Position, Severity};
+use crate::store::WorkloadId;
+
+/// Turns documents into what should exist, or says all that is wrong at once.
+///
+/// # Errors
+/// Every diagnostic of severity error; warnings come back beside the plan.
+pub fn plan(
+    documents: &[Document],
+    options: &PlanOptions,
+) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let mut planner = Planner { options, diagnostics: Vec::new(), choices: Vec::new() };
+    match parse_networks(&options.networks) {
+        Ok(choices) => planner.choices = choices,
+        Err(error) => planner.diagnostics.push(of_flag("--network", error.to_string())),
+    }
+
+    let mut result = Plan::default();
+    let mut drafts = Vec::new();
+    for document in documents {
+        match &document.object {
+            Object::Pod(pod) => drafts.push(planner.pod(document, pod)),
+            Object::Deployment(deployment) => {
+                let (namespace, name) = planner.place(&mut deployment.metadata.clone());
+                let pod = deployment::template(deployment, &namespace, |spec| planner.settle(document, spec));
+                let replicas = deployment.spec.replicas.unwrap_or(1);
+                let id = WorkloadId::new("deployment", &namespace, &name);
+                drafts.push(Draft {
+                    document,
+                    id,
+                    pod,
+                    spec_path: "spec.template.spec",
+                    replicas: u32::try_from(replicas).unwrap_or(0),
+                    suffixed: true,
+                    ports: Vec::new(),
+                });
+            }
+            Object::ConfigMap(map) => {
+                let mut map = map.clone();
+                let (namespace, name) = planner.place(&mut map.metadata);
+                planner.object(
+                    &mut result,
+                    document,
+                    "ConfigMap",
+                    namespace,
+                    name,
+                    serde_json::to_value(map),
+                );
+            }
+            Object::Secret(secret) => {
+                let mut secret = secret.clone();
+                defaults::secret(&mut secret);
+                let (namespace, name) = planner.place(&mut secret.metadata);
+                planner.object(
+                    &mut result,
+                    document,
+                    "Secret",
+                    namespace,
+                    name,
+                    serde_json::to_value(secret),
+                );
+            }
+            Object::PersistentVolumeClaim(claim) => {
+                let mut claim = claim.clone();
+                let (namespace, name) = planner.place(&mut claim.metadata);
+                let value = serde_json::to_value(claim);
+                planner.object(&mut result, document, "PersistentVolumeClaim", namespace, name, value);
+            }
+        }
+    }
+
+    planner.ports(&mut drafts);
+    planner.addresses(&drafts);
+    for draft in drafts {
+        if let Some(workload) = planner.finish(draft) {
+            result.workloads.push(workload);
+        }
+    }
+    let diagnostics = planner.diagnostics;
+    if diagnostics.iter().any(|d| d.severity == Severity::Error) {
+        Err(diagnostics)
+    } else {
+        Ok((result, diagnostics))
+    }
+}
+
+/// A workload whose ports are not yet settled.
+struct Draft<'a> {
+    document: &'a Document,
+    id: WorkloadId,
+    pod: Pod,
+    /// Where in the document the pod's spec is.
+    spec_path: &'static str,
+    replicas: u32,
+    suffixed: bool,
+    /// Host ports with the path of the field that asks for each ("" for a flag).
+    ports: Vec<(PortMapping, String)>,
+}
+
+impl Draft<'_> {
+    fn host_network(&self) -> bool {
+        self.pod.spec.as_ref().and_then(|s| s.host_network) == Some(true)
+    }
+
+    fn declared(&self) -> Vec<Declared> {
+        self.pod.spec.as_ref().map(declared).unwrap_or_default()
+    }
+}
+
+struct Planner<'a> {
+    options: &'a PlanOptions,
+    diagnostics: Vec<Diagnostic>,
+    choices: Vec<NetworkChoice>,
+}
+
+fn of_flag(flag: &str, message: String) -> Diagnostic {
+    Diagnostic {
+        severity: Severity::Error,
+        source: flag.to_owned(),
+        position: Position::default(),
+        path: String::new(),
+        message,
+        hint: None,
+    }
+}
+
+/// The position of a field, or of the nearest one around it that is written down.
+fn position(document: &Document, path: &str) -> Position {
+    let mut path = path;
+    loop {
+        if let Some(position) = document.positions.get(path) {
+            return *position;
+        }
+        match path.rfind(['.', '[']).and_then(|at| path.get(..at)) {
+            Some(parent) => path = parent,
+            None => return document.position,
+        }
+    }
+}
+
+impl Planner<'_> {
+    fn error(&mut self, document: &Document, path: &str, message: String, hint: Option<String>) {
+        self.diagnostics.push(Diagnostic {
+            severity: Severity::Error,
+            source: document.source.clone(),
+            position: position(document, path),
+            path: path.to_owned(),
+            message,
+            hint,
+        });
+    }
+
+    /// Fills in the namespace; gives it and the name.
+    fn place(
+        &self,
+        metadata: &mut k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    ) -> (String, String) {
+        let default = if self.options.namespace.is_empty() { "default" } else { &self.options.namespace };
+        let namespace = metadata.namespace.get_or_insert_with(|| default.to_owned()).clone();
+        (namespace, metadata.name.clone().unwrap_or_default())
+    }
+
+    fn object(
+        &mut self,
+        result: &mut Plan,
+        document: &Document,
+        kind: &str,
+        namespace: String,
+        name: String,
+        object: Result<Value, serde_json::Error>,
+    ) {
+        match object {
+            Ok(object) => result.objects.push(ObjectPlan { kind: kind.to_owned(), namespace, name, object }),
+            Err(error) => self.error(document, "", format!("cannot be recorded: {error}"), None),
+        }
+    }
+
+    /// What has to be so before defaults are filled in and anything is hashed.
+    fn settle(&self, document: &Document, spec: &mut PodSpec) {
+        host_path::make_absolute(spec, &document.dir);
+        if self.choices.contains(&NetworkChoice::Host) {
+            spec.host_network = Some(true);
+        }
+    }
+
+    fn pod<'d>(&self, document: &'d Document, pod: &Pod) -> Draft<'d> {
+        let mut pod = pod.clone();
+        let (namespace, name) = self.place(&mut pod.metadata);
+        let metadata = &mut pod.metadata;
+        // What a cluster wrote into an exported pod is not part of it.
+        metadata.uid = None;
+        metadata.creation_timestamp = None;
+        metadata.resource_version = None;
+        metadata.managed_fields = None;
+        metadata.generation = None;
+        metadata.self_link = None;
+        pod.status = None;
+        if let Some(spec) = &mut pod.spec {
+            self.settle(document, spec);
+            defaults::pod_spec(spec);
+        }
+        Draft {
+            document,
+            id: WorkloadId::new("pod", &namespace, &name),
+            pod,
+            spec_path: "spec",
+            replicas: 1,
+            suffixed: false,
+            ports: Vec::new(),
+        }
+    }
+
+    /// Which host ports each workload asks for, and whether all can be had.
+    fn ports(&mut self, drafts: &mut [Draft<'_>]) {
+        for draft in drafts.iter_mut() {
+            for port in draft.declared() {
+                let all = self.options.publish_all.then_some(port.container_port);
+                if let Some(host_port) = port.host_port.or(all) {
+                    let mapping = PortMapping {
+                        host_ip: port.host_ip,
+                        host_port,
+                        container_port: port.container_port,
+                        protocol: port.protocol,
+                    };
+                    let path = format!("{}.{}.hostPort", draft.spec_path, port.path);
+                    draft.ports.push((mapping, path));
+                }
+            }
+        }
+        for mapping in &self.options.publish {
+            self.publish(drafts, mapping);
+        }
+
+        let mut taken: Vec<(PortMapping, &Draft<'_>, &str)> = Vec::new();
+        let mut problems = Vec::new();
+        for draft in drafts.iter() {
+            for (mapping, path) in &draft.ports {
+                if draft.replicas > 1 {
+                    problems.push((
+                        draft,
+                        path.clone(),
+                        format!(
+                            "host port {} can be had by one pod only, but replicas is {}",
+                            describe(mapping),
+                            draft.replicas
+                        ),
+                        "set replicas to 1, or leave the host port out".to_owned(),
+                    ));
+                }
+                // Init containers are gone when the others run: they may name the same port.
+                let apart = |other: &Draft<'_>, other_path: &str| {
+                    std::ptr::eq(other, draft)
+                        && path.contains("initContainers[") != other_path.contains("initContainers[")
+                };
+                let rival = taken.iter().find(|(m, other, p)| conflict(m, mapping) && !apart(other, p));
+                if let Some((_, other, other_path)) = rival {
+                    let place = position(other.document, other_path);
+                    problems.push((
+                        draft,
+                        path.clone(),
+                        format!(
+                            "host port {} is already asked for by {} ({}:{}:{})",
+                            describe(mapping),
+                            other.id,
+                            other.document.source,
+                            place.line,
+                            place.column
+                        ),
+                        "give one of them another hostPort".to_owned(),
+                    ));
+                }
+                taken.push((mapping.clone(), draft, path));
+            }
+        }
+        for (draft, path, message, hint) in problems {
+            self.error(draft.document, &path, message, Some(hint));
+        }
+    }
+
+    /// A `--publish` is for the one pod that names the container port, or for the only pod there is. It takes
+    /// the place of what the manifest says of that port.
+    fn publish(&mut self, drafts: &mut [Draft<'_>], mapping: &PortMapping) {
+        let names = |draft: &Draft<'_>| {
+            draft
+                .declared()
+                .iter()
+                .any(|p| p.container_port == mapping.container_port && p.protocol == mapping.protocol)
+        };
+        let naming: Vec<usize> =
+            drafts.iter().enumerate().filter(|(_, draft)| names(draft)).map(|(index, _)| index).collect();
+        let port = format!("{}/{}", mapping.container_port, mapping.protocol);
+        let chosen = match (naming.as_slice(), drafts.len()) {
+            ([index], _) => *index,
+            ([], 1) => 0,
+            ([], 0) => {
+                let message = format!("there is no pod to publish port {port} of");
+                self.diagnostics.push(of_flag("--publish", message));
+                return;
+            }
+            ([], _) => {
+                let message =
+                    format!("no container names port {port}, so it is not clear which pod is meant");
+                let mut diagnostic = of_flag("--publish", message);
+                diagnostic.hint = Some("add the port to the container's ports".to_owned());
+                self.diagnostics.push(diagnostic);
+                return;
+            }
+            (several, _) => {
+                let ids: Vec<String> =
+                    several.iter().filter_map(|i| drafts.get(*i)).map(|d| d.id.to_string()).collect();
+                let message = format!("port {port} is named by {}", ids.join(" and "));
+                let mut diagnostic = of_flag("--publish", message);
+                diagnostic.hint = Some("use hostPort in the manifest instead".to_owned());
+                self.diagnostics.push(diagnostic);
+                return;
+            }
+        };
+        let Some(draft) = drafts.get_mut(chosen) else { return };
+        if draft.host_network() {
+            let message = format!("{} is on the host's network: port {port} needs no publishing", draft.id);
+            self.diagnostics.push(of_flag("--publish", message));
+            return;
+        }
+        draft.ports.retain(|(m, path)| {
+            path.is_empty() || m.container_port != mapping.container_port || m.protocol != mapping.protocol
+        });
+        draft.ports.push((mapping.clone(), String::new()));
+    }
+
+    /// An address asked for can be had by one pod only.
+    fn addresses(&mut self, drafts: &[Draft<'_>]) {
+        let pods: u64 = drafts.iter().map(|draft| u64::from(draft.replicas)).sum();
+        let fixed = self.choices.iter().find_map(|choice| match choice {
+            NetworkChoice::Join(a) if !a.ips.is_empty() => Some((&a.network, "ip=")),
+            NetworkChoice::Join(a) if a.mac.is_some() => Some((&a.network, "mac=")),
+            _ => None,
+        });
+        if let Some((network, option)) = fixed.filter(|_| pods > 1) {
+            let message = format!("{option} of {network} can be had by one pod only, but there are {pods}");
+            self.diagnostics.push(of_flag("--network", message));
+        }
+        let joins = self.choices.iter().any(|choice| *choice != NetworkChoice::Host);
+        for draft in drafts.iter().filter(|draft| joins && draft.host_network()) {
+            let path = format!("{}.hostNetwork", draft.spec_path);
+            let message = "a pod on the host's network cannot be put on another by --network".to_owned();
+            self.error(draft.document, &path, message, None);
+        }
+    }
+
+    fn finish(&mut self, draft: Draft<'_>) -> Option<WorkloadPlan> {
+        let host = draft.host_network();
+        let mut network = PodNetwork { host, none: false, attachments: Vec::new(), ports: Vec::new() };
+        for choice in &self.choices {
+            match choice {
+                NetworkChoice::Host => {}
+                NetworkChoice::None => network.none = true,
+                NetworkChoice::Join(attachment) => network.attachments.push(attachment.clone()),
+            }
+        }
+        if network.none && !draft.ports.is_empty() {
+            let path = draft.ports.first().map(|(_, path)| path.clone()).unwrap_or_default();
+            let message = "a pod with --network none cannot publish ports".to_owned();
+            self.error(draft.document, &path, message, None);
+            return None;
+        }
+        if !host {
+            network.ports = draft.ports.into_iter().map(|(mapping, _)| mapping).collect();
+            network.ports.sort();
+            network.ports.dedup();
+        }
+
+        let mut pod = draft.pod;
+        let metadata = &pod.metadata;
+        // --pull is not part of it: how an image is fetched does not change what runs.
+        let pod_hash = hash::hash(&json!({
+            "labels": metadata.labels,
+            "annotations": metadata.annotations,
+            "spec": pod.spec,
+            "network": network,
+            "runtime": self.options.runtime,
+        }));
+        if let (Some(policy), Some(spec)) = (self.options.pull, pod.spec.as_mut()) {
+            for container in spec.init_containers.iter_mut().flatten().chain(&mut spec.containers) {
+                container.image_pull_policy = Some(policy.as_str().to_owned());
+            }
+        }
+        let template = PodTemplate {
+            pod,
+            hash: pod_hash,
+            network,
+            runtime: self.options.runtime.clone(),
+            suffixed: draft.suffixed,
+        };
+        let object = draft.document.value.clone();
+        let hash = hash::hash(&json!({
+            "object": object,
+            "replicas": draft.replicas,
+            "pod": template.hash,
+        }));
+        Some(WorkloadPlan {
+            id: draft.id,
+            object,
+            hash,
+            source: draft.document.source.clone(),
+            template,
+            replicas: draft.replicas,
+        })
+    }
+}
+
+/// Claims that pods use and nothing in the plan makes, as (namespace, claim), each once. Whoever plays them
+/// can then say which of them are made on first use.
+pub fn undeclared_claims(plan: &Plan) -> Vec<(String, String)> {
+    let declared: HashSet<(&str, &str)> = plan
+        .objects
+        .iter()
+        .filter(|object| object.kind == "PersistentVolumeClaim")
+        .map(|object| (object.namespace.as_str(), object.name.as_str()))
+        .collect();
+    let mut found = Vec::new();
+    for workload in &plan.workloads {
+        let spec = workload.template.pod.spec.as_ref();
+        for volume in spec.and_then(|s| s.volumes.as_ref()).into_iter().flatten() {
+            let Some(source) = &volume.persistent_volume_claim else { continue };
+            let key = (workload.id.namespace.clone(), source.claim_name.clone());
+            if !declared.contains(&(key.0.as_str(), key.1.as_str())) && !found.contains(&key) {
+                found.push(key);
+            }
+        }
+    }
+    found
+}

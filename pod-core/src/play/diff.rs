@@ -1,0 +1,200 @@
+//! What a play changes, against what is recorded. Pure.
+
+use std::collections::BTreeMap;
+
+use super::Change;
+use crate::plan::WorkloadPlan;
+use crate::store::{Desired, PodRecord, WorkloadId, WorkloadRecord};
+
+/// What to do about one workload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// What it should be.
+    pub plan: WorkloadPlan,
+    /// In kubectl's words.
+    pub change: Change,
+    /// Pods that stay as they are.
+    pub keep: Vec<PodRecord>,
+    /// Pods that are stopped and removed.
+    pub remove: Vec<PodRecord>,
+    /// How many pods are made.
+    pub add: u32,
+    /// What stood before.
+    pub before: Option<WorkloadRecord>,
+}
+
+/// Decides for every workload of a play. `start` is false for `--start=false`, `replace` makes unchanged pods
+/// anew too.
+pub fn diff(plans: Vec<WorkloadPlan>, records: Vec<WorkloadRecord>, start: bool, replace: bool) -> Vec<Step> {
+    let mut records: BTreeMap<WorkloadId, WorkloadRecord> =
+        records.into_iter().map(|record| (record.id.clone(), record)).collect();
+    plans
+        .into_iter()
+        .map(|plan| {
+            let before = records.remove(&plan.id);
+            step(plan, before, start, replace)
+        })
+        .collect()
+}
+
+fn step(plan: WorkloadPlan, before: Option<WorkloadRecord>, start: bool, replace: bool) -> Step {
+    let pods = before.as_ref().map(|record| record.pods.clone()).unwrap_or_default();
+    let (mut keep, mut remove): (Vec<_>, Vec<_>) =
+        pods.into_iter().partition(|pod| !replace && !pod.removing && pod.hash_matches(&plan.template.hash));
+    let wanted = usize::try_from(plan.replicas).unwrap_or(usize::MAX);
+    // The youngest go first, as a ReplicaSet has it.
+    remove.extend(keep.split_off(wanted.min(keep.len())));
+    let add = u32::try_from(wanted - keep.len()).unwrap_or(u32::MAX);
+    let mut started = false;
+    if start {
+        for pod in &mut keep {
+            if pod.desired == Desired::Stopped {
+                pod.desired = Desired::Running;
+                started = true;
+            }
+        }
+    }
+    let change = match &before {
+        None => Change::Created,
+        // A workload on its way out is made anew.
+        Some(record) if !record.pods.is_empty() && record.pods.iter().all(|pod| pod.removing) => {
+            Change::Created
+        }
+        Some(record) if record.hash != plan.hash || add > 0 || !remove.is_empty() => Change::Configured,
+        Some(_) if started => Change::Started,
+        Some(_) => Change::Unchanged,
+    };
+    Step { plan, change, keep, remove, add, before }
+}
+
+impl PodRecord {
+    fn hash_matches(&self, hash: &str) -> bool {
+        self.plan.hash == hash
+    }
+}
+
+/// Workloads that an earlier play of one of `sources` made and that this one does not name.
+pub fn gone<'a>(
+    steps: &[Step],
+    records: &'a [WorkloadRecord],
+    sources: &[String],
+) -> Vec<&'a WorkloadRecord> {
+    records
+        .iter()
+        .filter(|record| sources.contains(&record.source))
+        .filter(|record| !record.pods.iter().all(|pod| pod.removing) || record.pods.is_empty())
+        .filter(|record| !steps.iter().any(|step| step.plan.id == record.id))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{PodNetwork, PodPlan, PodTemplate};
+
+    fn plan(hash: &str, template: &str, replicas: u32) -> WorkloadPlan {
+        WorkloadPlan {
+            id: WorkloadId::new("Deployment", "default", "api"),
+            object: serde_json::Value::Null,
+            hash: hash.to_owned(),
+            source: "/f.yaml".to_owned(),
+            template: PodTemplate {
+                pod: k8s_openapi::api::core::v1::Pod::default(),
+                hash: template.to_owned(),
+                network: PodNetwork::default(),
+                runtime: None,
+                suffixed: true,
+            },
+            replicas,
+        }
+    }
+
+    fn record(hash: &str, pods: &[(&str, &str)]) -> WorkloadRecord {
+        WorkloadRecord {
+            id: WorkloadId::new("Deployment", "default", "api"),
+            object: serde_json::Value::Null,
+            hash: hash.to_owned(),
+            uid: "u".to_owned(),
+            created: jiff::Timestamp::UNIX_EPOCH,
+            source: "/f.yaml".to_owned(),
+            pods: pods
+                .iter()
+                .map(|(uid, hash)| PodRecord {
+                    plan: PodPlan {
+                        uid: (*uid).to_owned(),
+                        pod: k8s_openapi::api::core::v1::Pod::default(),
+                        hash: (*hash).to_owned(),
+                        network: PodNetwork::default(),
+                        runtime: None,
+                    },
+                    desired: Desired::Running,
+                    removing: false,
+                    grace_seconds: None,
+                    ended: None,
+                })
+                .collect(),
+        }
+    }
+
+    fn uids(pods: &[PodRecord]) -> Vec<&str> {
+        pods.iter().map(|pod| pod.plan.uid.as_str()).collect()
+    }
+
+    #[test]
+    fn a_new_workload_is_created_with_all_its_pods() {
+        let step = step(plan("h", "t", 3), None, true, false);
+        assert_eq!((step.change, step.add), (Change::Created, 3));
+    }
+
+    #[test]
+    fn an_unchanged_workload_changes_nothing() {
+        let step = step(plan("h", "t", 2), Some(record("h", &[("a", "t"), ("b", "t")])), true, false);
+        assert_eq!((step.change, step.add, step.remove.len()), (Change::Unchanged, 0, 0));
+    }
+
+    #[test]
+    fn a_changed_template_makes_every_pod_anew() {
+        let step = step(plan("h2", "t2", 2), Some(record("h", &[("a", "t"), ("b", "t")])), true, false);
+        assert_eq!((step.change, step.add), (Change::Configured, 2));
+        assert_eq!(uids(&step.remove), ["a", "b"]);
+    }
+
+    #[test]
+    fn scaling_keeps_the_oldest_pods() {
+        let down = step(plan("h2", "t", 1), Some(record("h", &[("a", "t"), ("b", "t")])), true, false);
+        assert_eq!((uids(&down.keep), uids(&down.remove), down.add), (vec!["a"], vec!["b"], 0));
+        let up = step(plan("h2", "t", 3), Some(record("h", &[("a", "t")])), true, false);
+        assert_eq!((uids(&up.keep), up.add), (vec!["a"], 2));
+    }
+
+    #[test]
+    fn replace_makes_unchanged_pods_anew() {
+        let step = step(plan("h", "t", 1), Some(record("h", &[("a", "t")])), true, true);
+        assert_eq!((step.change, step.add, uids(&step.remove)), (Change::Configured, 1, vec!["a"]));
+    }
+
+    #[test]
+    fn a_pod_that_was_made_but_not_started_is_started() {
+        let mut before = record("h", &[("a", "t")]);
+        before.pods[0].desired = Desired::Stopped;
+        let started = step(plan("h", "t", 1), Some(before.clone()), true, false);
+        assert_eq!((started.change, started.keep[0].desired), (Change::Started, Desired::Running));
+        let left = step(plan("h", "t", 1), Some(before), false, false);
+        assert_eq!(left.change, Change::Unchanged);
+    }
+
+    #[test]
+    fn a_pod_that_is_being_removed_is_made_anew() {
+        let mut before = record("h", &[("a", "t")]);
+        before.pods[0].removing = true;
+        let step = step(plan("h", "t", 1), Some(before), true, false);
+        assert_eq!((step.change, step.add), (Change::Created, 1));
+    }
+
+    #[test]
+    fn what_the_file_no_longer_names_is_gone() {
+        let records = [record("h", &[("a", "t")])];
+        assert_eq!(gone(&[], &records, &["/f.yaml".to_owned()]).len(), 1);
+        assert_eq!(gone(&[], &records, &["/g.yaml".to_owned()]).len(), 0);
+    }
+}

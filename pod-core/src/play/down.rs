@@ -1,0 +1,75 @@
+//! `down`: stop and remove, in order, from recorded state.
+
+use super::wait::{Awaited, wait_for};
+use super::{Change, DownOptions, Error, Host, Report, Target, judge};
+use crate::store::{Desired, Objects, PodRecord, WorkloadRecord};
+use crate::supervisor::client;
+
+/// Stops and removes, in order, from recorded state. Workloads go together, each in its own order; what cannot
+/// be removed is told once everything else has gone.
+pub fn down(
+    host: &Host,
+    targets: &[Target],
+    options: &DownOptions,
+    report: &mut dyn Report,
+) -> Result<(), Error> {
+    let mut records = Vec::new();
+    for target in targets {
+        match target {
+            Target::Workload(id) => match WorkloadRecord::load(&host.layout, id)? {
+                Some(record) => records.push(record),
+                None => return Err(Error::NotFound { what: id.to_string() }),
+            },
+            Target::Object(kind, namespace, name) => {
+                if Objects::get(&host.layout, kind, namespace, name)?.is_none() {
+                    return Err(Error::NotFound { what: format!("{}/{name}", kind.to_lowercase()) });
+                }
+            }
+        }
+    }
+    let grace_seconds = if options.force { Some(0) } else { options.grace_seconds };
+    let mut clients = Vec::new();
+    let mut leaving = Vec::new();
+    for record in &records {
+        let mut record = record.clone();
+        for pod in &mut record.pods {
+            *pod = PodRecord { desired: Desired::Stopped, removing: true, grace_seconds, ..pod.clone() };
+            leaving.push(Awaited {
+                workload: record.id.clone(),
+                uid: pod.plan.uid.clone(),
+                name: pod.plan.name().to_owned(),
+            });
+        }
+        if record.pods.is_empty() {
+            crate::store::remove_dir_if_exists(&host.layout.workload(&record.id))?;
+            continue;
+        }
+        clients.extend(client::apply(&host.layout, &host.exe, &record)?);
+    }
+    wait_for(host, &leaving, clients, None, &|_, known| judge::deleted(known))?;
+    for record in &records {
+        report.changed(&record.id.to_string(), Change::Deleted);
+    }
+    let mut first = None;
+    for target in targets {
+        let Target::Object(kind, namespace, name) = target else { continue };
+        let claim = kind == "PersistentVolumeClaim";
+        if claim && !options.volumes {
+            continue;
+        }
+        if claim && let Err(e) = crate::volume::claims::remove(&host.layout, namespace, name) {
+            report.warning(&e.to_string());
+            first.get_or_insert(Error::Failed {
+                object: format!("persistentvolumeclaim/{name}"),
+                message: e.to_string(),
+            });
+            continue;
+        }
+        Objects::remove(&host.layout, kind, namespace, name)?;
+        report.changed(&format!("{}/{name}", kind.to_lowercase()), Change::Deleted);
+    }
+    match first {
+        Some(e) => Err(e),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,95 @@
+//! When a pod is as somebody waits for it to be. Pure.
+
+use super::wait::{Known, Verdict};
+use crate::lifecycle::{Phase, PodSpec, PodState, RestartPolicy, Role, RunState, Sandbox};
+
+/// Waiting reasons of a container that has not failed to start. Any other says that it cannot be made as things
+/// are.
+const STARTING: [&str; 3] = ["ContainerCreating", "PodInitializing", "CrashLoopBackOff"];
+
+/// Why a pod will not get all its containers started without help, if that is so.
+fn cannot_start(spec: &PodSpec, state: &PodState) -> Option<String> {
+    if let Sandbox::Failed { .. } = state.sandbox {
+        let why = state.sandbox_error.clone().unwrap_or_default();
+        return Some(format!("cannot make its sandbox: {why}"));
+    }
+    for container in &state.containers {
+        if let RunState::Waiting(waiting) = &container.state
+            && container.runs == 0
+            && !STARTING.contains(&waiting.reason.as_str())
+        {
+            let message = waiting.message.clone().unwrap_or_default();
+            return Some(format!("container {}: {}: {message}", container.name, waiting.reason));
+        }
+        if let Some(ended) = &container.latest
+            && container.runs <= 1
+            && ended.reason == "StartError"
+        {
+            let message = ended.message.clone().unwrap_or_default();
+            return Some(format!("container {}: cannot start: {message}", container.name));
+        }
+    }
+    if state.phase == Phase::Failed && !state.is_stopping() && !apps_ran(spec, state) {
+        let init = state.containers.iter().find(|c| c.latest.as_ref().is_some_and(|l| l.exit_code != 0));
+        return Some(match init {
+            Some(init) => {
+                let code = init.latest.as_ref().map_or(1, |l| l.exit_code);
+                format!("init container {} failed with exit code {code}", init.name)
+            }
+            None => "it failed before its containers were started".to_owned(),
+        });
+    }
+    None
+}
+
+fn apps_ran(spec: &PodSpec, state: &PodState) -> bool {
+    let apps = spec.containers.iter().filter(|c| c.role == Role::App);
+    apps.filter_map(|c| state.container(&c.name)).all(|c| c.runs > 0)
+}
+
+/// Every container has started.
+pub fn started(spec: &PodSpec, known: Known<'_>) -> Verdict {
+    let Known::State(state) = known else { return Verdict::Failed("it was removed meanwhile".to_owned()) };
+    if let Some(why) = cannot_start(spec, state) {
+        return Verdict::Failed(why);
+    }
+    if state.all_started(spec) { Verdict::Met } else { Verdict::NotYet }
+}
+
+/// The pod is Ready.
+pub fn ready(spec: &PodSpec, known: Known<'_>) -> Verdict {
+    let Known::State(state) = known else { return Verdict::Failed("it was removed meanwhile".to_owned()) };
+    if state.is_ready() {
+        return Verdict::Met;
+    }
+    if state.is_terminal() {
+        return Verdict::Failed(format!("it has ended ({}) and will not be ready", state.phase.as_str()));
+    }
+    match cannot_start(spec, state) {
+        Some(why) => Verdict::Failed(why),
+        None => Verdict::NotYet,
+    }
+}
+
+/// The pod has ended.
+pub fn complete(spec: &PodSpec, known: Known<'_>) -> Verdict {
+    let Known::State(state) = known else { return Verdict::Failed("it was removed meanwhile".to_owned()) };
+    if state.is_terminal() {
+        return Verdict::Met;
+    }
+    if spec.restart_policy == RestartPolicy::Always {
+        return Verdict::Failed("its restartPolicy is Always: it starts again whenever it ends".to_owned());
+    }
+    match cannot_start(spec, state) {
+        Some(why) => Verdict::Failed(why),
+        None => Verdict::NotYet,
+    }
+}
+
+/// Nothing of the pod is left.
+pub fn deleted(known: Known<'_>) -> Verdict {
+    match known {
+        Known::Removed => Verdict::Met,
+        Known::State(_) => Verdict::NotYet,
+    }
+}

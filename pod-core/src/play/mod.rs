@@ -1,0 +1,184 @@
+//! Plan against what is recorded: make, change and remove workloads; undo what failed.
+//!
+//! What every front end calls. Deciding what changes is pure ([`diff`]); doing it is not.
+
+mod diff;
+mod down;
+mod images;
+mod judge;
+mod objects;
+mod ports;
+mod preflight;
+mod repair;
+mod view;
+mod wait;
+mod workloads;
+
+pub use diff::{Step, diff, gone};
+pub use down::down;
+pub use judge::{complete, deleted, ready, started};
+pub use repair::repair;
+pub use view::{pods, pods_of};
+pub use wait::{Awaited, Known, Outcome, Verdict, wait_for};
+pub use workloads::{play, play_all};
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::lifecycle::PodState;
+use crate::plan::{PlanOptions, PodPlan};
+use crate::store::{Layout, WorkloadId};
+
+/// This machine as `kube` uses it.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// The two trees.
+    pub layout: Layout,
+    /// The `kube` executable: supervisors and aardvark-dns are run from it.
+    pub exe: PathBuf,
+}
+
+/// How long `play` waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitFor {
+    /// Every container has started (what `play` does anyway).
+    Started,
+    /// Every pod is Ready.
+    Ready,
+    /// Every pod has ended.
+    Complete,
+}
+
+/// Flags of `play`.
+#[derive(Debug, Clone)]
+pub struct PlayOptions {
+    /// What shapes the plan.
+    pub plan: PlanOptions,
+    /// Make unchanged pods anew too.
+    pub replace: bool,
+    /// False: record, make nothing run.
+    pub start: bool,
+    /// Remove workloads that an earlier play of the same files made and that are gone from them.
+    pub prune: bool,
+    /// Say what would be done.
+    pub dry_run: bool,
+    /// What to wait for.
+    pub wait: WaitFor,
+    /// How long; `None` is for ever.
+    pub timeout: Option<Duration>,
+}
+
+/// What happened to an object, in kubectl's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// `created`
+    Created,
+    /// `configured`
+    Configured,
+    /// `unchanged`
+    Unchanged,
+    /// `deleted`
+    Deleted,
+    /// `started`: stood recorded, was not running.
+    Started,
+}
+
+impl Change {
+    /// The word that kubectl prints.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Configured => "configured",
+            Self::Unchanged => "unchanged",
+            Self::Deleted => "deleted",
+            Self::Started => "started",
+        }
+    }
+}
+
+/// Told what `play` and `down` do, as it happens.
+pub trait Report {
+    /// `pod/web created`. `object` is kubectl's `kind[.group]/name`.
+    fn changed(&mut self, object: &str, change: Change);
+    /// A warning: printed at once, once.
+    fn warning(&mut self, message: &str);
+    /// A hint at the end: pods gone from the file, ...
+    fn hint(&mut self, message: &str);
+    /// A pull begins; told about through the returned value.
+    fn pull(&mut self, image: &str) -> std::sync::Arc<dyn crate::image::Progress>;
+}
+
+/// A pod as commands see it.
+#[derive(Debug, Clone)]
+pub struct PodView {
+    /// The workload that it belongs to.
+    pub workload: WorkloadId,
+    /// What it is made of.
+    pub plan: PodPlan,
+    /// Its state, as last written by its supervisor; made up (Pending) where none was.
+    pub state: PodState,
+    /// It is being removed: metadata.deletionTimestamp is set.
+    pub terminating: bool,
+}
+
+/// What to take down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// `KIND/NAME`.
+    Workload(WorkloadId),
+    /// A ConfigMap, Secret or claim: kind, namespace, name.
+    Object(String, String, String),
+}
+
+/// Flags of `down`.
+#[derive(Debug, Clone, Default)]
+pub struct DownOptions {
+    /// `--time`: overrides grace periods.
+    pub grace_seconds: Option<u64>,
+    /// `--force`: kill at once, and remove what cannot be stopped.
+    pub force: bool,
+    /// `--volumes`: claims too.
+    pub volumes: bool,
+}
+
+/// What can go wrong. Its owner adds what is needed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Our files.
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
+    /// The manifests do not hold: exit code 3.
+    #[error("the manifest is not valid")]
+    Invalid(Vec<crate::manifest::Diagnostic>),
+    /// There is no such thing: exit code 4.
+    #[error("{what} not found")]
+    NotFound {
+        /// `pod/web`, ...
+        what: String,
+    },
+    /// Waited too long: exit code 5.
+    #[error("timed out after {} s waiting for {what}", after.as_secs())]
+    TimedOut {
+        /// What for.
+        what: String,
+        /// How long.
+        after: Duration,
+    },
+    /// A supervisor, or what stands between it and us.
+    #[error(transparent)]
+    Supervisor(#[from] crate::supervisor::Error),
+    /// An image.
+    #[error(transparent)]
+    Image(#[from] crate::image::Error),
+    /// A host port, a network.
+    #[error(transparent)]
+    Network(#[from] network::Error),
+    /// A workload could not be made; undone.
+    #[error("{object}: {message}")]
+    Failed {
+        /// `pod/web`
+        object: String,
+        /// Why.
+        message: String,
+    },
+}

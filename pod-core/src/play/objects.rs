@@ -1,0 +1,115 @@
+//! ConfigMaps, Secrets and claims of a play: recorded, and put back when the play fails.
+
+use serde_json::Value;
+
+use super::{Change, Error};
+use crate::plan::{ObjectPlan, PodPlan};
+use crate::store::{Layout, Objects, WorkloadRecord};
+use crate::volume::{self, claims};
+
+const CLAIM: &str = "PersistentVolumeClaim";
+
+/// What was done to one object, and what stood before.
+#[derive(Debug)]
+pub struct Applied {
+    plan: ObjectPlan,
+    before: Option<Value>,
+    /// A claim whose volume this play makes.
+    makes_volume: bool,
+    /// In kubectl's words.
+    pub change: Change,
+}
+
+impl Applied {
+    /// `configmap/web`.
+    pub fn object(&self) -> String {
+        format!("{}/{}", self.plan.kind.to_lowercase(), self.plan.name)
+    }
+}
+
+/// What applying would do.
+pub fn diff(layout: &Layout, plan: ObjectPlan) -> Result<Applied, Error> {
+    let before = Objects::get(layout, &plan.kind, &plan.namespace, &plan.name)?;
+    let change = match &before {
+        None => Change::Created,
+        Some(before) if *before == plan.object => Change::Unchanged,
+        Some(_) => Change::Configured,
+    };
+    let makes_volume = plan.kind == CLAIM && !claims::exists(layout, &plan.namespace, &plan.name);
+    Ok(Applied { plan, before, makes_volume, change })
+}
+
+/// Records the object.
+pub fn apply(layout: &Layout, applied: &Applied) -> Result<(), Error> {
+    let plan = &applied.plan;
+    if applied.change != Change::Unchanged {
+        Objects::put(layout, &plan.kind, &plan.namespace, &plan.name, &plan.object)?;
+    }
+    if plan.kind == CLAIM {
+        let claim = serde_json::from_value(plan.object.clone()).ok();
+        claims::ensure(layout, &plan.namespace, &plan.name, claim.as_ref())?;
+    }
+    Ok(())
+}
+
+/// Takes away the volume of a claim that this play made, once no pod of it is left. One that stood before, or
+/// that another pod uses by now, stays.
+pub fn undo_volume(layout: &Layout, applied: &Applied) -> Result<(), claims::Error> {
+    if !applied.makes_volume {
+        return Ok(());
+    }
+    match claims::remove(layout, &applied.plan.namespace, &applied.plan.name) {
+        Err(claims::Error::NotFound { .. } | claims::Error::InUse { .. }) | Ok(()) => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+/// Brings changed ConfigMaps and Secrets to the pods that mount them. A volume that cannot take the change keeps
+/// its old contents, and a line tells why.
+pub fn update_volumes(layout: &Layout, applied: &[Applied]) -> Result<Vec<String>, Error> {
+    let changed: Vec<&ObjectPlan> = applied
+        .iter()
+        .filter(|a| a.change != Change::Unchanged && a.plan.kind != CLAIM)
+        .map(|a| &a.plan)
+        .collect();
+    let mut told = Vec::new();
+    if changed.is_empty() {
+        return Ok(told);
+    }
+    let objects = Objects::load(layout)?;
+    for record in WorkloadRecord::list(layout)? {
+        for pod in record.pods.iter().filter(|pod| !pod.removing) {
+            if changed.iter().any(|object| mounts(&pod.plan, object))
+                && let Err(errors) = volume::update(layout, &pod.plan, &objects)
+            {
+                told.extend(
+                    errors.iter().map(|e| format!("pod/{} keeps old contents: {e}", pod.plan.name())),
+                );
+            }
+        }
+    }
+    Ok(told)
+}
+
+/// True when a volume of the pod shows the object.
+fn mounts(pod: &PodPlan, object: &ObjectPlan) -> bool {
+    let volumes = pod.pod.spec.as_ref().and_then(|spec| spec.volumes.as_ref());
+    let name = Some(object.name.as_str());
+    pod.namespace() == object.namespace
+        && volumes.into_iter().flatten().any(|volume| match object.kind.as_str() {
+            "ConfigMap" => volume.config_map.as_ref().map(|source| source.name.as_str()) == name,
+            "Secret" => volume.secret.as_ref().and_then(|source| source.secret_name.as_deref()) == name,
+            _ => false,
+        })
+}
+
+/// Puts back what stood before.
+pub fn undo(layout: &Layout, applied: &Applied) -> Result<(), Error> {
+    let plan = &applied.plan;
+    match (&applied.before, applied.change) {
+        (_, Change::Unchanged) => {}
+        (None, _) => Objects::remove(layout, &plan.kind, &plan.namespace, &plan.name)?,
+        (Some(before), _) => Objects::put(layout, &plan.kind, &plan.namespace, &plan.name, before)?,
+    }
+    Ok(())
+}

@@ -1,0 +1,34 @@
+//! Host ports, before anything is made.
+
+use super::{Error, Host};
+use crate::plan::PodPlan;
+use crate::supervisor::{networks, published_ports};
+
+/// Fails if a port that one of `pods` publishes is taken by somebody who stays: not by one of `leaving`, which
+/// are stopped first.
+pub fn check(host: &Host, pods: &[PodPlan], leaving: &[String]) -> Result<(), Error> {
+    let networks = networks(&host.layout, &host.exe);
+    for (n, pod) in pods.iter().enumerate() {
+        for (port, lib_port) in pod.network.ports.iter().zip(published_ports(pod)) {
+            for other in pods.iter().take(n) {
+                if other.network.ports.iter().any(|p| crate::plan::ports::conflict(p, port)) {
+                    return Err(network::Error::PortTaken {
+                        port: port.host_port,
+                        protocol: port.protocol.clone(),
+                        by: format!("pod {}", other.name()),
+                    }
+                    .into());
+                }
+            }
+            let mut taken = networks.check_ports(&pod.uid, std::slice::from_ref(&lib_port));
+            for uid in leaving {
+                if taken.is_ok() {
+                    break;
+                }
+                taken = networks.check_ports(uid, std::slice::from_ref(&lib_port));
+            }
+            taken?;
+        }
+    }
+    Ok(())
+}

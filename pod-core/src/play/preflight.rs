@@ -1,0 +1,96 @@
+//! What can be known before anything is stopped or made: that every container can be resolved from its image,
+//! ConfigMaps and Secrets. What fails here has disturbed nothing.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+
+use k8s_openapi::api::core::v1::Volume;
+
+use super::Error;
+use crate::image::{Image, ImageStore};
+use crate::plan::{self, PodPlan};
+use crate::runtime::cgroup;
+use crate::runtime::host::Host;
+use crate::store::Objects;
+
+/// Fails as the first container that could not be made would. `pods` go with the name of their workload: their
+/// own may end in letters that nobody will ever see again.
+pub fn check(host: &super::Host, pods: &[(String, PodPlan)], objects: &Objects) -> Result<(), Error> {
+    if pods.is_empty() {
+        return Ok(());
+    }
+    let store = ImageStore::open(&host.layout.images())?;
+    let node = plan::node::node();
+    for (object, pod) in pods {
+        let failed = |message: String| Error::Failed { object: object.clone(), message };
+        let Some(spec) = &pod.pod.spec else { continue };
+        for volume in spec.volumes.iter().flatten() {
+            missing_object(volume, pod.namespace(), objects)
+                .map_or(Ok(()), |what| Err(failed(format!("volume {}: {what} not found", volume.name))))?;
+        }
+        for container in spec.init_containers.iter().flatten().chain(&spec.containers) {
+            let reference = container.image.clone().unwrap_or_default();
+            let Some(image) = store.find(&reference)? else { continue };
+            let (passwd, group) = (read(&store, &image, "/etc/passwd")?, read(&store, &image, "/etc/group")?);
+            // The addresses are not known yet; any will do to see that everything else is.
+            let ips = [IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
+            let inputs = plan::container::Inputs {
+                pod,
+                container: &container.name,
+                image: &image.config,
+                passwd: &passwd,
+                group: &group,
+                objects,
+                ips: &ips,
+                node: &node,
+            };
+            plan::container::resolve(&inputs)
+                .map_err(|e| failed(format!("container {}: {e}", container.name)))?;
+        }
+    }
+    Ok(())
+}
+
+fn read(store: &ImageStore, image: &Image, path: &str) -> Result<String, Error> {
+    Ok(store.read_file(image, path, 1 << 20)?.unwrap_or_default())
+}
+
+/// What pods ask for and this host cannot give: they run without it, and the user is told once.
+pub fn lacking(pods: &[(String, PodPlan)]) -> BTreeSet<String> {
+    let host = Host::detect();
+    let mut told = BTreeSet::new();
+    for (_, pod) in pods {
+        told.extend(cgroup::missing(&host.cgroups, &plan::resources::pod_resources(&pod.pod)));
+        let Some(spec) = &pod.pod.spec else { continue };
+        for container in spec.init_containers.iter().flatten().chain(&spec.containers) {
+            told.extend(cgroup::missing(&host.cgroups, &plan::resources::container_resources(container)));
+            let added = container.security_context.as_ref().and_then(|c| c.capabilities.as_ref());
+            for name in added.and_then(|c| c.add.as_ref()).into_iter().flatten() {
+                let full = format!("CAP_{}", name.to_uppercase().trim_start_matches("CAP_"));
+                if full != "CAP_ALL" && !host.capabilities.contains(&full) {
+                    told.insert(format!("kube itself lacks {full} here and cannot give it to containers"));
+                }
+            }
+        }
+    }
+    told
+}
+
+/// The ConfigMap or Secret that a volume needs and nobody made.
+fn missing_object(volume: &Volume, namespace: &str, objects: &Objects) -> Option<String> {
+    let key = |name: &str| (namespace.to_owned(), name.to_owned());
+    if let Some(source) = &volume.config_map
+        && !source.optional.unwrap_or(false)
+        && !objects.config_maps.contains_key(&key(&source.name))
+    {
+        return Some(format!("configmap {:?}", source.name));
+    }
+    if let Some(source) = &volume.secret
+        && !source.optional.unwrap_or(false)
+        && let Some(name) = &source.secret_name
+        && !objects.secrets.contains_key(&key(name))
+    {
+        return Some(format!("secret {name:?}"));
+    }
+    None
+}

@@ -1,0 +1,93 @@
+//! Putting right what crashes and reboots left. Quick when all is well.
+
+use std::fs;
+
+use super::{Error, Host};
+use crate::store::{self, Desired, FileLock, LockKind, WorkloadId, WorkloadRecord, boot_id};
+use crate::supervisor;
+
+/// Puts right what crashes and reboots left: supervisors that died are replaced, half-made things removed.
+/// Every command calls it first. Says what it did, for the log.
+pub fn repair(host: &Host) -> Result<Vec<String>, Error> {
+    let layout = &host.layout;
+    let mut told = Vec::new();
+    let boot_path = layout.runroot.join("boot");
+    let this_boot = boot_id()?;
+    let known = match fs::read_to_string(&boot_path) {
+        Ok(text) => Some(text),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+        Err(e) => return Err(store::Error::io("read", &boot_path)(e).into()),
+    };
+    if known.as_deref() != Some(this_boot.as_str()) {
+        if known.is_none() && !layout.root.exists() && !layout.runroot.exists() {
+            return Ok(told);
+        }
+        let lock = FileLock::acquire(&layout.global_lock(), LockKind::Exclusive)?;
+        // Somebody else may have been quicker.
+        if fs::read_to_string(&boot_path).ok().as_deref() != Some(this_boot.as_str()) {
+            after_boot(host, known.is_some(), &mut told)?;
+            store::write_atomic(&boot_path, this_boot.as_bytes(), 0o600)?;
+        }
+        drop(lock);
+    }
+    let mut orphaned = false;
+    for record in WorkloadRecord::list(layout)? {
+        if !is_at_work(host, &record) {
+            continue;
+        }
+        if FileLock::try_acquire(&layout.supervisor_lock(&record.id), LockKind::Exclusive)?.is_some() {
+            supervisor::spawn(&host.exe, layout, &record.id)?;
+            told.push(format!("{}: its supervisor was gone; a new one is in charge", record.id));
+            orphaned = true;
+        }
+    }
+    if orphaned || leftovers_likely(host)? {
+        told.extend(supervisor::remove_leftovers(layout, &host.exe)?);
+    }
+    match supervisor::networks(layout, &host.exe).repair_dns() {
+        Ok(true) => told.push("the name server of the pods was gone; a new one runs".to_owned()),
+        Ok(false) => {}
+        Err(e) => tracing::warn!("{e}"),
+    }
+    Ok(told)
+}
+
+/// Something goes on, or should, in a workload that was started in this boot: it needs a supervisor.
+fn is_at_work(host: &Host, record: &WorkloadRecord) -> bool {
+    let at_work =
+        record.pods.iter().any(|p| p.removing || (p.desired == Desired::Running && p.ended.is_none()));
+    // Not started in this boot: that is for `play --all`.
+    at_work
+        && host.layout.supervisor_lock(&record.id).exists()
+        && !host.layout.supervisor_left(&record.id).exists()
+}
+
+/// The same of a workload by name; one that is not recorded needs none.
+pub(super) fn wants_supervisor(host: &Host, id: &WorkloadId) -> Result<bool, Error> {
+    Ok(WorkloadRecord::load(&host.layout, id)?.is_some_and(|record| is_at_work(host, &record)))
+}
+
+/// Pods that no record names have folders: a glance at two directories, no more.
+fn leftovers_likely(host: &Host) -> Result<bool, Error> {
+    let known: std::collections::HashSet<String> =
+        WorkloadRecord::list(&host.layout)?.into_iter().flat_map(|w| w.pods).map(|p| p.plan.uid).collect();
+    for dir in ["pods", "netns"] {
+        let Ok(read) = fs::read_dir(host.layout.runroot.join(dir)) else { continue };
+        if read.filter_map(|e| e.ok()?.file_name().into_string().ok()).any(|uid| !known.contains(&uid)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The first call after a boot: nothing of what `--runroot` tells is true any more, should it lie on a disk.
+fn after_boot(host: &Host, stale: bool, told: &mut Vec<String>) -> Result<(), Error> {
+    let layout = &host.layout;
+    if stale {
+        for name in ["workloads", "pods", "netns", "networks", "runtime"] {
+            store::remove_dir_if_exists(&layout.runroot.join(name))?;
+        }
+        told.push("the machine was restarted since; `kube play --all` starts what should run".to_owned());
+    }
+    Ok(())
+}

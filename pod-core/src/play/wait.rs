@@ -1,0 +1,216 @@
+//! Waiting for pods, by what their supervisors tell.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::{Error, Host};
+use crate::lifecycle::PodState;
+use crate::store::{self, WorkloadId, WorkloadRecord};
+use crate::supervisor::protocol::{Reply, Request};
+use crate::supervisor::{self, client::Client};
+
+/// A pod that is waited for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Awaited {
+    /// Its workload.
+    pub workload: WorkloadId,
+    /// Its uid.
+    pub uid: String,
+    /// Its name, for messages.
+    pub name: String,
+}
+
+/// What is known of a pod.
+#[derive(Debug, Clone, Copy)]
+pub enum Known<'a> {
+    /// Its state.
+    State(&'a PodState),
+    /// It was removed, or was never there.
+    Removed,
+}
+
+/// What a judge says of a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is as wished.
+    Met,
+    /// Not yet.
+    NotYet,
+    /// It will not be; why.
+    Failed(String),
+}
+
+/// How a wait ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every pod is as wished.
+    Met,
+    /// A pod never will be; why.
+    Failed {
+        /// The pod.
+        pod: Awaited,
+        /// Why.
+        message: String,
+    },
+    /// Time is over; the pods that were still waited for.
+    TimedOut(Vec<Awaited>),
+}
+
+/// Waits until `judge` is content with every pod. Clients that are at hand are used; others are made. A
+/// workload without a supervisor is at rest: its pods are judged by what is on disk, once.
+pub fn wait_for(
+    host: &Host,
+    pods: &[Awaited],
+    mut clients: Vec<Client>,
+    deadline: Option<Instant>,
+    judge: &dyn Fn(&Awaited, Known<'_>) -> Verdict,
+) -> Result<Outcome, Error> {
+    let mut left: BTreeMap<String, Awaited> = pods.iter().map(|pod| (pod.uid.clone(), pod.clone())).collect();
+    let workloads: std::collections::BTreeSet<&WorkloadId> = pods.iter().map(|pod| &pod.workload).collect();
+    for id in &workloads {
+        if !clients.iter().any(|client| client.id() == *id) {
+            clients.extend(Client::connect(&host.layout, id)?);
+        }
+    }
+    for client in &mut clients {
+        // One that hung up already is dealt with below.
+        let _ = client.send(&Request::Watch, &[]);
+    }
+    for id in workloads {
+        if !clients.iter().any(|client| client.id() == id) {
+            match rejoin(host, pods, &mut left, id, judge)? {
+                Rejoined::Failed(failed) => return Ok(failed),
+                Rejoined::Client(client) => clients.push(client),
+                Rejoined::AtRest => {}
+            }
+        }
+    }
+    while !left.is_empty() {
+        let timeout = deadline.map(|d| d.saturating_duration_since(Instant::now()));
+        if timeout == Some(Duration::ZERO) {
+            return Ok(Outcome::TimedOut(left.into_values().collect()));
+        }
+        if clients.is_empty() {
+            let Some(pod) = left.into_values().next() else { break };
+            let message = "it does not run, and nothing is going to start it".to_owned();
+            return Ok(Outcome::Failed { pod, message });
+        }
+        let spec = timeout.map(|t| Timespec {
+            tv_sec: i64::try_from(t.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(t.subsec_nanos()),
+        });
+        let mut fds: Vec<PollFd<'_>> =
+            clients.iter().map(|c| PollFd::from_borrowed_fd(c.fd(), PollFlags::IN)).collect();
+        match poll(&mut fds, spec.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(e) => return Err(store::Error::io("wait for", "a supervisor")(e.into()).into()),
+        }
+        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        let mut keep = Vec::new();
+        for (mut client, ready) in clients.into_iter().zip(ready) {
+            let mut open = true;
+            while ready && open && !left.is_empty() {
+                // Whole lines come as fast as they are sent; what is half here is awaited.
+                let Some(reply) = client.next(Some(Duration::from_millis(1)))? else {
+                    open = !client.is_closed();
+                    break;
+                };
+                let (uid, known) = match &reply {
+                    Reply::State { uid, state } => (uid, Known::State(state)),
+                    Reply::Removed { uid } => (uid, Known::Removed),
+                    Reply::Done => {
+                        // All pods that are have been told of: one that is gone was removed before we watched.
+                        let id = client.id().clone();
+                        for pod in pods.iter().filter(|pod| pod.workload == id) {
+                            if left.contains_key(&pod.uid)
+                                && is_gone(host, pod)?
+                                && let Some(failed) = settle(&mut left, pod, judge(pod, Known::Removed))
+                            {
+                                return Ok(failed);
+                            }
+                        }
+                        continue;
+                    }
+                    _ => continue,
+                };
+                let Some(pod) = left.get(uid).cloned() else { continue };
+                if let Some(failed) = settle(&mut left, &pod, judge(&pod, known)) {
+                    return Ok(failed);
+                }
+            }
+            if open {
+                keep.push(client);
+            } else {
+                // It was killed, or has left: who follows it knows what goes on.
+                match rejoin(host, pods, &mut left, client.id(), judge)? {
+                    Rejoined::Failed(failed) => return Ok(failed),
+                    Rejoined::Client(client) => keep.push(client),
+                    Rejoined::AtRest => {}
+                }
+            }
+        }
+        clients = keep;
+    }
+    Ok(Outcome::Met)
+}
+
+/// What became of the wait for one workload whose supervisor is not there.
+enum Rejoined {
+    /// A supervisor is in charge (again) and is asked to tell.
+    Client(Client),
+    /// Nothing more is going to happen to its pods.
+    AtRest,
+    /// A pod never will be as wished.
+    Failed(Outcome),
+}
+
+/// Judges the pods of a workload by what is on disk. Should some of them be at work in this boot, there is, or has
+/// to be, a supervisor.
+fn rejoin(
+    host: &Host,
+    pods: &[Awaited],
+    left: &mut BTreeMap<String, Awaited>,
+    id: &WorkloadId,
+    judge: &dyn Fn(&Awaited, Known<'_>) -> Verdict,
+) -> Result<Rejoined, Error> {
+    let views = super::view::pods_of(&host.layout, id)?;
+    for pod in pods.iter().filter(|pod| pod.workload == *id) {
+        let known =
+            views.iter().find(|v| v.plan.uid == pod.uid).map_or(Known::Removed, |v| Known::State(&v.state));
+        if left.contains_key(&pod.uid)
+            && let Some(failed) = settle(left, pod, judge(pod, known))
+        {
+            return Ok(Rejoined::Failed(failed));
+        }
+    }
+    if !left.values().any(|pod| pod.workload == *id) || !super::repair::wants_supervisor(host, id)? {
+        return Ok(Rejoined::AtRest);
+    }
+    match Client::connect_or_spawn(&host.layout, &host.exe, id) {
+        Ok(mut client) => {
+            // Should it hang up, that is noticed when its replies are read.
+            let _ = client.send(&Request::Watch, &[]);
+            Ok(Rejoined::Client(client))
+        }
+        Err(supervisor::Error::Gone(_)) => rejoin(host, pods, left, id, judge),
+        Err(e) => Err(e.into()),
+    }
+}
+
+fn settle(left: &mut BTreeMap<String, Awaited>, pod: &Awaited, verdict: Verdict) -> Option<Outcome> {
+    match verdict {
+        Verdict::NotYet => None,
+        Verdict::Met => {
+            left.remove(&pod.uid);
+            None
+        }
+        Verdict::Failed(message) => Some(Outcome::Failed { pod: pod.clone(), message }),
+    }
+}
+
+fn is_gone(host: &Host, pod: &Awaited) -> Result<bool, Error> {
+    let record = WorkloadRecord::load(&host.layout, &pod.workload)?;
+    Ok(!record.is_some_and(|record| record.pods.iter().any(|recorded| recorded.plan.uid == pod.uid)))
+}

@@ -1,0 +1,229 @@
+//! Control groups: what this host has, where a pod's and a container's lie, and what is done with them.
+//!
+//! cgroupfs driver: `/kube-play/pod<uid>/<container id>` in every hierarchy. systemd driver (only where systemd
+//! runs): `kubeplay-pod<uid>.slice` with one scope a container. cgroups(7) and the kernel's
+//! admin-guide/cgroup-v1 and cgroup-v2 are the reference for every file name here.
+
+mod kill;
+mod pod;
+mod systemd;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+pub(super) use kill::kill_as_group;
+pub use kill::{kill_all, oom_kills, processes};
+pub use pod::{PodCgroup, create_pod, leftovers, missing, remove, remove_pod};
+
+/// The folder of all our pods (cgroupfs driver).
+const PARENT: &str = "kube-play";
+/// The slice of all our pods (systemd driver), without its suffix.
+const SLICE: &str = "kubeplay";
+
+/// v1 controllers that OCI runtimes know; a pod gets a cgroup in each of their hierarchies.
+const V1_CONTROLLERS: &[&str] = &[
+    "blkio",
+    "cpu",
+    "cpuacct",
+    "cpuset",
+    "devices",
+    "freezer",
+    "hugetlb",
+    "memory",
+    "net_cls",
+    "net_prio",
+    "perf_event",
+    "pids",
+];
+
+/// Which interface the kernel offers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Version {
+    /// No cgroup file system is mounted.
+    #[default]
+    None,
+    /// v1 only.
+    V1,
+    /// v1 controllers, and a v2 hierarchy without them.
+    Hybrid,
+    /// v2 only.
+    V2,
+}
+
+/// Who makes cgroups.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Driver {
+    /// We do, in the file system.
+    #[default]
+    Cgroupfs,
+    /// systemd does, as slices and scopes.
+    Systemd,
+}
+
+/// One mounted cgroup hierarchy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hierarchy {
+    /// Where it is mounted.
+    pub mount: PathBuf,
+    /// Its controllers; `name=systemd` for a named one, none for the v2 side of a hybrid host.
+    pub controllers: Vec<String>,
+    /// A v2 hierarchy.
+    pub unified: bool,
+}
+
+impl Hierarchy {
+    /// True if runtimes put containers into it.
+    fn is_used(&self) -> bool {
+        self.unified && !self.controllers.is_empty()
+            || self.controllers.iter().any(|name| V1_CONTROLLERS.contains(&name.as_str()))
+    }
+    /// The folder of a cgroup, given its path relative to the hierarchy's root.
+    fn dir(&self, relative: &str) -> PathBuf {
+        self.mount.join(relative.trim_start_matches('/'))
+    }
+}
+
+/// `cgroupfs` here makes us write cgroups ourselves where systemd would.
+pub const DRIVER_VARIABLE: &str = "KUBE_PLAY_CGROUP_DRIVER";
+
+/// The control groups of this host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cgroups {
+    /// Interface.
+    pub version: Version,
+    /// Who makes them.
+    pub driver: Driver,
+    /// Every hierarchy.
+    pub hierarchies: Vec<Hierarchy>,
+    /// True if swap can be limited.
+    pub swap: bool,
+}
+
+impl Cgroups {
+    /// Looks at this host.
+    pub fn detect() -> Self {
+        let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let mut cgroups = Self::parse(&mountinfo, |mount| {
+            fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default()
+        });
+        let cgroupfs = std::env::var_os(DRIVER_VARIABLE).is_some_and(|driver| driver == "cgroupfs");
+        if cgroups.version == Version::V2 && systemd_runs() && !cgroupfs {
+            cgroups.driver = Driver::Systemd;
+        }
+        cgroups.swap = match cgroups.version {
+            Version::V2 => Path::new("/proc/swaps").exists(),
+            _ => cgroups
+                .hierarchy("memory")
+                .is_some_and(|memory| memory.mount.join("memory.memsw.limit_in_bytes").exists()),
+        };
+        cgroups
+    }
+
+    /// Reads `/proc/self/mountinfo` (proc_pid_mountinfo(5)); `controllers` gives the controllers of a v2 mount.
+    fn parse(mountinfo: &str, controllers: impl Fn(&Path) -> String) -> Self {
+        let mut hierarchies: Vec<Hierarchy> = Vec::new();
+        for line in mountinfo.lines() {
+            let Some((left, right)) = line.split_once(" - ") else { continue };
+            let Some(mount) = left.split(' ').nth(4).map(PathBuf::from) else { continue };
+            let mut right = right.split(' ');
+            let (kind, options) = (right.next().unwrap_or_default(), right.nth(1).unwrap_or_default());
+            // What lies elsewhere is someone's private mount, not what runtimes use.
+            if !mount.starts_with("/sys/fs/cgroup") || hierarchies.iter().any(|known| known.mount == mount) {
+                continue;
+            }
+            let hierarchy = match kind {
+                "cgroup" => {
+                    let known = |name: &&str| V1_CONTROLLERS.contains(name) || name.starts_with("name=");
+                    let controllers = options.split(',').filter(known).map(str::to_owned).collect();
+                    Hierarchy { mount, controllers, unified: false }
+                }
+                "cgroup2" => {
+                    let controllers = controllers(&mount).split_whitespace().map(str::to_owned).collect();
+                    Hierarchy { mount, controllers, unified: true }
+                }
+                _ => continue,
+            };
+            hierarchies.push(hierarchy);
+        }
+        // A cgroup2 over /sys/fs/cgroup hides everything below it.
+        let root = Path::new("/sys/fs/cgroup");
+        let unified = hierarchies.iter().position(|one| one.unified && one.mount == root);
+        let version = match (unified, hierarchies.is_empty(), hierarchies.iter().any(|one| one.unified)) {
+            (Some(_), ..) => Version::V2,
+            (None, true, _) => Version::None,
+            (None, false, true) => Version::Hybrid,
+            (None, false, false) => Version::V1,
+        };
+        if version == Version::V2 {
+            hierarchies.retain(|one| one.mount == root);
+        } else {
+            // The v2 side of a hybrid host holds no limits of ours, whatever controllers are left to it.
+            hierarchies.iter_mut().filter(|one| one.unified).for_each(|one| one.controllers.clear());
+        }
+        Self { version, driver: Driver::Cgroupfs, hierarchies, swap: false }
+    }
+
+    /// The hierarchy that has a controller.
+    pub fn hierarchy(&self, controller: &str) -> Option<&Hierarchy> {
+        self.hierarchies.iter().find(|one| one.controllers.iter().any(|name| name == controller))
+    }
+
+    /// Every controller that limits can be set with.
+    pub fn controllers(&self) -> BTreeSet<&str> {
+        let all = self.hierarchies.iter().flat_map(|one| one.controllers.iter());
+        all.map(String::as_str).filter(|name| !name.starts_with("name=")).collect()
+    }
+
+    /// Hierarchies that containers are put into.
+    pub fn used(&self) -> impl Iterator<Item = &Hierarchy> {
+        self.hierarchies.iter().filter(|one| one.is_used() || self.version == Version::V2)
+    }
+}
+
+/// True if systemd is PID 1 and its manager can be asked (sd_booted(3)).
+fn systemd_runs() -> bool {
+    let is_pid_1 = fs::read_to_string("/proc/1/comm").is_ok_and(|name| name.trim() == "systemd");
+    is_pid_1 && Path::new("/run/systemd/system").is_dir() && Path::new("/run/systemd/private").exists()
+}
+
+/// `linux.cgroupsPath` of a container in its pod's cgroup ([`PodCgroup::path`]): an absolute path, or
+/// `slice:prefix:name` for the systemd driver.
+pub fn container_path(pod: &str, id: &str) -> String {
+    if pod.starts_with('/') { format!("{pod}/{id}") } else { format!("{pod}:{SLICE}:{id}") }
+}
+
+/// Where the cgroup that a `linux.cgroupsPath` (or a pod's path) names lies below a hierarchy's root.
+pub fn relative(cgroups_path: &str) -> String {
+    if let Some(path) = cgroups_path.strip_prefix('/') {
+        return path.to_owned();
+    }
+    let mut parts = cgroups_path.splitn(3, ':');
+    let slice = expand_slice(parts.next().unwrap_or_default());
+    match (parts.next(), parts.next()) {
+        (Some(prefix), Some(name)) => format!("{slice}/{prefix}-{name}.scope"),
+        _ => slice,
+    }
+}
+
+/// `a-b-c.slice` lies in `a-b.slice` which lies in `a.slice` (systemd.slice(5)).
+fn expand_slice(slice: &str) -> String {
+    let stem = slice.strip_suffix(".slice").unwrap_or(slice);
+    let mut path = String::new();
+    for (end, _) in stem.match_indices('-').chain([(stem.len(), "")]) {
+        if !path.is_empty() {
+            path.push('/');
+        }
+        path.push_str(stem.get(..end).unwrap_or(stem));
+        path.push_str(".slice");
+    }
+    path
+}
+
+/// cpu.weight of v2 for cpu.shares of v1, by the formula that OCI runtimes use: [2, 262144] to [1, 10000].
+fn weight_of_shares(shares: u64) -> u64 {
+    1 + (shares.clamp(2, 262_144) - 2) * 9999 / 262_142
+}
+
+#[cfg(test)]
+mod tests;

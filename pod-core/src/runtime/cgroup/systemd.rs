@@ -1,0 +1,93 @@
+//! The systemd driver: a slice a pod. Containers' scopes in it are made by the OCI runtime.
+
+use std::process::Command;
+
+use super::{SLICE, weight_of_shares};
+use crate::plan::Resources;
+use crate::runtime::Error;
+
+/// The slice of a pod. A `-` would nest it deeper, so the uid's become `_`, as with the kubelet.
+pub(super) fn slice_name(uid: &str) -> String {
+    format!("{SLICE}-pod{}.slice", uid.replace('-', "_"))
+}
+
+/// The inverse of [`slice_name`].
+pub(super) fn uid_of_slice(name: &str) -> Option<String> {
+    let uid = name.strip_prefix(SLICE)?.strip_prefix("-pod")?.strip_suffix(".slice")?;
+    Some(uid.replace('_', "-"))
+}
+
+/// Starts a pod's slice with its limits.
+pub(super) fn start_slice(slice: &str, uid: &str, resources: &Resources) -> Result<(), Error> {
+    let mut properties: Vec<[String; 3]> = vec![
+        ["Description".to_owned(), "s".to_owned(), format!("Pod {uid} of kube play")],
+        ["CPUAccounting".to_owned(), "b".to_owned(), "true".to_owned()],
+        ["MemoryAccounting".to_owned(), "b".to_owned(), "true".to_owned()],
+        ["TasksAccounting".to_owned(), "b".to_owned(), "true".to_owned()],
+    ];
+    let mut number = |name: &str, value: u64| {
+        properties.push([name.to_owned(), "t".to_owned(), value.to_string()]);
+    };
+    if let Some(shares) = resources.cpu_shares {
+        number("CPUWeight", weight_of_shares(shares));
+    }
+    if let Some(quota) = resources.cpu_quota.and_then(|it| u64::try_from(it).ok()) {
+        let period = resources.cpu_period.unwrap_or(100_000).max(1);
+        number("CPUQuotaPerSecUSec", quota.saturating_mul(1_000_000) / period);
+    }
+    if let Some(limit) = resources.memory_limit.and_then(|it| u64::try_from(it).ok()) {
+        number("MemoryMax", limit);
+    }
+    let mut busctl = manager();
+    busctl.args(["StartTransientUnit", "ssa(sv)a(sa(sv))", slice, "replace"]);
+    busctl.arg(properties.len().to_string()).args(properties.iter().flatten()).arg("0");
+    match run(busctl, slice) {
+        // A slice that runs already gets its limits again.
+        Err(Error::Failed { message, .. }) if message.contains("already") => {
+            let limits: Vec<_> = properties.iter().skip(4).collect();
+            let mut busctl = manager();
+            busctl.args(["SetUnitProperties", "sba(sv)", slice, "true"]);
+            busctl.arg(limits.len().to_string()).args(limits.into_iter().flatten());
+            run(busctl, slice)
+        }
+        result => result,
+    }
+}
+
+/// Stops the slice or the scope that a cgroups path names; one that is gone is fine.
+pub(super) fn stop(cgroups_path: &str) -> Result<(), Error> {
+    let mut parts = cgroups_path.splitn(3, ':');
+    let unit = match (parts.next(), parts.next(), parts.next()) {
+        (_, Some(prefix), Some(name)) => format!("{prefix}-{name}.scope"),
+        (slice, ..) => slice.unwrap_or_default().to_owned(),
+    };
+    let mut busctl = manager();
+    busctl.args(["StopUnit", "ss", &unit, "replace"]);
+    match run(busctl, &unit) {
+        Err(Error::Failed { message, .. }) if message.contains("not loaded") => Ok(()),
+        result => result,
+    }
+}
+
+/// busctl, about to call systemd's manager.
+fn manager() -> Command {
+    let mut busctl = Command::new("busctl");
+    busctl.args([
+        "--system",
+        "--quiet",
+        "call",
+        "org.freedesktop.systemd1",
+        "/org/freedesktop/systemd1",
+        "org.freedesktop.systemd1.Manager",
+    ]);
+    busctl
+}
+
+fn run(mut command: Command, unit: &str) -> Result<(), Error> {
+    let output = command.output().map_err(Error::call("run", "busctl"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(Error::Failed { action: "ask systemd for the cgroup of", id: unit.to_owned(), message })
+}

@@ -1,0 +1,278 @@
+//! The last steps of a process before execve, in place of libcontainer's own: it searches PATH wrongly for a
+//! user that is not "other", loses the order of the environment, and leaves an exec'd process without seccomp
+//! and, on failure to execute, its starter without a word.
+
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{OwnedFd, RawFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use caps::{CapSet, CapsHashSet};
+use libcontainer::capabilities::CapabilityExt;
+use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError};
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, access, execve};
+use oci_spec::runtime::{Capabilities, LinuxSeccomp, Process, Spec};
+use rustix::process::{Gid, Uid};
+
+/// What libcontainer has left to do.
+#[derive(Clone)]
+enum Role {
+    /// Nothing but to execute.
+    Init,
+    /// It has entered the namespaces and the cgroup as root, with every capability; who the process is has still
+    /// to be taken on, with this filter (as libcontainer reads it).
+    Joining(Option<Rc<LinuxSeccomp>>),
+}
+
+/// Runs a process, as its spec says, whatever libcontainer was told of it.
+#[derive(Clone)]
+pub(super) struct ContainerExecutor {
+    /// What to run, and as whom.
+    process: Rc<Process>,
+    role: Role,
+    /// Closed by a successful execve; else told what went wrong.
+    report: Rc<OwnedFd>,
+    /// Descriptors of the caller that the new process has inherited.
+    inherited: Rc<Vec<RawFd>>,
+}
+
+impl ContainerExecutor {
+    /// For a container's init process. `inherited` are the descriptors that the caller has had before any of
+    /// this: the new process closes them as soon as it can. Until its start, which may be long after, it would
+    /// else hold the supervisor's locks, sockets and pipes.
+    pub fn init(process: Process, report: OwnedFd, inherited: Vec<RawFd>) -> Self {
+        Self {
+            process: Rc::new(process),
+            role: Role::Init,
+            report: Rc::new(report),
+            inherited: Rc::new(inherited),
+        }
+    }
+
+    /// For a process that joins a container.
+    pub fn joining(
+        process: Process,
+        seccomp: Option<LinuxSeccomp>,
+        report: OwnedFd,
+        inherited: Vec<RawFd>,
+    ) -> Self {
+        Self { role: Role::Joining(seccomp.map(Rc::new)), ..Self::init(process, report, inherited) }
+    }
+
+    /// Executes; returns what went wrong.
+    fn execute(&self) -> String {
+        let process = &self.process;
+        if let (Some(true), Some(size)) = (process.terminal(), process.console_size()) {
+            let (rows, columns) = (u16::try_from(size.height()), u16::try_from(size.width()));
+            if let (Ok(rows), Ok(columns)) = (rows, columns) {
+                // A program that asks at once must not see 0 by 0.
+                let _ = super::console::set_size(std::io::stdin(), rows, columns);
+            }
+        }
+        if let Role::Joining(seccomp) = &self.role
+            && let Err(message) = assume(process, seccomp.as_deref())
+        {
+            return message;
+        }
+        let env = environment(process);
+        let (Some(args), Some(env)) = (c_strings(process.args().iter().flatten()), c_strings(env.iter()))
+        else {
+            return "arguments and environment must not hold NUL".to_owned();
+        };
+        let path = match program(process) {
+            Ok(path) => path,
+            Err(message) => return message,
+        };
+        let Ok(path) = CString::new(path.into_os_string().into_vec()) else {
+            return "the program's path holds NUL".to_owned();
+        };
+        match execve(&path, &args, &env) {
+            Ok(never) => match never {},
+            Err(error) => format!("exec {}: {}", path.to_string_lossy(), describe(error)),
+        }
+    }
+}
+
+impl Executor for ContainerExecutor {
+    fn exec(&self, _spec: &Spec) -> Result<(), ExecutorError> {
+        let message = self.execute();
+        if let Ok(fd) = self.report.try_clone() {
+            let _ = File::from(fd).write_all(message.as_bytes());
+        }
+        // libcontainer would go on to report through channels that nobody listens to any more.
+        // SAFETY: ends the process; nothing of it is needed any more.
+        unsafe { libc::_exit(128) }
+    }
+
+    fn validate(&self, _spec: &Spec) -> Result<(), ExecutorValidationError> {
+        // A joining process is still root here: it looks when it has become who it will be.
+        if matches!(self.role, Role::Joining(_)) {
+            return Ok(());
+        }
+        program(&self.process).map(drop).map_err(ExecutorValidationError::ArgValidationError)
+    }
+
+    fn setup_envs(&self, _envs: HashMap<String, String>) -> Result<(), ExecutorSetEnvsError> {
+        for fd in self.inherited.iter() {
+            // SAFETY: this process was cloned to become a container's and uses none of its caller's
+            // descriptors; it never runs the destructors of what owned them.
+            unsafe { libc::close(*fd) };
+        }
+        Ok(())
+    }
+}
+
+/// Becomes the user of a process, with its groups, capabilities and filter.
+fn assume(process: &Process, seccomp: Option<&LinuxSeccomp>) -> Result<(), String> {
+    let user = process.user();
+    let no_new_privileges = process.no_new_privileges() == Some(true);
+    let load_seccomp = || match seccomp {
+        None => Ok(()),
+        Some(profile) => libcontainer::seccomp::initialize_seccomp(profile)
+            .map(drop)
+            .map_err(told("load the seccomp filter")),
+    };
+    let groups: Vec<Gid> = user.additional_gids().iter().flatten().map(|gid| Gid::from_raw(*gid)).collect();
+    rustix::thread::set_thread_groups(&groups).map_err(told("set supplementary groups"))?;
+    // Without no_new_privs only CAP_SYS_ADMIN may load a filter (seccomp(2)), so before it is dropped.
+    if !no_new_privileges {
+        load_seccomp()?;
+    }
+    let capabilities = process.capabilities();
+    let set_of = |set: Option<&Capabilities>| -> CapsHashSet {
+        set.into_iter().flatten().map(CapabilityExt::to_cap).collect()
+    };
+    let bounding = set_of(capabilities.as_ref().and_then(|one| one.bounding().as_ref()));
+    let effective = set_of(capabilities.as_ref().and_then(|one| one.effective().as_ref()));
+    let permitted = set_of(capabilities.as_ref().and_then(|one| one.permitted().as_ref()));
+    limit_bounding_set(&bounding).map_err(told("limit capabilities"))?;
+    rustix::thread::set_keep_capabilities(true).map_err(told("keep capabilities"))?;
+    let (uid, gid) = (Uid::from_raw(user.uid()), Gid::from_raw(user.gid()));
+    rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(told("set the group"))?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(told("set the user"))?;
+    rustix::thread::set_keep_capabilities(false).map_err(told("drop capabilities"))?;
+    for (kind, set) in [
+        (CapSet::Ambient, &CapsHashSet::new()),
+        (CapSet::Effective, &effective),
+        (CapSet::Permitted, &permitted),
+        (CapSet::Inheritable, &CapsHashSet::new()),
+    ] {
+        caps::set(None, kind, set).map_err(told("drop capabilities"))?;
+    }
+    if no_new_privileges {
+        rustix::thread::set_no_new_privs(true).map_err(told("set no_new_privs"))?;
+        load_seccomp()?;
+    }
+    Ok(())
+}
+
+/// The environment of a process, with HOME where it has none: what the container's /etc/passwd says, else `/`.
+/// The file is read as it is; a libc would load libraries of the container to do it.
+fn environment(process: &Process) -> Vec<String> {
+    let mut env = process.env().clone().unwrap_or_default();
+    if !env.iter().any(|one| one.starts_with("HOME=")) {
+        let path = Path::new("/etc/passwd");
+        let is_file = std::fs::metadata(path).is_ok_and(|meta| meta.is_file());
+        let passwd = if is_file { std::fs::read(path).unwrap_or_default() } else { Vec::new() };
+        let home = home_of(&String::from_utf8_lossy(&passwd), process.user().uid()).unwrap_or("/".to_owned());
+        env.push(format!("HOME={home}"));
+    }
+    env
+}
+
+/// The home folder of a user in a passwd(5) file.
+fn home_of(passwd: &str, uid: u32) -> Option<String> {
+    let uid = uid.to_string();
+    let line = passwd.lines().find(|line| line.split(':').nth(2) == Some(&uid))?;
+    line.split(':').nth(5).filter(|home| !home.is_empty()).map(str::to_owned)
+}
+
+/// Drops from the bounding set all that is not in `keep`, capabilities that this program does not know by name
+/// too.
+fn limit_bounding_set(keep: &CapsHashSet) -> Result<(), Errno> {
+    for number in 0..=63 {
+        if keep.iter().any(|one| one.index() == number) {
+            continue;
+        }
+        // SAFETY: takes a number.
+        let done = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(number), 0, 0, 0) };
+        match Errno::result(done) {
+            // The kernel knows no more of them (PR_CAPBSET_DROP(2const)).
+            Err(Errno::EINVAL) => break,
+            result => result?,
+        };
+    }
+    Ok(())
+}
+
+/// What was tried and why it failed, for a person.
+fn told<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> String {
+    move |error| format!("cannot {what}: {error}")
+}
+
+/// The program that a process's first argument means, as execvp(3) finds it, with the words of containerd where
+/// there is none.
+fn program(process: &Process) -> Result<PathBuf, String> {
+    let Some(name) = process.args().as_ref().and_then(|args| args.first()) else {
+        return Err("the process has no arguments".to_owned());
+    };
+    let failed = |error: Errno| format!("exec: {name:?}: {}", describe(error));
+    if name.contains('/') {
+        let path = PathBuf::from(name);
+        return executable(&path).map(|()| path).map_err(failed);
+    }
+    let path = process.env().iter().flatten().find_map(|one| one.strip_prefix("PATH=")).unwrap_or_default();
+    let mut denied = None;
+    for dir in path.split(':') {
+        let candidate = Path::new(if dir.is_empty() { "." } else { dir }).join(name);
+        match executable(&candidate) {
+            Ok(()) => return Ok(candidate),
+            Err(Errno::EACCES) => denied = Some(Errno::EACCES),
+            Err(_) => {}
+        }
+    }
+    Err(denied.map_or_else(|| format!("exec: {name:?}: executable file not found in $PATH"), failed))
+}
+
+/// Checks that a path is a file that may be executed by who we are.
+fn executable(path: &Path) -> Result<(), Errno> {
+    let meta = std::fs::metadata(path)
+        .map_err(|error| error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw))?;
+    if !meta.is_file() {
+        return Err(Errno::EACCES);
+    }
+    access(path, AccessFlags::X_OK)
+}
+
+fn describe(error: Errno) -> String {
+    match error {
+        Errno::ENOENT => "no such file or directory".to_owned(),
+        Errno::EACCES => "permission denied".to_owned(),
+        Errno::ENOEXEC => "exec format error".to_owned(),
+        other => other.desc().to_owned(),
+    }
+}
+
+fn c_strings<'a>(strings: impl Iterator<Item = &'a String>) -> Option<Vec<CString>> {
+    strings.map(|one| CString::new(one.as_bytes()).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn home_comes_from_passwd() {
+        let passwd =
+            "root:x:0:0:root:/root:/bin/sh\n# no line\nweb:x:1000:1000::/home/web:/bin/sh\nodd:x:7:7::\n";
+        assert_eq!(home_of(passwd, 1000).as_deref(), Some("/home/web"));
+        assert_eq!(home_of(passwd, 0).as_deref(), Some("/root"));
+        assert_eq!(home_of(passwd, 7), None, "an empty one is none");
+        assert_eq!(home_of(passwd, 5), None);
+    }
+}

@@ -1,0 +1,113 @@
+//! What this host has, and what it lacks.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use super::cgroup::Cgroups;
+
+/// What specs depend on: all that a process may learn of its host without changing it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Host {
+    /// Capabilities that we have ourselves and so can give, as `CAP_CHOWN`.
+    pub capabilities: BTreeSet<String>,
+    /// The least oom_score_adj that we may set.
+    pub oom_score_adj_min: i32,
+    /// Control groups.
+    pub cgroups: Cgroups,
+    /// Processors, for the paths that are hidden for each.
+    pub cpus: u32,
+    /// `x86_64`, `aarch64`, as Rust names it.
+    pub arch: String,
+    /// Device nodes below /dev, for privileged containers.
+    pub devices: Vec<Device>,
+}
+
+/// A device node of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Below /dev.
+    pub path: PathBuf,
+    /// A block device; else a character device.
+    pub block: bool,
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+impl Host {
+    /// Looks at this host. What cannot be read counts as not there.
+    pub fn detect() -> Self {
+        let capabilities: BTreeSet<String> = caps::read(None, caps::CapSet::Permitted)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|capability| capability.to_string())
+            .collect();
+        let own_score = fs::read_to_string("/proc/self/oom_score_adj")
+            .ok()
+            .and_then(|text| text.trim().parse().ok())
+            .unwrap_or(0);
+        // Only CAP_SYS_RESOURCE goes below one's own (proc_pid_oom_score_adj(5)).
+        let oom_score_adj_min = if capabilities.contains("CAP_SYS_RESOURCE") { -1000 } else { own_score };
+        Self {
+            capabilities,
+            oom_score_adj_min,
+            cgroups: Cgroups::detect(),
+            cpus: configured_cpus(),
+            arch: std::env::consts::ARCH.to_owned(),
+            devices: Vec::new(),
+        }
+    }
+
+    /// The same, with the device nodes that a privileged container gets.
+    pub fn with_devices(mut self) -> Self {
+        self.devices.clear();
+        collect_devices(Path::new("/dev"), &mut self.devices);
+        self.devices.sort_by(|a, b| a.path.cmp(&b.path));
+        self
+    }
+}
+
+/// Folders of /dev that are file systems of their own, and made anew in a container.
+const OWN_FILE_SYSTEMS: &[&str] = &["pts", "shm", "fd", "mqueue", "hugepages", ".udev"];
+
+fn collect_devices(dir: &Path, devices: &mut Vec<Device>) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let (path, Ok(meta)) = (entry.path(), entry.metadata()) else { continue };
+        let kind = meta.file_type();
+        let name = entry.file_name();
+        if kind.is_dir() {
+            if !OWN_FILE_SYSTEMS.iter().any(|own| name == *own) {
+                collect_devices(&path, devices);
+            }
+        } else if (kind.is_block_device() || kind.is_char_device()) && name != "console" && name != "ptmx" {
+            devices.push(Device {
+                path,
+                block: kind.is_block_device(),
+                major: libc::major(meta.rdev()),
+                minor: libc::minor(meta.rdev()),
+                mode: meta.mode() & 0o7777,
+                uid: meta.uid(),
+                gid: meta.gid(),
+            });
+        }
+    }
+}
+
+/// How many processors have a folder below /sys/devices/system/cpu.
+fn configured_cpus() -> u32 {
+    let is_cpu = |name: &str| {
+        name.strip_prefix("cpu").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let entries = fs::read_dir("/sys/devices/system/cpu").into_iter().flatten().flatten();
+    let count = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_cpu)).count();
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

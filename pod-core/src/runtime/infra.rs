@@ -1,0 +1,77 @@
+//! The infra container: its program, its root and the pod's /dev/shm.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+use super::Error;
+use crate::store::write_atomic;
+
+/// The pause program (pause/pause.rs), static.
+pub const PAUSE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/pause"));
+
+/// Bytes of a pod's /dev/shm, as containerd's.
+const SHM_SIZE: u64 = 64 << 20;
+
+/// Makes `dir` a root for infra containers: the pause program and the folders that get mounted over. One serves
+/// every pod, since it is only ever read. Idempotent and safe beside others doing the same.
+///
+/// # Errors
+/// When the folder cannot be written.
+pub fn prepare_rootfs(dir: &Path) -> Result<(), Error> {
+    for folder in ["proc", "dev", "sys"] {
+        let path = dir.join(folder);
+        fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
+    }
+    let pause = dir.join("pause");
+    if fs::read(&pause).is_ok_and(|bytes| bytes == PAUSE)
+        && fs::metadata(&pause).is_ok_and(|meta| meta.permissions().mode() & 0o777 == 0o555)
+    {
+        return Ok(());
+    }
+    write_atomic(&pause, PAUSE, 0o555)?;
+    Ok(())
+}
+
+/// Mounts a pod's /dev/shm at `dir`, made when missing; a second call changes nothing.
+///
+/// # Errors
+/// When the kernel refuses the tmpfs.
+pub fn mount_shm(dir: &Path) -> Result<(), Error> {
+    fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+    if is_mount_point(dir)? {
+        return Ok(());
+    }
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    let options = format!("mode=1777,size={SHM_SIZE}");
+    mount(Some("shm"), dir, Some("tmpfs"), flags, Some(options.as_str())).map_err(Error::io("mount", dir))
+}
+
+/// Unmounts and removes what [`mount_shm`] made; what is gone is fine.
+///
+/// # Errors
+/// When the folder stays.
+pub fn unmount_shm(dir: &Path) -> Result<(), Error> {
+    match umount2(dir, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+        Ok(()) | Err(nix::Error::EINVAL | nix::Error::ENOENT) => {}
+        Err(error) => return Err(Error::io("unmount", dir)(error)),
+    }
+    match fs::remove_dir(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", dir)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// True if something is mounted at `dir` itself.
+fn is_mount_point(dir: &Path) -> Result<bool, Error> {
+    let stat = rustix::fs::statx(
+        rustix::fs::CWD,
+        dir,
+        rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
+        rustix::fs::StatxFlags::BASIC_STATS,
+    )
+    .map_err(Error::io("stat", dir))?;
+    Ok(stat.stx_attributes.contains(rustix::fs::StatxAttributes::MOUNT_ROOT))
+}

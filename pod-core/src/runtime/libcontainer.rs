@@ -1,0 +1,341 @@
+//! The OCI runtime that is built in: the libcontainer crate.
+//!
+//! Only the calls that need it go through the crate. Signals go by pidfd (its `kill` marks a container as
+//! stopped whatever the signal), removal by our own cgroup code (which waits for the end of processes instead
+//! of sleeping), and the last steps before execve are [`super::executor`]'s.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use libcontainer::container::Container;
+use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::error::LibcontainerError;
+use libcontainer::syscall::syscall::SyscallType;
+use nix::sys::stat::Mode;
+use oci_spec::runtime::{Process, Spec, UserBuilder};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use super::cgroup::{self, Cgroups, Driver};
+use super::executor::ContainerExecutor;
+use super::{Create, Error, Exec, Runtime, Stdio, seccomp, spec, worker};
+use crate::store::{remove_dir_if_exists, write_json};
+
+/// The spec as it was given, beside the one that libcontainer reads.
+const SPEC: &str = "spec.json";
+/// The environment that libcontainer is told. Without HOME it would ask libc for the user's, and libc loads
+/// libraries of the container for that, into a process that still has every capability (as CVE-2019-14271).
+const HOME: &str = "HOME=/";
+
+/// libcontainer, with its state below one folder.
+#[derive(Debug)]
+pub(super) struct Libcontainer {
+    /// `<state>/containers/<id>`: libcontainer's own.
+    containers: PathBuf,
+    /// `<state>/bundles/<id>`: the spec as libcontainer has to read it, and what we need to follow a start.
+    bundles: PathBuf,
+}
+
+impl Libcontainer {
+    pub(super) fn open(state: &Path) -> Self {
+        Self { containers: state.join("containers"), bundles: state.join("bundles") }
+    }
+
+    fn builder(&self, id: &str, stdio: &Stdio<'_>) -> Result<ContainerBuilder, LibcontainerError> {
+        Ok(ContainerBuilder::new(id.to_owned(), SyscallType::default())
+            .with_root_path(&self.containers)?
+            .validate_id()?
+            .with_stdin(duplicate(stdio.stdin)?)
+            .with_stdout(duplicate(stdio.stdout)?)
+            .with_stderr(duplicate(stdio.stderr)?))
+    }
+
+    fn try_create(&self, create: &Create<'_>, bundle: &Path) -> Result<i32, Error> {
+        let failed = |error: LibcontainerError| Error::failed("create", create.id, chain(&error));
+        let inherited = worker::open_descriptors(3);
+        let mut spec = load(create.bundle)?;
+        check(&spec).map_err(|message| Error::failed("create", create.id, message))?;
+        let process = spec.process().clone().ok_or_else(|| Error::Spec("it has no process".to_owned()))?;
+        write_json(&bundle.join(SPEC), &spec)?;
+        adapt(&mut spec);
+        spec::write(bundle, &spec)?;
+        let fifo = bundle.join("exec.fifo");
+        nix::unistd::mkfifo(&fifo, Mode::S_IRUSR | Mode::S_IWUSR).map_err(Error::io("create", &fifo))?;
+        // Open for both, so that it neither waits for a reader nor breaks without one.
+        let report =
+            OpenOptions::new().read(true).write(true).open(&fifo).map_err(Error::io("open", &fifo))?;
+        let cgroups = Cgroups::detect();
+        let executor = ContainerExecutor::init(process, report.into(), inherited);
+        let container = self
+            .builder(create.id, &create.stdio)
+            .map_err(failed)?
+            .with_console_socket(create.console_socket)
+            .with_executor(executor)
+            .as_init(bundle)
+            .with_systemd(cgroups.driver == Driver::Systemd)
+            .with_detach(true)
+            .build()
+            .map_err(failed)?;
+        if let Some(path) = cgroups_path(&spec) {
+            cgroup::kill_as_group(&path);
+            if cgroups.driver == Driver::Systemd
+                && let Err(message) = limit_devices(&spec, &path)
+            {
+                let _ = self.delete(create.id);
+                return Err(Error::failed("create", create.id, message));
+            }
+        }
+        container
+            .pid()
+            .map(|pid| pid.as_raw())
+            .ok_or_else(|| Error::failed("create", create.id, "it has no pid"))
+    }
+}
+
+impl Runtime for Libcontainer {
+    fn create(&self, create: &Create<'_>) -> Result<i32, Error> {
+        worker::prepare_worker();
+        fs::create_dir_all(&self.containers).map_err(Error::io("create", &self.containers))?;
+        let bundle = self.bundles.join(create.id);
+        match fs::create_dir_all(&self.bundles).and_then(|()| fs::create_dir(&bundle)) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                return Err(Error::failed("create", create.id, "a container of this id exists"));
+            }
+            result => result.map_err(Error::io("create", &bundle))?,
+        }
+        let result = self.try_create(create, &bundle);
+        if result.is_err() {
+            let _ = remove_dir_if_exists(&bundle);
+        }
+        result
+    }
+
+    fn start(&self, id: &str) -> Result<(), Error> {
+        worker::prepare_worker();
+        let fifo = self.bundles.join(id).join("exec.fifo");
+        // Opened while the container's process, which holds it for writing, waits to be started: from then on
+        // its end or its execve is the end of the file.
+        let mut report = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(&fifo)
+            .map_err(|_| Error::failed("start", id, "there is no such container"))?;
+        let failed = |error: LibcontainerError| Error::failed("start", id, chain(&error));
+        Container::load(self.containers.join(id)).map_err(failed)?.start().map_err(failed)?;
+        let message = read_report(&mut report).map_err(Error::io("read", &fifo))?;
+        let _ = fs::remove_file(&fifo);
+        if message.is_empty() { Ok(()) } else { Err(Error::failed("start", id, message)) }
+    }
+
+    fn kill(&self, id: &str, signal: i32) -> Result<(), Error> {
+        let failed = |error: LibcontainerError| Error::failed("signal", id, chain(&error));
+        let container = Container::load(self.containers.join(id)).map_err(failed)?;
+        let pid = container.pid().and_then(|pid| Pid::from_raw(pid.as_raw()));
+        let pid = pid.ok_or_else(|| Error::failed("signal", id, "it has no pid"))?;
+        let signal = signal_of(signal)
+            .ok_or_else(|| Error::failed("signal", id, format!("{signal} is not a signal")))?;
+        let sent = pidfd_open(pid, PidfdFlags::empty()).and_then(|fd| pidfd_send_signal(&fd, signal));
+        match sent {
+            // It has ended.
+            Err(rustix::io::Errno::SRCH) | Ok(()) => Ok(()),
+            Err(error) => Err(Error::call("signal", id)(error)),
+        }
+    }
+
+    fn delete(&self, id: &str) -> Result<(), Error> {
+        let bundle = self.bundles.join(id);
+        let mut errors = Vec::new();
+        if bundle.join("config.json").exists() {
+            match load(&bundle) {
+                Ok(spec) => errors.extend(cgroups_path(&spec).and_then(|path| cgroup::remove(&path).err())),
+                Err(error) => errors.push(error),
+            }
+        }
+        // What is needed to try again goes last.
+        if errors.is_empty() {
+            for dir in [self.containers.join(id), bundle] {
+                errors.extend(remove_dir_if_exists(&dir).err().map(Error::from));
+            }
+        }
+        Error::gather(errors)
+    }
+
+    fn exec(&self, exec: &Exec<'_>) -> Result<i32, Error> {
+        worker::prepare_worker();
+        let failed = |error: LibcontainerError| Error::failed("exec in", exec.id, chain(&error));
+        let inherited = worker::open_descriptors(3);
+        let bundle = self.bundles.join(exec.id);
+        let spec = load_file(&bundle.join(SPEC))?;
+        let process = exec_process(&spec, exec)?;
+        // libcontainer enters as root, with all we may do: it would otherwise drop what loading a filter takes.
+        let mut entering = Process::default();
+        let root = UserBuilder::default().uid(0_u32).gid(0_u32).umask(process.user().umask().unwrap_or(0o22));
+        entering
+            .set_user(root.build().map_err(|error| Error::Spec(error.to_string()))?)
+            .set_args(process.args().clone())
+            .set_env(Some(vec![HOME.to_owned()]))
+            .set_cwd(process.cwd().clone())
+            .set_terminal(process.terminal())
+            .set_oom_score_adj(process.oom_score_adj())
+            .set_capabilities(None)
+            .set_rlimits(None)
+            .set_no_new_privileges(None);
+        let file = bundle.join(format!("exec-{}.json", uuid::Uuid::new_v4().simple()));
+        write_json(&file, &entering)?;
+        let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().clone());
+        let (report_read, report_write) =
+            nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(Error::call("create", "pipe"))?;
+        let seccomp = seccomp.map(seccomp::for_libcontainer);
+        let executor = ContainerExecutor::joining(process, seccomp, report_write, inherited);
+        let result = self.builder(exec.id, &exec.stdio).map_err(failed).and_then(|builder| {
+            builder
+                .with_console_socket(exec.console_socket)
+                .with_executor(executor)
+                .as_tenant()
+                .with_detach(true)
+                .with_process(Some(&file))
+                .build()
+                .map_err(failed)
+        });
+        let _ = fs::remove_file(&file);
+        let pid = result?;
+        let mut message = String::new();
+        File::from(report_read).read_to_string(&mut message).map_err(Error::call("read", "pipe"))?;
+        if message.is_empty() {
+            return Ok(pid.as_raw());
+        }
+        // Nobody is told its pid, and while it is a zombie its pid namespace cannot end.
+        let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid.as_raw()), None);
+        Err(Error::failed("exec in", exec.id, message))
+    }
+}
+
+/// The process of an exec: the container's own, with other arguments, more environment and its own terminal.
+pub(super) fn exec_process(spec: &Spec, exec: &Exec<'_>) -> Result<Process, Error> {
+    let process = spec.process().as_ref();
+    let mut process = process.cloned().ok_or_else(|| Error::Spec("it has no process".to_owned()))?;
+    let mut env = process.env().clone().unwrap_or_default();
+    let added = |one: &String| {
+        let name = one.split('=').next().unwrap_or_default();
+        exec.env.iter().any(|(added, _)| added == name)
+    };
+    env.retain(|one| !added(one));
+    env.extend(exec.env.iter().map(|(name, value)| format!("{name}={value}")));
+    process.set_env(Some(env)).set_args(Some(exec.args.to_vec())).set_terminal(Some(exec.tty));
+    let size = exec
+        .size
+        .filter(|_| exec.tty)
+        .map(|(rows, columns)| oci_spec::runtime::BoxBuilder::default().height(rows).width(columns).build());
+    let size = size.transpose().map_err(|error| Error::Spec(error.to_string()))?;
+    process.set_console_size(size);
+    Ok(process)
+}
+
+/// Reads `<bundle>/config.json`.
+pub(super) fn load(bundle: &Path) -> Result<Spec, Error> {
+    load_file(&bundle.join("config.json"))
+}
+
+fn load_file(path: &Path) -> Result<Spec, Error> {
+    let bytes = fs::read(path).map_err(Error::io("read", path))?;
+    serde_json::from_slice(&bytes).map_err(|error| Error::Spec(format!("{}: {error}", path.display())))
+}
+
+pub(super) fn cgroups_path(spec: &Spec) -> Option<String> {
+    let path = spec.linux().as_ref()?.cgroups_path().as_ref()?;
+    path.to_str().map(str::to_owned)
+}
+
+/// Changes a spec to what libcontainer reads where it differs from what the OCI says.
+fn adapt(spec: &mut Spec) {
+    if let Some(linux) = spec.linux_mut()
+        && let Some(profile) = linux.seccomp().clone()
+    {
+        linux.set_seccomp(Some(seccomp::for_libcontainer(profile)));
+    }
+    if let Some(process) = spec.process_mut() {
+        // The executor knows the real ones.
+        process.set_env(Some(vec![HOME.to_owned()]));
+        if process.no_new_privileges() == Some(false) {
+            process.set_no_new_privileges(None);
+        }
+    }
+}
+
+/// Attaches the device rules to a scope. libcontainer does so for its own cgroups, but not for systemd's: without
+/// this, mknod would lead a container to the disks of the host. It still waits to be started.
+fn limit_devices(spec: &Spec, cgroups_path: &str) -> Result<(), String> {
+    let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+    let rules = resources.and_then(|resources| resources.devices().clone());
+    let dir = Path::new("/sys/fs/cgroup").join(cgroup::relative(cgroups_path));
+    libcgroups::v2::devices::Devices::apply_devices(&dir, &rules)
+        .map_err(|error| format!("cannot limit its devices: {}", chain(&error)))
+}
+
+/// Refuses what libcontainer would do harm with: it makes links and device nodes in `<root>/dev` by path, so
+/// that folder must be a folder, and must not be the host's.
+fn check(spec: &Spec) -> Result<(), String> {
+    let is_dev = |mount: &oci_spec::runtime::Mount| mount.destination() == Path::new("/dev");
+    if spec.mounts().iter().flatten().any(|mount| is_dev(mount) && mount.typ().as_deref() == Some("bind")) {
+        return Err(
+            "a volume mounted at /dev needs another OCI runtime: use --runtime crun or runc".to_owned()
+        );
+    }
+    let Some(root) = spec.root() else { return Err("its spec has no root".to_owned()) };
+    for name in ["dev", "proc", "sys"] {
+        match fs::symlink_metadata(root.path().join(name)) {
+            Ok(meta) if !meta.is_dir() => return Err(format!("/{name} of the image is not a folder")),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A copy of a descriptor that is none of the standard three: libcontainer closes it once it is in place.
+fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd, LibcontainerError> {
+    rustix::io::fcntl_dupfd_cloexec(fd, 3).map_err(|error| LibcontainerError::OtherIO(error.into()))
+}
+
+/// Reads until every writer has closed.
+fn read_report(report: &mut File) -> std::io::Result<String> {
+    let mut message = Vec::new();
+    loop {
+        match report.read_to_end(&mut message) {
+            Ok(_) => return Ok(String::from_utf8_lossy(&message).into_owned()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                match poll(&mut [PollFd::from_borrowed_fd(report.as_fd(), PollFlags::IN)], None) {
+                    Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn signal_of(number: i32) -> Option<Signal> {
+    if (1..=64).contains(&number) {
+        // SAFETY: the number is one of the kernel's signals; libc keeps none of them for itself here, since
+        // the signal goes to another program.
+        return Some(unsafe { Signal::from_raw_unchecked(number) });
+    }
+    None
+}
+
+/// An error with the errors behind it, each said once.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        let part = error.to_string();
+        if !text.contains(&part) {
+            text.push_str(": ");
+            text.push_str(&part);
+        }
+        next = error.source();
+    }
+    text
+}

@@ -1,0 +1,134 @@
+//! Our own executable, out of reach of containers.
+//!
+//! A process in a container can open `/proc/PID/exe` of a process that enters it, and write the file that the
+//! host will run next (CVE-2019-5736). So whoever enters containers runs from a copy of the mount, read-only
+//! and attached nowhere, or else from a sealed copy in memory.
+
+use std::env;
+use std::ffi::{CString, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{MemfdFlags, SealFlags, StatVfsMountFlags};
+
+use super::Error;
+
+const OWN: &str = "/proc/self/exe";
+/// Names the executable on disk; set by [`reexec_sealed`], which it also keeps from doing it twice.
+const PROGRAM: &str = "KUBE_PROGRAM";
+
+/// Runs this program again, with the same arguments and environment, from where containers cannot write it.
+/// Returns when it runs from there already. To be called first thing, while there is one thread.
+///
+/// # Errors
+/// When the kernel allows neither way; the caller may go on, at the risk of the hostile containers it runs.
+pub fn reexec_sealed() -> Result<(), Error> {
+    if is_sealed() {
+        return Ok(());
+    }
+    if env::var_os(PROGRAM).is_some_and(|path| env::current_exe().is_ok_and(|own| own.as_os_str() != path)) {
+        return Err(Error::failed("seal", OWN, "running again from a sealed copy did not help"));
+    }
+    let path = env::current_exe().map_err(Error::io("read", Path::new(OWN)))?;
+    let sealed = read_only_mount().or_else(|_| memory_copy()).map_err(Error::io("seal", Path::new(OWN)))?;
+    Err(execute(&sealed, &path))
+}
+
+/// True if nobody can write this process's executable through /proc.
+pub fn is_sealed() -> bool {
+    let read_only =
+        rustix::fs::statvfs(OWN).is_ok_and(|stat| stat.f_flag.contains(StatVfsMountFlags::RDONLY));
+    read_only
+        || File::open(OWN).is_ok_and(|file| {
+            rustix::fs::fcntl_get_seals(&file).is_ok_and(|it| it.contains(SealFlags::WRITE))
+        })
+}
+
+/// The executable on disk, also where this process runs from a sealed copy (`/proc/self/exe` then leads to no
+/// path).
+///
+/// # Errors
+/// When /proc cannot be read.
+pub fn program() -> Result<PathBuf, Error> {
+    match env::var_os(PROGRAM) {
+        Some(path) => Ok(path.into()),
+        None => env::current_exe().map_err(Error::io("read", Path::new(OWN))),
+    }
+}
+
+/// A clone of the mount that holds our executable, of that file alone, read-only (open_tree(2),
+/// mount_setattr(2)). It ends with the last process that runs from it.
+fn read_only_mount() -> io::Result<OwnedFd> {
+    let path = c"/proc/self/exe";
+    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC;
+    // SAFETY: the path ends with NUL; the call reads nothing else.
+    let fd = unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) };
+    let fd = owned(fd)?;
+    let attributes =
+        libc::mount_attr { attr_set: libc::MOUNT_ATTR_RDONLY, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    // SAFETY: an empty path with AT_EMPTY_PATH means the descriptor itself; the attributes and their size
+    // belong together.
+    let set = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if set == 0 { Ok(fd) } else { Err(io::Error::last_os_error()) }
+}
+
+/// A copy of our executable in memory that nobody can change (memfd_create(2)).
+fn memory_copy() -> io::Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let fd = rustix::fs::memfd_create("kube", flags)?;
+    let mut file = File::from(fd);
+    io::copy(&mut File::open(OWN)?, &mut file)?;
+    rustix::fs::fcntl_add_seals(
+        &file,
+        SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL,
+    )?;
+    // The kernel runs nothing that is open for writing.
+    Ok(File::open(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()))?.into())
+}
+
+fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let fd = libc::c_int::try_from(fd).map_err(io::Error::other)?;
+    // SAFETY: the kernel just gave it to us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Becomes the program behind a descriptor; returns only what went wrong.
+fn execute(program: &OwnedFd, path: &Path) -> Error {
+    let c_string = |text: OsString| CString::new(text.into_vec()).ok();
+    let args: Vec<CString> = env::args_os().filter_map(c_string).collect();
+    let mut env: Vec<CString> = env::vars_os()
+        .filter(|(name, _)| name != PROGRAM)
+        .filter_map(|(mut name, value)| {
+            name.push("=");
+            name.push(value);
+            c_string(name)
+        })
+        .collect();
+    let mut mark = PROGRAM.as_bytes().to_vec();
+    mark.push(b'=');
+    mark.extend(path.as_os_str().as_bytes());
+    env.extend(CString::new(mark).ok());
+    match fexecve(program.as_fd(), &args, &env) {
+        Ok(never) => match never {},
+        Err(error) => Error::io("run again", path)(error),
+    }
+}
+
+fn fexecve(fd: BorrowedFd<'_>, args: &[CString], env: &[CString]) -> io::Result<std::convert::Infallible> {
+    nix::unistd::execveat(fd, c"", args, env, nix::fcntl::AtFlags::AT_EMPTY_PATH).map_err(io::Error::from)
+}

@@ -1,0 +1,131 @@
+//! Seccomp profiles: our default one, and files.
+//!
+//! The default profile lies beside this file as data. Files are what the OCI runtime spec calls
+//! `linux.seccomp`, as with the kubelet's Localhost profiles.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompArg, LinuxSeccompArgBuilder, LinuxSeccompOperator};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Error;
+
+const DEFAULT: &str = include_str!("default.json");
+
+/// The default profile as it lies on disk.
+#[derive(Deserialize)]
+struct Profile {
+    always: Vec<String>,
+    architectures: BTreeMap<String, Vec<String>>,
+    capabilities: BTreeMap<String, Vec<String>>,
+    rules: Vec<Rule>,
+}
+
+/// A rule that looks at arguments or answers differently: OCI's `LinuxSyscall`, and when it holds.
+#[derive(Deserialize)]
+struct Rule {
+    /// Left out for containers that have this capability.
+    without: Option<String>,
+    #[serde(flatten)]
+    rule: BTreeMap<String, Value>,
+}
+
+/// Our default profile for a container with these capabilities (bounding, as `CAP_CHOWN`) on this
+/// architecture (as Rust names it: `x86_64`, `aarch64`).
+///
+/// # Errors
+/// When the profile that we ship is damaged.
+pub fn default_profile(capabilities: &BTreeSet<String>, arch: &str) -> Result<LinuxSeccomp, Error> {
+    let profile: Profile = serde_json::from_str(DEFAULT).map_err(Error::seccomp("built in"))?;
+    let mut names: BTreeSet<&String> = profile.always.iter().collect();
+    names.extend(profile.architectures.get(arch).into_iter().flatten());
+    for (capability, calls) in &profile.capabilities {
+        if capabilities.contains(capability) {
+            names.extend(calls);
+        }
+    }
+    let mut syscalls = vec![json!({ "names": names, "action": "SCMP_ACT_ALLOW" })];
+    for Rule { without, mut rule } in profile.rules {
+        if without.is_none_or(|capability| !capabilities.contains(&capability)) {
+            rule.remove("comment");
+            syscalls.push(json!(rule));
+        }
+    }
+    serde_json::from_value(json!({
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "defaultErrnoRet": libc::EPERM,
+        "architectures": architectures(arch),
+        "syscalls": syscalls,
+    }))
+    .map_err(Error::seccomp("built in"))
+}
+
+/// An architecture and those whose programs the same kernel runs: a filter that left one out would end every
+/// program of it.
+fn architectures(arch: &str) -> &'static [&'static str] {
+    match arch {
+        "x86_64" => &["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
+        "aarch64" => &["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"],
+        _ => &[],
+    }
+}
+
+/// Reads a profile from a file (`seccompProfile.type: Localhost`).
+///
+/// # Errors
+/// When it cannot be read, is not an OCI seccomp profile, or asks for a supervisor (`SCMP_ACT_NOTIFY`), which
+/// this runtime has not.
+pub fn read_profile(path: &Path) -> Result<LinuxSeccomp, Error> {
+    let bytes = std::fs::read(path).map_err(Error::io("read seccomp profile", path))?;
+    let profile: LinuxSeccomp =
+        serde_json::from_slice(&bytes).map_err(Error::seccomp(&path.display().to_string()))?;
+    if libcontainer::seccomp::is_notify(&profile) {
+        return Err(Error::Seccomp {
+            profile: path.display().to_string(),
+            message: "SCMP_ACT_NOTIFY needs a seccomp agent, which is not supported".to_owned(),
+        });
+    }
+    Ok(profile)
+}
+
+/// Loads a profile into this process, for good; `no_new_privileges` is needed where CAP_SYS_ADMIN is not had.
+///
+/// # Errors
+/// When the kernel or libseccomp refuses it.
+pub fn load(profile: &LinuxSeccomp, no_new_privileges: bool) -> Result<(), Error> {
+    let failed = |message: String| Error::Seccomp { profile: "loaded".to_owned(), message };
+    if no_new_privileges {
+        rustix::thread::set_no_new_privs(true).map_err(|error| failed(error.to_string()))?;
+    }
+    let loaded = libcontainer::seccomp::initialize_seccomp(&for_libcontainer(profile.clone()));
+    loaded.map(drop).map_err(|error| failed(error.to_string()))
+}
+
+/// Turns a profile into what libcontainer 0.7 reads: it takes `valueTwo` of a masked comparison for the mask,
+/// where the OCI spec has the mask in `value`. Calls that this libseccomp has no name for are left out; they
+/// are refused by the default action either way, and libcontainer would warn of each.
+pub(super) fn for_libcontainer(mut profile: LinuxSeccomp) -> LinuxSeccomp {
+    let mut syscalls = profile.syscalls().clone().unwrap_or_default();
+    for syscall in &mut syscalls {
+        let known = |name: &&String| libseccomp::ScmpSyscall::from_name(name).is_ok();
+        let names = syscall.names().iter().filter(known).cloned().collect();
+        let args = syscall.args().as_ref().map(|args| args.iter().map(swapped).collect());
+        syscall.set_names(names).set_args(args);
+    }
+    profile.set_syscalls(Some(syscalls));
+    profile
+}
+
+/// A masked comparison with mask and value in each other's place; any other as it is.
+fn swapped(arg: &LinuxSeccompArg) -> LinuxSeccompArg {
+    if arg.op() != LinuxSeccompOperator::ScmpCmpMaskedEq {
+        return *arg;
+    }
+    let builder = LinuxSeccompArgBuilder::default().index(arg.index()).op(arg.op());
+    builder.value(arg.value_two().unwrap_or(0)).value_two(arg.value()).build().unwrap_or(*arg)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+//! The OCI runtime spec (config.json) of an infra container and of a container. Pure.
+//!
+//! Defaults are containerd's: what it lets a container see, do and reach is what images are tested with.
+
+mod mounts;
+mod security;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::Spec;
+use serde_json::{Value, json};
+
+use super::host::Host;
+use super::{Error, Sandbox, cgroup, seccomp};
+use crate::plan::{ContainerPlan, Resources, Seccomp};
+use crate::store::write_json;
+
+/// cpu.shares of an infra container: the least there is.
+const INFRA_SHARES: u64 = 2;
+/// oom_score_adj of an infra container, as the kubelet's: it goes last.
+const INFRA_OOM_SCORE_ADJ: i32 = -998;
+
+/// An infra container, all that its spec is built from.
+#[derive(Debug, Clone)]
+pub struct Infra<'a> {
+    /// Unique on this host; the last part of its cgroup.
+    pub id: &'a str,
+    /// The pod's; `infra_pid` is not used.
+    pub sandbox: &'a Sandbox,
+    /// Of the pod; not set with hostNetwork, where the host's stays.
+    pub hostname: &'a str,
+    /// securityContext.sysctls, as name and value.
+    pub sysctls: &'a BTreeMap<String, String>,
+    /// What [`super::infra::prepare_rootfs`] made.
+    pub rootfs: &'a Path,
+    /// What this host has.
+    pub host: &'a Host,
+}
+
+/// A container, all that its spec is built from.
+#[derive(Debug, Clone)]
+pub struct Container<'a> {
+    /// Unique on this host; the last part of its cgroup.
+    pub id: &'a str,
+    /// What the manifest and the image say.
+    pub plan: &'a ContainerPlan,
+    /// The pod's.
+    pub sandbox: &'a Sandbox,
+    /// Volumes, in the order to mount.
+    pub mounts: &'a [Mount],
+    /// Its mounted root.
+    pub rootfs: &'a Path,
+    /// What this host has ([`Host::with_devices`] for a privileged container).
+    pub host: &'a Host,
+}
+
+/// A volume to bind into a container.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Mount {
+    /// A path on the host (or `/proc/self/fd/N` of whoever calls the runtime).
+    pub source: PathBuf,
+    /// A path in the container, absolute.
+    pub destination: String,
+    /// readOnly; mounts below the source stay as they are, as with Kubernetes' default.
+    pub read_only: bool,
+}
+
+/// The spec of an infra container.
+///
+/// # Errors
+/// When the values do not make a spec.
+pub fn infra(infra: &Infra<'_>) -> Result<Spec, Error> {
+    let Infra { sandbox, host, .. } = infra;
+    let mut namespaces = vec![json!({ "type": "mount" })];
+    if !sandbox.host_ipc {
+        namespaces.push(json!({ "type": "ipc" }));
+    }
+    if !sandbox.host_pid {
+        namespaces.push(json!({ "type": "pid" }));
+    }
+    let mut hostname = Value::Null;
+    if let Some(netns) = &sandbox.netns {
+        namespaces.push(json!({ "type": "network", "path": netns }));
+        namespaces.push(json!({ "type": "uts" }));
+        hostname = json!(infra.hostname);
+    }
+    if host.cgroups.version == cgroup::Version::V2 {
+        namespaces.push(json!({ "type": "cgroup" }));
+    }
+    let no_capabilities = security::capabilities(&[], 0, host);
+    let resources = Resources { cpu_shares: Some(INFRA_SHARES), ..Resources::default() };
+    parse(json!({
+        "ociVersion": "1.0.2",
+        "process": {
+            "terminal": false,
+            "user": { "uid": security::NOBODY, "gid": security::NOBODY, "umask": 0o22,
+                      "additionalGids": [security::NOBODY] },
+            "args": ["/pause"],
+            "env": ["PATH=/", "HOME=/"],
+            "cwd": "/",
+            "capabilities": no_capabilities,
+            "noNewPrivileges": true,
+            "oomScoreAdj": security::oom_score_adj(INFRA_OOM_SCORE_ADJ, host),
+        },
+        "root": { "path": infra.rootfs, "readonly": true },
+        "hostname": hostname,
+        "mounts": mounts::infra(),
+        "linux": {
+            "namespaces": namespaces,
+            "sysctl": infra.sysctls,
+            "cgroupsPath": cgroup::container_path(&sandbox.cgroup, infra.id),
+            "resources": security::resources(&resources, false, host),
+            "seccomp": seccomp::default_profile(&BTreeSet::new(), &host.arch)?,
+            "rootfsPropagation": "private",
+            "maskedPaths": security::masked_paths(host.cpus),
+            "readonlyPaths": security::readonly_paths(),
+        },
+    }))
+}
+
+/// The spec of a container.
+///
+/// # Errors
+/// When its seccomp profile cannot be read, or the values do not make a spec.
+pub fn container(container: &Container<'_>) -> Result<Spec, Error> {
+    let Container { id, plan, sandbox, host, .. } = container;
+    let capabilities =
+        if plan.privileged { host.capabilities.iter().cloned().collect() } else { plan.capabilities.clone() };
+    let mut process = json!({
+        "terminal": plan.tty,
+        "user": { "uid": plan.uid, "gid": plan.gid, "umask": 0o22, "additionalGids": groups(plan) },
+        "args": plan.args,
+        "env": environment(plan),
+        "cwd": plan.cwd,
+        "capabilities": security::capabilities(&capabilities, plan.uid, host),
+        "oomScoreAdj": security::oom_score_adj(plan.oom_score_adj, host),
+    });
+    let mut linux = json!({
+        "namespaces": namespaces(container),
+        "cgroupsPath": cgroup::container_path(&sandbox.cgroup, id),
+        "resources": security::resources(&plan.resources, plan.privileged, host),
+        "rootfsPropagation": "private",
+    });
+    if let (Some(process), Some(linux)) = (process.as_object_mut(), linux.as_object_mut()) {
+        // Left out, not false: a runtime may load the filter before it drops privileges only then.
+        if plan.no_new_privileges {
+            process.insert("noNewPrivileges".to_owned(), json!(true));
+        }
+        if plan.privileged {
+            linux.insert("devices".to_owned(), security::devices(&host.devices));
+        } else {
+            linux.insert("maskedPaths".to_owned(), json!(security::masked_paths(host.cpus)));
+            let mut read_only: Vec<&str> = security::readonly_paths().to_vec();
+            read_only.extend(mounts::cgroup_folder(container));
+            linux.insert("readonlyPaths".to_owned(), json!(read_only));
+            let profile = match &plan.seccomp {
+                Seccomp::RuntimeDefault => {
+                    Some(seccomp::default_profile(&plan.capabilities.iter().cloned().collect(), &host.arch)?)
+                }
+                Seccomp::Localhost(path) => Some(seccomp::read_profile(path)?),
+                Seccomp::Unconfined => None,
+            };
+            if let Some(profile) = profile {
+                linux.insert("seccomp".to_owned(), json!(profile));
+            }
+        }
+    }
+    parse(json!({
+        "ociVersion": "1.0.2",
+        "process": process,
+        "root": { "path": container.rootfs, "readonly": plan.read_only_root },
+        "mounts": mounts::container(container),
+        "linux": linux,
+    }))
+}
+
+/// Writes a spec as `<bundle>/config.json`.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write(bundle: &Path, spec: &Spec) -> Result<(), Error> {
+    Ok(write_json(&bundle.join("config.json"), spec)?)
+}
+
+fn parse(spec: Value) -> Result<Spec, Error> {
+    serde_json::from_value(spec).map_err(|error| Error::Spec(error.to_string()))
+}
+
+/// Namespaces of a container: its pod's where the infra container holds them, the host's where it asks for
+/// those, else its own.
+fn namespaces(container: &Container<'_>) -> Vec<Value> {
+    let Container { sandbox, plan, host, .. } = container;
+    let of_infra = |kind: &str, name: &str| json!({ "type": kind, "path": format!("/proc/{}/ns/{name}", sandbox.infra_pid) });
+    let mut namespaces = vec![json!({ "type": "mount" })];
+    if !sandbox.host_ipc {
+        namespaces.push(of_infra("ipc", "ipc"));
+    }
+    if let Some(netns) = &sandbox.netns {
+        namespaces.push(json!({ "type": "network", "path": netns }));
+        namespaces.push(of_infra("uts", "uts"));
+    }
+    if !sandbox.host_pid {
+        let own = json!({ "type": "pid" });
+        namespaces.push(if sandbox.share_pid { of_infra("pid", "pid") } else { own });
+    }
+    if host.cgroups.version == cgroup::Version::V2 && !plan.privileged {
+        namespaces.push(json!({ "type": "cgroup" }));
+    }
+    namespaces
+}
+
+/// Supplementary groups. The primary one is always among them: a file that denies it to a group must not be
+/// open to a process that dropped that group (CVE-2022-2989), and without any list a runtime would leave it
+/// with ours.
+fn groups(plan: &ContainerPlan) -> Vec<u32> {
+    let mut groups = vec![plan.gid];
+    for gid in &plan.additional_gids {
+        if !groups.contains(gid) {
+            groups.push(*gid);
+        }
+    }
+    groups
+}
+
+/// `NAME=value`, with what containerd adds: a PATH where there is none, and TERM for a terminal.
+fn environment(plan: &ContainerPlan) -> Vec<String> {
+    let has = |name: &str| plan.env.iter().any(|(known, _)| known == name);
+    let mut env = Vec::new();
+    if !has("PATH") {
+        env.push(format!("PATH={}", security::DEFAULT_PATH));
+    }
+    if plan.tty && !has("TERM") {
+        env.push("TERM=xterm".to_owned());
+    }
+    env.extend(plan.env.iter().map(|(name, value)| format!("{name}={value}")));
+    env
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! What is mounted in a container.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{Container, Mount};
+use crate::runtime::cgroup::{Cgroups, Version, container_path, relative};
+
+const CGROUP: &str = "/sys/fs/cgroup";
+
+/// Mounts of an infra container: what a runtime needs to set one up.
+pub(super) fn infra() -> Value {
+    json!([proc(), dev(), dev_pts(), sys(true)])
+}
+
+/// Mounts of a container, in the order to mount. A volume at the place of a default replaces it.
+pub(super) fn container(container: &Container<'_>) -> Vec<Value> {
+    let Container { sandbox, plan, mounts, host, id, .. } = container;
+    let cgroups_path = container_path(&sandbox.cgroup, id);
+    let mut defaults = vec![proc(), dev(), dev_pts(), mqueue(), sys(!plan.privileged)];
+    defaults.extend(cgroup(&host.cgroups, &relative(&cgroups_path), plan.privileged));
+    let shm = if sandbox.host_ipc { Path::new("/dev/shm") } else { &sandbox.shm };
+    defaults.push(bind(shm, "/dev/shm", &["nosuid", "nodev", "noexec"], false));
+    for name in ["hosts", "hostname", "resolv.conf"] {
+        defaults.push(bind(&sandbox.etc.join(name), &format!("/etc/{name}"), &[], plan.read_only_root));
+    }
+    let is_replaced = |default: &Value| {
+        let destination = default.get("destination").and_then(Value::as_str).unwrap_or_default();
+        mounts.iter().any(|mount| normal(&mount.destination) == destination)
+    };
+    defaults.retain(|default| !is_replaced(default));
+    // A mount below another has to come after it; the order is kept where it does not matter.
+    let mut volumes: Vec<&Mount> = mounts.iter().collect();
+    volumes.sort_by_key(|mount| depth(&mount.destination));
+    let volumes =
+        volumes.iter().map(|mount| bind(&mount.source, &normal(&mount.destination), &[], mount.read_only));
+    let mut all: Vec<Value> = defaults.into_iter().chain(volumes).collect();
+    all.sort_by_key(|mount| depth(mount.get("destination").and_then(Value::as_str).unwrap_or_default()));
+    all
+}
+
+/// A path without `//`, `/./` and a trailing `/`.
+fn normal(path: &str) -> String {
+    let mut normal = String::new();
+    for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        normal.push('/');
+        normal.push_str(part);
+    }
+    if normal.is_empty() { "/".to_owned() } else { normal }
+}
+
+fn depth(path: &str) -> usize {
+    path.split('/').filter(|part| !part.is_empty() && *part != ".").count()
+}
+
+fn proc() -> Value {
+    json!({ "destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"] })
+}
+
+fn dev() -> Value {
+    let options = ["nosuid", "strictatime", "mode=755", "size=65536k"];
+    json!({ "destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": options })
+}
+
+fn dev_pts() -> Value {
+    let options = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"];
+    json!({ "destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": options })
+}
+
+fn mqueue() -> Value {
+    let options = ["nosuid", "noexec", "nodev"];
+    json!({ "destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": options })
+}
+
+fn sys(read_only: bool) -> Value {
+    let access = if read_only { "ro" } else { "rw" };
+    let options = ["nosuid", "noexec", "nodev", access];
+    json!({ "destination": "/sys", "type": "sysfs", "source": "sysfs", "options": options })
+}
+
+/// /sys/fs/cgroup. On v2 the container's own namespace shows its own cgroup. On v1 its folder of each hierarchy
+/// is bound: what runtimes make of `type: cgroup` differs, and libcontainer's is writable by the container.
+fn cgroup(cgroups: &Cgroups, relative: &str, privileged: bool) -> Vec<Value> {
+    let access = if privileged { "rw" } else { "ro" };
+    let destination = CGROUP;
+    match cgroups.version {
+        Version::None => Vec::new(),
+        Version::V2 => {
+            let options = ["nosuid", "noexec", "nodev", "relatime", access];
+            vec![
+                json!({ "destination": destination, "type": "cgroup", "source": "cgroup", "options": options }),
+            ]
+        }
+        Version::V1 | Version::Hybrid => {
+            let options = ["nosuid", "noexec", "nodev", "mode=755", "size=64k"];
+            let folder = json!({
+                "destination": destination, "type": "tmpfs", "source": "tmpfs", "options": options,
+            });
+            let hierarchies = cgroups.used().filter_map(|hierarchy| {
+                let name = hierarchy.mount.file_name()?.to_str()?;
+                let source = hierarchy.mount.join(relative);
+                let flags = ["nosuid", "noexec", "nodev"];
+                Some(bind(&source, &format!("{destination}/{name}"), &flags, !privileged))
+            });
+            std::iter::once(folder).chain(hierarchies).collect()
+        }
+    }
+}
+
+/// The folder that [`cgroup`] mounts hierarchies in, where it is one of ours: it has to be made read-only once
+/// they are there.
+pub(super) fn cgroup_folder(container: &Container<'_>) -> Option<&'static str> {
+    let is_v1 = matches!(container.host.cgroups.version, Version::V1 | Version::Hybrid);
+    let is_ours = !container.mounts.iter().any(|mount| normal(&mount.destination) == CGROUP);
+    (is_v1 && is_ours).then_some(CGROUP)
+}
+
+fn bind(source: &Path, destination: &str, flags: &[&str], read_only: bool) -> Value {
+    let mut options = vec!["rbind", "rprivate"];
+    options.extend(flags);
+    options.push(if read_only { "ro" } else { "rw" });
+    json!({ "destination": destination, "type": "bind", "source": source, "options": options })
+}

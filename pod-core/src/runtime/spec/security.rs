@@ -1,0 +1,135 @@
+//! What a container may do and see: capabilities, paths, devices, limits.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::plan::Resources;
+use crate::runtime::cgroup::{Cgroups, Version};
+use crate::runtime::host::{Device, Host};
+
+/// The user of an infra container: it owns nothing and needs nothing.
+pub(super) const NOBODY: u32 = 65534;
+
+/// PATH of an image that sets none.
+pub(super) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Hidden in a container, as containerd hides them: what tells of, or reaches, the host through /proc and /sys.
+const MASKED_PATHS: &[&str] = &[
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+];
+
+/// Readable but not writable in a container, as with containerd.
+const READONLY_PATHS: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// `linux.maskedPaths` on a host with so many processors: each tells of the host's load by its temperature.
+pub(super) fn masked_paths(cpus: u32) -> Vec<String> {
+    let throttle = (0..cpus).map(|cpu| format!("/sys/devices/system/cpu/cpu{cpu}/thermal_throttle"));
+    MASKED_PATHS.iter().map(|path| (*path).to_owned()).chain(throttle).collect()
+}
+
+/// `linux.readonlyPaths`.
+pub(super) fn readonly_paths() -> &'static [&'static str] {
+    READONLY_PATHS
+}
+
+/// `process.capabilities`: of what is asked for, what we have to give. A user that is not root has them in its
+/// bounding set alone; inheritable and ambient ones are nobody's (CVE-2022-24769).
+pub(super) fn capabilities(wanted: &[String], uid: u32, host: &Host) -> Value {
+    let bounding: BTreeSet<&String> = wanted.iter().filter(|one| host.capabilities.contains(*one)).collect();
+    let effective = if uid == 0 { bounding.clone() } else { BTreeSet::new() };
+    json!({
+        "bounding": bounding,
+        "effective": effective,
+        "permitted": effective,
+        "inheritable": [],
+        "ambient": [],
+    })
+}
+
+/// The nearest oom_score_adj that we may set.
+pub(super) fn oom_score_adj(wanted: i32, host: &Host) -> i32 {
+    wanted.clamp(-1000, 1000).max(host.oom_score_adj_min)
+}
+
+/// `linux.resources`: device rules, and the limits that this host has controllers for.
+pub(super) fn resources(resources: &Resources, privileged: bool, host: &Host) -> Value {
+    let mut all = json!({ "devices": device_rules(privileged) });
+    let Some(fields) = all.as_object_mut() else { return all };
+    if host.cgroups.hierarchy("cpu").is_some() {
+        let cpu = cpu(resources);
+        if cpu.as_object().is_some_and(|cpu| !cpu.is_empty()) {
+            fields.insert("cpu".to_owned(), cpu);
+        }
+    }
+    if let Some(limit) = resources.memory_limit.filter(|_| host.cgroups.hierarchy("memory").is_some()) {
+        fields.insert("memory".to_owned(), memory(limit, &host.cgroups));
+    }
+    all
+}
+
+fn cpu(resources: &Resources) -> Value {
+    let mut cpu = serde_json::Map::new();
+    if let Some(shares) = resources.cpu_shares {
+        cpu.insert("shares".to_owned(), json!(shares));
+    }
+    if let Some(quota) = resources.cpu_quota {
+        cpu.insert("quota".to_owned(), json!(quota));
+        cpu.insert("period".to_owned(), json!(resources.cpu_period.unwrap_or(100_000)));
+    }
+    Value::Object(cpu)
+}
+
+/// A memory limit holds for memory and swap together: no swap, as with the kubelet's default.
+fn memory(limit: i64, cgroups: &Cgroups) -> Value {
+    if cgroups.swap && cgroups.version != Version::None {
+        json!({ "limit": limit, "swap": limit })
+    } else {
+        json!({ "limit": limit })
+    }
+}
+
+/// Device rules: everything may be made (mknod), only what is harmless opened.
+fn device_rules(privileged: bool) -> Value {
+    if privileged {
+        return json!([{ "allow": true, "access": "rwm" }]);
+    }
+    let mut rules = vec![
+        json!({ "allow": false, "access": "rwm" }),
+        json!({ "allow": true, "type": "c", "access": "m" }),
+        json!({ "allow": true, "type": "b", "access": "m" }),
+    ];
+    // null, zero, full, random, urandom, tty, console, ptmx; then every pseudo-terminal.
+    for (major, minor) in [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2)] {
+        rules.push(json!({ "allow": true, "type": "c", "major": major, "minor": minor, "access": "rwm" }));
+    }
+    rules.push(json!({ "allow": true, "type": "c", "major": 136, "access": "rwm" }));
+    Value::Array(rules)
+}
+
+/// `linux.devices` of a privileged container.
+pub(super) fn devices(devices: &[Device]) -> Value {
+    let nodes = devices.iter().map(|device| {
+        json!({
+            "path": device.path,
+            "type": if device.block { "b" } else { "c" },
+            "major": device.major,
+            "minor": device.minor,
+            "fileMode": device.mode,
+            "uid": device.uid,
+            "gid": device.gid,
+        })
+    });
+    nodes.collect()
+}

@@ -1,0 +1,233 @@
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::runtime::cgroup::{Cgroups, Driver, Hierarchy, Version};
+use crate::runtime::host::Device;
+
+fn host(version: Version) -> Host {
+    let hierarchy = |mount: &str, controllers: &[&str], unified| Hierarchy {
+        mount: mount.into(),
+        controllers: controllers.iter().map(|name| (*name).to_owned()).collect(),
+        unified,
+    };
+    let hierarchies = match version {
+        Version::V2 => vec![hierarchy("/sys/fs/cgroup", &["cpu", "memory", "pids"], true)],
+        _ => vec![
+            hierarchy("/sys/fs/cgroup/cpu,cpuacct", &["cpu", "cpuacct"], false),
+            hierarchy("/sys/fs/cgroup/memory", &["memory"], false),
+            hierarchy("/sys/fs/cgroup/systemd", &["name=systemd"], false),
+        ],
+    };
+    Host {
+        capabilities: ["CAP_CHOWN", "CAP_KILL", "CAP_SYS_ADMIN"].map(str::to_owned).into(),
+        oom_score_adj_min: -1000,
+        cgroups: Cgroups { version, driver: Driver::Cgroupfs, hierarchies, swap: true },
+        cpus: 2,
+        arch: "x86_64".to_owned(),
+        devices: vec![Device {
+            path: "/dev/kmsg".into(),
+            block: false,
+            major: 1,
+            minor: 11,
+            mode: 0o600,
+            uid: 0,
+            gid: 0,
+        }],
+    }
+}
+
+fn sandbox() -> Sandbox {
+    Sandbox {
+        infra_pid: 77,
+        netns: Some("/run/kube-play/netns/u".into()),
+        etc: "/run/kube-play/pods/u/etc".into(),
+        shm: "/run/kube-play/pods/u/shm".into(),
+        cgroup: "/kube-play/podu".to_owned(),
+        ..Sandbox::default()
+    }
+}
+
+fn plan() -> ContainerPlan {
+    ContainerPlan {
+        name: "web".to_owned(),
+        args: vec!["/bin/web".to_owned()],
+        env: vec![("A".to_owned(), "1".to_owned())],
+        cwd: "/srv".to_owned(),
+        uid: 1000,
+        gid: 1001,
+        additional_gids: vec![1001, 2000],
+        capabilities: vec!["CAP_CHOWN".to_owned(), "CAP_KILL".to_owned(), "CAP_MKNOD".to_owned()],
+        privileged: false,
+        no_new_privileges: false,
+        read_only_root: false,
+        seccomp: Seccomp::Unconfined,
+        resources: Resources {
+            cpu_shares: Some(512),
+            cpu_quota: Some(50_000),
+            cpu_period: Some(100_000),
+            memory_limit: Some(64 << 20),
+        },
+        oom_score_adj: 900,
+        mounts: Vec::new(),
+        tty: false,
+        stdin: false,
+        stop_signal: "SIGTERM".to_owned(),
+    }
+}
+
+fn build(plan: &ContainerPlan, sandbox: &Sandbox, mounts: &[Mount], host: &Host) -> Value {
+    let rootfs = Path::new("/run/root");
+    let spec = container(&Container { id: "web-0", plan, sandbox, mounts, rootfs, host }).unwrap();
+    let mut spec = serde_json::to_value(spec).unwrap();
+    // Sets of capabilities come in any order.
+    if let Some(sets) = spec.pointer_mut("/process/capabilities").and_then(Value::as_object_mut) {
+        for set in sets.values_mut() {
+            let sorted: BTreeSet<String> = serde_json::from_value(set.clone()).unwrap();
+            *set = json!(sorted);
+        }
+    }
+    spec
+}
+
+fn destinations(spec: &Value) -> Vec<&str> {
+    let mounts = spec["mounts"].as_array().unwrap();
+    mounts.iter().map(|mount| mount["destination"].as_str().unwrap()).collect()
+}
+
+fn namespaces(spec: &Value) -> Vec<String> {
+    let all = spec["linux"]["namespaces"].as_array().unwrap();
+    let text = |one: &Value| match one["path"].as_str() {
+        Some(path) => format!("{} {path}", one["type"].as_str().unwrap()),
+        None => one["type"].as_str().unwrap().to_owned(),
+    };
+    all.iter().map(text).collect()
+}
+
+#[test]
+fn container_spec() {
+    let spec = build(&plan(), &sandbox(), &[], &host(Version::V2));
+    insta::assert_snapshot!("container", serde_json::to_string_pretty(&spec).unwrap());
+}
+
+#[test]
+fn infra_spec() {
+    let sysctls = BTreeMap::from([("net.core.somaxconn".to_owned(), "1024".to_owned())]);
+    let input = Infra {
+        id: "infra",
+        sandbox: &sandbox(),
+        hostname: "web",
+        sysctls: &sysctls,
+        rootfs: Path::new("/run/pause"),
+        host: &host(Version::V2),
+    };
+    let mut spec = serde_json::to_value(infra(&input).unwrap()).unwrap();
+    spec["linux"].as_object_mut().unwrap().remove("seccomp").expect("its filter");
+    insta::assert_snapshot!("infra", serde_json::to_string_pretty(&spec).unwrap());
+}
+
+#[test]
+fn host_namespaces_are_not_listed() {
+    let sandbox = Sandbox { netns: None, host_pid: true, host_ipc: true, share_pid: true, ..sandbox() };
+    let spec = build(&plan(), &sandbox, &[], &host(Version::Hybrid));
+    assert_eq!(namespaces(&spec), ["mount"]);
+    let shm = spec["mounts"].as_array().unwrap().iter().find(|one| one["destination"] == "/dev/shm").unwrap();
+    assert_eq!(shm["source"], "/dev/shm", "hostIPC shares the host's");
+}
+
+#[test]
+fn share_process_namespace_joins_infra() {
+    let sandbox = Sandbox { share_pid: true, ..sandbox() };
+    let spec = build(&plan(), &sandbox, &[], &host(Version::Hybrid));
+    assert!(namespaces(&spec).contains(&"pid /proc/77/ns/pid".to_owned()));
+}
+
+#[test]
+fn capabilities_of_a_user_that_is_not_root_are_bounding_only() {
+    let spec = build(&plan(), &sandbox(), &[], &host(Version::V2));
+    let capabilities = &spec["process"]["capabilities"];
+    assert_eq!(capabilities["bounding"], json!(["CAP_CHOWN", "CAP_KILL"]), "CAP_MKNOD is not ours to give");
+    assert_eq!(capabilities["effective"], json!([]));
+    let root = build(&ContainerPlan { uid: 0, ..plan() }, &sandbox(), &[], &host(Version::V2));
+    assert_eq!(root["process"]["capabilities"]["effective"], json!(["CAP_CHOWN", "CAP_KILL"]));
+}
+
+#[test]
+fn primary_group_is_always_supplementary() {
+    let spec = build(&plan(), &sandbox(), &[], &host(Version::V2));
+    assert_eq!(spec["process"]["user"]["additionalGids"], json!([1001, 2000]));
+    let none =
+        build(&ContainerPlan { additional_gids: Vec::new(), ..plan() }, &sandbox(), &[], &host(Version::V2));
+    assert_eq!(none["process"]["user"]["additionalGids"], json!([1001]));
+}
+
+#[test]
+fn privileged_is_unconfined() {
+    let plan = ContainerPlan { privileged: true, uid: 0, seccomp: Seccomp::RuntimeDefault, ..plan() };
+    let spec = build(&plan, &sandbox(), &[], &host(Version::V2));
+    let linux = &spec["linux"];
+    assert!(linux.get("seccomp").is_none() && linux.get("maskedPaths").is_none());
+    assert_eq!(linux["devices"][0]["path"], "/dev/kmsg");
+    assert_eq!(linux["resources"]["devices"], json!([{ "allow": true, "access": "rwm" }]));
+    assert_eq!(
+        spec["process"]["capabilities"]["effective"],
+        json!(["CAP_CHOWN", "CAP_KILL", "CAP_SYS_ADMIN"]),
+        "all that we have"
+    );
+    let sys = spec["mounts"].as_array().unwrap().iter().find(|one| one["destination"] == "/sys").unwrap();
+    assert!(sys["options"].as_array().unwrap().contains(&json!("rw")));
+}
+
+#[test]
+fn volumes_replace_defaults_and_come_after_what_they_lie_in() {
+    let mount = |destination: &str| Mount {
+        source: "/v".into(),
+        destination: destination.to_owned(),
+        read_only: false,
+    };
+    let mounts = [mount("/data/a/b"), mount("/etc/hosts"), mount("/data/"), mount("//dev/shm")];
+    let spec = build(&plan(), &sandbox(), &mounts, &host(Version::V2));
+    let destinations = destinations(&spec);
+    let at = |path: &str| destinations.iter().position(|one| *one == path).unwrap();
+    assert!(at("/data") < at("/data/a/b") && at("/dev") < at("/dev/shm"));
+    for path in ["/etc/hosts", "/dev/shm"] {
+        assert_eq!(destinations.iter().filter(|one| **one == path).count(), 1, "{path}");
+        assert_eq!(spec["mounts"][at(path)]["source"], "/v");
+    }
+}
+
+#[test]
+fn v1_shows_the_containers_own_cgroups_read_only() {
+    let spec = build(&plan(), &sandbox(), &[], &host(Version::Hybrid));
+    let mounts = spec["mounts"].as_array().unwrap();
+    let memory = mounts.iter().find(|one| one["destination"] == "/sys/fs/cgroup/memory").unwrap();
+    assert_eq!(memory["source"], "/sys/fs/cgroup/memory/kube-play/podu/web-0");
+    assert!(memory["options"].as_array().unwrap().contains(&json!("ro")));
+    assert!(!destinations(&spec).contains(&"/sys/fs/cgroup/systemd"), "runtimes put nothing there");
+    assert!(spec["linux"]["readonlyPaths"].as_array().unwrap().contains(&json!("/sys/fs/cgroup")));
+}
+
+#[test]
+fn a_missing_controller_drops_its_limits() {
+    let mut host = host(Version::V2);
+    host.cgroups.hierarchies[0].controllers = vec!["pids".to_owned()];
+    let spec = build(&plan(), &sandbox(), &[], &host);
+    let resources = spec["linux"]["resources"].as_object().unwrap();
+    assert_eq!(resources.keys().collect::<Vec<_>>(), ["devices"]);
+}
+
+#[test]
+fn oom_score_adj_is_no_lower_than_we_may_set() {
+    let host = Host { oom_score_adj_min: 200, ..host(Version::V2) };
+    let score = |wanted| {
+        let plan = ContainerPlan { oom_score_adj: wanted, ..plan() };
+        build(&plan, &sandbox(), &[], &host)["process"]["oomScoreAdj"].as_i64()
+    };
+    assert_eq!([score(-997), score(1000)], [Some(200), Some(1000)]);
+}
+
+#[test]
+fn path_and_term_are_set_where_they_are_missing() {
+    let plan = ContainerPlan { tty: true, ..plan() };
+    let env = build(&plan, &sandbox(), &[], &host(Version::V2))["process"]["env"].clone();
+    assert_eq!(env, json!([format!("PATH={}", security::DEFAULT_PATH), "TERM=xterm", "A=1"]));
+}

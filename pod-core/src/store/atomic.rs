@@ -1,0 +1,104 @@
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::Error;
+
+static COUNTER: AtomicU64 = AtomicU64::new(0);
+
+/// Writes a file so that a reader, and a power cut, see all of the old or all of the new: temporary file in
+/// the same folder, fsync, rename, fsync of the folder. The folder is made when missing.
+pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
+    write(path, bytes, mode, true)
+}
+
+/// [`write_json`] without the fsync, for what a power cut ends anyway: a reader still sees all of the old or
+/// all of the new.
+pub fn write_json_volatile<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
+    let bytes =
+        serde_json::to_vec(value).map_err(|source| Error::Damaged { path: path.to_owned(), source })?;
+    write(path, &bytes, 0o600, false)
+}
+
+fn write(path: &Path, bytes: &[u8], mode: u32, durable: bool) -> Result<(), Error> {
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("file");
+    let n = COUNTER.fetch_add(1, Ordering::Relaxed);
+    let temp = dir.join(format!(".{name}.{}.{n}.tmp", std::process::id()));
+    let result = (|| {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temp)?;
+        file.write_all(bytes)?;
+        if durable {
+            file.sync_all()?;
+        }
+        fs::rename(&temp, path)?;
+        if durable { File::open(dir)?.sync_all() } else { Ok(()) }
+    })();
+    result.map_err(|e| {
+        let _ = fs::remove_file(&temp);
+        Error::io("write", path)(e)
+    })
+}
+
+/// [`write_atomic`] of a value as JSON, readable by its owner only.
+pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
+    let bytes =
+        serde_json::to_vec(value).map_err(|source| Error::Damaged { path: path.to_owned(), source })?;
+    write_atomic(path, &bytes, 0o600)
+}
+
+/// Reads a value that [`write_json`] wrote; `None` when there is no such file.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::io("read", path)(e)),
+    };
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|source| Error::Damaged { path: path.to_owned(), source })
+}
+
+/// Removes a file; one that is gone is fine.
+pub fn remove_file_if_exists(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io("remove", path)(e)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a folder and what is in it; one that is gone is fine. Never follows a link.
+pub fn remove_dir_if_exists(path: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io("remove", path)(e)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_written_value_is_read_back_and_leaves_no_temporary_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b.json");
+        write_json(&path, &vec![1, 2, 3]).unwrap();
+        assert_eq!(read_json::<Vec<i32>>(&path).unwrap(), Some(vec![1, 2, 3]));
+        assert_eq!(fs::read_dir(dir.path().join("a")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_missing_file_is_none_and_a_damaged_one_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        assert!(read_json::<i32>(&path).unwrap().is_none());
+        fs::write(&path, "{").unwrap();
+        assert!(matches!(read_json::<i32>(&path), Err(Error::Damaged { .. })));
+    }
+}

@@ -1,0 +1,158 @@
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Where everything lies below `--root` and `--runroot`. Pure path arithmetic: makes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layout {
+    /// Survives reboots.
+    pub root: PathBuf,
+    /// Does not survive reboots.
+    pub runroot: PathBuf,
+}
+
+/// Names a workload on this machine: kind (lower case), namespace and name, as Kubernetes would.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct WorkloadId {
+    /// Lower-case kind, e.g. `pod` or `deployment`.
+    pub kind: String,
+    /// metadata.namespace.
+    pub namespace: String,
+    /// metadata.name.
+    pub name: String,
+}
+
+impl WorkloadId {
+    /// A workload's id; `kind` is put in lower case.
+    pub fn new(kind: &str, namespace: &str, name: &str) -> Self {
+        Self { kind: kind.to_lowercase(), namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+
+    /// The folder name of this workload. Kubernetes' names hold no `_`, so this is unambiguous.
+    pub fn dir_name(&self) -> String {
+        format!("{}_{}_{}", self.kind, self.namespace, self.name)
+    }
+
+    /// The inverse of [`WorkloadId::dir_name`].
+    pub fn from_dir_name(name: &str) -> Option<Self> {
+        let mut parts = name.splitn(3, '_');
+        Some(Self::new(parts.next()?, parts.next()?, parts.next()?))
+    }
+}
+
+impl fmt::Display for WorkloadId {
+    /// As kubectl prints it: `pod/web`, `deployment.apps/api`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let group = match self.kind.as_str() {
+            "deployment" | "daemonset" | "statefulset" | "replicaset" => ".apps",
+            "job" | "cronjob" => ".batch",
+            _ => "",
+        };
+        write!(f, "{}{group}/{}", self.kind, self.name)
+    }
+}
+
+impl Layout {
+    /// `<root>/images`: the content store.
+    pub fn images(&self) -> PathBuf {
+        self.root.join("images")
+    }
+    /// `<root>/volumes`: claims, as `<namespace>/<claim>`.
+    pub fn volumes(&self) -> PathBuf {
+        self.root.join("volumes")
+    }
+    /// `<root>/objects`: played ConfigMaps, Secrets and claims.
+    pub fn objects(&self) -> PathBuf {
+        self.root.join("objects")
+    }
+    /// `<root>/networks`: definitions and leases.
+    pub fn networks(&self) -> PathBuf {
+        self.root.join("networks")
+    }
+    /// `<runroot>/networks`: netavark's and aardvark-dns' run files.
+    pub fn networks_run(&self) -> PathBuf {
+        self.runroot.join("networks")
+    }
+    /// `<root>/workloads`.
+    pub fn workloads(&self) -> PathBuf {
+        self.root.join("workloads")
+    }
+    /// `<root>/workloads/<id>`: record and pods of one workload.
+    pub fn workload(&self, id: &WorkloadId) -> PathBuf {
+        self.workloads().join(id.dir_name())
+    }
+    /// The record of one workload.
+    pub fn workload_record(&self, id: &WorkloadId) -> PathBuf {
+        self.workload(id).join("workload.json")
+    }
+    /// `<root>/pods/<uid>`: logs, writable layers and volumes of one pod.
+    pub fn pod(&self, uid: &str) -> PathBuf {
+        self.root.join("pods").join(uid)
+    }
+    /// The status of a pod as it last was when a container of it began or ended a run; survives reboots.
+    pub fn pod_last_status(&self, uid: &str) -> PathBuf {
+        self.pod(uid).join("state.json")
+    }
+    /// The folder of a container's logs: `<n>.log` for its n-th run, `<n>.log.1` and so on when rotated.
+    pub fn container_logs(&self, uid: &str, container: &str) -> PathBuf {
+        self.pod(uid).join("logs").join(container)
+    }
+    /// `<runroot>/workloads/<id>`: socket and lock of its supervisor.
+    pub fn workload_run(&self, id: &WorkloadId) -> PathBuf {
+        self.runroot.join("workloads").join(id.dir_name())
+    }
+    /// The socket of a workload's supervisor.
+    pub fn supervisor_socket(&self, id: &WorkloadId) -> PathBuf {
+        self.workload_run(id).join("sock")
+    }
+    /// Held by a workload's supervisor for as long as it lives.
+    pub fn supervisor_lock(&self, id: &WorkloadId) -> PathBuf {
+        self.workload_run(id).join("lock")
+    }
+    /// Left by a supervisor that was told to end (SIGTERM): its pods start again with `play --all`, and by no
+    /// repair.
+    pub fn supervisor_left(&self, id: &WorkloadId) -> PathBuf {
+        self.workload_run(id).join("left")
+    }
+    /// `<runroot>/pods/<uid>`: bundles, FIFOs and status of one pod.
+    pub fn pod_run(&self, uid: &str) -> PathBuf {
+        self.runroot.join("pods").join(uid)
+    }
+    /// The status of a pod: [`crate::lifecycle::PodState`] as its supervisor last wrote it.
+    pub fn pod_status(&self, uid: &str) -> PathBuf {
+        self.pod_run(uid).join("state.json")
+    }
+    /// The events of all workloads, one JSON object a line.
+    pub fn events(&self) -> PathBuf {
+        self.runroot.join("events")
+    }
+    /// The bundle of one run of a container.
+    pub fn bundle(&self, uid: &str, container: &str) -> PathBuf {
+        self.pod_run(uid).join("bundles").join(container)
+    }
+    /// The bind mount that holds a pod's network namespace.
+    pub fn netns(&self, uid: &str) -> PathBuf {
+        self.runroot.join("netns").join(uid)
+    }
+    /// A lock that every change of the trees takes (shared by plays, exclusive for repair).
+    pub fn global_lock(&self) -> PathBuf {
+        self.runroot.join("lock")
+    }
+    /// True if `path` lies in one of our trees.
+    pub fn contains(&self, path: &Path) -> bool {
+        path.starts_with(&self.root) || path.starts_with(&self.runroot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workload_dir_name_round_trips() {
+        let id = WorkloadId::new("Deployment", "my-ns", "api");
+        assert_eq!(WorkloadId::from_dir_name(&id.dir_name()), Some(id.clone()));
+        assert_eq!(id.to_string(), "deployment.apps/api");
+    }
+}

@@ -1,0 +1,55 @@
+//! What is on disk: the two trees, records, locks and atomic writes.
+//!
+//! `--root` survives reboots (images, volumes, recorded workloads, logs); `--runroot` does not (sockets,
+//! bundles, status, network namespaces).
+
+mod atomic;
+mod boot;
+mod layout;
+mod lock;
+mod objects;
+mod record;
+
+pub use atomic::{
+    read_json, remove_dir_if_exists, remove_file_if_exists, write_atomic, write_json, write_json_volatile,
+};
+pub use boot::boot_id;
+pub use layout::{Layout, WorkloadId};
+pub use lock::{FileLock, LockKind};
+pub use objects::Objects;
+pub use record::{Desired, PodRecord, WorkloadRecord};
+
+use std::path::PathBuf;
+
+/// What can go wrong with files of ours.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or folder could not be read, written, or removed.
+    #[error("{action} {}: {source}", path.display())]
+    Io {
+        /// What was tried, in the words of a user: "read", "write", "create".
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file of ours does not hold what it should.
+    #[error("{} is damaged: {source}", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What the parser said.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl Error {
+    /// An I/O error with what was tried and where; shaped for `map_err`.
+    pub fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+}

@@ -1,0 +1,120 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Error, Layout, read_json, remove_file_if_exists, write_json};
+
+/// The ConfigMaps, Secrets and claims of this machine, by (namespace, name).
+#[derive(Debug, Clone, Default)]
+pub struct Objects {
+    /// Played ConfigMaps.
+    pub config_maps: BTreeMap<(String, String), ConfigMap>,
+    /// Played Secrets; `stringData` is merged into `data`.
+    pub secrets: BTreeMap<(String, String), Secret>,
+    /// Played claims.
+    pub claims: BTreeMap<(String, String), PersistentVolumeClaim>,
+}
+
+/// An object as it lies in the store.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Stored {
+    object: Value,
+}
+
+impl Objects {
+    fn path(layout: &Layout, kind: &str, namespace: &str, name: &str) -> PathBuf {
+        layout.objects().join(kind.to_lowercase()).join(namespace).join(format!("{name}.json"))
+    }
+
+    /// Reads one kind's objects as they were played.
+    pub fn list(layout: &Layout, kind: &str) -> Result<BTreeMap<(String, String), Value>, Error> {
+        let mut found = BTreeMap::new();
+        let top = layout.objects().join(kind.to_lowercase());
+        for (namespace, dir) in entries(&top)? {
+            for (file, path) in entries(&dir)? {
+                let Some(name) = file.strip_suffix(".json").filter(|n| !n.starts_with('.')) else { continue };
+                if let Some(stored) = read_json::<Stored>(&path)? {
+                    found.insert((namespace.clone(), name.to_owned()), stored.object);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads one object as it was played.
+    pub fn get(layout: &Layout, kind: &str, namespace: &str, name: &str) -> Result<Option<Value>, Error> {
+        Ok(read_json::<Stored>(&Self::path(layout, kind, namespace, name))?.map(|s| s.object))
+    }
+
+    /// Records an object; only its owner may read it.
+    pub fn put(
+        layout: &Layout,
+        kind: &str,
+        namespace: &str,
+        name: &str,
+        object: &Value,
+    ) -> Result<(), Error> {
+        write_json(&Self::path(layout, kind, namespace, name), &Stored { object: object.clone() })
+    }
+
+    /// Forgets an object.
+    pub fn remove(layout: &Layout, kind: &str, namespace: &str, name: &str) -> Result<(), Error> {
+        remove_file_if_exists(&Self::path(layout, kind, namespace, name))
+    }
+
+    /// Puts one object over what is here, as if it were recorded. What is not of its kind is left out.
+    pub fn overlay(&mut self, kind: &str, namespace: &str, name: &str, object: &Value) {
+        let key = (namespace.to_owned(), name.to_owned());
+        match kind {
+            "ConfigMap" => self.config_maps.extend(serde_json::from_value(object.clone()).map(|o| (key, o))),
+            "Secret" => self.secrets.extend(serde_json::from_value(object.clone()).map(|o| (key, o))),
+            "PersistentVolumeClaim" => {
+                self.claims.extend(serde_json::from_value(object.clone()).map(|o| (key, o)));
+            }
+            _ => {}
+        }
+    }
+
+    /// Reads all of them.
+    pub fn load(layout: &Layout) -> Result<Self, Error> {
+        fn typed<T: serde::de::DeserializeOwned>(
+            layout: &Layout,
+            kind: &str,
+        ) -> Result<BTreeMap<(String, String), T>, Error> {
+            Objects::list(layout, kind)?
+                .into_iter()
+                .map(|(key, value)| {
+                    let path = Objects::path(layout, kind, &key.0, &key.1);
+                    serde_json::from_value(value)
+                        .map(|object| (key, object))
+                        .map_err(|source| Error::Damaged { path, source })
+                })
+                .collect()
+        }
+        Ok(Self {
+            config_maps: typed(layout, "ConfigMap")?,
+            secrets: typed(layout, "Secret")?,
+            claims: typed(layout, "PersistentVolumeClaim")?,
+        })
+    }
+}
+
+fn entries(dir: &std::path::Path) -> Result<Vec<(String, PathBuf)>, Error> {
+    let read = match std::fs::read_dir(dir) {
+        Ok(read) => read,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(Error::io("read", dir)(e)),
+    };
+    let mut found = Vec::new();
+    for entry in read {
+        let entry = entry.map_err(Error::io("read", dir))?;
+        if let Ok(name) = entry.file_name().into_string() {
+            found.push((name, entry.path()));
+        }
+    }
+    found.sort();
+    Ok(found)
+}

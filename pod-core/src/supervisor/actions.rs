@@ -1,0 +1,445 @@
+//! Events in, actions out: the one place where the state machine is called, and what its actions do.
+
+use std::os::fd::AsFd;
+
+use super::event_loop::Source;
+use super::log::Stream;
+use super::output;
+use super::pod::{Job, Pod, Purge, Run};
+use super::protocol::Reply;
+use super::worker::{self, Outcome};
+use super::{Supervisor, console, container, event_log, log, sandbox};
+use crate::lifecycle::{self, Action, Event, Goal};
+use crate::store;
+
+/// How often the output of a container that has ended is read at most. Its pipe is empty long before, unless
+/// something that outlived it writes on.
+const LAST_READS: usize = 64;
+
+impl Pod {
+    /// A worker may have made a process that we do not know yet.
+    pub(super) fn awaits_child(&self) -> bool {
+        self.jobs
+            .values()
+            .any(|job| matches!(job, Job::CreateSandbox(_) | Job::Start { .. } | Job::Exec { .. }))
+    }
+}
+
+impl Supervisor {
+    /// Gives an event to a pod's state machine and does what it says.
+    pub(super) fn dispatch(&mut self, uid: &str, event: &Event) {
+        let now = super::now();
+        let Some(pod) = self.pods.get_mut(uid) else { return };
+        let before = pod.state.clone();
+        let (state, actions) = lifecycle::step(&pod.spec, before.clone(), event, now);
+        pod.state = state;
+        tracing::debug!(pod = pod.plan.name(), ?event, ?actions, "step");
+        if pod.state != before {
+            let state = pod.state.clone();
+            let path = self.layout.pod_status(uid);
+            // Before the actions: a successor must know what was asked for.
+            if let Err(e) = store::write_json_volatile(&path, &state) {
+                tracing::error!("{e}");
+            }
+            if state.containers != before.containers
+                && let Err(e) = store::write_json_volatile(&self.layout.pod_last_status(uid), &state)
+            {
+                tracing::error!("{e}");
+            }
+            self.tell_watchers(&Reply::State { uid: uid.to_owned(), state: Box::new(state) });
+        }
+        for action in actions {
+            self.act(uid, action, now.wall);
+        }
+    }
+
+    pub(super) fn act(&mut self, uid: &str, action: Action, wall: jiff::Timestamp) {
+        match action {
+            Action::CreateSandbox => self.create_sandbox(uid),
+            Action::StartContainer { container, attempt } => self.start_container(uid, &container, attempt),
+            Action::StopContainer { container, signal } => {
+                let process = self.pods.get(uid).and_then(|p| p.runs.get(&container)).and_then(|r| r.process);
+                if let (Some(process), Some(signal)) = (process, crate::plan::stop_signal::number(&signal)) {
+                    process.signal(signal);
+                }
+            }
+            Action::KillContainer { container } => {
+                let Some(pod) = self.pods.get(uid) else { return };
+                if let Some(run) = pod.runs.get(&container) {
+                    let cgroup = pod.sandbox.as_ref().map(|s| s.sandbox.cgroup.as_str());
+                    container::kill(cgroup, &container::id(uid, &container, run.attempt), run.process);
+                }
+            }
+            Action::RemoveSandbox => {
+                if let Some(pod) = self.pods.get_mut(uid) {
+                    pod.remove_sandbox = true;
+                }
+            }
+            Action::Emit { kind, reason, message, container } => {
+                if let Some(pod) = self.pods.get(uid) {
+                    let told = event_log::append(
+                        &self.layout,
+                        &pod.plan,
+                        container.as_deref(),
+                        &kind,
+                        &reason,
+                        &message,
+                        wall,
+                    );
+                    if let Err(e) = told {
+                        tracing::error!("{e}");
+                    }
+                }
+            }
+        }
+    }
+
+    fn create_sandbox(&mut self, uid: &str) {
+        let Some(pod) = self.pods.get(uid) else { return };
+        let (layout, exe, plan) = (self.layout.clone(), self.exe.clone(), pod.plan.clone());
+        match worker::spawn(move || sandbox::create(&layout, &exe, &plan)) {
+            Ok(worker) => self.add_worker(uid, Job::CreateSandbox(worker)),
+            Err(e) => self.dispatch(uid, &Event::SandboxFailed { message: format!("cannot fork: {e}") }),
+        }
+    }
+
+    pub(super) fn add_worker(&mut self, uid: &str, job: Job) {
+        let Some(pod) = self.pods.get_mut(uid) else { return };
+        let added = match &job {
+            Job::CreateSandbox(w) => self.events.add(w.fd(), Source::Worker { uid: uid.to_owned() }),
+            Job::RemoveSandbox(w) | Job::Purge(w) | Job::Delete { worker: w } => {
+                self.events.add(w.fd(), Source::Worker { uid: uid.to_owned() })
+            }
+            Job::Start { worker, .. } => self.events.add(worker.fd(), Source::Worker { uid: uid.to_owned() }),
+            Job::Exec { worker, .. } => self.events.add(worker.fd(), Source::Worker { uid: uid.to_owned() }),
+        };
+        match added {
+            Ok(token) => {
+                pod.jobs.insert(token, job);
+            }
+            Err(e) => tracing::error!("cannot wait for a worker: {e}"),
+        }
+    }
+
+    fn start_container(&mut self, uid: &str, name: &str, attempt: u32) {
+        let Some(pod) = self.pods.get(uid) else { return };
+        let failed = |reason: &str, message: String| Event::StartFailed {
+            container: name.to_owned(),
+            attempt,
+            reason: reason.to_owned(),
+            message,
+        };
+        let Some(sandbox) = &pod.sandbox else {
+            self.dispatch(uid, &failed("CreateContainerError", "the pod has no sandbox".to_owned()));
+            return;
+        };
+        let sandbox = sandbox.record();
+        let run = match self.open_run(uid, name, attempt) {
+            Ok(run) => run,
+            Err(e) => {
+                self.dispatch(uid, &failed("CreateContainerError", e));
+                return;
+            }
+        };
+        let Some(pod) = self.pods.get_mut(uid) else { return };
+        pod.runs.insert(name.to_owned(), run);
+        let (layout, plan, container) = (self.layout.clone(), pod.plan.clone(), name.to_owned());
+        match worker::spawn(move || container::start(&layout, &plan, &sandbox, &container, attempt)) {
+            Ok(worker) => self.add_worker(uid, Job::Start { container: name.to_owned(), attempt, worker }),
+            Err(e) => {
+                self.close_run(uid, name);
+                self.dispatch(uid, &failed("CreateContainerError", format!("cannot fork: {e}")));
+            }
+        }
+    }
+
+    /// Makes the bundle folder, FIFOs and log of a run of a container.
+    pub(super) fn open_run(&mut self, uid: &str, name: &str, attempt: u32) -> Result<Run, String> {
+        let bundle = container::bundle(&self.layout, uid, name, attempt);
+        std::fs::create_dir_all(&bundle).map_err(|e| format!("create {}: {e}", bundle.display()))?;
+        let logs = self.layout.container_logs(uid, name);
+        let log =
+            log::Writer::open(&logs, attempt, log::Limits::default(), &bundle).map_err(|e| e.to_string())?;
+        let mut outputs = Vec::new();
+        for stream in Stream::ALL {
+            let fd = output::open_reader(&bundle, stream).map_err(|e| format!("open output: {e}"))?;
+            let source = Source::Output { uid: uid.to_owned(), container: name.to_owned() };
+            let token = self.events.add(fd.as_fd(), source).map_err(|e| format!("wait for output: {e}"))?;
+            outputs.push((stream, token, fd));
+        }
+        Ok(Run { attempt, bundle, process: None, terminal: None, pidfd: None, outputs, log: Some(log) })
+    }
+
+    /// Reads what is left of a run's output and closes it.
+    fn close_run(&mut self, uid: &str, name: &str) -> Option<Run> {
+        self.drain(uid, name, LAST_READS);
+        let mut run = self.pods.get_mut(uid)?.runs.remove(name)?;
+        for (_, token, fd) in run.outputs.drain(..) {
+            self.events.remove(fd.as_fd(), token);
+        }
+        if let Some((token, fd)) = run.pidfd.take() {
+            self.events.remove(fd.as_fd(), token);
+        }
+        if let Some(log) = run.log.take()
+            && let Err(e) = log.finish(jiff::Timestamp::now())
+        {
+            tracing::error!("{e}");
+        }
+        Some(run)
+    }
+
+    /// Output of a container is readable.
+    pub(super) fn on_output(&mut self, uid: &str, container: &str) {
+        self.drain(uid, container, 1);
+    }
+
+    /// Brings output of a container into its log, with at most so many reads of each stream.
+    fn drain(&mut self, uid: &str, container: &str, reads: usize) {
+        let Some(run) = self.pods.get_mut(uid).and_then(|pod| pod.runs.get_mut(container)) else { return };
+        let Some(log) = run.log.as_mut() else { return };
+        for (stream, _, fd) in &run.outputs {
+            for _ in 0..reads {
+                if !log.pump(*stream, fd.as_fd(), jiff::Timestamp::now()) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// The process of a container has ended; `None`: with what code nobody knows.
+    pub(super) fn on_container_ended(&mut self, uid: &str, name: &str, code: Option<i32>) {
+        if let Some(terminal) = self.pods.get(uid).and_then(|p| p.runs.get(name)).and_then(|r| r.terminal) {
+            console::await_last_words(terminal, || self.drain(uid, name, 1));
+        }
+        let Some(run) = self.close_run(uid, name) else { return };
+        let Some(pod) = self.pods.get(uid) else { return };
+        let oom_killed = pod.sandbox.as_ref().is_some_and(|s| {
+            container::oom_killed(&s.sandbox.cgroup, &container::id(uid, name, run.attempt))
+        });
+        self.delete_run(uid, name, run.attempt);
+        let event = Event::Exited {
+            container: name.to_owned(),
+            attempt: run.attempt,
+            code,
+            oom_killed,
+            message: None,
+        };
+        self.dispatch(uid, &event);
+    }
+
+    /// Removes what is left of a run: cgroup, runtime state, writable layer, bundle.
+    pub(super) fn delete_run(&mut self, uid: &str, name: &str, attempt: u32) {
+        let Some(pod) = self.pods.get(uid) else { return };
+        let (layout, plan, name) = (self.layout.clone(), pod.plan.clone(), name.to_owned());
+        match worker::spawn(move || container::delete(&layout, &plan, &name, attempt)) {
+            Ok(worker) => self.add_worker(uid, Job::Delete { worker }),
+            Err(e) => tracing::error!("cannot fork: {e}"),
+        }
+    }
+
+    /// A worker's pipe has something.
+    pub(super) fn on_worker(&mut self, uid: &str, token: u64) {
+        let Some(pod) = self.pods.get_mut(uid) else { return };
+        let Some(mut job) = pod.jobs.remove(&token) else { return };
+        macro_rules! outcome {
+            ($worker:expr) => {{
+                let outcome = $worker.poll();
+                if let Outcome::Pending = outcome {
+                    pod.jobs.insert(token, job);
+                    return;
+                }
+                self.events.remove($worker.fd(), token);
+                match outcome {
+                    Outcome::Done(value) => Some(value),
+                    _ => None,
+                }
+            }};
+        }
+        const DIED: &str = "the worker process was killed";
+        match &mut job {
+            Job::CreateSandbox(worker) => {
+                let result = outcome!(worker).unwrap_or_else(|| Err(DIED.to_owned()));
+                self.on_sandbox(uid, result);
+            }
+            Job::RemoveSandbox(worker) => {
+                let problems = outcome!(worker).unwrap_or_else(|| vec![DIED.to_owned()]);
+                for problem in problems {
+                    tracing::error!("{problem}");
+                }
+                if let Some(pod) = self.pods.get_mut(uid) {
+                    pod.sandbox = None;
+                    pod.remove_sandbox = false;
+                }
+                self.dispatch(uid, &Event::SandboxRemoved);
+            }
+            Job::Start { container, attempt, worker } => {
+                let result = outcome!(worker);
+                let (container, attempt) = (container.clone(), *attempt);
+                self.on_started(uid, &container, attempt, result);
+            }
+            Job::Delete { worker } => {
+                for problem in outcome!(worker).unwrap_or_default() {
+                    tracing::error!("{problem}");
+                }
+            }
+            Job::Exec { connection, worker } => {
+                let result = outcome!(worker).unwrap_or_else(|| Err(DIED.to_owned()));
+                let connection = *connection;
+                self.on_exec_started(connection, result);
+            }
+            Job::Purge(worker) => {
+                for problem in outcome!(worker).unwrap_or_default() {
+                    tracing::error!("{problem}");
+                }
+                if let Some(pod) = self.pods.get_mut(uid) {
+                    pod.purge = Purge::Done;
+                }
+            }
+        }
+    }
+
+    fn on_sandbox(&mut self, uid: &str, result: Result<sandbox::SandboxInfo, String>) {
+        match result {
+            Ok(info) => {
+                let ips = info.ips.clone();
+                let ended = self.unclaimed.remove(&info.infra.pid).is_some();
+                if let Some(pod) = self.pods.get_mut(uid) {
+                    pod.sandbox = Some(info);
+                }
+                self.dispatch(uid, &Event::SandboxReady { ips });
+                if ended {
+                    self.dispatch(uid, &Event::SandboxDied);
+                }
+            }
+            Err(message) => self.dispatch(uid, &Event::SandboxFailed { message }),
+        }
+    }
+
+    fn on_started(
+        &mut self,
+        uid: &str,
+        name: &str,
+        attempt: u32,
+        result: Option<Result<container::Started, crate::plan::ContainerError>>,
+    ) {
+        let result = result.unwrap_or_else(|| {
+            Err(crate::plan::ContainerError {
+                reason: "CreateContainerError".to_owned(),
+                message: "the process that makes the container was killed".to_owned(),
+            })
+        });
+        match result {
+            Ok(started) => {
+                if let Some(run) = self.pods.get_mut(uid).and_then(|pod| pod.runs.get_mut(name)) {
+                    run.process = Some(started.process);
+                    run.terminal = started.terminal;
+                }
+                let ended = self.unclaimed.remove(&started.process.pid);
+                self.dispatch(
+                    uid,
+                    &Event::Started {
+                        container: name.to_owned(),
+                        attempt,
+                        pid: started.process.pid,
+                        container_id: started.container_id,
+                        image_id: started.image_id,
+                        stop_signal: started.stop_signal,
+                    },
+                );
+                if let Some(code) = ended {
+                    self.on_container_ended(uid, name, Some(code));
+                }
+            }
+            Err(e) => {
+                self.close_run(uid, name);
+                self.delete_run(uid, name, attempt);
+                self.dispatch(
+                    uid,
+                    &Event::StartFailed {
+                        container: name.to_owned(),
+                        attempt,
+                        reason: e.reason,
+                        message: e.message,
+                    },
+                );
+            }
+        }
+    }
+
+    /// What follows from the state of all pods rather than from one event: starts that waited for others to
+    /// go, the removal of sandboxes and files, and what the record should say.
+    pub(super) fn settle(&mut self) {
+        while self.settle_once() {}
+    }
+
+    fn settle_once(&mut self) -> bool {
+        let mut acted = false;
+        let leaving = self.leaving;
+        let some_removing = self.pods.values().any(|pod| pod.removing && pod.purge != Purge::Done);
+        let uids: Vec<String> = self.pods.keys().cloned().collect();
+        let mut gone = Vec::new();
+        for uid in uids {
+            let Some(pod) = self.pods.get(&uid) else { continue };
+            let idle = pod.jobs.is_empty() && pod.runs.is_empty();
+            if pod.wanted && !leaving && !some_removing && pod.state.goal == Goal::Idle {
+                self.dispatch(&uid, &Event::Start);
+                acted = true;
+            } else if pod.remove_sandbox && idle {
+                self.start_remove_sandbox(&uid);
+            } else if pod.removing && pod.purge == Purge::No && idle && pod.state.is_gone() {
+                self.start_purge(&uid);
+            } else if pod.purge == Purge::Done {
+                gone.push(uid);
+            } else if pod.wanted
+                && !leaving
+                && !pod.recorded_end
+                && pod.state.is_terminal()
+                && pod.state.is_gone()
+            {
+                self.record_end(&uid);
+            }
+        }
+        for uid in gone {
+            self.pods.remove(&uid);
+            self.record.pods.retain(|pod| pod.plan.uid != uid);
+            if let Err(e) = self.record.save(&self.layout) {
+                tracing::error!("{e}");
+            }
+            self.tell_watchers(&Reply::Removed { uid });
+            acted = true;
+        }
+        acted
+    }
+
+    fn start_remove_sandbox(&mut self, uid: &str) {
+        let Some(pod) = self.pods.get(uid) else { return };
+        let (layout, exe, plan) = (self.layout.clone(), self.exe.clone(), pod.plan.clone());
+        match worker::spawn(move || sandbox::remove(&layout, &exe, &plan)) {
+            Ok(worker) => self.add_worker(uid, Job::RemoveSandbox(worker)),
+            Err(e) => tracing::error!("cannot fork: {e}"),
+        }
+    }
+
+    fn start_purge(&mut self, uid: &str) {
+        let Some(pod) = self.pods.get_mut(uid) else { return };
+        pod.purge = Purge::Running;
+        let (layout, id) = (self.layout.clone(), uid.to_owned());
+        match worker::spawn(move || sandbox::purge(&layout, &id)) {
+            Ok(worker) => self.add_worker(uid, Job::Purge(worker)),
+            Err(e) => tracing::error!("cannot fork: {e}"),
+        }
+    }
+
+    /// A pod that has ended for good stays known over reboots.
+    fn record_end(&mut self, uid: &str) {
+        let Some(pod) = self.pods.get_mut(uid) else { return };
+        pod.recorded_end = true;
+        let state = pod.state.clone();
+        if let Some(recorded) = self.record.pods.iter_mut().find(|p| p.plan.uid == uid) {
+            recorded.ended = Some(state);
+        }
+        if let Err(e) = self.record.save(&self.layout) {
+            tracing::error!("{e}");
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The other end of a supervisor's socket: what commands call.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::connection::{receive, send_with_descriptors, with_short_path};
+use super::protocol::{Reply, Request};
+use super::{Error, Spawned, spawn};
+use crate::store::{FileLock, Layout, LockKind, WorkloadId, WorkloadRecord};
+
+/// A connection to the supervisor of one workload.
+#[derive(Debug)]
+pub struct Client {
+    id: WorkloadId,
+    stream: UnixStream,
+    received: Vec<u8>,
+    descriptors: Vec<OwnedFd>,
+    closed: bool,
+}
+
+impl Client {
+    /// Connects to a supervisor that runs; `None` when none does.
+    pub fn connect(layout: &Layout, id: &WorkloadId) -> Result<Option<Self>, Error> {
+        match with_short_path(&layout.supervisor_socket(id), |path| UnixStream::connect(path)) {
+            Ok(stream) => Ok(Some(Self {
+                id: id.clone(),
+                stream,
+                received: Vec::new(),
+                descriptors: Vec::new(),
+                closed: false,
+            })),
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+                Ok(None)
+            }
+            Err(source) => Err(Error::Socket { id: id.clone(), source }),
+        }
+    }
+
+    /// Connects to the supervisor of a recorded workload, starting one where none runs.
+    pub fn connect_or_spawn(layout: &Layout, exe: &Path, id: &WorkloadId) -> Result<Self, Error> {
+        let mut patience = Patience::new();
+        loop {
+            if let Some(client) = Self::connect(layout, id)? {
+                return Ok(client);
+            }
+            let spawned = spawn(exe, layout, id)?;
+            patience.bear(id, spawned)?;
+        }
+    }
+
+    fn broken(&self) -> impl Fn(io::Error) -> Error + use<> {
+        let id = self.id.clone();
+        move |source| Error::Socket { id: id.clone(), source }
+    }
+
+    /// Says something, with descriptors beside it.
+    pub fn send(&mut self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> Result<(), Error> {
+        send_with_descriptors(self.stream.as_fd(), request, descriptors).map_err(self.broken())
+    }
+
+    /// The next reply; `None` when the supervisor hung up, or nothing came within `timeout`.
+    pub fn next(&mut self, timeout: Option<Duration>) -> Result<Option<Reply>, Error> {
+        let deadline = timeout.map(|t| Instant::now() + t);
+        loop {
+            if let Some(end) = self.received.iter().position(|b| *b == b'\n') {
+                let rest = self.received.split_off(end + 1);
+                let line = std::mem::replace(&mut self.received, rest);
+                return serde_json::from_slice(&line).map(Some).map_err(|e| self.broken()(e.into()));
+            }
+            let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return Ok(None);
+            }
+            self.stream.set_read_timeout(left).map_err(self.broken())?;
+            match receive(self.stream.as_fd(), &mut self.received, &mut self.descriptors) {
+                Ok(0) => {
+                    self.closed = true;
+                    return Ok(None);
+                }
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::ConnectionReset => {
+                    self.closed = true;
+                    return Ok(None);
+                }
+                Err(e) => return Err(self.broken()(e)),
+            }
+        }
+    }
+
+    /// A descriptor that came along with a reply.
+    pub fn take_descriptor(&mut self) -> Option<OwnedFd> {
+        self.descriptors.pop()
+    }
+
+    /// Whose supervisor it is.
+    pub fn id(&self) -> &WorkloadId {
+        &self.id
+    }
+
+    /// True once the supervisor has hung up and everything that it said has been read.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// To wait for replies beside other things.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+
+    /// Asks that a workload be as recorded in `record`.
+    fn apply(&mut self, record: &WorkloadRecord) -> Result<(), Error> {
+        self.send(&Request::Apply { record: Box::new(record.clone()) }, &[])?;
+        loop {
+            match self.next(None)? {
+                Some(Reply::Done) => return Ok(()),
+                Some(Reply::Failed { message }) => return Err(Error::Refused(message)),
+                Some(_) => {}
+                None => return Err(self.broken()(io::ErrorKind::UnexpectedEof.into())),
+            }
+        }
+    }
+}
+
+/// Makes a workload as recorded in `record`, through its supervisor, which is started where none runs and there
+/// is something to do. Gives the connection; `None` when all was done at once, and the supervisor has left.
+pub fn apply(layout: &Layout, exe: &Path, record: &WorkloadRecord) -> Result<Option<Client>, Error> {
+    let mut patience = Patience::new();
+    loop {
+        if let Some(mut client) = Client::connect(layout, &record.id)? {
+            match client.apply(record) {
+                Ok(()) => return Ok(Some(client)),
+                // It left while we spoke; what it had not recorded is recorded below.
+                Err(Error::Socket { .. }) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        // Nobody else writes the record while this lock is ours.
+        let lock = FileLock::try_acquire(&layout.supervisor_lock(&record.id), LockKind::Exclusive)?;
+        let Some(lock) = lock else {
+            patience.bear(&record.id, Spawned::Busy)?;
+            continue;
+        };
+        let merged = record.clone().with_removals(WorkloadRecord::load(layout, &record.id)?.as_ref());
+        merged.save(layout)?;
+        drop(lock);
+        if merged.pods.iter().all(|pod| pod.is_at_rest()) {
+            return Ok(None);
+        }
+        loop {
+            let spawned = spawn(exe, layout, &record.id)?;
+            let client = Client::connect(layout, &record.id)?;
+            // One that listened and has left did everything; where the workload is gone, there is nothing to do.
+            if client.is_some() || spawned != Spawned::Busy {
+                return Ok(client);
+            }
+            patience.bear(&record.id, spawned)?;
+        }
+    }
+}
+
+/// How long a command goes on when a workload is held by another, or its supervisors come and go.
+struct Patience {
+    until: Instant,
+    met: u32,
+}
+
+impl Patience {
+    /// Nobody holds a workload for longer without listening.
+    const LIMIT: Duration = Duration::from_secs(30);
+    /// No event tells when another process has bound its socket or given up a lock.
+    const PAUSE: Duration = Duration::from_millis(3);
+    /// A supervisor that is just leaving may close the door on us; not so many one after another.
+    const MEETINGS: u32 = 10;
+
+    fn new() -> Self {
+        Self { until: Instant::now() + Self::LIMIT, met: 0 }
+    }
+
+    fn bear(&mut self, id: &WorkloadId, spawned: Spawned) -> Result<(), Error> {
+        let over = match spawned {
+            Spawned::Listens => {
+                self.met += 1;
+                self.met > Self::MEETINGS
+            }
+            Spawned::Gone => return Err(Error::Gone(id.clone())),
+            Spawned::Busy => {
+                std::thread::sleep(Self::PAUSE);
+                Instant::now() > self.until
+            }
+        };
+        if !over {
+            return Ok(());
+        }
+        let source = io::Error::new(io::ErrorKind::ConnectionRefused, "no supervisor stays");
+        Err(Error::Socket { id: id.clone(), source })
+    }
+}

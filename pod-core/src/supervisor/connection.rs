@@ -1,0 +1,223 @@
+//! One client of a supervisor's socket.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSliceMut, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+use serde::Serialize;
+
+/// A request is a line of at most this many bytes: a workload's record with room to spare.
+const MAX_REQUEST: usize = 64 * 1024 * 1024;
+
+/// A client and what is under way with it.
+#[derive(Debug)]
+pub struct Connection {
+    stream: UnixStream,
+    received: Vec<u8>,
+    outgoing: VecDeque<u8>,
+    /// Descriptors that came along and no request has used yet.
+    pub descriptors: Vec<OwnedFd>,
+}
+
+impl Connection {
+    /// Takes a client in.
+    pub fn new(stream: UnixStream) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        Ok(Self { stream, received: Vec::new(), outgoing: VecDeque::new(), descriptors: Vec::new() })
+    }
+
+    /// Its socket.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+
+    /// Reads what there is: the complete lines, and whether the client is still there.
+    pub fn read(&mut self) -> (Vec<Vec<u8>>, bool) {
+        let mut open = true;
+        loop {
+            match receive(self.stream.as_fd(), &mut self.received, &mut self.descriptors) {
+                Ok(0) => {
+                    open = false;
+                    break;
+                }
+                Ok(_) if self.received.len() > MAX_REQUEST => {
+                    open = false;
+                    break;
+                }
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    open = false;
+                    break;
+                }
+            }
+        }
+        let mut lines = Vec::new();
+        while let Some(end) = self.received.iter().position(|b| *b == b'\n') {
+            let rest = self.received.split_off(end + 1);
+            let mut line = std::mem::replace(&mut self.received, rest);
+            line.pop();
+            lines.push(line);
+        }
+        (lines, open)
+    }
+
+    /// Queues a reply and writes what the socket takes.
+    pub fn send<T: Serialize>(&mut self, reply: &T) -> io::Result<()> {
+        let bytes = serde_json::to_vec(reply)?;
+        self.outgoing.extend(bytes);
+        self.outgoing.push_back(b'\n');
+        self.flush()
+    }
+
+    /// Writes what the socket takes of what is queued.
+    pub fn flush(&mut self) -> io::Result<()> {
+        while !self.outgoing.is_empty() {
+            let (front, _) = self.outgoing.as_slices();
+            match (&self.stream).write(front) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => {
+                    self.outgoing.drain(..n);
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
+    /// True while a reply waits for room.
+    pub fn has_outgoing(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+}
+
+/// Reads bytes and the descriptors that come along (unix(7), SCM_RIGHTS); these are close-on-exec.
+pub fn receive(
+    socket: BorrowedFd<'_>,
+    bytes: &mut Vec<u8>,
+    descriptors: &mut Vec<OwnedFd>,
+) -> io::Result<usize> {
+    let mut chunk = [0u8; 8192];
+    let mut space = nix::cmsg_space!([std::os::fd::RawFd; 4]);
+    let n = {
+        let mut io = [IoSliceMut::new(&mut chunk)];
+        let message =
+            recvmsg::<()>(socket.as_raw_fd(), &mut io, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
+        for control in message.cmsgs()? {
+            if let ControlMessageOwned::ScmRights(fds) = control {
+                for fd in fds {
+                    // SAFETY: the kernel just made this descriptor for us; nobody else owns it.
+                    descriptors.push(unsafe { OwnedFd::from_raw_fd(fd) });
+                }
+            }
+        }
+        message.bytes
+    };
+    bytes.extend(chunk.iter().take(n));
+    Ok(n)
+}
+
+/// Writes one line with descriptors beside it.
+pub fn send_with_descriptors<T: Serialize>(
+    socket: BorrowedFd<'_>,
+    message: &T,
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    let mut bytes = serde_json::to_vec(message)?;
+    bytes.push(b'\n');
+    let raw: Vec<_> = descriptors.iter().map(|fd| fd.as_raw_fd()).collect();
+    let rights = [ControlMessage::ScmRights(&raw)];
+    let control: &[ControlMessage<'_>] = if raw.is_empty() { &[] } else { &rights };
+    let sent = sendmsg::<()>(
+        socket.as_raw_fd(),
+        &[io::IoSlice::new(&bytes)],
+        control,
+        MsgFlags::MSG_NOSIGNAL,
+        None,
+    )?;
+    let mut rest = bytes.get(sent..).unwrap_or_default();
+    while !rest.is_empty() {
+        let n =
+            rustix::io::retry_on_intr(|| rustix::net::send(socket, rest, rustix::net::SendFlags::NOSIGNAL))?;
+        rest = rest.get(n..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Calls `act` with a path that a socket address can hold: the path itself, or one through `/proc/self/fd`.
+pub fn with_short_path<T>(path: &Path, act: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    /// `sun_path` of unix(7), less its end.
+    const MAX: usize = 107;
+    if path.as_os_str().len() <= MAX {
+        return act(path);
+    }
+    let dir = std::fs::File::open(path.parent().unwrap_or(Path::new("/")))?;
+    let name = path.file_name().unwrap_or_default();
+    act(&Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string()).join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_come_along_with_the_line_they_were_sent_with() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (read, write) = rustix::pipe::pipe().unwrap();
+        send_with_descriptors(ours.as_fd(), &"run", &[write.as_fd()]).unwrap();
+        drop(write);
+        let mut connection = Connection::new(theirs).unwrap();
+        let (lines, open) = connection.read();
+        assert_eq!((lines, open), (vec![b"\"run\"".to_vec()], true));
+        let theirs = connection.descriptors.pop().unwrap();
+        rustix::io::write(&theirs, b"x").unwrap();
+        let mut byte = [0u8];
+        assert_eq!(rustix::io::read(&read, &mut byte).unwrap(), 1);
+    }
+
+    #[test]
+    fn a_line_may_come_in_pieces_and_several_at_once() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut connection = Connection::new(theirs).unwrap();
+        (&ours).write_all(b"one").unwrap();
+        assert_eq!(connection.read(), (vec![], true));
+        (&ours).write_all(b"\ntwo\nthr").unwrap();
+        assert_eq!(connection.read(), (vec![b"one".to_vec(), b"two".to_vec()], true));
+        drop(ours);
+        assert_eq!(connection.read(), (vec![], false));
+    }
+
+    #[test]
+    fn replies_wait_for_a_reader_that_is_slow() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut connection = Connection::new(theirs).unwrap();
+        let long = "x".repeat(1 << 20);
+        connection.send(&long).unwrap();
+        assert!(connection.has_outgoing());
+        let mut reader = &ours;
+        let mut got = 0;
+        let mut chunk = vec![0u8; 1 << 16];
+        while got < long.len() + 3 {
+            got += std::io::Read::read(&mut reader, &mut chunk).unwrap();
+            connection.flush().unwrap();
+        }
+        assert!(!connection.has_outgoing());
+    }
+
+    #[test]
+    fn a_long_path_is_bound_and_connected_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("d".repeat(120));
+        std::fs::create_dir(&deep).unwrap();
+        let path = deep.join("sock");
+        let listener = with_short_path(&path, |path| std::os::unix::net::UnixListener::bind(path)).unwrap();
+        with_short_path(&path, |path| UnixStream::connect(path)).unwrap();
+        assert!(listener.accept().is_ok());
+    }
+}

@@ -1,0 +1,114 @@
+//! Terminals of containers. The master of a pty must outlive the supervisor, or its container gets SIGHUP: a
+//! small process holds it and copies what it says into the container's stdout FIFO.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::unistd::{ForkResult, fork};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::io::Errno;
+
+use super::process::Process;
+
+/// How long a terminal's last words are waited for after its container has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How long a runtime may take to send a terminal's master.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Opens the FIFO that `stdin: true` gives a container: both ends, so that it never reads an end of file.
+pub fn open_stdin(bundle: &Path) -> io::Result<OwnedFd> {
+    let path = bundle.join("stdin");
+    match mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(e) => return Err(e.into()),
+    }
+    Ok(OpenOptions::new().read(true).write(true).open(path)?.into())
+}
+
+/// Forks the process that holds `master` until the terminal's last user has gone.
+pub fn hold(master: OwnedFd, stdout: OwnedFd, stdin: Option<OwnedFd>) -> io::Result<Process> {
+    // SAFETY: called in a worker, which has one thread.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => Process::of(child.as_raw())
+            .ok_or_else(|| io::Error::other("the terminal's process ended at once")),
+        ForkResult::Child => {
+            let keep: Vec<i32> = [Some(&master), Some(&stdout), stdin.as_ref()]
+                .into_iter()
+                .flatten()
+                .map(AsRawFd::as_raw_fd)
+                .collect();
+            close_others(&keep);
+            copy(master.as_fd(), stdout.as_fd(), stdin.as_ref().map(AsFd::as_fd));
+            // SAFETY: _exit ends this process without running the worker's exit handlers.
+            unsafe { libc::_exit(0) }
+        }
+    }
+}
+
+/// Closes every descriptor but these: the worker's result pipe above all, whose end the supervisor awaits.
+fn close_others(keep: &[i32]) {
+    let Ok(read) = std::fs::read_dir("/proc/self/fd") else { return };
+    let open: Vec<i32> = read.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).collect();
+    for fd in open {
+        if !keep.contains(&fd) {
+            // SAFETY: nothing in this process uses these descriptors any more; it only copies and ends.
+            unsafe { libc::close(fd) };
+        }
+    }
+}
+
+fn copy(master: BorrowedFd<'_>, stdout: BorrowedFd<'_>, stdin: Option<BorrowedFd<'_>>) {
+    let mut chunk = [0u8; 16 * 1024];
+    loop {
+        let mut fds = vec![PollFd::from_borrowed_fd(master, PollFlags::IN)];
+        if let Some(stdin) = stdin {
+            fds.push(PollFd::from_borrowed_fd(stdin, PollFlags::IN));
+        }
+        if rustix::io::retry_on_intr(|| poll(&mut fds, None)).is_err() {
+            return;
+        }
+        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        if ready.first() == Some(&true) {
+            // EIO: no process has the terminal open any more (pty(7)).
+            match rustix::io::retry_on_intr(|| rustix::io::read(master, &mut chunk)) {
+                Ok(0) | Err(_) => return,
+                Ok(n) => write_all(stdout, chunk.get(..n).unwrap_or_default()),
+            }
+        }
+        if let (Some(stdin), Some(true)) = (stdin, ready.get(1))
+            && let Ok(n) = rustix::io::read(stdin, &mut chunk)
+        {
+            write_all(master, chunk.get(..n).unwrap_or_default());
+        }
+    }
+}
+
+fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        match rustix::io::retry_on_intr(|| rustix::io::write(fd, bytes)) {
+            Ok(n) => bytes = bytes.get(n..).unwrap_or_default(),
+            Err(_) => return,
+        }
+    }
+}
+
+/// Waits until the holder of a terminal has copied its last words, calling `drain` so that it never waits for
+/// room.
+pub fn await_last_words(holder: Process, mut drain: impl FnMut()) {
+    let Some(fd) = holder.open() else { return };
+    let deadline = Instant::now() + LAST_WORDS;
+    loop {
+        drain();
+        let step = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+        let mut fds = [PollFd::new(&fd, PollFlags::IN)];
+        match poll(&mut fds, Some(&step)) {
+            Ok(0) | Err(Errno::INTR) if Instant::now() < deadline => {}
+            _ => return,
+        }
+    }
+}

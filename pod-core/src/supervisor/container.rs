@@ -1,0 +1,275 @@
+//! One run of a container, from image to process, and its removal. In a worker, but for [`kill`].
+
+use std::fs;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use serde::{Deserialize, Serialize};
+
+use super::log::Stream;
+use super::output;
+use super::process::Process;
+use super::sandbox::{SandboxRecord, runtime_state};
+use super::{console, worker};
+use crate::image::{self, Image, ImageStore, PullOptions};
+use crate::plan::{self, ContainerError, PodPlan, PullPolicy};
+use crate::runtime::{self, Create, Stdio, cgroup, spec};
+use crate::store::{self, Layout, Objects};
+use crate::volume;
+
+/// A container whose process runs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Started {
+    /// Its process.
+    pub process: Process,
+    /// `kube://<id>`.
+    pub container_id: String,
+    /// `sha256:...`.
+    pub image_id: String,
+    /// `SIGTERM` or another.
+    pub stop_signal: String,
+    /// The process that holds its terminal.
+    pub terminal: Option<Process>,
+}
+
+/// The id of one run of a container, for runtimes and cgroups.
+pub fn id(uid: &str, container: &str, attempt: u32) -> String {
+    format!("{uid}-{container}-{attempt}")
+}
+
+/// The bundle of one run.
+pub fn bundle(layout: &Layout, uid: &str, container: &str, attempt: u32) -> PathBuf {
+    layout.bundle(uid, container).join(attempt.to_string())
+}
+
+/// Where a started container is written down for a successor.
+pub fn started_path(bundle: &Path) -> PathBuf {
+    bundle.join("started.json")
+}
+
+fn scratch(layout: &Layout, uid: &str, container: &str, attempt: u32) -> PathBuf {
+    layout.pod(uid).join("containers").join(container).join(attempt.to_string())
+}
+
+fn error(reason: &str) -> impl Fn(&dyn std::fmt::Display) -> ContainerError + '_ {
+    move |e| ContainerError { reason: reason.to_owned(), message: e.to_string() }
+}
+
+/// Makes and starts one run of a container. Everything but the process, its cgroup and its files goes with
+/// this worker: the mounts are in a mount namespace of its own.
+pub fn start(
+    layout: &Layout,
+    pod: &PodPlan,
+    sandbox: &SandboxRecord,
+    name: &str,
+    attempt: u32,
+) -> Result<Started, ContainerError> {
+    let create = error("CreateContainerError");
+    let config = error("CreateContainerConfigError");
+    let uid = pod.uid.as_str();
+    let bundle = bundle(layout, uid, name, attempt);
+
+    unshare(CloneFlags::CLONE_NEWNS).map_err(|e| create(&format!("mount namespace: {e}")))?;
+    // Mounts of ours must not appear on the host; mounts that the host makes later may appear here.
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)
+        .map_err(|e| create(&format!("mount namespace: {e}")))?;
+
+    let objects = Objects::load(layout).map_err(|e| config(&e))?;
+    let images = ImageStore::open(&layout.images()).map_err(|e| create(&e))?;
+    let spec_of = pod.pod.spec.as_ref();
+    let container = spec_of
+        .and_then(|s| s.init_containers.iter().flatten().chain(&s.containers).find(|c| c.name == name))
+        .ok_or_else(|| create(&format!("the pod has no container {name}")))?;
+    let reference = container.image.clone().unwrap_or_default();
+    // `play` pulled what the policy asks for; here only what is missing is fetched, as after an `image rm`.
+    let image = obtain_image(&images, pod, &objects, &reference, plan::image_pull::policy(container))?;
+
+    let read = |path| images.read_file(&image, path, 1 << 20).map_err(|e| create(&e));
+    let (passwd, group) = (read("/etc/passwd")?.unwrap_or_default(), read("/etc/group")?.unwrap_or_default());
+    let inputs = plan::container::Inputs {
+        pod,
+        container: name,
+        image: &image.config,
+        passwd: &passwd,
+        group: &group,
+        objects: &objects,
+        ips: &sandbox.ips,
+        node: &plan::node::node(),
+    };
+    let resolved = plan::container::resolve(&inputs)?;
+
+    let volumes = volume::prepare(layout, pod, &objects, name)?;
+    let mut mounts = Vec::new();
+    for (n, wanted) in resolved.mounts.iter().enumerate() {
+        let source = volumes
+            .get(&wanted.volume)
+            .ok_or_else(|| config(&format!("volume {} is not in the pod", wanted.volume)))?;
+        let source = match &wanted.sub_path {
+            None => source.clone(),
+            Some(sub_path) => {
+                let fd = volume::open_sub_path(source, sub_path)?;
+                let target = bundle.join("subpaths").join(n.to_string());
+                volume::bind_sub_path(fd.as_fd(), &target)?;
+                target
+            }
+        };
+        mounts.push(spec::Mount {
+            source,
+            destination: wanted.destination.clone(),
+            read_only: wanted.read_only,
+        });
+    }
+
+    let rootfs = bundle.join("rootfs");
+    images.mount(&image, &scratch(layout, uid, name, attempt), &rootfs).map_err(|e| create(&e))?;
+    let id = id(uid, name, attempt);
+    let mut host = runtime::host::Host::detect();
+    if resolved.privileged {
+        host = host.with_devices();
+    }
+    let oci_spec = spec::container(&spec::Container {
+        id: &id,
+        plan: &resolved,
+        sandbox: &sandbox.sandbox,
+        mounts: &mounts,
+        rootfs: &rootfs,
+        host: &host,
+    })
+    .map_err(|e| create(&e))?;
+    spec::write(&bundle, &oci_spec).map_err(|e| create(&e))?;
+
+    let (process, terminal) = run(layout, pod, &resolved, &bundle, &id)?;
+    let started = Started {
+        process,
+        container_id: format!("kube://{id}"),
+        image_id: image.id.clone(),
+        stop_signal: resolved.stop_signal.clone(),
+        terminal,
+    };
+    store::write_json(&started_path(&bundle), &started).map_err(|e| error("RunContainerError")(&e))?;
+    Ok(started)
+}
+
+fn run(
+    layout: &Layout,
+    pod: &PodPlan,
+    plan: &plan::ContainerPlan,
+    bundle: &Path,
+    id: &str,
+) -> Result<(Process, Option<Process>), ContainerError> {
+    let create = error("CreateContainerError");
+    let run = error("RunContainerError");
+    let open = |stream| {
+        output::open_writer(bundle, stream, plan.uid, plan.gid)
+            .map_err(|e| create(&format!("open output: {e}")))
+    };
+    let (stdout, stderr) = (open(Stream::Stdout)?, open(Stream::Stderr)?);
+    let stdin = if plan.stdin && !plan.tty {
+        console::open_stdin(bundle).map_err(|e| create(&format!("open stdin: {e}")))?
+    } else {
+        worker::dev_null().map_err(|e| create(&e))?
+    };
+    let oci = runtime::open(plan_runtime(pod), &runtime_state(layout)).map_err(|e| create(&e))?;
+    let stdio = Stdio { stdin: stdin.as_fd(), stdout: stdout.as_fd(), stderr: stderr.as_fd() };
+    let terminal =
+        plan.tty.then(|| runtime::console::ConsoleSocket::bind(&bundle.join("console"))).transpose();
+    let terminal = terminal.map_err(|e| create(&e))?;
+    let pid = oci
+        .create(&Create { id, bundle, stdio, console_socket: terminal.as_ref().map(|t| t.path()) })
+        .map_err(|e| create(&e))?;
+    let terminal = match terminal {
+        None => None,
+        Some(terminal) => {
+            let master = terminal.receive(console::TIMEOUT).map_err(|e| create(&e))?;
+            let stdin = plan.stdin.then(|| console::open_stdin(bundle)).transpose();
+            let stdin = stdin.map_err(|e| create(&format!("open stdin: {e}")))?;
+            let holder = console::hold(master, stdout, stdin);
+            Some(holder.map_err(|e| create(&format!("cannot fork: {e}")))?)
+        }
+    };
+    let process = Process::of(pid).ok_or_else(|| run(&"the container ended before it was started"))?;
+    oci.start(id).map_err(|e| run(&e))?;
+    Ok((process, terminal))
+}
+
+fn plan_runtime(pod: &PodPlan) -> Option<&str> {
+    pod.runtime.as_deref()
+}
+
+fn obtain_image(
+    images: &ImageStore,
+    pod: &PodPlan,
+    objects: &Objects,
+    reference: &str,
+    policy: PullPolicy,
+) -> Result<Image, ContainerError> {
+    let pull_error = error("ErrImagePull");
+    match images.find(reference) {
+        Ok(Some(image)) => return Ok(image),
+        Ok(None) => {}
+        Err(e @ image::Error::InvalidName { .. }) => return Err(error("InvalidImageName")(&e)),
+        Err(e) => return Err(pull_error(&e)),
+    }
+    if policy == PullPolicy::Never {
+        return Err(error("ErrImageNeverPull")(&format!(
+            "image {reference} is not here and imagePullPolicy is Never"
+        )));
+    }
+    let (credentials, _) = plan::image_pull::credentials(pod, objects);
+    let options = PullOptions { credentials, ..PullOptions::default() };
+    images.pull(reference, &options, &Quiet).map_err(|e| pull_error(&e))
+}
+
+/// A pull that nobody watches.
+struct Quiet;
+
+impl image::Progress for Quiet {
+    fn layer(&self, _: &str, _: u64) {}
+    fn advance(&self, _: &str, _: u64) {}
+    fn done(&self, _: &str) {}
+    fn note(&self, message: &str) {
+        tracing::info!("{message}");
+    }
+}
+
+/// Kills everything in a container.
+pub fn kill(cgroup: Option<&str>, id: &str, process: Option<Process>) {
+    if let Some(process) = process {
+        process.signal(libc::SIGKILL);
+    }
+    // Where the pid namespace is shared its init is not the container's: the cgroup has the rest.
+    if let Some(pod) = cgroup
+        && let Err(e) = cgroup::kill_all(&cgroup::container_path(pod, id))
+    {
+        tracing::error!("{e}");
+    }
+}
+
+/// True if the kernel killed a process of this run for lack of memory. Ask before [`delete`].
+pub fn oom_killed(cgroup: &str, id: &str) -> bool {
+    cgroup::oom_kills(&cgroup::container_path(cgroup, id)).is_some_and(|kills| kills > 0)
+}
+
+/// Removes what is left of a run that ended; gives what could not be removed.
+pub fn delete(layout: &Layout, pod: &PodPlan, name: &str, attempt: u32) -> Vec<String> {
+    let mut problems = Vec::new();
+    match runtime::open(plan_runtime(pod), &runtime_state(layout)) {
+        Ok(oci) => {
+            if let Err(e) = oci.delete(&id(&pod.uid, name, attempt)) {
+                problems.push(e.to_string());
+            }
+        }
+        Err(e) => problems.push(e.to_string()),
+    }
+    for dir in [bundle(layout, &pod.uid, name, attempt), scratch(layout, &pod.uid, name, attempt)] {
+        if let Err(e) = store::remove_dir_if_exists(&dir) {
+            problems.push(e.to_string());
+        }
+    }
+    // The folder of the container, once its last run is gone.
+    let _ = fs::remove_dir(layout.bundle(&pod.uid, name));
+    problems
+}

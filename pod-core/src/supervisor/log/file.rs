@@ -1,0 +1,154 @@
+//! The files of one run's log: appended to, rotated, and never torn.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::{Limits, file_name, parse_file_name};
+use crate::store::{Error, remove_file_if_exists};
+
+/// The log file of a run that is being written.
+#[derive(Debug)]
+pub(super) struct LogFile {
+    dir: PathBuf,
+    attempt: u32,
+    limits: Limits,
+    file: File,
+    size: u64,
+    inode: u64,
+}
+
+impl LogFile {
+    /// Opens or makes the log of a run, and removes those of the runs before the one before it.
+    pub(super) fn open(dir: &Path, attempt: u32, limits: Limits) -> Result<Self, Error> {
+        DirBuilder::new().recursive(true).mode(0o755).create(dir).map_err(Error::io("create", dir))?;
+        prune(dir, attempt)?;
+        let path = dir.join(file_name(attempt, 0));
+        let (file, size, inode) = open_append(&path)?;
+        Ok(Self { dir: dir.to_owned(), attempt, limits, file, size, inode })
+    }
+
+    pub(super) fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub(super) fn inode(&self) -> u64 {
+        self.inode
+    }
+
+    /// Cuts the file, to take back what was written half.
+    pub(super) fn cut(&mut self, size: u64) {
+        if size < self.size {
+            match self.file.set_len(size) {
+                Ok(()) => self.size = size,
+                Err(error) => tracing::warn!(%error, dir = %self.dir.display(), "cannot cut a log"),
+            }
+        }
+    }
+
+    /// Cuts off what comes after the last newline: a record that a crash tore.
+    pub(super) fn cut_torn(&mut self) -> Result<(), Error> {
+        let path = self.dir.join(file_name(self.attempt, 0));
+        let mut reader = File::open(&path).map_err(Error::io("open", &path))?;
+        let mut end = self.size;
+        let mut block = [0_u8; 4096];
+        while end > 0 {
+            let start = end.saturating_sub(block.len() as u64);
+            let len = usize::try_from(end - start).unwrap_or(block.len());
+            let part = block.get_mut(..len).unwrap_or_default();
+            reader
+                .seek(SeekFrom::Start(start))
+                .and_then(|_| reader.read_exact(part))
+                .map_err(Error::io("read", &path))?;
+            if let Some(i) = memchr::memrchr(b'\n', part) {
+                end = start + i as u64 + 1;
+                break;
+            }
+            end = start;
+        }
+        self.cut(end);
+        Ok(())
+    }
+
+    /// Makes room for `bytes` more: starts a new file when this one would grow beyond its limit. Where that is not
+    /// possible (no space) the old one grows on.
+    pub(super) fn make_room(&mut self, bytes: u64) {
+        if self.size > 0
+            && self.size.saturating_add(bytes) > self.limits.file_bytes
+            && let Err(error) = self.rotate()
+        {
+            tracing::warn!(%error, "cannot rotate a log");
+        }
+    }
+
+    fn rotate(&mut self) -> Result<(), Error> {
+        let path = |rotation| self.dir.join(file_name(self.attempt, rotation));
+        // The new file first: without it nothing is moved.
+        let fresh = self.dir.join(format!(".{}.log.new", self.attempt));
+        remove_file_if_exists(&fresh)?;
+        let (file, size, inode) = open_append(&fresh)?;
+        // Each moves up by one, over the oldest if there are as many as may be.
+        let last = self.limits.files.saturating_sub(1);
+        let top = (1..last).find(|rotation| !path(*rotation).exists()).unwrap_or(last);
+        for rotation in (0..top).rev() {
+            let from = path(rotation);
+            std::fs::rename(&from, path(rotation + 1)).map_err(Error::io("rotate", from))?;
+        }
+        std::fs::rename(&fresh, path(0)).map_err(Error::io("rotate", &fresh))?;
+        (self.file, self.size, self.inode) = (file, size, inode);
+        Ok(())
+    }
+
+    /// Appends whole records; gives how many bytes of them are in the file, again whole records, and what stopped
+    /// the rest.
+    pub(super) fn append(&mut self, records: &[u8]) -> (usize, Option<std::io::Error>) {
+        let mut done = 0;
+        let error = loop {
+            let rest = records.get(done..).unwrap_or_default();
+            if rest.is_empty() {
+                break None;
+            }
+            match self.file.write(rest) {
+                Ok(0) => break Some(ErrorKind::WriteZero.into()),
+                Ok(n) => done += n,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => break Some(e),
+            }
+        };
+        let written = records.get(..done).unwrap_or_default();
+        let whole = memchr::memrchr(b'\n', written).map_or(0, |i| i + 1);
+        let before = self.size;
+        self.size += done as u64;
+        self.cut(before + whole as u64);
+        (whole, error)
+    }
+}
+
+fn open_append(path: &Path) -> Result<(File, u64, u64), Error> {
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o640)
+        .open(path)
+        .map_err(Error::io("open", path))?;
+    let meta = file.metadata().map_err(Error::io("read", path))?;
+    Ok((file, meta.len(), meta.ino()))
+}
+
+/// Keeps the log of the run before this one and removes the older ones, as the kubelet keeps one dead container.
+fn prune(dir: &Path, attempt: u32) -> Result<(), Error> {
+    for entry in std::fs::read_dir(dir).map_err(Error::io("read", dir))? {
+        let entry = entry.map_err(Error::io("read", dir))?;
+        let name = entry.file_name();
+        let Some((old, _)) = name.to_str().and_then(parse_file_name) else { continue };
+        if old.saturating_add(1) < attempt {
+            remove_file_if_exists(&entry.path())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! `kube logs`: the records of one or several containers, in the order of their times.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::cursor::{Cursor, attempts};
+use super::inotify::Watch;
+use super::record::{Line, stamp};
+use crate::store::Error;
+
+/// A container whose log is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// What the caller calls it.
+    pub name: String,
+    /// The folder of its logs, which need not exist yet.
+    pub dir: PathBuf,
+    /// Which run.
+    pub run: Run,
+}
+
+/// Which run of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Run {
+    /// The latest that has a log.
+    Latest,
+    /// The one before it.
+    Previous,
+    /// This one, counted from 0.
+    Attempt(u32),
+}
+
+/// What of the logs is wanted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Options {
+    /// The last so many lines of each container; `None`: all.
+    pub tail: Option<u64>,
+    /// Nothing older than this.
+    pub since: Option<Timestamp>,
+}
+
+/// Takes a line (or a part of one, see [`Line::ends`]) of a source.
+pub type Emit<'a> = dyn FnMut(&Source, &Line<'_>) -> ControlFlow<()> + 'a;
+
+/// Gives what is there by now. Lines of several containers come in the order of their times; the parts of one line
+/// come together. What is not a record (a crash has torn it) is left out.
+///
+/// # Errors
+/// Logs that cannot be read. A run that has no log is not an error: it has no lines.
+pub fn read(sources: &[Source], options: &Options, emit: &mut Emit<'_>) -> Result<(), Error> {
+    let mut reader = Reader::open(sources, options, false)?;
+    reader.drain(emit).map(|_| ())
+}
+
+/// Gives what is there by now and then, as it comes, what is written, through rotations and restarts, until `emit`
+/// breaks off, or `ended` says that nothing more will come: it is asked again whenever something has changed in
+/// the logs or in one of the folders `watch` (where the pod's state is, say).
+///
+/// # Errors
+/// As [`read`]; and when inotify is not to be had.
+pub fn follow(
+    sources: &[Source],
+    options: &Options,
+    watch: &[&Path],
+    ended: &mut dyn FnMut() -> bool,
+    emit: &mut Emit<'_>,
+) -> Result<(), Error> {
+    let mut changes = Watch::new()?;
+    let folders: Vec<&Path> = sources.iter().map(|s| s.dir.as_path()).chain(watch.iter().copied()).collect();
+    let mut reader = Reader::open(sources, options, true)?;
+    loop {
+        for dir in &folders {
+            changes.cover(dir)?;
+        }
+        // Asked before the logs are read: what was written before the end is read after it.
+        let last = ended();
+        if reader.drain(emit)?.is_break() || last {
+            return Ok(());
+        }
+        changes.wait()?;
+    }
+}
+
+struct Reader<'a> {
+    cursors: Vec<(&'a Source, Cursor)>,
+    since: Option<String>,
+    /// The source that has given a part of a line and owes the rest.
+    open: Option<usize>,
+}
+
+impl<'a> Reader<'a> {
+    fn open(sources: &'a [Source], options: &Options, follow: bool) -> Result<Self, Error> {
+        let mut cursors = Vec::new();
+        for source in sources {
+            let runs = attempts(&source.dir)?;
+            let attempt = match source.run {
+                Run::Latest => runs.last().copied(),
+                Run::Previous => runs.iter().rev().nth(1).copied(),
+                Run::Attempt(attempt) => Some(attempt),
+            };
+            // A former run has an end.
+            let follow = follow && source.run != Run::Previous;
+            let mut cursor = Cursor::new(&source.dir, attempt, follow)?;
+            if let Some(lines) = options.tail {
+                cursor.skip_to_tail(lines)?;
+            }
+            cursors.push((source, cursor));
+        }
+        Ok(Self { cursors, since: options.since.map(stamp), open: None })
+    }
+
+    /// Gives all that is there.
+    fn drain(&mut self, emit: &mut Emit<'_>) -> Result<ControlFlow<()>, Error> {
+        while let Some(i) = self.choose()? {
+            let Some((source, cursor)) = self.cursors.get_mut(i) else { break };
+            if let Some(line) = cursor.line() {
+                self.open = if line.ends { None } else { Some(i) };
+                let old = self.since.as_ref().is_some_and(|since| is_before(&line, since));
+                if !old && emit(source, &line).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            cursor.advance();
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// The source with the next line: the one that has begun one, else the one with the oldest.
+    fn choose(&mut self) -> Result<Option<usize>, Error> {
+        if let Some(i) = self.open.take()
+            && let Some((_, cursor)) = self.cursors.get_mut(i)
+            && cursor.peek()?
+        {
+            return Ok(Some(i));
+        }
+        for (_, cursor) in &mut self.cursors {
+            cursor.peek()?;
+        }
+        let ready = self.cursors.iter().enumerate().filter_map(|(i, (_, c))| Some((c.line()?.time, i)));
+        Ok(ready.min().map(|(_, i)| i))
+    }
+}
+
+/// Both are of one fixed width, unless somebody else has written the record.
+fn is_before(line: &Line<'_>, since: &str) -> bool {
+    if line.time.len() == since.len() && line.time.ends_with('Z') {
+        return line.time < since;
+    }
+    match (line.timestamp(), since.parse::<Timestamp>()) {
+        (Some(time), Ok(since)) => time < since,
+        _ => false,
+    }
+}

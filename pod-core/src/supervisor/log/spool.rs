@@ -1,0 +1,99 @@
+//! Output on its way from a FIFO to the log. The kernel moves it from the one to the other in one system call
+//! (splice), so at every moment each byte is in exactly one place that outlives this process.
+
+use std::fs::{File, OpenOptions};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
+use rustix::pipe::{SpliceFlags, splice};
+
+use crate::store::Error;
+
+/// A spool that is read to its end is emptied once it is larger than this; the memory before what waits in it is
+/// given back in steps of this.
+const TRIM_BYTES: u64 = 64 * 1024;
+
+/// The spool of one stream.
+#[derive(Debug)]
+pub(super) struct Spool {
+    file: File,
+    /// How much of it is in the log.
+    pub(super) done: u64,
+    /// Its size.
+    pub(super) end: u64,
+    /// How much of it was given back to the file system.
+    punched: u64,
+}
+
+/// What became of an attempt to take output in.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// So many bytes are in the spool.
+    Bytes(usize),
+    /// The FIFO is empty.
+    Empty,
+    /// The spool takes nothing this way: it has no space, or lies where splice is not to be had.
+    Refused,
+}
+
+impl Spool {
+    /// Opens or makes a spool.
+    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = file.open(path).map_err(Error::io("open", path))?;
+        let end = file.metadata().map_err(Error::io("read", path))?.len();
+        Ok(Self { file, done: 0, end, punched: 0 })
+    }
+
+    /// Moves at most `limit` bytes that are in `fifo` by now here.
+    pub(super) fn take(&mut self, fifo: BorrowedFd<'_>, limit: usize) -> Taken {
+        loop {
+            let mut offset = self.end;
+            match splice(fifo, None, self.file.as_fd(), Some(&mut offset), limit, SpliceFlags::NONBLOCK) {
+                Ok(0) | Err(Errno::AGAIN) => return Taken::Empty,
+                Ok(n) => {
+                    self.end += n as u64;
+                    return Taken::Bytes(n);
+                }
+                Err(Errno::INTR) => {}
+                Err(_) => return Taken::Refused,
+            }
+        }
+    }
+
+    /// Puts bytes here that had to be read from the FIFO.
+    pub(super) fn put(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.file.write_all_at(bytes, self.end)?;
+        self.end += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Reads what is not yet in the log into `buffer`.
+    pub(super) fn read(&self, buffer: &mut Vec<u8>) -> std::io::Result<()> {
+        buffer.resize(usize::try_from(self.end - self.done).unwrap_or(usize::MAX), 0);
+        self.file.read_exact_at(buffer, self.done)
+    }
+
+    /// Empties it, if all of it is in the log and it is worth the trouble; true if so.
+    pub(super) fn trim(&mut self) -> bool {
+        if self.end <= TRIM_BYTES || self.done < self.end || self.file.set_len(0).is_err() {
+            return false;
+        }
+        (self.done, self.end, self.punched) = (0, 0, 0);
+        true
+    }
+
+    /// Gives the memory of everything before `offset` back, where the file system can.
+    pub(super) fn punch(&mut self, offset: u64) {
+        if offset >= self.punched + TRIM_BYTES {
+            let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            // Best effort: it is emptied sooner or later.
+            let _ = fallocate(&self.file, mode, 0, offset);
+            self.punched = offset;
+        }
+    }
+}

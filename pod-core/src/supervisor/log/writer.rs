@@ -1,0 +1,244 @@
+//! From a container's FIFOs to its log.
+
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use rustix::io::Errno;
+
+use super::Limits;
+use super::file::LogFile;
+use super::journal::{Batch, Journal};
+use super::record::{Stream, push_all, push_line, stamp};
+use super::spool::{Spool, Taken};
+use crate::store::{Error, remove_file_if_exists};
+
+/// The most that is taken from a FIFO at a time, in bytes.
+const BATCH_BYTES: usize = 256 * 1024;
+/// How large buffers may stay while a container is quiet.
+const QUIET_BYTES: usize = 4 * 1024;
+
+/// Writes the log of one run of a container. It never waits for the container and lets it not wait for long: what
+/// cannot be written (a full disk) is dropped, and a record says so once there is space again.
+///
+/// A writer that is killed at any moment loses, tears and doubles nothing: the next one, opened with the same
+/// folders, goes on where it was. For this output goes through a spool file in `spool`, which should be on a tmpfs.
+#[derive(Debug)]
+pub struct Writer {
+    log: LogFile,
+    spools: [Spool; 2],
+    journal: Journal,
+    spool_dir: PathBuf,
+    lost: Lost,
+    /// What is read from a spool, and the records made of it; kept to be used again.
+    input: Vec<u8>,
+    records: Vec<u8>,
+}
+
+/// Output that could not be written.
+#[derive(Debug, Default)]
+struct Lost {
+    lines: u64,
+    bytes: u64,
+    why: String,
+}
+
+impl Lost {
+    fn add(&mut self, dropped: &[u8], why: Option<&std::io::Error>) {
+        self.lines += memchr::memchr_iter(b'\n', dropped).count() as u64;
+        self.bytes += dropped.len() as u64;
+        if let Some(why) = why {
+            self.why = why.to_string();
+        }
+    }
+}
+
+impl Writer {
+    /// Opens the log of run `attempt` of a container below `dir`, with its spools in `spool` (both folders are made
+    /// when missing), and carries out what a former writer of this run left undone. Of runs before only the last
+    /// keeps its log.
+    ///
+    /// # Errors
+    /// A folder or file that cannot be made or read.
+    pub fn open(dir: &Path, attempt: u32, limits: Limits, spool: &Path) -> Result<Self, Error> {
+        let mut log = LogFile::open(dir, attempt, limits)?;
+        std::fs::create_dir_all(spool).map_err(Error::io("create", spool))?;
+        let (journal, intent) = Journal::open(&spool.join(journal_name(attempt)))?;
+        let mut spools =
+            [Stream::Stdout, Stream::Stderr].map(|s| Spool::open(&spool.join(spool_name(attempt, s))));
+        if let (Some(batch), [Ok(out), Ok(err)]) = (intent, &mut spools) {
+            // Rotation comes before the intent of a batch, so another file means that it was carried out.
+            let carried_out = batch.inode != log.inode() || batch.after <= log.size();
+            if !carried_out {
+                log.cut(batch.before);
+            }
+            let done = if carried_out { batch.to } else { batch.from };
+            for (spool, done) in [out, err].into_iter().zip(done) {
+                // Beyond its end: it was emptied, and the journal could not be told any more.
+                spool.done = if done > spool.end { 0 } else { done };
+            }
+        }
+        log.cut_torn()?;
+        let [out, err] = spools;
+        let spools = [out?, err?];
+        let (input, records, lost) = (Vec::new(), Vec::new(), Lost::default());
+        let writer = Self { log, spools, journal, spool_dir: spool.to_owned(), lost, input, records };
+        // What was found out must hold even if this writer is killed before its first batch.
+        writer.note_progress();
+        Ok(writer)
+    }
+
+    /// Takes what is in the FIFO of a stream (at most some 256 KiB) into the log; true if there may be more.
+    pub fn pump(&mut self, stream: Stream, fifo: BorrowedFd<'_>, now: Timestamp) -> bool {
+        let mut taken = 0;
+        let mut more = true;
+        while taken < BATCH_BYTES {
+            match self.spool(stream).take(fifo, BATCH_BYTES - taken) {
+                Taken::Bytes(n) => taken += n,
+                Taken::Empty => {
+                    more = false;
+                    break;
+                }
+                Taken::Refused => {
+                    more = self.copy(stream, fifo);
+                    taken = 1;
+                    break;
+                }
+            }
+        }
+        if taken > 0 || self.lost.bytes > 0 {
+            self.commit(stream, now, false);
+        }
+        if !more {
+            // What a burst needed is not kept through the quiet after it.
+            self.records.shrink_to(QUIET_BYTES);
+            self.input.shrink_to(QUIET_BYTES);
+        }
+        more
+    }
+
+    /// Ends the log: unfinished lines become records too, and the spools are removed. The FIFOs are to be pumped
+    /// empty before.
+    ///
+    /// # Errors
+    /// Spools that cannot be removed.
+    pub fn finish(mut self, now: Timestamp) -> Result<(), Error> {
+        for stream in Stream::ALL {
+            self.commit(stream, now, true);
+        }
+        let attempt = self.log.attempt();
+        remove_file_if_exists(&self.spool_dir.join(journal_name(attempt)))?;
+        for stream in Stream::ALL {
+            remove_file_if_exists(&self.spool_dir.join(spool_name(attempt, stream)))?;
+        }
+        Ok(())
+    }
+
+    fn spool(&mut self, stream: Stream) -> &mut Spool {
+        let [out, err] = &mut self.spools;
+        match stream {
+            Stream::Stdout => out,
+            Stream::Stderr => err,
+        }
+    }
+
+    /// Brings what is in a spool into the log, with one write.
+    fn commit(&mut self, stream: Stream, now: Timestamp, last: bool) {
+        let stamp = stamp(now);
+        let mut records = std::mem::take(&mut self.records);
+        let mut input = std::mem::take(&mut self.input);
+        records.clear();
+        if self.lost.bytes > 0 {
+            let Lost { lines, bytes, why } = &self.lost;
+            let text = format!("kube: {lines} lines ({bytes} bytes) of output are lost here: {why}");
+            push_line(&mut records, &stamp, Stream::Stderr, text.as_bytes());
+        }
+        let marker = records.len();
+        let mut used = 0;
+        match self.spool(stream).read(&mut input) {
+            Ok(()) => used = push_all(&mut records, &stamp, stream, &input, last),
+            Err(error) => tracing::warn!(%error, "cannot read the spool of a log"),
+        }
+        if !records.is_empty() {
+            self.write(stream, &records, marker, used as u64);
+        }
+        (self.records, self.input) = (records, input);
+    }
+
+    /// Writes records (the first `marker` bytes tell of a loss) made of `used` bytes of a spool.
+    fn write(&mut self, stream: Stream, records: &[u8], marker: usize, used: u64) {
+        let from = self.progress();
+        self.spool(stream).done += used;
+        let to = self.progress();
+        self.log.make_room(records.len() as u64);
+        let (inode, before) = (self.log.inode(), self.log.size());
+        self.journal.write(&Batch { from, to, inode, before, after: before + records.len() as u64 });
+        let (written, error) = self.log.append(records);
+        if written >= marker {
+            self.lost = Lost::default();
+        }
+        if written < records.len() {
+            let dropped = records.get(written.max(marker)..).unwrap_or_default();
+            self.lost.add(dropped, error.as_ref());
+            // As the batch is not as long as was meant, the journal has to say that it is over.
+            self.note_progress();
+        }
+        // Nothing before `from` will ever be read again.
+        let [from_out, from_err] = from;
+        let from = if stream == Stream::Stdout { from_out } else { from_err };
+        let spool = self.spool(stream);
+        spool.punch(from);
+        if spool.trim() {
+            self.note_progress();
+        }
+    }
+
+    fn progress(&self) -> [u64; 2] {
+        let [out, err] = &self.spools;
+        [out.done, err.done]
+    }
+
+    /// Tells the journal how far the log is, with nothing under way.
+    fn note_progress(&self) {
+        let (done, size) = (self.progress(), self.log.size());
+        self.journal.write(&Batch {
+            from: done,
+            to: done,
+            inode: self.log.inode(),
+            before: size,
+            after: size,
+        });
+    }
+
+    /// Copies from a FIFO to the spool of its stream where the kernel does not move it; where that is not possible
+    /// either (no space) it is dropped, so that the container goes on. True if there may be more.
+    fn copy(&mut self, stream: Stream, fifo: BorrowedFd<'_>) -> bool {
+        let mut input = std::mem::take(&mut self.input);
+        input.resize(BATCH_BYTES, 0);
+        let more = match rustix::io::read(fifo, &mut input) {
+            Ok(0) | Err(Errno::AGAIN) => false,
+            Ok(n) => {
+                let bytes = input.get(..n).unwrap_or_default();
+                if let Err(error) = self.spool(stream).put(bytes) {
+                    self.lost.add(bytes, Some(&error));
+                }
+                true
+            }
+            Err(Errno::INTR) => true,
+            Err(error) => {
+                tracing::warn!(%error, "cannot read the output of a container");
+                false
+            }
+        };
+        self.input = input;
+        more
+    }
+}
+
+fn journal_name(attempt: u32) -> String {
+    format!("{attempt}.journal")
+}
+
+fn spool_name(attempt: u32, stream: Stream) -> String {
+    format!("{attempt}.{}.spool", stream.as_str())
+}

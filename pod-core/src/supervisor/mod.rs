@@ -1,0 +1,316 @@
+//! The detached process of one workload: drives lifecycle with real effects.
+//!
+//! One thread, one epoll. What the kernel says (a child ended, a pipe has data, a time has come, a client
+//! asks) becomes a [`lifecycle::Event`](crate::lifecycle::Event); what the state machine answers becomes a
+//! signal or a worker ([`worker`]). Nothing here decides.
+
+mod actions;
+mod adopt;
+mod children;
+pub mod client;
+mod connection;
+mod console;
+mod container;
+pub mod event_log;
+mod event_loop;
+mod exec;
+pub mod log;
+mod output;
+mod pod;
+mod process;
+pub mod protocol;
+mod requests;
+mod sandbox;
+mod spawn;
+mod worker;
+
+pub use adopt::last_state;
+pub use sandbox::{networks, ports as published_ports, remove_leftovers, remove_sandbox};
+pub use spawn::{SUPERVISE, Spawned, spawn};
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
+
+use self::connection::Connection;
+use self::event_loop::{EventLoop, Source};
+use self::pod::Pod;
+use crate::lifecycle::{Event, Now, StopReason};
+use crate::store::{self, FileLock, Layout, LockKind, WorkloadId, WorkloadRecord};
+
+/// What can go wrong with a supervisor.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Files of ours.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The process could not be started.
+    #[error("cannot start a supervisor: {0}")]
+    Spawn(#[source] std::io::Error),
+    /// It ended before it listened.
+    #[error("the supervisor ended before it was ready{}{said}; see {}", if said.is_empty() { "" } else { ": " }, log.display())]
+    NotStarted {
+        /// Its log.
+        log: PathBuf,
+        /// Its last words.
+        said: String,
+    },
+    /// The kernel refused something that a supervisor cannot do without.
+    #[error("{what}: {source}")]
+    Kernel {
+        /// What was tried.
+        what: &'static str,
+        /// What the kernel said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The socket broke, or said what nobody understands.
+    #[error("talking to the supervisor of {id}: {source}")]
+    Socket {
+        /// Which workload.
+        id: WorkloadId,
+        /// What happened.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The OCI runtime's part.
+    #[error(transparent)]
+    Runtime(#[from] crate::runtime::Error),
+    /// It was removed meanwhile.
+    #[error("{0} was removed meanwhile")]
+    Gone(WorkloadId),
+    /// A supervisor's own words.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Error {
+    fn kernel<E: Into<std::io::Error>>(what: &'static str) -> impl FnOnce(E) -> Self {
+        move |e| Self::Kernel { what, source: e.into() }
+    }
+}
+
+/// The state of the process.
+struct Supervisor {
+    layout: Layout,
+    exe: PathBuf,
+    id: WorkloadId,
+    record: WorkloadRecord,
+    pods: BTreeMap<String, Pod>,
+    connections: HashMap<u64, Connection>,
+    watchers: Vec<u64>,
+    /// Commands run by `exec`: pid to the connection that asked.
+    execs: HashMap<i32, u64>,
+    /// Children that ended before their worker had told of them.
+    unclaimed: HashMap<i32, i32>,
+    events: EventLoop,
+    signals: SignalFd,
+    timer: OwnedFd,
+    listener: UnixListener,
+    /// Set by SIGTERM: stop everything in order, keep the record, end.
+    leaving: bool,
+    _lock: FileLock,
+}
+
+/// Both clocks.
+pub fn now() -> Now {
+    let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let millis =
+        u64::try_from(boot.tv_sec).unwrap_or(0) * 1000 + u64::try_from(boot.tv_nsec).unwrap_or(0) / 1_000_000;
+    Now { boot: millis, wall: jiff::Timestamp::now() }
+}
+
+/// The main function of `kube supervise ROOT RUNROOT WORKLOAD`; `args` is what follows `supervise`.
+pub fn main(args: &[std::ffi::OsString]) -> i32 {
+    let ready = std::env::var(spawn::READY_FD).ok().and_then(|v| v.parse::<i32>().ok());
+    if let Err(e) = crate::runtime::sealed_exe::reexec_sealed() {
+        tracing::warn!("cannot protect the kube binary from containers: {e}");
+    }
+    // Whoever played may have had an odd one; files and folders of pods must not depend on it.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    // SAFETY: the starter made this descriptor for us and told its number; nothing else in this process owns it.
+    let mut ready = ready.map(|fd| unsafe { std::fs::File::from_raw_fd(fd) });
+    let result = match args {
+        [root, runroot, dir] => {
+            let layout = Layout { root: root.into(), runroot: runroot.into() };
+            dir.to_str()
+                .and_then(WorkloadId::from_dir_name)
+                .ok_or_else(|| Error::Refused(format!("not a workload: {}", dir.display())))
+                .and_then(|id| run(layout, id, &mut ready))
+        }
+        _ => Err(Error::Refused("supervise is started by kube itself".to_owned())),
+    };
+    match result {
+        Ok(()) => 0,
+        Err(e) => {
+            if let Some(mut ready) = ready {
+                let _ = write!(ready, "{e}");
+            }
+            tracing::error!("{e}");
+            1
+        }
+    }
+}
+
+fn run(layout: Layout, id: WorkloadId, ready: &mut Option<std::fs::File>) -> Result<(), Error> {
+    let Some(lock) = FileLock::try_acquire(&layout.supervisor_lock(&id), LockKind::Exclusive)? else {
+        return tell(ready, spawn::BUSY);
+    };
+    let Some(record) = WorkloadRecord::load(&layout, &id)? else {
+        // Removed between the call for us and now; the folder that the call made goes too.
+        store::remove_dir_if_exists(&layout.workload_run(&id))?;
+        return tell(ready, spawn::GONE);
+    };
+    store::remove_file_if_exists(&layout.supervisor_left(&id))?;
+    nix::sys::prctl::set_child_subreaper(true).map_err(Error::kernel("become a subreaper"))?;
+    let mut mask = SigSet::empty();
+    for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGPIPE] {
+        mask.add(signal);
+    }
+    mask.thread_block().map_err(Error::kernel("block signals"))?;
+    let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+        .map_err(Error::kernel("read signals"))?;
+    let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)
+        .map_err(Error::kernel("make a timer"))?;
+    let listener = listen(&layout.supervisor_socket(&id))?;
+    let mut events = EventLoop::new().map_err(Error::kernel("make an epoll"))?;
+    events.add(signals.as_fd(), Source::Signals).map_err(Error::kernel("wait for signals"))?;
+    events.add(timer.as_fd(), Source::Timer).map_err(Error::kernel("wait for the timer"))?;
+    events.add(listener.as_fd(), Source::Listener).map_err(Error::kernel("wait for clients"))?;
+    let exe = crate::runtime::sealed_exe::program()?;
+    let mut supervisor = Supervisor {
+        layout,
+        exe,
+        id,
+        record,
+        pods: BTreeMap::new(),
+        connections: HashMap::new(),
+        watchers: Vec::new(),
+        execs: HashMap::new(),
+        unclaimed: HashMap::new(),
+        events,
+        signals,
+        timer,
+        listener,
+        leaving: false,
+        _lock: lock,
+    };
+    tell(ready, spawn::READY)?;
+    supervisor.adopt();
+    supervisor.serve()
+}
+
+/// Tells who started us how it went.
+fn tell(ready: &mut Option<std::fs::File>, word: &str) -> Result<(), Error> {
+    if let Some(mut file) = ready.take() {
+        file.write_all(word.as_bytes()).map_err(Error::Spawn)?;
+    }
+    Ok(())
+}
+
+/// Binds the socket. Paths of sockets end at 108 bytes (unix(7)): a long one is reached through its folder's
+/// descriptor.
+fn listen(path: &Path) -> Result<UnixListener, Error> {
+    store::remove_file_if_exists(path)?;
+    let listener = connection::with_short_path(path, |path| UnixListener::bind(path))
+        .map_err(Error::kernel("bind the socket"))?;
+    listener.set_nonblocking(true).map_err(Error::kernel("bind the socket"))?;
+    Ok(listener)
+}
+
+impl Supervisor {
+    fn serve(&mut self) -> Result<(), Error> {
+        loop {
+            self.settle();
+            if self.is_done() {
+                return self.leave();
+            }
+            self.arm_timer();
+            for (token, source) in self.events.wait().map_err(Error::kernel("wait for events"))? {
+                match source {
+                    Source::Signals => self.on_signals(),
+                    Source::Timer => self.on_timer(),
+                    Source::Listener => self.on_client(),
+                    Source::Connection => self.on_request(token),
+                    Source::Worker { uid } => self.on_worker(&uid, token),
+                    Source::Output { uid, container } => self.on_output(&uid, &container),
+                    Source::Stranger { uid, container } => self.on_stranger(&uid, container.as_deref()),
+                }
+            }
+        }
+    }
+
+    /// Nothing is left that could happen: every pod has ended for good, or is recorded and not to run.
+    fn is_done(&self) -> bool {
+        self.connections.is_empty() && self.pods.values().all(|pod| pod.is_idle(self.leaving))
+    }
+
+    fn leave(&mut self) -> Result<(), Error> {
+        let socket = self.layout.supervisor_socket(&self.id);
+        if self.record.pods.is_empty() {
+            store::remove_dir_if_exists(&self.layout.workload(&self.id))?;
+            // The lock file goes last; who waits for it finds that the record is gone.
+            store::remove_dir_if_exists(&self.layout.workload_run(&self.id))?;
+            return Ok(());
+        }
+        store::remove_file_if_exists(&socket)?;
+        if self.leaving {
+            store::write_atomic(&self.layout.supervisor_left(&self.id), b"", 0o600)?;
+        }
+        Ok(())
+    }
+
+    fn arm_timer(&self) {
+        let due = self.pods.values().filter_map(|pod| pod.state.next_deadline(&pod.spec)).min();
+        let value = due.map_or(Timespec { tv_sec: 0, tv_nsec: 0 }, |due| {
+            // A zero time would disarm the timer.
+            let due = due.max(1);
+            Timespec {
+                tv_sec: i64::try_from(due / 1000).unwrap_or(i64::MAX),
+                tv_nsec: i64::try_from(due % 1000).unwrap_or(0) * 1_000_000,
+            }
+        });
+        let spec = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
+        let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &spec);
+    }
+
+    fn on_timer(&mut self) {
+        let mut ticks = [0u8; 8];
+        let _ = rustix::io::read(&self.timer, &mut ticks);
+        let now = now();
+        let due: Vec<String> = self
+            .pods
+            .iter()
+            .filter(|(_, pod)| pod.state.next_deadline(&pod.spec).is_some_and(|at| at <= now.boot))
+            .map(|(uid, _)| uid.clone())
+            .collect();
+        for uid in due {
+            self.dispatch(&uid, &Event::Tick);
+        }
+    }
+
+    fn on_signals(&mut self) {
+        while let Ok(Some(info)) = self.signals.read_signal() {
+            match i32::try_from(info.ssi_signo).unwrap_or(0) {
+                libc::SIGCHLD => self.reap(),
+                libc::SIGTERM | libc::SIGINT => {
+                    self.leaving = true;
+                    let uids: Vec<String> = self.pods.keys().cloned().collect();
+                    for uid in uids {
+                        let stop = Event::Stop { reason: StopReason::Requested, grace_seconds: None };
+                        self.dispatch(&uid, &stop);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}

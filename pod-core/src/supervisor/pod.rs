@@ -1,0 +1,130 @@
+//! One pod as its supervisor holds it: the state machine's state, and the kernel objects that belong to it.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use super::container::Started;
+use super::log::{Stream, Writer};
+use super::process::Process;
+use super::sandbox::SandboxInfo;
+use super::worker::Worker;
+use crate::lifecycle::{Goal, PodSpec, PodState};
+use crate::plan::{ContainerError, PodPlan};
+
+/// A pod of this workload.
+pub struct Pod {
+    /// What it is made of.
+    pub plan: PodPlan,
+    /// The same, for the state machine.
+    pub spec: PodSpec,
+    /// Its state.
+    pub state: PodState,
+    /// It should run.
+    pub wanted: bool,
+    /// It is to be removed once it has stopped.
+    pub removing: bool,
+    /// Its sandbox, from the moment that it stands.
+    pub sandbox: Option<SandboxInfo>,
+    /// Containers whose process runs or whose output is being read.
+    pub runs: HashMap<String, Run>,
+    /// Workers under way, by token.
+    pub jobs: HashMap<u64, Job>,
+    /// RemoveSandbox was asked for and waits for other workers.
+    pub remove_sandbox: bool,
+    /// Its files are being removed, or are removed.
+    pub purge: Purge,
+    /// Its end was written into the record.
+    pub recorded_end: bool,
+}
+
+/// How far the removal of a pod's files is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purge {
+    /// Not asked for.
+    No,
+    /// A worker is at it.
+    Running,
+    /// Nothing of the pod is left.
+    Done,
+}
+
+/// One run of a container.
+pub struct Run {
+    /// Which run, from 0.
+    pub attempt: u32,
+    /// Its bundle.
+    pub bundle: PathBuf,
+    /// Its process, once it is known.
+    pub process: Option<Process>,
+    /// The process that holds its terminal.
+    pub terminal: Option<Process>,
+    /// For a process that is not our child, and its token.
+    pub pidfd: Option<(u64, OwnedFd)>,
+    /// Reading ends of its output, with their tokens.
+    pub outputs: Vec<(Stream, u64, OwnedFd)>,
+    /// Its log.
+    pub log: Option<Writer>,
+}
+
+/// A worker and what it is for.
+pub enum Job {
+    /// CreateSandbox.
+    CreateSandbox(Worker<Result<SandboxInfo, String>>),
+    /// RemoveSandbox; gives what could not be removed.
+    RemoveSandbox(Worker<Vec<String>>),
+    /// StartContainer.
+    Start {
+        /// Container.
+        container: String,
+        /// Run.
+        attempt: u32,
+        /// The worker.
+        worker: Worker<Result<Started, ContainerError>>,
+    },
+    /// What is left of a run that ended is removed; gives what could not be.
+    Delete {
+        /// The worker.
+        worker: Worker<Vec<String>>,
+    },
+    /// A command in a container; gives its pid.
+    Exec {
+        /// Who asked.
+        connection: u64,
+        /// The worker.
+        worker: Worker<Result<i32, String>>,
+    },
+    /// All files of a removed pod are deleted; gives what could not be.
+    Purge(Worker<Vec<String>>),
+}
+
+impl Pod {
+    /// A pod with nothing of it in the kernel.
+    pub fn new(plan: PodPlan, spec: PodSpec, state: PodState) -> Self {
+        Self {
+            plan,
+            spec,
+            state,
+            wanted: false,
+            removing: false,
+            sandbox: None,
+            runs: HashMap::new(),
+            jobs: HashMap::new(),
+            remove_sandbox: false,
+            purge: Purge::No,
+            recorded_end: false,
+        }
+    }
+
+    /// Nothing will happen to this pod unless somebody asks.
+    pub fn is_idle(&self, leaving: bool) -> bool {
+        if !self.jobs.is_empty() || !self.runs.is_empty() {
+            return false;
+        }
+        if self.removing {
+            return self.purge == Purge::Done;
+        }
+        let at_rest = self.state.is_gone() || self.state.goal == Goal::Idle;
+        at_rest && (!self.wanted || leaving || self.state.is_terminal())
+    }
+}

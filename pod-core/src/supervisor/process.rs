@@ -1,0 +1,120 @@
+//! Processes of containers: told apart from others that later get the same pid.
+
+use std::os::fd::OwnedFd;
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use serde::{Deserialize, Serialize};
+
+/// A process by pid and by the time that it started, which a reused pid cannot share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Process {
+    /// Process id on the host.
+    pub pid: i32,
+    /// Clock ticks since boot (proc_pid_stat(5), field 22).
+    pub start_time: u64,
+}
+
+/// Field 22 of `/proc/<pid>/stat`; the command in field 2 may hold anything, so count from its last `)`.
+fn start_time(stat: &str) -> Option<u64> {
+    let after = stat.rsplit_once(')')?.1;
+    after.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+impl Process {
+    /// Looks a process up; `None` when it is gone.
+    pub fn of(pid: i32) -> Option<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        Some(Self { pid, start_time: start_time(&stat)? })
+    }
+
+    /// Opens it, if it is still the same process.
+    pub fn open(self) -> Option<OwnedFd> {
+        let fd = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::NONBLOCK).ok()?;
+        // Checked after the open: from here on the descriptor cannot come to mean another process.
+        (Self::of(self.pid)? == self).then_some(fd)
+    }
+
+    /// Sends a signal, if it is still the same process. One that is gone is fine.
+    pub fn signal(self, signal: i32) {
+        if let Some(fd) = self.open() {
+            send_signal(&fd, signal);
+        }
+    }
+}
+
+/// Sends a signal through a pidfd; a process that is gone is fine.
+fn send_signal(pidfd: &OwnedFd, signal: i32) {
+    if let Some(signal) = Signal::from_named_raw(signal) {
+        let _ = pidfd_send_signal(pidfd, signal);
+        return;
+    }
+    use std::os::fd::AsRawFd;
+    let none = std::ptr::null::<libc::c_void>();
+    // SAFETY: pidfd_send_signal(2) with a null siginfo touches no memory of ours. Real-time signals have no
+    // name in rustix.
+    unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, none, 0) };
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct PidfdInfo {
+    mask: u64,
+    cgroupid: u64,
+    pid: u32,
+    tgid: u32,
+    ppid: u32,
+    ruid: u32,
+    rgid: u32,
+    euid: u32,
+    egid: u32,
+    suid: u32,
+    sgid: u32,
+    fsuid: u32,
+    fsgid: u32,
+    exit_code: i32,
+}
+
+/// The exit status of an ended process that is not our child, from its pidfd (Linux 6.15 and later:
+/// `PIDFD_GET_INFO` with `PIDFD_INFO_EXIT`); `None` where the kernel cannot tell.
+pub fn exit_of_stranger(pidfd: &OwnedFd) -> Option<i32> {
+    const PIDFD_INFO_EXIT: u64 = 1 << 3;
+    nix::ioctl_readwrite!(pidfd_get_info, 0xFF, 11, PidfdInfo);
+    use std::os::fd::AsRawFd;
+    let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
+    // SAFETY: the structure is the kernel's first published layout (64 bytes), its size is part of the request.
+    unsafe { pidfd_get_info(pidfd.as_raw_fd(), &raw mut info) }.ok()?;
+    (info.mask & PIDFD_INFO_EXIT != 0).then(|| wait_status_to_code(info.exit_code))
+}
+
+/// A wait(2) status as the shell shows it: the exit code, or 128 + signal.
+pub fn wait_status_to_code(status: i32) -> i32 {
+    if libc::WIFSIGNALED(status) { 128 + libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_with_parentheses_does_not_hide_the_start_time() {
+        let stat = "7 (a) b (c)) S 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4242 1 1";
+        assert_eq!(start_time(stat), Some(4242));
+    }
+
+    #[test]
+    fn the_exit_code_of_a_process_that_is_no_child_is_known_or_admitted_unknown() {
+        // sh starts a grandchild that outlives it, so that it is not ours.
+        let out = std::process::Command::new("sh")
+            .args(["-c", "(read x; exit 3) <&0 >/dev/null 2>&1 & echo $!"])
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap();
+        let pid: i32 = String::from_utf8_lossy(&out.stdout).trim().parse().unwrap();
+        if let Some(fd) = Process::of(pid).and_then(Process::open) {
+            let mut fds = [rustix::event::PollFd::new(&fd, rustix::event::PollFlags::IN)];
+            rustix::event::poll(&mut fds, None).unwrap();
+            assert!(matches!(exit_of_stranger(&fd), None | Some(3)));
+        }
+    }
+}

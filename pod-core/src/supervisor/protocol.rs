@@ -1,0 +1,72 @@
+//! What is said over a supervisor's socket (a Unix stream socket): one JSON object a line, each way. A request
+//! is answered by one [`Reply`], [`Request::Watch`] and [`Request::Exec`] by several.
+
+use serde::{Deserialize, Serialize};
+
+use crate::lifecycle::PodState;
+use crate::store::WorkloadRecord;
+
+/// What a `kube` command asks of a supervisor.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "camelCase")]
+pub enum Request {
+    /// Record this, then make it so: start pods that are new, stop those that should stop, remove those that
+    /// are to be removed. Answered with [`Reply::Done`] once it is recorded.
+    Apply {
+        /// The workload as it should be.
+        record: Box<WorkloadRecord>,
+    },
+    /// Every pod's state now, [`Reply::Done`], then each change, as [`Reply::State`], until the asker hangs up. A pod that was
+    /// removed is told as [`Reply::Removed`].
+    Watch,
+    /// Runs a command in a container. Three descriptors (stdin, stdout, stderr) come along by SCM_RIGHTS, with
+    /// `tty` one: the answer's terminal is sent back with [`Reply::ExecStarted`] instead.
+    Exec {
+        /// Pod uid.
+        uid: String,
+        /// Container name.
+        container: String,
+        /// argv.
+        args: Vec<String>,
+        /// With a terminal.
+        tty: bool,
+        /// Its rows and columns, from the start.
+        #[serde(default)]
+        size: Option<(u16, u16)>,
+    },
+}
+
+/// What a supervisor answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "camelCase")]
+pub enum Reply {
+    /// It is recorded.
+    Done,
+    /// It could not be done.
+    Failed {
+        /// For a person.
+        message: String,
+    },
+    /// A pod's state.
+    State {
+        /// Pod uid.
+        uid: String,
+        /// Its state.
+        state: Box<PodState>,
+    },
+    /// A pod is gone, with everything of it.
+    Removed {
+        /// Pod uid.
+        uid: String,
+    },
+    /// The command runs; with `tty` the pty master came along by SCM_RIGHTS.
+    ExecStarted {
+        /// Its process id.
+        pid: i32,
+    },
+    /// The command ended.
+    ExecExited {
+        /// Exit code, 128+n for signal n.
+        code: i32,
+    },
+}

@@ -1,0 +1,136 @@
+//! What clients ask.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::connection::Connection;
+use super::event_loop::Source;
+use super::pod::{Pod, Purge};
+use super::protocol::{Reply, Request};
+use super::{Supervisor, exec};
+use crate::lifecycle::{Event, PodSpec, PodState, StopReason};
+use crate::store::{Desired, WorkloadRecord};
+
+impl Supervisor {
+    pub(super) fn on_client(&mut self) {
+        while let Ok((stream, _)) = self.listener.accept() {
+            let Ok(connection) = Connection::new(stream) else { continue };
+            if let Ok(token) = self.events.add(connection.fd(), Source::Connection) {
+                self.connections.insert(token, connection);
+            }
+        }
+    }
+
+    pub(super) fn on_request(&mut self, token: u64) {
+        let Some(connection) = self.connections.get_mut(&token) else { return };
+        let flushed = connection.flush();
+        let (lines, open) = connection.read();
+        for line in lines {
+            match serde_json::from_slice::<Request>(&line) {
+                Ok(request) => self.serve_request(token, request),
+                Err(e) => {
+                    self.reply(token, &Reply::Failed { message: format!("not a request: {e}") });
+                }
+            }
+        }
+        if !open || flushed.is_err() {
+            self.hang_up(token);
+        } else if let Some(connection) = self.connections.get(&token) {
+            let _ = self.events.want_write(connection.fd(), token, connection.has_outgoing());
+        }
+    }
+
+    fn serve_request(&mut self, token: u64, request: Request) {
+        match request {
+            Request::Apply { record } => {
+                let reply = match self.apply(*record) {
+                    Ok(()) => Reply::Done,
+                    Err(e) => Reply::Failed { message: e.to_string() },
+                };
+                self.reply(token, &reply);
+            }
+            Request::Watch => {
+                self.watchers.push(token);
+                let states: Vec<Reply> = self
+                    .pods
+                    .iter()
+                    .map(|(uid, pod)| Reply::State { uid: uid.clone(), state: Box::new(pod.state.clone()) })
+                    .collect();
+                for state in states {
+                    self.reply(token, &state);
+                }
+                // A pod that was removed before the asker watched is in none of these: this ends the list.
+                self.reply(token, &Reply::Done);
+            }
+            Request::Exec { uid, container, args, tty, size } => {
+                let descriptors: Vec<OwnedFd> = self
+                    .connections
+                    .get_mut(&token)
+                    .map(|c| std::mem::take(&mut c.descriptors))
+                    .unwrap_or_default();
+                if let Err(message) =
+                    self.exec(token, &uid, &container, args, exec::Terminal { tty, size }, descriptors)
+                {
+                    self.reply(token, &Reply::Failed { message });
+                }
+            }
+        }
+    }
+
+    /// Answers a client; one that is gone is forgotten.
+    pub(super) fn reply(&mut self, token: u64, reply: &Reply) {
+        let Some(connection) = self.connections.get_mut(&token) else { return };
+        if connection.send(reply).is_err() {
+            self.hang_up(token);
+            return;
+        }
+        let _ = self.events.want_write(connection.fd(), token, connection.has_outgoing());
+    }
+
+    fn hang_up(&mut self, token: u64) {
+        if let Some(connection) = self.connections.remove(&token) {
+            self.events.remove(connection.fd().as_fd(), token);
+        }
+        self.watchers.retain(|watcher| *watcher != token);
+    }
+
+    /// Tells every watcher.
+    pub(super) fn tell_watchers(&mut self, reply: &Reply) {
+        for token in self.watchers.clone() {
+            self.reply(token, reply);
+        }
+    }
+
+    /// Records what should be, then goes for it.
+    fn apply(&mut self, record: WorkloadRecord) -> Result<(), crate::store::Error> {
+        let record = record.with_removals(Some(&self.record));
+        record.save(&self.layout)?;
+        self.record = record;
+        self.follow_record();
+        Ok(())
+    }
+
+    /// Brings the pods in line with the record.
+    pub(super) fn follow_record(&mut self) {
+        let mut stop = Vec::new();
+        for recorded in &self.record.pods {
+            let uid = &recorded.plan.uid;
+            let pod = self.pods.entry(uid.clone()).or_insert_with(|| {
+                let spec = PodSpec::from_pod(&recorded.plan.pod);
+                let state = match &recorded.ended {
+                    Some(state) => state.clone(),
+                    None => PodState::new(&spec, super::now()),
+                };
+                Pod::new(recorded.plan.clone(), spec, state)
+            });
+            pod.recorded_end = recorded.ended.is_some();
+            pod.wanted = recorded.desired == Desired::Running && !recorded.removing;
+            pod.removing = recorded.removing;
+            if !pod.wanted && pod.purge == Purge::No {
+                stop.push((uid.clone(), recorded.grace_seconds));
+            }
+        }
+        for (uid, grace_seconds) in stop {
+            self.dispatch(&uid, &Event::Stop { reason: StopReason::Requested, grace_seconds });
+        }
+    }
+}

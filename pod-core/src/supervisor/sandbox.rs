@@ -1,0 +1,355 @@
+//! A pod's sandbox: cgroup, network namespace and network, infra container, and the files of `/etc` that all
+//! its containers share. Made and removed in a worker.
+
+use std::fs;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use network::{Addresses, Endpoint, Networks};
+use serde::{Deserialize, Serialize};
+
+use super::process::Process;
+use super::worker;
+use crate::plan::{self, PodPlan};
+use crate::runtime::{self, Create, Sandbox, Stdio, cgroup, spec};
+use crate::store::{self, Layout, WorkloadRecord};
+
+/// A sandbox that stands, as its worker tells of it and as it lies on disk for a successor.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SandboxInfo {
+    /// The infra container.
+    pub infra: Process,
+    /// status.podIPs.
+    pub ips: Vec<IpAddr>,
+    /// What containers join.
+    pub sandbox: Sandbox,
+    /// For an infra container that is not our child, and its token.
+    #[serde(skip)]
+    pub pidfd: Option<(u64, OwnedFd)>,
+    /// The infra container has ended.
+    #[serde(skip)]
+    pub infra_ended: bool,
+}
+
+/// What a worker that starts a container needs of it.
+#[derive(Debug, Clone)]
+pub struct SandboxRecord {
+    /// status.podIPs.
+    pub ips: Vec<IpAddr>,
+    /// What containers join.
+    pub sandbox: Sandbox,
+}
+
+impl SandboxInfo {
+    /// The part that workers need.
+    pub fn record(&self) -> SandboxRecord {
+        SandboxRecord { ips: self.ips.clone(), sandbox: self.sandbox.clone() }
+    }
+
+    fn path(layout: &Layout, uid: &str) -> PathBuf {
+        layout.pod_run(uid).join("sandbox.json")
+    }
+
+    /// Reads what a former supervisor made.
+    pub fn load(layout: &Layout, uid: &str) -> Option<Self> {
+        store::read_json(&Self::path(layout, uid)).ok().flatten()
+    }
+}
+
+/// The networks of this instance.
+pub fn networks(layout: &Layout, exe: &Path) -> Networks {
+    Networks::new(&layout.networks(), &layout.networks_run(), exe)
+}
+
+/// The id of the infra container.
+pub fn infra_id(uid: &str) -> String {
+    format!("{uid}-infra")
+}
+
+/// Where runtimes keep their state.
+pub fn runtime_state(layout: &Layout) -> PathBuf {
+    layout.runroot.join("runtime")
+}
+
+fn endpoint(layout: &Layout, plan: &PodPlan) -> Endpoint {
+    let (name, namespace) = (plan.name(), plan.namespace());
+    let mut attachments: Vec<network::Attachment> = plan
+        .network
+        .attachments
+        .iter()
+        .map(|a| network::Attachment { network: a.network.clone(), ips: a.ips.clone(), mac: a.mac.clone() })
+        .collect();
+    if attachments.is_empty() {
+        attachments.push(network::Attachment {
+            network: network::DEFAULT_NETWORK.to_owned(),
+            ips: Vec::new(),
+            mac: None,
+        });
+    }
+    Endpoint {
+        id: plan.uid.clone(),
+        names: vec![
+            name.to_owned(),
+            format!("{name}.{namespace}"),
+            format!("{name}.{namespace}.svc"),
+            format!("{name}.{namespace}.svc.cluster.local"),
+        ],
+        attachments,
+        ports: ports(plan),
+        netns: layout.netns(&plan.uid),
+    }
+}
+
+/// The published ports of a pod, as the network library takes them.
+pub fn ports(plan: &PodPlan) -> Vec<network::Port> {
+    plan.network
+        .ports
+        .iter()
+        .map(|p| network::Port {
+            host_ip: p.host_ip,
+            host_port: p.host_port,
+            container_port: p.container_port,
+            protocol: p.protocol.clone(),
+        })
+        .collect()
+}
+
+/// Makes the sandbox. A failure undoes what was made; so does a second call, for what a killed worker left.
+pub fn create(layout: &Layout, exe: &Path, plan: &PodPlan) -> Result<SandboxInfo, String> {
+    let run = layout.pod_run(&plan.uid);
+    let intent = run.join("sandbox-intent");
+    if intent.exists() {
+        remove(layout, exe, plan);
+    }
+    fs::create_dir_all(&run).map_err(|e| format!("create {}: {e}", run.display()))?;
+    fs::write(&intent, []).map_err(|e| format!("create {}: {e}", intent.display()))?;
+    try_create(layout, exe, plan).inspect_err(|_| {
+        for problem in remove(layout, exe, plan) {
+            tracing::error!("{problem}");
+        }
+    })
+}
+
+fn try_create(layout: &Layout, exe: &Path, plan: &PodPlan) -> Result<SandboxInfo, String> {
+    let uid = plan.uid.as_str();
+    let text = |e: &dyn std::fmt::Display| e.to_string();
+    let netns = (!plan.network.host).then(|| layout.netns(uid));
+    if let Some(netns) = &netns {
+        network::make_netns(netns).map_err(|e| text(&e))?;
+    }
+    let connect = !plan.network.host && !plan.network.none;
+    // The network takes longest: it goes beside everything else.
+    let (networks, wish) = (networks(layout, exe), endpoint(layout, plan));
+    let network = connect
+        .then(|| worker::beside(move || networks.setup(&wish).map_err(|e| e.to_string())))
+        .transpose()
+        .map_err(|e| format!("cannot fork: {e}"))?;
+    let infra = create_infra(layout, plan, netns.as_ref());
+    let addresses = match network {
+        Some(wait) => {
+            wait().unwrap_or_else(|| Err("the process that makes the network was killed".to_owned()))?
+        }
+        None => Addresses::default(),
+    };
+    let (infra, sandbox) = infra?;
+    let node = plan::node::node();
+    let ips = if plan.network.host { node.ips.clone() } else { addresses.ips.clone() };
+    write_etc(&sandbox.etc, plan, &node, &ips, &addresses).map_err(|e| text(&e))?;
+    let info = SandboxInfo { infra, ips, sandbox, pidfd: None, infra_ended: false };
+    store::write_json(&SandboxInfo::path(layout, uid), &info).map_err(|e| text(&e))?;
+    Ok(info)
+}
+
+fn create_infra(
+    layout: &Layout,
+    plan: &PodPlan,
+    netns: Option<&PathBuf>,
+) -> Result<(Process, Sandbox), String> {
+    let uid = plan.uid.as_str();
+    let spec_of = plan.pod.spec.clone().unwrap_or_default();
+    let cgroup =
+        cgroup::create_pod(uid, &plan::resources::pod_resources(&plan.pod)).map_err(|e| e.to_string())?;
+    for warning in &cgroup.warnings {
+        tracing::warn!("{warning}");
+    }
+    let mut sandbox = Sandbox {
+        infra_pid: 0,
+        netns: netns.cloned(),
+        share_pid: spec_of.share_process_namespace.unwrap_or(false),
+        host_pid: spec_of.host_pid.unwrap_or(false),
+        host_ipc: spec_of.host_ipc.unwrap_or(false),
+        etc: layout.pod_run(uid).join("etc"),
+        shm: PathBuf::new(),
+        cgroup: cgroup.path,
+    };
+    if !sandbox.host_ipc {
+        sandbox.shm = layout.pod_run(uid).join("shm");
+        runtime::infra::mount_shm(&sandbox.shm).map_err(|e| e.to_string())?;
+    }
+    let hostname = plan::hosts::hostname(&plan.pod, &plan::node::node());
+    let rootfs = layout.runroot.join("pause");
+    runtime::infra::prepare_rootfs(&rootfs).map_err(|e| e.to_string())?;
+    let bundle = layout.pod_run(uid).join("infra");
+    fs::create_dir_all(&bundle).map_err(|e| format!("create {}: {e}", bundle.display()))?;
+    let config = spec::infra(&spec::Infra {
+        id: &infra_id(uid),
+        sandbox: &sandbox,
+        hostname: &hostname,
+        sysctls: &plan::security::sysctls(&plan.pod).into_iter().collect(),
+        rootfs: &rootfs,
+        host: &runtime::host::Host::detect(),
+    })
+    .map_err(|e| e.to_string())?;
+    spec::write(&bundle, &config).map_err(|e| e.to_string())?;
+    let null = worker::dev_null().map_err(|e| format!("open /dev/null: {e}"))?;
+    let id = infra_id(uid);
+    let oci = runtime::open(plan.runtime.as_deref(), &runtime_state(layout)).map_err(|e| e.to_string())?;
+    let stdio = Stdio { stdin: null.as_fd(), stdout: null.as_fd(), stderr: null.as_fd() };
+    let pid = oci
+        .create(&Create { id: &id, bundle: &bundle, stdio, console_socket: None })
+        .map_err(|e| e.to_string())?;
+    oci.start(&id).map_err(|e| e.to_string())?;
+    sandbox.infra_pid = pid;
+    let infra = Process::of(pid).ok_or("the infra container ended at once")?;
+    Ok((infra, sandbox))
+}
+
+fn write_etc(
+    dir: &Path,
+    plan: &PodPlan,
+    node: &plan::Node,
+    ips: &[IpAddr],
+    addresses: &Addresses,
+) -> Result<(), store::Error> {
+    fs::create_dir_all(dir).map_err(store::Error::io("create", dir))?;
+    let hostname = plan::hosts::hostname(&plan.pod, node);
+    let (servers, search) = (&addresses.dns_servers, &addresses.search);
+    for (name, text) in [
+        ("hosts", plan::hosts::etc_hosts(&plan.pod, node, ips)),
+        ("hostname", format!("{hostname}\n")),
+        ("resolv.conf", plan::dns::resolv_conf(&plan.pod, node, servers, search)),
+    ] {
+        let path = dir.join(name);
+        fs::write(&path, text).map_err(store::Error::io("write", &path))?;
+    }
+    Ok(())
+}
+
+/// Removes the sandbox and every container that is left of the pod. Gathers what could not be removed, and
+/// goes on.
+pub fn remove(layout: &Layout, exe: &Path, plan: &PodPlan) -> Vec<String> {
+    remove_sandbox(layout, exe, &plan.uid, plan.runtime.as_deref())
+}
+
+/// [`remove`], for a pod of which nothing but its uid is known.
+pub fn remove_sandbox(layout: &Layout, exe: &Path, uid: &str, runtime: Option<&str>) -> Vec<String> {
+    let mut problems = Vec::new();
+    // Everything dies before the namespaces and cgroups that it lives in go.
+    let cgroups: Vec<String> =
+        cgroup::leftovers().into_iter().filter(|(of, _)| of == uid).map(|(_, path)| path).collect();
+    for path in &cgroups {
+        if let Err(e) = cgroup::kill_all(path) {
+            problems.push(e.to_string());
+        }
+    }
+    let state = runtime_state(layout);
+    match runtime::open(runtime, &state) {
+        Ok(oci) => {
+            for id in containers_of(&state, uid) {
+                if let Err(e) = oci.delete(&id) {
+                    problems.push(e.to_string());
+                }
+            }
+        }
+        Err(e) => problems.push(e.to_string()),
+    }
+    let (instance, id) = (networks(layout, exe), uid.to_owned());
+    // In a process of its own: netavark changes the namespaces of its thread.
+    match worker::beside(move || match instance.teardown(&id) {
+        Ok(()) => Vec::new(),
+        Err(errors) => errors.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    }) {
+        Ok(wait) => problems.extend(wait().unwrap_or_else(|| vec!["network teardown was killed".to_owned()])),
+        Err(e) => problems.push(format!("cannot fork: {e}")),
+    }
+    if let Err(e) = network::remove_netns(&layout.netns(uid)) {
+        problems.push(e.to_string());
+    }
+    for path in &cgroups {
+        if let Err(e) = cgroup::remove_pod(path) {
+            problems.push(e.to_string());
+        }
+    }
+    let run = layout.pod_run(uid);
+    if let Err(e) = runtime::infra::unmount_shm(&run.join("shm")) {
+        problems.push(e.to_string());
+    }
+    for file in ["sandbox.json", "sandbox-intent"] {
+        if let Err(e) = store::remove_file_if_exists(&run.join(file)) {
+            problems.push(e.to_string());
+        }
+    }
+    for dir in ["infra", "etc", "bundles"] {
+        if let Err(e) = store::remove_dir_if_exists(&run.join(dir)) {
+            problems.push(e.to_string());
+        }
+    }
+    problems
+}
+
+/// Ids that a runtime keeps state of and that are of this pod: libcontainer's bundles and containers, and the
+/// folder of any other runtime.
+fn containers_of(state: &Path, uid: &str) -> std::collections::BTreeSet<String> {
+    let prefix = format!("{uid}-");
+    ["bundles", "containers", "runtime"]
+        .iter()
+        .filter_map(|dir| fs::read_dir(state.join(dir)).ok())
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.starts_with(&prefix))
+        .collect()
+}
+
+/// Deletes all files of a pod whose sandbox is gone.
+pub fn purge(layout: &Layout, uid: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    if let Err(errors) = crate::volume::remove(layout, uid) {
+        problems.extend(errors.iter().map(ToString::to_string));
+    }
+    for dir in [layout.pod(uid), layout.pod_run(uid)] {
+        if let Err(e) = store::remove_dir_if_exists(&dir) {
+            problems.push(e.to_string());
+        }
+    }
+    problems
+}
+
+/// Removes everything on this host that carries the uid of a pod that no workload records. What is removed is
+/// told in words.
+pub fn remove_leftovers(layout: &Layout, exe: &Path) -> Result<Vec<String>, store::Error> {
+    let known: std::collections::HashSet<String> =
+        WorkloadRecord::list(layout)?.into_iter().flat_map(|w| w.pods).map(|p| p.plan.uid).collect();
+    let mut found = std::collections::BTreeSet::new();
+    for dir in [layout.root.join("pods"), layout.runroot.join("pods"), layout.runroot.join("netns")] {
+        if let Ok(read) = fs::read_dir(&dir) {
+            found.extend(read.filter_map(|e| e.ok()?.file_name().into_string().ok()));
+        }
+    }
+    found.extend(networks(layout, exe).leases().unwrap_or_default());
+    let mut told = Vec::new();
+    for uid in found {
+        if known.contains(&uid) {
+            continue;
+        }
+        for problem in remove_sandbox(layout, exe, &uid, None) {
+            tracing::warn!("{problem}");
+        }
+        for problem in purge(layout, &uid) {
+            tracing::warn!("{problem}");
+        }
+        told.push(format!("removed what a crash had left of pod {uid}"));
+    }
+    Ok(told)
+}

@@ -1,0 +1,109 @@
+//! Starting the detached supervisor of a workload.
+
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::Error;
+use crate::store::{Layout, WorkloadId};
+
+/// The first argument of `kube` that makes it a supervisor.
+pub const SUPERVISE: &str = "supervise";
+
+/// What became of a supervisor that was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spawned {
+    /// Its socket listens.
+    Listens,
+    /// Somebody else holds the workload: a supervisor that may not listen yet or is about to leave, or a command
+    /// that writes the record. The new one has ended.
+    Busy,
+    /// The workload was removed meanwhile.
+    Gone,
+}
+
+/// Starts the supervisor of a recorded workload and returns once its socket listens, or once it has ended because
+/// another holds the workload.
+pub fn spawn(exe: &Path, layout: &Layout, id: &WorkloadId) -> Result<Spawned, Error> {
+    let dir = layout.workload_run(id);
+    std::fs::create_dir_all(&dir).map_err(crate::store::Error::io("create", &dir))?;
+    let log_path = dir.join("log");
+    let log = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(&log_path)
+        .map_err(crate::store::Error::io("open", &log_path))?;
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| Error::Spawn(e.into()))?;
+    let ready = write.as_fd().as_raw_fd();
+    let mut command = Command::new(exe);
+    command
+        .arg(SUPERVISE)
+        .arg(&layout.root)
+        .arg(&layout.runroot)
+        .arg(id.dir_name())
+        .current_dir("/")
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into()))
+        .env(READY_FD, ready.to_string())
+        .envs(PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
+        .stdin(Stdio::null())
+        .stdout(Stdio::from(log.try_clone().map_err(Error::Spawn)?))
+        .stderr(Stdio::from(log));
+    // SAFETY: only async-signal-safe calls between fork and exec: setsid, fcntl, fork, _exit.
+    unsafe {
+        command.pre_exec(move || {
+            if libc::setsid() < 0 || libc::fcntl(ready, libc::F_SETFD, 0) < 0 {
+                return Err(std::io::Error::last_os_error());
+            }
+            // The second fork gives the supervisor to init, so that it is no zombie of a `kube` that waits.
+            match libc::fork() {
+                0 => Ok(()),
+                pid if pid > 0 => libc::_exit(0),
+                _ => Err(std::io::Error::last_os_error()),
+            }
+        });
+    }
+    // std's own exec-error pipe stays open in the grandchild until its exec, so errors of that are still told.
+    let mut child = command.spawn().map_err(Error::Spawn)?;
+    drop(write);
+    let _ = child.wait();
+    let mut word = String::new();
+    std::fs::File::from(read).read_to_string(&mut word).map_err(Error::Spawn)?;
+    match word.as_str() {
+        READY => Ok(Spawned::Listens),
+        BUSY => Ok(Spawned::Busy),
+        GONE => Ok(Spawned::Gone),
+        _ => Err(Error::NotStarted { log: log_path, said: word }),
+    }
+}
+
+/// What a supervisor keeps of its starter's environment: the cgroup driver, and what a later pull of an image
+/// needs to know of its user.
+const PASSED_ON: [&str; 13] = [
+    crate::runtime::cgroup::DRIVER_VARIABLE,
+    "HOME",
+    "XDG_RUNTIME_DIR",
+    "XDG_CONFIG_HOME",
+    "REGISTRY_AUTH_FILE",
+    "DOCKER_CONFIG",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+];
+/// The variable that names the descriptor on which a supervisor tells its starter that it listens.
+pub const READY_FD: &str = "KUBE_READY_FD";
+/// What it says.
+pub const READY: &str = "ready";
+/// What it says when another holds the workload.
+pub const BUSY: &str = "busy";
+/// What it says when its workload is not recorded any more.
+pub const GONE: &str = "gone";
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

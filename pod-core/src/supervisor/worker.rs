@@ -1,0 +1,177 @@
+//! Short-lived processes forked from the single-threaded supervisor: each does one thing, writes one JSON
+//! result to a pipe and ends.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::unistd::{ForkResult, Pid, fork};
+use rustix::pipe::{PipeFlags, pipe_with};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// A running worker whose result is a `T`.
+#[derive(Debug)]
+pub struct Worker<T> {
+    /// Its process id.
+    pub pid: Pid,
+    pipe: File,
+    received: Vec<u8>,
+    result: PhantomData<T>,
+}
+
+/// What a worker's pipe says.
+#[derive(Debug)]
+pub enum Outcome<T> {
+    /// It is still at work.
+    Pending,
+    /// It is done.
+    Done(T),
+    /// It ended without a result: killed, or out of memory.
+    Died,
+}
+
+/// Forks a worker that runs `job`. It is killed when its supervisor dies, so that nothing of a dead
+/// supervisor acts beside its successor; what it half made is found by its name.
+pub fn spawn<T: Serialize>(job: impl FnOnce() -> T) -> std::io::Result<Worker<T>> {
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+    let parent = nix::unistd::getpid();
+    // SAFETY: the supervisor has one thread, so the child may allocate and take locks. No crate forks more
+    // safely than that.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => {
+            drop(write);
+            rustix::io::ioctl_fionbio(&read, true)?;
+            Ok(Worker { pid: child, pipe: File::from(read), received: Vec::new(), result: PhantomData })
+        }
+        ForkResult::Child => {
+            drop(read);
+            let code = run_child(parent, File::from(write), job);
+            // SAFETY: _exit ends this process without running the parent's exit handlers.
+            unsafe { libc::_exit(code) }
+        }
+    }
+}
+
+fn run_child<T: Serialize>(parent: Pid, mut pipe: File, job: impl FnOnce() -> T) -> i32 {
+    let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
+    if nix::unistd::getppid() != parent {
+        return 1;
+    }
+    // The supervisor blocks the signals that it reads from its signalfd; containers must not inherit that.
+    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
+    // Rust ignores SIGPIPE, and what is ignored stays so over an exec: `yes | head` would not end quietly.
+    // SAFETY: the default action is no handler; nothing of ours relies on SIGPIPE being ignored in here.
+    let _ = unsafe { nix::sys::signal::signal(Signal::SIGPIPE, nix::sys::signal::SigHandler::SigDfl) };
+    crate::runtime::worker::prepare_worker();
+    let result = job();
+    match serde_json::to_vec(&result) {
+        Ok(bytes) if pipe.write_all(&bytes).is_ok() => 0,
+        _ => 1,
+    }
+}
+
+impl<T: DeserializeOwned> Worker<T> {
+    /// The pipe, to wait for.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
+
+    /// Reads what the pipe has; call when it is readable.
+    pub fn poll(&mut self) -> Outcome<T> {
+        let mut chunk = [0u8; 4096];
+        loop {
+            match self.pipe.read(&mut chunk) {
+                Ok(0) => {
+                    return match serde_json::from_slice(&self.received) {
+                        Ok(value) => Outcome::Done(value),
+                        Err(_) => Outcome::Died,
+                    };
+                }
+                Ok(n) => self.received.extend(chunk.iter().take(n)),
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return Outcome::Pending,
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(_) => return Outcome::Died,
+            }
+        }
+    }
+}
+
+/// Runs `job` in a child of this worker, to be awaited with the returned function: two slow, independent
+/// steps side by side.
+pub fn beside<T: Serialize + DeserializeOwned>(
+    job: impl FnOnce() -> T,
+) -> std::io::Result<impl FnOnce() -> Option<T>> {
+    let worker = spawn(job)?;
+    let Worker { pid, mut pipe, .. } = worker;
+    rustix::io::ioctl_fionbio(&pipe, false)?;
+    Ok(move || {
+        let mut bytes = Vec::new();
+        let read = pipe.read_to_end(&mut bytes);
+        let _ = nix::sys::wait::waitpid(pid, None);
+        read.ok()?;
+        serde_json::from_slice(&bytes).ok()
+    })
+}
+
+/// Opens `/dev/null` for reading and writing, close-on-exec.
+pub fn dev_null() -> std::io::Result<OwnedFd> {
+    Ok(File::options().read(true).write(true).open("/dev/null")?.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finish<T: DeserializeOwned + Serialize>(mut worker: Worker<T>) -> Option<T> {
+        loop {
+            match worker.poll() {
+                Outcome::Done(value) => return Some(value),
+                Outcome::Died => return None,
+                Outcome::Pending => {
+                    let mut fds = [rustix::event::PollFd::from_borrowed_fd(
+                        worker.pipe.as_fd(),
+                        rustix::event::PollFlags::IN,
+                    )];
+                    rustix::event::poll(&mut fds, None).unwrap();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_worker_gives_its_result_however_long() {
+        let worker = spawn(|| vec![7u32; 100_000]).unwrap();
+        assert_eq!(finish(worker).unwrap().len(), 100_000);
+    }
+
+    #[test]
+    fn a_killed_worker_is_noticed() {
+        let worker = spawn(|| {
+            let _ = nix::sys::signal::raise(Signal::SIGKILL);
+            1
+        })
+        .unwrap();
+        assert_eq!(finish(worker), None);
+    }
+
+    #[test]
+    fn a_step_beside_another_is_waited_for() {
+        let wait = beside(|| "done".to_owned()).unwrap();
+        assert_eq!(wait().as_deref(), Some("done"));
+    }
+
+    #[test]
+    fn a_worker_starts_programs_with_the_default_sigpipe() {
+        let worker = spawn(|| {
+            // SAFETY: asks for the disposition by setting it to what it should be.
+            let before =
+                unsafe { nix::sys::signal::signal(Signal::SIGPIPE, nix::sys::signal::SigHandler::SigDfl) };
+            matches!(before, Ok(nix::sys::signal::SigHandler::SigDfl))
+        })
+        .unwrap();
+        assert_eq!(finish(worker), Some(true));
+    }
+}

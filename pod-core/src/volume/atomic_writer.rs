@@ -1,0 +1,163 @@
+//! A folder whose files change all at once.
+//!
+//! The files lie in a folder named by the time, `..data` is a link to it, and every visible name is a link
+//! through `..data`. An update writes a new folder and swaps `..data` by one rename: who reads through it sees
+//! all of the old or all of the new. A crash leaves either, and at most a folder that the next write removes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::path::{Component, Path, PathBuf};
+
+use crate::store::Error;
+
+const DATA: &str = "..data";
+const DATA_TEMP: &str = "..data_tmp";
+
+/// One file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PayloadFile {
+    /// Its bytes.
+    pub contents: Vec<u8>,
+    /// Its mode.
+    pub mode: u32,
+}
+
+/// Files by relative path.
+pub type Payload = BTreeMap<String, PayloadFile>;
+
+/// True for a path that stays in the folder and cannot be taken for one of ours.
+pub fn is_safe(path: &str) -> bool {
+    !path.is_empty()
+        && !path.starts_with("..")
+        && !path.contains('\0')
+        && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
+}
+
+/// Makes the folder show `payload`; changes nothing when it does already.
+pub fn write(dir: &Path, payload: &Payload) -> Result<(), Error> {
+    let current = fs::read_link(dir.join(DATA)).ok().filter(|target| target.components().count() == 1);
+    let same = current.as_ref().is_some_and(|target| holds(&dir.join(target), payload));
+    if !same {
+        let fresh = make_fresh(dir)?;
+        fill(&fresh, payload)?;
+        let temp = dir.join(DATA_TEMP);
+        crate::store::remove_file_if_exists(&temp)?;
+        let target = fresh.file_name().unwrap_or_default();
+        symlink(target, &temp).map_err(Error::io("make the link", &temp))?;
+        let data = dir.join(DATA);
+        fs::rename(&temp, &data).map_err(Error::io("replace", &data))?;
+    }
+    link_names(dir, payload)?;
+    sweep(dir)
+}
+
+/// A folder whose name was never used before: who still looks at an old one must not find new files in it.
+fn make_fresh(dir: &Path) -> Result<PathBuf, Error> {
+    let stamp = jiff::Timestamp::now().strftime("..%Y_%m_%d_%H_%M_%S");
+    let unique = uuid::Uuid::new_v4().as_fields().0;
+    let path = dir.join(format!("{stamp}.{unique:08x}"));
+    DirBuilder::new().mode(0o700).create(&path).map_err(Error::io("create", &path))?;
+    set_mode(&path, 0o755)?;
+    Ok(path)
+}
+
+fn fill(dir: &Path, payload: &Payload) -> Result<(), Error> {
+    for (name, file) in payload {
+        let path = dir.join(name);
+        let mut above: Vec<&Path> = path.ancestors().skip(1).take_while(|a| *a != dir).collect();
+        above.reverse();
+        for folder in above {
+            match DirBuilder::new().mode(0o700).create(folder) {
+                Ok(()) => set_mode(folder, 0o755)?,
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(Error::io("create", folder)(e)),
+            }
+        }
+        let write = || {
+            let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            out.write_all(&file.contents)?;
+            out.set_permissions(Permissions::from_mode(file.mode))
+        };
+        write().map_err(Error::io("write", &path))?;
+    }
+    Ok(())
+}
+
+fn set_mode(path: &Path, mode: u32) -> Result<(), Error> {
+    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(Error::io("set the mode of", path))
+}
+
+/// True when `dir` holds these files and no others, with these modes.
+fn holds(dir: &Path, payload: &Payload) -> bool {
+    fn walk(dir: &Path, prefix: &str, payload: &Payload, seen: &mut usize) -> Option<()> {
+        for entry in fs::read_dir(dir).ok()? {
+            let entry = entry.ok()?;
+            let name = entry.file_name().into_string().ok()?;
+            let relative = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+            let metadata = entry.metadata().ok()?;
+            if metadata.is_dir() {
+                walk(&entry.path(), &relative, payload, seen)?;
+                continue;
+            }
+            let file = payload.get(&relative)?;
+            let same = metadata.is_file()
+                && metadata.permissions().mode() & 0o7777 == file.mode
+                && usize::try_from(metadata.len()).ok()? == file.contents.len()
+                && fs::read(entry.path()).ok()? == file.contents;
+            if !same {
+                return None;
+            }
+            *seen += 1;
+        }
+        Some(())
+    }
+    let normal: BTreeMap<_, _> = payload.iter().map(|(k, v)| (normal(k), v.clone())).collect();
+    let mut seen = 0;
+    walk(dir, "", &normal, &mut seen).is_some() && seen == normal.len()
+}
+
+/// A path without doubled slashes.
+fn normal(path: &str) -> String {
+    path.split('/').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
+}
+
+/// Every first component of a path is a link through `..data`; links to what is gone go.
+fn link_names(dir: &Path, payload: &Payload) -> Result<(), Error> {
+    let wanted: BTreeSet<OsString> = payload
+        .keys()
+        .filter_map(|path| path.split('/').find(|part| !part.is_empty()))
+        .map(OsString::from)
+        .collect();
+    for name in &wanted {
+        let link = dir.join(name);
+        let target = Path::new(DATA).join(name);
+        match symlink(&target, &link) {
+            Ok(()) => {}
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(Error::io("make the link", link)(e)),
+        }
+    }
+    for entry in fs::read_dir(dir).map_err(Error::io("read", dir))? {
+        let name = entry.map_err(Error::io("read", dir))?.file_name();
+        if !name.to_string_lossy().starts_with("..") && !wanted.contains(&name) {
+            crate::store::remove_file_if_exists(&dir.join(&name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes folders of earlier contents.
+fn sweep(dir: &Path) -> Result<(), Error> {
+    let current = fs::read_link(dir.join(DATA)).map_err(Error::io("read", dir.join(DATA)))?;
+    for entry in fs::read_dir(dir).map_err(Error::io("read", dir))? {
+        let name = entry.map_err(Error::io("read", dir))?.file_name();
+        let text = name.to_string_lossy();
+        if text.starts_with("..") && text != DATA && text != DATA_TEMP && Path::new(&name) != current {
+            crate::store::remove_dir_if_exists(&dir.join(&name))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,243 @@
+//! PersistentVolumeClaims: named volumes that outlive pods, below `<root>/volumes/<namespace>/<claim>`.
+//!
+//! A claim is made when it is played, or when a pod first uses it: a cluster would leave that pod Pending, but
+//! on one machine there is nobody else who could provide the volume, and podman's users expect it.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use serde::{Deserialize, Serialize};
+
+use super::{make_dir, mounts, remove_tree};
+use crate::store::{self, FileLock, Layout, LockKind, Objects, WorkloadRecord};
+
+/// A claim's volume on this machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Claim {
+    /// metadata.namespace.
+    pub namespace: String,
+    /// metadata.name.
+    pub name: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// spec.resources.requests.storage, as it was asked for; not enforced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<String>,
+    /// spec.accessModes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub access_modes: Vec<String>,
+    /// True when a PersistentVolumeClaim was played, false when a pod's use made it.
+    #[serde(default)]
+    pub declared: bool,
+    /// Names of the pods that mount it; not recorded, found by [`list`].
+    #[serde(skip)]
+    pub used_by: Vec<String>,
+    /// Where its files are; not recorded.
+    #[serde(skip)]
+    pub path: PathBuf,
+}
+
+/// What can go wrong with a claim.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Our files.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// There is none.
+    #[error("volume {namespace}/{name} not found")]
+    NotFound {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// Pods use it.
+    #[error("volume {namespace}/{name} is in use by {}", pods.join(", "))]
+    InUse {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// `pod/web`, ...
+        pods: Vec<String>,
+    },
+    /// Some of it could not be deleted; the rest is.
+    #[error("volume {namespace}/{name} could not be removed: {}", list_errors(errors))]
+    Remove {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// All that went wrong.
+        errors: Vec<store::Error>,
+    },
+}
+
+fn list_errors(errors: &[store::Error]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+fn claim_dir(layout: &Layout, namespace: &str, name: &str) -> PathBuf {
+    layout.volumes().join(namespace).join(name)
+}
+
+/// Held while a claim is made or removed. Lies in the run tree: what it guards is written whole anyway.
+fn lock(layout: &Layout) -> Result<FileLock, store::Error> {
+    FileLock::acquire(&layout.runroot.join("volumes.lock"), LockKind::Exclusive)
+}
+
+/// Makes a claim's volume if there is none, and gives the folder to mount. `object` is what was played, if
+/// anything was. Everybody may write to it (0777), as with the provisioners of small clusters: which user will
+/// need it is not known, and only root can reach it from outside of a pod.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn ensure(
+    layout: &Layout,
+    namespace: &str,
+    name: &str,
+    object: Option<&PersistentVolumeClaim>,
+) -> Result<PathBuf, store::Error> {
+    let dir = claim_dir(layout, namespace, name);
+    let data = dir.join("data");
+    let _lock = lock(layout)?;
+    let record = dir.join("volume.json");
+    let existing: Option<Claim> = store::read_json(&record)?;
+    let spec = object.and_then(|o| o.spec.as_ref());
+    let claim = Claim {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        created: existing.as_ref().map_or_else(Timestamp::now, |c| c.created),
+        storage: spec
+            .and_then(|s| s.resources.as_ref()?.requests.as_ref()?.get("storage"))
+            .map(|q| q.0.clone())
+            .or_else(|| existing.as_ref().and_then(|c| c.storage.clone())),
+        access_modes: spec
+            .and_then(|s| s.access_modes.clone())
+            .or_else(|| existing.as_ref().map(|c| c.access_modes.clone()))
+            .unwrap_or_default(),
+        declared: object.is_some() || existing.as_ref().is_some_and(|c| c.declared),
+        used_by: Vec::new(),
+        path: PathBuf::new(),
+    };
+    make_dir(&dir, 0o700)?;
+    // The record before the data: a crash leaves a claim that is listed and can be removed.
+    if existing.as_ref() != Some(&claim) {
+        store::write_json(&record, &claim)?;
+    }
+    make_dir(&data, 0o777)?;
+    Ok(data)
+}
+
+/// True when a claim's volume stands.
+pub fn exists(layout: &Layout, namespace: &str, name: &str) -> bool {
+    claim_dir(layout, namespace, name).join("volume.json").exists()
+}
+
+/// Every claim, by namespace and name, with the pods that use it.
+///
+/// # Errors
+/// When our files cannot be read.
+pub fn list(layout: &Layout) -> Result<Vec<Claim>, store::Error> {
+    let users = users(layout)?;
+    let mut found = Vec::new();
+    for namespace in names(&layout.volumes())? {
+        for name in names(&layout.volumes().join(&namespace))? {
+            let dir = claim_dir(layout, &namespace, &name);
+            let Some(mut claim) = store::read_json::<Claim>(&dir.join("volume.json"))? else { continue };
+            claim.used_by = pods_of(&users, &namespace, &name);
+            claim.path = dir.join("data");
+            found.push(claim);
+        }
+    }
+    Ok(found)
+}
+
+/// Deletes a claim with all that is in it, and forgets the object.
+///
+/// # Errors
+/// `InUse` when a recorded pod mounts it, whether it runs or not; `NotFound`; `Remove` with all that could not
+/// be deleted.
+pub fn remove(layout: &Layout, namespace: &str, name: &str) -> Result<(), Error> {
+    let here = || (namespace.to_owned(), name.to_owned());
+    let _lock = lock(layout)?;
+    let dir = claim_dir(layout, namespace, name);
+    let object = Objects::get(layout, "PersistentVolumeClaim", namespace, name)?;
+    let plain = |text: &str| !text.is_empty() && !text.contains('/') && !text.starts_with('.');
+    let exists = plain(namespace) && plain(name) && dir.join("volume.json").exists();
+    if !exists && object.is_none() {
+        let (namespace, name) = here();
+        return Err(Error::NotFound { namespace, name });
+    }
+    let pods = pods_of(&users(layout)?, namespace, name);
+    if !pods.is_empty() {
+        let (namespace, name) = here();
+        return Err(Error::InUse { namespace, name, pods });
+    }
+    if exists {
+        let mut errors = mounts::unmount_below(&dir);
+        // The data goes first, the record last: what a crash leaves is listed and can be removed again.
+        if errors.is_empty()
+            && let Err(more) =
+                remove_tree::remove_tree(&dir.join("data")).and_then(|()| remove_tree::remove_tree(&dir))
+        {
+            errors.extend(more);
+        }
+        if !errors.is_empty() {
+            let (namespace, name) = here();
+            return Err(Error::Remove { namespace, name, errors });
+        }
+        // The namespace's folder, if this was its last.
+        let _ = fs::remove_dir(layout.volumes().join(namespace));
+    }
+    Objects::remove(layout, "PersistentVolumeClaim", namespace, name)?;
+    Ok(())
+}
+
+/// (namespace, claim, pod) for every recorded pod that mounts a claim.
+fn users(layout: &Layout) -> Result<Vec<(String, String, String)>, store::Error> {
+    let mut found = Vec::new();
+    for record in WorkloadRecord::list(layout)? {
+        for pod in &record.pods {
+            let volumes = pod.plan.pod.spec.as_ref().and_then(|s| s.volumes.as_ref());
+            for volume in volumes.into_iter().flatten() {
+                if let Some(source) = &volume.persistent_volume_claim {
+                    found.push((
+                        pod.plan.namespace().to_owned(),
+                        source.claim_name.clone(),
+                        format!("pod/{}", pod.plan.name()),
+                    ));
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn pods_of(users: &[(String, String, String)], namespace: &str, name: &str) -> Vec<String> {
+    users
+        .iter()
+        .filter(|(ns, claim, _)| ns == namespace && claim == name)
+        .map(|(.., pod)| pod.clone())
+        .collect()
+}
+
+/// Names in a folder, sorted; those of our temporary files are passed over.
+fn names(dir: &Path) -> Result<Vec<String>, store::Error> {
+    let read = match fs::read_dir(dir) {
+        Ok(read) => read,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(store::Error::io("read", dir)(e)),
+    };
+    let mut found = Vec::new();
+    for entry in read {
+        let name = entry.map_err(store::Error::io("read", dir))?.file_name();
+        found.extend(name.into_string().ok().filter(|name| !name.starts_with('.')));
+    }
+    found.sort();
+    Ok(found)
+}

@@ -1,0 +1,36 @@
+//! emptyDir: lives as long as the pod.
+
+use std::path::PathBuf;
+
+use k8s_openapi::api::core::v1::EmptyDirVolumeSource;
+
+use super::{Scope, failed, make_dir, tmpfs};
+use crate::manifest::Quantity;
+use crate::plan::ContainerError;
+use crate::plan::node::total_memory;
+use crate::plan::resources::pod_resources;
+
+/// On disk, or with `medium: Memory` a tmpfs of the least of sizeLimit, the pod's memory limit and what the
+/// machine has. Everybody may write (0777): containers of a pod may run as different users.
+pub fn prepare(
+    scope: &Scope<'_>,
+    name: &str,
+    source: &EmptyDirVolumeSource,
+) -> Result<PathBuf, ContainerError> {
+    if source.medium.as_deref() != Some("Memory") {
+        let path = scope.disk(name);
+        make_dir(&path, 0o777).map_err(|e| failed(name, e))?;
+        return Ok(path);
+    }
+    let path = scope.memory(name);
+    let size_limit = source.size_limit.as_ref().map(|q| Quantity::from(q).value());
+    let memory_limit = pod_resources(&scope.pod.pod).memory_limit;
+    let size = [size_limit, memory_limit, i64::try_from(total_memory()).ok()]
+        .into_iter()
+        .flatten()
+        .filter(|bytes| *bytes > 0)
+        .min();
+    tmpfs::mount(&path, &tmpfs::Options { size, mode: 0o777, private: false })
+        .map_err(|e| failed(name, e))?;
+    Ok(path)
+}

@@ -1,0 +1,178 @@
+//! Every volume source as a path to mount. One file a source.
+
+mod atomic_writer;
+pub mod claims;
+mod config_map;
+mod empty_dir;
+mod host_path;
+mod mounts;
+mod remove_tree;
+mod secret;
+mod sub_path;
+mod tmpfs;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use k8s_openapi::api::core::v1::Volume;
+
+pub use claims::Claim;
+pub use sub_path::{bind_sub_path, open_sub_path, sub_path_target};
+
+use crate::plan::{ContainerError, PodPlan};
+use crate::store::{Error, FileLock, Layout, LockKind, Objects};
+
+/// The kubelet's reason for a volume that cannot be had.
+const FAILED_MOUNT: &str = "FailedMount";
+
+/// Makes every volume of the pod that `container` mounts, and gives the host path of each by volume name.
+/// Idempotent: a restarted container finds what was there; ConfigMap and Secret contents are brought up to
+/// date by one rename of `..data`. Several processes may prepare volumes of one pod at once.
+///
+/// # Errors
+/// With the kubelet's waiting reason (`CreateContainerConfigError` for a missing ConfigMap, `FailedMount` for
+/// the wrong type of hostPath, ...).
+pub fn prepare(
+    layout: &Layout,
+    pod: &PodPlan,
+    objects: &Objects,
+    container: &str,
+) -> Result<BTreeMap<String, PathBuf>, ContainerError> {
+    let mut paths = BTreeMap::new();
+    let Some(spec) = &pod.pod.spec else { return Ok(paths) };
+    let found = spec.init_containers.iter().flatten().chain(&spec.containers).find(|c| c.name == container);
+    let mounts = found.and_then(|c| c.volume_mounts.as_deref()).unwrap_or_default();
+    if mounts.is_empty() {
+        return Ok(paths);
+    }
+    let _lock = lock(layout, &pod.uid)?;
+    for mount in mounts {
+        if paths.contains_key(&mount.name) {
+            continue;
+        }
+        let volume = spec.volumes.iter().flatten().find(|v| v.name == mount.name).ok_or_else(|| {
+            ContainerError::config(format!(
+                "container {container} mounts {:?}, but the pod has no such volume",
+                mount.name
+            ))
+        })?;
+        let path = prepare_one(&Scope { layout, pod, objects }, volume)?;
+        paths.insert(mount.name.clone(), path);
+    }
+    Ok(paths)
+}
+
+/// Brings the contents of the pod's ConfigMap and Secret volumes that exist up to date: called when objects
+/// changed while the pod runs. Gathers errors and goes on.
+///
+/// # Errors
+/// One for each volume that could not be updated; it keeps its old contents.
+pub fn update(layout: &Layout, pod: &PodPlan, objects: &Objects) -> Result<(), Vec<ContainerError>> {
+    let Some(spec) = &pod.pod.spec else { return Ok(()) };
+    let _lock = lock(layout, &pod.uid).map_err(|e| vec![e])?;
+    let scope = Scope { layout, pod, objects };
+    let mut errors = Vec::new();
+    for volume in spec.volumes.iter().flatten() {
+        let exists = (volume.config_map.is_some() && scope.disk(&volume.name).exists())
+            || (volume.secret.is_some() && mounts::is_mount_point(&scope.memory(&volume.name)));
+        if exists && let Err(error) = prepare_one(&scope, volume) {
+            errors.push(error);
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// Removes the volumes that live as long as the pod (emptyDir, ConfigMap, Secret); claims and host paths stay.
+/// First everything that is mounted anywhere in the pod's folders is unmounted, so call it when its containers
+/// are gone. Gathers errors and goes on. What is still mounted is never deleted into.
+///
+/// # Errors
+/// All of them; call again once what is in the way is gone.
+pub fn remove(layout: &Layout, uid: &str) -> Result<(), Vec<Error>> {
+    let (run, pod) = (layout.pod_run(uid), layout.pod(uid));
+    let mut errors = mounts::unmount_below(&run);
+    errors.extend(mounts::unmount_below(&pod));
+    for root in [run.join("sub-paths"), run.join("volumes"), pod.join("volumes")] {
+        if let Err(more) = remove_tree::remove_tree(&root) {
+            errors.extend(more);
+        }
+    }
+    if let Err(error) = crate::store::remove_file_if_exists(&lock_path(layout, uid)) {
+        errors.push(error);
+    }
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// What a source is made from.
+struct Scope<'a> {
+    layout: &'a Layout,
+    pod: &'a PodPlan,
+    objects: &'a Objects,
+}
+
+impl Scope<'_> {
+    /// Where a volume lies that may outlive a reboot.
+    fn disk(&self, volume: &str) -> PathBuf {
+        self.layout.pod(&self.pod.uid).join("volumes").join(volume)
+    }
+
+    /// Where a tmpfs is mounted.
+    fn memory(&self, volume: &str) -> PathBuf {
+        self.layout.pod_run(&self.pod.uid).join("volumes").join(volume)
+    }
+}
+
+fn prepare_one(scope: &Scope<'_>, volume: &Volume) -> Result<PathBuf, ContainerError> {
+    if let Some(source) = &volume.empty_dir {
+        empty_dir::prepare(scope, &volume.name, source)
+    } else if let Some(source) = &volume.host_path {
+        host_path::prepare(&volume.name, source)
+    } else if let Some(source) = &volume.config_map {
+        config_map::prepare(scope, &volume.name, source)
+    } else if let Some(source) = &volume.secret {
+        secret::prepare(scope, &volume.name, source)
+    } else if let Some(source) = &volume.persistent_volume_claim {
+        let (namespace, claim) = (scope.pod.namespace(), &source.claim_name);
+        let object = scope.objects.claims.get(&(namespace.to_owned(), claim.clone()));
+        claims::ensure(scope.layout, namespace, claim, object).map_err(|e| failed(&volume.name, e))
+    } else {
+        Err(failed(&volume.name, "this kind of volume is not supported"))
+    }
+}
+
+/// Serialises the workers of one pod.
+fn lock(layout: &Layout, uid: &str) -> Result<FileLock, ContainerError> {
+    FileLock::acquire(&lock_path(layout, uid), LockKind::Exclusive)
+        .map_err(|e| ContainerError::new(FAILED_MOUNT, e.to_string()))
+}
+
+fn lock_path(layout: &Layout, uid: &str) -> PathBuf {
+    layout.pod_run(uid).join("volumes.lock")
+}
+
+fn failed(volume: &str, problem: impl std::fmt::Display) -> ContainerError {
+    ContainerError::new(FAILED_MOUNT, format!("volume {volume}: {problem}"))
+}
+
+/// Makes a folder of ours with all above it, which only root may enter, and gives it this mode whatever the
+/// umask is.
+fn make_dir(path: &Path, mode: u32) -> Result<(), Error> {
+    if let Some(parent) = path.parent() {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(parent)
+            .map_err(Error::io("create", parent))?;
+    }
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(mode))
+            .map_err(Error::io("set the mode of", path)),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(e) => Err(Error::io("create", path)(e)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

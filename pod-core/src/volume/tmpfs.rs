@@ -1,0 +1,43 @@
+//! tmpfs mounts (Documentation/filesystems/tmpfs.rst of the kernel).
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use rustix::mount::{MountFlags, MountPropagationFlags};
+
+use super::{make_dir, mounts};
+use crate::store::Error;
+
+/// What a tmpfs is like.
+pub struct Options {
+    /// Bytes; `None` leaves it to the kernel (half of memory).
+    pub size: Option<i64>,
+    /// Mode of its root.
+    pub mode: u32,
+    /// For secrets: no devices, no setuid.
+    pub private: bool,
+}
+
+/// Mounts a tmpfs at `path`, made when missing; one that is mounted there stays. Nothing of it is swapped out
+/// where the kernel can promise that (6.3).
+pub fn mount(path: &Path, options: &Options) -> Result<(), Error> {
+    make_dir(path, 0o700)?;
+    if mounts::is_mount_point(path) {
+        return Ok(());
+    }
+    let mut data = format!("mode={:o}", options.mode);
+    if let Some(size) = options.size {
+        let _ = write!(data, ",size={size}");
+    }
+    let flags = if options.private { MountFlags::NOSUID | MountFlags::NODEV } else { MountFlags::empty() };
+    let mount = |data: &str| -> std::io::Result<()> {
+        let data = std::ffi::CString::new(data)?;
+        Ok(rustix::mount::mount("tmpfs", path, "tmpfs", flags, data.as_c_str())?)
+    };
+    mount(&format!("{data},noswap"))
+        .or_else(|_| mount(&data))
+        .map_err(Error::io("mount a tmpfs on", path))?;
+    // Must not show up twice where /run is shared.
+    rustix::mount::mount_change(path, MountPropagationFlags::PRIVATE)
+        .map_err(|e| Error::io("make private", path)(e.into()))
+}
