@@ -1,0 +1,178 @@
+//! The command line: global options, commands, and the one place where errors are told.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum, ValueHint};
+
+use crate::commands;
+use crate::context::Context;
+use crate::exit;
+
+/// Run Kubernetes YAML on this machine, with no cluster and no daemon
+#[derive(Debug, Parser)]
+#[command(
+    name = "kube",
+    version,
+    propagate_version = false,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "\
+Examples:
+  # Run a manifest, wait until it is Ready, look at it, stop it
+  kube play web.yaml --wait
+  kube ps
+  kube logs web -f
+  kube down web.yaml
+
+Exit codes:
+  0 done, 1 failed, 2 wrong use, 3 invalid manifest, 4 not found, 5 timed out;
+  `exec` and `play --wait=complete` pass the container's own exit code on."
+)]
+pub struct Cli {
+    /// What all commands share.
+    #[command(flatten)]
+    pub global: Global,
+    /// Which command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Where images, volumes and workloads are kept [default: /var/lib/kube-play]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(env = "KUBE_PLAY_ROOT", hide_env_values = true)]
+    pub root: Option<PathBuf>,
+    /// Where sockets and status are kept, until a reboot [default: /run/kube-play]
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(env = "KUBE_PLAY_RUNROOT", hide_env_values = true)]
+    pub runroot: Option<PathBuf>,
+    /// Namespace of what is named, and of manifests that name none [default: default]
+    #[arg(short, long, global = true, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// How much to tell about what happens inside
+    #[arg(long, global = true, value_name = "LEVEL", value_enum, default_value = "warn")]
+    pub log_level: LogLevel,
+}
+
+/// `--log-level`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    // Nothing.
+    Off,
+    // What failed.
+    Error,
+    // What looks wrong.
+    Warn,
+    // What is done.
+    Info,
+    // How it is done.
+    Debug,
+    // Everything.
+    Trace,
+}
+
+/// Every command, in the order of `kube --help`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run manifests
+    Play(commands::play::Args),
+    /// Stop and remove what was played
+    #[command(visible_alias = "delete")]
+    Down(commands::down::Args),
+    /// List pods
+    Ps(commands::ps::Args),
+    /// Print a container's logs
+    Logs(commands::logs::Args),
+    /// Run a command in a container
+    Exec(commands::exec::Args),
+    /// Show an object in full, as Kubernetes would
+    Inspect(commands::inspect::Args),
+    /// List what happened to pods
+    Events(commands::events::Args),
+    /// Wait until pods are ready, complete or deleted
+    Wait(commands::wait::Args),
+    /// Validate manifests and touch nothing
+    Check(commands::check::Args),
+    /// Manage images
+    Image(commands::image::Args),
+    /// Manage volumes (persistent volume claims)
+    Volume(commands::volume::Args),
+    /// Manage networks
+    Network(commands::network::Args),
+    /// Tell what this host has, what is missing, and how to get it
+    Info(commands::info::Args),
+    /// Print versions
+    Version(commands::version::Args),
+    /// Print a completion script for a shell
+    Completion(commands::completion::Args),
+    /// Write the manual pages
+    Man(commands::man::Args),
+}
+
+/// Parses the command line, runs the command and tells what went wrong.
+pub fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed stdout is no reason to say anything: the text was all there was to do.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::DONE });
+        }
+    };
+    start_log(cli.global.log_level);
+    match run(&cli) {
+        Ok(code) => code,
+        Err(error) => exit::report(&error),
+    }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    let context = Context::new(&cli.global)?;
+    match &cli.command {
+        Command::Play(args) => commands::play::run(&context, args),
+        Command::Down(args) => commands::down::run(&context, args),
+        Command::Ps(args) => commands::ps::run(&context, args),
+        Command::Logs(args) => commands::logs::run(&context, args),
+        Command::Exec(args) => commands::exec::run(&context, args),
+        Command::Inspect(args) => commands::inspect::run(&context, args),
+        Command::Events(args) => commands::events::run(&context, args),
+        Command::Wait(args) => commands::wait::run(&context, args),
+        Command::Check(args) => commands::check::run(&context, args),
+        Command::Image(args) => commands::image::run(&context, args),
+        Command::Volume(args) => commands::volume::run(&context, args),
+        Command::Network(args) => commands::network::run(&context, args),
+        Command::Info(args) => commands::info::run(&context, args),
+        Command::Version(args) => commands::version::run(&context, args),
+        Command::Completion(args) => commands::completion::run(&context, args),
+        Command::Man(args) => commands::man::run(&context, args),
+    }
+}
+
+/// Sends the log to stderr.
+pub fn start_log(level: LogLevel) {
+    use tracing_subscriber::filter::LevelFilter;
+    let level = match level {
+        LogLevel::Off => return,
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    use tracing_subscriber::layer::SubscriberExt;
+    use tracing_subscriber::util::SubscriberInitExt;
+    // What a host lacks we say ourselves, once.
+    let quiet = level.min(LevelFilter::ERROR);
+    let targets = tracing_subscriber::filter::Targets::new()
+        .with_default(level)
+        .with_targets([("libcgroups", quiet), ("libcontainer", quiet)]);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    tracing_subscriber::registry().with(lines).with(targets).init();
+}

@@ -1,0 +1,54 @@
+//! `kube check`: validate manifests, touch nothing.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::ValueHint;
+
+use crate::context::Context;
+use crate::{load, output};
+
+/// Arguments of `kube check`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Says everything that is wrong, with file, line, column and field, and what would not be honoured on this \
+machine. Exits with 3 when a manifest is not valid.
+
+Examples:
+  # Is it right?
+  kube check web.yaml
+
+  # A whole folder, where warnings are errors
+  kube check --strict manifests/")]
+pub struct Args {
+    /// Manifests: files, folders, `-`, URLs
+    #[arg(value_name = "FILE|DIR|-|URL", required_unless_present = "filename", value_hint = ValueHint::AnyPath)]
+    pub files: Vec<String>,
+    /// As kubectl has it
+    #[arg(short, long, value_name = "FILE", hide = true, value_hint = ValueHint::AnyPath)]
+    pub filename: Vec<String>,
+    /// Also read the ConfigMaps in this file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub configmap: Vec<PathBuf>,
+    /// Take warnings as errors
+    #[arg(long)]
+    pub strict: bool,
+    /// Print errors and warnings only
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// Runs `kube check`.
+///
+/// # Errors
+/// A manifest is not valid (3), or cannot be read (1).
+pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
+    let names: Vec<String> = args.files.iter().chain(&args.filename).cloned().collect();
+    let request = load::Request { names: &names, configmaps: &args.configmap, strict: args.strict };
+    let documents = load::load(context, &request, &pod_core::plan::PlanOptions::default())?.documents;
+    if !args.quiet {
+        let lines = documents.iter().map(|document| format!("{} valid\n", load::resource_of(document)));
+        output::print(&lines.collect::<String>())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,339 @@
+//! `kube down`: stop and remove what was played.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::ValueHint;
+use pod_core::play::{self, DownOptions, Target};
+use pod_core::store::{Objects, WorkloadId, WorkloadRecord};
+
+use crate::context::Context;
+use crate::exit::Failure;
+use crate::identity::{self, Identity};
+use crate::report::Lines;
+use crate::resource::{Kind, Resource};
+use crate::{select, sources};
+
+/// Arguments of `kube down`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Stops in order, by what was recorded: also when the file has changed or is gone. Claims and their data are kept \
+unless --volumes is given.
+
+Examples:
+  # Take down what a file names
+  kube down web.yaml
+
+  # By name
+  kube down pod/web deployment/api
+
+  # Everything, with the data of its claims
+  kube down --all --volumes
+
+  # Give containers two seconds instead of their grace period
+  kube down web.yaml --time 2")]
+pub struct Args {
+    /// Manifests (files, folders, `-`, URLs), or objects by KIND/NAME; a bare name that is no file is a pod
+    #[arg(value_name = "FILE|KIND/NAME", required_unless_present_any = ["all", "filename"])]
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub targets: Vec<String>,
+    /// As kubectl delete has it
+    #[arg(short, long, value_name = "FILE", hide = true, value_hint = ValueHint::AnyPath)]
+    pub filename: Vec<String>,
+    /// Everything, in every namespace (with -n: in that one)
+    #[arg(long, conflicts_with_all = ["targets", "filename"])]
+    pub all: bool,
+    /// Remove claims too, with their data
+    #[arg(long)]
+    pub volumes: bool,
+    /// Seconds that containers get to end, instead of their grace period
+    #[arg(short, long, value_name = "SECONDS", visible_alias = "grace-period")]
+    pub time: Option<u64>,
+    /// Kill at once, and remove what cannot be stopped
+    #[arg(long)]
+    pub force: bool,
+    /// What is not there is no error
+    #[arg(long)]
+    pub ignore_not_found: bool,
+    /// Print errors and warnings only
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// Runs `kube down`.
+///
+/// # Errors
+/// What is named is not there (4); something cannot be stopped (1).
+pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
+    context.repair()?;
+    let state = State::read(context)?;
+    let mut targets: Vec<Target> = Vec::new();
+    if args.all {
+        targets.extend(state.everything(context, args));
+    }
+    for name in &args.targets {
+        targets.extend(target(context, args, &state, name)?);
+    }
+    for name in &args.filename {
+        targets.extend(from_source(context, args, &state, name)?);
+    }
+    let mut report = Lines::new(args.quiet, false);
+    if !targets.is_empty() {
+        let options = DownOptions { grace_seconds: args.time, force: args.force, volumes: args.volumes };
+        play::down(&context.host(), &unique(targets), &options, &mut report)?;
+    }
+    report.finish();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Workloads before the objects that they use, each once, otherwise in the order given.
+fn unique(targets: Vec<Target>) -> Vec<Target> {
+    let mut seen: Vec<Target> = Vec::new();
+    for target in targets {
+        if !seen.contains(&target) {
+            seen.push(target);
+        }
+    }
+    seen.sort_by_key(|target| matches!(target, Target::Object(..)));
+    seen
+}
+
+/// What is recorded.
+struct State {
+    workloads: Vec<WorkloadRecord>,
+    objects: Vec<(Kind, String, String)>,
+}
+
+impl State {
+    fn read(context: &Context) -> anyhow::Result<Self> {
+        let mut objects = Vec::new();
+        for kind in [Kind::ConfigMap, Kind::Secret, Kind::PersistentVolumeClaim] {
+            let keys = Objects::list(&context.layout, kind.name())?.into_keys();
+            objects.extend(keys.map(|(namespace, name)| (kind, namespace, name)));
+        }
+        Ok(Self { workloads: WorkloadRecord::list(&context.layout)?, objects })
+    }
+
+    /// The target for an object, if there is one.
+    fn find(&self, kind: Kind, namespace: &str, name: &str) -> Option<Target> {
+        match kind {
+            Kind::Pod | Kind::Deployment => {
+                let id = WorkloadId::new(kind.name(), namespace, name);
+                self.workloads.iter().any(|record| record.id == id).then_some(Target::Workload(id))
+            }
+            _ => self
+                .objects
+                .iter()
+                .any(|(k, ns, n)| *k == kind && ns == namespace && n == name)
+                .then(|| Target::Object(kind.name().to_owned(), namespace.to_owned(), name.to_owned())),
+        }
+    }
+
+    /// `--all`.
+    fn everything(&self, context: &Context, args: &Args) -> Vec<Target> {
+        let wanted = |namespace: &str| !context.namespace_given || namespace == context.namespace;
+        let workloads = self.workloads.iter().filter(|record| wanted(&record.id.namespace));
+        let workloads = workloads.map(|record| Target::Workload(record.id.clone()));
+        let objects = self.objects.iter().filter(|(kind, namespace, _)| {
+            wanted(namespace) && (args.volumes || *kind != Kind::PersistentVolumeClaim)
+        });
+        let object = |(kind, namespace, name): &(Kind, String, String)| {
+            Target::Object(kind.name().to_owned(), namespace.clone(), name.clone())
+        };
+        workloads.chain(objects.map(object)).collect()
+    }
+}
+
+/// What an argument means: a file that is there, a folder, `-` or a URL; else an object; else a file that was
+/// played and is gone by now.
+fn target(context: &Context, args: &Args, state: &State, name: &str) -> anyhow::Result<Vec<Target>> {
+    let path = Path::new(name);
+    let file_like = name == "-" || sources::is_url(name) || path.is_file() || name.starts_with(['.', '/']);
+    if !file_like && let Ok(resource) = name.parse::<Resource>() {
+        let kept = resource.kind == Kind::PersistentVolumeClaim;
+        if let Some(target) = state.find(resource.kind, &context.namespace, &resource.name) {
+            // A claim by its own name is what is meant, with or without --volumes: kubectl deletes it too.
+            return Ok(vec![target]);
+        }
+        let may_be_a_path = path.is_dir() || sources::is_manifest_name(path);
+        if !may_be_a_path || kept {
+            return match args.ignore_not_found {
+                true => Ok(Vec::new()),
+                false => Err(not_found(context, &resource)?.into()),
+            };
+        }
+    }
+    from_source(context, args, state, name)
+}
+
+fn not_found(context: &Context, resource: &Resource) -> anyhow::Result<Failure> {
+    // `kube down web-6d4-x7k2p`: a pod of a Deployment cannot go alone, the next one would come.
+    if resource.kind == Kind::Pod {
+        let names = [resource.name.clone()];
+        let choice = select::Choice { names: &names, ..select::Choice::default() };
+        if let Some(pod) = select::existing(context, &choice)?.first() {
+            return Ok(Failure::failed(format!("{resource} belongs to {}", pod.workload))
+                .hint(format!("`kube down {}` takes all of it down", pod.workload)));
+        }
+    }
+    select::missing(context, resource)
+}
+
+/// What a file says, and what was played from it before it changed.
+fn from_source(context: &Context, args: &Args, state: &State, name: &str) -> anyhow::Result<Vec<Target>> {
+    let recorded: Vec<Target> = state
+        .workloads
+        .iter()
+        .filter(|record| identity::same_source(&record.source, name))
+        .map(|record| Target::Workload(record.id.clone()))
+        .collect();
+    let read = match sources::read(std::slice::from_ref(&name.to_owned())) {
+        Ok(read) => read,
+        Err(error) if recorded.is_empty() => return Err(error),
+        // The file is gone; what was played from it is known.
+        Err(_) => Vec::new(),
+    };
+    let mut targets = Vec::new();
+    let mut missing: Vec<Identity> = Vec::new();
+    for source in &read {
+        let identities = match identity::of(source, &context.namespace) {
+            Ok(identities) => identities,
+            Err(error) if recorded.is_empty() => return Err(error),
+            // It can be read no more; what was played from it is known.
+            Err(_) => Vec::new(),
+        };
+        for identity in identities {
+            let Some(kind) = Kind::parse(&identity.kind) else { continue };
+            match state.find(kind, &identity.namespace, &identity.name) {
+                Some(_) if kind == Kind::PersistentVolumeClaim && !args.volumes => {}
+                Some(target) => targets.push(target),
+                // A claim may be gone, or never have been anything but the file's.
+                None if kind == Kind::PersistentVolumeClaim => {}
+                None => missing.push(identity),
+            }
+        }
+    }
+    targets.extend(recorded);
+    if targets.is_empty() && !args.ignore_not_found {
+        let what: Vec<String> = missing.iter().map(ToString::to_string).collect();
+        let failure = match what.as_slice() {
+            [] => Failure::not_found(format!("nothing of {name} is here")),
+            what => Failure::not_found(format!("nothing of {name} is here: {}", what.join(", "))),
+        };
+        return Err(failure.hint("`kube ps -A` lists the pods").into());
+    }
+    Ok(targets)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixture::{context, pod, record};
+
+    /// Pods a and b played from `<dir>/app.yaml`, Deployment api from stdin, claim and ConfigMap data.
+    fn machine() -> (tempfile::TempDir, Context, String) {
+        let (dir, context) = context();
+        let file = dir.path().canonicalize().unwrap().join("app.yaml").display().to_string();
+        for name in ["a", "b"] {
+            record(&context, "Pod", "default", name, &file, vec![pod("default", name, &json!({}))]);
+        }
+        record(&context, "Deployment", "default", "api", "-", vec![pod("default", "api-1-x", &json!({}))]);
+        for kind in ["PersistentVolumeClaim", "ConfigMap"] {
+            Objects::put(&context.layout, kind, "default", "data", &json!({"kind": kind})).unwrap();
+        }
+        (dir, context, file)
+    }
+
+    const ARGS: Args = Args {
+        targets: Vec::new(),
+        filename: Vec::new(),
+        all: false,
+        volumes: false,
+        time: None,
+        force: false,
+        ignore_not_found: false,
+        quiet: false,
+    };
+
+    fn targets(context: &Context, args: &Args, name: &str) -> Result<Vec<String>, String> {
+        let state = State::read(context).unwrap();
+        let shown = |target: Target| match target {
+            Target::Workload(id) => id.to_string(),
+            Target::Object(kind, _, name) => format!("{}/{name}", kind.to_lowercase()),
+        };
+        match target(context, args, &state, name) {
+            Ok(targets) => Ok(unique(targets).into_iter().map(shown).collect()),
+            Err(error) => Err(match error.downcast_ref::<Failure>() {
+                Some(failure) => {
+                    format!("{}: {}; {}", failure.code, failure.message, failure.hints.join("; "))
+                }
+                None => error.to_string(),
+            }),
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_gone_or_has_changed_still_leads_to_what_was_played_from_it() {
+        let (_dir, context, file) = machine();
+        assert_eq!(targets(&context, &ARGS, &file).unwrap(), ["pod/a", "pod/b"]);
+        std::fs::write(
+            &file,
+            "kind: Pod\nmetadata: {name: b}\nspec: {oops: 1}\n---\nkind: ConfigMap\nmetadata: {name: data}\n",
+        )
+        .unwrap();
+        assert_eq!(targets(&context, &ARGS, &file).unwrap(), ["pod/b", "pod/a", "configmap/data"]);
+    }
+
+    #[test]
+    fn claims_of_a_file_stay_unless_volumes_are_asked_for() {
+        let (dir, context, _) = machine();
+        let file = dir.path().join("claim.yaml").display().to_string();
+        let text =
+            "kind: PersistentVolumeClaim\nmetadata: {name: data}\n---\nkind: Pod\nmetadata: {name: a}\n";
+        std::fs::write(&file, text).unwrap();
+        assert_eq!(targets(&context, &ARGS, &file).unwrap(), ["pod/a"]);
+        let volumes = Args { volumes: true, ..ARGS };
+        assert_eq!(targets(&context, &volumes, &file).unwrap(), ["pod/a", "persistentvolumeclaim/data"]);
+    }
+
+    #[test]
+    fn names_lead_to_objects() {
+        let (_dir, context, _) = machine();
+        assert_eq!(targets(&context, &ARGS, "a").unwrap(), ["pod/a"]);
+        assert_eq!(targets(&context, &ARGS, "deploy/api").unwrap(), ["deployment.apps/api"]);
+        assert_eq!(targets(&context, &ARGS, "cm/data").unwrap(), ["configmap/data"]);
+        assert_eq!(targets(&context, &ARGS, "pvc/data").unwrap(), ["persistentvolumeclaim/data"]);
+        assert_eq!(
+            targets(&context, &ARGS, "pod/aa").unwrap_err(),
+            "4: pod/aa not found in namespace default; did you mean pod/a?"
+        );
+        assert_eq!(
+            targets(&context, &ARGS, "api-1-x").unwrap_err(),
+            "1: pod/api-1-x belongs to deployment.apps/api; `kube down deployment.apps/api` takes all of it down"
+        );
+        assert_eq!(
+            targets(&context, &ARGS, "missing.yaml").unwrap_err(),
+            "4: missing.yaml: no such file or folder; "
+        );
+        assert_eq!(
+            targets(&context, &ARGS, "./missing").unwrap_err(),
+            "4: ./missing: no such file or folder; "
+        );
+        let lenient = Args { ignore_not_found: true, ..ARGS };
+        assert!(targets(&context, &lenient, "pod/aa").unwrap().is_empty());
+    }
+
+    #[test]
+    fn all_is_everything_but_claims() {
+        let (_dir, context, _) = machine();
+        let count = |context: &Context, volumes| {
+            let args = Args { all: true, volumes, ..ARGS };
+            State::read(context).unwrap().everything(context, &args).len()
+        };
+        assert_eq!((count(&context, false), count(&context, true)), (4, 5));
+        let elsewhere = Context { namespace: "other".to_owned(), namespace_given: true, ..context.clone() };
+        assert_eq!(count(&elsewhere, true), 0);
+    }
+}

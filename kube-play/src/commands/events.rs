@@ -1,0 +1,416 @@
+//! `kube events`: list what happened to pods.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::MetadataExt as _;
+use std::process::ExitCode;
+
+use k8s_openapi::api::core::v1::Event;
+use pod_core::lifecycle::human_duration;
+use pod_core::store::Layout;
+
+use crate::context::Context;
+use crate::exit::Failure;
+use crate::output::{self, Format, ObjectFormat, Table};
+use crate::resource::{Kind, Resource};
+use crate::terminal;
+use crate::watch::Changes;
+
+/// Arguments of `kube events`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  # What happened lately
+  kube events
+
+  # Go on telling
+  kube events -f
+
+  # To one pod
+  kube events --for pod/web
+
+  # What went wrong, anywhere
+  kube events -A --types Warning")]
+pub struct Args {
+    /// Go on printing events as they happen
+    #[arg(short, long, visible_short_alias = 'w', visible_alias = "watch")]
+    pub follow: bool,
+    /// Events of every namespace
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+    /// Only about this: POD or KIND/NAME
+    #[arg(long = "for", value_name = "POD|KIND/NAME")]
+    pub about: Option<String>,
+    /// Only of these types: Normal, Warning
+    #[arg(long, value_name = "TYPE", value_delimiter = ',', ignore_case = true)]
+    #[arg(value_parser = ["Normal", "Warning"])]
+    pub types: Vec<String>,
+    /// How to print
+    #[arg(short, long, value_name = "FORMAT", value_enum)]
+    pub output: Option<Format>,
+    /// Print no header line
+    #[arg(long)]
+    pub no_headers: bool,
+}
+
+/// Runs `kube events`.
+///
+/// # Errors
+/// The events cannot be read.
+pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
+    context.repair()?;
+    let filter = Filter::new(context, args)?;
+    let mut reader = Reader::new(&context.layout);
+    if args.follow {
+        return follow(context, args, &filter, &mut reader);
+    }
+    let mut events = reader.read()?;
+    events.retain(|event| filter.lets_through(event));
+    events.sort_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0));
+    match args.output {
+        None | Some(Format::Wide) if events.is_empty() => terminal::note(&match args.all_namespaces {
+            true => "No events found".to_owned(),
+            false => format!("No events found in namespace {}", context.namespace),
+        }),
+        None | Some(Format::Wide) => {
+            table(&grouped(events), args, jiff::Timestamp::now()).print(!args.no_headers)?;
+        }
+        Some(Format::Name) => output::print(&events.iter().map(name_line).collect::<String>())?,
+        Some(Format::Json) => print_list(&events, ObjectFormat::Json)?,
+        Some(Format::Yaml) => print_list(&events, ObjectFormat::Yaml)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_list(events: &[Event], format: ObjectFormat) -> anyhow::Result<()> {
+    let items = events.iter().map(serde_json::to_value).collect::<Result<_, _>>()?;
+    output::print_object(&output::list(items), format)
+}
+
+fn name_line(event: &Event) -> String {
+    format!("event/{}\n", event.metadata.name.as_deref().unwrap_or_default())
+}
+
+/// Prints what there is, then what comes.
+fn follow(context: &Context, args: &Args, filter: &Filter, reader: &mut Reader) -> anyhow::Result<ExitCode> {
+    let changes = Changes::new(&context.layout)?;
+    let mut headers = !args.no_headers;
+    loop {
+        let mut events = reader.read()?;
+        events.retain(|event| filter.lets_through(event));
+        for event in events {
+            match args.output {
+                None | Some(Format::Wide) => {
+                    // The columns stay where they are: nobody knows how wide those to come will be.
+                    let text = followed(&event, args);
+                    let header =
+                        "LAST SEEN   TYPE      REASON                OBJECT                    MESSAGE\n";
+                    let header =
+                        if args.all_namespaces { format!("NAMESPACE   {header}") } else { header.to_owned() };
+                    output::print(&format!("{}{text}", if headers { header } else { String::new() }))?;
+                    headers = false;
+                }
+                Some(Format::Name) => output::print(&name_line(&event))?,
+                Some(Format::Json) => output::print_object(&event, ObjectFormat::Json)?,
+                Some(Format::Yaml) => {
+                    output::print("---\n")?;
+                    output::print_object(&event, ObjectFormat::Yaml)?;
+                }
+            }
+        }
+        changes.wait(None)?;
+    }
+}
+
+fn followed(event: &Event, args: &Args) -> String {
+    let seen = age(event.last_timestamp.as_ref().map(|time| time.0), jiff::Timestamp::now());
+    let namespace = match args.all_namespaces {
+        true => format!("{:<11} ", event.metadata.namespace.as_deref().unwrap_or_default()),
+        false => String::new(),
+    };
+    let line = format!(
+        "{namespace}{seen:<11} {:<9} {:<21} {:<25} {}",
+        event.type_.as_deref().unwrap_or_default(),
+        event.reason.as_deref().unwrap_or_default(),
+        object(event),
+        event.message.as_deref().unwrap_or_default().trim(),
+    );
+    format!("{}\n", terminal::harmless(&line))
+}
+
+/// The same event several times, as one.
+#[derive(Debug, Clone, PartialEq)]
+struct Group {
+    event: Event,
+    count: u32,
+    first: Option<jiff::Timestamp>,
+}
+
+/// What happened again and again is one line, at its latest time, as kubectl has it.
+fn grouped(events: Vec<Event>) -> Vec<Group> {
+    let mut groups: BTreeMap<String, Group> = BTreeMap::new();
+    for event in events {
+        let same = [
+            event.involved_object.uid.clone(),
+            event.involved_object.field_path.clone(),
+            event.type_.clone(),
+            event.reason.clone(),
+            event.message.clone(),
+        ]
+        .map(Option::unwrap_or_default)
+        .join("\0");
+        let first = event.first_timestamp.as_ref().map(|time| time.0);
+        match groups.get_mut(&same) {
+            Some(group) => {
+                group.count += 1;
+                group.event = event;
+            }
+            None => {
+                groups.insert(same, Group { event, count: 1, first });
+            }
+        }
+    }
+    let mut groups: Vec<Group> = groups.into_values().collect();
+    groups.sort_by_key(|group| group.event.last_timestamp.as_ref().map(|time| time.0));
+    groups
+}
+
+fn table(groups: &[Group], args: &Args, now: jiff::Timestamp) -> Table {
+    let mut headers = vec!["LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"];
+    if args.all_namespaces {
+        headers.insert(0, "NAMESPACE");
+    }
+    let mut table = Table::new(headers);
+    for Group { event, count, first } in groups {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let mut seen = age(event.last_timestamp.as_ref().map(|time| time.0), now);
+        if *count > 1 {
+            seen = format!("{seen} (x{count} over {})", age(*first, now));
+        }
+        let mut cells = vec![
+            seen,
+            text(&event.type_),
+            text(&event.reason),
+            object(event),
+            text(&event.message).trim().to_owned(),
+        ];
+        if args.all_namespaces {
+            cells.insert(0, text(&event.metadata.namespace));
+        }
+        table.row(cells);
+    }
+    table
+}
+
+fn age(since: Option<jiff::Timestamp>, now: jiff::Timestamp) -> String {
+    since.map_or_else(|| "<unknown>".to_owned(), |since| human_duration(now.duration_since(since).as_secs()))
+}
+
+/// `pod/web`.
+fn object(event: &Event) -> String {
+    let kind = event.involved_object.kind.as_deref().unwrap_or_default().to_ascii_lowercase();
+    format!("{kind}/{}", event.involved_object.name.as_deref().unwrap_or_default())
+}
+
+/// Which events a user wants to see.
+struct Filter {
+    namespace: Option<String>,
+    types: Vec<String>,
+    about: Option<Resource>,
+}
+
+impl Filter {
+    fn new(context: &Context, args: &Args) -> anyhow::Result<Self> {
+        let about: Option<Resource> = match &args.about {
+            Some(name) => Some(name.parse().map_err(Failure::usage)?),
+            None => None,
+        };
+        Ok(Self {
+            namespace: (!args.all_namespaces).then(|| context.namespace.clone()),
+            types: args.types.clone(),
+            about,
+        })
+    }
+
+    fn lets_through(&self, event: &Event) -> bool {
+        let same = |a: &str, b: &Option<String>| b.as_deref().is_some_and(|b| a.eq_ignore_ascii_case(b));
+        let object = &event.involved_object;
+        let about = self.about.as_ref().is_none_or(|about| match about.kind {
+            // What happens to a Deployment happens to its pods, which are named after it:
+            // NAME-HASH-SUFFIX.
+            Kind::Deployment if same("pod", &object.kind) => object.name.as_deref().is_some_and(|name| {
+                let mut parts = name.rsplitn(3, '-');
+                let _ = (parts.next(), parts.next());
+                parts.next() == Some(about.name.as_str())
+            }),
+            kind => same(kind.name(), &object.kind) && same(&about.name, &object.name),
+        });
+        about
+            && self.namespace.as_deref().is_none_or(|namespace| same(namespace, &event.metadata.namespace))
+            && (self.types.is_empty() || self.types.iter().any(|wanted| same(wanted, &event.type_)))
+    }
+}
+
+/// Reads the event file of all supervisors, and goes on where it was after a rotation.
+struct Reader {
+    path: std::path::PathBuf,
+    current: Option<BufReader<File>>,
+    /// A line whose end is not written yet.
+    partial: Vec<u8>,
+}
+
+impl Reader {
+    fn new(layout: &Layout) -> Self {
+        Self { path: layout.events(), current: None, partial: Vec::new() }
+    }
+
+    /// All events that are new since the last call. The first call begins with the rotated file.
+    fn read(&mut self) -> anyhow::Result<Vec<Event>> {
+        let mut events = Vec::new();
+        if self.current.is_none() {
+            self.current = open(&self.path.with_extension("1"))?;
+            self.drain(&mut events)?;
+        } else {
+            self.drain(&mut events)?;
+        }
+        // The file that has our name now, if that is another than the one that we read.
+        if let Some(next) = open(&self.path)?
+            && self.current.as_ref().is_none_or(|current| !same_file(current.get_ref(), next.get_ref()))
+        {
+            // What was written between our last look and the rotation.
+            self.drain(&mut events)?;
+            self.partial.clear();
+            self.current = Some(next);
+            self.drain(&mut events)?;
+        }
+        Ok(events)
+    }
+
+    fn drain(&mut self, events: &mut Vec<Event>) -> anyhow::Result<()> {
+        let Some(file) = &mut self.current else { return Ok(()) };
+        loop {
+            let read = file.read_until(b'\n', &mut self.partial)?;
+            if read == 0 || self.partial.last() != Some(&b'\n') {
+                return Ok(());
+            }
+            // A line that a crash or a full disk cut is worth no error.
+            match serde_json::from_slice(&self.partial) {
+                Ok(event) => events.push(event),
+                Err(error) => tracing::debug!("an event that cannot be read: {error}"),
+            }
+            self.partial.clear();
+        }
+    }
+}
+
+fn open(path: &std::path::Path) -> anyhow::Result<Option<BufReader<File>>> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(BufReader::new(file))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(anyhow::Error::from(error).context(format!("read {}", path.display()))),
+    }
+}
+
+fn same_file(a: &File, b: &File) -> bool {
+    match (a.metadata(), b.metadata()) {
+        (Ok(a), Ok(b)) => a.dev() == b.dev() && a.ino() == b.ino(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixture::context;
+
+    fn event(pod: &str, reason: &str, seconds: u32) -> serde_json::Value {
+        let time = format!("2026-11-23T18:00:{seconds:02}Z");
+        let kind = if reason == "BackOff" { "Warning" } else { "Normal" };
+        json!({
+            "apiVersion": "v1", "kind": "Event",
+            "metadata": {"name": format!("{pod}.{seconds}"), "namespace": "default"},
+            "involvedObject": {"kind": "Pod", "name": pod, "uid": format!("u-{pod}")},
+            "type": kind, "reason": reason, "message": "it \u{1b}[31mhappened\n",
+            "firstTimestamp": time, "lastTimestamp": time,
+        })
+    }
+
+    fn append(layout: &Layout, text: &str) {
+        std::fs::create_dir_all(&layout.runroot).unwrap();
+        let mut file = std::fs::File::options().create(true).append(true).open(layout.events()).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    fn names(events: &[Event]) -> Vec<String> {
+        events.iter().map(|event| event.metadata.name.clone().unwrap()).collect()
+    }
+
+    const ALL: Args = Args {
+        follow: false,
+        all_namespaces: false,
+        about: None,
+        types: Vec::new(),
+        output: None,
+        no_headers: false,
+    };
+
+    #[test]
+    fn what_repeats_is_one_line_at_its_latest_time() {
+        let events =
+            [("web", "Started", 1), ("web", "BackOff", 2), ("db", "Started", 3), ("web", "BackOff", 40)];
+        let events = events.map(|(pod, reason, at)| serde_json::from_value(event(pod, reason, at)).unwrap());
+        let now = "2026-11-23T18:01:00Z".parse().unwrap();
+        insta::assert_snapshot!(table(&grouped(events.into()), &ALL, now).render(true), @r"
+        LAST SEEN           TYPE      REASON    OBJECT    MESSAGE
+        59s                 Normal    Started   pod/web   it \u{1b}[31mhappened
+        57s                 Normal    Started   pod/db    it \u{1b}[31mhappened
+        20s (x2 over 58s)   Warning   BackOff   pod/web   it \u{1b}[31mhappened
+        ");
+    }
+
+    #[test]
+    fn nothing_is_missed_or_told_twice_across_a_rotation_and_a_torn_line() {
+        let (_dir, context) = context();
+        let layout = &context.layout;
+        let line = |n| format!("{}\n", event("web", "Started", n));
+        append(layout, &line(1));
+        std::fs::rename(layout.events(), layout.events().with_extension("1")).unwrap();
+        append(layout, &line(2));
+        let mut reader = Reader::new(layout);
+        assert_eq!(names(&reader.read().unwrap()), ["web.1", "web.2"]);
+        let third = line(3);
+        let (half, rest) = third.split_at(20);
+        append(layout, half);
+        assert!(reader.read().unwrap().is_empty());
+        append(layout, &format!("{rest}not an event\n{}", line(4)));
+        std::fs::rename(layout.events(), layout.events().with_extension("1")).unwrap();
+        append(layout, &line(5));
+        assert_eq!(names(&reader.read().unwrap()), ["web.3", "web.4", "web.5"]);
+        assert!(reader.read().unwrap().is_empty());
+    }
+
+    #[test]
+    fn filters_choose_by_namespace_type_and_object() {
+        let (_dir, context) = context();
+        let lets = |args: &Args, pod, reason| {
+            let event = serde_json::from_value(event(pod, reason, 1)).unwrap();
+            Filter::new(&context, args).unwrap().lets_through(&event)
+        };
+        assert!(lets(&ALL, "web", "Started"));
+        let warnings = Args { types: vec!["Warning".to_owned()], ..ALL };
+        assert!(lets(&warnings, "web", "BackOff") && !lets(&warnings, "web", "Started"));
+        let web = Args { about: Some("web".to_owned()), ..ALL };
+        assert!(lets(&web, "web", "Started") && !lets(&web, "db", "Started"));
+        let api = Args { about: Some("deploy/my-api".to_owned()), ..ALL };
+        assert!(lets(&api, "my-api-5d4f-x2x2x", "Started"));
+        assert!(!lets(&api, "my-api", "Started") && !lets(&api, "my-api-other-5d4f-x2x2x", "Started"));
+        let elsewhere = Context { namespace: "other".to_owned(), ..context.clone() };
+        let event = serde_json::from_value(event("web", "Started", 1)).unwrap();
+        assert!(!Filter::new(&elsewhere, &ALL).unwrap().lets_through(&event));
+    }
+}

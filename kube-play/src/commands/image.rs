@@ -1,0 +1,558 @@
+//! `kube image`: manage images.
+
+use std::fs::{self, File};
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Subcommand, ValueEnum, ValueHint};
+use jiff::Timestamp;
+use pod_core::image::{ArchiveFormat, Error, Image, ImageStore, PullOptions, Reference, Removed};
+use pod_core::lifecycle::human_duration;
+use pod_core::plan::ImageConfig;
+use pod_core::store::WorkloadRecord;
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::exit::Failure;
+use crate::output::{self, Format, ObjectFormat, Table, print};
+use crate::progress::{self, size};
+
+/// Arguments of `kube image`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A name without a registry means docker.io; one without a tag means :latest.
+
+Examples:
+  # What is here
+  kube image ls
+
+  # From a registry, ahead of time
+  kube image pull docker.io/library/nginx:1.29
+
+  # An image of a root file system
+  kube image import rootfs.tar localhost/app:1 --cmd /bin/app
+
+  # To a machine without a network
+  kube image save localhost/app:1 | ssh edge kube image load
+
+  # Free what no pod uses
+  kube image prune --all")]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Subcommands of `kube image`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List images
+    #[command(visible_alias = "list")]
+    Ls(Ls),
+    /// Pull images from their registries
+    Pull(Pull),
+    /// Remove images; one that a pod uses stays
+    #[command(visible_alias = "remove")]
+    Rm(Rm),
+    /// Make an image of a root file system in a tar
+    Import(Import),
+    /// Take in images that `save`, docker or podman wrote
+    Load(Load),
+    /// Write images to an archive
+    Save(Save),
+    /// Remove images without a name, and what no image needs
+    Prune(Prune),
+}
+
+/// Arguments of `kube image ls`.
+#[derive(Debug, clap::Args)]
+pub struct Ls {
+    /// How to print
+    #[arg(short, long, value_name = "FORMAT", value_enum)]
+    pub output: Option<Format>,
+    /// Print no header line
+    #[arg(long)]
+    pub no_headers: bool,
+    /// Print whole ids
+    #[arg(long)]
+    pub no_trunc: bool,
+}
+
+/// Arguments of `kube image pull`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Logs in with what podman login or docker login wrote ($REGISTRY_AUTH_FILE, ${XDG_RUNTIME_DIR}/containers/auth.json, \
+~/.docker/config.json) and the credential helpers named there. Registries on this machine may speak plain HTTP.
+
+Examples:
+  kube image pull nginx
+  kube image pull --platform linux/arm64 quay.io/team/app:1.4")]
+pub struct Pull {
+    /// Images
+    #[arg(value_name = "IMAGE", required = true)]
+    pub images: Vec<String>,
+    /// For another platform than this machine: OS/ARCH[/VARIANT]
+    #[arg(long, value_name = "PLATFORM")]
+    pub platform: Option<String>,
+    /// Print ids only
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// Arguments of `kube image rm`.
+#[derive(Debug, clap::Args)]
+pub struct Rm {
+    /// Names, or ids (their beginning will do)
+    #[arg(value_name = "IMAGE", required = true)]
+    pub images: Vec<String>,
+    /// Remove an image by its id with all its names
+    #[arg(short, long)]
+    pub force: bool,
+}
+
+/// Arguments of `kube image load`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  kube image load app.tar
+  docker save app | kube image load")]
+pub struct Load {
+    /// A docker-archive or oci-archive, plain or packed with gzip or zstd; `-` is stdin
+    #[arg(value_name = "FILE|-", default_value = "-", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// The same, as docker and podman have it
+    #[arg(short, long, value_name = "FILE", conflicts_with = "file", value_hint = ValueHint::FilePath)]
+    pub input: Option<PathBuf>,
+    /// What to call an image that does not say
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+}
+
+/// Arguments of `kube image save`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  kube image save -o app.tar localhost/app:1
+  kube image save --format oci-archive localhost/app:1 localhost/db:1 | zstd >images.tar.zst")]
+pub struct Save {
+    /// Images
+    #[arg(value_name = "IMAGE", required = true)]
+    pub images: Vec<String>,
+    /// Where to; `-` is stdout
+    #[arg(short, long, value_name = "FILE", default_value = "-", value_hint = ValueHint::FilePath)]
+    pub output: PathBuf,
+    /// Which kind of archive
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "docker-archive")]
+    pub format: SaveFormat,
+}
+
+/// `--format` of `kube image save`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SaveFormat {
+    // As docker save writes it: every tool reads it
+    #[value(alias = "docker")]
+    DockerArchive,
+    // An OCI layout in a tar: keeps digests and compression
+    #[value(alias = "oci")]
+    OciArchive,
+}
+
+/// Arguments of `kube image prune`.
+#[derive(Debug, clap::Args)]
+pub struct Prune {
+    /// Remove every image that no pod uses, also those with a name
+    #[arg(short, long)]
+    pub all: bool,
+}
+
+/// Arguments of `kube image import`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  kube image import rootfs.tar localhost/app:1 --cmd /bin/app --env MODE=test
+  # With arguments; from stdin
+  docker export app | kube image import - localhost/app:1 --entrypoint '[\"/bin/app\", \"--verbose\"]'")]
+pub struct Import {
+    /// The tar, plain or packed with gzip or zstd; `-` is stdin
+    #[arg(value_name = "FILE|-", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// What to call the image
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// CMD: what runs when a pod says nothing else; words, or a JSON array of them
+    #[arg(long, value_name = "WORDS", value_parser = words)]
+    pub cmd: Option<Words>,
+    /// ENTRYPOINT: words, or a JSON array of them
+    #[arg(long, value_name = "WORDS", value_parser = words)]
+    pub entrypoint: Option<Words>,
+    /// ENV: a variable
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    pub env: Vec<String>,
+    /// USER: name or number, with `:GROUP` if need be
+    #[arg(long, value_name = "USER", default_value = "", hide_default_value = true)]
+    pub user: String,
+    /// WORKDIR: where its processes start
+    #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true)]
+    pub workdir: String,
+    /// STOPSIGNAL: what asks it to end
+    #[arg(long, value_name = "SIGNAL")]
+    pub stop_signal: Option<String>,
+    /// LABEL: a note about the image
+    #[arg(long, value_name = "NAME=VALUE", value_parser = label)]
+    pub label: Vec<(String, String)>,
+    /// EXPOSE: a port, as 80 or 53/udp
+    #[arg(long, value_name = "PORT")]
+    pub expose: Vec<String>,
+}
+
+/// An argument vector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Words(Vec<String>);
+
+fn words(text: &str) -> Result<Words, String> {
+    if text.trim_start().starts_with('[') {
+        return serde_json::from_str(text).map(Words).map_err(|e| format!("no JSON array of strings: {e}"));
+    }
+    Ok(Words(text.split_whitespace().map(str::to_owned).collect()))
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    variable(text)?;
+    Ok(text.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned())).unwrap_or_default())
+}
+
+fn variable(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((name, _)) if !name.is_empty() => Ok(text.to_owned()),
+        _ => Err("not NAME=VALUE".to_owned()),
+    }
+}
+
+/// Runs `kube image`.
+///
+/// # Errors
+/// An image that is not here (4), that is in use, that cannot be pulled; a name that is none (2).
+pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
+    let store = ImageStore::open(&context.layout.images())?;
+    match &args.command {
+        Command::Ls(args) => list(&store.list()?, args)?,
+        Command::Pull(args) => return each(&args.images, |image| pull(&store, image, args)),
+        Command::Rm(args) => {
+            let users = Users::find(context, &store)?;
+            return each(&args.images, |image| remove(&store, image, args.force, &users));
+        }
+        Command::Import(args) => return import(&store, args),
+        Command::Load(args) => load(&store, args)?,
+        Command::Save(args) => save(&store, args)?,
+        Command::Prune(args) => {
+            let users = Users::find(context, &store)?;
+            let removed = store.prune(args.all, &|image| users.of(image))?;
+            tell(&removed)?;
+            print(&format!("freed: {}\n", size(removed.freed)))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Does each, and tells of every one that fails.
+fn each(images: &[String], mut act: impl FnMut(&str) -> anyhow::Result<()>) -> anyhow::Result<ExitCode> {
+    let mut failed: Option<anyhow::Error> = None;
+    for image in images {
+        if let Err(error) = act(image)
+            && let Some(earlier) = failed.replace(error)
+        {
+            crate::exit::report(&earlier);
+        }
+    }
+    failed.map_or(Ok(ExitCode::SUCCESS), Err)
+}
+
+/// An error of the store with its exit code and what to do about it.
+fn told(error: Error) -> anyhow::Error {
+    let message = error.to_string();
+    match error {
+        Error::NotHere { .. } => Failure::not_found(message).hint("`kube image ls` lists them").into(),
+        Error::InvalidName { .. } | Error::Ambiguous { .. } | Error::InvalidPlatform { .. } => {
+            Failure::usage(message).into()
+        }
+        Error::InUse { .. } => {
+            Failure::failed(message).hint("stop its pods first: `kube down POD...`").into()
+        }
+        Error::Denied { registry, .. } => Failure::failed(message)
+            .hint(format!(
+                "log in: `podman login {registry}` or `docker login {registry}` write what kube reads"
+            ))
+            .into(),
+        error => error.into(),
+    }
+}
+
+/// Which recorded pods use which image.
+struct Users(Vec<(String, String)>);
+
+impl Users {
+    fn find(context: &Context, store: &ImageStore) -> anyhow::Result<Self> {
+        let mut users = Vec::new();
+        for workload in WorkloadRecord::list(&context.layout)? {
+            for pod in &workload.pods {
+                let Some(spec) = &pod.plan.pod.spec else { continue };
+                for container in spec.init_containers.iter().flatten().chain(&spec.containers) {
+                    // One whose name is no name or leads nowhere uses nothing.
+                    let Some(image) = container.image.as_deref() else { continue };
+                    if let Ok(Some(image)) = store.find(image) {
+                        users.push((image.id, format!("pod/{}", pod.plan.name())));
+                    }
+                }
+            }
+        }
+        users.sort();
+        users.dedup();
+        Ok(Self(users))
+    }
+
+    fn of(&self, image: &Image) -> Vec<String> {
+        self.0.iter().filter(|(id, _)| *id == image.id).map(|(_, pod)| pod.clone()).collect()
+    }
+}
+
+fn pull(store: &ImageStore, image: &str, args: &Pull) -> anyhow::Result<()> {
+    let progress = progress::of_pull(image, args.quiet);
+    let options = PullOptions { platform: args.platform.clone(), ..PullOptions::default() };
+    let pulled = store.pull(image, &options, progress.as_ref()).map_err(told)?;
+    drop(progress);
+    print(&format!("{}\n", pulled.id))
+}
+
+fn remove(store: &ImageStore, image: &str, force: bool, users: &Users) -> anyhow::Result<()> {
+    let removed = store.remove(image, force, &|image| users.of(image)).map_err(told)?;
+    tell(&removed)
+}
+
+fn tell(removed: &Removed) -> anyhow::Result<()> {
+    let untagged = removed.untagged.iter().map(|name| format!("untagged: {name}"));
+    let deleted = removed.deleted.iter().map(|id| format!("deleted: {id}"));
+    print(&lines(untagged.chain(deleted)))
+}
+
+fn lines(items: impl Iterator<Item = String>) -> String {
+    items.flat_map(|item| [item, "\n".to_owned()]).collect()
+}
+
+fn load(store: &ImageStore, args: &Load) -> anyhow::Result<()> {
+    let file = args.input.as_ref().unwrap_or(&args.file);
+    let name = args.name.as_deref().map(Reference::parse).transpose().map_err(told)?;
+    let mut archive = open(file)?;
+    for image in store.load(&mut archive, &shown(file), name.as_ref()).map_err(told)? {
+        if image.names.is_empty() {
+            print(&format!("loaded: {}\n", image.id))?;
+        } else {
+            print(&lines(image.names.iter().map(|name| format!("loaded: {name}"))))?;
+        }
+    }
+    Ok(())
+}
+
+fn save(store: &ImageStore, args: &Save) -> anyhow::Result<()> {
+    let format = match args.format {
+        SaveFormat::DockerArchive => ArchiveFormat::Docker,
+        SaveFormat::OciArchive => ArchiveFormat::Oci,
+    };
+    let path = &args.output;
+    if path.as_os_str() == "-" {
+        if std::io::stdout().is_terminal() {
+            return Err(Failure::usage("an archive does not belong on a terminal")
+                .hint("name a file with -o FILE, or send it through a pipe")
+                .into());
+        }
+        return store.save(&args.images, format, &mut std::io::stdout().lock()).map_err(told);
+    }
+    // A pipe or a device is written to; a file appears when it is whole.
+    if fs::metadata(path).is_ok_and(|m| !m.is_file()) {
+        let mut file = fs::OpenOptions::new().write(true).open(path).with_context(|| shown(path))?;
+        return store.save(&args.images, format, &mut file).map_err(told);
+    }
+    let mut name = path.clone().into_os_string();
+    name.push(format!(".{}.part", std::process::id()));
+    let part = PathBuf::from(name);
+    let written = (|| {
+        let mut file = File::create(&part).with_context(|| shown(&part))?;
+        store.save(&args.images, format, &mut file).map_err(told)?;
+        file.sync_all().with_context(|| shown(&part))?;
+        fs::rename(&part, path).with_context(|| shown(path))
+    })();
+    if written.is_err() {
+        // It may not even be there; the first error is the one to tell.
+        let _ = fs::remove_file(&part);
+    }
+    written
+}
+
+fn open(file: &Path) -> anyhow::Result<Box<dyn Read>> {
+    if file.as_os_str() != "-" {
+        return Ok(Box::new(File::open(file).with_context(|| shown(file))?));
+    }
+    if std::io::stdin().is_terminal() {
+        return Err(Failure::usage("no archive: stdin is a terminal").hint("name a file").into());
+    }
+    Ok(Box::new(std::io::stdin().lock()))
+}
+
+fn shown(file: &Path) -> String {
+    if file.as_os_str() == "-" { "stdin".to_owned() } else { file.display().to_string() }
+}
+
+fn list(images: &[Image], args: &Ls) -> anyhow::Result<()> {
+    match args.output {
+        None => table(images, args, Timestamp::now()).print(!args.no_headers),
+        Some(Format::Wide) => table(images, args, Timestamp::now()).print(!args.no_headers),
+        Some(Format::Name) => {
+            // Names that `kube image rm` takes.
+            let names = |image: &Image| {
+                if image.names.is_empty() { vec![image.id.clone()] } else { image.names.clone() }
+            };
+            print(&lines(images.iter().flat_map(names)))
+        }
+        Some(format @ (Format::Json | Format::Yaml)) => {
+            let format = if format == Format::Json { ObjectFormat::Json } else { ObjectFormat::Yaml };
+            output::print_object(&output::list(images.iter().map(object).collect()), format)
+        }
+    }
+}
+
+/// A line for each name; an image without one has a line of its own.
+fn table(images: &[Image], args: &Ls, now: Timestamp) -> Table {
+    let wide = args.output == Some(Format::Wide);
+    let mut headers = vec!["NAME", "TAG", "IMAGE ID", "AGE", "SIZE"];
+    if wide {
+        headers.extend(["ARCH", "LAYERS", "DIGESTS"]);
+    }
+    let mut table = Table::new(headers);
+    for image in images {
+        let id = image.id.strip_prefix("sha256:").unwrap_or(&image.id);
+        let id = if args.no_trunc { &image.id } else { id.get(..12).unwrap_or(id) };
+        let age = image
+            .created
+            .as_deref()
+            .and_then(|text| text.parse::<Timestamp>().ok())
+            .map_or("<unknown>".to_owned(), |created| human_duration(now.duration_since(created).as_secs()));
+        let unnamed = [String::new()];
+        let names: &[String] = if image.names.is_empty() { &unnamed } else { &image.names };
+        for name in names {
+            let (name, tag) = split(name);
+            let mut row = vec![name, tag, id.to_owned(), age.clone(), size(image.size)];
+            if wide {
+                let digests: Vec<&str> =
+                    image.repo_digests.iter().filter_map(|d| d.split_once('@')).map(|(_, d)| d).collect();
+                row.extend([image.architecture.clone(), image.layers.len().to_string(), digests.join(",")]);
+            }
+            table.row(row);
+        }
+    }
+    table
+}
+
+/// Name and tag, or name and digest.
+fn split(name: &str) -> (String, String) {
+    match name.split_once('@').or_else(|| name.rsplit_once(':').filter(|(_, tag)| !tag.contains('/'))) {
+        Some((name, tag)) => (name.to_owned(), tag.to_owned()),
+        None => (name.to_owned(), String::new()),
+    }
+}
+
+/// Kubernetes has no object for an image; `names` and `sizeBytes` are those of a node's status.images.
+fn object(image: &Image) -> Value {
+    let names: Vec<&String> = image.names.iter().chain(&image.repo_digests).collect();
+    json!({
+        "apiVersion": "kube-play/v1",
+        "kind": "Image",
+        "metadata": {"name": image.id, "creationTimestamp": image.created},
+        "names": names,
+        "sizeBytes": image.size,
+        "architecture": image.architecture,
+        "layers": image.layers,
+        "config": image.config,
+    })
+}
+
+fn import(store: &ImageStore, args: &Import) -> anyhow::Result<ExitCode> {
+    let name = Reference::parse(&args.name).map_err(told)?;
+    let config = ImageConfig {
+        entrypoint: args.entrypoint.clone().map(|w| w.0).unwrap_or_default(),
+        cmd: args.cmd.clone().map(|w| w.0).unwrap_or_default(),
+        env: args.env.clone(),
+        working_dir: args.workdir.clone(),
+        user: args.user.clone(),
+        stop_signal: args.stop_signal.clone(),
+        exposed_ports: args
+            .expose
+            .iter()
+            .map(|p| if p.contains('/') { p.clone() } else { format!("{p}/tcp") })
+            .collect(),
+        labels: args.label.iter().cloned().collect(),
+        ..ImageConfig::default()
+    };
+    if !config.working_dir.is_empty() && !config.working_dir.starts_with('/') {
+        return Err(
+            Failure::usage(format!("--workdir {} is not an absolute path", config.working_dir)).into()
+        );
+    }
+    let mut archive = open(&args.file)?;
+    let created = Timestamp::now().to_string();
+    let image = store.import(&mut archive, &shown(&args.file), &name, config, Some(created)).map_err(told)?;
+    print(&format!("{}\n", image.id))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_words_or_a_json_array() {
+        assert_eq!(words("httpd -f"), Ok(Words(vec!["httpd".into(), "-f".into()])));
+        assert_eq!(words(r#"["sh", "-c", "a b"]"#), Ok(Words(vec!["sh".into(), "-c".into(), "a b".into()])));
+        assert!(words("[1]").is_err());
+    }
+
+    fn image(names: &[&str]) -> Image {
+        Image {
+            id: format!("sha256:{}", "0123456789abcdef".repeat(4)),
+            names: names.iter().map(|n| (*n).to_owned()).collect(),
+            repo_digests: vec![format!("quay.io/app@sha256:{}", "ab".repeat(32))],
+            config: ImageConfig { cmd: vec!["/app".to_owned()], ..ImageConfig::default() },
+            layers: vec!["sha256:x".to_owned()],
+            size: 4_321_000,
+            created: Some("2026-01-01T00:00:00Z".to_owned()),
+            architecture: "amd64".to_owned(),
+        }
+    }
+
+    #[test]
+    fn images_are_listed_with_a_line_for_each_name() {
+        let now = "2026-01-03T00:00:00Z".parse().unwrap();
+        let images = [image(&["localhost:5000/app:1", "quay.io/app@sha256:00"]), image(&[])];
+        let mut args = Ls { output: None, no_headers: false, no_trunc: false };
+        insta::assert_snapshot!(table(&images, &args, now).render(true));
+        args.output = Some(Format::Wide);
+        insta::assert_snapshot!(table(&images, &args, now).render(true));
+        insta::assert_snapshot!(serde_yaml::to_string(&object(&images[0])).unwrap());
+    }
+
+    #[test]
+    fn what_is_wrong_with_images_ends_with_its_exit_code() {
+        let code = |error| told(error).downcast_ref::<Failure>().map(|f| f.code);
+        assert_eq!(code(Error::NotHere { reference: "x".to_owned() }), Some(crate::exit::NOT_FOUND));
+        assert_eq!(code(Reference::parse("X").unwrap_err()), Some(crate::exit::USAGE));
+        assert_eq!(code(Error::InUse { image: "x".to_owned(), users: vec![] }), Some(crate::exit::FAILED));
+        assert_eq!(code(Error::Incomplete { image: "x".to_owned() }), None);
+    }
+
+    #[test]
+    fn a_variable_has_a_name_and_a_value() {
+        assert!(variable("A=").is_ok());
+        assert!(variable("=b").is_err());
+        assert!(variable("A").is_err());
+    }
+}

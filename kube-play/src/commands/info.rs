@@ -1,0 +1,94 @@
+//! `kube info`: what this host has, what is missing, and how to get it.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use pod_core::store::WorkloadRecord;
+use serde_json::json;
+
+use crate::commands::version::KUBERNETES;
+use crate::context::Context;
+use crate::facts::Facts;
+use crate::output::{ObjectFormat, Table, print, print_object};
+use crate::terminal::harmless;
+
+/// Arguments of `kube info`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  # What does this machine have?
+  kube info
+
+  # For a program
+  kube info -o json")]
+pub struct Args {
+    /// How to print, instead of as text
+    #[arg(short, long, value_name = "FORMAT", value_enum)]
+    pub output: Option<ObjectFormat>,
+}
+
+/// Runs `kube info`.
+///
+/// # Errors
+/// stdout cannot be written.
+pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
+    let facts = Facts::gather(&context.layout.root, &context.layout.runroot);
+    let features = facts.features();
+    let node = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let memory = rustix::system::sysinfo();
+    let memory = memory.totalram.saturating_mul(u64::from(memory.mem_unit.max(1)));
+    let workloads = WorkloadRecord::list(&context.layout)?;
+    let pods: usize = workloads.iter().map(|workload| workload.pods.len()).sum();
+    if let Some(format) = args.output {
+        print_object(
+            &json!({
+                "version": concat!("v", env!("CARGO_PKG_VERSION")),
+                "kubernetesVersion": KUBERNETES,
+                "kernel": facts.kernel,
+                "architecture": std::env::consts::ARCH,
+                "distribution": facts.distribution,
+                "cpus": node,
+                "memoryBytes": memory,
+                "root": context.layout.root,
+                "runroot": context.layout.runroot,
+                "workloads": workloads.len(),
+                "pods": pods,
+                "features": features,
+            }),
+            format,
+        )?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "{name:<11}{}", harmless(&value));
+    };
+    line("version", format!("v{} (Kubernetes API {KUBERNETES})", env!("CARGO_PKG_VERSION")));
+    line(
+        "host",
+        format!(
+            "Linux {}, {}, {node} CPUs, {} MiB of memory",
+            facts.kernel,
+            std::env::consts::ARCH,
+            memory / (1024 * 1024)
+        ),
+    );
+    line("root", context.layout.root.display().to_string());
+    line("runroot", context.layout.runroot.display().to_string());
+    line("workloads", format!("{}, {pods} pods", workloads.len()));
+    let mut table = Table::new(["FEATURE", "STATUS", "DETAIL"]);
+    for feature in &features {
+        table.row([feature.name.to_owned(), feature.status.word().to_owned(), feature.detail.clone()]);
+    }
+    let _ = write!(text, "\n{}", table.render(true));
+    if features.iter().any(|feature| feature.remedy.is_some()) {
+        text.push('\n');
+    }
+    for feature in &features {
+        if let Some(remedy) = &feature.remedy {
+            let _ = writeln!(text, "{}: {}", feature.name, harmless(remedy));
+        }
+    }
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}

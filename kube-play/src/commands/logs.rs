@@ -1,0 +1,243 @@
+//! `kube logs`: print a container's logs.
+
+use std::io::{BufWriter, ErrorKind, IsTerminal as _, Stdout, Write as _};
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use pod_core::lifecycle::RunState;
+use pod_core::play::{self, PodView};
+use pod_core::supervisor::log::{self, Line, Options, Run, Source};
+
+use crate::context::Context;
+use crate::exit::Failure;
+use crate::output::Closed;
+use crate::terminal::harmless_but_colours;
+use crate::time::parse_duration;
+use crate::{container, pods, select};
+
+/// Arguments of `kube logs`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  # What the pod's only container wrote
+  kube logs web
+
+  # Follow it, through restarts, from the last 20 lines on
+  kube logs web -f --tail 20
+
+  # One container of several; all of them, each line with its container's name
+  kube logs web -c proxy
+  kube logs web --all-containers --prefix
+
+  # What the container before the last restart wrote
+  kube logs web -p
+
+  # The last ten minutes, with times
+  kube logs deployment/api --since 10m --timestamps")]
+pub struct Args {
+    /// Pod: NAME, pod/NAME, or deployment/NAME for its first pod
+    #[arg(value_name = "POD")]
+    pub pod: String,
+    /// Which container [default: the only one, or the first]
+    #[arg(short, long, value_name = "NAME")]
+    pub container: Option<String>,
+    /// Of every container, init containers first
+    #[arg(long, conflicts_with = "container")]
+    pub all_containers: bool,
+    /// Go on printing what is written, until the pod has ended
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Of the run before this one
+    #[arg(short, long, conflicts_with = "follow")]
+    pub previous: bool,
+    /// Only the last lines; -1 is all of them
+    #[arg(long, value_name = "LINES", default_value_t = -1, allow_negative_numbers = true, hide_default_value = true)]
+    pub tail: i64,
+    /// Only what is newer than this (30s, 5m, 2h)
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub since: Option<Duration>,
+    /// Only what was written at or after this time (RFC 3339)
+    #[arg(long, value_name = "TIME", conflicts_with = "since")]
+    pub since_time: Option<jiff::Timestamp>,
+    /// Put the time before every line
+    #[arg(long)]
+    pub timestamps: bool,
+    /// Put pod and container before every line
+    #[arg(long)]
+    pub prefix: bool,
+}
+
+/// Runs `kube logs`.
+///
+/// # Errors
+/// No such pod or container (4); no earlier run, or none yet (1).
+pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
+    context.repair()?;
+    let pod = select::pod_of(context, &args.pod)?;
+    let names = match args.all_containers {
+        true => container::names(&pod),
+        false => vec![container::choose(&pod, args.container.as_deref(), false)?],
+    };
+    if !args.follow && !args.all_containers {
+        for name in &names {
+            has_run(&pod, name, args.previous)?;
+        }
+    }
+    let source = |name: &String| Source {
+        name: name.clone(),
+        dir: context.layout.container_logs(&pod.plan.uid, name),
+        run: which_run(&pod, name, args),
+    };
+    let sources: Vec<Source> = names.iter().map(source).collect();
+    let options = Options { tail: tail(args.tail)?, since: since(args) };
+    let mut printer = Printer::new(args, pod.plan.name());
+    let mut emit = |source: &Source, line: &Line<'_>| printer.print(&source.name, line);
+    if args.follow {
+        let run = context.layout.pod_run(&pod.plan.uid);
+        let record = context.layout.workload(&pod.workload);
+        let watch = [run.as_path(), record.as_path()];
+        let mut ended = || has_ended(context, &pod, &names);
+        log::follow(&sources, &options, &watch, &mut ended, &mut emit)?;
+    } else {
+        log::read(&sources, &options, &mut emit)?;
+    }
+    printer.finish()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The run that kubectl would show; whoever follows goes on from the latest to those that come.
+fn which_run(pod: &PodView, name: &str, args: &Args) -> Run {
+    let container = pod.state.container(name).filter(|_| !args.follow);
+    let none = if args.previous { Run::Previous } else { Run::Latest };
+    container.and_then(|container| container.log_attempt(args.previous)).map_or(none, Run::Attempt)
+}
+
+fn tail(lines: i64) -> anyhow::Result<Option<u64>> {
+    match u64::try_from(lines) {
+        Ok(lines) => Ok(Some(lines)),
+        Err(_) if lines == -1 => Ok(None),
+        Err(_) => Err(Failure::usage(format!("--tail {lines}: a number of lines, or -1 for all")).into()),
+    }
+}
+
+fn since(args: &Args) -> Option<jiff::Timestamp> {
+    let age = args.since.and_then(|age| jiff::SignedDuration::try_from(age).ok());
+    // Older than time itself: all of it.
+    args.since_time.or_else(|| jiff::Timestamp::now().checked_sub(age?).ok())
+}
+
+/// An error if there is no run to show the log of; the same words as kubectl's.
+fn has_run(pod: &PodView, name: &str, previous: bool) -> anyhow::Result<()> {
+    let Some(container) = pod.state.containers.iter().find(|container| container.name == name) else {
+        return Ok(());
+    };
+    let pod_name = pod.plan.name();
+    if previous && container.log_attempt(true).is_none() {
+        return Err(Failure::failed(format!("container {name} of pod/{pod_name} has no previous run")).into());
+    }
+    if container.runs == 0 {
+        let reason = match &container.state {
+            RunState::Waiting(waiting) | RunState::Starting { waiting: Some(waiting) } => {
+                match &waiting.message {
+                    Some(message) => format!("{}: {message}", waiting.reason),
+                    None => waiting.reason.clone(),
+                }
+            }
+            _ => return Ok(()),
+        };
+        return Err(Failure::failed(format!(
+            "container {name} of pod/{pod_name} is waiting to start: {reason}"
+        ))
+        .hint(format!("`kube events --for pod/{pod_name}` tells what happened"))
+        .into());
+    }
+    Ok(())
+}
+
+/// True once none of the containers will write any more.
+fn has_ended(context: &Context, pod: &PodView, names: &[String]) -> bool {
+    // What cannot be read now is looked at again at the next change.
+    let Ok(pods) = play::pods_of(&context.layout, &pod.workload) else { return false };
+    let Some(now) = pods.iter().find(|other| other.plan.uid == pod.plan.uid) else { return true };
+    let object = pods::object(now, &[]);
+    pods::has_ended(&object) || names.iter().all(|name| pods::will_not_run_again(&object, name))
+}
+
+/// Writes lines to stdout.
+struct Printer {
+    out: BufWriter<Stdout>,
+    /// For a terminal: what could drive it is made visible.
+    terminal: bool,
+    follow: bool,
+    timestamps: bool,
+    /// `[pod/web/`
+    prefix: Option<String>,
+    /// The last line did not end: what comes next begins a line of its own.
+    open: bool,
+    /// Why printing has stopped.
+    error: Option<std::io::Error>,
+}
+
+impl Printer {
+    fn new(args: &Args, pod: &str) -> Self {
+        let stdout = std::io::stdout();
+        Self {
+            terminal: stdout.is_terminal(),
+            out: BufWriter::new(stdout),
+            follow: args.follow,
+            timestamps: args.timestamps,
+            prefix: args.prefix.then(|| format!("[pod/{pod}/")),
+            open: false,
+            error: None,
+        }
+    }
+
+    fn print(&mut self, container: &str, line: &Line<'_>) -> ControlFlow<()> {
+        match self.write(container, line) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                self.error = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    fn write(&mut self, container: &str, line: &Line<'_>) -> std::io::Result<()> {
+        if line.begins {
+            if self.open {
+                self.out.write_all(b"\n")?;
+            }
+            if let Some(prefix) = &self.prefix {
+                write!(self.out, "{prefix}{container}] ")?;
+            }
+            if self.timestamps {
+                write!(self.out, "{} ", line.time)?;
+            }
+        }
+        if self.terminal {
+            self.out.write_all(harmless_but_colours(line.content, line.ends).as_bytes())?;
+        } else {
+            self.out.write_all(line.content)?;
+        }
+        if line.ends {
+            self.out.write_all(b"\n")?;
+        }
+        self.open = !line.ends;
+        // Whoever follows sees each line as it comes.
+        if self.follow { self.out.flush() } else { Ok(()) }
+    }
+
+    fn finish(mut self) -> anyhow::Result<()> {
+        match self.error.take().map_or_else(|| self.out.flush(), Err) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                // The rest of the buffer has nowhere to go.
+                drop(self.out.into_parts());
+                Err(Closed.into())
+            }
+            Err(error) => Err(error).context("write to stdout"),
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! `kube man`: write the manual pages.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{CommandFactory as _, ValueHint};
+
+use crate::cli::Cli;
+use crate::context::Context;
+
+/// Arguments of `kube man`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  # One page a command: kube.1, kube-play.1, ...
+  kube man /usr/local/share/man/man1")]
+pub struct Args {
+    /// Folder to write into, made when missing
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+}
+
+/// Runs `kube man`.
+///
+/// # Errors
+/// The folder cannot be written.
+pub fn run(_context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
+    let dir = &args.dir;
+    let write = || -> std::io::Result<()> {
+        std::fs::create_dir_all(dir)?;
+        clap_mangen::generate_to(Cli::command(), dir)
+    };
+    write().with_context(|| format!("write manual pages into {}", dir.display()))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,18 @@
+//! One command, one file: its arguments and what it does.
+
+pub mod check;
+pub mod completion;
+pub mod down;
+pub mod events;
+pub mod exec;
+pub mod image;
+pub mod info;
+pub mod inspect;
+pub mod logs;
+pub mod man;
+pub mod network;
+pub mod play;
+pub mod ps;
+pub mod version;
+pub mod volume;
+pub mod wait;

@@ -1,0 +1,238 @@
+//! `kube network`: list, make and remove networks.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use ipnet::IpNet;
+use network::{DEFAULT_NETWORK, Error, Network, NetworkOptions, Networks};
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::exit::Failure;
+use crate::output::{self, Format, ObjectFormat, Table};
+
+/// Arguments of `kube network`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  # Networks, their subnets and how many pods are on them
+  kube network ls
+
+  # One on a subnet of your own, and a pod with an address in it
+  kube network create lab --subnet 10.55.0.0/24
+  kube play --network lab:ip=10.55.0.7 web.yaml
+
+  # Remove it
+  kube network rm lab")]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Subcommands of `kube network`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List networks
+    #[command(visible_alias = "list")]
+    Ls {
+        /// How to print
+        #[arg(short, long, value_name = "FORMAT", value_enum)]
+        output: Option<Format>,
+        /// Print no header line
+        #[arg(long)]
+        no_headers: bool,
+    },
+    /// Make a network. One that `kube play --network` names is made on first use
+    Create {
+        /// Its name
+        name: String,
+        /// Its subnet; one of each family at most. Default: one that is free
+        #[arg(long, value_name = "CIDR")]
+        subnet: Vec<IpNet>,
+        /// With an IPv6 subnet of ours beside the IPv4 one
+        #[arg(long, conflicts_with = "subnet")]
+        ipv6: bool,
+        /// Without a way out of this machine
+        #[arg(long)]
+        internal: bool,
+    },
+    /// Remove networks that no pod is on
+    #[command(visible_alias = "remove")]
+    Rm {
+        /// Their names
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+}
+
+/// Runs `kube network`.
+///
+/// # Errors
+/// A network that is not there (4), is in use, or cannot be.
+pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
+    let layout = &context.layout;
+    let networks = Networks::new(&layout.networks(), &layout.networks_run(), &context.exe);
+    match &args.command {
+        Command::Ls { output, no_headers } => list(&networks, *output, !no_headers)?,
+        Command::Create { name, subnet, ipv6, internal } => {
+            let options = NetworkOptions { subnets: subnet.clone(), ipv6: *ipv6, internal: *internal };
+            networks.create(name, &options).map_err(told)?;
+            output::print(&format!("network/{name} created\n"))?;
+        }
+        Command::Rm { names } => {
+            // What a crash left may still be on it.
+            context.repair()?;
+            return remove(&networks, names);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(networks: &Networks, output: Option<Format>, headers: bool) -> anyhow::Result<()> {
+    let mut rows = Vec::new();
+    for network in networks.list()? {
+        let endpoints = networks.endpoints(&network.name)?;
+        rows.push((network, endpoints));
+    }
+    match output {
+        None => table(&rows, false).print(headers),
+        Some(Format::Wide) => table(&rows, true).print(headers),
+        Some(Format::Name) => {
+            output::print(&rows.iter().map(|(n, _)| format!("network/{}\n", n.name)).collect::<String>())
+        }
+        Some(format @ (Format::Json | Format::Yaml)) => {
+            let format = if format == Format::Json { ObjectFormat::Json } else { ObjectFormat::Yaml };
+            output::print_object(&output::list(rows.iter().map(|(n, _)| object(n)).collect()), format)
+        }
+    }
+}
+
+fn table(rows: &[(Network, Vec<String>)], wide: bool) -> Table {
+    let mut headers = vec!["NAME", "SUBNETS", "PODS"];
+    if wide {
+        headers.extend(["GATEWAYS", "BRIDGE", "INTERNAL", "POD NAMES"]);
+    }
+    let mut table = Table::new(headers);
+    let join = |items: Vec<String>| items.join(",");
+    for (network, endpoints) in rows {
+        let mut row = vec![
+            network.name.clone(),
+            join(network.subnets.iter().map(|s| s.subnet.to_string()).collect()),
+            endpoints.len().to_string(),
+        ];
+        if wide {
+            row.extend([
+                join(network.subnets.iter().map(|s| s.gateway.to_string()).collect()),
+                network.bridge.clone(),
+                network.internal.to_string(),
+                join(endpoints.clone()),
+            ]);
+        }
+        table.row(row);
+    }
+    table
+}
+
+/// A network as Kubernetes knows additional ones: a NetworkAttachmentDefinition with a CNI configuration.
+fn object(network: &Network) -> Value {
+    let ranges: Vec<Value> = network
+        .subnets
+        .iter()
+        .map(|s| json!([{"subnet": s.subnet.to_string(), "gateway": s.gateway.to_string()}]))
+        .collect();
+    let config = json!({
+        "cniVersion": "1.0.0",
+        "name": network.name,
+        "type": "bridge",
+        "bridge": network.bridge,
+        "isGateway": true,
+        "isDefaultGateway": !network.internal,
+        "ipMasq": !network.internal,
+        "hairpinMode": true,
+        "ipam": {"type": "host-local", "ranges": ranges},
+    });
+    json!({
+        "apiVersion": "k8s.cni.cncf.io/v1",
+        "kind": "NetworkAttachmentDefinition",
+        "metadata": {"name": network.name},
+        "spec": {"config": config.to_string()},
+    })
+}
+
+/// Removes each that can be removed, and tells of every other.
+fn remove(networks: &Networks, names: &[String]) -> anyhow::Result<ExitCode> {
+    let mut failed = None;
+    for name in names {
+        match networks.remove(name) {
+            Ok(()) => output::print(&format!("network/{name} deleted\n"))?,
+            Err(e) => {
+                if let Some(earlier) = failed.replace(told(e)) {
+                    crate::exit::report(&earlier);
+                }
+            }
+        }
+    }
+    failed.map_or(Ok(ExitCode::SUCCESS), Err)
+}
+
+fn told(error: Error) -> anyhow::Error {
+    match error {
+        Error::NoSuchNetwork(_) => {
+            Failure::not_found(error.to_string()).hint("`kube network ls` lists them").into()
+        }
+        Error::NetworkInUse { .. } => {
+            Failure::failed(error.to_string()).hint("stop its pods first: `kube down POD...`").into()
+        }
+        Error::BadNetworkName(_) | Error::BadSubnet { .. } => Failure::usage(error.to_string()).into(),
+        Error::NetworkExists(ref name) if name == DEFAULT_NETWORK => Failure::failed(error.to_string())
+            .hint("it is the default network: `kube network rm kube` lets you make it your way")
+            .into(),
+        error => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows() -> Vec<(Network, Vec<String>)> {
+        let subnet = |subnet: &str, gateway: &str| network::Subnet {
+            subnet: subnet.parse().unwrap(),
+            gateway: gateway.parse().unwrap(),
+        };
+        let network = |name: &str, internal, subnets| Network {
+            name: name.to_owned(),
+            id: "0".repeat(64),
+            bridge: "kube-1f2e3d4c".to_owned(),
+            subnets,
+            internal,
+            subnets_chosen: true,
+        };
+        let both = vec![subnet("10.179.81.0/24", "10.179.81.1"), subnet("fd84:e732::/64", "fd84:e732::1")];
+        vec![
+            (network("kube", false, both), vec!["web".to_owned(), "api-6d4cf56db6-x2lqz".to_owned()]),
+            (network("lab", true, vec![subnet("10.55.0.0/24", "10.55.0.1")]), Vec::new()),
+        ]
+    }
+
+    #[test]
+    fn networks_are_listed() {
+        insta::assert_snapshot!(table(&rows(), false).render(true));
+        insta::assert_snapshot!(table(&rows(), true).render(true));
+    }
+
+    #[test]
+    fn a_network_is_an_object_of_kubernetes() {
+        insta::assert_snapshot!(serde_yaml::to_string(&object(&rows()[0].0)).unwrap());
+    }
+
+    #[test]
+    fn what_is_wrong_ends_with_its_exit_code() {
+        let code = |error| told(error).downcast_ref::<Failure>().map(|f| f.code);
+        assert_eq!(code(Error::NoSuchNetwork("x".to_owned())), Some(crate::exit::NOT_FOUND));
+        assert_eq!(code(Error::BadNetworkName("X".to_owned())), Some(crate::exit::USAGE));
+        let in_use = Error::NetworkInUse { network: "x".to_owned(), by: vec!["web".to_owned()] };
+        assert_eq!(code(in_use), Some(crate::exit::FAILED));
+    }
+}

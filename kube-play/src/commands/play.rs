@@ -1,0 +1,188 @@
+//! `kube play`: run manifests.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{ArgAction, ValueEnum, ValueHint};
+use pod_core::plan::networks::{NetworkError, parse_network};
+use pod_core::plan::ports::parse_publish;
+use pod_core::plan::{PlanOptions, PortMapping, PullPolicy};
+use pod_core::play::{self, PlayOptions, WaitFor};
+
+use crate::context::Context;
+use crate::exit::Failure;
+use crate::report::Lines;
+use crate::time::parse_duration;
+use crate::{interrupt, load};
+
+/// Arguments of `kube play`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Returns when every container has started. Playing a file again changes what the file changed and leaves the \
+rest running; when one document fails, what this call made is undone.
+
+Examples:
+  # Run what a file says
+  kube play web.yaml
+
+  # Several files, a folder, stdin, a URL
+  kube play db.yaml web.yaml
+  kube play manifests/
+  sed s/TAG/1.4/ web.yaml | kube play -
+  kube play https://example.com/web.yaml
+
+  # Wait until every pod is Ready, for two minutes at most
+  kube play web.yaml --wait --timeout 2m
+
+  # Run a batch job and exit as it does
+  kube play job.yaml --wait=complete
+
+  # Publish port 80 of the pod as port 8080 of this machine
+  kube play web.yaml -p 8080:80
+
+  # Say what would change
+  kube play web.yaml --dry-run
+
+  # Start everything that should run, after a reboot
+  kube play --all")]
+pub struct Args {
+    /// Manifests: files, folders (their *.yaml, *.yml, *.json), `-` for stdin, http(s) URLs
+    #[arg(value_name = "FILE|DIR|-|URL", required_unless_present_any = ["all", "filename"])]
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub files: Vec<String>,
+    /// As kubectl apply has it
+    #[arg(short, long, value_name = "FILE", hide = true, value_hint = ValueHint::AnyPath)]
+    pub filename: Vec<String>,
+    /// Start every recorded workload that should run and does not
+    #[arg(long, conflicts_with_all = ["files", "filename", "prune", "configmap", "publish", "network"])]
+    pub all: bool,
+    /// Make pods anew even when nothing has changed
+    #[arg(long)]
+    pub replace: bool,
+    /// Wait until every pod is ready, or complete (then exit as the containers did)
+    #[arg(long, value_name = "FOR", value_enum, num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "ready")]
+    pub wait: Option<Wait>,
+    /// Give up waiting after this long (30s, 2m, plain seconds); what was made keeps running
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+    /// With --start=false: record everything, start nothing
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(default_value_t = true, default_missing_value = "true", action = ArgAction::Set)]
+    pub start: bool,
+    /// Publish a port of the pod: [[IP:]HOST:]CONTAINER[/tcp|udp|sctp]
+    #[arg(short, long, value_name = "PORT", value_parser = parse_publish)]
+    pub publish: Vec<PortMapping>,
+    /// Publish every containerPort under its own number
+    #[arg(short = 'P', long)]
+    pub publish_all: bool,
+    /// Join a network: NAME[:ip=ADDRESS,mac=ADDRESS], host or none
+    #[arg(long, value_name = "NETWORK", value_parser = network)]
+    pub network: Vec<String>,
+    /// Also read the ConfigMaps in this file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub configmap: Vec<PathBuf>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Take warnings about the manifest as errors
+    #[arg(long)]
+    pub strict: bool,
+    /// When to pull images, whatever imagePullPolicy says
+    #[arg(long, value_name = "WHEN", value_enum, ignore_case = true)]
+    pub pull: Option<Pull>,
+    /// Run containers with this OCI runtime: crun, runc, or a path [default: built in]
+    #[arg(long, value_name = "RUNTIME", value_hint = ValueHint::CommandName)]
+    pub runtime: Option<String>,
+    /// Remove workloads that an earlier play of the same files made and that are gone from them
+    #[arg(long)]
+    pub prune: bool,
+    /// Print errors and warnings only
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// `--wait`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Wait {
+    // Every pod is Ready
+    Ready,
+    // Every pod has ended
+    Complete,
+}
+
+/// `--pull`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Pull {
+    // Ask the registry every time
+    Always,
+    // Only what is not here
+    #[value(alias = "ifnotpresent", alias = "if-not-present")]
+    Missing,
+    // Never: what is not here is an error
+    Never,
+}
+
+/// Runs `kube play`.
+///
+/// # Errors
+/// Invalid manifests (3), something that cannot be made (1), a wait that took too long (5).
+pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
+    let options = options(context, args);
+    let mut report = Lines::new(args.quiet, args.dry_run);
+    if !args.dry_run && !rustix::process::geteuid().is_root() {
+        return Err(Failure::failed("pods cannot be run without root yet")
+            .hint("run it with sudo; `kube check` and `kube play --dry-run` need no root")
+            .into());
+    }
+    interrupt::tell_on_interrupt();
+    if args.all {
+        context.repair()?;
+        play::play_all(&context.host(), &options, &mut report)?;
+        report.finish();
+        return Ok(ExitCode::SUCCESS);
+    }
+    let names: Vec<String> = args.files.iter().chain(&args.filename).cloned().collect();
+    let request = load::Request { names: &names, configmaps: &args.configmap, strict: args.strict };
+    let loaded = load::load(context, &request, &options.plan)?;
+    report.told = loaded.told;
+    if !args.dry_run {
+        context.repair()?;
+    }
+    let code = play::play(&context.host(), &loaded.documents, &options, &mut report);
+    report.finish();
+    Ok(crate::code(code?))
+}
+
+/// A wrong `--network` is wrong use, told before any file is read.
+fn network(text: &str) -> Result<String, NetworkError> {
+    parse_network(text).map(|_| text.to_owned())
+}
+
+fn options(context: &Context, args: &Args) -> PlayOptions {
+    PlayOptions {
+        plan: PlanOptions {
+            namespace: context.namespace.clone(),
+            publish: args.publish.clone(),
+            publish_all: args.publish_all,
+            networks: args.network.clone(),
+            runtime: args.runtime.clone(),
+            pull: args.pull.map(|pull| match pull {
+                Pull::Always => PullPolicy::Always,
+                Pull::Missing => PullPolicy::IfNotPresent,
+                Pull::Never => PullPolicy::Never,
+            }),
+        },
+        replace: args.replace,
+        start: args.start,
+        prune: args.prune,
+        dry_run: args.dry_run,
+        wait: match args.wait {
+            None => WaitFor::Started,
+            Some(Wait::Ready) => WaitFor::Ready,
+            Some(Wait::Complete) => WaitFor::Complete,
+        },
+        timeout: args.timeout,
+    }
+}

@@ -1,0 +1,271 @@
+//! `kube ps`: list pods.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use k8s_openapi::api::core::v1::Pod;
+use pod_core::lifecycle::pod_row;
+use pod_core::play::PodView;
+
+use crate::context::Context;
+use crate::output::{self, Format, ObjectFormat, Table};
+use crate::select::{self, Choice};
+use crate::watch::Changes;
+use crate::{node, pods, terminal};
+
+/// Arguments of `kube ps`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  # Pods of the default namespace
+  kube ps
+
+  # Of every namespace, with more columns
+  kube ps -A -o wide
+
+  # Those of a Deployment
+  kube ps -l app=api
+
+  # As Kubernetes' objects
+  kube ps -o json | jq '.items[].status.podIP'
+
+  # Watch them change
+  kube ps -w")]
+pub struct Args {
+    /// Only these pods (NAME, pod/NAME, or all of deployment/NAME)
+    #[arg(value_name = "POD")]
+    pub pods: Vec<String>,
+    /// Pods of every namespace
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+    /// Only pods with these labels: app=web, tier!=db, 'env in (a,b)', key, !key
+    #[arg(short = 'l', long, value_name = "SELECTOR")]
+    pub selector: Option<String>,
+    /// How to print
+    #[arg(short, long, value_name = "FORMAT", value_enum)]
+    pub output: Option<Format>,
+    /// Print no header line
+    #[arg(long)]
+    pub no_headers: bool,
+    /// Go on printing pods as they change
+    #[arg(short, long)]
+    pub watch: bool,
+}
+
+/// Runs `kube ps`.
+///
+/// # Errors
+/// A pod that is named is not there (4); the selector is none (2).
+pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
+    context.repair()?;
+    if args.watch {
+        return watch(context, args);
+    }
+    let pods = chosen(context, args)?;
+    match args.output {
+        None | Some(Format::Wide) => print_table(context, args, &pods)?,
+        Some(Format::Name) => {
+            let names = pods.iter().map(|pod| format!("pod/{}\n", name(pod))).collect::<String>();
+            output::print(&names)?;
+        }
+        Some(Format::Json) => print_list(&pods, ObjectFormat::Json)?,
+        Some(Format::Yaml) => print_list(&pods, ObjectFormat::Yaml)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A pod with all that a line about it needs.
+#[derive(Debug, Clone)]
+struct Shown {
+    pod: Pod,
+    ports: String,
+    workload: String,
+}
+
+fn chosen(context: &Context, args: &Args) -> anyhow::Result<Vec<Shown>> {
+    let choice =
+        Choice { names: &args.pods, all_namespaces: args.all_namespaces, selector: args.selector.as_deref() };
+    // Only the objects themselves tell them, and looking them up takes longer than all the rest.
+    let host_ips = match args.output {
+        Some(Format::Json | Format::Yaml) => node::ips(),
+        _ => Vec::new(),
+    };
+    let shown = |view: PodView| Shown {
+        pod: pods::object(&view, &host_ips),
+        ports: pods::ports(&view.plan.network.ports),
+        workload: view.workload.to_string(),
+    };
+    Ok(select::pods_of(context, &choice)?.into_iter().map(shown).collect())
+}
+
+fn name(pod: &Shown) -> &str {
+    pod.pod.metadata.name.as_deref().unwrap_or_default()
+}
+
+fn print_list(pods: &[Shown], format: ObjectFormat) -> anyhow::Result<()> {
+    let items = pods.iter().map(|pod| serde_json::to_value(&pod.pod)).collect::<Result<_, _>>()?;
+    output::print_object(&output::list(items), format)
+}
+
+fn print_table(context: &Context, args: &Args, pods: &[Shown]) -> anyhow::Result<()> {
+    if pods.is_empty() {
+        // On stderr, so that a script that counts lines counts none.
+        terminal::note(&match args.all_namespaces {
+            true => "No pods found".to_owned(),
+            false => format!("No pods found in namespace {}", context.namespace),
+        });
+        return Ok(());
+    }
+    table(pods, args, jiff::Timestamp::now()).print(!args.no_headers)
+}
+
+fn table(pods: &[Shown], args: &Args, now: jiff::Timestamp) -> Table {
+    let wide = args.output == Some(Format::Wide);
+    let mut headers = vec!["NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP", "PORTS"];
+    if args.all_namespaces {
+        headers.insert(0, "NAMESPACE");
+    }
+    if wide {
+        headers.extend(["WORKLOAD", "NODE", "IMAGES"]);
+    }
+    let mut table = Table::new(headers);
+    for shown in pods {
+        let row = pod_row(&shown.pod, now);
+        let mut cells =
+            vec![row.name, row.ready, row.status, row.restarts, row.age, row.ip, shown.ports.clone()];
+        if args.all_namespaces {
+            cells.insert(0, shown.pod.metadata.namespace.clone().unwrap_or_default());
+        }
+        if wide {
+            cells.extend([shown.workload.clone(), node::name(&shown.pod), images(&shown.pod)]);
+        }
+        table.row(cells);
+    }
+    table
+}
+
+fn images(pod: &Pod) -> String {
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    containers.filter_map(|container| container.image.as_deref()).collect::<Vec<_>>().join(",")
+}
+
+/// Prints all pods, then each one again whenever its line changes.
+fn watch(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
+    let changes = Changes::new(&context.layout)?;
+    let mut before: BTreeMap<String, (String, String)> = BTreeMap::new();
+    let mut first = true;
+    let mut widths = Vec::new();
+    loop {
+        let pods = match chosen(context, args) {
+            // A pod that is gone is what one watches for, too.
+            Err(error) if first => return Err(error),
+            Err(_) => Vec::new(),
+            Ok(pods) => pods,
+        };
+        let mut now = BTreeMap::new();
+        let mut changed = Vec::new();
+        for shown in pods {
+            let row = pod_row(&shown.pod, jiff::Timestamp::now());
+            let restarts = row.restarts.split(' ').next().unwrap_or_default().to_owned();
+            // All but the ages, which change by themselves.
+            let state = format!("{} {} {restarts} {} {}", row.ready, row.status, row.ip, shown.ports);
+            let uid = shown.pod.metadata.uid.clone().unwrap_or_default();
+            if before.get(&uid).is_none_or(|(old, _)| *old != state) {
+                changed.push(shown.clone());
+            }
+            now.insert(uid, (state, format!("pod/{}", name(&shown))));
+        }
+        if !changed.is_empty() {
+            match args.output {
+                None | Some(Format::Wide) => {
+                    let headers = first && !args.no_headers;
+                    let table = table(&changed, args, jiff::Timestamp::now()).at_least(widths);
+                    widths = table.widths(headers);
+                    table.print(headers)?;
+                }
+                Some(Format::Name) => {
+                    output::print(
+                        &changed.iter().map(|pod| format!("pod/{}\n", name(pod))).collect::<String>(),
+                    )?;
+                }
+                Some(Format::Json) => {
+                    for shown in &changed {
+                        output::print_object(&shown.pod, ObjectFormat::Json)?;
+                    }
+                }
+                Some(Format::Yaml) => {
+                    for shown in &changed {
+                        output::print("---\n")?;
+                        output::print_object(&shown.pod, ObjectFormat::Yaml)?;
+                    }
+                }
+            }
+            first = false;
+        }
+        for (uid, (_, name)) in &before {
+            if !now.contains_key(uid) {
+                terminal::note(&format!("{name} deleted"));
+            }
+        }
+        before = now;
+        changes.wait(None)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn shown(namespace: &str, name: &str, state: &serde_json::Value, ports: &str) -> Shown {
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": name, "namespace": namespace, "creationTimestamp": "2026-11-23T18:00:00Z"},
+            "spec": {"nodeName": "box", "containers": [{"name": "main", "image": "localhost/busybox:1"}]},
+            "status": {"phase": "Running", "podIP": "10.88.0.7", "containerStatuses": [{
+                "name": "main", "ready": state.get("running").is_some(), "restartCount": 2, "image": "",
+                "imageID": "", "state": state,
+                "lastState": {"terminated": {"exitCode": 1, "finishedAt": "2026-11-23T18:04:30Z"}}}]},
+        });
+        Shown {
+            pod: serde_json::from_value(pod).unwrap(),
+            ports: ports.to_owned(),
+            workload: format!("pod/{name}"),
+        }
+    }
+
+    fn rendered(output: Option<Format>, all_namespaces: bool) -> String {
+        let args = Args {
+            pods: Vec::new(),
+            all_namespaces,
+            selector: None,
+            output,
+            no_headers: false,
+            watch: false,
+        };
+        let pods = [
+            shown("default", "web", &json!({"running": {}}), "8080->80/tcp"),
+            shown("prod", "worker", &json!({"waiting": {"reason": "CrashLoopBackOff"}}), ""),
+        ];
+        table(&pods, &args, "2026-11-23T18:05:00Z".parse().unwrap()).render(true)
+    }
+
+    #[test]
+    fn the_table_reads_as_kubectls() {
+        insta::assert_snapshot!(rendered(None, false), @r"
+        NAME     READY   STATUS             RESTARTS      AGE   IP          PORTS
+        web      1/1     Running            2 (30s ago)   5m    10.88.0.7   8080->80/tcp
+        worker   0/1     CrashLoopBackOff   2 (30s ago)   5m    10.88.0.7   <none>
+        ");
+    }
+
+    #[test]
+    fn wide_and_all_namespaces_add_columns() {
+        insta::assert_snapshot!(rendered(Some(Format::Wide), true), @r"
+        NAMESPACE   NAME     READY   STATUS             RESTARTS      AGE   IP          PORTS          WORKLOAD     NODE   IMAGES
+        default     web      1/1     Running            2 (30s ago)   5m    10.88.0.7   8080->80/tcp   pod/web      box    localhost/busybox:1
+        prod        worker   0/1     CrashLoopBackOff   2 (30s ago)   5m    10.88.0.7   <none>         pod/worker   box    localhost/busybox:1
+        ");
+    }
+}

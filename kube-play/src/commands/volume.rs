@@ -1,0 +1,315 @@
+//! `kube volume`: list and remove the volumes of claims.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use jiff::Timestamp;
+use pod_core::lifecycle::human_duration;
+use pod_core::store::Objects;
+use pod_core::volume::claims::{self, Claim, Error};
+use serde_json::{Map, Value, json};
+
+use crate::context::Context;
+use crate::exit::Failure;
+use crate::output::{self, Format, ObjectFormat, Table};
+use crate::resource::{Kind, Resource};
+use crate::terminal;
+
+/// Arguments of `kube volume`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A volume is what a PersistentVolumeClaim stands for on this machine: a folder that outlives the pods that mount it.
+It is made when the claim is played, or when a pod first uses it.
+
+Examples:
+  # Volumes, their age and who uses them
+  kube volume ls
+
+  # With the folders that they are
+  kube volume ls -o wide
+
+  # Delete one for good, with all that is in it
+  kube volume rm data")]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Subcommands of `kube volume`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List volumes
+    #[command(visible_alias = "list")]
+    Ls {
+        /// Volumes of every namespace
+        #[arg(short = 'A', long)]
+        all_namespaces: bool,
+        /// How to print
+        #[arg(short, long, value_name = "FORMAT", value_enum)]
+        output: Option<Format>,
+        /// Print no header line
+        #[arg(long)]
+        no_headers: bool,
+    },
+    /// Delete volumes that no pod uses, with all that is in them
+    #[command(visible_alias = "remove")]
+    Rm {
+        /// Their names: NAME or pvc/NAME
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+}
+
+/// Runs `kube volume`.
+///
+/// # Errors
+/// A volume that is not there (4), or is in use.
+pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
+    match &args.command {
+        Command::Ls { all_namespaces, output, no_headers } => {
+            list(context, *all_namespaces, *output, !no_headers)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Rm { names } => {
+            // What a crash left may still use it.
+            context.repair()?;
+            remove(context, names)
+        }
+    }
+}
+
+fn list(context: &Context, all: bool, output: Option<Format>, headers: bool) -> anyhow::Result<()> {
+    let mut found = claims::list(&context.layout)?;
+    found.retain(|claim| all || claim.namespace == context.namespace);
+    match output {
+        None | Some(Format::Wide) => {
+            if found.is_empty() {
+                terminal::note(&match all {
+                    true => "No volumes found".to_owned(),
+                    false => format!("No volumes found in namespace {}", context.namespace),
+                });
+                return Ok(());
+            }
+            table(&found, all, output.is_some(), Timestamp::now()).print(headers)
+        }
+        Some(Format::Name) => {
+            let line = |claim: &Claim| format!("{}/{}\n", Kind::PersistentVolumeClaim, claim.name);
+            output::print(&found.iter().map(line).collect::<String>())
+        }
+        Some(format @ (Format::Json | Format::Yaml)) => {
+            let format = if format == Format::Json { ObjectFormat::Json } else { ObjectFormat::Yaml };
+            let kind = Kind::PersistentVolumeClaim.name();
+            let mut objects = Vec::new();
+            for claim in &found {
+                let played = Objects::get(&context.layout, kind, &claim.namespace, &claim.name)?;
+                objects.push(object(claim, played));
+            }
+            output::print_object(&output::list(objects), format)
+        }
+    }
+}
+
+fn table(claims: &[Claim], all: bool, wide: bool, now: Timestamp) -> Table {
+    let mut headers = vec!["NAME", "CAPACITY", "ACCESS MODES", "USED BY", "AGE"];
+    if all {
+        headers.insert(0, "NAMESPACE");
+    }
+    if wide {
+        headers.push("PATH");
+    }
+    let mut table = Table::new(headers);
+    for claim in claims {
+        let modes: Vec<&str> = claim.access_modes.iter().map(|mode| short_mode(mode)).collect();
+        let age = now.duration_since(claim.created).as_secs();
+        let mut row = vec![
+            claim.name.clone(),
+            claim.storage.clone().unwrap_or_default(),
+            modes.join(","),
+            claim.used_by.join(","),
+            human_duration(age),
+        ];
+        if all {
+            row.insert(0, claim.namespace.clone());
+        }
+        if wide {
+            row.push(claim.path.display().to_string());
+        }
+        table.row(row);
+    }
+    table
+}
+
+/// As kubectl shortens them.
+fn short_mode(mode: &str) -> &str {
+    match mode {
+        "ReadWriteOnce" => "RWO",
+        "ReadOnlyMany" => "ROX",
+        "ReadWriteMany" => "RWX",
+        "ReadWriteOncePod" => "RWOP",
+        other => other,
+    }
+}
+
+/// The claim as it was played, or as it would have been, with what Kubernetes adds.
+fn object(claim: &Claim, played: Option<Value>) -> Value {
+    let mut top = match played {
+        Some(Value::Object(top)) => top,
+        _ => Map::new(),
+    };
+    top.insert("apiVersion".to_owned(), json!("v1"));
+    top.insert("kind".to_owned(), json!("PersistentVolumeClaim"));
+    let metadata = top.entry("metadata").or_insert_with(|| json!({}));
+    if let Value::Object(metadata) = metadata {
+        metadata.insert("name".to_owned(), json!(claim.name));
+        metadata.insert("namespace".to_owned(), json!(claim.namespace));
+        // Kubernetes' time stamps have whole seconds.
+        let created = Timestamp::from_second(claim.created.as_second()).unwrap_or(claim.created);
+        metadata.insert("creationTimestamp".to_owned(), json!(created.to_string()));
+    }
+    top.entry("spec").or_insert_with(|| json!({"accessModes": ["ReadWriteOnce"]}));
+    let mut status = json!({"phase": "Bound"});
+    if let Value::Object(status) = &mut status {
+        if !claim.access_modes.is_empty() {
+            status.insert("accessModes".to_owned(), json!(claim.access_modes));
+        }
+        if let Some(storage) = &claim.storage {
+            status.insert("capacity".to_owned(), json!({"storage": storage}));
+        }
+    }
+    top.insert("status".to_owned(), status);
+    Value::Object(top)
+}
+
+/// Removes each that can be removed, and tells of every other.
+fn remove(context: &Context, names: &[String]) -> anyhow::Result<ExitCode> {
+    let mut failed: Option<anyhow::Error> = None;
+    for given in names {
+        let name = name(given)?;
+        match claims::remove(&context.layout, &context.namespace, name) {
+            Ok(()) => output::print(&format!("{}/{name} deleted\n", Kind::PersistentVolumeClaim))?,
+            Err(e) => {
+                if let Some(earlier) = failed.replace(told(e)) {
+                    crate::exit::report(&earlier);
+                }
+            }
+        }
+    }
+    failed.map_or(Ok(ExitCode::SUCCESS), Err)
+}
+
+/// `data`, `pvc/data`, `persistentvolumeclaim/data`.
+fn name(given: &str) -> anyhow::Result<&str> {
+    if !given.contains('/') {
+        return Ok(given);
+    }
+    let resource: Resource = given.parse().map_err(Failure::usage)?;
+    if resource.kind != Kind::PersistentVolumeClaim {
+        return Err(Failure::usage(format!("{resource} is no volume"))
+            .hint("name a claim: data, pvc/data")
+            .into());
+    }
+    Ok(given.rsplit('/').next().unwrap_or(given))
+}
+
+fn told(error: Error) -> anyhow::Error {
+    match error {
+        Error::NotFound { .. } => {
+            Failure::not_found(error.to_string()).hint("`kube volume ls -A` lists them").into()
+        }
+        Error::InUse { .. } => {
+            Failure::failed(error.to_string()).hint("take its pods down first: `kube down POD...`").into()
+        }
+        error => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claims() -> Vec<Claim> {
+        let claim = |name: &str, storage: Option<&str>, used_by: &[&str]| Claim {
+            namespace: "default".to_owned(),
+            name: name.to_owned(),
+            created: "2026-11-23T12:00:00.5Z".parse().unwrap(),
+            storage: storage.map(str::to_owned),
+            access_modes: storage.map(|_| "ReadWriteOnce".to_owned()).into_iter().collect(),
+            declared: storage.is_some(),
+            used_by: used_by.iter().map(|pod| (*pod).to_owned()).collect(),
+            path: format!("/var/lib/kube-play/volumes/default/{name}/data").into(),
+        };
+        vec![claim("data", Some("1Gi"), &["pod/web", "pod/db"]), claim("scratch", None, &[])]
+    }
+
+    #[test]
+    fn volumes_are_listed() {
+        let now = "2026-11-23T12:05:00Z".parse().unwrap();
+        insta::assert_snapshot!(table(&claims(), false, false, now).render(true), @r"
+    NAME      CAPACITY   ACCESS MODES   USED BY          AGE
+    data      1Gi        RWO            pod/web,pod/db   4m59s
+    scratch   <none>     <none>         <none>           4m59s
+    ");
+        insta::assert_snapshot!(table(&claims(), true, true, now).render(true), @r"
+    NAMESPACE   NAME      CAPACITY   ACCESS MODES   USED BY          AGE     PATH
+    default     data      1Gi        RWO            pod/web,pod/db   4m59s   /var/lib/kube-play/volumes/default/data/data
+    default     scratch   <none>     <none>         <none>           4m59s   /var/lib/kube-play/volumes/default/scratch/data
+    ");
+    }
+
+    #[test]
+    fn a_volume_is_a_claim_of_kubernetes_whether_it_was_played_or_not() {
+        let played =
+            json!({"spec": {"accessModes": ["ReadWriteOnce"]}, "metadata": {"labels": {"app": "web"}}});
+        let list = claims();
+        let shown = [object(&list[0], Some(played)), object(&list[1], None)];
+        insta::assert_snapshot!(serde_yaml::to_string(&shown).unwrap(), @r"
+    - spec:
+        accessModes:
+        - ReadWriteOnce
+      metadata:
+        labels:
+          app: web
+        name: data
+        namespace: default
+        creationTimestamp: 2026-11-23T12:00:00Z
+      apiVersion: v1
+      kind: PersistentVolumeClaim
+      status:
+        phase: Bound
+        accessModes:
+        - ReadWriteOnce
+        capacity:
+          storage: 1Gi
+    - apiVersion: v1
+      kind: PersistentVolumeClaim
+      metadata:
+        name: scratch
+        namespace: default
+        creationTimestamp: 2026-11-23T12:00:00Z
+      spec:
+        accessModes:
+        - ReadWriteOnce
+      status:
+        phase: Bound
+    ");
+    }
+
+    #[test]
+    fn a_claim_may_be_named_with_its_kind() {
+        assert_eq!(name("data").unwrap(), "data");
+        assert_eq!(name("pvc/data").unwrap(), "data");
+        assert_eq!(name("persistentvolumeclaims/data").unwrap(), "data");
+        assert!(name("pod/web").is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_ends_with_its_exit_code() {
+        let code = |error| told(error).downcast_ref::<Failure>().map(|f| f.code);
+        let (namespace, name) = ("default".to_owned(), "x".to_owned());
+        let missing = Error::NotFound { namespace: namespace.clone(), name: name.clone() };
+        assert_eq!(code(missing), Some(crate::exit::NOT_FOUND));
+        let used = Error::InUse { namespace, name, pods: vec!["pod/web".to_owned()] };
+        assert_eq!(code(used), Some(crate::exit::FAILED));
+    }
+}

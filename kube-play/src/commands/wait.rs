@@ -1,0 +1,199 @@
+//! `kube wait`: wait until pods are ready, complete or deleted.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use k8s_openapi::api::core::v1::Pod;
+use pod_core::lifecycle::pod_row;
+use pod_core::store::{WorkloadId, WorkloadRecord};
+
+use crate::commands::inspect::replicas;
+use crate::context::Context;
+use crate::exit::Failure;
+use crate::output;
+use crate::pods::{has_condition, has_ended, object, phase};
+use crate::resource::{Kind, Resource};
+use crate::select::{self, Choice};
+use crate::time::{describe, parse_duration};
+use crate::watch::Changes;
+
+/// Arguments of `kube wait`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  # Until a pod is Ready
+  kube wait web
+
+  # Until all pods of a Deployment are, for a minute at most
+  kube wait deployment/api --timeout 1m
+
+  # Until it has ended
+  kube wait batch --for=complete --timeout 1h
+
+  # Until it is gone
+  kube wait web --for=deleted")]
+pub struct Args {
+    /// Pods: NAME, pod/NAME, or deployment/NAME for all of its pods
+    #[arg(value_name = "POD", required_unless_present_any = ["all", "selector"])]
+    pub pods: Vec<String>,
+    /// Every pod of the namespace
+    #[arg(long, conflicts_with_all = ["pods", "selector"])]
+    pub all: bool,
+    /// Pods with these labels
+    #[arg(short = 'l', long, value_name = "SELECTOR", conflicts_with = "pods")]
+    pub selector: Option<String>,
+    /// What for
+    #[arg(long = "for", value_name = "STATE", value_enum, default_value = "ready", ignore_case = true)]
+    pub state: State,
+    /// Give up after this long (30s, 2m, plain seconds); 0 looks once
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "30s")]
+    pub timeout: Duration,
+}
+
+/// `--for`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum State {
+    // The pod's condition Ready is True
+    #[value(alias = "condition=ready")]
+    Ready,
+    // It has ended, well or not
+    #[value(alias = "condition=complete")]
+    Complete,
+    // It is gone
+    #[value(alias = "delete")]
+    Deleted,
+}
+
+/// Runs `kube wait`.
+///
+/// # Errors
+/// No such pod (4); waited too long (5); a pod that cannot become what is waited for (1).
+pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
+    context.repair()?;
+    let deadline = Instant::now().checked_add(args.timeout);
+    let changes = Changes::new(&context.layout)?;
+    let mut waiting = targets(context, args)?;
+    if waiting.is_empty() {
+        return Err(Failure::not_found("no pods to wait for").hint("`kube ps -A` lists the pods").into());
+    }
+    loop {
+        let mut still = Vec::new();
+        for target in waiting {
+            match look(context, &target, args.state)? {
+                Progress::Met => output::print(&format!("{target} condition met\n"))?,
+                Progress::Never(why) => {
+                    return Err(Failure::failed(format!(
+                        "{target} cannot become {}: {why}",
+                        word(args.state)
+                    ))
+                    .hint(format!("`kube events --for {target}` tells what happened"))
+                    .into());
+                }
+                Progress::NotYet(now) => still.push((target, now)),
+            }
+        }
+        if still.is_empty() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        if !changes.wait(deadline)? {
+            let what: Vec<String> = still
+                .iter()
+                .map(|(target, now)| format!("{target} to be {} ({now})", word(args.state)))
+                .collect();
+            let after = describe(args.timeout);
+            let failure =
+                Failure::timed_out(format!("timed out after {after} waiting for {}", what.join(", ")));
+            return Err(match still.first() {
+                Some((target, _)) => {
+                    failure.hint(format!("`kube events --for {target}` tells what happened"))
+                }
+                None => failure,
+            }
+            .into());
+        }
+        waiting = still.into_iter().map(|(target, _)| target).collect();
+    }
+}
+
+const fn word(state: State) -> &'static str {
+    match state {
+        State::Ready => "ready",
+        State::Complete => "complete",
+        State::Deleted => "deleted",
+    }
+}
+
+/// What to wait for; names that lead nowhere are told now, except where being gone is what is waited for.
+fn targets(context: &Context, args: &Args) -> anyhow::Result<Vec<Resource>> {
+    if args.all || args.selector.is_some() {
+        let choice = Choice { selector: args.selector.as_deref(), ..Choice::default() };
+        let pods = select::pods_of(context, &choice)?;
+        let resource = |name: &str| Resource { kind: Kind::Pod, name: name.to_owned() };
+        return Ok(pods.iter().map(|pod| resource(pod.plan.name())).collect());
+    }
+    if args.state != State::Deleted {
+        select::pods_of(context, &Choice { names: &args.pods, ..Choice::default() })?;
+    }
+    args.pods.iter().map(|name| select::parse(name)).collect()
+}
+
+/// How far a target is.
+enum Progress {
+    Met,
+    NotYet(String),
+    Never(String),
+}
+
+fn look(context: &Context, target: &Resource, state: State) -> anyhow::Result<Progress> {
+    let id = WorkloadId::new(target.kind.name(), &context.namespace, &target.name);
+    let names = [target.to_string()];
+    let found = select::existing(context, &Choice { names: &names, ..Choice::default() })?;
+    if state == State::Deleted {
+        let recorded =
+            WorkloadRecord::load(&context.layout, &id)?.is_some() && target.kind == Kind::Deployment;
+        return Ok(if found.is_empty() && !recorded {
+            Progress::Met
+        } else {
+            Progress::NotYet(found.first().map_or("it is there".to_owned(), |pod| told(&object(pod, &[]))))
+        });
+    }
+    // A pod that is on its way out does not count for its Deployment.
+    let pods: Vec<Pod> = found
+        .iter()
+        .map(|pod| object(pod, &[]))
+        .filter(|pod| target.kind == Kind::Pod || pod.metadata.deletion_timestamp.is_none())
+        .collect();
+    let wanted = match target.kind {
+        Kind::Deployment => match WorkloadRecord::load(&context.layout, &id)? {
+            Some(record) => replicas(&record.object),
+            None => return Ok(Progress::Never("it is gone".to_owned())),
+        },
+        _ => 1,
+    };
+    if (pods.len() as u64) < wanted {
+        return Ok(match target.kind {
+            Kind::Deployment => Progress::NotYet(format!("{} of {wanted} pods exist", pods.len())),
+            _ => Progress::Never("it is gone".to_owned()),
+        });
+    }
+    for pod in &pods {
+        let met = match state {
+            State::Ready => has_condition(pod, "Ready"),
+            State::Complete | State::Deleted => has_ended(pod),
+        };
+        if !met && state == State::Ready && has_ended(pod) {
+            return Ok(Progress::Never(format!("it has ended ({})", phase(pod))));
+        }
+        if !met {
+            return Ok(Progress::NotYet(told(pod)));
+        }
+    }
+    Ok(Progress::Met)
+}
+
+/// A pod's STATUS and READY, for a message.
+fn told(pod: &Pod) -> String {
+    let row = pod_row(pod, jiff::Timestamp::now());
+    format!("{}, {} ready", row.status, row.ready)
+}

@@ -1,0 +1,169 @@
+//! Exit codes, and how an error is told: once, at the end, on stderr, with what to do about it.
+
+use std::process::ExitCode;
+
+use pod_core::play;
+
+use crate::terminal;
+
+/// Done.
+pub const DONE: u8 = 0;
+/// Failed.
+pub const FAILED: u8 = 1;
+/// Wrong use: an unknown command or flag, a value that is none.
+pub const USAGE: u8 = 2;
+/// A manifest is not valid.
+pub const INVALID: u8 = 3;
+/// What was named is not there.
+pub const NOT_FOUND: u8 = 4;
+/// Waited too long.
+pub const TIMED_OUT: u8 = 5;
+
+/// An error of the command line itself: what to exit with, what to say, what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// What the process ends with.
+    pub code: u8,
+    /// What is wrong.
+    pub message: String,
+    /// What to do, a line each.
+    pub hints: Vec<String>,
+    /// True when all was said already (diagnostics): only the code counts.
+    pub told: bool,
+}
+
+impl Failure {
+    fn new(code: u8, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hints: Vec::new(), told: false }
+    }
+    /// Exit code 1.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(FAILED, message)
+    }
+    /// Exit code 2.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(USAGE, message)
+    }
+    /// Exit code 3.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(INVALID, message)
+    }
+    /// Exit code 4.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(NOT_FOUND, message)
+    }
+    /// Exit code 5.
+    pub fn timed_out(message: impl Into<String>) -> Self {
+        Self::new(TIMED_OUT, message)
+    }
+    /// Adds what to do.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+}
+
+/// Tells an error and gives what to exit with.
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    if closed_pipe(error) {
+        // As a program that SIGPIPE ended: whoever read our output has had enough of it.
+        return ExitCode::from(141);
+    }
+    let (code, hints, told) = judge(error);
+    if !told {
+        terminal::error(&describe(error));
+    }
+    for hint in hints {
+        terminal::hint(&hint);
+    }
+    ExitCode::from(code)
+}
+
+/// The exit code of an error, its hints, and whether it was told already.
+fn judge(error: &anyhow::Error) -> (u8, Vec<String>, bool) {
+    for cause in error.chain() {
+        if let Some(failure) = cause.downcast_ref::<Failure>() {
+            return (failure.code, failure.hints.clone(), failure.told);
+        }
+        if let Some(failure) = cause.downcast_ref::<play::Error>() {
+            return match failure {
+                play::Error::Invalid(diagnostics) => {
+                    terminal::diagnostics(diagnostics);
+                    (INVALID, Vec::new(), true)
+                }
+                play::Error::NotFound { .. } => (NOT_FOUND, Vec::new(), false),
+                play::Error::TimedOut { .. } => {
+                    let hint =
+                        "what was made keeps running: `kube ps` shows it, `kube events` tells what happened";
+                    (TIMED_OUT, vec![hint.to_owned()], false)
+                }
+                play::Error::Failed { .. } => {
+                    (FAILED, vec!["`kube events` tells what happened".to_owned()], false)
+                }
+                _ => (FAILED, Vec::new(), false),
+            };
+        }
+    }
+    (FAILED, Vec::new(), false)
+}
+
+/// The error and its causes on one line; a cause that an error already spells out is not said twice.
+fn describe(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
+fn closed_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref::<crate::output::Closed>().is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn every_error_ends_with_its_documented_code() {
+        let cases: [(anyhow::Error, u8); 8] = [
+            (anyhow::anyhow!("x"), FAILED),
+            (Failure::usage("x").into(), USAGE),
+            (Failure::invalid("x").into(), INVALID),
+            (play::Error::Invalid(Vec::new()).into(), INVALID),
+            (play::Error::NotFound { what: "pod/x".into() }.into(), NOT_FOUND),
+            (anyhow::Error::from(Failure::not_found("x")).context("while y"), NOT_FOUND),
+            (play::Error::TimedOut { what: "x".into(), after: Duration::ZERO }.into(), TIMED_OUT),
+            (play::Error::Failed { object: "pod/x".into(), message: "y".into() }.into(), FAILED),
+        ];
+        for (error, code) in cases {
+            assert_eq!(judge(&error).0, code, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let io = std::io::Error::other("no space left");
+        let error = anyhow::Error::from(pod_core::store::Error::io("write", "/x")(io));
+        assert_eq!(describe(&error), "write /x: no space left");
+        let nested = Err::<(), _>(error).context("play pod/web").unwrap_err();
+        assert_eq!(describe(&nested), "play pod/web: write /x: no space left");
+    }
+
+    #[test]
+    fn a_reader_that_had_enough_is_no_error() {
+        assert!(closed_pipe(&anyhow::Error::from(crate::output::Closed).context("print")));
+        assert!(!closed_pipe(&anyhow::anyhow!("x")));
+    }
+}

@@ -1,0 +1,517 @@
+//! What can be seen of this host without changing it, and what follows from it for pods.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+/// What was seen. Everything that cannot be read counts as not there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Effective user id.
+    pub uid: u32,
+    /// Linux release, `6.18.0`.
+    pub kernel: String,
+    /// `ID` and `ID_LIKE` of os-release(5).
+    pub distribution: String,
+    /// File systems that the kernel knows now.
+    pub filesystems: Vec<String>,
+    /// A module for overlayfs exists, loaded or not.
+    pub overlay_module: bool,
+    /// The file system that `--root` is, or will be, on.
+    pub root_filesystem: String,
+    /// The same of `--runroot`.
+    pub runroot_filesystem: String,
+    /// Seccomp filters are known.
+    pub seccomp: bool,
+    /// cgroup controllers, each with the hierarchy's version.
+    pub controllers: BTreeMap<String, CgroupVersion>,
+    /// A cgroup2 file system is mounted somewhere.
+    pub cgroup2: bool,
+    /// systemd is the init process.
+    pub systemd: bool,
+    /// Capabilities that we have, one bit each (capabilities(7)).
+    pub capabilities: u64,
+    /// The highest capability that the kernel knows.
+    pub last_capability: u32,
+    /// user.max_user_namespaces.
+    pub user_namespaces: u64,
+    /// IPv6 is there.
+    pub ipv6: bool,
+    /// Programs that were looked for, with where they were found.
+    pub programs: BTreeMap<&'static str, Option<PathBuf>>,
+}
+
+/// Which cgroup hierarchy has a controller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CgroupVersion {
+    /// Its own hierarchy.
+    V1,
+    /// The unified one.
+    V2,
+}
+
+/// How good a feature of the host is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// All of it.
+    Ok,
+    /// Pods run, but not all that they may ask for can be given.
+    Limited,
+    /// Something that pods need.
+    Missing,
+}
+
+impl Status {
+    /// As it is printed.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Limited => "limited",
+            Self::Missing => "missing",
+        }
+    }
+}
+
+/// One feature of the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Feature {
+    /// What it is called.
+    pub name: &'static str,
+    /// How good it is.
+    pub status: Status,
+    /// What was found.
+    pub detail: String,
+    /// What it means, and how to get it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
+const PROGRAMS: [&str; 3] = ["nft", "crun", "runc"];
+
+impl Facts {
+    /// Looks at this host.
+    pub fn gather(root: &Path, runroot: &Path) -> Self {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let uname = rustix::system::uname();
+        let kernel = uname.release().to_string_lossy().into_owned();
+        let status = read("/proc/self/status");
+        let capabilities = status
+            .lines()
+            .find_map(|line| line.strip_prefix("CapPrm:"))
+            .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
+            .unwrap_or(0);
+        let os_release = read("/etc/os-release");
+        let field = |name: &str| {
+            let line = os_release.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            line.map(|value| value.trim_matches('"').to_owned()).unwrap_or_default()
+        };
+        let filesystems = read("/proc/filesystems");
+        let filesystems = filesystems.lines().filter_map(|line| line.split_whitespace().last());
+        let mounts = read("/proc/self/mountinfo");
+        let modules = Path::new("/lib/modules").join(&kernel);
+        let module_lists =
+            ["modules.dep", "modules.builtin"].map(|name| fs::read_to_string(modules.join(name)));
+        Self {
+            uid: rustix::process::geteuid().as_raw(),
+            distribution: format!("{} {}", field("ID"), field("ID_LIKE")).trim().to_owned(),
+            filesystems: filesystems.map(str::to_owned).collect(),
+            overlay_module: module_lists.iter().flatten().any(|list| list.contains("/overlay.ko")),
+            root_filesystem: filesystem_of(&mounts, root),
+            runroot_filesystem: filesystem_of(&mounts, runroot),
+            seccomp: Path::new("/proc/sys/kernel/seccomp/actions_avail").exists(),
+            controllers: controllers(&mounts),
+            cgroup2: mounted(&mounts).any(|(_, kind, _)| kind == "cgroup2"),
+            systemd: Path::new("/run/systemd/system").is_dir(),
+            capabilities,
+            last_capability: read("/proc/sys/kernel/cap_last_cap").trim().parse().unwrap_or(40),
+            user_namespaces: read("/proc/sys/user/max_user_namespaces").trim().parse().unwrap_or(0),
+            ipv6: Path::new("/proc/sys/net/ipv6").is_dir(),
+            programs: PROGRAMS.into_iter().map(|name| (name, find_program(name))).collect(),
+            kernel,
+        }
+    }
+
+    /// What follows for pods.
+    pub fn features(&self) -> Vec<Feature> {
+        vec![
+            self.user(),
+            self.cgroups(),
+            self.capability_set(),
+            self.seccomp(),
+            self.overlay(),
+            self.nft(),
+            self.ipv6(),
+            self.user_namespaces(),
+            self.root(),
+            self.runroot(),
+            self.runtimes(),
+        ]
+    }
+
+    fn user(&self) -> Feature {
+        if self.uid == 0 {
+            return feature("user", Status::Ok, "root", None);
+        }
+        let detail = format!("rootless, uid {}", self.uid);
+        feature(
+            "user",
+            Status::Limited,
+            detail,
+            Some("networks, limits and mounts need root: run kube with sudo"),
+        )
+    }
+
+    fn cgroups(&self) -> Feature {
+        const WANTED: [&str; 3] = ["cpu", "memory", "pids"];
+        let version = |version| self.controllers.values().any(|one| *one == version);
+        let kind = match (version(CgroupVersion::V1), self.cgroup2) {
+            (false, true) => "v2",
+            (true, true) => "v1 and v2 (hybrid)",
+            (true, false) => "v1",
+            (false, false) => "none",
+        };
+        let (there, lacking): (Vec<&str>, Vec<&str>) =
+            WANTED.into_iter().partition(|name| self.controllers.contains_key(*name));
+        let driver = if self.systemd { "systemd" } else { "cgroupfs" };
+        let detail = format!("{kind}, driver {driver}; {}", listed(&there));
+        if kind == "none" {
+            return feature(
+                "cgroups",
+                Status::Missing,
+                "none mounted",
+                Some("mount -t cgroup2 none /sys/fs/cgroup"),
+            );
+        }
+        if lacking.is_empty() {
+            return feature("cgroups", Status::Ok, detail, None);
+        }
+        let remedy = format!(
+            "limits of {} are not enforced: the kernel's command line (cgroup_enable=..., cgroup_no_v1=all) and \
+             the parent's cgroup.subtree_control say which controllers there are",
+            listed(&lacking)
+        );
+        feature("cgroups", Status::Limited, format!("{detail}; without {}", listed(&lacking)), Some(&remedy))
+    }
+
+    fn capability_set(&self) -> Feature {
+        let lacking: Vec<String> = (0..=self.last_capability.min(63))
+            .filter(|bit| self.capabilities & (1 << bit) == 0)
+            .map(capability_name)
+            .collect();
+        let count = self.last_capability.saturating_add(1) as usize;
+        match lacking.len() {
+            0 => feature("capabilities", Status::Ok, "all", None),
+            few if few <= 8 => feature(
+                "capabilities",
+                Status::Limited,
+                format!("without {}", lacking.join(", ")),
+                Some(&capability_remedy(&lacking)),
+            ),
+            many => feature(
+                "capabilities",
+                Status::Limited,
+                format!("{} of {count}", count.saturating_sub(many)),
+                Some(&capability_remedy(&lacking)),
+            ),
+        }
+    }
+
+    fn seccomp(&self) -> Feature {
+        if self.seccomp {
+            return feature("seccomp", Status::Ok, "filters", None);
+        }
+        let remedy = "containers run unfiltered: use a kernel with CONFIG_SECCOMP_FILTER";
+        feature("seccomp", Status::Limited, "no filters", Some(remedy))
+    }
+
+    fn overlay(&self) -> Feature {
+        if self.filesystems.iter().any(|name| name == "overlay") {
+            return feature("overlay", Status::Ok, "in the kernel", None);
+        }
+        if self.overlay_module {
+            return feature("overlay", Status::Ok, "a module, loaded when it is needed", None);
+        }
+        let remedy = "images cannot be mounted: modprobe overlay, or use a kernel with CONFIG_OVERLAY_FS";
+        feature("overlay", Status::Missing, "the kernel has none", Some(remedy))
+    }
+
+    fn nft(&self) -> Feature {
+        if let Some(Some(path)) = self.programs.get("nft") {
+            return feature("nft", Status::Ok, path.display().to_string(), None);
+        }
+        let install = self.install("nftables");
+        let remedy = format!("pods get no network, but hostNetwork works: {install}");
+        feature("nft", Status::Missing, "not in PATH", Some(&remedy))
+    }
+
+    fn ipv6(&self) -> Feature {
+        if self.ipv6 {
+            return feature("ipv6", Status::Ok, "on", None);
+        }
+        feature(
+            "ipv6",
+            Status::Limited,
+            "off",
+            Some("pods get IPv4 addresses only: boot without ipv6.disable=1"),
+        )
+    }
+
+    fn user_namespaces(&self) -> Feature {
+        if self.user_namespaces > 0 {
+            return feature("user namespaces", Status::Ok, format!("up to {}", self.user_namespaces), None);
+        }
+        let remedy = "sysctl -w user.max_user_namespaces=15000";
+        feature("user namespaces", Status::Limited, "off", Some(remedy))
+    }
+
+    fn root(&self) -> Feature {
+        let kind = &self.root_filesystem;
+        if matches!(kind.as_str(), "overlay" | "nfs" | "nfs4" | "cifs" | "vfat" | "9p" | "fuse" | "virtiofs")
+        {
+            let remedy = format!(
+                "{kind} cannot hold the upper layer of an overlay: choose another file system with --root"
+            );
+            return feature("root", Status::Missing, kind.clone(), Some(&remedy));
+        }
+        feature("root", Status::Ok, kind.clone(), None)
+    }
+
+    fn runroot(&self) -> Feature {
+        let kind = &self.runroot_filesystem;
+        if kind == "tmpfs" {
+            return feature("runroot", Status::Ok, kind.clone(), None);
+        }
+        let remedy = "on a tmpfs pods start faster: mount one, or choose one with --runroot";
+        feature("runroot", Status::Limited, kind.clone(), Some(remedy))
+    }
+
+    fn runtimes(&self) -> Feature {
+        let mut detail = "built in".to_owned();
+        for name in ["crun", "runc"] {
+            if let Some(Some(path)) = self.programs.get(name) {
+                detail = format!("{detail}, {}", path.display());
+            }
+        }
+        feature("oci runtimes", Status::Ok, detail, None)
+    }
+
+    /// The command that installs a package here.
+    fn install(&self, package: &str) -> String {
+        let like = |name: &str| self.distribution.split_whitespace().any(|id| id == name);
+        if like("debian") || like("ubuntu") {
+            format!("apt-get install {package}")
+        } else if like("fedora") || like("rhel") || like("centos") {
+            format!("dnf install {package}")
+        } else if like("suse") || like("opensuse") {
+            format!("zypper install {package}")
+        } else if like("arch") {
+            format!("pacman -S {package}")
+        } else if like("alpine") {
+            format!("apk add {package}")
+        } else {
+            format!("install {package}")
+        }
+    }
+}
+
+fn feature(name: &'static str, status: Status, detail: impl Into<String>, remedy: Option<&str>) -> Feature {
+    Feature { name, status, detail: detail.into(), remedy: remedy.map(str::to_owned) }
+}
+
+fn listed(names: &[&str]) -> String {
+    if names.is_empty() { "no controllers".to_owned() } else { names.join(", ") }
+}
+
+fn capability_remedy(lacking: &[String]) -> String {
+    let mut effects = Vec::new();
+    let lacks = |name: &str| lacking.iter().any(|one| one == name);
+    if lacks("CAP_SYS_RESOURCE") {
+        effects.push("limits cannot be raised nor oom_score_adj lowered");
+    }
+    if lacks("CAP_SYS_ADMIN") {
+        effects.push("nothing can be mounted and no namespace made");
+    }
+    if lacks("CAP_NET_ADMIN") {
+        effects.push("no network can be set up");
+    }
+    if lacks("CAP_MKNOD") {
+        effects.push("no devices can be made");
+    }
+    let effects =
+        if effects.is_empty() { "containers cannot be given them".to_owned() } else { effects.join("; ") };
+    format!("{effects}: run kube where nothing took them away (as root, outside of a container)")
+}
+
+/// capabilities(7), by number.
+fn capability_name(bit: u32) -> String {
+    const NAMES: [&str; 41] = [
+        "CHOWN",
+        "DAC_OVERRIDE",
+        "DAC_READ_SEARCH",
+        "FOWNER",
+        "FSETID",
+        "KILL",
+        "SETGID",
+        "SETUID",
+        "SETPCAP",
+        "LINUX_IMMUTABLE",
+        "NET_BIND_SERVICE",
+        "NET_BROADCAST",
+        "NET_ADMIN",
+        "NET_RAW",
+        "IPC_LOCK",
+        "IPC_OWNER",
+        "SYS_MODULE",
+        "SYS_RAWIO",
+        "SYS_CHROOT",
+        "SYS_PTRACE",
+        "SYS_PACCT",
+        "SYS_ADMIN",
+        "SYS_BOOT",
+        "SYS_NICE",
+        "SYS_RESOURCE",
+        "SYS_TIME",
+        "SYS_TTY_CONFIG",
+        "MKNOD",
+        "LEASE",
+        "AUDIT_WRITE",
+        "AUDIT_CONTROL",
+        "SETFCAP",
+        "MAC_OVERRIDE",
+        "MAC_ADMIN",
+        "SYSLOG",
+        "WAKE_ALARM",
+        "BLOCK_SUSPEND",
+        "AUDIT_READ",
+        "PERFMON",
+        "BPF",
+        "CHECKPOINT_RESTORE",
+    ];
+    match NAMES.get(bit as usize) {
+        Some(name) => format!("CAP_{name}"),
+        None => format!("capability {bit}"),
+    }
+}
+
+/// Mount point, type and super options of every mount (proc_pid_mountinfo(5)).
+fn mounted(mountinfo: &str) -> impl Iterator<Item = (&str, &str, &str)> {
+    mountinfo.lines().filter_map(|line| {
+        let (before, after) = line.split_once(" - ")?;
+        let point = before.split(' ').nth(4)?;
+        let mut after = after.split(' ');
+        let kind = after.next()?;
+        Some((point, kind, after.nth(1).unwrap_or_default()))
+    })
+}
+
+/// The type of the file system that a path is, or would be, on.
+fn filesystem_of(mountinfo: &str, path: &Path) -> String {
+    // The path may not be there yet; where a link leads is where its mount is.
+    let real = path.ancestors().find_map(|path| path.canonicalize().ok()).unwrap_or_else(|| path.to_owned());
+    let mut best = (0, "unknown");
+    for (point, kind, _) in mounted(mountinfo) {
+        // The later of two mounts at one place hides the earlier.
+        let depth = Path::new(point).components().count();
+        if real.starts_with(point) && depth >= best.0 {
+            best = (depth, kind);
+        }
+    }
+    best.1.to_owned()
+}
+
+/// Controllers of the mounted v1 hierarchies, and of the unified one.
+fn controllers(mountinfo: &str) -> BTreeMap<String, CgroupVersion> {
+    const KNOWN: [&str; 6] = ["cpu", "cpuset", "memory", "pids", "io", "hugetlb"];
+    let mut found = BTreeMap::new();
+    for (point, kind, options) in mounted(mountinfo) {
+        match kind {
+            "cgroup" => {
+                for name in options.split(',').filter(|name| KNOWN.contains(name)) {
+                    found.insert(name.to_owned(), CgroupVersion::V1);
+                }
+            }
+            "cgroup2" => {
+                let list =
+                    fs::read_to_string(Path::new(point).join("cgroup.controllers")).unwrap_or_default();
+                for name in list.split_whitespace().filter(|name| KNOWN.contains(name)) {
+                    found.entry(name.to_owned()).or_insert(CgroupVersion::V2);
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> Facts {
+        Facts {
+            uid: 0,
+            kernel: "6.1.0".into(),
+            distribution: "debian".into(),
+            filesystems: vec!["ext4".into(), "overlay".into()],
+            overlay_module: true,
+            root_filesystem: "ext4".into(),
+            runroot_filesystem: "tmpfs".into(),
+            seccomp: true,
+            controllers: ["cpu", "memory", "pids"].map(|name| (name.to_owned(), CgroupVersion::V2)).into(),
+            cgroup2: true,
+            systemd: true,
+            capabilities: (1 << 41) - 1,
+            last_capability: 40,
+            user_namespaces: 100,
+            ipv6: true,
+            programs: [("nft", Some("/usr/sbin/nft".into())), ("crun", None), ("runc", None)].into(),
+        }
+    }
+
+    fn told(facts: &Facts, name: &str) -> String {
+        let feature = facts.features().into_iter().find(|feature| feature.name == name).unwrap();
+        format!("{} | {} | {}", feature.status.word(), feature.detail, feature.remedy.unwrap_or_default())
+    }
+
+    #[test]
+    fn a_host_with_everything_lacks_nothing() {
+        assert!(
+            good().features().iter().all(|feature| feature.status == Status::Ok && feature.remedy.is_none())
+        );
+    }
+
+    #[test]
+    fn what_is_missing_is_told_with_how_to_get_it() {
+        let mut facts = good();
+        facts.programs.insert("nft", None);
+        facts.controllers.remove("memory");
+        facts.capabilities &= !(1 << 24);
+        facts.root_filesystem = "overlay".into();
+        facts.systemd = false;
+        insta::assert_snapshot!(
+            ["nft", "cgroups", "capabilities", "root"].map(|name| told(&facts, name)).join("\n"),
+            @r"
+        missing | not in PATH | pods get no network, but hostNetwork works: apt-get install nftables
+        limited | v2, driver cgroupfs; cpu, pids; without memory | limits of memory are not enforced: the kernel's command line (cgroup_enable=..., cgroup_no_v1=all) and the parent's cgroup.subtree_control say which controllers there are
+        limited | without CAP_SYS_RESOURCE | limits cannot be raised nor oom_score_adj lowered: run kube where nothing took them away (as root, outside of a container)
+        missing | overlay | overlay cannot hold the upper layer of an overlay: choose another file system with --root
+        "
+        );
+    }
+
+    #[test]
+    fn the_deepest_and_latest_mount_is_where_a_path_lies() {
+        let mounts = "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 0:5 / /proc rw shared:1 - proc proc rw\n\
+                      3 1 0:6 / /nowhere/x rw - xfs /dev/b rw\n4 1 0:7 / / rw - overlay o rw\n";
+        assert_eq!(filesystem_of(mounts, Path::new("/nowhere/x")), "overlay", "it is not there yet");
+        assert_eq!(filesystem_of(mounts, Path::new("/proc/self")), "proc");
+    }
+}

@@ -1,0 +1,112 @@
+//! From what a user names to documents that hold; what does not hold is told, all of it at once.
+
+use std::path::PathBuf;
+
+use pod_core::manifest::{self, Diagnostic, Document, Object, Severity, Source};
+use pod_core::plan::{self, PlanOptions};
+
+use crate::context::Context;
+use crate::exit::Failure;
+use crate::{sources, terminal};
+
+/// What to load.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// Files, folders, `-`, URLs.
+    pub names: &'a [String],
+    /// `--configmap`.
+    pub configmaps: &'a [PathBuf],
+    /// `--strict`.
+    pub strict: bool,
+}
+
+/// Manifests that hold.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Their documents.
+    pub documents: Vec<Document>,
+    /// Warnings that were printed, which need not be told again.
+    pub told: Vec<String>,
+}
+
+/// Reads, validates and plans; prints every diagnostic, and gives the documents if none is an error.
+///
+/// # Errors
+/// A manifest is not valid (3, all told), or cannot be read.
+pub fn load(context: &Context, request: &Request<'_>, options: &PlanOptions) -> anyhow::Result<Loaded> {
+    let mut options = options.clone();
+    options.namespace.clone_from(&context.namespace);
+    let names: Vec<String> = request.configmaps.iter().map(|path| path.display().to_string()).collect();
+    let configmaps = documents_of(context, &sources::read(&names)?);
+    let main = documents_of(context, &sources::read(request.names)?);
+    let mut diagnostics = configmaps.diagnostics;
+    diagnostics.extend(main.diagnostics);
+    for document in &configmaps.documents {
+        if !matches!(document.object, Object::ConfigMap(_)) {
+            diagnostics.push(Diagnostic {
+                severity: Severity::Error,
+                source: document.source.clone(),
+                position: document.position,
+                path: "kind".to_owned(),
+                message: "only ConfigMaps belong into a file for --configmap".to_owned(),
+                hint: Some("name the file as an argument of its own".to_owned()),
+            });
+        }
+    }
+    let documents: Vec<Document> = configmaps.documents.into_iter().chain(main.documents).collect();
+    let has_errors = |all: &[Diagnostic]| all.iter().any(|one| one.severity == Severity::Error);
+    if !has_errors(&diagnostics) {
+        match plan::plan(&documents, &options) {
+            Ok((_, warnings)) => diagnostics.extend(warnings),
+            Err(errors) => diagnostics.extend(errors),
+        }
+    }
+    if request.strict {
+        for diagnostic in &mut diagnostics {
+            diagnostic.severity = Severity::Error;
+        }
+    }
+    terminal::diagnostics(&diagnostics);
+    if has_errors(&diagnostics) {
+        return Err(Failure::invalid(summary(&diagnostics)).into());
+    }
+    if documents.is_empty() {
+        let name = request.names.join(", ");
+        return Err(Failure::invalid(format!("{name}: there is no object in it")).into());
+    }
+    Ok(Loaded { documents, told: diagnostics.iter().map(ToString::to_string).collect() })
+}
+
+fn documents_of(context: &Context, sources: &[Source]) -> manifest::Loaded {
+    if sources.is_empty() { manifest::Loaded::default() } else { manifest::load(sources, &context.namespace) }
+}
+
+/// `2 errors in web.yaml: nothing was done`.
+fn summary(diagnostics: &[Diagnostic]) -> String {
+    let errors: Vec<_> = diagnostics.iter().filter(|one| one.severity == Severity::Error).collect();
+    let mut sources: Vec<&str> = errors.iter().map(|one| one.source.as_str()).collect();
+    sources.sort_unstable();
+    sources.dedup();
+    let count = match errors.len() {
+        1 => "1 error".to_owned(),
+        n => format!("{n} errors"),
+    };
+    let place = match sources.as_slice() {
+        ["-"] => "stdin".to_owned(),
+        [one] => (*one).to_owned(),
+        more => format!("{} files", more.len()),
+    };
+    format!("{count} in {place}: nothing was done")
+}
+
+/// `pod/web`, `deployment.apps/api`.
+pub fn resource_of(document: &Document) -> String {
+    let (kind, metadata) = match &document.object {
+        Object::Pod(object) => ("pod", &object.metadata),
+        Object::Deployment(object) => ("deployment.apps", &object.metadata),
+        Object::ConfigMap(object) => ("configmap", &object.metadata),
+        Object::Secret(object) => ("secret", &object.metadata),
+        Object::PersistentVolumeClaim(object) => ("persistentvolumeclaim", &object.metadata),
+    };
+    format!("{kind}/{}", metadata.name.as_deref().unwrap_or_default())
+}

@@ -1,0 +1,58 @@
+//! `kube`: run Kubernetes YAML on one machine, with no cluster and no daemon.
+//!
+//! The terminal's side of it: arguments, tables, messages and exit codes. What pods are is `pod_core`'s.
+
+mod cli;
+mod commands;
+mod container;
+mod context;
+mod exit;
+mod facts;
+#[cfg(test)]
+mod fixture;
+mod identity;
+mod interrupt;
+mod load;
+mod node;
+mod output;
+mod pods;
+mod progress;
+#[cfg(test)]
+mod reference;
+mod relay;
+mod report;
+mod resource;
+mod select;
+mod selector;
+mod sources;
+mod terminal;
+mod time;
+mod tty;
+mod watch;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // Before anything else, and before any thread: the long-lived processes that are made from this
+    // executable. They must stay single-threaded and small.
+    let mut arguments = std::env::args();
+    let program = arguments.next().unwrap_or_default();
+    if program.rsplit('/').next() == Some("aardvark-dns") {
+        return code(network::aardvark_dns_main(arguments.collect()));
+    }
+    if std::env::args().nth(1).as_deref() == Some("aardvark-dns") {
+        return code(network::aardvark_dns_main(arguments.collect()));
+    }
+    if std::env::args().nth(1).as_deref() == Some(pod_core::supervisor::SUPERVISE) {
+        let arguments: Vec<_> = std::env::args_os().skip(2).collect();
+        // Into the log beside its socket: what goes wrong when nobody looks.
+        cli::start_log(cli::LogLevel::Warn);
+        return code(pod_core::supervisor::main(&arguments));
+    }
+    cli::main()
+}
+
+/// An exit code as the kernel keeps it: its low eight bits.
+fn code(code: i32) -> ExitCode {
+    ExitCode::from(u8::try_from(code & 0xff).unwrap_or(exit::FAILED))
+}

@@ -1,0 +1,187 @@
+//! What goes to stdout: tables as kubectl writes them, and objects as JSON or YAML.
+
+use std::io::{ErrorKind, Write as _};
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::terminal::harmless;
+
+/// Nobody reads our stdout any more. Not worth a message.
+#[derive(Debug, thiserror::Error)]
+#[error("stdout is closed")]
+pub struct Closed;
+
+/// `-o` of lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    // A table with more columns
+    Wide,
+    // Kubernetes objects, as JSON
+    Json,
+    // Kubernetes objects, as YAML
+    Yaml,
+    // KIND/NAME, a line each
+    Name,
+}
+
+/// `-o` of what is no list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ObjectFormat {
+    // JSON
+    Json,
+    // YAML
+    Yaml,
+}
+
+/// Writes text to stdout.
+///
+/// # Errors
+/// [`Closed`], or what the kernel says (a full disk).
+pub fn print(text: &str) -> anyhow::Result<()> {
+    print_bytes(text.as_bytes())
+}
+
+/// Writes bytes to stdout, at once.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_bytes(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Closed.into()),
+        Err(error) => Err(error).context("write to stdout"),
+    }
+}
+
+/// Writes an object to stdout.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_object<T: Serialize>(object: &T, format: ObjectFormat) -> anyhow::Result<()> {
+    let text = match format {
+        ObjectFormat::Json => serde_json::to_string_pretty(object)? + "\n",
+        ObjectFormat::Yaml => serde_yaml::to_string(object)?,
+    };
+    print(&text)
+}
+
+/// Kubernetes' `v1 List` of objects that carry their own kind.
+pub fn list(items: Vec<Value>) -> Value {
+    json!({"apiVersion": "v1", "items": items, "kind": "List", "metadata": {"resourceVersion": ""}})
+}
+
+/// A table as kubectl's: upper-case headers, columns three spaces apart, nothing after the last.
+#[derive(Debug, Clone)]
+pub struct Table {
+    headers: Vec<String>,
+    rows: Vec<Vec<String>>,
+    /// Columns are at least this wide.
+    widths: Vec<usize>,
+}
+
+impl Table {
+    /// A table without rows.
+    pub fn new<'a>(headers: impl IntoIterator<Item = &'a str>) -> Self {
+        Self {
+            headers: headers.into_iter().map(str::to_owned).collect(),
+            rows: Vec::new(),
+            widths: Vec::new(),
+        }
+    }
+
+    /// Adds a row; what could drive a terminal is made visible, an empty cell shows as `<none>`.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        let cell = |text: String| match text.as_str() {
+            "" => "<none>".to_owned(),
+            text => harmless(text).into_owned(),
+        };
+        self.rows.push(cells.into_iter().map(cell).collect());
+    }
+
+    /// Makes the columns at least as wide as those of an earlier table that this one goes on.
+    pub fn at_least(mut self, widths: Vec<usize>) -> Self {
+        self.widths = widths;
+        self
+    }
+
+    /// How wide the columns are.
+    pub fn widths(&self, headers: bool) -> Vec<usize> {
+        let mut widths = self.widths.clone();
+        for line in self.lines(headers) {
+            for (column, cell) in line.iter().enumerate() {
+                let width = cell.chars().count();
+                match widths.get_mut(column) {
+                    Some(widest) => *widest = width.max(*widest),
+                    None => widths.push(width),
+                }
+            }
+        }
+        widths
+    }
+
+    fn lines(&self, headers: bool) -> impl Iterator<Item = &Vec<String>> {
+        headers.then_some(&self.headers).into_iter().chain(&self.rows)
+    }
+
+    /// The table as text, its header first unless `headers` is false.
+    pub fn render(&self, headers: bool) -> String {
+        let widths = self.widths(headers);
+        let mut text = String::new();
+        for line in self.lines(headers) {
+            let mut padding = 0;
+            for (cell, width) in line.iter().zip(&widths) {
+                text.extend(std::iter::repeat_n(' ', padding));
+                text.push_str(cell);
+                padding = width.saturating_sub(cell.chars().count()) + 3;
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Writes the table to stdout.
+    ///
+    /// # Errors
+    /// As [`print`].
+    pub fn print(&self, headers: bool) -> anyhow::Result<()> {
+        print(&self.render(headers))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(cells: &[&str]) -> Vec<String> {
+        cells.iter().map(|cell| (*cell).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_table_looks_like_kubectls() {
+        let mut table = Table::new(["NAME", "READY", "IP"]);
+        table.row(row(&["a-long-name", "1/1", "10.88.0.2"]));
+        table.row(row(&["b", "0/1", ""]));
+        insta::assert_snapshot!(table.render(true), @r"
+        NAME          READY   IP
+        a-long-name   1/1     10.88.0.2
+        b             0/1     <none>
+        ");
+        insta::assert_snapshot!(table.render(false), @r"
+        a-long-name   1/1   10.88.0.2
+        b             0/1   <none>
+        ");
+    }
+
+    #[test]
+    fn a_cell_cannot_drive_the_terminal() {
+        let mut table = Table::new(["NAME", "X"]);
+        table.row(row(&["a\x1b[2J\nb\tc\u{9b}31m\u{202e}d", "x"]));
+        let text = table.render(true);
+        assert_eq!(text.lines().count(), 2);
+        assert!(!text.chars().any(|c| c != '\n' && crate::terminal::drives_terminal(c)), "{text:?}");
+    }
+}

@@ -1,0 +1,153 @@
+//! `docs/commands.md`, made of the definitions that the program parses by.
+
+use std::fmt::Write as _;
+
+use clap::{Arg, Command, CommandFactory as _};
+
+use crate::cli::Cli;
+
+const HEAD: &str = "\
+# Commands
+
+Made of the definitions in `kube-play/src` by the test `the_reference_is_up_to_date` (with `UPDATE_GENERATED=1` it
+writes this file); do not edit. `kube COMMAND --help` says the same, `kube man DIR` writes it as manual pages, and
+`kube completion SHELL` completes it.
+
+Names of pods are given as `web`, `pod/web`, or by their workload, `deployment/api`. Other objects are
+`KIND/NAME`, with kubectl's kinds and short names: `po`, `deploy`, `cm`, `secret`, `pvc`, `deployment.apps`.
+Durations are written `30s`, `2m`, `1h30m`, or as plain seconds.
+
+## Exit codes
+
+| code | meaning |
+|---|---|
+| 0 | done |
+| 1 | failed |
+| 2 | wrong use: an unknown command or flag, a value that is none |
+| 3 | a manifest is not valid |
+| 4 | what was named is not there |
+| 5 | waited too long (`--timeout`) |
+| 130 | interrupted by Ctrl-C |
+| other | with `kube exec` the command's own code, with `kube play --wait=complete` that of the first container that did not end with 0; 128+n for signal n |
+
+## Output
+
+Results go to stdout; errors (`error: ...`), warnings (`warning: ...`), what to do about them (`hint: ...`) and
+progress go to stderr. What is wrong in a manifest is told as `FILE:LINE:COLUMN: error: FIELD: ...`, all of it at
+once. stderr is coloured where it is a terminal, unless `NO_COLOR` is set or `TERM` is `dumb`.
+
+Lists take `-o wide|json|yaml|name`. JSON and YAML are Kubernetes' own objects, a list of them a `v1 List`.
+
+Control characters and escape sequences, which could drive a terminal, are made visible in tables, messages and
+events, always. `kube logs` prints what the container wrote, byte by byte, into files and pipes; on a terminal only
+colours get through, everything else that could drive it is made visible.
+";
+
+/// The whole page.
+fn reference() -> String {
+    let mut text = HEAD.to_owned();
+    let mut kube = Cli::command();
+    kube.build();
+    text.push_str("\n## Global options\n\n");
+    options(&mut text, kube.get_arguments().filter(|arg| arg.is_global_set()));
+    for command in kube.get_subcommands().filter(|command| command.get_name() != "help") {
+        describe(&mut text, command, 2);
+    }
+    text
+}
+
+fn describe(text: &mut String, command: &Command, level: usize) {
+    let name = command.get_bin_name().unwrap_or_default();
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    let usage = command.clone().render_usage().to_string().replacen("Usage: ", "", 1);
+    let _ = write!(text, "\n{} {name}\n\n{about}.\n\n```\n{usage}\n```\n", "#".repeat(level));
+    let mut aliases = command.get_visible_aliases().peekable();
+    if aliases.peek().is_some() {
+        let aliases: Vec<String> = aliases.map(|alias| format!("`{alias}`")).collect();
+        let _ = write!(text, "\nAlso called {}.\n", aliases.join(", "));
+    }
+    let own = |arg: &&Arg| !arg.is_hide_set() && !arg.is_global_set() && arg.get_id() != "help";
+    if command.get_arguments().any(|arg| own(&arg)) && !command.has_subcommands() {
+        text.push('\n');
+        options(text, command.get_arguments().filter(own));
+    }
+    if let Some(after) = command.get_after_help() {
+        let after = after.to_string();
+        let (prose, examples) = after.split_once("Examples:\n").unwrap_or((&after, ""));
+        if !prose.trim().is_empty() {
+            let _ = write!(text, "\n{}\n", prose.trim());
+        }
+        if !examples.is_empty() {
+            let lines: Vec<&str> =
+                examples.lines().map(|line| line.strip_prefix("  ").unwrap_or(line)).collect();
+            let _ = write!(text, "\n```sh\n{}\n```\n", lines.join("\n").trim_end());
+        }
+    }
+    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help" && !sub.is_hide_set()) {
+        describe(text, sub, level + 1);
+    }
+}
+
+fn options<'a>(text: &mut String, arguments: impl Iterator<Item = &'a Arg>) {
+    text.push_str("| | |\n|---|---|\n");
+    for arg in arguments {
+        let mut help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+        let values: Vec<String> = arg
+            .get_possible_values()
+            .iter()
+            .filter(|value| !value.is_hide_set() && arg.get_action().takes_values())
+            .map(|value| format!("`{}`", value.get_name()))
+            .collect();
+        if !values.is_empty() && values != ["`true`", "`false`"] {
+            let _ = write!(help, ": {}", values.join(", "));
+        }
+        let defaults: Vec<String> =
+            arg.get_default_values().iter().map(|value| value.to_string_lossy().into_owned()).collect();
+        if !defaults.is_empty() && !arg.is_hide_default_value_set() && arg.get_action().takes_values() {
+            let _ = write!(help, " [default: {}]", defaults.join(","));
+        }
+        if let Some(variable) = arg.get_env() {
+            let _ = write!(help, " (or `${}`)", variable.to_string_lossy());
+        }
+        let shown = arg.to_string();
+        let short = arg.get_short().map(|short| format!("-{short}, ")).unwrap_or_default();
+        let shown = if arg.is_positional() { shown } else { format!("{short}{shown}") };
+        let _ = writeln!(text, "| `{}` | {} |", shown.replace('|', "\\|"), help.replace('|', "\\|"));
+    }
+}
+
+#[test]
+fn the_reference_is_up_to_date() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/commands.md");
+    let expected = reference();
+    if std::env::var_os("UPDATE_GENERATED").is_some() {
+        std::fs::write(&path, &expected).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        written == expected,
+        "docs/commands.md is not what the commands say: run this with UPDATE_GENERATED=1"
+    );
+}
+
+#[test]
+fn every_definition_holds_and_every_command_has_help_and_examples() {
+    fn examples(command: &Command) -> bool {
+        command.get_after_help().is_some_and(|after| after.to_string().contains("Examples:\n  "))
+    }
+    fn check(command: &Command, above: bool) {
+        let name = command.get_bin_name().unwrap_or_default().to_owned();
+        assert!(command.get_about().is_some(), "{name} says what it does");
+        // Small subcommands may have theirs in the help of the whole family.
+        let shown = above || examples(command);
+        assert!(shown || command.has_subcommands(), "{name} has examples");
+        for arg in command.get_arguments() {
+            assert!(arg.get_help().is_some(), "{name}: {arg} has a help text");
+        }
+        command.get_subcommands().filter(|sub| sub.get_name() != "help").for_each(|sub| check(sub, shown));
+    }
+    Cli::command().debug_assert();
+    let mut kube = Cli::command();
+    kube.build();
+    kube.get_subcommands().filter(|sub| sub.get_name() != "help").for_each(|sub| check(sub, false));
+}

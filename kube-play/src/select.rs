@@ -1,0 +1,247 @@
+//! From the names that a user gives to pods; a name that leads nowhere is told with the nearest one.
+
+use std::cmp::Reverse;
+
+use pod_core::play::{PodView, pods};
+use pod_core::store::{Objects, WorkloadId, WorkloadRecord};
+
+use crate::context::Context;
+use crate::exit::Failure;
+use crate::resource::{Kind, Resource};
+use crate::selector::Selector;
+
+/// Which pods a command is about.
+#[derive(Debug, Default)]
+pub struct Choice<'a> {
+    /// `NAME`, `pod/NAME`, `deployment/NAME`; empty: all.
+    pub names: &'a [String],
+    /// `-A`.
+    pub all_namespaces: bool,
+    /// `-l`.
+    pub selector: Option<&'a str>,
+}
+
+/// The pods that are meant, by namespace and name, each once.
+///
+/// # Errors
+/// A name is none (2), or there is no such thing (4).
+pub fn pods_of(context: &Context, choice: &Choice<'_>) -> anyhow::Result<Vec<PodView>> {
+    let found = pods(&context.layout)?;
+    for name in choice.names {
+        let resource = parse(name)?;
+        let any = found.iter().any(|pod| choice.looks_into(context, pod) && is_meant(&resource, pod));
+        let there = any || (resource.kind == Kind::Deployment && is_recorded(context, &resource)?);
+        if !there {
+            return Err(not_found(context, &resource, &found).into());
+        }
+    }
+    choice.apply(context, found)
+}
+
+/// Like [`pods_of`], but a name that leads nowhere is fine.
+///
+/// # Errors
+/// A name is none (2).
+pub fn existing(context: &Context, choice: &Choice<'_>) -> anyhow::Result<Vec<PodView>> {
+    choice.apply(context, pods(&context.layout)?)
+}
+
+impl Choice<'_> {
+    fn looks_into(&self, context: &Context, pod: &PodView) -> bool {
+        self.all_namespaces || pod.plan.namespace() == context.namespace
+    }
+
+    fn apply(&self, context: &Context, mut found: Vec<PodView>) -> anyhow::Result<Vec<PodView>> {
+        let wanted: Vec<Resource> =
+            self.names.iter().map(|name| parse(name)).collect::<anyhow::Result<_>>()?;
+        let selector: Selector = match self.selector {
+            Some(text) => text.parse().map_err(Failure::usage)?,
+            None => Selector::default(),
+        };
+        found.retain(|pod| {
+            self.looks_into(context, pod)
+                && selector.matches(pod.plan.pod.metadata.labels.as_ref())
+                && (wanted.is_empty() || wanted.iter().any(|resource| is_meant(resource, pod)))
+        });
+        Ok(found)
+    }
+}
+
+/// The one pod that is meant; the readiest of a Deployment's.
+///
+/// # Errors
+/// As [`pods_of`].
+pub fn pod_of(context: &Context, name: &str) -> anyhow::Result<PodView> {
+    let names = [name.to_owned()];
+    let found = pods_of(context, &Choice { names: &names, ..Choice::default() })?;
+    // The first of the readiest.
+    let readiest = found.into_iter().min_by_key(|pod| Reverse(crate::pods::readiness(pod)));
+    readiest.ok_or_else(|| Failure::not_found(format!("{name} has no pods")).into())
+}
+
+/// Reads a name, for commands that are about pods.
+///
+/// # Errors
+/// It is none (2).
+pub fn parse(name: &str) -> anyhow::Result<Resource> {
+    let resource: Resource = name.parse().map_err(Failure::usage)?;
+    match resource.kind {
+        Kind::Pod | Kind::Deployment => Ok(resource),
+        _ => Err(Failure::usage(format!("{resource} has no pods")).hint("name a pod or a deployment").into()),
+    }
+}
+
+fn is_meant(resource: &Resource, pod: &PodView) -> bool {
+    match resource.kind {
+        Kind::Pod => pod.plan.name() == resource.name,
+        kind => is_of(kind, pod) && pod.workload.name == resource.name,
+    }
+}
+
+/// True if the pod belongs to a workload of this kind.
+fn is_of(kind: Kind, pod: &PodView) -> bool {
+    pod.workload.kind.eq_ignore_ascii_case(kind.name())
+}
+
+fn is_recorded(context: &Context, resource: &Resource) -> anyhow::Result<bool> {
+    let id = WorkloadId::new(resource.kind.name(), &context.namespace, &resource.name);
+    Ok(WorkloadRecord::load(&context.layout, &id)?.is_some())
+}
+
+/// The error for an object that is not there.
+///
+/// # Errors
+/// What is there cannot be read.
+pub fn missing(context: &Context, resource: &Resource) -> anyhow::Result<Failure> {
+    if matches!(resource.kind, Kind::Pod | Kind::Deployment) {
+        return Ok(not_found(context, resource, &pods(&context.layout)?));
+    }
+    let namespace = &context.namespace;
+    let failure = Failure::not_found(format!("{resource} not found in namespace {namespace}"));
+    let all = Objects::list(&context.layout, resource.kind.name())?;
+    if let Some((other, _)) = all.keys().find(|(_, name)| *name == resource.name) {
+        return Ok(failure.hint(format!("there is one in namespace {other}: add -n {other}")));
+    }
+    let here = all.keys().filter(|(other, _)| other == namespace).map(|(_, name)| name.as_str());
+    Ok(match nearest(&resource.name, here) {
+        Some(name) => failure.hint(format!("did you mean {}/{name}?", resource.kind)),
+        None => failure,
+    })
+}
+
+/// The error for a pod or deployment that is not there, out of all pods.
+fn not_found(context: &Context, resource: &Resource, pods: &[PodView]) -> Failure {
+    let namespace = &context.namespace;
+    let failure = Failure::not_found(format!("{resource} not found in namespace {namespace}"));
+    let here: Vec<&PodView> = pods.iter().filter(|pod| pod.plan.namespace() == namespace).collect();
+    if resource.kind == Kind::Pod {
+        // `kube logs api`, where api is a Deployment.
+        if let Some(pod) = here.iter().find(|pod| pod.workload.name == resource.name) {
+            return failure.hint(format!("did you mean {}?", pod.workload));
+        }
+    }
+    if let Some(pod) = pods.iter().find(|pod| is_meant(resource, pod)) {
+        return failure.hint(format!("there is one in namespace {0}: add -n {0}", pod.plan.namespace()));
+    }
+    let names: Vec<&str> = match resource.kind {
+        Kind::Pod => here.iter().map(|pod| pod.plan.name()).collect(),
+        kind => here.iter().filter(|pod| is_of(kind, pod)).map(|pod| pod.workload.name.as_str()).collect(),
+    };
+    match nearest(&resource.name, names) {
+        Some(name) => failure.hint(format!("did you mean {}/{name}?", resource.kind)),
+        None => failure.hint("`kube ps -A` lists the pods"),
+    }
+}
+
+/// The name that `wrong` was probably meant to be: a slip or two away, or longer.
+pub fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let slips = |name: &str| match name.starts_with(wrong) {
+        true => 0,
+        false => strsim::damerau_levenshtein(wrong, name),
+    };
+    let allowed = (wrong.len() / 3).max(1);
+    let near = names.into_iter().map(|name| (slips(name), name)).filter(|(slips, _)| *slips <= allowed);
+    near.min().map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixture::{context, pod, record};
+
+    /// default: web (app=web), api (a Deployment of two, app=api); other: db.
+    fn machine() -> (tempfile::TempDir, Context) {
+        let (dir, context) = context();
+        let api = |name| pod("default", name, &json!({"app": "api"}));
+        record(&context, "Pod", "default", "web", "-", vec![pod("default", "web", &json!({"app": "web"}))]);
+        record(
+            &context,
+            "Deployment",
+            "default",
+            "api",
+            "-",
+            vec![api("api-1a2b-xxxxx"), api("api-1a2b-yyyyy")],
+        );
+        record(&context, "Deployment", "default", "idle", "-", vec![]);
+        record(&context, "Pod", "other", "db", "-", vec![pod("other", "db", &json!({}))]);
+        (dir, context)
+    }
+
+    fn chosen(
+        names: &[&str],
+        all_namespaces: bool,
+        selector: Option<&str>,
+    ) -> Result<Vec<String>, (u8, String)> {
+        let (_dir, context) = machine();
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let choice = Choice { names: &names, all_namespaces, selector };
+        match pods_of(&context, &choice) {
+            Ok(pods) => Ok(pods.iter().map(|pod| pod.plan.name().to_owned()).collect()),
+            Err(error) => {
+                let failure = error.downcast_ref::<Failure>().unwrap();
+                Err((failure.code, format!("{}; {}", failure.message, failure.hints.join("; "))))
+            }
+        }
+    }
+
+    #[test]
+    fn names_selectors_and_namespaces_choose_pods() {
+        let all = |names: &[&str]| Ok(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(chosen(&[], false, None), all(&["api-1a2b-xxxxx", "api-1a2b-yyyyy", "web"]));
+        assert_eq!(chosen(&[], true, None), all(&["api-1a2b-xxxxx", "api-1a2b-yyyyy", "web", "db"]));
+        assert_eq!(chosen(&["web"], false, None), all(&["web"]));
+        assert_eq!(chosen(&["deploy/api"], false, None), all(&["api-1a2b-xxxxx", "api-1a2b-yyyyy"]));
+        assert_eq!(chosen(&["deploy/idle"], false, None), all(&[]));
+        assert_eq!(chosen(&[], false, Some("app=web")), all(&["web"]));
+        assert_eq!(chosen(&[], true, Some("!app")), all(&["db"]));
+    }
+
+    #[test]
+    fn a_name_that_leads_nowhere_is_told_with_the_nearest() {
+        let told = |name| chosen(&[name], false, None).unwrap_err();
+        let not_found = |text: &str| (crate::exit::NOT_FOUND, text.to_owned());
+        assert_eq!(told("wbe"), not_found("pod/wbe not found in namespace default; did you mean pod/web?"));
+        assert_eq!(
+            told("api"),
+            not_found("pod/api not found in namespace default; did you mean deployment.apps/api?")
+        );
+        assert_eq!(
+            told("db"),
+            not_found("pod/db not found in namespace default; there is one in namespace other: add -n other")
+        );
+        assert_eq!(
+            told("deploy/appi"),
+            not_found(
+                "deployment.apps/appi not found in namespace default; did you mean deployment.apps/api?"
+            )
+        );
+        assert_eq!(
+            told("zzz"),
+            not_found("pod/zzz not found in namespace default; `kube ps -A` lists the pods")
+        );
+        assert_eq!(told("cm/x").0, crate::exit::USAGE);
+        assert_eq!(chosen(&[], false, Some("a b")).unwrap_err().0, crate::exit::USAGE);
+    }
+}
