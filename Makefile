@@ -1,0 +1,42 @@
+# Short targets; what they do lies in tests/*.sh. `make help` lists them.
+PREFIX ?= /usr/local
+
+.PHONY: help build demo test test-vm ci lint deny install clean
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+build: ## Build target/release/kube
+	tests/packages.sh build
+	cargo build --release --locked --package kube-play
+
+demo: ## Build, make an image, run manifests/hello.yaml and fetch its page (as root)
+	tests/demo.sh
+
+test: ## Format check, clippy, unit, property and end-to-end tests (as root)
+	tests/test.sh
+
+test-vm: ## The end-to-end tests in a virtual machine with systemd and cgroup v2 (as root)
+	tests/packages.sh build test vm
+	cargo build --locked --package kube-play
+	tests/vm.sh
+
+ci: ## What continuous integration runs: test and test-vm
+	.ci/run
+
+lint: ## Format check and clippy alone
+	tests/packages.sh build
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+deny: ## Licences, duplicates and sources of dependencies, where cargo-deny is installed
+	tests/deny.sh
+
+install: build ## Install kube, its manual pages and completions below PREFIX (/usr/local)
+	install -D -m 755 target/release/kube $(DESTDIR)$(PREFIX)/bin/kube
+	target/release/kube man $(DESTDIR)$(PREFIX)/share/man/man1
+	mkdir -p $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	target/release/kube completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/kube
+
+clean: ## Remove everything that was built
+	cargo clean

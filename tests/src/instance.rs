@@ -1,0 +1,332 @@
+//! An instance of `kube` of its own: two trees, and so its own pods, images and networks.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+
+use serde_json::Value;
+
+use crate::command::{self, Output, Running};
+use crate::{Terminal, image, leaks};
+
+/// An instance. Dropping it takes everything down and fails the test if the host is not as it was before.
+pub struct Kube {
+    dir: PathBuf,
+    kube: PathBuf,
+    files: Mutex<usize>,
+    uids: Mutex<BTreeSet<String>>,
+    networks: Mutex<BTreeSet<String>>,
+}
+
+/// The `kube` under test: `$KUBE_BIN`, or the one that cargo built beside this test.
+fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("KUBE_BIN") {
+        return path.into();
+    }
+    let test = std::env::current_exe().unwrap();
+    let path = test.parent().and_then(Path::parent).unwrap().join("kube");
+    assert!(path.exists(), "{} is missing: run `cargo build -p kube-play` first", path.display());
+    path
+}
+
+/// A folder on a tmpfs that lets programs run, where there is one: what /run is to users, only quicker.
+fn scratch() -> PathBuf {
+    let shm = Path::new("/dev/shm");
+    if shm.is_dir() { shm.to_owned() } else { std::env::temp_dir() }
+}
+
+impl Default for Kube {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Kube {
+    /// An instance with the busybox image in its store.
+    pub fn new() -> Self {
+        let kube = Self::empty();
+        std::fs::create_dir_all(kube.root()).unwrap();
+        image::copy_store(&kube.kube, &kube.root().join("images"));
+        kube
+    }
+
+    /// An instance with no image.
+    pub fn empty() -> Self {
+        let dir = tempfile::Builder::new().prefix("ke-").tempdir_in(scratch()).unwrap().keep();
+        std::fs::create_dir(dir.join("home")).unwrap();
+        Self {
+            dir,
+            kube: binary(),
+            files: Mutex::default(),
+            uids: Mutex::default(),
+            networks: Mutex::default(),
+        }
+    }
+
+    /// A folder of this test.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+    /// `--root`.
+    pub fn root(&self) -> PathBuf {
+        self.dir.join("root")
+    }
+    /// `--runroot`.
+    pub fn runroot(&self) -> PathBuf {
+        self.dir.join("run")
+    }
+    /// HOME of every command.
+    pub fn home(&self) -> PathBuf {
+        self.dir.join("home")
+    }
+
+    /// A `kube` command on this instance, not yet run.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.kube);
+        command.arg("--root").arg(self.root()).arg("--runroot").arg(self.runroot()).args(args);
+        command.current_dir(&self.dir).env_clear().env("HOME", self.home()).env("TERM", "xterm");
+        command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        command.env("RUST_BACKTRACE", "1");
+        command
+    }
+
+    /// Runs `kube` with these arguments, to its end.
+    #[track_caller]
+    pub fn run(&self, args: &[&str]) -> Output {
+        self.run_command(&mut self.command(args), None)
+    }
+
+    /// Runs `kube` with text on its stdin.
+    #[track_caller]
+    pub fn run_with_input(&self, args: &[&str], input: &str) -> Output {
+        self.run_command(&mut self.command(args), Some(input))
+    }
+
+    /// Runs a command of [`Kube::command`] that the test has changed.
+    #[track_caller]
+    pub fn run_command(&self, command: &mut Command, input: Option<&str>) -> Output {
+        let output = command::run(command, input.map(str::as_bytes), crate::limit(90));
+        self.remember();
+        output
+    }
+
+    /// Runs `kube`; it must end with 0.
+    #[track_caller]
+    pub fn ok(&self, args: &[&str]) -> Output {
+        self.run(args).expect(0)
+    }
+
+    /// Starts `kube` beside the test.
+    pub fn start(&self, args: &[&str]) -> Running {
+        Running::start(&mut self.command(args))
+    }
+
+    /// Starts `kube` on a terminal.
+    pub fn terminal(&self, args: &[&str]) -> Terminal {
+        Terminal::start(self.command(args))
+    }
+
+    /// Writes a manifest to a file of its own; its path.
+    pub fn manifest(&self, yaml: &str) -> String {
+        let mut files = self.files.lock().unwrap();
+        *files += 1;
+        self.file(&format!("manifest-{files}.yaml"), yaml)
+    }
+
+    /// Writes a file into the test's folder; its path.
+    pub fn file(&self, name: &str, text: impl AsRef<[u8]>) -> String {
+        let path = self.dir.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// Plays YAML; it must work.
+    #[track_caller]
+    pub fn play(&self, yaml: &str) -> Output {
+        self.play_with(yaml, &[])
+    }
+
+    /// Plays YAML with flags; it must work.
+    #[track_caller]
+    pub fn play_with(&self, yaml: &str, flags: &[&str]) -> Output {
+        self.try_play(yaml, flags).expect(0)
+    }
+
+    /// Plays YAML with flags.
+    #[track_caller]
+    pub fn try_play(&self, yaml: &str, flags: &[&str]) -> Output {
+        let file = self.manifest(yaml);
+        self.run(&[&["play", &file], flags].concat())
+    }
+
+    /// A pod as Kubernetes shows it.
+    #[track_caller]
+    pub fn pod(&self, name: &str) -> Value {
+        let value = self.ok(&["inspect", name, "-o", "json"]).json();
+        assert_eq!(value["kind"], "Pod", "{value:#}");
+        value
+    }
+
+    /// Names of all pods.
+    #[track_caller]
+    pub fn pods(&self) -> Vec<String> {
+        let list = self.ok(&["ps", "-o", "json"]).json();
+        let items = list["items"].as_array().unwrap_or_else(|| panic!("no items: {list:#}"));
+        items.iter().map(|p| p["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The status of a container, init or not.
+    #[track_caller]
+    pub fn container(&self, pod: &str, name: &str) -> Value {
+        let pod = self.pod(pod);
+        let all =
+            ["initContainerStatuses", "containerStatuses"].iter().filter_map(|l| pod["status"][l].as_array());
+        let found = all.flatten().find(|c| c["name"] == name);
+        found.unwrap_or_else(|| panic!("no container {name}: {pod:#}")).clone()
+    }
+
+    /// Waits for a condition of `kube wait`.
+    #[track_caller]
+    pub fn wait(&self, pod: &str, condition: &str) {
+        let timeout = format!("{}s", crate::limit(60).as_secs());
+        self.ok(&["wait", pod, &format!("--for={condition}"), "--timeout", &timeout]);
+    }
+
+    /// Waits until `fits` holds of a pod, woken by `kube events`.
+    #[track_caller]
+    pub fn until(&self, pod: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        let events = self.dir.join("run/events");
+        let deadline = std::time::Instant::now() + crate::limit(60);
+        let changes = Changes::of(&events);
+        loop {
+            let value = self.pod(pod);
+            if fits(&value) {
+                return value;
+            }
+            assert!(changes.wait(deadline), "it never came to that: {:#}", self.pod(pod)["status"]);
+        }
+    }
+
+    /// Runs a shell script in a pod's container; its stdout. It must end with 0.
+    #[track_caller]
+    pub fn sh(&self, pod: &str, script: &str) -> String {
+        self.ok(&["exec", pod, "--", "sh", "-c", script]).stdout
+    }
+
+    /// The address of a pod.
+    #[track_caller]
+    pub fn ip(&self, pod: &str) -> std::net::IpAddr {
+        let pod = self.pod(pod);
+        let ip = pod["status"]["podIP"].as_str().unwrap_or_else(|| panic!("no podIP: {:#}", pod["status"]));
+        ip.parse().unwrap()
+    }
+
+    /// The first process of a container, whose command line holds `text`, on the host.
+    #[track_caller]
+    pub fn process(&self, pod: &str, text: &str) -> crate::Process {
+        let uid = self.pod(pod)["metadata"]["uid"].as_str().unwrap().to_owned();
+        let all = self.processes_of(&uid);
+        let found = all.iter().find(|p| p.command.contains(text)).cloned();
+        found.unwrap_or_else(|| panic!("no process {text:?} in {all:#?}"))
+    }
+
+    /// All processes in a pod's cgroups.
+    pub fn processes_of(&self, uid: &str) -> Vec<crate::Process> {
+        let mangled = uid.replace('-', "_");
+        let of = |p: &crate::Process| p.cgroup.contains(uid) || p.cgroup.contains(&mangled);
+        crate::processes().into_iter().filter(of).collect()
+    }
+
+    /// The supervisors of this instance.
+    pub fn supervisors(&self) -> Vec<crate::Process> {
+        let run = self.runroot();
+        let run = run.to_str().unwrap();
+        let ours = |p: &crate::Process| p.command.contains("supervis") && p.command.contains(run);
+        crate::processes().into_iter().filter(ours).collect()
+    }
+
+    /// Keeps in mind which pods and networks there were, for the look at what is left of them.
+    fn remember(&self) {
+        for tree in [self.root(), self.runroot()] {
+            let names = std::fs::read_dir(tree.join("pods")).into_iter().flatten().flatten();
+            self.uids.lock().unwrap().extend(names.filter_map(|e| e.file_name().into_string().ok()));
+        }
+        self.networks.lock().unwrap().extend(leaks::bridges(&self.root()));
+    }
+
+    /// Takes all of this instance out of the kernel, at once, as a power cut does: processes, mounts, cgroups,
+    /// links. Its files stay.
+    pub fn wipe_kernel(&self) {
+        self.remember();
+        let (uids, networks) = (self.uids.lock().unwrap(), self.networks.lock().unwrap());
+        leaks::remove(&self.dir, &uids, &networks);
+    }
+
+    /// What of this instance is on the host, beside its files.
+    pub fn left_behind(&self) -> Vec<String> {
+        let uids = self.uids.lock().unwrap();
+        let networks = self.networks.lock().unwrap();
+        let mut left = leaks::find(&self.dir, &uids, &networks);
+        for dir in ["pods", "netns", "runtime"] {
+            left.extend(leaks::files(&self.runroot().join(dir), &uids));
+        }
+        left
+    }
+}
+
+impl Drop for Kube {
+    fn drop(&mut self) {
+        self.remember();
+        let failed = std::thread::panicking();
+        let down = || command::run(&mut self.command(&["down", "--all", "--force"]), None, crate::limit(60));
+        let down = std::panic::catch_unwind(std::panic::AssertUnwindSafe(down));
+        leaks::wait_for_processes(&self.dir, &self.uids.lock().unwrap());
+        let left = self.left_behind();
+        if !left.is_empty() {
+            leaks::remove(&self.dir, &self.uids.lock().unwrap(), &self.networks.lock().unwrap());
+        }
+        if failed {
+            if std::env::var_os("KUBE_TEST_KEEP").is_none() {
+                let _ = std::fs::remove_dir_all(&self.dir);
+            }
+            if !left.is_empty() {
+                eprintln!("left behind: {left:#?}");
+            }
+            return;
+        }
+        let removed = std::fs::remove_dir_all(&self.dir);
+        let down = down.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        assert_eq!(down.code, 0, "{down}");
+        assert!(left.is_empty(), "left behind: {left:#?}\nafter {down}");
+        removed.unwrap();
+    }
+}
+
+/// Changes of a file, by inotify.
+struct Changes {
+    inotify: std::os::fd::OwnedFd,
+}
+
+impl Changes {
+    fn of(file: &Path) -> Self {
+        use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
+        let inotify = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).unwrap();
+        let flags = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO;
+        add_watch(&inotify, file.parent().unwrap(), flags).unwrap();
+        Self { inotify }
+    }
+
+    /// Waits for a change; false when `deadline` comes first.
+    fn wait(&self, deadline: std::time::Instant) -> bool {
+        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+        use std::os::fd::AsFd;
+        let left = deadline.saturating_duration_since(std::time::Instant::now());
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        let mut fds = [PollFd::new(self.inotify.as_fd(), PollFlags::POLLIN)];
+        let changed = poll(&mut fds, timeout).is_ok_and(|n| n > 0);
+        let _ = rustix::io::read(&self.inotify, &mut [0_u8; 4096]);
+        changed
+    }
+}

@@ -1,0 +1,132 @@
+//! What an instance left on the host: processes, mounts, namespaces, links, rules, cgroups.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+
+use crate::processes::{Process, processes};
+
+/// Bridges of the networks that are defined below `root`.
+pub(crate) fn bridges(root: &Path) -> Vec<String> {
+    let files = fs::read_dir(root.join("networks")).into_iter().flatten().flatten().map(|e| e.path());
+    let texts = files.filter(|p| p.extension().is_some_and(|e| e == "json")).filter_map(|p| fs::read(p).ok());
+    let values = texts.filter_map(|t| serde_json::from_slice::<serde_json::Value>(&t).ok());
+    let name = |v: serde_json::Value| Some(v.get("network_interface")?.as_str()?.to_owned());
+    values.filter_map(name).collect()
+}
+
+fn belongs(process: &Process, dir: &str, uids: &BTreeSet<String>) -> bool {
+    let mentions =
+        |text: &str| uids.iter().any(|u| text.contains(u.as_str()) || text.contains(&u.replace('-', "_")));
+    let own = process.pid == i32::try_from(std::process::id()).unwrap();
+    !own && (process.command.contains(dir) || mentions(&process.command) || mentions(&process.cgroup))
+}
+
+fn ours(dir: &Path, uids: &BTreeSet<String>) -> Vec<Process> {
+    let dir = dir.to_str().unwrap();
+    processes().into_iter().filter(|p| belongs(p, dir, uids)).collect()
+}
+
+/// A supervisor ends right after its last answer: gives what still runs the time to end.
+pub(crate) fn wait_for_processes(dir: &Path, uids: &BTreeSet<String>) {
+    for process in ours(dir, uids) {
+        process.ends_within(crate::limit(5));
+    }
+}
+
+fn mounts(dir: &Path) -> Vec<PathBuf> {
+    let text = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let points = text.lines().filter_map(|l| l.split(' ').nth(4)).map(PathBuf::from);
+    points.filter(|p| p.starts_with(dir)).collect()
+}
+
+/// Folders of the cgroup trees that carry a pod's uid.
+fn cgroups(uids: &BTreeSet<String>) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut stack = vec![PathBuf::from("/sys/fs/cgroup")];
+    while let Some(dir) = stack.pop() {
+        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+            if !entry.file_type().is_ok_and(|t| t.is_dir()) {
+                continue;
+            }
+            let name = entry.file_name().to_string_lossy().replace('_', "-");
+            if uids.iter().any(|u| name.contains(u.as_str())) {
+                found.push(entry.path());
+            }
+            stack.push(entry.path());
+        }
+    }
+    found
+}
+
+fn links() -> Vec<String> {
+    let entries = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+    entries.filter_map(|e| e.file_name().into_string().ok()).collect()
+}
+
+/// Links of an instance's bridges: the bridges, and what is plugged in.
+fn network_links(bridges: &BTreeSet<String>) -> Vec<String> {
+    let of = |link: &String| {
+        let master = fs::read_link(format!("/sys/class/net/{link}/master")).ok();
+        let master = master.and_then(|m| Some(m.file_name()?.to_str()?.to_owned()));
+        bridges.contains(link) || master.is_some_and(|m| bridges.contains(&m))
+    };
+    links().into_iter().filter(of).collect()
+}
+
+/// Everything of an instance that is on the host, in words.
+pub(crate) fn find(dir: &Path, uids: &BTreeSet<String>, bridges: &BTreeSet<String>) -> Vec<String> {
+    let mut left: Vec<_> =
+        ours(dir, uids).iter().map(|p| format!("process {} {}", p.pid, p.command)).collect();
+    left.extend(mounts(dir).iter().map(|m| format!("mount {}", m.display())));
+    left.extend(cgroups(uids).iter().map(|c| format!("cgroup {}", c.display())));
+    left.extend(network_links(bridges).iter().map(|l| format!("link {l}")));
+    let rules = Command::new("nft").args(["list", "ruleset"]).output();
+    let rules = rules.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
+    let ours = |rule: &&str| {
+        uids.iter().any(|u| rule.contains(u.as_str()))
+            || bridges.iter().any(|b| rule.contains(&format!("\"{b}\"")))
+    };
+    left.extend(rules.lines().filter(ours).map(|r| format!("nft {}", r.trim())));
+    left
+}
+
+/// Files below the run tree that carry the uid of a pod.
+pub(crate) fn files(run: &Path, uids: &BTreeSet<String>) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut stack = vec![run.to_owned()];
+    while let Some(dir) = stack.pop() {
+        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            if uids.iter().any(|u| name.to_string_lossy().contains(u.as_str())) {
+                found.push(format!("file {}", entry.path().display()));
+            } else if entry.file_type().is_ok_and(|t| t.is_dir()) {
+                stack.push(entry.path());
+            }
+        }
+    }
+    found
+}
+
+/// Removes what a failed test left, as well as it can be done from outside.
+pub(crate) fn remove(dir: &Path, uids: &BTreeSet<String>, bridges: &BTreeSet<String>) {
+    let all = ours(dir, uids);
+    for process in &all {
+        process.kill(Signal::SIGKILL);
+    }
+    for process in &all {
+        process.ends_within(crate::limit(5));
+    }
+    for mount in mounts(dir).iter().rev() {
+        let _ = nix::mount::umount2(mount, nix::mount::MntFlags::MNT_DETACH);
+    }
+    for cgroup in cgroups(uids).iter().rev() {
+        let _ = fs::remove_dir(cgroup);
+    }
+    for link in network_links(bridges) {
+        let _ = Command::new("ip").args(["link", "del", &link]).output();
+    }
+}

@@ -1,0 +1,135 @@
+//! `kube down`.
+
+use std::time::Instant;
+
+use tests::{IDLE, Kube, limit, pod, pod_with};
+
+const CLAIM: &str = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\nspec:\n  \
+                     accessModes: [ReadWriteOnce]\n  resources: {requests: {storage: 1Gi}}\n---\n";
+
+fn with_claim() -> String {
+    let mount = "    volumeMounts: [{name: data, mountPath: /data}]";
+    let volume = "  volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]\n";
+    CLAIM.to_owned() + &pod_with("db", IDLE, mount, volume)
+}
+
+#[test]
+fn takes_down_what_a_file_names() {
+    let kube = Kube::new();
+    let file = kube.manifest(&pod("web", IDLE, ""));
+    kube.ok(&["play", &file]);
+    kube.play(&pod("other", IDLE, ""));
+    let uid = kube.pod("web")["metadata"]["uid"].as_str().unwrap().to_owned();
+    kube.ok(&["down", &file]).says("pod/web deleted");
+    assert_eq!(kube.pods(), ["other"]);
+    assert_eq!(kube.processes_of(&uid), []);
+}
+
+#[test]
+fn takes_down_by_name_when_the_file_is_gone() {
+    let kube = Kube::new();
+    let file = kube.manifest(&pod("web", IDLE, ""));
+    kube.ok(&["play", &file]);
+    std::fs::remove_file(&file).unwrap();
+    kube.ok(&["down", "pod/web"]).says("pod/web deleted");
+    assert_eq!(kube.pods().len(), 0);
+}
+
+#[test]
+fn stops_by_what_was_recorded_though_the_file_has_changed() {
+    let kube = Kube::new();
+    let mark = kube.file("mark", "");
+    let script = "trap 'echo stopped >/mark; exit 0' USR1; while :; do sleep 3600 & wait $!; done";
+    let more = "    lifecycle: {stopSignal: SIGUSR1}\n    volumeMounts: [{name: m, mountPath: /mark}]";
+    let spec = format!("  volumes: [{{name: m, hostPath: {{path: {mark}}}}}]\n");
+    let file = kube.manifest(&pod_with("web", script, more, &spec));
+    kube.ok(&["play", &file]);
+    std::fs::write(&file, pod("web", "echo another; exit 1", "")).unwrap();
+    kube.ok(&["down", &file]);
+    assert_eq!(std::fs::read_to_string(&mark).unwrap(), "stopped\n");
+}
+
+#[test]
+fn all_takes_down_every_namespace() {
+    let kube = Kube::new();
+    let file = kube.manifest(&pod("web", IDLE, ""));
+    kube.ok(&["play", &file]);
+    kube.ok(&["-n", "other", "play", &file]);
+    kube.ok(&["down", "--all"]);
+    assert_eq!(kube.ok(&["ps", "-A", "-o", "name"]).stdout, "");
+    assert_eq!(kube.supervisors(), []);
+}
+
+#[test]
+fn claims_are_kept_with_their_data() {
+    let kube = Kube::new();
+    let file = kube.manifest(&with_claim());
+    kube.ok(&["play", &file]);
+    kube.sh("db", "echo precious >/data/file");
+    kube.ok(&["down", &file]);
+    kube.ok(&["volume", "ls", "-o", "name"]).says("data");
+    kube.ok(&["play", &file]);
+    assert_eq!(kube.sh("db", "cat /data/file"), "precious\n");
+}
+
+#[test]
+fn volumes_takes_the_claims_too() {
+    let kube = Kube::new();
+    let file = kube.manifest(&with_claim());
+    kube.ok(&["play", &file]);
+    kube.sh("db", "echo precious >/data/file");
+    kube.ok(&["down", &file, "--volumes"]).says("persistentvolumeclaim/data deleted");
+    assert_eq!(kube.ok(&["volume", "ls", "-o", "name"]).stdout, "");
+    kube.ok(&["play", &file]);
+    assert_eq!(kube.sh("db", "ls /data"), "");
+}
+
+#[test]
+fn a_container_that_ignores_the_stop_signal_is_killed_when_grace_ends() {
+    let kube = Kube::new();
+    kube.play(&pod(
+        "deaf",
+        "trap '' TERM; while :; do sleep 3600 & wait $!; done",
+        "  terminationGracePeriodSeconds: 2\n",
+    ));
+    let start = Instant::now();
+    kube.ok(&["down", "pod/deaf"]);
+    assert!(start.elapsed().as_secs_f64() >= 2.0, "killed after {:?}", start.elapsed());
+}
+
+#[test]
+fn time_overrides_the_grace_period() {
+    let kube = Kube::new();
+    let deaf = "trap '' TERM; while :; do sleep 3600 & wait $!; done";
+    kube.play(&pod("deaf", deaf, "  terminationGracePeriodSeconds: 600\n"));
+    let start = Instant::now();
+    kube.ok(&["down", "pod/deaf", "--time", "1"]);
+    assert!(start.elapsed().as_secs_f64() >= 1.0 && start.elapsed() < limit(20), "{:?}", start.elapsed());
+}
+
+#[test]
+fn force_kills_at_once() {
+    let kube = Kube::new();
+    let deaf = "trap '' TERM; while :; do sleep 3600 & wait $!; done";
+    kube.play(&pod("deaf", deaf, "  terminationGracePeriodSeconds: 600\n"));
+    let start = Instant::now();
+    kube.ok(&["down", "pod/deaf", "--force"]);
+    assert!(start.elapsed() < limit(15), "{:?}", start.elapsed());
+}
+
+#[test]
+fn what_is_not_there_ends_with_4() {
+    let kube = Kube::new();
+    kube.run(&["down", "pod/nobody"]).expect(4).complains("nobody");
+    kube.ok(&["down", "pod/nobody", "--ignore-not-found"]);
+    kube.ok(&["down", "--all"]);
+}
+
+#[test]
+fn takes_down_pods_that_were_never_started_or_have_ended() {
+    let kube = Kube::new();
+    kube.play_with(&pod("a", IDLE, ""), &["--start=false"]);
+    kube.play_with(&pod("b", "exit 0", "  restartPolicy: Never\n"), &["--wait=complete"]);
+    kube.ok(&["down", "pod/a", "pod/b"]).says("pod/a deleted").says("pod/b deleted");
+    assert_eq!(kube.pods().len(), 0);
+}

@@ -1,0 +1,35 @@
+//! End-to-end tests: the real `kube`, a real kernel, a real registry. Every test has trees and networks of its
+//! own and they run side by side; see `tests/src/lib.rs` for what they stand on.
+
+// This is test code: a panic is how it reports.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::format_push_string,
+    clippy::format_collect,
+    clippy::items_after_statements,
+    clippy::too_many_lines,
+    clippy::case_sensitive_file_extension_comparisons,
+    clippy::large_stack_arrays
+)]
+
+mod cgroups;
+mod cli;
+mod down;
+mod errors;
+mod exec;
+mod images;
+mod lifecycle;
+mod logs;
+mod manifests;
+mod network;
+mod play;
+mod pods;
+mod registry;
+mod runtimes;
+mod security;
+mod supervisor;
+mod update;
+mod volumes;

@@ -1,0 +1,119 @@
+//! Every example in manifests/ is played, becomes Ready or complete, and goes again.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tests::{Kube, host_port, http};
+
+fn dir() -> PathBuf {
+    std::env::var_os("KUBE_MANIFESTS")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests")), PathBuf::from)
+}
+
+/// Copies an example with its host ports changed to free ones; its path and the ports.
+fn example(kube: &Kube, name: &str) -> (String, Vec<tests::HostPort>) {
+    let mut text = std::fs::read_to_string(dir().join(name)).unwrap();
+    let mut ports = Vec::new();
+    for line in text.clone().lines().filter(|l| !l.trim_start().starts_with('#')) {
+        if let Some((before, number)) = line.split_once("hostPort: ") {
+            let port = host_port();
+            text = text.replace(
+                line,
+                &format!(
+                    "{before}hostPort: {port}{}",
+                    number.trim_start_matches(|c: char| c.is_ascii_digit())
+                ),
+            );
+            ports.push(port);
+        }
+    }
+    for entry in std::fs::read_dir(dir()).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()) {
+        let status = std::process::Command::new("cp").arg("-r").arg(&entry).arg(kube.dir()).status().unwrap();
+        assert!(status.success());
+    }
+    (kube.file(name, text), ports)
+}
+
+fn play(name: &str, wait: &str) -> (Kube, Vec<tests::HostPort>) {
+    let kube = Kube::new();
+    let (file, ports) = example(&kube, name);
+    let output = kube.ok(&["play", &file, wait, "--strict"]);
+    assert_eq!(output.stderr.matches("warning: spec").count(), 0, "{output}");
+    kube.ok(&["play", &file]).says("unchanged");
+    (kube, ports)
+}
+
+#[test]
+fn hello() {
+    let (_kube, ports) = play("hello.yaml", "--wait=ready");
+    let page = http::get(SocketAddr::from(([127, 0, 0, 1], ports[0].number)), "/");
+    assert!(page.contains("Hello from a pod"), "{page}");
+}
+
+#[test]
+fn config() {
+    let (kube, _ports) = play("config.yaml", "--wait=ready");
+    let pods = kube.pods();
+    assert_eq!(pods.len(), 2);
+    assert!(kube.ok(&["logs", &pods[0]]).stdout.contains("mode=production"));
+}
+
+#[test]
+fn init() {
+    let (kube, _ports) = play("init.yaml", "--wait=ready");
+    assert!(kube.sh("site", "cat /www/index.html").contains("written by an init container"));
+}
+
+#[test]
+fn storage() {
+    let (kube, _ports) = play("storage.yaml", "--wait=ready");
+    assert!(kube.sh("notes", "cat /data/notes.txt").contains("started"));
+}
+
+#[test]
+fn batch() {
+    let (kube, _ports) = play("batch.yaml", "--wait=complete");
+    assert_eq!(kube.pod("batch")["status"]["phase"], "Succeeded");
+    assert_eq!(kube.ok(&["logs", "batch"]).stdout.lines().last(), Some("sum: 5050"));
+}
+
+#[test]
+fn host_network() {
+    let (kube, _ports) = play("host-network.yaml", "--wait=ready");
+    let pod = kube.pod("node");
+    assert_eq!(pod["status"]["podIP"], pod["status"]["hostIP"]);
+}
+
+#[test]
+fn two_pods() {
+    let (kube, ports) = play("two-pods.yaml", "--wait=ready");
+    assert_eq!(kube.pods(), ["backend", "frontend"]);
+    let page = http::get(SocketAddr::from(([127, 0, 0, 1], ports[0].number)), "/cgi-bin/page");
+    assert!(page.contains("the backend says"), "{page}");
+}
+
+#[test]
+fn secured() {
+    let (kube, _ports) = play("secured.yaml", "--wait=ready");
+    assert_eq!(kube.sh("secured", "id -u"), "1000\n");
+}
+
+#[test]
+fn shared() {
+    let (kube, _ports) = play("shared.yaml", "--wait=ready");
+    kube.start(&["logs", "-f", "shared", "-c", "reader"]).line(|l| l.contains("tick"));
+}
+
+#[test]
+fn every_example_has_its_test() {
+    let tested =
+        ["batch", "config", "hello", "host-network", "init", "secured", "shared", "storage", "two-pods"];
+    let mut found: Vec<_> = std::fs::read_dir(dir())
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.extension().is_some_and(|e| e == "yaml"))
+        .map(|p| p.file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    found.sort();
+    assert_eq!(found, tested);
+}

@@ -1,0 +1,265 @@
+//! Pulls from a real registry on loopback.
+
+use serde_json::{Value, json};
+use tests::image::{Entry, busybox_tar, tar};
+use tests::registry::{Layer, Proxy, Registry};
+use tests::{IDLE, Kube, pod};
+
+fn busybox() -> Vec<u8> {
+    std::fs::read(busybox_tar()).unwrap()
+}
+
+fn config() -> Value {
+    json!({"Cmd": ["sh"], "Env": ["PATH=/bin", "FROM=registry"]})
+}
+
+fn pod_of(image: &str) -> String {
+    pod("web", IDLE, "").replace("localhost/busybox:1", image)
+}
+
+#[test]
+fn play_pulls_what_is_missing() {
+    let kube = Kube::empty();
+    let registry = Registry::start(kube.dir());
+    registry.push(
+        "app",
+        "1",
+        &[Layer::gzip(busybox()), Layer::gzip(tar(&[Entry::File("etc/layer2", 0o644, b"two")]))],
+        &config(),
+    );
+    kube.play(&pod_of(&registry.name("app:1")));
+    assert_eq!(kube.sh("web", "echo $FROM; cat /etc/layer2"), "registry\ntwo");
+    let status = kube.container("web", "main");
+    assert!(status["imageID"].as_str().unwrap().contains("sha256:"), "{status:#}");
+}
+
+#[test]
+fn layers_may_be_gzip_zstd_or_plain_and_manifests_docker_or_oci() {
+    let kube = Kube::empty();
+    let registry = Registry::start(kube.dir());
+    let extra = tar(&[Entry::File("etc/extra", 0o644, b"extra")]);
+    let zstd = std::process::Command::new("zstd").arg("--version").output().is_ok();
+    let mut layers = vec![Layer::gzip(busybox()), Layer::plain(extra.clone())];
+    if zstd {
+        let more = tar(&[Entry::File("etc/zstd", 0o644, b"zstd")]);
+        layers.push(Layer::packed(more, "application/vnd.oci.image.layer.v1.tar+zstd", &["zstd", "-1c"]));
+    }
+    registry.push("mixed", "1", &layers, &config());
+    kube.ok(&["image", "pull", &registry.name("mixed:1")]);
+    kube.play(&pod_of(&registry.name("mixed:1")));
+    assert_eq!(kube.sh("web", "cat /etc/extra"), "extra");
+    if zstd {
+        assert_eq!(kube.sh("web", "cat /etc/zstd"), "zstd");
+    }
+    let mut docker = registry.push_parts("docker", &[Layer::gzip(busybox())], &config(), "amd64");
+    docker["mediaType"] = "application/vnd.docker.distribution.manifest.v2+json".into();
+    docker["config"]["mediaType"] = "application/vnd.docker.container.image.v1+json".into();
+    docker["layers"][0]["mediaType"] = "application/vnd.docker.image.rootfs.diff.tar.gzip".into();
+    registry.push_manifest("docker", "1", "application/vnd.docker.distribution.manifest.v2+json", &docker);
+    kube.ok(&["image", "pull", &registry.name("docker:1")]);
+}
+
+#[test]
+fn an_index_gives_this_machines_image_and_a_digest_pins_it() {
+    let kube = Kube::empty();
+    let registry = Registry::start(kube.dir());
+    let here = registry.push_parts("multi", &[Layer::gzip(busybox())], &config(), "amd64");
+    let there = registry.push_parts(
+        "multi",
+        &[Layer::gzip(tar(&[Entry::File("x", 0o644, b"arm")]))],
+        &config(),
+        "arm64",
+    );
+    let media = "application/vnd.oci.image.manifest.v1+json";
+    let entry = |manifest: &Value, architecture: &str| {
+        let bytes = serde_json::to_vec(manifest).unwrap();
+        let digest = tests::registry::digest(&bytes);
+        registry.push_manifest("multi", &digest, media, manifest);
+        json!({"mediaType": media, "digest": digest, "size": bytes.len(), "platform": {"os": "linux", "architecture": architecture}})
+    };
+    let index = json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [entry(&there, "arm64"), entry(&here, "amd64")],
+    });
+    let digest = registry.push_manifest("multi", "1", "application/vnd.oci.image.index.v1+json", &index);
+    kube.play(&pod_of(&registry.name(&format!("multi@{digest}"))));
+    assert_eq!(kube.sh("web", "uname -s"), "Linux\n");
+}
+
+#[test]
+fn whiteouts_and_opaque_folders_hide_what_lies_below() {
+    let kube = Kube::empty();
+    let registry = Registry::start(kube.dir());
+    let below = tar(&[
+        Entry::Dir("d", 0o755),
+        Entry::File("d/gone", 0o644, b"1"),
+        Entry::File("d/stays", 0o644, b"1"),
+        Entry::Dir("o", 0o755),
+        Entry::File("o/old", 0o644, b"1"),
+    ]);
+    let above = tar(&[
+        Entry::File("d/.wh.gone", 0o644, b""),
+        Entry::File("o/.wh..wh..opq", 0o644, b""),
+        Entry::File("o/new", 0o644, b"1"),
+    ]);
+    registry.push("wh", "1", &[Layer::gzip(busybox()), Layer::gzip(below), Layer::gzip(above)], &config());
+    kube.play(&pod_of(&registry.name("wh:1")));
+    assert_eq!(kube.sh("web", "ls -A /d /o"), "/d:\nstays\n\n/o:\nnew\n");
+}
+
+#[test]
+fn a_broken_transfer_resumes() {
+    let kube = Kube::empty();
+    let registry = Registry::start(kube.dir());
+    let layer = Layer::gzip(busybox());
+    let (digest, size) = (tests::registry::digest(&layer.blob), layer.blob.len());
+    registry.push("app", "1", &[layer], &config());
+    let wanted = digest.clone();
+    let proxy = Proxy::start(&registry, move |request, before, mut answer| {
+        if request.path.ends_with(&wanted) && before < 2 {
+            answer.cut_after = Some(size / 4);
+        }
+        answer
+    });
+    kube.ok(&["image", "pull", &proxy.name("app:1")]);
+    let requests = proxy.requests(&digest);
+    assert!(requests.iter().any(|r| r.header("range").is_some()), "{requests:#?}");
+}
+
+#[test]
+fn a_registry_that_is_busy_is_asked_again() {
+    let kube = Kube::empty();
+    let registry = Registry::start(kube.dir());
+    registry.push("app", "1", &[Layer::gzip(busybox())], &config());
+    let proxy = Proxy::start(&registry, |_, before, mut answer| {
+        if before == 0 {
+            answer.response.status = 503;
+            answer.response.body.clear();
+            answer.response.headers.clear();
+        }
+        answer
+    });
+    kube.ok(&["image", "pull", &proxy.name("app:1")]);
+}
+
+#[test]
+fn a_blob_that_is_not_what_its_digest_says_is_refused() {
+    let kube = Kube::empty();
+    let registry = Registry::start(kube.dir());
+    let layer = Layer::gzip(busybox());
+    let digest = tests::registry::digest(&layer.blob);
+    registry.push("app", "1", &[layer], &config());
+    let proxy = Proxy::start(&registry, move |request, _, mut answer| {
+        if request.path.ends_with(&digest) && !answer.response.body.is_empty() {
+            let middle = answer.response.body.len() / 2;
+            answer.response.body[middle] ^= 1;
+        }
+        answer
+    });
+    let output = kube.run(&["image", "pull", &proxy.name("app:1")]).expect(1);
+    assert!(output.stderr.to_lowercase().contains("digest") || output.stderr.contains("sha256"), "{output}");
+    assert_eq!(kube.ok(&["image", "ls", "-o", "name"]).stdout, "");
+}
+
+#[test]
+fn a_layer_that_is_not_its_diff_id_is_refused() {
+    let kube = Kube::empty();
+    let registry = Registry::start(kube.dir());
+    let other = Layer { tar: tar(&[Entry::File("x", 0o644, b"another")]), ..Layer::gzip(busybox()) };
+    registry.push("app", "1", &[other], &config());
+    kube.run(&["image", "pull", &registry.name("app:1")]).expect(1);
+    assert_eq!(kube.ok(&["image", "ls", "-o", "name"]).stdout, "");
+}
+
+#[test]
+fn credentials_come_from_the_files_of_podman_and_docker() {
+    let kube = Kube::empty();
+    let registry = Registry::with_password(kube.dir());
+    registry.push("app", "1", &[Layer::gzip(busybox())], &config());
+    let image = registry.name("app:1");
+    let output = kube.run(&["image", "pull", &image]).expect(1);
+    assert!(output.stderr.to_lowercase().contains("auth"), "{output}");
+    let auth = json!({"auths": {registry.address().to_string(): {"auth": "a3ViZTpzZWNyZXQ="}}}).to_string();
+    let file = kube.file("auth.json", &auth);
+    let mut command = kube.command(&["image", "pull", &image]);
+    kube.run_command(command.env("REGISTRY_AUTH_FILE", file), None).expect(0);
+    kube.ok(&["image", "rm", &image]);
+    kube.file("home/.docker/config.json", &auth);
+    kube.ok(&["image", "pull", &image]);
+}
+
+#[test]
+fn image_pull_secrets_are_used() {
+    let kube = Kube::empty();
+    let registry = Registry::with_password(kube.dir());
+    registry.push("app", "1", &[Layer::gzip(busybox())], &config());
+    let auth = json!({"auths": {registry.address().to_string(): {"username": "kube", "password": "secret"}}})
+        .to_string();
+    let secret = format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: pull}}\ntype: kubernetes.io/dockerconfigjson\nstringData:\n  .dockerconfigjson: {}\n---\n",
+        serde_json::to_string(&auth).unwrap()
+    );
+    let yaml =
+        pod_of(&registry.name("app:1")).replace("spec:\n", "spec:\n  imagePullSecrets: [{name: pull}]\n");
+    kube.play(&(secret + &yaml));
+    assert_eq!(kube.sh("web", "echo $FROM"), "registry\n");
+}
+
+#[test]
+fn pull_policies() {
+    let kube = Kube::empty();
+    let registry = Registry::start(kube.dir());
+    let push = |text: &str| {
+        registry.push(
+            "app",
+            "latest",
+            &[Layer::gzip(busybox()), Layer::gzip(tar(&[Entry::File("etc/v", 0o644, text.as_bytes())]))],
+            &config(),
+        )
+    };
+    push("one");
+    let image = registry.name("app");
+    let played = |policy: &str| {
+        let yaml = pod_of(&image).replace("    command:", &format!("{policy}    command:"));
+        kube.play(&yaml);
+        let version = kube.sh("web", "cat /etc/v");
+        kube.ok(&["down", "pod/web"]);
+        version
+    };
+    assert_eq!(played(""), "one");
+    push("two");
+    assert_eq!(played("    imagePullPolicy: IfNotPresent\n"), "one");
+    assert_eq!(played("    imagePullPolicy: Never\n"), "one");
+    // No tag is :latest, which is always asked for.
+    assert_eq!(played(""), "two");
+}
+
+#[test]
+fn an_image_that_is_not_there_is_told() {
+    let kube = Kube::empty();
+    let registry = Registry::start(kube.dir());
+    let image = registry.name("absent:1");
+    kube.run(&["image", "pull", &image]).expect(1).complains("absent");
+    kube.try_play(&pod_of(&image), &[]).expect(1).complains("absent");
+    assert_eq!(kube.pods().len(), 0);
+}
+
+#[test]
+fn layers_in_common_are_fetched_once() {
+    let kube = Kube::empty();
+    let registry = Registry::start(kube.dir());
+    let proxy = Proxy::start(&registry, |_, _, answer| answer);
+    let base = Layer::gzip(busybox());
+    let digest = tests::registry::digest(&base.blob);
+    registry.push("a", "1", &[base], &config());
+    registry.push(
+        "b",
+        "1",
+        &[Layer::gzip(busybox()), Layer::gzip(tar(&[Entry::File("b", 0o644, b"b")]))],
+        &config(),
+    );
+    kube.ok(&["image", "pull", &proxy.name("a:1")]);
+    kube.ok(&["image", "pull", &proxy.name("b:1")]);
+    let fetched = proxy.requests(&digest).iter().filter(|r| r.method == "GET").count();
+    assert_eq!(fetched, 1);
+}

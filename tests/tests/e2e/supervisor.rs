@@ -1,0 +1,203 @@
+//! The supervisor: what becomes of pods when it, or the machine, dies.
+
+use nix::sys::signal::Signal;
+use tests::{IDLE, Kube, limit, pod, pod_with};
+
+#[test]
+fn one_process_a_workload_with_one_thread() {
+    let kube = Kube::new();
+    kube.play(&(pod("a", IDLE, "") + "---\n" + &pod("b", IDLE, "")));
+    let supervisors = kube.supervisors();
+    assert_eq!(supervisors.len(), 2, "{supervisors:#?}");
+    for supervisor in supervisors {
+        assert_eq!(supervisor.status("Threads"), "1");
+        let stat = supervisor.file("stat");
+        // Field 7: no terminal.
+        assert_eq!(stat.rsplit(") ").next().unwrap().split(' ').nth(4), Some("0"), "{stat}");
+    }
+}
+
+#[test]
+fn a_supervisor_is_asleep_when_nothing_happens() {
+    let kube = Kube::new();
+    kube.play(&pod("web", IDLE, ""));
+    let supervisor = kube.supervisors().remove(0);
+    let switches = || {
+        let status = supervisor.file("status");
+        let of = |field: &str| {
+            status.lines().find_map(|l| l.strip_prefix(field)).unwrap().trim().parse::<u64>().unwrap()
+        };
+        of("voluntary_ctxt_switches:") + of("nonvoluntary_ctxt_switches:")
+    };
+    // A process that is idle does not end; this is a wait for something that must not happen.
+    supervisor.ends_within(std::time::Duration::from_secs(1));
+    let before = switches();
+    supervisor.ends_within(std::time::Duration::from_secs(2));
+    assert!(switches() - before <= 1, "{} wakeups in two seconds", switches() - before);
+}
+
+#[test]
+fn containers_outlive_a_killed_supervisor_and_no_line_is_lost() {
+    let kube = Kube::new();
+    let mount = "    volumeMounts: [{name: v, mountPath: /v}]";
+    let init = "  volumes: [{name: v, emptyDir: {}}]\n  initContainers:\n  - name: fifo\n    image: localhost/busybox:1\n    \
+                command: [mkfifo, /v/go]\n    volumeMounts: [{name: v, mountPath: /v}]\n";
+    // Kept open, so that no writer finds the reader between two opens.
+    let script = format!("exec 3<>/v/go; n=0; while read x <&3; do n=$((n+1)); echo line $n; done & {IDLE}");
+    kube.play(&pod_with("web", &script, mount, init));
+    kube.sh("web", "for i in 1 2 3; do echo x >/v/go; done");
+    let before = kube.pod("web");
+    let supervisor = kube.supervisors().remove(0);
+    let main = kube.process("web", "trap 'exit 0'");
+    supervisor.kill(Signal::SIGKILL);
+    assert!(supervisor.ends_within(limit(10)));
+    // Nobody reads now. What is written meanwhile must not be lost, and must not stop the container.
+    let nsenter = format!("for i in 1 2 3; do echo x >/proc/{}/root/v/go; done", main.pid);
+    assert!(std::process::Command::new("sh").args(["-c", &nsenter]).status().unwrap().success());
+    kube.ok(&["ps"]);
+    let new = kube.supervisors();
+    assert_eq!(new.len(), 1, "{new:#?}");
+    assert_ne!(new[0].pid, supervisor.pid);
+    let after = kube.pod("web");
+    assert_eq!(after["status"]["containerStatuses"], before["status"]["containerStatuses"]);
+    kube.sh("web", "for i in 1 2 3; do echo x >/v/go; done");
+    let mut logs = kube.start(&["logs", "-f", "web"]);
+    logs.line(|l| l == "line 9");
+    let text = kube.ok(&["logs", "web"]).stdout;
+    assert_eq!(text, (1..=9).map(|n| format!("line {n}\n")).collect::<String>());
+    // The new one is in charge: it restarts, and takes down.
+    main.kill(Signal::SIGKILL);
+    kube.until("web", |p| p["status"]["containerStatuses"][0]["restartCount"] == 1);
+    kube.ok(&["down", "pod/web"]);
+}
+
+#[test]
+fn a_container_that_ended_while_nobody_watched_is_noticed() {
+    let kube = Kube::new();
+    kube.play(&pod("web", IDLE, ""));
+    let supervisor = kube.supervisors().remove(0);
+    let main = kube.process("web", "trap 'exit 0'");
+    supervisor.kill(Signal::SIGKILL);
+    assert!(supervisor.ends_within(limit(10)));
+    main.kill(Signal::SIGTERM);
+    assert!(main.ends_within(limit(10)));
+    kube.ok(&["ps"]);
+    let pod = kube.until("web", |p| {
+        let status = &p["status"]["containerStatuses"][0];
+        status["restartCount"] == 1 && status["state"]["running"].is_object()
+    });
+    let last = &pod["status"]["containerStatuses"][0]["lastState"]["terminated"];
+    assert_eq!(last["reason"], "ContainerStatusUnknown", "{last:#}");
+    assert_eq!(last["exitCode"], 137);
+}
+
+#[test]
+fn a_killed_play_leaves_nothing_half_made() {
+    let kube = Kube::new();
+    let file = kube.manifest(&(pod("a", IDLE, "") + "---\n" + &pod("b", IDLE, "")));
+    let mut play = kube.start(&["play", &file]);
+    play.line(|l| l.contains("created"));
+    play.signal(Signal::SIGKILL);
+    drop(play);
+    kube.ok(&["play", &file]);
+    assert_eq!(kube.pods(), ["a", "b"]);
+    kube.ok(&["down", &file]);
+}
+
+#[test]
+fn a_down_that_is_killed_is_finished_by_the_supervisor() {
+    let kube = Kube::new();
+    kube.play(&pod(
+        "web",
+        "trap '' TERM; while :; do sleep 3600 & wait $!; done",
+        "  terminationGracePeriodSeconds: 3\n",
+    ));
+    let mut events = kube.start(&["events", "-f"]);
+    let down = kube.start(&["down", "pod/web"]);
+    events.line(|l| l.contains("Killing"));
+    down.signal(Signal::SIGKILL);
+    drop(down);
+    kube.ok(&["wait", "web", "--for=deleted", "--timeout", &format!("{}s", limit(30).as_secs())]);
+    assert_eq!(kube.pods().len(), 0);
+}
+
+/// Does to an instance what a reboot does: every process dies at once, mounts and namespaces are gone, the run
+/// tree stays with an old boot id (a machine whose /run is no tmpfs), or is empty.
+fn reboot(kube: &Kube, wipe: bool) {
+    kube.wipe_kernel();
+    if wipe {
+        std::fs::remove_dir_all(kube.runroot()).unwrap();
+    } else {
+        std::fs::write(kube.runroot().join("boot"), "00000000-0000-0000-0000-000000000000\n").unwrap();
+    }
+}
+
+#[test]
+fn play_all_starts_what_should_run_after_a_reboot() {
+    for wipe in [true, false] {
+        let kube = Kube::new();
+        let claim = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\nspec:\n  accessModes: [ReadWriteOnce]\n  \
+                     resources: {requests: {storage: 1Gi}}\n---\n";
+        let mounts = "    volumeMounts: [{name: v, mountPath: /v}]";
+        let spec = "  volumes: [{name: v, persistentVolumeClaim: {claimName: data}}]\n";
+        kube.play(&(claim.to_owned() + &pod_with("web", IDLE, mounts, spec)));
+        kube.play_with(&pod("done", "exit 0", "  restartPolicy: Never\n"), &["--wait=complete"]);
+        kube.play_with(&pod("unstarted", IDLE, ""), &["--start=false"]);
+        kube.sh("web", "echo kept >/v/file");
+        let uid = kube.pod("web")["metadata"]["uid"].clone();
+        reboot(&kube, wipe);
+        kube.ok(&["play", "--all"]);
+        let pod = kube.pod("web");
+        assert_eq!(pod["status"]["phase"], "Running");
+        assert_eq!(pod["metadata"]["uid"], uid);
+        assert_eq!(kube.sh("web", "cat /v/file"), "kept\n");
+        assert_eq!(kube.pod("done")["status"]["phase"], "Succeeded");
+        assert_eq!(kube.pod("unstarted")["status"]["phase"], "Pending");
+    }
+}
+
+#[test]
+fn after_a_reboot_ps_and_down_work_without_play() {
+    let kube = Kube::new();
+    kube.play(&pod("web", IDLE, ""));
+    reboot(&kube, true);
+    kube.ok(&["ps"]).says("web");
+    kube.ok(&["down", "pod/web"]);
+    assert_eq!(kube.pods().len(), 0);
+}
+
+#[test]
+fn init_containers_run_again_after_a_reboot() {
+    let kube = Kube::new();
+    let claim = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\nspec:\n  accessModes: [ReadWriteOnce]\n  \
+                 resources: {requests: {storage: 1Gi}}\n---\n";
+    let mounts = "    volumeMounts: [{name: v, mountPath: /v}]";
+    let spec = "  volumes: [{name: v, persistentVolumeClaim: {claimName: data}}]\n  initContainers:\n  - name: count\n    \
+                image: localhost/busybox:1\n    command: [sh, -c, 'echo x >>/v/runs']\n    volumeMounts: [{name: v, mountPath: /v}]\n";
+    kube.play(&(claim.to_owned() + &pod_with("web", IDLE, mounts, spec)));
+    kube.wait("web", "ready");
+    reboot(&kube, true);
+    kube.ok(&["play", "--all"]);
+    kube.wait("web", "ready");
+    assert_eq!(kube.sh("web", "wc -l </v/runs").trim(), "2");
+}
+
+#[test]
+fn commands_at_once_do_not_disturb_each_other() {
+    let kube = Kube::new();
+    let files: Vec<_> = (0..4).map(|n| kube.manifest(&pod(&format!("p{n}"), IDLE, ""))).collect();
+    std::thread::scope(|scope| {
+        for file in &files {
+            let kube = &kube;
+            scope.spawn(move || {
+                for _ in 0..2 {
+                    kube.ok(&["play", file]);
+                    kube.ok(&["ps"]);
+                    kube.ok(&["down", file]);
+                }
+            });
+        }
+    });
+    assert_eq!(kube.pods().len(), 0);
+    assert_eq!(kube.supervisors(), []);
+}

@@ -1,0 +1,234 @@
+//! Volumes of every kind, as containers see them.
+
+use tests::{IDLE, Kube, pod_with};
+
+fn one(kube: &Kube, mount: &str, volume: &str) {
+    let mounts = format!("    volumeMounts:\n    - {{name: v, mountPath: /v{mount}}}");
+    kube.play(&pod_with("web", IDLE, &mounts, &format!("  volumes:\n  - name: v\n    {volume}\n")));
+}
+
+#[test]
+fn empty_dir_is_shared_and_open_to_all() {
+    let kube = Kube::new();
+    one(&kube, "", "emptyDir: {}");
+    assert_eq!(kube.sh("web", "stat -c %a /v; ls /v; touch /v/x && echo ok"), "777\nok\n");
+}
+
+#[test]
+fn empty_dir_dies_with_the_pod() {
+    let kube = Kube::new();
+    one(&kube, "", "emptyDir: {}");
+    let uid = kube.pod("web")["metadata"]["uid"].as_str().unwrap().to_owned();
+    kube.sh("web", "echo secret >/v/file");
+    kube.ok(&["down", "pod/web"]);
+    assert!(!kube.root().join("pods").join(uid).exists());
+}
+
+#[test]
+fn empty_dir_in_memory_is_a_tmpfs_of_its_size() {
+    let kube = Kube::new();
+    one(&kube, "", "emptyDir: {medium: Memory, sizeLimit: 8Mi}");
+    let mount = kube.sh("web", "grep ' /v ' /proc/mounts");
+    assert!(mount.contains(" tmpfs ") && mount.contains("size=8192k"), "{mount}");
+    assert_ne!(
+        kube.run(&["exec", "web", "--", "dd", "if=/dev/zero", "of=/v/big", "bs=1M", "count=9"]).code,
+        0
+    );
+}
+
+#[test]
+fn host_path_of_every_type() {
+    let kube = Kube::new();
+    kube.file("host/file", "contents");
+    let dir = kube.dir().join("host");
+    let dir = dir.to_str().unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(format!("{dir}/sock")).unwrap();
+    let volumes = [
+        ("plain", dir.to_owned(), ""),
+        ("dir", dir.to_owned(), "Directory"),
+        ("newdir", format!("{dir}/made"), "DirectoryOrCreate"),
+        ("file", format!("{dir}/file"), "File"),
+        ("newfile", format!("{dir}/newfile"), "FileOrCreate"),
+        ("sock", format!("{dir}/sock"), "Socket"),
+        ("device", "/dev/null".to_owned(), "CharDevice"),
+    ];
+    let mounts: String =
+        volumes.iter().map(|(n, _, _)| format!("    - {{name: {n}, mountPath: /v/{n}}}\n")).collect();
+    let list: String = volumes
+        .iter()
+        .map(|(n, path, kind)| format!("  - {{name: {n}, hostPath: {{path: {path}, type: '{kind}'}}}}\n"))
+        .collect();
+    kube.play(&pod_with(
+        "web",
+        IDLE,
+        &format!("    volumeMounts:\n{mounts}"),
+        &format!("  volumes:\n{list}"),
+    ));
+    assert_eq!(
+        kube.sh("web", "cat /v/file; echo; test -d /v/newdir && test -f /v/newfile && test -S /v/sock && test -c /v/device && echo all; stat -c %a /v/newdir /v/newfile"),
+        "contents\nall\n755\n644\n"
+    );
+    assert!(std::path::Path::new(&format!("{dir}/made")).is_dir());
+}
+
+#[test]
+fn host_path_of_the_wrong_type_is_an_error_that_names_both() {
+    let kube = Kube::new();
+    let file = kube.file("a-file", "");
+    let mounts = "    volumeMounts: [{name: v, mountPath: /v}]";
+    for (path, kind) in
+        [(file.as_str(), "Directory"), ("/nowhere/at/all", "File"), (&file, "Socket"), (&file, "BlockDevice")]
+    {
+        let spec = format!("  volumes: [{{name: v, hostPath: {{path: {path}, type: {kind}}}}}]\n");
+        let output = kube.try_play(&pod_with("web", IDLE, mounts, &spec), &[]).expect(1);
+        assert!(
+            output.stderr.contains(path) && output.stderr.to_lowercase().contains(&kind[..4].to_lowercase()),
+            "{output}"
+        );
+        assert_eq!(kube.pods().len(), 0);
+    }
+}
+
+#[test]
+fn a_relative_host_path_is_relative_to_its_file() {
+    let kube = Kube::new();
+    kube.file("app/site/index.html", "relative");
+    let mounts = "    volumeMounts: [{name: v, mountPath: /v}]";
+    let yaml = pod_with("web", IDLE, mounts, "  volumes: [{name: v, hostPath: {path: ./site}}]\n");
+    let file = kube.file("app/web.yaml", yaml);
+    kube.ok(&["play", &file]);
+    assert_eq!(kube.sh("web", "cat /v/index.html"), "relative");
+}
+
+#[test]
+fn config_map_volumes_have_items_modes_and_an_atomic_link() {
+    let kube = Kube::new();
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: conf}\ndata: {a.txt: alpha, b.txt: beta}\nbinaryData: {c.bin: AAEC}\n---\n";
+    let mounts = "    volumeMounts: [{name: all, mountPath: /all}, {name: some, mountPath: /some}]";
+    let spec = "  volumes:\n  - {name: all, configMap: {name: conf}}\n  \
+                - {name: some, configMap: {name: conf, defaultMode: 0400, items: [{key: a.txt, path: deep/er.txt}, {key: b.txt, path: b, mode: 0755}]}}\n";
+    kube.play(&(map.to_owned() + &pod_with("web", IDLE, mounts, spec)));
+    assert_eq!(
+        kube.sh(
+            "web",
+            "ls /all; cat /all/a.txt; stat -L -c ' %a' /all/a.txt; hexdump -e '3/1 \"%x\"' /all/c.bin"
+        ),
+        "a.txt\nb.txt\nc.bin\nalpha 644\n012"
+    );
+    assert_eq!(
+        kube.sh("web", "cat /some/deep/er.txt; stat -L -c ' %a' /some/deep/er.txt /some/b"),
+        "alpha 400\n 755\n"
+    );
+    assert!(kube.sh("web", "readlink /all/..data").starts_with(".."));
+    assert_eq!(kube.sh("web", "readlink /all/a.txt"), "..data/a.txt\n");
+}
+
+#[test]
+fn secrets_lie_on_tmpfs() {
+    let kube = Kube::new();
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: key}\ndata: {pass: czNjcmV0}\n---\n";
+    let mounts = "    volumeMounts: [{name: v, mountPath: /v, readOnly: true}]";
+    kube.play(
+        &(secret.to_owned()
+            + &pod_with("web", IDLE, mounts, "  volumes: [{name: v, secret: {secretName: key}}]\n")),
+    );
+    assert_eq!(kube.sh("web", "cat /v/pass"), "s3cret");
+    let mount = kube.sh("web", "grep ' /v ' /proc/mounts");
+    assert!(mount.contains(" tmpfs ") && mount.contains(" ro,"), "{mount}");
+}
+
+#[test]
+fn a_missing_item_key_is_an_error_unless_optional() {
+    let kube = Kube::new();
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: conf}\ndata: {a: alpha}\n---\n";
+    let mounts = "    volumeMounts: [{name: v, mountPath: /v}]";
+    let spec = |optional: &str| {
+        format!(
+            "  volumes: [{{name: v, configMap: {{name: conf, items: [{{key: absent, path: x}}]{optional}}}}}]\n"
+        )
+    };
+    let output = kube.try_play(&(map.to_owned() + &pod_with("web", IDLE, mounts, &spec(""))), &[]);
+    assert_ne!(output.code, 0, "{output}");
+    assert!(output.stderr.contains("absent"), "{output}");
+    kube.play(&(map.to_owned() + &pod_with("web", IDLE, mounts, &spec(", optional: true"))));
+    assert_eq!(kube.sh("web", "ls /v"), "");
+}
+
+#[test]
+fn a_changed_config_map_reaches_a_running_container_whole() {
+    let kube = Kube::new();
+    let yaml = |value: &str| {
+        let map = format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: conf}}\ndata: {{a: {value}, b: {value}}}\n---\n"
+        );
+        let mounts = "    volumeMounts: [{name: v, mountPath: /v}, {name: v, mountPath: /fixed, subPath: a}]";
+        map + &pod_with("web", IDLE, mounts, "  volumes: [{name: v, configMap: {name: conf}}]\n")
+    };
+    kube.play(&yaml("one"));
+    kube.play(&yaml("two")).says("pod/web unchanged");
+    assert_eq!(kube.sh("web", "cat /v/a /v/b /fixed"), "twotwoone");
+}
+
+#[test]
+fn read_only_mounts_refuse_writes() {
+    let kube = Kube::new();
+    one(&kube, ", readOnly: true", "emptyDir: {}");
+    let output = kube.run(&["exec", "web", "--", "touch", "/v/x"]);
+    assert_ne!(output.code, 0);
+    output.complains("Read-only");
+}
+
+#[test]
+fn sub_path_is_made_and_mounted() {
+    let kube = Kube::new();
+    one(&kube, ", subPath: deep/er", "emptyDir: {}");
+    let uid = kube.pod("web")["metadata"]["uid"].as_str().unwrap().to_owned();
+    kube.sh("web", "echo x >/v/file");
+    let found = std::process::Command::new("find")
+        .arg(kube.root().join("pods").join(uid))
+        .args(["-path", "*deep/er/file"])
+        .output()
+        .unwrap();
+    assert!(!found.stdout.is_empty());
+}
+
+#[test]
+fn sub_path_never_follows_a_link_out_of_its_volume() {
+    let kube = Kube::new();
+    kube.file("host/inside", "");
+    kube.file("outside/secret", "outside");
+    let host = kube.dir().join("host");
+    std::os::unix::fs::symlink("../outside", host.join("escape")).unwrap();
+    std::os::unix::fs::symlink("/etc", host.join("absolute")).unwrap();
+    for sub in ["escape", "absolute", "escape/secret"] {
+        let mounts = format!("    volumeMounts: [{{name: v, mountPath: /v, subPath: {sub}}}]");
+        let spec = format!("  volumes: [{{name: v, hostPath: {{path: {}}}}}]\n", host.display());
+        let output = kube.try_play(&pod_with("web", IDLE, &mounts, &spec), &[]);
+        if output.code == 0 {
+            assert_eq!(kube.sh("web", "cat /v /v/secret /v/passwd 2>/dev/null; true"), "", "{sub} leads out");
+            kube.ok(&["down", "pod/web"]);
+        } else {
+            assert!(output.stderr.contains("subPath"), "{output}");
+        }
+    }
+}
+
+#[test]
+fn claims_outlive_pods_and_are_shared() {
+    let kube = Kube::new();
+    let claim = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\nspec:\n  accessModes: [ReadWriteOnce]\n  \
+                 resources: {requests: {storage: 1Gi}}\n---\n";
+    let mounts = "    volumeMounts: [{name: v, mountPath: /v}]";
+    let spec = "  volumes: [{name: v, persistentVolumeClaim: {claimName: data}}]\n";
+    kube.play(
+        &[claim, &pod_with("a", IDLE, mounts, spec), "---\n", &pod_with("b", IDLE, mounts, spec)].concat(),
+    );
+    kube.sh("a", "echo shared >/v/file");
+    assert_eq!(kube.sh("b", "cat /v/file"), "shared\n");
+    let list = kube.ok(&["volume", "ls"]);
+    assert!(list.stdout.contains("data"), "{list}");
+    kube.run(&["volume", "rm", "data"]).expect(1).complains("data");
+    kube.ok(&["down", "pod/a", "pod/b"]);
+    kube.ok(&["volume", "rm", "data"]);
+    assert_eq!(kube.ok(&["volume", "ls", "-o", "name"]).stdout, "");
+}
