@@ -7,6 +7,7 @@ use std::path::Path;
 
 use netavark::error::NetavarkError;
 use netavark::firewall::FirewallDriver;
+use netavark::firewall::state::remove_fw_config;
 use netavark::network::core_utils::{open_host_netlink_socket, open_netlink_sockets};
 use netavark::network::driver::{DriverInfo, get_network_driver};
 use netavark::network::types;
@@ -188,12 +189,10 @@ pub(crate) fn teardown(
         // Somebody removed the bridge, but not the rules, which netavark would leave.
         Ok(false) if network.internal => return Vec::new(),
         Ok(false) => {
-            let done = if others.iter().any(|other| other.is_on(&network.name)) {
-                table.apply()
-            } else {
-                table.remove()
-            };
-            return done.err().into_iter().collect();
+            let last = !others.iter().any(|other| other.is_on(&network.name));
+            let rules = if last { table.remove() } else { table.apply() };
+            let files = remove_fw_config(config_dir, &network.id, &lease.id, last).map_err(refused(doing));
+            return rules.err().into_iter().chain(files.err()).collect();
         }
         Err(e) => return vec![e],
     }

@@ -269,9 +269,10 @@ impl Kube {
         let uids = self.uids.lock().unwrap();
         let networks = self.networks.lock().unwrap();
         let mut left = leaks::find(&self.dir, &uids, &networks);
-        for dir in ["pods", "netns", "runtime"] {
+        for dir in ["pods", "netns", "runtime", "networks"] {
             left.extend(leaks::files(&self.runroot().join(dir), &uids));
         }
+        left.extend(leaks::files(&self.root().join("networks/leases"), &uids));
         left
     }
 }

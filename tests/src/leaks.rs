@@ -11,10 +11,11 @@ use crate::processes::{Process, processes};
 
 /// Bridges of the networks that are defined below `root`.
 pub(crate) fn bridges(root: &Path) -> Vec<String> {
-    let files = fs::read_dir(root.join("networks")).into_iter().flatten().flatten().map(|e| e.path());
+    let files =
+        fs::read_dir(root.join("networks/definitions")).into_iter().flatten().flatten().map(|e| e.path());
     let texts = files.filter(|p| p.extension().is_some_and(|e| e == "json")).filter_map(|p| fs::read(p).ok());
     let values = texts.filter_map(|t| serde_json::from_slice::<serde_json::Value>(&t).ok());
-    let name = |v: serde_json::Value| Some(v.get("network_interface")?.as_str()?.to_owned());
+    let name = |v: serde_json::Value| Some(v.get("bridge")?.as_str()?.to_owned());
     values.filter_map(name).collect()
 }
 
@@ -128,5 +129,8 @@ pub(crate) fn remove(dir: &Path, uids: &BTreeSet<String>, bridges: &BTreeSet<Str
     }
     for link in network_links(bridges) {
         let _ = Command::new("ip").args(["link", "del", &link]).output();
+    }
+    for table in bridges {
+        let _ = Command::new("nft").args(["delete", "table", "inet", table]).output();
     }
 }

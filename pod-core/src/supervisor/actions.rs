@@ -423,8 +423,8 @@ impl Supervisor {
     fn start_purge(&mut self, uid: &str) {
         let Some(pod) = self.pods.get_mut(uid) else { return };
         pod.purge = Purge::Running;
-        let (layout, id) = (self.layout.clone(), uid.to_owned());
-        match worker::spawn(move || sandbox::purge(&layout, &id)) {
+        let (layout, exe, id) = (self.layout.clone(), self.exe.clone(), uid.to_owned());
+        match worker::spawn(move || sandbox::purge(&layout, &exe, &id)) {
             Ok(worker) => self.add_worker(uid, Job::Purge(worker)),
             Err(e) => tracing::error!("cannot fork: {e}"),
         }

@@ -313,8 +313,12 @@ fn containers_of(state: &Path, uid: &str) -> std::collections::BTreeSet<String> 
 }
 
 /// Deletes all files of a pod whose sandbox is gone.
-pub fn purge(layout: &Layout, uid: &str) -> Vec<String> {
+pub fn purge(layout: &Layout, exe: &Path, uid: &str) -> Vec<String> {
     let mut problems = Vec::new();
+    // One that did not run in this boot still holds the addresses of the last.
+    if networks(layout, exe).leases().is_ok_and(|leases| leases.iter().any(|id| id == uid)) {
+        problems.extend(remove_sandbox(layout, exe, uid, None));
+    }
     if let Err(errors) = crate::volume::remove(layout, uid) {
         problems.extend(errors.iter().map(ToString::to_string));
     }
@@ -346,7 +350,7 @@ pub fn remove_leftovers(layout: &Layout, exe: &Path) -> Result<Vec<String>, stor
         for problem in remove_sandbox(layout, exe, &uid, None) {
             tracing::warn!("{problem}");
         }
-        for problem in purge(layout, &uid) {
+        for problem in purge(layout, exe, &uid) {
             tracing::warn!("{problem}");
         }
         told.push(format!("removed what a crash had left of pod {uid}"));

@@ -118,9 +118,19 @@ pub fn shared_pid_namespace_has_pause_reap_orphans() {
     assert_eq!(wait(infra), 0, "pause ends with 0 on TERM, as PID 1 too");
 }
 
+/// True once the pause program waits for its signals, which is all that it ever sleeps for. Nobody is told of it.
+fn waits(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.starts_with(&format!("{pid} (pause) S "))
+}
+
 pub fn pause_ends_on_interrupt_without_a_pid_namespace() {
     let mut pod = Pod::with(None, |sandbox| sandbox.host_pid = true);
     let infra = pod.start_infra();
+    // Until it waits for signals, the kernel does with them what it does by default.
+    while !waits(infra) {
+        std::thread::yield_now();
+    }
     pod.runtime.kill(&pod.id("infra"), libc::SIGINT).unwrap();
     assert_eq!(wait(infra), 0);
 }
