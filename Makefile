@@ -1,7 +1,7 @@
 # Short targets; what they do lies in tests/*.sh. `make help` lists them.
 PREFIX ?= /usr/local
 
-.PHONY: help build demo test test-vm ci lint deny install clean
+.PHONY: help build demo test test-vm bench ci lint deny install clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -20,6 +20,11 @@ test-vm: ## The end-to-end tests in a virtual machine with systemd and cgroup v2
 	tests/packages.sh build test vm
 	cargo build --locked --package kube-play
 	tests/vm.sh
+
+bench: build ## Measure kube beside podman; BENCH="play ten --runs 5" for a part (as root)
+	tests/packages.sh bench
+	cargo build --release --locked --package tests --bin bench
+	target/release/bench $(BENCH)
 
 ci: ## What continuous integration runs: test and test-vm
 	.ci/run

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs the Debian packages that something needs, unless they are there.
 #
-#   tests/packages.sh build|run|test|vm...
+#   tests/packages.sh build|run|test|bench|vm...
 set -euo pipefail
 
 wanted=()
@@ -12,6 +12,9 @@ for what in "$@"; do
         # nft for the network; busybox for the image of the examples.
         run) wanted+=(nftables busybox-static) ;;
         test) wanted+=(nftables iptables busybox-static docker-registry runc iproute2 gzip zstd) ;;
+        # podman with what it needs to run pods without systemd.
+        bench) wanted+=(podman netavark aardvark-dns conmon catatonit runc nftables iptables busybox-static \
+            docker-registry iproute2 gzip) ;;
         vm) wanted+=(qemu-system-x86 mmdebstrap e2fsprogs binutils) ;;
         *) echo "packages.sh: what is $what?" >&2; exit 2 ;;
     esac

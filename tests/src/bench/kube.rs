@@ -1,0 +1,81 @@
+//! `kube` as an engine.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::cgroup;
+use crate::engine::{Engine, Trees};
+
+/// `kube` with trees of its own.
+pub struct Kube {
+    program: PathBuf,
+    trees: Trees,
+}
+
+impl Kube {
+    /// An instance with the busybox image.
+    pub fn new(program: &Path) -> Self {
+        let program = program.canonicalize().unwrap();
+        let kube = Self { program, trees: Trees::new("kube") };
+        let tar = tests::image::busybox_tar();
+        let tar = tar.to_str().unwrap();
+        (&kube as &dyn Engine).time(&["image", "import", tar, tests::image::BUSYBOX, "--cmd", "sh"]);
+        kube
+    }
+
+    /// `--root`.
+    pub fn root(&self) -> PathBuf {
+        self.trees.disk.path().join("root")
+    }
+
+    /// `--runroot`.
+    pub fn runroot(&self) -> PathBuf {
+        self.trees.memory.path().join("run")
+    }
+}
+
+impl Engine for Kube {
+    fn name(&self) -> &'static str {
+        "kube"
+    }
+    fn index(&self) -> usize {
+        0
+    }
+    fn dir(&self) -> &Path {
+        self.trees.memory.path()
+    }
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--root").arg(self.root()).arg("--runroot").arg(self.runroot()).args(arguments);
+        command.env_clear().env("HOME", "/root").current_dir("/");
+        command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        if let Some(trace) = std::env::var_os("KUBE_TRACE") {
+            command.env("KUBE_TRACE", trace);
+        }
+        command
+    }
+    fn play_arguments<'a>(&self, file: &'a str) -> Vec<&'a str> {
+        vec!["play", file]
+    }
+    fn down_arguments<'a>(&self, file: &'a str) -> Vec<&'a str> {
+        vec!["down", file]
+    }
+    fn cgroups(&self) -> Vec<PathBuf> {
+        let pods = std::fs::read_dir(self.runroot().join("pods")).into_iter().flatten().flatten();
+        let uids: Vec<String> = pods.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+        cgroup::find(&|name| uids.iter().any(|uid| name.replace('_', "-").contains(uid)))
+    }
+}
+
+impl Drop for Kube {
+    fn drop(&mut self) {
+        let mut command = self.command(&["down", "--all", "--force"]);
+        let _ = command.stdin(Stdio::null()).stdout(Stdio::null()).status();
+        // A supervisor ends right after its last answer.
+        let run = self.runroot();
+        let run = run.to_str().unwrap_or_default();
+        for process in tests::processes().iter().filter(|p| p.command.contains(run)) {
+            process.ends_within(tests::limit(10));
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The benchmark behind `make bench`: the same manifests on `kube` and on podman in turn, on this host, in one
+//! run, and the floors below both. Each family of measurements has a file; `options.rs` lists them.
+
+// A measurement that cannot be made ends the run with its reason.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    clippy::format_push_string
+)]
+
+mod cgroup;
+mod engine;
+mod kube;
+mod manifests;
+mod options;
+mod podman;
+mod report;
+mod start;
+mod statistics;
+
+use std::time::Instant;
+
+use engine::Engine;
+use options::Options;
+use report::Row;
+
+/// What every family is given.
+pub struct Bench {
+    options: Options,
+    kube: kube::Kube,
+    podman: Option<podman::Podman>,
+}
+
+impl Bench {
+    /// The engines in the order in which they take turns.
+    fn engines(&self) -> Vec<&dyn Engine> {
+        let mut all: Vec<&dyn Engine> = vec![&self.kube];
+        all.extend(self.podman.as_ref().map(|p| p as &dyn Engine));
+        all
+    }
+}
+
+/// A family: its name, what it measures, how.
+type Family = (&'static str, &'static str, fn(&Bench) -> Vec<Row>);
+
+const FAMILIES: &[Family] = &[
+    ("play", "play and down of one container", start::one),
+    ("port", "play with a hostPort until the first GET", start::host_port),
+    ("host", "play with hostNetwork", start::host_network),
+    ("ten", "play of ten containers in one pod", start::ten_containers),
+    ("pods", "play of twenty pods", start::twenty_pods),
+    ("cpu", "CPU time of play", start::cpu),
+];
+
+fn main() {
+    let options = Options::parse(FAMILIES);
+    if rustix::process::geteuid().as_raw() != 0 {
+        eprintln!("bench: containers and networks need root");
+        std::process::exit(1);
+    }
+    let kube = kube::Kube::new(&options.kube);
+    let podman = options.podman.then(podman::Podman::new);
+    let bench = Bench { options, kube, podman };
+    let mut rows = Vec::new();
+    for (name, about, measure) in FAMILIES {
+        if !bench.options.wants(name) {
+            continue;
+        }
+        eprintln!("bench: {about} ...");
+        let begun = Instant::now();
+        let measured = measure(&bench);
+        for row in &measured {
+            eprintln!("  {}", row.line());
+        }
+        eprintln!("  ({:.0} s)", begun.elapsed().as_secs_f64());
+        rows.extend(measured);
+    }
+    println!("{}", report::table(&rows));
+}

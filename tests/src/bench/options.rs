@@ -1,0 +1,73 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use crate::Family;
+
+/// What to measure, and how.
+pub struct Options {
+    /// The `kube` to measure.
+    pub kube: PathBuf,
+    /// Measure podman too.
+    pub podman: bool,
+    /// Repetitions of what takes milliseconds.
+    pub runs: usize,
+    /// As little as gives a number.
+    pub quick: bool,
+    families: Vec<String>,
+}
+
+impl Options {
+    /// Reads the command line; ends the program on `--help` and on what it does not know.
+    pub fn parse(families: &[Family]) -> Self {
+        let mut options = Self {
+            kube: "target/release/kube".into(),
+            podman: true,
+            runs: 0,
+            quick: false,
+            families: Vec::new(),
+        };
+        let mut arguments = std::env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--kube" => options.kube = arguments.next().unwrap_or_else(|| usage(families)).into(),
+                "--runs" => {
+                    let runs = arguments.next().and_then(|n| n.parse().ok());
+                    options.runs = runs.filter(|n| *n > 0).unwrap_or_else(|| usage(families));
+                }
+                "--quick" => options.quick = true,
+                "--no-podman" => options.podman = false,
+                name if families.iter().any(|(family, ..)| *family == name) => {
+                    options.families.push(name.to_owned());
+                }
+                _ => usage(families),
+            }
+        }
+        if options.runs == 0 {
+            options.runs = if options.quick { 3 } else { 15 };
+        }
+        if !options.kube.is_file() {
+            eprintln!("bench: {} is missing: cargo build --release -p kube-play", options.kube.display());
+            std::process::exit(1);
+        }
+        options
+    }
+
+    /// True if this family is to be measured.
+    pub fn wants(&self, family: &str) -> bool {
+        self.families.is_empty() || self.families.iter().any(|name| name == family)
+    }
+
+    /// Repetitions of what takes seconds.
+    pub fn few(&self) -> usize {
+        self.runs.div_ceil(4).max(if self.quick { 1 } else { 3 })
+    }
+}
+
+fn usage(families: &[Family]) -> ! {
+    eprintln!("usage: bench [FAMILY...] [--runs N] [--quick] [--no-podman] [--kube PATH]\n\nFamilies (all):");
+    for (name, about, _) in families {
+        eprintln!("  {name:8} {about}");
+    }
+    std::process::exit(2);
+}

@@ -1,0 +1,142 @@
+//! Debian's podman as an engine: runc, netavark, cgroupfs, so that it runs with and without systemd.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::cgroup;
+use crate::engine::{Engine, Trees};
+
+/// podman with trees of its own.
+pub struct Podman {
+    trees: Trees,
+    /// Its lock in /dev/shm was not there before.
+    lock_is_ours: bool,
+}
+
+/// What podman keeps outside its trees.
+const LOCK: &str = "/dev/shm/libpod_lock";
+
+impl Podman {
+    /// An instance with the busybox image.
+    pub fn new() -> Self {
+        let podman = Self { trees: Trees::new("podman"), lock_is_ours: !Path::new(LOCK).exists() };
+        // Limits above the caller's own cannot be set without CAP_SYS_RESOURCE.
+        let nofile = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        let most = nofile.maximum.unwrap_or(1024).min(1024);
+        let tmp = podman.trees.in_memory("libpod");
+        let disk = |name: &str| podman.trees.on_disk(name);
+        let config = format!(
+            "[containers]\ndefault_ulimits = [\"nofile={most}:{most}\", \"nproc=1024:1024\"]\n\
+             [engine]\nruntime = \"runc\"\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n\
+             tmp_dir = \"{tmp}\"\nstatic_dir = \"{}\"\nvolume_path = \"{}\"\n\
+             [network]\nnetwork_backend = \"netavark\"\nnetwork_config_dir = \"{}\"\n",
+            disk("libpod"),
+            disk("volumes"),
+            disk("networks"),
+        );
+        std::fs::write(disk("containers.conf"), config).unwrap();
+        let storage = format!(
+            "[storage]\ndriver = \"overlay\"\ngraphroot = \"{}\"\nrunroot = \"{}\"\n",
+            disk("graph"),
+            podman.trees.in_memory("run")
+        );
+        std::fs::write(disk("storage.conf"), storage).unwrap();
+        let policy = r#"{"default": [{"type": "insecureAcceptAnything"}]}"#;
+        std::fs::write(disk("policy.json"), policy).unwrap();
+        std::fs::create_dir(disk("networks")).unwrap();
+        let tar = tests::image::busybox_tar();
+        let engine: &dyn Engine = &podman;
+        let path = "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        engine.time(&["import", "--change", path, tar.to_str().unwrap(), tests::image::BUSYBOX]);
+        // The image of its infra container is built at the first pod.
+        let file = engine.manifest("first", &crate::manifests::pods(1));
+        engine.play(&file);
+        engine.down(&file);
+        podman
+    }
+}
+
+impl Engine for Podman {
+    fn name(&self) -> &'static str {
+        "podman"
+    }
+    fn index(&self) -> usize {
+        1
+    }
+    fn dir(&self) -> &Path {
+        self.trees.memory.path()
+    }
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("podman");
+        command.args(arguments);
+        command.env_clear().env("HOME", self.trees.disk.path()).current_dir("/");
+        command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        command.env("CONTAINERS_CONF", self.trees.on_disk("containers.conf"));
+        command.env("CONTAINERS_STORAGE_CONF", self.trees.on_disk("storage.conf"));
+        command
+    }
+    fn play_arguments<'a>(&self, file: &'a str) -> Vec<&'a str> {
+        vec!["play", "kube", "--quiet", file]
+    }
+    fn down_arguments<'a>(&self, file: &'a str) -> Vec<&'a str> {
+        vec!["play", "kube", "--down", file]
+    }
+    fn cgroups(&self) -> Vec<PathBuf> {
+        cgroup::find(&|name| name == "libpod_parent")
+    }
+}
+
+impl Drop for Podman {
+    fn drop(&mut self) {
+        let quiet = |command: &mut Command| {
+            let _ = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        };
+        quiet(&mut self.command(&["pod", "rm", "--all", "--force", "--time", "0"]));
+        quiet(&mut self.command(&["system", "reset", "--force"]));
+        if self.lock_is_ours {
+            let _ = std::fs::remove_file(LOCK);
+        }
+        for dir in self.cgroups() {
+            let _ = std::fs::remove_dir(dir);
+        }
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        for dir in [self.trees.disk.path(), self.trees.memory.path()] {
+            let points = mounts.lines().rev().filter_map(|l| l.split(' ').nth(1));
+            for point in points.filter(|p| Path::new(p).starts_with(dir)) {
+                let _ = nix::mount::umount2(point, nix::mount::MntFlags::MNT_DETACH);
+            }
+        }
+        remove_chains();
+    }
+}
+
+/// The empty chains that its netavark leaves in the tables of iptables.
+fn remove_chains() {
+    for (program, save) in [("iptables", "iptables-save"), ("ip6tables", "ip6tables-save")] {
+        let Ok(rules) = Command::new(save).output() else { continue };
+        let rules = String::from_utf8_lossy(&rules.stdout).into_owned();
+        let mut table = "";
+        let run = |table: &str, words: &[&str]| {
+            let mut command = Command::new(program);
+            command.args(["-w", "-t", table]).args(words);
+            let _ = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        };
+        // Rules first, then the chains that they jump to.
+        for line in rules.lines() {
+            if let Some(name) = line.strip_prefix('*') {
+                table = name;
+            } else if line.contains("NETAVARK") && line.starts_with("-A") {
+                let words: Vec<&str> = line.split(' ').skip(1).map(|w| w.trim_matches('"')).collect();
+                run(table, &[&["-D"], words.as_slice()].concat());
+            }
+        }
+        for line in rules.lines() {
+            if let Some(name) = line.strip_prefix('*') {
+                table = name;
+            } else if let Some(chain) = line.strip_prefix(":NETAVARK") {
+                let chain = format!("NETAVARK{}", chain.split(' ').next().unwrap_or_default());
+                run(table, &["-X", &chain]);
+            }
+        }
+    }
+}
