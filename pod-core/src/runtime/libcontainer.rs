@@ -21,7 +21,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::cgroup::{self, Cgroups, Driver};
 use super::executor::ContainerExecutor;
-use super::{Create, Error, Exec, Runtime, Stdio, seccomp, spec, worker};
+use super::{Create, Error, Exec, Runtime, Stdio, guard, seccomp, spec, worker};
 use crate::store::{remove_dir_if_exists, write_json};
 
 /// The spec as it was given, beside the one that libcontainer reads.
@@ -57,7 +57,7 @@ impl Libcontainer {
         let failed = |error: LibcontainerError| Error::failed("create", create.id, chain(&error));
         let inherited = worker::open_descriptors(3);
         let mut spec = load(create.bundle)?;
-        check(&spec).map_err(|message| Error::failed("create", create.id, message))?;
+        guard::check(&spec).map_err(|message| Error::failed("create", create.id, message))?;
         let process = spec.process().clone().ok_or_else(|| Error::Spec("it has no process".to_owned()))?;
         write_json(&bundle.join(SPEC), &spec)?;
         adapt(&mut spec);
@@ -273,25 +273,6 @@ fn limit_devices(spec: &Spec, cgroups_path: &str) -> Result<(), String> {
     let dir = Path::new("/sys/fs/cgroup").join(cgroup::relative(cgroups_path));
     libcgroups::v2::devices::Devices::apply_devices(&dir, &rules)
         .map_err(|error| format!("cannot limit its devices: {}", chain(&error)))
-}
-
-/// Refuses what libcontainer would do harm with: it makes links and device nodes in `<root>/dev` by path, so
-/// that folder must be a folder, and must not be the host's.
-fn check(spec: &Spec) -> Result<(), String> {
-    let is_dev = |mount: &oci_spec::runtime::Mount| mount.destination() == Path::new("/dev");
-    if spec.mounts().iter().flatten().any(|mount| is_dev(mount) && mount.typ().as_deref() == Some("bind")) {
-        return Err(
-            "a volume mounted at /dev needs another OCI runtime: use --runtime crun or runc".to_owned()
-        );
-    }
-    let Some(root) = spec.root() else { return Err("its spec has no root".to_owned()) };
-    for name in ["dev", "proc", "sys"] {
-        match fs::symlink_metadata(root.path().join(name)) {
-            Ok(meta) if !meta.is_dir() => return Err(format!("/{name} of the image is not a folder")),
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 /// A copy of a descriptor that is none of the standard three: libcontainer closes it once it is in place.

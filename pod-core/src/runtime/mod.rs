@@ -7,6 +7,7 @@ pub mod cgroup;
 pub mod console;
 mod executor;
 mod external;
+mod guard;
 pub mod host;
 pub mod infra;
 mod libcontainer;

@@ -209,7 +209,7 @@ pub fn exec_with_a_terminal() {
 }
 
 /// Reads a terminal until a text has come.
-fn read_until(master: &mut fs::File, end: &str) -> String {
+pub fn read_until(master: &mut fs::File, end: &str) -> String {
     let (mut text, mut buffer) = (String::new(), [0; 1024]);
     while !text.contains(end) {
         assert!(readable(master), "nothing more came after {text:?}");

@@ -1,4 +1,5 @@
 mod external;
+mod hostile;
 mod life;
 mod security;
 
@@ -42,6 +43,11 @@ cases![
     security::localhost_profile_holds_for_exec_too,
     security::filter_refuses_new_namespaces_by_clone_but_not_fork,
     security::our_executable_cannot_be_written,
+    hostile::cve_2024_21626_working_dir_through_a_leaked_descriptor,
+    hostile::cve_2024_21626_exec_through_a_working_dir_that_was_swapped,
+    hostile::cve_2025_31133_dev_null_that_is_a_link,
+    hostile::cve_2025_52565_dev_console_and_dev_pts_that_are_links,
+    hostile::cve_2025_52881_a_false_proc,
     external::life_of_a_container,
     external::errors_are_the_runtimes_own_words,
     external::terminal,
