@@ -132,6 +132,7 @@ impl Networks {
         let used = self.used_subnets(host, name)?;
         let network = Network::plan(&self.instance().to_string_lossy(), name, options, &used)?;
         record::write(&self.definition_path(name), &network, Durability::Machine)?;
+        crate::fail_point("network-defined");
         host.claim_network(&network, &self.definition_path(name))?;
         tracing::debug!(network = name, bridge = network.bridge, subnets = ?network.subnets, "recorded a network");
         Ok(network)

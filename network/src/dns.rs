@@ -49,6 +49,7 @@ impl Networks {
         let wanted = files(&self.read_up()?);
         let running = self.running_dns();
         let changed = write_files(&dir, &self.run_dir.join(".aardvark-dns.tmp"), &wanted)?;
+        crate::fail_point("names-written");
         match (running, wanted.is_empty()) {
             (None, true) => {
                 let _ = fs::remove_file(dir.join("aardvark.pid"));
@@ -59,6 +60,7 @@ impl Networks {
             // With no files left it ends by itself.
             (Some(process), empty) => {
                 let _ = pidfd_send_signal(&process, Signal::HUP);
+                crate::fail_point("name-server-told");
                 if empty {
                     wait_for_end(&process);
                 }
@@ -146,6 +148,7 @@ impl Networks {
             .output()
             .map_err(|e| Error::Dns(format!("cannot run {}: {e}", self.exe.display())))?;
         if output.status.success() {
+            crate::fail_point("name-server-started");
             return Ok(());
         }
         let said = String::from_utf8_lossy(&output.stderr);
@@ -303,6 +306,7 @@ pub fn aardvark_dns_main(args: Vec<String>) -> i32 {
     // Whatever was inherited beyond stdio would be held for as long as the server lives.
     // SAFETY: nothing of this process uses a descriptor above 2 yet.
     unsafe { libc::close_range(3, libc::c_uint::MAX, 0) };
+    crate::fail_point("name-server-begins");
     let domain = format!(".{CLUSTER_DOMAIN}");
     match aardvark_dns::commands::run::Run::new().exec(config, port, domain) {
         Ok(()) => 0,

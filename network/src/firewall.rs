@@ -64,6 +64,7 @@ impl NetworkTable {
 
     /// Puts the rules in place, whatever was there.
     pub(crate) fn apply(&self) -> Result<(), Error> {
+        crate::fail_point("rules-missing");
         nft(&ruleset(&self.network, &self.published, self.dns_port), &self.network)
     }
 

@@ -79,6 +79,13 @@ impl Host {
         Ok(claims)
     }
 
+    /// Removes what writers that were killed left.
+    pub(crate) fn remove_temporary_files(&self) -> Result<(), Error> {
+        ["endpoints", "networks"]
+            .iter()
+            .try_for_each(|dir| record::remove_temporary_files(&self.dir.join(dir)))
+    }
+
     pub(crate) fn claim_network(&self, network: &Network, definition: &Path) -> Result<(), Error> {
         let claim = NetworkClaim { definition: definition.to_owned(), subnets: network.nets().collect() };
         record::write(&self.network_path(definition), &claim, Durability::Process)

@@ -9,6 +9,7 @@ mod definition;
 mod dns;
 mod driver;
 mod error;
+mod fail;
 mod firewall;
 mod host;
 mod iptables;
@@ -28,6 +29,7 @@ use serde::{Deserialize, Serialize};
 pub use definition::{Network, NetworkOptions, Subnet};
 pub use dns::{AARDVARK_DNS, CLUSTER_DOMAIN, aardvark_dns_main};
 pub use error::Error;
+pub use fail::{FAIL_POINT, fail_point, fail_points_in_supervisor};
 pub use netns::{make_netns, netns_exists, remove_netns, set_sysctls, with_netns};
 
 use host::{Host, PortClaim};
@@ -128,6 +130,19 @@ impl Networks {
         Lock::acquire(&self.dir.join("lock"))
     }
 
+    /// Removes the temporary files of writers that were killed.
+    pub fn remove_temporary_files(&self) -> Result<(), Error> {
+        if !self.dir.exists() {
+            return Ok(());
+        }
+        let _instance = self.lock()?;
+        let run = [self.run_dir.clone(), self.run_dir.join("up")];
+        for dir in ["definitions", "leases", "last"].iter().map(|dir| self.dir.join(dir)).chain(run) {
+            record::remove_temporary_files(&dir)?;
+        }
+        Host::lock()?.remove_temporary_files()
+    }
+
     /// Marks of firewalls that were opened for our bridges.
     fn iptables_dir(&self) -> PathBuf {
         self.run_dir.join("iptables")
@@ -169,6 +184,7 @@ impl Networks {
         let host = Host::lock()?;
         port::check(&self.instance(), &endpoint.id, &endpoint.ports, &host.endpoints()?)?;
         let lease = self.lease(&host, endpoint)?;
+        fail_point("addresses-leased");
         if lease.ports.is_empty() {
             host.release_ports(&lease.id)?;
             return Ok(lease);
@@ -180,6 +196,7 @@ impl Networks {
             netns: std::path::absolute(&lease.netns).unwrap_or_else(|_| lease.netns.clone()),
             ports: lease.ports.clone(),
         })?;
+        fail_point("ports-claimed");
         Ok(lease)
     }
 
@@ -192,6 +209,7 @@ impl Networks {
         let others = self.others_up(&lease.id)?;
         let dns_port = if others.is_empty() { self.choose_dns_port() } else { self.dns_port() }?;
         driver::setup(lease, &others, dns_port, &config_dir)?;
+        fail_point("endpoint-connected");
         conntrack::forget(&lease.ports);
         for network in lease.interfaces.iter().map(|i| &i.network) {
             if !others.iter().any(|other| other.is_on(&network.name)) {
@@ -199,6 +217,7 @@ impl Networks {
             }
         }
         self.write_up(&Up::new(lease))?;
+        fail_point("endpoint-up");
         self.update_dns()?;
         if let Some(name) = lease.names.first() {
             for subnet in lease.interfaces.iter().filter_map(|i| i.network.subnets.first()) {
@@ -220,6 +239,7 @@ impl Networks {
             Ok(None) => {}
             Err(e) => errors.push(e),
         }
+        fail_point("links-removed");
         match self.lock() {
             Ok(_instance) => errors.extend(self.disconnect(id)),
             Err(e) => errors.push(e),
@@ -234,7 +254,9 @@ impl Networks {
         // Its names go first: nobody should be sent to it any more. Then, the name server must have left a
         // bridge's address before that goes.
         note(self.remove_up(id));
+        fail_point("endpoint-down");
         note(self.update_dns());
+        fail_point("names-removed");
         match self.read_lease(id) {
             Ok(Some(lease)) => {
                 for e in remove_links(&lease) {
@@ -250,6 +272,7 @@ impl Networks {
                         note(Err(e));
                     }
                 }
+                fail_point("endpoint-disconnected");
                 for network in lease.interfaces.iter().map(|i| &i.network) {
                     if !others.iter().any(|other| other.is_on(&network.name)) {
                         iptables::close(network, &self.iptables_dir());
@@ -265,6 +288,7 @@ impl Networks {
             }
         }
         note(self.remove_lease(id));
+        fail_point("addresses-given-back");
         note(Host::lock().and_then(|host| host.release_ports(id)));
         errors
     }

@@ -62,6 +62,7 @@ pub(crate) fn write_bytes(path: &Path, bytes: &[u8], durability: Durability) -> 
         if durability == Durability::Machine {
             file.sync_all()?;
         }
+        crate::fail_point("network-file-written");
         fs::rename(&temp, path)?;
         if durability == Durability::Machine {
             File::open(dir)?.sync_all()?;
@@ -106,6 +107,18 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
+/// Removes what crashed writers left in `dir`. The lock of its writers is held.
+pub(crate) fn remove_temporary_files(dir: &Path) -> Result<(), Error> {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with('.') && name.ends_with(".tmp") {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes a file; one that is gone is fine.
 pub(crate) fn remove(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
@@ -123,6 +136,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(".a.json.tmp"), "{\"ha").unwrap();
         assert!(list(dir.path()).unwrap().is_empty());
+        fs::write(dir.path().join(".b.json.tmp"), "{\"ha").unwrap();
+        remove_temporary_files(dir.path()).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
         write(&dir.path().join("a.json"), &1, Durability::Machine).unwrap();
         assert_eq!(list(dir.path()).unwrap(), ["a"]);
         assert_eq!(read::<i32>(&dir.path().join("a.json")).unwrap(), Some(1));

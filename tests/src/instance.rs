@@ -264,6 +264,15 @@ impl Kube {
         leaks::remove(&self.dir, &uids, &networks);
     }
 
+    /// What is on the host and in both trees that should not be there once everything, claims too, was taken down.
+    pub fn not_as_before(&self) -> Vec<String> {
+        self.remember();
+        leaks::wait_for_processes(&self.dir, &self.uids.lock().unwrap());
+        let mut left = self.left_behind();
+        left.extend(leaks::unexpected_files(&self.dir));
+        left
+    }
+
     /// What of this instance is on the host, beside its files.
     pub fn left_behind(&self) -> Vec<String> {
         let uids = self.uids.lock().unwrap();

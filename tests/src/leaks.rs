@@ -112,6 +112,81 @@ pub(crate) fn files(run: &Path, uids: &BTreeSet<String>) -> Vec<String> {
     found
 }
 
+/// Files that stay in an instance of which everything was taken down: images, the definitions of networks, locks.
+fn may_stay(path: &str) -> bool {
+    const FILES: [&str; 16] = [
+        "root/images/index.json",
+        "root/images/oci-layout",
+        "root/images/lock",
+        "root/networks/lock",
+        "root/networks/definitions/kube.json",
+        "root/networks/last/kube.json",
+        "run/boot",
+        "run/events",
+        "run/events.1",
+        "run/lock",
+        "run/play.lock",
+        "run/volumes.lock",
+        "run/pause/pause",
+        "run/networks/dns-port.json",
+        "run/networks/netavark/firewall/firewall-driver",
+        "run/networks/netavark/firewall/firewall-reload.lock",
+    ];
+    // What an image is made of, and what may be a person's own.
+    const BELOW: [&str; 3] = ["root/images/blobs/sha256/", "root/images/layers/", "root/images/locks/"];
+    let digest = |name: &str| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit());
+    FILES.contains(&path)
+        || BELOW.iter().any(|dir| {
+            path.strip_prefix(dir).is_some_and(|rest| {
+                let name = rest.split('/').next().unwrap_or_default();
+                *dir == "root/images/locks/" || digest(name)
+            })
+        })
+}
+
+/// Folders that hold nothing when nothing is played.
+const EMPTY: [&str; 7] = [
+    "root/pods",
+    "root/workloads",
+    "root/images/tmp",
+    "run/pods",
+    "run/workloads",
+    "run/netns",
+    "run/networks/up",
+];
+
+/// Files and folders below both trees of an instance that should not be there once everything was taken down.
+pub(crate) fn unexpected_files(dir: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut stack = vec![dir.join("root"), dir.join("run")];
+    while let Some(folder) = stack.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let name = path.strip_prefix(dir).unwrap().to_string_lossy().into_owned();
+            let in_empty = EMPTY.iter().any(|empty| Path::new(&name).parent() == Some(Path::new(empty)));
+            if in_empty {
+                found.push(format!("file {name}"));
+            } else if entry.file_type().is_ok_and(|t| t.is_dir()) {
+                // Folders of namespaces may stay, those of claims not.
+                if name.starts_with("root/volumes/") && name.matches('/').count() == 3 {
+                    found.push(format!("volume {name}"));
+                }
+                stack.push(path);
+            } else if !may_stay(&name) {
+                found.push(format!("file {name}"));
+            }
+        }
+    }
+    // What all instances share.
+    for entry in fs::read_dir("/run/kube-play-shared/endpoints").into_iter().flatten().flatten() {
+        let text = fs::read_to_string(entry.path()).unwrap_or_default();
+        if text.contains(dir.to_str().unwrap()) {
+            found.push(format!("claim {}", entry.path().display()));
+        }
+    }
+    found
+}
+
 /// Removes what a failed test left, as well as it can be done from outside.
 pub(crate) fn remove(dir: &Path, uids: &BTreeSet<String>, bridges: &BTreeSet<String>) {
     let all = ours(dir, uids);
@@ -129,6 +204,16 @@ pub(crate) fn remove(dir: &Path, uids: &BTreeSet<String>, bridges: &BTreeSet<Str
     }
     for link in network_links(bridges) {
         let _ = Command::new("ip").args(["link", "del", &link]).output();
+    }
+    // What was put into the firewall of a host that has one.
+    for program in ["iptables", "ip6tables"] {
+        let Ok(listing) = Command::new(program).args(["-w", "-S"]).output() else { continue };
+        let listing = String::from_utf8_lossy(&listing.stdout).into_owned();
+        let of = |line: &&str| line.starts_with("-A ") && line.split(' ').any(|word| bridges.contains(word));
+        for rule in listing.lines().filter(of) {
+            let rule = rule.split_ascii_whitespace().skip(1);
+            let _ = Command::new(program).args(["-w", "-D"]).args(rule).output();
+        }
     }
     for table in bridges {
         let _ = Command::new("nft").args(["delete", "table", "inet", table]).output();

@@ -78,10 +78,8 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
         targets.extend(from_source(context, args, &state, name)?);
     }
     let mut report = Lines::new(args.quiet, false);
-    if !targets.is_empty() {
-        let options = DownOptions { grace_seconds: args.time, force: args.force, volumes: args.volumes };
-        play::down(&context.host(), &unique(targets), &options, &mut report)?;
-    }
+    let options = DownOptions { grace_seconds: args.time, force: args.force, volumes: args.volumes };
+    play::down(&context.host(), &unique(targets), &options, &mut report)?;
     report.finish();
     Ok(ExitCode::SUCCESS)
 }

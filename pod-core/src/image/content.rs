@@ -120,6 +120,7 @@ impl ImageStore {
         let dir = self.dir.join("tmp").join(format!("{}-{n}", std::process::id()));
         make_dir(&dir, 0o700)?;
         let lock = FileLock::acquire(&dir.join("lock"), LockKind::Exclusive)?;
+        network::fail_point("image-staged");
         Ok(Staging { dir, _lock: lock })
     }
 
@@ -190,14 +191,17 @@ impl ImageStore {
         };
         if let Some(blob) = blob {
             publish(&blob, &self.blob_path(&ingested.blob))?;
+            network::fail_point("blob-published");
         }
         if let Some(layer) = layer {
+            network::fail_point("layer-unpacked");
             remove_tree(&layer.join("trash"))?;
             let record = serde_json::to_vec(&ingested.record).map_err(std::io::Error::from)?;
             fs::write(layer.join("layer.json"), record)?;
             // One call for the thousands of files of a layer.
             rustix::fs::syncfs(File::open(&layer)?).map_err(std::io::Error::from)?;
             publish(&layer, &self.layer_dir(&ingested.diff_id))?;
+            network::fail_point("layer-published");
         }
         Ok(ingested)
     }
@@ -233,6 +237,7 @@ impl ImageStore {
         add_to_index(&mut index, manifest, names, repo_digests);
         if index != before {
             self.write_index(&index)?;
+            network::fail_point("image-recorded");
         }
         Ok(true)
     }

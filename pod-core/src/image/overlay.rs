@@ -83,12 +83,17 @@ impl ImageStore {
         let name = Digest::of(scratch.as_os_str().as_encoded_bytes());
         let path = self.dir().join("leases").join(name.hex());
         let lease = Lease { image: image.id.clone(), layers: image.layers.clone(), scratch };
-        let bytes = serde_json::to_vec(&lease)
-            .map_err(|source| store::Error::Damaged { path: path.clone(), source })?;
-        let temp = path.with_extension(format!("{}.tmp", std::process::id()));
-        fs::write(&temp, bytes)
-            .and_then(|()| fs::rename(&temp, &path))
-            .map_err(|e| Error::Store(store::Error::io("write", path)(e)))
+        Ok(store::write_json_volatile(&path, &lease)?)
+    }
+
+    /// A root is not going to be mounted from `scratch` any more: its layers need not be kept for it.
+    ///
+    /// # Errors
+    /// When the folder of leases cannot be written.
+    pub fn release(images: &Path, scratch: &Path) -> Result<(), Error> {
+        let scratch = std::path::absolute(scratch).unwrap_or_else(|_| scratch.to_owned());
+        let name = Digest::of(scratch.as_os_str().as_encoded_bytes());
+        Ok(store::remove_file_if_exists(&images.join("leases").join(name.hex()))?)
     }
 }
 

@@ -146,6 +146,7 @@ impl Pull<'_> {
             runtime.block_on(stream::iter(fetch).buffer_unordered(PARALLEL).try_collect::<()>())
         })?;
         let digest = self.store.write_blob(&bytes)?;
+        network::fail_point("manifest-written");
         let media_type = match manifest.media_type.as_str() {
             "" => OCI_MANIFEST,
             given => given,
@@ -226,6 +227,7 @@ impl Pull<'_> {
             ));
         }
         self.store.write_blob(&bytes)?;
+        network::fail_point("config-written");
         Ok(config)
     }
 

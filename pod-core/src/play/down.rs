@@ -45,8 +45,10 @@ pub fn down(
             continue;
         }
         clients.extend(client::apply(&host.layout, &host.exe, &record)?);
+        network::fail_point("removal-asked");
     }
     wait_for(host, &leaving, clients, None, &|_, known| judge::deleted(known))?;
+    network::fail_point("pods-gone");
     for record in &records {
         report.changed(&record.id.to_string(), Change::Deleted);
     }
@@ -66,8 +68,10 @@ pub fn down(
             continue;
         }
         Objects::remove(&host.layout, kind, namespace, name)?;
+        network::fail_point("object-removed");
         report.changed(&format!("{}/{name}", kind.to_lowercase()), Change::Deleted);
     }
+    super::sweep::temporary_files(host);
     match first {
         Some(e) => Err(e),
         None => Ok(()),

@@ -10,6 +10,7 @@ mod objects;
 mod ports;
 mod preflight;
 mod repair;
+mod sweep;
 mod view;
 mod wait;
 mod workloads;

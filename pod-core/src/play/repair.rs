@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{Error, Host};
+use super::{Error, Host, sweep};
 use crate::store::{self, Desired, FileLock, LockKind, WorkloadId, WorkloadRecord, boot_id};
 use crate::supervisor;
 
@@ -31,18 +31,23 @@ pub fn repair(host: &Host) -> Result<Vec<String>, Error> {
         drop(lock);
     }
     let mut orphaned = false;
-    for record in WorkloadRecord::list(layout)? {
+    let records = WorkloadRecord::list(layout)?;
+    sweep::workloads(layout, &records)?;
+    sweep::pulls(layout)?;
+    for record in records {
         if !is_at_work(host, &record) {
             continue;
         }
         if FileLock::try_acquire(&layout.supervisor_lock(&record.id), LockKind::Exclusive)?.is_some() {
             supervisor::spawn(&host.exe, layout, &record.id)?;
+            network::fail_point("supervisor-replaced");
             told.push(format!("{}: its supervisor was gone; a new one is in charge", record.id));
             orphaned = true;
         }
     }
     if orphaned || leftovers_likely(host)? {
         told.extend(supervisor::remove_leftovers(layout, &host.exe)?);
+        sweep::temporary_files(host);
     }
     match supervisor::networks(layout, &host.exe).repair_dns() {
         Ok(true) => told.push("the name server of the pods was gone; a new one runs".to_owned()),

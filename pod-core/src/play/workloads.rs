@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use network::fail_point;
+
 use super::diff::{Step, diff, gone};
 use super::wait::{Awaited, Known, Outcome, Verdict, wait_for};
 use super::{
@@ -106,6 +108,7 @@ pub fn play(
 
     let mut clients = Vec::new();
     let made = make(host, &object_steps, &applied, &mut clients);
+    fail_point("workloads-made");
     drop(lock);
     let made = made.and_then(|()| wait_started(host, &applied, clients, options, deadline));
     if let Err(e) = made {
@@ -115,6 +118,7 @@ pub fn play(
         }
         return Err(e);
     }
+    fail_point("workloads-started");
     for object in &object_steps {
         report.changed(&object.object(), object.change);
     }
@@ -333,6 +337,7 @@ fn undo(host: &Host, object_steps: &[objects::Applied], applied: &[Applied], rep
             failed(&e);
         }
     }
+    fail_point("objects-undone");
     let mut clients = Vec::new();
     let mut leaving = Vec::new();
     let (mut restored, mut specs) = (Vec::new(), BTreeMap::new());
@@ -394,10 +399,12 @@ fn undo(host: &Host, object_steps: &[objects::Applied], applied: &[Applied], rep
             Ok(client) => clients.extend(client),
             Err(e) => failed(&e),
         }
+        fail_point("workload-undone");
     }
     if let Err(e) = wait_for(host, &leaving, clients, None, &|_, known| judge::deleted(known)) {
         failed(&e);
     }
+    fail_point("undone-pods-gone");
     for object in object_steps {
         if let Err(e) = objects::undo_volume(&host.layout, object) {
             failed(&e);

@@ -36,6 +36,7 @@ fn write(path: &Path, bytes: &[u8], mode: u32, durable: bool) -> Result<(), Erro
         if durable {
             file.sync_all()?;
         }
+        network::fail_point("file-written");
         fs::rename(&temp, path)?;
         if durable { File::open(dir)?.sync_all() } else { Ok(()) }
     })();
@@ -43,6 +44,15 @@ fn write(path: &Path, bytes: &[u8], mode: u32, durable: bool) -> Result<(), Erro
         let _ = fs::remove_file(&temp);
         Error::io("write", path)(e)
     })
+}
+
+/// Who writes, or wrote, a temporary file of [`write_atomic`]; `None` for a name that is none.
+pub fn writer_of(name: &str) -> Option<i32> {
+    let mut parts = name.strip_prefix('.')?.strip_suffix(".tmp")?.rsplitn(3, '.');
+    let (n, pid) = (parts.next()?, parts.next()?);
+    n.parse::<u64>().ok()?;
+    parts.next()?;
+    pid.parse().ok()
 }
 
 /// [`write_atomic`] of a value as JSON, readable by its owner only.
@@ -91,6 +101,14 @@ mod tests {
         write_json(&path, &vec![1, 2, 3]).unwrap();
         assert_eq!(read_json::<Vec<i32>>(&path).unwrap(), Some(vec![1, 2, 3]));
         assert_eq!(fs::read_dir(dir.path().join("a")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_temporary_file_tells_its_writer() {
+        assert_eq!(writer_of(".workload.json.123.0.tmp"), Some(123));
+        for other in ["workload.json", ".x.tmp", ".1.2.tmp", ".a.b.3.tmp", "a.1.2.tmp"] {
+            assert_eq!(writer_of(other), None, "{other}");
+        }
     }
 
     #[test]

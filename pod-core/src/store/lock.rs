@@ -1,5 +1,5 @@
 use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -41,26 +41,33 @@ impl FileLock {
 
     /// Waits for the lock.
     pub fn acquire(path: &Path, kind: LockKind) -> Result<Self, Error> {
-        let file = Self::open(path)?;
         let op = match kind {
             LockKind::Shared => FlockOperation::LockShared,
             LockKind::Exclusive => FlockOperation::LockExclusive,
         };
-        rustix::io::retry_on_intr(|| flock(&file, op)).map_err(|e| Error::io("lock", path)(e.into()))?;
-        Ok(Self { file, path: path.to_owned() })
+        loop {
+            let file = Self::open(path)?;
+            rustix::io::retry_on_intr(|| flock(&file, op)).map_err(|e| Error::io("lock", path)(e.into()))?;
+            if is_at(&file, path) {
+                return Ok(Self { file, path: path.to_owned() });
+            }
+        }
     }
 
     /// Takes the lock if it is free.
     pub fn try_acquire(path: &Path, kind: LockKind) -> Result<Option<Self>, Error> {
-        let file = Self::open(path)?;
         let op = match kind {
             LockKind::Shared => FlockOperation::NonBlockingLockShared,
             LockKind::Exclusive => FlockOperation::NonBlockingLockExclusive,
         };
-        match rustix::io::retry_on_intr(|| flock(&file, op)) {
-            Ok(()) => Ok(Some(Self { file, path: path.to_owned() })),
-            Err(Errno::WOULDBLOCK) => Ok(None),
-            Err(e) => Err(Error::io("lock", path)(e.into())),
+        loop {
+            let file = Self::open(path)?;
+            match rustix::io::retry_on_intr(|| flock(&file, op)) {
+                Ok(()) if is_at(&file, path) => return Ok(Some(Self { file, path: path.to_owned() })),
+                Ok(()) => {}
+                Err(Errno::WOULDBLOCK) => return Ok(None),
+                Err(e) => return Err(Error::io("lock", path)(e.into())),
+            }
         }
     }
 
@@ -73,6 +80,12 @@ impl FileLock {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// False once the file was removed, or another lies in its place: a lock on it keeps nobody out.
+fn is_at(file: &File, path: &Path) -> bool {
+    let (ours, there) = (file.metadata(), fs::metadata(path));
+    ours.is_ok_and(|ours| there.is_ok_and(|there| (ours.dev(), ours.ino()) == (there.dev(), there.ino())))
 }
 
 #[cfg(test)]
@@ -89,5 +102,20 @@ mod tests {
         let a = FileLock::try_acquire(&path, LockKind::Shared).unwrap();
         let b = FileLock::try_acquire(&path, LockKind::Shared).unwrap();
         assert!(a.is_some() && b.is_some());
+    }
+
+    #[test]
+    fn a_lock_on_a_file_that_was_removed_meanwhile_is_taken_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = FileLock::acquire(&path, LockKind::Exclusive).unwrap();
+        let waiting = {
+            let path = path.clone();
+            std::thread::spawn(move || FileLock::acquire(&path, LockKind::Exclusive).unwrap())
+        };
+        fs::remove_file(&path).unwrap();
+        drop(held);
+        let _taken = waiting.join().unwrap();
+        assert!(FileLock::try_acquire(&path, LockKind::Exclusive).unwrap().is_none());
     }
 }

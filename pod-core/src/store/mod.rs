@@ -12,6 +12,7 @@ mod record;
 
 pub use atomic::{
     read_json, remove_dir_if_exists, remove_file_if_exists, write_atomic, write_json, write_json_volatile,
+    writer_of,
 };
 pub use boot::boot_id;
 pub use layout::{Layout, WorkloadId};

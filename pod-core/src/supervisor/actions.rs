@@ -46,6 +46,7 @@ impl Supervisor {
             {
                 tracing::error!("{e}");
             }
+            network::fail_point("state-written");
             self.tell_watchers(&Reply::State { uid: uid.to_owned(), state: Box::new(state) });
         }
         for action in actions {
@@ -61,6 +62,7 @@ impl Supervisor {
                 let process = self.pods.get(uid).and_then(|p| p.runs.get(&container)).and_then(|r| r.process);
                 if let (Some(process), Some(signal)) = (process, crate::plan::stop_signal::number(&signal)) {
                     process.signal(signal);
+                    network::fail_point("stop-signalled");
                 }
             }
             Action::KillContainer { container } => {
@@ -68,6 +70,7 @@ impl Supervisor {
                 if let Some(run) = pod.runs.get(&container) {
                     let cgroup = pod.sandbox.as_ref().map(|s| s.sandbox.cgroup.as_str());
                     container::kill(cgroup, &container::id(uid, &container, run.attempt), run.process);
+                    network::fail_point("container-killed");
                 }
             }
             Action::RemoveSandbox => {
@@ -167,6 +170,7 @@ impl Supervisor {
             let token = self.events.add(fd.as_fd(), source).map_err(|e| format!("wait for output: {e}"))?;
             outputs.push((stream, token, fd));
         }
+        network::fail_point("output-opened");
         Ok(Run { attempt, bundle, process: None, terminal: None, pidfd: None, outputs, log: Some(log) })
     }
 
@@ -211,6 +215,7 @@ impl Supervisor {
         if let Some(terminal) = self.pods.get(uid).and_then(|p| p.runs.get(name)).and_then(|r| r.terminal) {
             console::await_last_words(terminal, || self.drain(uid, name, 1));
         }
+        network::fail_point("container-ended");
         let Some(run) = self.close_run(uid, name) else { return };
         let Some(pod) = self.pods.get(uid) else { return };
         let oom_killed = pod.sandbox.as_ref().is_some_and(|s| {
@@ -262,7 +267,11 @@ impl Supervisor {
                 self.on_sandbox(uid, result);
             }
             Job::RemoveSandbox(worker) => {
-                let problems = outcome!(worker).unwrap_or_else(|| vec![DIED.to_owned()]);
+                // What a killed worker left undone is done by the next one: the removal is still asked for.
+                let Some(problems) = outcome!(worker) else {
+                    tracing::error!("removing the sandbox of {uid}: {DIED}");
+                    return;
+                };
                 for problem in problems {
                     tracing::error!("{problem}");
                 }
@@ -270,6 +279,7 @@ impl Supervisor {
                     pod.sandbox = None;
                     pod.remove_sandbox = false;
                 }
+                network::fail_point("sandbox-removal-told");
                 self.dispatch(uid, &Event::SandboxRemoved);
             }
             Job::Start { container, attempt, worker } => {
@@ -288,11 +298,15 @@ impl Supervisor {
                 self.on_exec_started(connection, result);
             }
             Job::Purge(worker) => {
-                for problem in outcome!(worker).unwrap_or_default() {
-                    tracing::error!("{problem}");
+                let done = outcome!(worker);
+                if done.is_none() {
+                    tracing::error!("removing the files of {uid}: {DIED}");
                 }
                 if let Some(pod) = self.pods.get_mut(uid) {
-                    pod.purge = Purge::Done;
+                    pod.purge = if done.is_some() { Purge::Done } else { Purge::No };
+                }
+                for problem in done.unwrap_or_default() {
+                    tracing::error!("{problem}");
                 }
             }
         }
@@ -301,6 +315,7 @@ impl Supervisor {
     fn on_sandbox(&mut self, uid: &str, result: Result<sandbox::SandboxInfo, String>) {
         match result {
             Ok(info) => {
+                network::fail_point("sandbox-told");
                 let ips = info.ips.clone();
                 let ended = self.unclaimed.remove(&info.infra.pid).is_some();
                 if let Some(pod) = self.pods.get_mut(uid) {
@@ -330,6 +345,7 @@ impl Supervisor {
         });
         match result {
             Ok(started) => {
+                network::fail_point("container-told");
                 if let Some(run) = self.pods.get_mut(uid).and_then(|pod| pod.runs.get_mut(name)) {
                     run.process = Some(started.process);
                     run.terminal = started.terminal;
@@ -351,6 +367,7 @@ impl Supervisor {
                 }
             }
             Err(e) => {
+                network::fail_point("container-failed");
                 self.close_run(uid, name);
                 self.delete_run(uid, name, attempt);
                 self.dispatch(
@@ -405,6 +422,7 @@ impl Supervisor {
             if let Err(e) = self.record.save(&self.layout) {
                 tracing::error!("{e}");
             }
+            network::fail_point("pod-forgotten");
             self.tell_watchers(&Reply::Removed { uid });
             acted = true;
         }
@@ -441,5 +459,6 @@ impl Supervisor {
         if let Err(e) = self.record.save(&self.layout) {
             tracing::error!("{e}");
         }
+        network::fail_point("end-recorded");
     }
 }

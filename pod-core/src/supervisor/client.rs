@@ -133,7 +133,10 @@ pub fn apply(layout: &Layout, exe: &Path, record: &WorkloadRecord) -> Result<Opt
     loop {
         if let Some(mut client) = Client::connect(layout, &record.id)? {
             match client.apply(record) {
-                Ok(()) => return Ok(Some(client)),
+                Ok(()) => {
+                    network::fail_point("supervisor-asked");
+                    return Ok(Some(client));
+                }
                 // It left while we spoke; what it had not recorded is recorded below.
                 Err(Error::Socket { .. }) => {}
                 Err(e) => return Err(e),
@@ -147,12 +150,14 @@ pub fn apply(layout: &Layout, exe: &Path, record: &WorkloadRecord) -> Result<Opt
         };
         let merged = record.clone().with_removals(WorkloadRecord::load(layout, &record.id)?.as_ref());
         merged.save(layout)?;
+        network::fail_point("workload-recorded");
         drop(lock);
         if merged.pods.iter().all(|pod| pod.is_at_rest()) {
             return Ok(None);
         }
         loop {
             let spawned = spawn(exe, layout, &record.id)?;
+            network::fail_point("supervisor-spawned");
             let client = Client::connect(layout, &record.id)?;
             // One that listened and has left did everything; where the workload is gone, there is nothing to do.
             if client.is_some() || spawned != Spawned::Busy {

@@ -77,6 +77,7 @@ pub fn start(
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)
         .map_err(|e| create(&format!("mount namespace: {e}")))?;
 
+    network::fail_point("mounts-unshared");
     let objects = Objects::load(layout).map_err(|e| config(&e))?;
     let images = ImageStore::open(&layout.images()).map_err(|e| create(&e))?;
     let spec_of = pod.pod.spec.as_ref();
@@ -102,6 +103,7 @@ pub fn start(
     let resolved = plan::container::resolve(&inputs)?;
 
     let volumes = volume::prepare(layout, pod, &objects, name)?;
+    network::fail_point("volumes-made");
     let mut mounts = Vec::new();
     for (n, wanted) in resolved.mounts.iter().enumerate() {
         let source = volumes
@@ -125,6 +127,7 @@ pub fn start(
 
     let rootfs = bundle.join("rootfs");
     images.mount(&image, &scratch(layout, uid, name, attempt), &rootfs).map_err(|e| create(&e))?;
+    network::fail_point("rootfs-mounted");
     let id = id(uid, name, attempt);
     let mut host = runtime::host::Host::detect();
     if resolved.privileged {
@@ -140,6 +143,7 @@ pub fn start(
     })
     .map_err(|e| create(&e))?;
     spec::write(&bundle, &oci_spec).map_err(|e| create(&e))?;
+    network::fail_point("bundle-written");
 
     let (process, terminal) = run(layout, pod, &resolved, &bundle, &id)?;
     let started = Started {
@@ -150,6 +154,7 @@ pub fn start(
         terminal,
     };
     store::write_json(&started_path(&bundle), &started).map_err(|e| error("RunContainerError")(&e))?;
+    network::fail_point("container-recorded");
     Ok(started)
 }
 
@@ -191,7 +196,9 @@ fn run(
         }
     };
     let process = Process::of(pid).ok_or_else(|| run(&"the container ended before it was started"))?;
+    network::fail_point("container-created");
     oci.start(id).map_err(|e| run(&e))?;
+    network::fail_point("container-started");
     Ok((process, terminal))
 }
 
@@ -253,6 +260,15 @@ pub fn oom_killed(cgroup: &str, id: &str) -> bool {
     cgroup::oom_kills(&cgroup::container_path(cgroup, id)).is_some_and(|kills| kills > 0)
 }
 
+/// Gives back the layers of every run of a pod that is left.
+pub fn release_images(layout: &Layout, uid: &str) -> Vec<String> {
+    let folders = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().filter_map(|e| Some(e.ok()?.path()));
+    folders(layout.pod(uid).join("containers"))
+        .flat_map(folders)
+        .filter_map(|scratch| Some(ImageStore::release(&layout.images(), &scratch).err()?.to_string()))
+        .collect()
+}
+
 /// Removes what is left of a run that ended; gives what could not be removed.
 pub fn delete(layout: &Layout, pod: &PodPlan, name: &str, attempt: u32) -> Vec<String> {
     let mut problems = Vec::new();
@@ -264,7 +280,13 @@ pub fn delete(layout: &Layout, pod: &PodPlan, name: &str, attempt: u32) -> Vec<S
         }
         Err(e) => problems.push(e.to_string()),
     }
-    for dir in [bundle(layout, &pod.uid, name, attempt), scratch(layout, &pod.uid, name, attempt)] {
+    let scratch = scratch(layout, &pod.uid, name, attempt);
+    // Before the folder: as long as that is there, whoever purges the pod finds what is left of it.
+    if let Err(e) = ImageStore::release(&layout.images(), &scratch) {
+        problems.push(e.to_string());
+    }
+    for dir in [bundle(layout, &pod.uid, name, attempt), scratch] {
+        network::fail_point("container-files-going");
         if let Err(e) = store::remove_dir_if_exists(&dir) {
             problems.push(e.to_string());
         }

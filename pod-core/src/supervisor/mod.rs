@@ -169,6 +169,8 @@ fn run(layout: Layout, id: WorkloadId, ready: &mut Option<std::fs::File>) -> Res
         store::remove_dir_if_exists(&layout.workload_run(&id))?;
         return tell(ready, spawn::GONE);
     };
+    network::fail_points_in_supervisor();
+    network::fail_point("supervisor-locked");
     store::remove_file_if_exists(&layout.supervisor_left(&id))?;
     nix::sys::prctl::set_child_subreaper(true).map_err(Error::kernel("become a subreaper"))?;
     let mut mask = SigSet::empty();
@@ -181,6 +183,7 @@ fn run(layout: Layout, id: WorkloadId, ready: &mut Option<std::fs::File>) -> Res
     let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)
         .map_err(Error::kernel("make a timer"))?;
     let listener = listen(&layout.supervisor_socket(&id))?;
+    network::fail_point("socket-bound");
     let mut events = EventLoop::new().map_err(Error::kernel("make an epoll"))?;
     events.add(signals.as_fd(), Source::Signals).map_err(Error::kernel("wait for signals"))?;
     events.add(timer.as_fd(), Source::Timer).map_err(Error::kernel("wait for the timer"))?;
@@ -204,7 +207,9 @@ fn run(layout: Layout, id: WorkloadId, ready: &mut Option<std::fs::File>) -> Res
         _lock: lock,
     };
     tell(ready, spawn::READY)?;
+    network::fail_point("supervisor-ready");
     supervisor.adopt();
+    network::fail_point("pods-adopted");
     supervisor.serve()
 }
 
@@ -256,7 +261,9 @@ impl Supervisor {
     fn leave(&mut self) -> Result<(), Error> {
         let socket = self.layout.supervisor_socket(&self.id);
         if self.record.pods.is_empty() {
+            network::fail_point("workload-empty");
             store::remove_dir_if_exists(&self.layout.workload(&self.id))?;
+            network::fail_point("workload-removed");
             // The lock file goes last; who waits for it finds that the record is gone.
             store::remove_dir_if_exists(&self.layout.workload_run(&self.id))?;
             return Ok(());

@@ -104,6 +104,7 @@ impl Supervisor {
     fn apply(&mut self, record: WorkloadRecord) -> Result<(), crate::store::Error> {
         let record = record.with_removals(Some(&self.record));
         record.save(&self.layout)?;
+        network::fail_point("change-recorded");
         self.record = record;
         self.follow_record();
         Ok(())

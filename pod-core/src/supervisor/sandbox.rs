@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use network::{Addresses, Endpoint, Networks};
+use network::{Addresses, Endpoint, Networks, fail_point};
 use serde::{Deserialize, Serialize};
 
 use super::process::Process;
@@ -125,6 +125,7 @@ pub fn create(layout: &Layout, exe: &Path, plan: &PodPlan) -> Result<SandboxInfo
     }
     fs::create_dir_all(&run).map_err(|e| format!("create {}: {e}", run.display()))?;
     fs::write(&intent, []).map_err(|e| format!("create {}: {e}", intent.display()))?;
+    fail_point("sandbox-intended");
     try_create(layout, exe, plan).inspect_err(|_| {
         for problem in remove(layout, exe, plan) {
             tracing::error!("{problem}");
@@ -139,6 +140,7 @@ fn try_create(layout: &Layout, exe: &Path, plan: &PodPlan) -> Result<SandboxInfo
     if let Some(netns) = &netns {
         network::make_netns(netns).map_err(|e| text(&e))?;
     }
+    fail_point("namespace-made");
     let connect = !plan.network.host && !plan.network.none;
     // The network takes longest: it goes beside everything else.
     let (networks, wish) = (networks(layout, exe), endpoint(layout, plan));
@@ -153,12 +155,15 @@ fn try_create(layout: &Layout, exe: &Path, plan: &PodPlan) -> Result<SandboxInfo
         }
         None => Addresses::default(),
     };
+    fail_point("network-joined");
     let (infra, sandbox) = infra?;
     let node = plan::node::node();
     let ips = if plan.network.host { node.ips.clone() } else { addresses.ips.clone() };
     write_etc(&sandbox.etc, plan, &node, &ips, &addresses).map_err(|e| text(&e))?;
+    fail_point("etc-written");
     let info = SandboxInfo { infra, ips, sandbox, pidfd: None, infra_ended: false };
     store::write_json(&SandboxInfo::path(layout, uid), &info).map_err(|e| text(&e))?;
+    fail_point("sandbox-recorded");
     Ok(info)
 }
 
@@ -171,6 +176,7 @@ fn create_infra(
     let spec_of = plan.pod.spec.clone().unwrap_or_default();
     let cgroup =
         cgroup::create_pod(uid, &plan::resources::pod_resources(&plan.pod)).map_err(|e| e.to_string())?;
+    fail_point("pod-cgroup-made");
     for warning in &cgroup.warnings {
         tracing::warn!("{warning}");
     }
@@ -187,6 +193,7 @@ fn create_infra(
     if !sandbox.host_ipc {
         sandbox.shm = layout.pod_run(uid).join("shm");
         runtime::infra::mount_shm(&sandbox.shm).map_err(|e| e.to_string())?;
+        fail_point("shm-mounted");
     }
     let hostname = plan::hosts::hostname(&plan.pod, &plan::node::node());
     let rootfs = layout.runroot.join("pause");
@@ -210,7 +217,9 @@ fn create_infra(
     let pid = oci
         .create(&Create { id: &id, bundle: &bundle, stdio, console_socket: None })
         .map_err(|e| e.to_string())?;
+    fail_point("infra-created");
     oci.start(&id).map_err(|e| e.to_string())?;
+    fail_point("infra-started");
     sandbox.infra_pid = pid;
     let infra = Process::of(pid).ok_or("the infra container ended at once")?;
     Ok((infra, sandbox))
@@ -254,6 +263,7 @@ pub fn remove_sandbox(layout: &Layout, exe: &Path, uid: &str, runtime: Option<&s
             problems.push(e.to_string());
         }
     }
+    fail_point("pod-killed");
     let state = runtime_state(layout);
     match runtime::open(runtime, &state) {
         Ok(oci) => {
@@ -265,6 +275,7 @@ pub fn remove_sandbox(layout: &Layout, exe: &Path, uid: &str, runtime: Option<&s
         }
         Err(e) => problems.push(e.to_string()),
     }
+    fail_point("pod-containers-deleted");
     let (instance, id) = (networks(layout, exe), uid.to_owned());
     // In a process of its own: netavark changes the namespaces of its thread.
     match worker::beside(move || match instance.teardown(&id) {
@@ -274,23 +285,28 @@ pub fn remove_sandbox(layout: &Layout, exe: &Path, uid: &str, runtime: Option<&s
         Ok(wait) => problems.extend(wait().unwrap_or_else(|| vec!["network teardown was killed".to_owned()])),
         Err(e) => problems.push(format!("cannot fork: {e}")),
     }
+    fail_point("network-left");
     if let Err(e) = network::remove_netns(&layout.netns(uid)) {
         problems.push(e.to_string());
     }
+    fail_point("namespace-removed");
     for path in &cgroups {
         if let Err(e) = cgroup::remove_pod(path) {
             problems.push(e.to_string());
         }
     }
+    fail_point("pod-cgroup-removed");
     let run = layout.pod_run(uid);
     if let Err(e) = runtime::infra::unmount_shm(&run.join("shm")) {
         problems.push(e.to_string());
     }
+    fail_point("shm-unmounted");
     for file in ["sandbox.json", "sandbox-intent"] {
         if let Err(e) = store::remove_file_if_exists(&run.join(file)) {
             problems.push(e.to_string());
         }
     }
+    fail_point("sandbox-forgotten");
     for dir in ["infra", "etc", "bundles"] {
         if let Err(e) = store::remove_dir_if_exists(&run.join(dir)) {
             problems.push(e.to_string());
@@ -322,7 +338,9 @@ pub fn purge(layout: &Layout, exe: &Path, uid: &str) -> Vec<String> {
     if let Err(errors) = crate::volume::remove(layout, uid) {
         problems.extend(errors.iter().map(ToString::to_string));
     }
+    problems.extend(super::container::release_images(layout, uid));
     for dir in [layout.pod(uid), layout.pod_run(uid)] {
+        fail_point("pod-files-going");
         if let Err(e) = store::remove_dir_if_exists(&dir) {
             problems.push(e.to_string());
         }
@@ -353,6 +371,7 @@ pub fn remove_leftovers(layout: &Layout, exe: &Path) -> Result<Vec<String>, stor
         for problem in purge(layout, exe, &uid) {
             tracing::warn!("{problem}");
         }
+        fail_point("leftovers-removed");
         told.push(format!("removed what a crash had left of pod {uid}"));
     }
     Ok(told)

@@ -37,6 +37,7 @@ pub fn spawn(exe: &Path, layout: &Layout, id: &WorkloadId) -> Result<Spawned, Er
         .append(true)
         .open(&log_path)
         .map_err(crate::store::Error::io("open", &log_path))?;
+    network::fail_point("supervisor-folder-made");
     let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| Error::Spawn(e.into()))?;
     let ready = write.as_fd().as_raw_fd();
     let mut command = Command::new(exe);
@@ -70,6 +71,7 @@ pub fn spawn(exe: &Path, layout: &Layout, id: &WorkloadId) -> Result<Spawned, Er
     // std's own exec-error pipe stays open in the grandchild until its exec, so errors of that are still told.
     let mut child = command.spawn().map_err(Error::Spawn)?;
     drop(write);
+    network::fail_point("supervisor-forked");
     let _ = child.wait();
     let mut word = String::new();
     std::fs::File::from(read).read_to_string(&mut word).map_err(Error::Spawn)?;
@@ -83,7 +85,8 @@ pub fn spawn(exe: &Path, layout: &Layout, id: &WorkloadId) -> Result<Spawned, Er
 
 /// What a supervisor keeps of its starter's environment: the cgroup driver, and what a later pull of an image
 /// needs to know of its user.
-const PASSED_ON: [&str; 13] = [
+const PASSED_ON: [&str; 14] = [
+    network::FAIL_POINT,
     crate::runtime::cgroup::DRIVER_VARIABLE,
     "HOME",
     "XDG_RUNTIME_DIR",

@@ -128,6 +128,7 @@ pub fn ensure(
     // The record before the data: a crash leaves a claim that is listed and can be removed.
     if existing.as_ref() != Some(&claim) {
         store::write_json(&record, &claim)?;
+        network::fail_point("claim-recorded");
     }
     make_dir(&data, 0o777)?;
     Ok(data)
@@ -195,6 +196,29 @@ pub fn remove(layout: &Layout, namespace: &str, name: &str) -> Result<(), Error>
         let _ = fs::remove_dir(layout.volumes().join(namespace));
     }
     Objects::remove(layout, "PersistentVolumeClaim", namespace, name)?;
+    Ok(())
+}
+
+/// Removes folders of claims that a crash kept from being recorded, or that are all that is left of a removed one.
+///
+/// # Errors
+/// When the lock cannot be taken.
+pub fn remove_unmade(layout: &Layout) -> Result<(), store::Error> {
+    let unmade = |dir: &PathBuf| !dir.join("volume.json").exists();
+    let mut found = Vec::new();
+    for namespace in names(&layout.volumes())? {
+        for name in names(&layout.volumes().join(&namespace))? {
+            found.extend(Some(claim_dir(layout, &namespace, &name)).filter(unmade));
+        }
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    let _lock = lock(layout)?;
+    for dir in found.iter().filter(|dir| unmade(dir)) {
+        // The data of a claim is not removed with it: there is none before the record, and after it none is left.
+        let _ = fs::remove_dir(dir);
+    }
     Ok(())
 }
 

@@ -94,6 +94,7 @@ pub fn remove(layout: &Layout, uid: &str) -> Result<(), Vec<Error>> {
     let (run, pod) = (layout.pod_run(uid), layout.pod(uid));
     let mut errors = mounts::unmount_below(&run);
     errors.extend(mounts::unmount_below(&pod));
+    network::fail_point("volumes-unmounted");
     for root in [run.join("sub-paths"), run.join("volumes"), pod.join("volumes")] {
         if let Err(more) = remove_tree::remove_tree(&root) {
             errors.extend(more);

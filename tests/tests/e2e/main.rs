@@ -17,6 +17,7 @@
 
 mod cgroups;
 mod cli;
+mod crashes;
 mod down;
 mod errors;
 mod exec;

@@ -1,0 +1,88 @@
+//! What killed writers leave where nothing else looks: temporary files, folders of workloads and of claims that
+//! were about to be.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Error, Host};
+use crate::image::ImageStore;
+use crate::store::{self, FileLock, Layout, LockKind, WorkloadId, WorkloadRecord};
+use crate::supervisor;
+
+/// Removes folders of workloads that have no record, or one without pods: their supervisor, or who was about to
+/// start it, was killed. Cheap where there are none.
+pub(super) fn workloads(layout: &Layout, records: &[WorkloadRecord]) -> Result<(), Error> {
+    let at_work: BTreeSet<String> =
+        records.iter().filter(|r| !r.pods.is_empty()).map(|r| r.id.dir_name()).collect();
+    let mut names = BTreeSet::new();
+    for dir in [layout.workloads(), layout.runroot.join("workloads")] {
+        names.extend(
+            entries(&dir).into_iter().filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())),
+        );
+    }
+    for id in names.difference(&at_work).filter_map(|name| WorkloadId::from_dir_name(name)) {
+        // Whoever is about to record it, or to leave, holds this.
+        let Some(_lock) = FileLock::try_acquire(&layout.supervisor_lock(&id), LockKind::Exclusive)? else {
+            continue;
+        };
+        if WorkloadRecord::load(layout, &id)?.is_some_and(|record| !record.pods.is_empty()) {
+            continue;
+        }
+        store::remove_dir_if_exists(&layout.workload(&id))?;
+        store::remove_dir_if_exists(&layout.workload_run(&id))?;
+    }
+    Ok(())
+}
+
+/// Removes what killed pulls left.
+pub(super) fn pulls(layout: &Layout) -> Result<(), Error> {
+    if !entries(&layout.images().join("tmp")).is_empty() {
+        ImageStore::open(&layout.images())?;
+    }
+    Ok(())
+}
+
+/// Removes temporary files of processes that are gone. Looks into every folder in which one may lie.
+pub(super) fn temporary_files(host: &Host) {
+    let layout = &host.layout;
+    let mut dirs: Vec<PathBuf> =
+        ["", "pause", "workloads/*"].iter().flat_map(|dir| below(&layout.runroot, dir)).collect();
+    let in_root =
+        ["workloads/*", "objects/*/*", "volumes/*/*", "images", "images/leases", "images/blobs/sha256"];
+    dirs.extend(in_root.iter().flat_map(|dir| below(&layout.root, dir)));
+    for path in dirs.iter().flat_map(|dir| entries(dir)) {
+        if path.file_name().and_then(|name| name.to_str()).and_then(store::writer_of).is_some_and(has_ended)
+            && let Err(e) = store::remove_file_if_exists(&path)
+        {
+            tracing::warn!("{e}");
+        }
+    }
+    if let Err(e) = crate::volume::claims::remove_unmade(layout) {
+        tracing::warn!("{e}");
+    }
+    if let Err(e) = supervisor::networks(layout, &host.exe).remove_temporary_files() {
+        tracing::warn!("{e}");
+    }
+}
+
+fn has_ended(pid: i32) -> bool {
+    rustix::process::Pid::from_raw(pid)
+        .is_none_or(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
+}
+
+/// The folders that a path with stars for names stands for.
+fn below(dir: &Path, pattern: &str) -> Vec<PathBuf> {
+    let mut found = vec![dir.to_owned()];
+    for part in pattern.split('/').filter(|part| !part.is_empty()) {
+        found = match part {
+            "*" => found.iter().flat_map(|dir| entries(dir)).collect(),
+            name => found.iter().map(|dir| dir.join(name)).collect(),
+        };
+    }
+    found
+}
+
+fn entries(dir: &Path) -> Vec<PathBuf> {
+    fs::read_dir(dir).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect()
+}

@@ -1,0 +1,264 @@
+//! Every process of ours is killed at every fail point (`network/src/fail.rs`). One ordinary command puts things
+//! right afterwards, what was played can be played again, and after `down --all` nothing of it is left.
+
+use std::path::Path;
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+use tests::image::{BUSYBOX, busybox_tar};
+use tests::registry::{Layer, Registry};
+use tests::{IDLE, Kube, Output, in_vm, limit, pod};
+
+/// The story in which every point is reached: two pods with volumes of every kind and a published port.
+fn manifest(data: &str, command: &str, port: u16) -> String {
+    format!(
+        "apiVersion: v1
+kind: ConfigMap
+metadata: {{name: config}}
+data: {{key: {data}}}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {{name: data}}
+spec:
+  accessModes: [ReadWriteOnce]
+  resources: {{requests: {{storage: 1Gi}}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: web}}
+spec:
+  terminationGracePeriodSeconds: 5
+  volumes:
+  - {{name: memory, emptyDir: {{medium: Memory}}}}
+  - {{name: config, configMap: {{name: config}}}}
+  - {{name: data, persistentVolumeClaim: {{claimName: data}}}}
+  initContainers:
+  - {{name: first, image: \"localhost/busybox:1\", command: [\"true\"]}}
+  containers:
+  - name: main
+    image: localhost/busybox:1
+    command: [{command}, -c, \"trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done\"]
+    ports: [{{containerPort: 80, hostPort: {port}}}]
+    volumeMounts:
+    - {{name: memory, mountPath: /memory}}
+    - {{name: config, mountPath: /config}}
+    - {{name: data, mountPath: /data, subPath: sub}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: task}}
+spec:
+  restartPolicy: Never
+  terminationGracePeriodSeconds: 5
+  containers:
+  - {{name: main, image: \"localhost/busybox:1\", command: [\"true\"]}}
+"
+    )
+}
+
+/// A fail point as it stands in the sources.
+struct Point {
+    name: String,
+    file: String,
+}
+
+impl Point {
+    /// Reached while an image is pulled.
+    fn is_of_a_pull(&self) -> bool {
+        self.file.contains("/image/")
+    }
+
+    /// Reached in a worker of a supervisor.
+    fn is_of_a_worker(&self) -> bool {
+        ["supervisor/sandbox.rs", "supervisor/container.rs", "network/src/", "/volume/", "/store/"]
+            .iter()
+            .any(|part| self.file.contains(part))
+    }
+}
+
+/// All fail points.
+fn points() -> Vec<Point> {
+    fn walk(dir: &Path, found: &mut Vec<Point>) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let file = path.to_str().unwrap().to_owned();
+                let text = std::fs::read_to_string(&path).unwrap();
+                let after = text.split("fail_point(\"").skip(1);
+                let names = after.map(|rest| rest.split('"').next().unwrap().to_owned());
+                found.extend(names.map(|name| Point { name, file: file.clone() }));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for package in ["network", "pod-core"] {
+        walk(&here.join("..").join(package).join("src"), &mut found);
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found.dedup_by(|a, b| a.name == b.name);
+    assert!(found.len() > 50, "the sources have no fail points");
+    found
+}
+
+/// An instance in which something is going to be killed once.
+struct Crash {
+    kube: Kube,
+    port: tests::HostPort,
+    wish: String,
+    mark: std::path::PathBuf,
+}
+
+impl Crash {
+    fn new(point: &str, action: &str, n: usize) -> Self {
+        let kube = Kube::new();
+        let mark = kube.dir().join("mark");
+        let wish = format!("{point}:{action}:{n}:{}", mark.display());
+        Self { kube, port: tests::host_port(), wish, mark }
+    }
+
+    fn reached(&self) -> bool {
+        self.mark.exists()
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.kube.run_command(self.kube.command(args).env("KUBE_FAIL_POINT", &self.wish), None)
+    }
+
+    /// Goes through the story until the point is reached; false if it never is.
+    fn happens(&self) -> bool {
+        let good = self.kube.file("app.yaml", manifest("a", "sh", self.port.number));
+        let bad = self.kube.file("bad.yaml", manifest("b", "/nowhere", self.port.number));
+        let kill = || {
+            for supervisor in self.kube.supervisors() {
+                supervisor.kill(Signal::SIGKILL);
+                assert!(supervisor.ends_within(limit(10)));
+            }
+            std::fs::create_dir_all(self.kube.runroot().join("pods/00000000-0000-4000-8000-000000000000"))
+                .unwrap();
+        };
+        let steps: [&dyn Fn(); 7] = [
+            &|| drop(self.run(&["play", &good])),
+            &|| drop(self.run(&["play", &bad])),
+            &|| drop(self.run(&["down", "--all", "--volumes", "--time", "1"])),
+            &|| drop(self.run(&["play", &good])),
+            &|| {
+                kill();
+                self.run(&["ps"]);
+            },
+            &|| drop(self.run(&["down", "--all", "--force"])),
+            &|| drop(self.run(&["ps"])),
+        ];
+        for step in steps {
+            step();
+            if self.reached() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// One ordinary command, then all is as if nothing had happened.
+    fn heals(&self) {
+        self.kube.ok(&["ps"]);
+        let good = self.kube.dir().join("app.yaml");
+        self.kube.ok(&["play", good.to_str().unwrap()]);
+        self.kube.wait("web", "ready");
+        self.kube.wait("task", "complete");
+        self.kube.ok(&["down", "--all", "--volumes"]);
+        let left = self.kube.not_as_before();
+        assert!(left.is_empty(), "left behind: {left:#?}");
+    }
+}
+
+fn crash(point: &str, action: &str, n: usize) -> bool {
+    let crash = Crash::new(point, action, n);
+    let happened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let happened = crash.happens();
+        if happened {
+            crash.heals();
+        }
+        happened
+    }));
+    happened.unwrap_or_else(|panic| {
+        eprintln!("at {point}, {action}, {n}");
+        std::panic::resume_unwind(panic)
+    })
+}
+
+/// Crashes at every `of`-th point that fits, from the `n`-th on. Each must be reached.
+fn walk(action: &str, n: usize, of: usize, fits: impl Fn(&Point) -> bool) {
+    // Sources lie elsewhere there, and it would take half an hour.
+    if in_vm() {
+        return;
+    }
+    let only = std::env::var("KUBE_TEST_POINT").ok();
+    let mut failed = Vec::new();
+    for point in points().iter().filter(|point| fits(point)).skip(n).step_by(of) {
+        if only.as_ref().is_some_and(|only| *only != point.name) {
+            continue;
+        }
+        match std::panic::catch_unwind(|| crash(&point.name, action, 0)) {
+            Ok(true) => {}
+            Ok(false) => failed.push(format!("{} is never reached", point.name)),
+            Err(_) => failed.push(point.name.clone()),
+        }
+    }
+    assert!(failed.is_empty(), "{failed:?}");
+}
+
+#[test]
+fn whoever_is_killed_at_a_point_first_half() {
+    walk("kill", 0, 2, |point| !point.is_of_a_pull());
+}
+
+#[test]
+fn whoever_is_killed_at_a_point_second_half() {
+    walk("kill", 1, 2, |point| !point.is_of_a_pull());
+}
+
+#[test]
+fn a_supervisor_is_killed_at_every_point_of_its_workers() {
+    walk("supervisor", 0, 1, Point::is_of_a_worker);
+}
+
+/// Whoever writes a file of ours is killed before it gets its name: at each file of the story in turn.
+#[test]
+fn a_writer_is_killed_at_every_file() {
+    if in_vm() {
+        return;
+    }
+    for point in ["file-written", "network-file-written"] {
+        // Many are of one kind: every ninth.
+        let files = (0..200).step_by(9).take_while(|n| crash(point, "kill", *n)).count();
+        assert!(files > 2, "{point}: {files}");
+    }
+}
+
+#[test]
+fn a_pull_is_killed_at_every_point() {
+    if in_vm() {
+        return;
+    }
+    for point in points().iter().filter(|point| point.is_of_a_pull()) {
+        let crash = Crash::new(&point.name, "kill", 0);
+        let elsewhere = tempfile::tempdir().unwrap();
+        let registry = Registry::start(elsewhere.path());
+        let tar = std::fs::read(busybox_tar()).unwrap();
+        registry.push("app", "1", &[Layer::gzip(tar)], &json!({"Cmd": ["sh"]}));
+        let yaml = pod("web", IDLE, "").replace(BUSYBOX, &registry.name("app:1"));
+        let file = crash.kube.file("app.yaml", yaml);
+        // Made without the image that other tests find there: all of it has to come.
+        crash.kube.ok(&["image", "rm", BUSYBOX]);
+        crash.run(&["play", &file]).expect(128 + 9);
+        assert!(crash.reached(), "{} is never reached", point.name);
+        crash.kube.ok(&["ps"]);
+        let left = crash.kube.not_as_before();
+        assert!(left.is_empty(), "left behind at {}: {left:#?}", point.name);
+        crash.kube.ok(&["play", &file]);
+        crash.kube.wait("web", "ready");
+    }
+}
