@@ -1,7 +1,7 @@
 # Short targets; what they do lies in tests/*.sh. `make help` lists them.
 PREFIX ?= /usr/local
 
-.PHONY: help build demo test test-vm bench ci lint deny install clean
+.PHONY: help build demo test test-vm soak bench ci lint deny install clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -25,6 +25,11 @@ bench: build ## Measure kube beside podman; BENCH="play ten --runs 5" for a part
 	tests/packages.sh bench
 	cargo build --release --locked --package tests --bin bench
 	target/release/bench $(BENCH)
+
+soak: ## 500 plays and downs in a row, and a look at the host before and after (as root)
+	tests/packages.sh build test
+	cargo build --locked --package kube-play
+	cargo test --locked --package tests --test e2e -- --ignored --exact --nocapture soak::soak_many_cycles
 
 ci: ## What continuous integration runs: test and test-vm
 	.ci/run

@@ -36,11 +36,8 @@ impl Supervisor {
         tracing::debug!(pod = pod.plan.name(), ?event, ?actions, "step");
         if pod.state != before {
             let state = pod.state.clone();
-            let path = self.layout.pod_status(uid);
             // Before the actions: a successor must know what was asked for.
-            if let Err(e) = store::write_json_volatile(&path, &state) {
-                tracing::error!("{e}");
-            }
+            self.write_state(uid);
             if state.containers != before.containers
                 && let Err(e) = store::write_json_volatile(&self.layout.pod_last_status(uid), &state)
             {
@@ -51,6 +48,17 @@ impl Supervisor {
         }
         for action in actions {
             self.act(uid, action, now.wall);
+        }
+    }
+
+    /// Writes the state of a pod; what cannot be written is written later.
+    pub(super) fn write_state(&mut self, uid: &str) {
+        // Files of a pod that is being purged must not come back.
+        let Some(pod) = self.pods.get_mut(uid).filter(|pod| pod.purge == Purge::No) else { return };
+        let written = store::write_json_volatile(&self.layout.pod_status(uid), &pod.state);
+        pod.unwritten = written.is_err();
+        if let Err(e) = written {
+            tracing::error!("{e}");
         }
     }
 

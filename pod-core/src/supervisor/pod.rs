@@ -36,6 +36,8 @@ pub struct Pod {
     pub purge: Purge,
     /// Its end was written into the record.
     pub recorded_end: bool,
+    /// Its state could not be written: the disk may be full.
+    pub unwritten: bool,
 }
 
 /// How far the removal of a pod's files is.
@@ -113,6 +115,7 @@ impl Pod {
             remove_sandbox: false,
             purge: Purge::No,
             recorded_end: false,
+            unwritten: false,
         }
     }
 

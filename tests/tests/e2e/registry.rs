@@ -161,6 +161,89 @@ fn a_blob_that_is_not_what_its_digest_says_is_refused() {
     assert_eq!(kube.ok(&["image", "ls", "-o", "name"]).stdout, "");
 }
 
+/// Plays from a registry that answers so; it must fail, say `why`, and leave nothing, and work when it is well.
+fn play_fails(
+    why: &str,
+    spoil: impl Fn(&tests::http::Request, tests::http::Answer) -> tests::http::Answer + Send + Sync + 'static,
+) {
+    let kube = Kube::empty();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let registry = Registry::start(elsewhere.path());
+    let second = Layer::gzip(tar(&[Entry::File("etc/second", 0o644, b"two")]));
+    registry.push("app", "1", &[Layer::gzip(busybox()), second], &config());
+    let well = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let is_well = std::sync::Arc::clone(&well);
+    let proxy = Proxy::start(&registry, move |request, _, answer| {
+        if is_well.load(std::sync::atomic::Ordering::Relaxed) { answer } else { spoil(request, answer) }
+    });
+    let file = kube.manifest(&pod_of(&proxy.name("app:1")));
+    let output = kube.run(&["play", &file]).expect(1).complains("app:1").complains(why);
+    assert_eq!(output.stderr.lines().filter(|line| line.starts_with("error:")).count(), 1, "{output}");
+    assert_eq!(kube.pods().len(), 0);
+    let left = kube.not_as_before();
+    assert!(left.is_empty(), "left behind: {left:#?}");
+    well.store(true, std::sync::atomic::Ordering::Relaxed);
+    kube.ok(&["play", &file]);
+    assert_eq!(kube.sh("web", "cat /etc/second"), "two");
+}
+
+#[test]
+fn a_registry_that_fails_at_every_blob_is_told() {
+    play_fails("500", |request, mut answer| {
+        if request.path.contains("/blobs/") {
+            answer.response.status = 500;
+            answer.response.headers.clear();
+            answer.response.body = b"broken".to_vec();
+        }
+        answer
+    });
+}
+
+#[test]
+fn blobs_that_are_always_cut_short_are_told() {
+    play_fails("", |request, mut answer| {
+        if request.path.contains("/blobs/") {
+            answer.cut_after = Some(answer.response.body.len() / 2);
+        }
+        answer
+    });
+}
+
+#[test]
+fn a_blob_that_is_shorter_than_it_says_is_told() {
+    play_fails("", |request, mut answer| {
+        if request.path.contains("/blobs/") {
+            let half = answer.response.body.len() / 2;
+            answer.response.body.truncate(half);
+            answer.response.headers.retain(|(name, _)| name != "content-length");
+        }
+        answer
+    });
+}
+
+#[test]
+fn a_registry_that_is_killed_during_a_pull_is_told() {
+    let kube = Kube::empty();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let registry = Registry::start(elsewhere.path());
+    registry.push("app", "1", &[Layer::gzip(busybox())], &config());
+    let registry = std::sync::Arc::new(std::sync::Mutex::new(Some(registry)));
+    let victim = std::sync::Arc::clone(&registry);
+    let proxy = Proxy::start(registry.lock().unwrap().as_ref().unwrap(), move |request, _, mut answer| {
+        if request.path.contains("/blobs/") && answer.response.body.len() > 100_000 {
+            victim.lock().unwrap().take();
+            answer.cut_after = Some(50_000);
+        }
+        answer
+    });
+    let file = kube.manifest(&pod_of(&proxy.name("app:1")));
+    kube.run(&["play", &file]).expect(1).complains("app:1");
+    assert!(registry.lock().unwrap().is_none());
+    assert_eq!(kube.pods().len(), 0);
+    let left = kube.not_as_before();
+    assert!(left.is_empty(), "left behind: {left:#?}");
+}
+
 #[test]
 fn a_layer_that_is_not_its_diff_id_is_refused() {
     let kube = Kube::empty();

@@ -1,0 +1,86 @@
+//! Two `kube`s that want opposite things at the same time: neither hangs, and what stands in the end is whole.
+
+use tests::{IDLE, Kube, Output, in_vm, pod, pod_with};
+
+fn rounds() -> usize {
+    if in_vm() { 3 } else { 15 }
+}
+
+/// Runs the two beside each other, again and again.
+fn against(kube: &Kube, one: &[&str], other: &[&str]) {
+    let run = |args: &[&str]| -> Vec<Output> { (0..rounds()).map(|_| kube.run(args)).collect() };
+    let (a, b) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| run(other));
+        (run(one), other.join().unwrap())
+    });
+    for output in a.iter().chain(&b).filter(|output| output.code != 0) {
+        // What the other took away meanwhile is told as such, whatever one was at.
+        let told = ["was removed meanwhile", "not found", "it was removed", "is here"];
+        assert!(told.iter().any(|told| output.stderr.contains(told)), "{output}");
+    }
+    // One ordinary command, and all that is recorded is whole.
+    kube.ok(&["ps"]);
+    for pod in kube.pods() {
+        kube.wait(&pod, "ready");
+    }
+}
+
+fn ends_clean(kube: &Kube, file: &str) {
+    kube.ok(&["play", file]);
+    kube.wait("web", "ready");
+    kube.ok(&["down", "--all", "--volumes"]);
+    let left = kube.not_as_before();
+    assert!(left.is_empty(), "left behind: {left:#?}");
+}
+
+#[test]
+fn play_against_down() {
+    let kube = Kube::new();
+    let file = kube.file("app.yaml", pod("web", IDLE, ""));
+    against(&kube, &["play", &file], &["down", "--ignore-not-found", &file]);
+    ends_clean(&kube, &file);
+}
+
+#[test]
+fn replace_against_down() {
+    let kube = Kube::new();
+    let file = kube.file("app.yaml", pod("web", IDLE, ""));
+    against(&kube, &["play", "--replace", &file], &["down", "--ignore-not-found", "--time", "0", &file]);
+    ends_clean(&kube, &file);
+}
+
+#[test]
+fn a_change_against_a_change() {
+    let kube = Kube::new();
+    let text = |n| pod_with("web", IDLE, &format!("    env: [{{name: VALUE, value: '{n}'}}]"), "");
+    let (one, two) = (kube.file("one.yaml", text(1)), kube.file("two.yaml", text(2)));
+    against(&kube, &["play", &one], &["play", &two]);
+    ends_clean(&kube, &one);
+}
+
+#[test]
+fn prune_against_play() {
+    let kube = Kube::new();
+    let both = pod("web", IDLE, "") + "---\n" + &pod("more", IDLE, "");
+    let file = kube.file("app.yaml", &both);
+    std::thread::scope(|scope| {
+        let (kube, file) = (&kube, &file);
+        scope.spawn(move || {
+            for _ in 0..rounds() {
+                kube.run(&["play", file]);
+            }
+        });
+        for n in 0..rounds() {
+            let text = if n % 2 == 0 { pod("web", IDLE, "") } else { both.clone() };
+            // By rename: the other one must not read half of it.
+            let fresh = kube.file("fresh.yaml", text);
+            std::fs::rename(fresh, file).unwrap();
+            kube.run(&["play", "--prune", file]);
+        }
+    });
+    kube.ok(&["ps"]);
+    for pod in kube.pods() {
+        kube.wait(&pod, "ready");
+    }
+    ends_clean(&kube, &file);
+}
