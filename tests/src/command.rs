@@ -202,6 +202,29 @@ impl Running {
         (code(self.child.wait().unwrap()), std::mem::take(&mut self.seen))
     }
 
+    /// Waits until a process of ours has written its pid to `mark` and halted itself (`KUBE_FAIL_POINT`); `None`
+    /// when this command ends first.
+    #[track_caller]
+    pub fn until_halted(&self, mark: &std::path::Path) -> Option<crate::Process> {
+        let deadline = Instant::now() + crate::limit(60);
+        let this = crate::Process { pid: self.pid(), command: String::new(), cgroup: String::new() };
+        loop {
+            // Looked at first: the mark of one that has ended is there by now.
+            let ended = this.ends_within(Duration::from_millis(1));
+            let pid = std::fs::read_to_string(mark).unwrap_or_default();
+            if let Some(halted) =
+                pid.strip_suffix('\n').and_then(|pid| crate::Process::of(pid.parse().unwrap()))
+                && halted.status("State").starts_with('T')
+            {
+                return Some(halted);
+            }
+            if ended && pid.is_empty() {
+                return None;
+            }
+            assert!(Instant::now() < deadline, "`{}` neither ended nor halted", self.line);
+        }
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: nix::sys::signal::Signal) {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), signal).unwrap();

@@ -72,17 +72,23 @@ pub(super) fn wants_supervisor(host: &Host, id: &WorkloadId) -> Result<bool, Err
     Ok(WorkloadRecord::load(&host.layout, id)?.is_some_and(|record| is_at_work(host, &record)))
 }
 
-/// Pods that no record names have folders: a glance at two directories, no more.
+/// Pods that no record names have folders, or addresses: a glance at four directories, no more.
 fn leftovers_likely(host: &Host) -> Result<bool, Error> {
-    let known: std::collections::HashSet<String> =
-        WorkloadRecord::list(&host.layout)?.into_iter().flat_map(|w| w.pods).map(|p| p.plan.uid).collect();
-    for dir in ["pods", "netns"] {
-        let Ok(read) = fs::read_dir(host.layout.runroot.join(dir)) else { continue };
-        if read.filter_map(|e| e.ok()?.file_name().into_string().ok()).any(|uid| !known.contains(&uid)) {
-            return Ok(true);
-        }
+    let layout = &host.layout;
+    let dirs = [layout.runroot.join("pods"), layout.runroot.join("netns"), layout.root.join("pods")];
+    let mut found: Vec<String> = dirs
+        .iter()
+        .filter_map(|dir| fs::read_dir(dir).ok())
+        .flatten()
+        .filter_map(|e| e.ok()?.file_name().into_string().ok())
+        .collect();
+    found.extend(supervisor::networks(layout, &host.exe).leases()?);
+    if found.is_empty() {
+        return Ok(false);
     }
-    Ok(false)
+    let known: std::collections::HashSet<String> =
+        WorkloadRecord::list(layout)?.into_iter().flat_map(|w| w.pods).map(|p| p.plan.uid).collect();
+    Ok(found.iter().any(|uid| !known.contains(uid)))
 }
 
 /// The first call after a boot: nothing of what `--runroot` tells is true any more, should it lie on a disk.

@@ -351,8 +351,6 @@ pub fn purge(layout: &Layout, exe: &Path, uid: &str) -> Vec<String> {
 /// Removes everything on this host that carries the uid of a pod that no workload records. What is removed is
 /// told in words.
 pub fn remove_leftovers(layout: &Layout, exe: &Path) -> Result<Vec<String>, store::Error> {
-    let known: std::collections::HashSet<String> =
-        WorkloadRecord::list(layout)?.into_iter().flat_map(|w| w.pods).map(|p| p.plan.uid).collect();
     let mut found = std::collections::BTreeSet::new();
     for dir in [layout.root.join("pods"), layout.runroot.join("pods"), layout.runroot.join("netns")] {
         if let Ok(read) = fs::read_dir(&dir) {
@@ -360,6 +358,9 @@ pub fn remove_leftovers(layout: &Layout, exe: &Path) -> Result<Vec<String>, stor
         }
     }
     found.extend(networks(layout, exe).leases().unwrap_or_default());
+    // Only now: what was made before we looked is recorded, and what is recorded meanwhile is none of these.
+    let known: std::collections::HashSet<String> =
+        WorkloadRecord::list(layout)?.into_iter().flat_map(|w| w.pods).map(|p| p.plan.uid).collect();
     let mut told = Vec::new();
     for uid in found {
         if known.contains(&uid) {

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 use tests::image::{BUSYBOX, busybox_tar};
 use tests::registry::{Layer, Registry};
-use tests::{IDLE, Kube, Output, in_vm, limit, pod};
+use tests::{IDLE, Kube, Output, Running, in_vm, limit, pod};
 
 /// The story in which every point is reached: two pods with volumes of every kind and a published port.
 fn manifest(data: &str, command: &str, port: u16) -> String {
@@ -225,6 +225,64 @@ fn a_supervisor_is_killed_at_every_point_of_its_workers() {
     walk("supervisor", 0, 1, Point::is_of_a_worker);
 }
 
+/// Who is killed while another process is halted at a point.
+#[derive(Clone, Copy, PartialEq)]
+enum Victim {
+    /// `kube play` or `kube down`, which wait for a supervisor.
+    Kube,
+    NameServer,
+}
+
+/// While a worker is halted at a point somebody else is killed. Then it goes on.
+fn another_is_killed(victim: Victim) {
+    if in_vm() {
+        return;
+    }
+    let (mut killed, mut failed) = (0, Vec::new());
+    for point in points().iter().filter(|point| point.is_of_a_worker()) {
+        let crash = Crash::new(&point.name, "stop", 0);
+        let went = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let app = crash.kube.file("app.yaml", manifest("a", "sh", crash.port.number));
+            for args in [&["play", &app][..], &["down", "--all", "--volumes"]] {
+                let mut command = crash.kube.command(args);
+                let waiting = Running::start(command.env("KUBE_FAIL_POINT", &crash.wish));
+                let Some(halted) = waiting.until_halted(&crash.mark) else { continue };
+                for process in tests::processes() {
+                    let hit = match victim {
+                        Victim::Kube => process.pid == waiting.pid(),
+                        Victim::NameServer => {
+                            process.command.contains("aardvark-dns --config")
+                                && process.command.contains(crash.kube.dir().to_str().unwrap())
+                        }
+                    };
+                    if hit {
+                        process.kill(Signal::SIGKILL);
+                        killed += 1;
+                    }
+                }
+                halted.kill(Signal::SIGCONT);
+                waiting.end();
+                return crash.heals();
+            }
+        }));
+        if went.is_err() {
+            failed.push(point.name.clone());
+        }
+    }
+    assert!(failed.is_empty(), "{failed:?}");
+    assert!(killed > 10, "only {killed} were killed");
+}
+
+#[test]
+fn a_kube_that_waits_is_killed_at_every_point_of_a_worker() {
+    another_is_killed(Victim::Kube);
+}
+
+#[test]
+fn the_name_server_is_killed_at_every_point_of_a_worker() {
+    another_is_killed(Victim::NameServer);
+}
+
 /// Whoever writes a file of ours is killed before it gets its name: at each file of the story in turn.
 #[test]
 fn a_writer_is_killed_at_every_file() {
@@ -232,8 +290,8 @@ fn a_writer_is_killed_at_every_file() {
         return;
     }
     for point in ["file-written", "network-file-written"] {
-        // Many are of one kind: every ninth.
-        let files = (0..200).step_by(9).take_while(|n| crash(point, "kill", *n)).count();
+        // Many are of one kind: every thirteenth.
+        let files = (0..200).step_by(13).take_while(|n| crash(point, "kill", *n)).count();
         assert!(files > 2, "{point}: {files}");
     }
 }
