@@ -1,7 +1,7 @@
 # Short targets; what they do lies in tests/*.sh. `make help` lists them.
 PREFIX ?= /usr/local
 
-.PHONY: help build demo test test-vm soak bench ci lint deny install clean
+.PHONY: help build demo test test-vm fuzz soak bench ci lint deny install clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -30,6 +30,10 @@ soak: ## 500 plays and downs in a row, and a look at the host before and after (
 	tests/packages.sh build test
 	cargo build --locked --package kube-play
 	cargo test --locked --package tests --test e2e -- --ignored --exact --nocapture soak::soak_many_cycles
+
+fuzz: ## Fuzz what reads foreign bytes, SECONDS=600 for each target (as root)
+	tests/packages.sh build
+	tests/fuzz.sh $(or $(SECONDS),600)
 
 ci: ## What continuous integration runs: test and test-vm
 	.ci/run

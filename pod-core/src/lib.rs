@@ -12,6 +12,8 @@
 //! - [`manifest`]: YAML to typed objects, with positions, validation and diagnostics.
 //! - [`store`]: what is on disk: layout, records, locks, atomic writes.
 
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod image;
 pub mod lifecycle;
 pub mod manifest;

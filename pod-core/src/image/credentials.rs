@@ -112,17 +112,27 @@ fn from_file(path: &Path, reference: &Reference, notes: &mut Vec<String>) -> Res
         }
         Err(e) => return Err(Error::AuthFile { path: path.to_owned(), reason: e.to_string() }),
     };
+    let mut ask = |helper: &str, server: &str| ask_helper(helper, server, notes);
+    from_bytes(&bytes, reference, &mut ask)
+        .map_err(|reason| Error::AuthFile { path: path.to_owned(), reason })
+}
+
+/// What a file of credentials has for an image; `ask` asks a credential helper for a server.
+pub(super) fn from_bytes(
+    bytes: &[u8],
+    reference: &Reference,
+    ask: &mut dyn FnMut(&str, &str) -> Option<Login>,
+) -> Result<Option<Login>, String> {
     if bytes.trim_ascii().is_empty() {
         return Ok(None);
     }
-    let file: AuthFile = serde_json::from_slice(&bytes)
-        .map_err(|e| Error::AuthFile { path: path.to_owned(), reason: e.to_string() })?;
+    let file: AuthFile = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
     let best = |keys: &mut dyn Iterator<Item = &String>| -> Option<String> {
         keys.filter(|k| matches(&normalize(k), reference)).max_by_key(|k| normalize(k).len()).cloned()
     };
     if let Some(key) = best(&mut file.helpers.keys()) {
         let helper = file.helpers.get(&key).map(String::as_str).unwrap_or_default();
-        if let Some(login) = ask_helper(helper, &key, notes) {
+        if let Some(login) = ask(helper, &key) {
             return Ok(Some(login));
         }
     }
@@ -134,10 +144,7 @@ fn from_file(path: &Path, reference: &Reference, notes: &mut Vec<String>) -> Res
     };
     if let Some(key) = best(&mut file.auths.keys().filter(written)) {
         let entry = file.auths.get(&key).and_then(Option::as_ref);
-        return entry.map(decode).transpose().map_err(|reason| Error::AuthFile {
-            path: path.to_owned(),
-            reason: format!("auths[{key:?}]: {reason}"),
-        });
+        return entry.map(decode).transpose().map_err(|reason| format!("auths[{key:?}]: {reason}"));
     }
     if file.store.is_empty() {
         return Ok(None);
@@ -146,7 +153,7 @@ fn from_file(path: &Path, reference: &Reference, notes: &mut Vec<String>) -> Res
         DEFAULT_REGISTRY => "https://index.docker.io/v1/",
         other => other,
     };
-    Ok(ask_helper(&file.store, server, notes))
+    Ok(ask(&file.store, server))
 }
 
 fn decode(entry: &AuthEntry) -> Result<Login, String> {
@@ -178,6 +185,10 @@ struct HelperAnswer {
 /// The protocol of docker-credential-helpers: `docker-credential-NAME get`, the server on stdin.
 fn ask_helper(helper: &str, server: &str, notes: &mut Vec<String>) -> Option<Login> {
     let program = format!("docker-credential-{helper}");
+    if helper.contains('/') {
+        notes.push(format!("credential helper {program:?} is no name of a program in $PATH"));
+        return None;
+    }
     let answer = (|| {
         let mut child = Command::new(&program)
             .arg("get")
@@ -259,11 +270,25 @@ fn host_matches(pattern: &str, host: &str) -> bool {
         && patterns.iter().zip(&labels).all(|(p, l)| glob(p.as_bytes(), l.as_bytes()))
 }
 
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    match pattern.split_first() {
-        None => text.is_empty(),
-        Some((b'*', rest)) => (0..=text.len()).any(|i| text.get(i..).is_some_and(|t| glob(rest, t))),
-        Some((c, rest)) => text.split_first().is_some_and(|(t, more)| t == c && glob(rest, more)),
+fn glob(mut pattern: &[u8], mut text: &[u8]) -> bool {
+    // The last `*` and what it has not taken yet: only that one ever has to take more, so no pattern is slow.
+    let mut star: Option<(&[u8], &[u8])> = None;
+    loop {
+        match (pattern.split_first(), text.split_first()) {
+            (Some((b'*', rest)), _) => {
+                star = Some((rest, text));
+                pattern = rest;
+            }
+            (Some((p, rest)), Some((t, more))) if p == t => (pattern, text) = (rest, more),
+            (None, None) => return true,
+            _ => match star.and_then(|(rest, taken)| Some((rest, taken.split_first()?.1))) {
+                Some((rest, taken)) => {
+                    star = Some((rest, taken));
+                    (pattern, text) = (rest, taken);
+                }
+                None => return false,
+            },
+        }
     }
 }
 

@@ -10,6 +10,10 @@ mod challenge;
 mod content;
 mod credentials;
 mod digest;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
+#[cfg(test)]
+mod hostile_tests;
 mod import;
 mod layer;
 mod lookup;

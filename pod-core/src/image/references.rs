@@ -60,7 +60,12 @@ impl Reference {
             }
             _ => (DEFAULT_REGISTRY, name),
         };
-        let registry = match registry {
+        // A host has no case; a name that only its capitals made one would be docker.io's once they are gone.
+        let registry = registry.to_lowercase();
+        if !is_registry(&registry) {
+            return Err("a repository must be lower-case");
+        }
+        let registry = match registry.as_str() {
             "index.docker.io" | "registry-1.docker.io" => DEFAULT_REGISTRY,
             other => other,
         };
@@ -85,7 +90,7 @@ impl Reference {
             (None, None) => Some("latest".to_owned()),
             (None, Some(_)) => None,
         };
-        Ok(Self { registry: registry.to_lowercase(), repository, tag, digest })
+        Ok(Self { registry: registry.to_owned(), repository, tag, digest })
     }
 
     /// Host and port, e.g. `docker.io` or `localhost:5000`.
@@ -278,7 +283,9 @@ mod tests {
         assert_eq!(full("localhost:5000/a/b:c"), "localhost:5000/a/b:c");
         assert_eq!(full("quay.io/x__y/z-w"), "quay.io/x__y/z-w:latest");
         assert_eq!(full("[::1]:5000/a"), "[::1]:5000/a:latest");
-        assert_eq!(full("EXAMPLE/a"), "example/a:latest");
+        assert_eq!(full("EXAMPLE.org/a"), "example.org/a:latest");
+        assert_eq!(full("Docker.io/a"), "docker.io/library/a:latest");
+        assert!(Reference::parse("EXAMPLE/a").is_err(), "docker.io's example/a is another");
         assert_eq!(full("host:80/a"), "host:80/a:latest");
     }
 

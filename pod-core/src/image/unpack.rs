@@ -8,7 +8,7 @@ mod metadata;
 
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
@@ -120,6 +120,12 @@ const AUFS_PREFIX: &[u8] = b".wh..wh.";
 pub(super) const OPAQUE_XATTR: &str = "trusted.overlay.opaque";
 const MAX_NOTES: usize = 8;
 const BUFFER: usize = 128 << 10;
+/// Fewer zeros than this are written.
+const HOLE: usize = 4 << 10;
+/// After how many bytes written to look how full the disk is.
+const CHECK_ROOM: u64 = 64 << 20;
+/// What of the disk an image must leave free: a fiftieth, at most this.
+const MOST_RESERVED: u64 = 1 << 30;
 
 /// Unpacks `archive` into the empty directory `root`. `trash` is a directory of the same file system that takes
 /// what later entries replace. On an error the caller removes both.
@@ -139,6 +145,7 @@ pub(super) fn unpack<R: Read>(
         directories: Vec::new(),
         done: Unpacked::default(),
         buffer: vec![0; BUFFER],
+        unchecked: 0,
     };
     // A layer without an entry for its root gets what most images have.
     rustix::fs::chmod(fd_path(&unpacker.root), Mode::from_raw_mode(0o755)).map_err(io::Error::from)?;
@@ -148,6 +155,23 @@ pub(super) fn unpack<R: Read>(
         unpacker.add(&entry, &mut stream)?;
     }
     unpacker.finish()
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    // One comparison of the whole with itself, shifted by one: the fastest that is safe.
+    matches!(bytes, [0, rest @ ..] if rest == bytes.get(..rest.len()).unwrap_or_default())
+}
+
+/// An image is not to take the last of the disk, which what runs needs.
+fn check_room(root: &OwnedFd) -> Result<(), UnpackError> {
+    let stat = rustix::fs::fstatvfs(root).map_err(io::Error::from)?;
+    let (free, all) =
+        (stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize));
+    if free >= (all / 50).min(MOST_RESERVED) {
+        return Ok(());
+    }
+    let text = format!("the disk is nearly full: {} MiB are free", free >> 20);
+    Err(io::Error::new(io::ErrorKind::StorageFull, text).into())
 }
 
 struct Unpacker<'a> {
@@ -161,6 +185,8 @@ struct Unpacker<'a> {
     directories: Vec<(Vec<u8>, (i64, u32))>,
     done: Unpacked,
     buffer: Vec<u8>,
+    /// Bytes written since the last look at how full the disk is.
+    unchecked: u64,
 }
 
 /// What is in the way of a new entry after [`Unpacker::clear`].
@@ -447,9 +473,21 @@ impl Unpacker<'_> {
             if n == 0 {
                 return Err(UnpackError::Malformed("it is cut short".to_owned()));
             }
-            file.write_all(self.buffer.get(..n).unwrap_or_default())
-                .map_err(|source| UnpackError::Entry { action: "write", path: shown(path), source })?;
+            let fail = |source| UnpackError::Entry { action: "write", path: shown(path), source };
+            let bytes = self.buffer.get(..n).unwrap_or_default();
             left -= n as u64;
+            // Zeros take no room on a disk: not the last of them, which give the file its length.
+            if left > 0 && n >= HOLE && is_zero(bytes) {
+                let by = i64::try_from(n).unwrap_or(i64::MAX);
+                file.seek(io::SeekFrom::Current(by)).map_err(fail)?;
+                continue;
+            }
+            file.write_all(bytes).map_err(fail)?;
+            self.unchecked += n as u64;
+            if self.unchecked >= CHECK_ROOM {
+                self.unchecked = 0;
+                check_room(&self.root)?;
+            }
         }
         self.done.size += length;
         Ok(())

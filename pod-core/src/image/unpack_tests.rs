@@ -96,38 +96,38 @@ impl TarMaker {
     }
 }
 
-struct Layer {
+pub(super) struct Layer {
     dir: tempfile::TempDir,
     done: Unpacked,
 }
 
 impl Layer {
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join("root").join(name)
     }
-    fn read(&self, name: &str) -> String {
+    pub fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap()
     }
-    fn stat(&self, name: &str) -> fs::Metadata {
+    pub fn stat(&self, name: &str) -> fs::Metadata {
         fs::symlink_metadata(self.path(name)).unwrap()
     }
-    fn mode(&self, name: &str) -> u32 {
+    pub fn mode(&self, name: &str) -> u32 {
         self.stat(name).mode() & 0o7777
     }
-    fn is_whiteout(&self, name: &str) -> bool {
+    pub fn is_whiteout(&self, name: &str) -> bool {
         let stat = self.stat(name);
         stat.file_type().is_char_device() && stat.rdev() == 0
     }
-    fn xattr(&self, name: &str, attribute: &str) -> Option<Vec<u8>> {
+    pub fn xattr(&self, name: &str, attribute: &str) -> Option<Vec<u8>> {
         let mut value = vec![0u8; 256];
         let n = rustix::fs::lgetxattr(self.path(name), attribute, &mut value).ok()?;
         value.truncate(n);
         Some(value)
     }
-    fn is_opaque(&self, name: &str) -> bool {
+    pub fn is_opaque(&self, name: &str) -> bool {
         self.xattr(name, "trusted.overlay.opaque") == Some(b"y".to_vec())
     }
-    fn exists(&self, name: &str) -> bool {
+    pub fn exists(&self, name: &str) -> bool {
         fs::symlink_metadata(self.path(name)).is_ok()
     }
 }
@@ -164,22 +164,22 @@ fn try_unpack_with(archive: &[u8], limits: &Limits) -> Result<Layer, UnpackError
     Ok(Layer { done: done?, dir })
 }
 
-fn try_unpack(tar: TarMaker) -> Result<Layer, UnpackError> {
+pub(super) fn try_unpack(tar: TarMaker) -> Result<Layer, UnpackError> {
     try_unpack_with(&tar.end(), &Limits::default())
 }
 
-fn layer(tar: TarMaker) -> Layer {
+pub(super) fn layer(tar: TarMaker) -> Layer {
     try_unpack(tar).unwrap()
 }
 
-fn failure(tar: TarMaker) -> String {
+pub(super) fn failure(tar: TarMaker) -> String {
     match try_unpack(tar) {
         Ok(_) => panic!("it was unpacked"),
         Err(error) => error.to_string(),
     }
 }
 
-fn tar() -> TarMaker {
+pub(super) fn tar() -> TarMaker {
     TarMaker::default()
 }
 

@@ -9,6 +9,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
 mod escape;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod kind;
 mod load;
 mod quantity;

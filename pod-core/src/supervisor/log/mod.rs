@@ -5,6 +5,8 @@
 
 mod cursor;
 mod file;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod inotify;
 mod journal;
 mod reader;

@@ -246,3 +246,44 @@ fn readers_see_all_of_the_old_or_all_of_the_new() {
     let last: Value = serde_json::from_str(&fs::read_to_string(dir.path().join("f0")).unwrap()).unwrap();
     assert_eq!(last, json!(299));
 }
+
+/// podman followed links that a container had planted in a volume when it wrote the volume's files again.
+#[test]
+fn cve_2025_9566_links_planted_in_a_volume_lead_no_write_out_of_it() {
+    let mut place = Place::new();
+    let outside = place.path("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("key"), "host").unwrap();
+    place.config_map("m", json!({"key": "one", "deep": "1"}));
+    let source = json!({"configMap": {"name": "m", "items": [{"key": "key", "path": "key"}, {"key": "deep", "path": "d/deep"}]}});
+    let path = place.prepare(source.clone()).unwrap();
+    let plant = |name: &str, target: &Path| {
+        let _ = fs::remove_file(path.join(name));
+        std::os::unix::fs::symlink(target, path.join(name)).unwrap();
+    };
+    let data = fs::read_link(path.join("..data")).unwrap();
+    let plants: [&dyn Fn(); 6] = [
+        &|| plant("..data", &outside),
+        &|| plant("..data", Path::new("../../../../../outside")),
+        &|| plant("key", &outside.join("key")),
+        &|| plant("d", &outside),
+        &|| plant("..data_tmp", &outside),
+        &|| {
+            // What is written last is swapped for a link to the host, with what the volume shows already in it.
+            let _ = fs::remove_dir_all(path.join(&data));
+            plant(data.to_str().unwrap(), &outside);
+            plant("..data", &data);
+        },
+    ];
+    for (n, planted) in plants.iter().enumerate() {
+        planted();
+        place.config_map("m", json!({"key": format!("update {n}"), "deep": "2"}));
+        let _ = update(&place.layout, &pod(source.clone()), &place.objects);
+        let _ = place.prepare(source.clone());
+        let kept: Vec<_> = fs::read_dir(&outside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(kept, ["key"], "plant {n}");
+        assert_eq!(fs::read_to_string(outside.join("key")).unwrap(), "host", "plant {n}");
+    }
+    place.remove();
+    assert_eq!(fs::read_to_string(outside.join("key")).unwrap(), "host", "removed with the volume");
+}

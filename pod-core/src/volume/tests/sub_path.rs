@@ -139,7 +139,7 @@ fn under_attack(v: &Volume, check: impl Fn(usize)) {
 }
 
 #[test]
-fn a_folder_that_is_swapped_with_a_link_never_leads_outside() {
+fn sub_path_link_race_a_folder_that_is_swapped_with_a_link_never_leads_outside() {
     let v = volume();
     let check = |sub: &str| {
         if let Ok(fd) = open_sub_path(&v.root, sub) {
