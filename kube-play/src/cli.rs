@@ -97,6 +97,8 @@ pub enum Command {
     Events(commands::events::Args),
     /// Wait until pods are ready, complete or deleted
     Wait(commands::wait::Args),
+    /// Write what runs as manifests
+    Generate(commands::generate::Args),
     /// Validate manifests and touch nothing
     Check(commands::check::Args),
     /// Manage images
@@ -144,6 +146,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Inspect(args) => commands::inspect::run(&context, args),
         Command::Events(args) => commands::events::run(&context, args),
         Command::Wait(args) => commands::wait::run(&context, args),
+        Command::Generate(args) => commands::generate::run(&context, args),
         Command::Check(args) => commands::check::run(&context, args),
         Command::Image(args) => commands::image::run(&context, args),
         Command::Volume(args) => commands::volume::run(&context, args),

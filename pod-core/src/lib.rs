@@ -5,6 +5,7 @@
 //! - [`play`]: plan against what is recorded; make, change and remove workloads; undo.
 //! - [`supervisor`]: the detached process of one workload.
 //! - [`lifecycle`]: one pod as a pure state machine.
+//! - [`generate`]: what is recorded, as manifests. Pure.
 //! - [`runtime`]: OCI specs, and create/start/kill/delete/exec behind one trait.
 //! - [`volume`]: every volume source as a path to mount.
 //! - [`image`]: references, pull, store, unpack, config, overlay.
@@ -14,6 +15,7 @@
 
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
+pub mod generate;
 pub mod image;
 pub mod lifecycle;
 pub mod manifest;

@@ -5,6 +5,7 @@ pub mod completion;
 pub mod down;
 pub mod events;
 pub mod exec;
+pub mod generate;
 pub mod image;
 pub mod info;
 pub mod inspect;

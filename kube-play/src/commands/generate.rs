@@ -1,0 +1,299 @@
+//! `kube generate`: write what runs as manifests.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{ValueEnum, ValueHint};
+use pod_core::generate::{self, Error, Facts, Kind, ObjectKey, Options, Subject};
+use pod_core::image::{Image, ImageStore, Reference};
+use pod_core::play::pods_of;
+use pod_core::store::{Objects, WorkloadId, WorkloadRecord};
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::exit::Failure;
+use crate::output::{self, ObjectFormat};
+use crate::resource::{self, Resource};
+use crate::select::{self, nearest};
+use crate::terminal;
+
+/// Arguments of `kube generate`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Writes what was played, with what `kube play` made of it (published ports, networks), as manifests that `kube play` \
+and a cluster read: first the ConfigMaps, Secrets and claims that it uses, then the workloads, then the Services. \
+What works on this machine only is named in warnings.
+
+Examples:
+  # A pod, with all that it uses
+  kube generate web
+
+  # Into a file, with the values of its Secrets and the digests of its images
+  kube generate web --include-secrets --pin-images -f web.yaml
+
+  # A Deployment of three with a Service, for a cluster
+  kube generate web --kind deployment --replicas 3 --service | kubectl apply -f -
+
+  # One container as a pod of its own
+  kube generate web/httpd")]
+pub struct Args {
+    /// What to write: POD, deployment/NAME, or POD/CONTAINER for one container
+    #[arg(value_name = "POD|DEPLOYMENT|POD/CONTAINER", required = true)]
+    pub names: Vec<String>,
+    /// Write this kind of workload, whatever was played
+    #[arg(long, value_name = "KIND", value_enum)]
+    pub kind: Option<As>,
+    /// How many pods, of a deployment or statefulset
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=i64::from(i32::MAX)))]
+    pub replicas: Option<u32>,
+    /// Add a Service for the ports of the containers
+    #[arg(short, long)]
+    pub service: bool,
+    /// Write the values of Secrets too, instead of leaving them empty
+    #[arg(long)]
+    pub include_secrets: bool,
+    /// Name images by the digest that was pulled
+    #[arg(long)]
+    pub pin_images: bool,
+    /// Write into this file, which must not exist, instead of stdout
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub filename: Option<PathBuf>,
+    /// How to write
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value = "yaml")]
+    pub output: ObjectFormat,
+}
+
+/// `--kind`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum As {
+    // v1
+    Pod,
+    // apps/v1
+    Deployment,
+    // apps/v1
+    Daemonset,
+    // batch/v1
+    Job,
+    // apps/v1
+    Statefulset,
+}
+
+/// What a name leads to.
+struct Found {
+    record: WorkloadRecord,
+    pod: Option<String>,
+    container: Option<String>,
+}
+
+/// Runs `kube generate`.
+///
+/// # Errors
+/// What is named is not there (4); the file exists (1).
+pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
+    if let Some(path) = args.filename.as_deref().filter(|path| path.symlink_metadata().is_ok()) {
+        return Err(exists(path).into());
+    }
+    context.repair()?;
+    let found: Vec<Found> =
+        args.names.iter().map(|name| find(context, name)).collect::<anyhow::Result<_>>()?;
+    let subjects: Vec<Subject<'_>> = found
+        .iter()
+        .map(|one| Subject {
+            record: &one.record,
+            pod: one.pod.as_deref(),
+            container: one.container.as_deref(),
+        })
+        .collect();
+    let options = Options {
+        kind: args.kind.map(|kind| match kind {
+            As::Pod => Kind::Pod,
+            As::Deployment => Kind::Deployment,
+            As::Daemonset => Kind::DaemonSet,
+            As::Job => Kind::Job,
+            As::Statefulset => Kind::StatefulSet,
+        }),
+        replicas: args.replicas,
+        service: args.service,
+        include_secrets: args.include_secrets,
+    };
+    let mut facts = Facts {
+        objects: objects(context, generate::references(&subjects).map_err(failure)?)?,
+        real_paths: real_paths(&found),
+        homes: homes(),
+        ..Facts::default()
+    };
+    if args.pin_images {
+        facts.pins = pins(context, &found)?;
+    }
+    let generated = generate::generate(&subjects, &options, &facts).map_err(failure)?;
+    let text = match args.output {
+        ObjectFormat::Yaml => generate::to_yaml(&generated.documents),
+        ObjectFormat::Json => {
+            let object = match generated.documents.as_slice() {
+                [one] => one.clone(),
+                several => json!({"apiVersion": "v1", "kind": "List", "items": several}),
+            };
+            serde_json::to_string_pretty(&object)? + "\n"
+        }
+    };
+    match &args.filename {
+        Some(path) => write(path, &text, args.include_secrets)?,
+        None => output::print(&text)?,
+    }
+    for warning in &generated.warnings {
+        terminal::warning(warning);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `web`, `deployment/api`, and `web/httpd`, `pod/web/httpd`, `deployment/api/httpd` for one container.
+fn find(context: &Context, name: &str) -> anyhow::Result<Found> {
+    let (object, container) = match name.split('/').collect::<Vec<_>>().as_slice() {
+        [pod, container] if resource::Kind::parse(pod).is_none() => ((*pod).to_owned(), Some(*container)),
+        [kind, name, container] => (format!("{kind}/{name}"), Some(*container)),
+        _ => (name.to_owned(), None),
+    };
+    let wanted = select::parse(&object)?;
+    let load = |kind: resource::Kind| {
+        WorkloadRecord::load(&context.layout, &WorkloadId::new(kind.name(), &context.namespace, &wanted.name))
+    };
+    let container = container.map(str::to_owned);
+    if let Some(record) = load(wanted.kind)? {
+        return Ok(Found { record, pod: None, container });
+    }
+    if wanted.kind == resource::Kind::Pod {
+        for record in WorkloadRecord::list(&context.layout)? {
+            let pod = record
+                .pods
+                .iter()
+                .find(|pod| pod.plan.namespace() == context.namespace && pod.plan.name() == wanted.name);
+            if let Some(uid) = pod.map(|pod| pod.plan.uid.clone()) {
+                return Ok(Found { record, pod: Some(uid), container });
+            }
+        }
+        // A bare name may be a Deployment's, unless it was said to be a pod's.
+        if !object.contains('/')
+            && let Some(record) = load(resource::Kind::Deployment)?
+        {
+            return Ok(Found { record, pod: None, container });
+        }
+    }
+    Err(missing(context, &wanted)?.into())
+}
+
+fn missing(context: &Context, wanted: &Resource) -> anyhow::Result<Failure> {
+    select::missing(context, wanted)
+}
+
+fn failure(error: Error) -> Failure {
+    let message = error.to_string();
+    match error {
+        Error::NoContainer { container, known, .. } => {
+            let failure = Failure::not_found(message);
+            match nearest(&container, known.iter().map(String::as_str)) {
+                Some(near) => failure.hint(format!("did you mean {near}?")),
+                None => failure.hint(format!("its containers: {}", known.join(", "))),
+            }
+        }
+        Error::NoReplicas { .. } => Failure::usage(message)
+            .hint("--replicas goes with a deployment or statefulset: add --kind deployment"),
+        Error::Twice { .. } => Failure::usage(message).hint("write them one at a time"),
+        Error::Damaged { .. } => Failure::failed(message).hint("play it again"),
+    }
+}
+
+fn objects(context: &Context, keys: Vec<ObjectKey>) -> anyhow::Result<BTreeMap<ObjectKey, Value>> {
+    let mut found = BTreeMap::new();
+    for key in keys {
+        let (kind, namespace, name) = &key;
+        if let Some(object) = Objects::get(&context.layout, kind, namespace, name)? {
+            found.insert(key, object);
+        }
+    }
+    Ok(found)
+}
+
+/// Where the hostPaths lead to that have `..` in them.
+fn real_paths(found: &[Found]) -> BTreeMap<PathBuf, PathBuf> {
+    let pods = found.iter().flat_map(|one| &one.record.pods).map(|pod| &pod.plan.pod);
+    let volumes = pods.flat_map(|pod| pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()));
+    volumes
+        .filter_map(|volume| Some(PathBuf::from(&volume.host_path.as_ref()?.path)))
+        .filter(|path| path.components().any(|part| part == std::path::Component::ParentDir))
+        .filter_map(|path| std::fs::canonicalize(&path).ok().map(|real| (path, real)))
+        .collect()
+}
+
+/// Folders that belong to people.
+fn homes() -> Vec<PathBuf> {
+    let own = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.parent().is_some());
+    ["/home", "/root"].into_iter().map(PathBuf::from).chain(own).collect()
+}
+
+/// Images of the pods with the digest of what runs, or, of what never ran, of what would.
+fn pins(context: &Context, found: &[Found]) -> anyhow::Result<BTreeMap<String, String>> {
+    let store = ImageStore::open(&context.layout.images())?;
+    let images = store.list()?;
+    let mut pins = BTreeMap::new();
+    for one in found {
+        for view in pods_of(&context.layout, &one.record.id)? {
+            let spec = view.plan.pod.spec.iter();
+            let containers =
+                spec.flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
+            for container in containers {
+                let Some(name) = container.image.as_deref() else { continue };
+                let running = view.state.container(&container.name).map(|state| state.image_id.as_str());
+                let ran = images.iter().find(|image| Some(image.id.as_str()) == running).cloned();
+                let image = match ran {
+                    Some(image) => Some(image),
+                    None => store.find(name)?,
+                };
+                if let Some(pinned) = image.and_then(|image| pinned(name, &image)) {
+                    pins.insert(name.to_owned(), pinned);
+                }
+            }
+        }
+    }
+    Ok(pins)
+}
+
+/// `name:tag@digest`, if the image came from a registry.
+fn pinned(name: &str, image: &Image) -> Option<String> {
+    let reference = Reference::parse(name).ok().filter(|reference| reference.digest().is_none())?;
+    let prefix = format!("{}@", reference.name());
+    let digest = image.repo_digests.iter().find_map(|known| known.strip_prefix(&prefix))?;
+    Some(format!("{name}@{digest}"))
+}
+
+fn exists(path: &Path) -> Failure {
+    Failure::failed(format!("{} exists, and is not written over", path.display()))
+        .hint("remove it, or name another file with -f")
+}
+
+/// Writes all of it or nothing. With the values of Secrets in it, it is its owner's alone.
+fn write(path: &Path, text: &str, secret: bool) -> anyhow::Result<()> {
+    let dir = match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
+    let what = || format!("write {}", path.display());
+    let name = path.file_name().with_context(what)?.to_string_lossy();
+    let temporary = dir.join(format!(".{name}.{}.tmp", std::process::id()));
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(if secret { 0o600 } else { 0o666 });
+    let written = options.open(&temporary).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        // Unlike a rename, a link is refused where there is a file by now.
+        std::fs::hard_link(&temporary, path)
+    });
+    let _ = std::fs::remove_file(&temporary);
+    match written {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(exists(path).into()),
+        other => other.with_context(what),
+    }
+}

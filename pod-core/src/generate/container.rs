@@ -1,0 +1,64 @@
+//! One container of a pod, as a pod of its own.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use super::Error;
+use super::recorded::Workload;
+
+/// Leaves only the container `name`, and the volumes that it mounts, in a pod named `POD-CONTAINER`.
+pub(super) fn keep_only(workload: &mut Workload, name: &str) -> Result<(), Error> {
+    let named = |container: &Value| container.get("name").and_then(Value::as_str) == Some(name);
+    let list = |workload: &Workload, list: &str| -> Vec<Value> {
+        workload.pod.get(list).and_then(Value::as_array).cloned().unwrap_or_default()
+    };
+    let apps = list(workload, "containers");
+    let init = list(workload, "initContainers");
+    let Some(found) = apps.iter().chain(&init).find(|container| named(container)).cloned() else {
+        let known = init.iter().chain(&apps).filter_map(|c| c.get("name")?.as_str().map(str::to_owned));
+        return Err(Error::NoContainer {
+            workload: workload.id.to_string(),
+            container: name.to_owned(),
+            known: known.collect(),
+        });
+    };
+    let mut found = found;
+    let is_init = !apps.iter().any(named);
+    if is_init {
+        if let Value::Object(container) = &mut found {
+            container.remove("restartPolicy");
+        }
+        // It runs to its end, and would be started again for ever otherwise.
+        if matches!(workload.pod.get("restartPolicy").and_then(Value::as_str), None | Some("" | "Always")) {
+            workload.pod.insert("restartPolicy".to_owned(), json!("OnFailure"));
+        }
+    } else if !init.is_empty() {
+        let id = workload.id.to_string();
+        workload.warn(format!("{id}: its init containers are left out of the pod of container {name} alone"));
+    }
+    workload.pod.remove("initContainers");
+    workload.pod.remove("ephemeralContainers");
+    keep_volumes(&mut workload.pod, &found);
+    workload.pod.insert("containers".to_owned(), json!([found]));
+    let own = format!("{}-{name}", workload.name());
+    workload.metadata.insert("name".to_owned(), json!(own));
+    Ok(())
+}
+
+/// Only the volumes that the container mounts.
+fn keep_volumes(pod: &mut Map<String, Value>, container: &Value) {
+    let mounted: BTreeSet<&str> = ["volumeMounts", "volumeDevices"]
+        .into_iter()
+        .filter_map(|list| container.get(list).and_then(Value::as_array))
+        .flatten()
+        .filter_map(|mount| mount.get("name")?.as_str())
+        .collect();
+    let Some(Value::Array(volumes)) = pod.get_mut("volumes") else { return };
+    volumes.retain(|volume| {
+        volume.get("name").and_then(Value::as_str).is_some_and(|name| mounted.contains(name))
+    });
+    if volumes.is_empty() {
+        pod.remove("volumes");
+    }
+}

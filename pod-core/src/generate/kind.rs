@@ -1,0 +1,190 @@
+//! A workload as one of the kinds that Kubernetes has for it.
+
+use serde_json::{Map, Value, json};
+
+use super::recorded::Workload;
+use super::service::name_for;
+use super::{Error, Kind, Options};
+
+/// What Kubernetes takes as the value of a label.
+const MAX_LABEL: usize = 63;
+/// A Job's name is a label of its pods (`batch.kubernetes.io/job-name`), a StatefulSet's with the hash of a revision.
+const MAX_JOB: usize = 63;
+const MAX_STATEFUL_SET: usize = 52;
+
+impl Kind {
+    /// As `kind:` says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pod => "Pod",
+            Self::Deployment => "Deployment",
+            Self::DaemonSet => "DaemonSet",
+            Self::Job => "Job",
+            Self::StatefulSet => "StatefulSet",
+        }
+    }
+
+    fn api_version(self) -> &'static str {
+        match self {
+            Self::Pod => "v1",
+            Self::Job => "batch/v1",
+            Self::Deployment | Self::DaemonSet | Self::StatefulSet => "apps/v1",
+        }
+    }
+
+    fn with_article(self) -> &'static str {
+        match self {
+            Self::Pod => "a Pod",
+            Self::Deployment => "a Deployment",
+            Self::DaemonSet => "a DaemonSet",
+            Self::Job => "a Job",
+            Self::StatefulSet => "a StatefulSet",
+        }
+    }
+
+    pub(super) fn has_replicas(self) -> bool {
+        matches!(self, Self::Deployment | Self::StatefulSet)
+    }
+}
+
+/// How many pods there will be.
+pub(super) fn replicas(workload: &Workload, kind: Kind, options: &Options) -> Option<u64> {
+    let given = || workload.spec.get("replicas").and_then(Value::as_u64);
+    if kind.has_replicas() { options.replicas.map(u64::from).or_else(given) } else { None }
+}
+
+/// The workload as a document of this kind.
+pub(super) fn document(workload: &mut Workload, kind: Kind, options: &Options) -> Result<Value, Error> {
+    if options.replicas.is_some() && !kind.has_replicas() {
+        return Err(Error::NoReplicas { what: kind.with_article() });
+    }
+    allowed(workload, kind);
+    let mut document = Map::from_iter([
+        ("apiVersion".to_owned(), json!(kind.api_version())),
+        ("kind".to_owned(), json!(kind.name())),
+    ]);
+    let mut metadata = workload.metadata.clone();
+    let from_deployment = workload.is_deployment();
+    if kind == Kind::Pod {
+        if from_deployment {
+            metadata.retain(|key, _| matches!(key.as_str(), "name" | "namespace"));
+            metadata.extend(workload.pod_metadata.clone());
+        }
+        document.insert("metadata".to_owned(), Value::Object(metadata));
+        document.insert("spec".to_owned(), Value::Object(workload.pod.clone()));
+        return Ok(Value::Object(document));
+    }
+    if !from_deployment {
+        // What is said of a pod stays with the pod.
+        labels(workload);
+        metadata.retain(|key, _| matches!(key.as_str(), "name" | "namespace"));
+        if let Some(labels) = workload.pod_metadata.get("labels") {
+            metadata.insert("labels".to_owned(), labels.clone());
+        }
+    }
+    fit_name(workload, &mut metadata, kind);
+
+    let replicas = replicas(workload, kind, options);
+    let mut spec = match kind {
+        Kind::Deployment => std::mem::take(&mut workload.spec),
+        _ => workload.spec.get("selector").map(|s| ("selector".to_owned(), s.clone())).into_iter().collect(),
+    };
+    spec.remove("replicas");
+    let mut own = Map::new();
+    if let Some(replicas) = replicas {
+        own.insert("replicas".to_owned(), json!(replicas));
+    }
+    if kind == Kind::StatefulSet {
+        own.insert("serviceName".to_owned(), json!(name_for(workload.name())));
+    }
+    if kind == Kind::Job {
+        // A Job makes its own.
+        spec.remove("selector");
+    } else {
+        let selector = spec.remove("selector").unwrap_or_else(
+            || json!({"matchLabels": workload.pod_metadata.get("labels").cloned().unwrap_or_default()}),
+        );
+        own.insert("selector".to_owned(), selector);
+    }
+    own.extend(spec);
+    let mut template = Map::new();
+    if !workload.pod_metadata.is_empty() {
+        template.insert("metadata".to_owned(), Value::Object(workload.pod_metadata.clone()));
+    }
+    template.insert("spec".to_owned(), Value::Object(workload.pod.clone()));
+    own.insert("template".to_owned(), Value::Object(template));
+    document.insert("metadata".to_owned(), Value::Object(metadata));
+    document.insert("spec".to_owned(), Value::Object(own));
+    Ok(Value::Object(document))
+}
+
+/// Gives pods a label to be selected by, unless they have one.
+pub(super) fn labels(workload: &mut Workload) -> Map<String, Value> {
+    let labels = workload.pod_metadata.get("labels").and_then(Value::as_object).filter(|all| !all.is_empty());
+    if let Some(labels) = labels {
+        return labels.clone();
+    }
+    let labels = Map::from_iter([("app".to_owned(), json!(cut(workload.name(), MAX_LABEL)))]);
+    workload.pod_metadata.insert("labels".to_owned(), Value::Object(labels.clone()));
+    if !workload.is_deployment() {
+        workload.metadata.insert("labels".to_owned(), Value::Object(labels.clone()));
+    }
+    labels
+}
+
+/// A name without its end, where it is too long; it still ends as a name may.
+pub(super) fn cut(name: &str, max: usize) -> String {
+    let cut: String = name.chars().take(max).collect();
+    cut.trim_end_matches(['-', '.']).to_owned()
+}
+
+fn fit_name(workload: &mut Workload, metadata: &mut Map<String, Value>, kind: Kind) {
+    let max = match kind {
+        Kind::Job => MAX_JOB,
+        Kind::StatefulSet => MAX_STATEFUL_SET,
+        Kind::Pod | Kind::Deployment | Kind::DaemonSet => return,
+    };
+    let name = workload.name().to_owned();
+    // Each is also the name of a host, or of a Service: no dots.
+    let fitting = cut(&name.replace('.', "-"), max);
+    if fitting != name {
+        let id = workload.id.to_string();
+        workload.warn(format!(
+            "{id}: {name} cannot be the name of {}, which has at most {max} characters and no dots: it is named \
+             {fitting}",
+            kind.with_article()
+        ));
+        metadata.insert("name".to_owned(), json!(fitting));
+    }
+}
+
+/// What the kind does not take in its pods is made to fit, and told.
+fn allowed(workload: &mut Workload, kind: Kind) {
+    let id = workload.id.to_string();
+    let what = kind.with_article();
+    if workload.pod.remove("ephemeralContainers").is_some() {
+        workload.warn(format!("{id}: ephemeralContainers are left out: they are added to pods that run"));
+    }
+    let policy = workload.pod.get("restartPolicy").and_then(Value::as_str).unwrap_or("Always").to_owned();
+    match kind {
+        Kind::Pod => {}
+        Kind::Job if matches!(policy.as_str(), "OnFailure" | "Never") => {}
+        Kind::Job => {
+            workload.pod.insert("restartPolicy".to_owned(), json!("OnFailure"));
+            workload.warn(format!("{id}: a Job's pods cannot have restartPolicy Always: it is OnFailure"));
+        }
+        Kind::Deployment | Kind::DaemonSet | Kind::StatefulSet => {
+            if policy != "Always" {
+                workload.pod.remove("restartPolicy");
+                workload.warn(format!(
+                    "{id}: the pods of {what} cannot have restartPolicy {policy}: it is Always; --kind job keeps it"
+                ));
+            }
+            if workload.pod.remove("activeDeadlineSeconds").is_some() {
+                workload.warn(format!(
+                    "{id}: the pods of {what} cannot have activeDeadlineSeconds: it is left out; --kind job keeps it"
+                ));
+            }
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Running pods -> manifests. Pure: what is recorded and some facts in, documents and warnings out.
+//!
+//! A played object comes back as it was given, with what `play` resolved written into it; then it is turned into
+//! the kind that is asked for, and what it uses is put beside it.
+
+mod container;
+mod kind;
+mod objects;
+mod order;
+mod ports;
+mod recorded;
+mod service;
+mod warnings;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+pub use yaml::documents as to_yaml;
+
+use crate::store::WorkloadRecord;
+
+/// What to write down.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// The workload as recorded.
+    pub record: &'a WorkloadRecord,
+    /// The uid of one of its pods, where that pod is meant and not the whole.
+    pub pod: Option<&'a str>,
+    /// The one container that is meant.
+    pub container: Option<&'a str>,
+}
+
+/// A kind of workload that can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// v1 Pod.
+    Pod,
+    /// apps/v1 Deployment.
+    Deployment,
+    /// apps/v1 DaemonSet.
+    DaemonSet,
+    /// batch/v1 Job.
+    Job,
+    /// apps/v1 StatefulSet.
+    StatefulSet,
+}
+
+/// How to write it.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Another kind than what was played.
+    pub kind: Option<Kind>,
+    /// Of a Deployment or StatefulSet.
+    pub replicas: Option<u32>,
+    /// A Service for every workload that names ports.
+    pub service: bool,
+    /// Secrets with their values.
+    pub include_secrets: bool,
+}
+
+/// kind, namespace, name.
+pub type ObjectKey = (&'static str, String, String);
+
+/// What has to be known of the machine.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// Recorded objects, of those that [`references`] names.
+    pub objects: BTreeMap<ObjectKey, Value>,
+    /// Images as manifests name them, and the same with the digest that runs, where that is to be written.
+    pub pins: BTreeMap<String, String>,
+    /// Where hostPaths with `..` in them lead to.
+    pub real_paths: BTreeMap<PathBuf, PathBuf>,
+    /// Home folders of users.
+    pub homes: Vec<PathBuf>,
+}
+
+/// Manifests.
+#[derive(Debug, Clone, Default)]
+pub struct Generated {
+    /// In an order that can be applied: settings, claims, workloads, services.
+    pub documents: Vec<Value>,
+    /// What works on this machine alone, or was changed, and what to do about it.
+    pub warnings: Vec<String>,
+}
+
+/// Why nothing can be written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A record that is no Kubernetes object.
+    #[error("the record of {workload} is damaged")]
+    Damaged {
+        /// `pod/web`
+        workload: String,
+    },
+    /// There is no container of that name.
+    #[error("{workload} has no container {container}")]
+    NoContainer {
+        /// `pod/web`
+        workload: String,
+        /// What was asked for.
+        container: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// `--replicas` for a kind that has none.
+    #[error("{what} has no replicas")]
+    NoReplicas {
+        /// `a Pod`
+        what: &'static str,
+    },
+    /// Two that would have one name.
+    #[error("two of these would both be {what}")]
+    Twice {
+        /// `Pod web`
+        what: String,
+    },
+}
+
+/// Every ConfigMap, Secret and claim that the subjects use: what [`Facts::objects`] should hold.
+///
+/// # Errors
+/// A record is damaged.
+pub fn references(subjects: &[Subject<'_>]) -> Result<Vec<ObjectKey>, Error> {
+    let facts = Facts::default();
+    let mut found = Vec::new();
+    for subject in subjects {
+        let workload = source(subject, &facts)?;
+        for reference in objects::references(&workload) {
+            let key = (reference.kind, subject.record.id.namespace.clone(), reference.name);
+            if !found.contains(&key) {
+                found.push(key);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Writes workloads and what they use.
+///
+/// # Errors
+/// What is asked for does not go with what is there.
+pub fn generate(subjects: &[Subject<'_>], options: &Options, facts: &Facts) -> Result<Generated, Error> {
+    let mut warned = Vec::new();
+    let mut configs = Vec::new();
+    let mut claims = Vec::new();
+    let mut workloads: Vec<Value> = Vec::new();
+    let mut services: Vec<Value> = Vec::new();
+    for subject in subjects {
+        let mut workload = source(subject, facts)?;
+        let kind = options.kind.unwrap_or(match workload.is_deployment() && subject.pod.is_none() {
+            true if subject.container.is_none() => Kind::Deployment,
+            _ => Kind::Pod,
+        });
+        for used in objects::documents(&mut workload, options, facts) {
+            let list = if is(&used, "PersistentVolumeClaim") { &mut claims } else { &mut configs };
+            if !list.contains(&used) {
+                list.push(used);
+            }
+        }
+        let service = if options.service { service::document(&mut workload, kind) } else { None };
+        warnings::of(&mut workload, kind, options, facts);
+        let mut document = kind::document(&mut workload, kind, options)?;
+        order::object(&mut document);
+        keep(&mut workloads, document)?;
+        if let Some(service) = service {
+            keep(&mut services, service)?;
+        }
+        warned.extend(workload.warnings);
+    }
+    configs.sort_by_cached_key(place);
+    claims.sort_by_cached_key(place);
+    let documents = [configs, claims, workloads, services].concat();
+    let mut warnings: Vec<String> = Vec::new();
+    for warning in warned {
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    }
+    Ok(Generated { documents, warnings })
+}
+
+fn source(subject: &Subject<'_>, facts: &Facts) -> Result<recorded::Workload, Error> {
+    let pod = subject.pod.and_then(|uid| subject.record.pods.iter().find(|pod| pod.plan.uid == uid));
+    let mut workload = recorded::workload(subject.record, pod, facts)?;
+    if let Some(name) = subject.container {
+        container::keep_only(&mut workload, name)?;
+    }
+    Ok(workload)
+}
+
+fn is(document: &Value, kind: &str) -> bool {
+    document.get("kind").and_then(Value::as_str) == Some(kind)
+}
+
+/// kind, namespace, name of a document.
+fn place(document: &Value) -> [String; 3] {
+    ["/kind", "/metadata/namespace", "/metadata/name"]
+        .map(|at| document.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned())
+}
+
+/// Two pods of one Deployment are one manifest; two that differ cannot have one name.
+fn keep(documents: &mut Vec<Value>, document: Value) -> Result<(), Error> {
+    match documents.iter().find(|known| place(known) == place(&document)) {
+        Some(known) if *known == document => Ok(()),
+        Some(_) => {
+            let [kind, _, name] = place(&document);
+            Err(Error::Twice { what: format!("{kind} {name}") })
+        }
+        None => {
+            documents.push(document);
+            Ok(())
+        }
+    }
+}

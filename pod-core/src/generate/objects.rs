@@ -1,0 +1,145 @@
+//! ConfigMaps, Secrets and claims that a workload uses.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use super::recorded::{Workload, clean};
+use super::{Facts, Options, order};
+
+/// Something that a pod uses by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reference {
+    /// `ConfigMap`, `Secret` or `PersistentVolumeClaim`.
+    pub kind: &'static str,
+    /// metadata.name.
+    pub name: String,
+    /// The pod can do without it.
+    pub optional: bool,
+}
+
+/// What the pod uses, each once, in the order of its spec.
+pub(super) fn references(workload: &Workload) -> Vec<Reference> {
+    let mut found: Vec<Reference> = Vec::new();
+    let mut add = |kind: &'static str, source: Option<&Value>, key: &str| {
+        let Some(source) = source else { return };
+        let Some(name) = source.get(key).and_then(Value::as_str).filter(|name| !name.is_empty()) else {
+            return;
+        };
+        let optional = source.get("optional") == Some(&Value::Bool(true));
+        match found.iter_mut().find(|known| known.kind == kind && known.name == name) {
+            Some(known) => known.optional &= optional,
+            None => found.push(Reference { kind, name: name.to_owned(), optional }),
+        }
+    };
+    for container in workload.containers() {
+        for from in list(container.get("envFrom")) {
+            add("ConfigMap", from.get("configMapRef"), "name");
+            add("Secret", from.get("secretRef"), "name");
+        }
+        for from in list(container.get("env")).iter().filter_map(|var| var.get("valueFrom")) {
+            add("ConfigMap", from.get("configMapKeyRef"), "name");
+            add("Secret", from.get("secretKeyRef"), "name");
+        }
+    }
+    for volume in list(workload.pod.get("volumes")) {
+        add("ConfigMap", volume.get("configMap"), "name");
+        add("Secret", volume.get("secret"), "secretName");
+        add("PersistentVolumeClaim", volume.get("persistentVolumeClaim"), "claimName");
+        for source in list(volume.pointer("/projected/sources")) {
+            add("ConfigMap", source.get("configMap"), "name");
+            add("Secret", source.get("secret"), "name");
+        }
+    }
+    for secret in list(workload.pod.get("imagePullSecrets")) {
+        add("Secret", Some(secret), "name");
+    }
+    found
+}
+
+fn list(value: Option<&Value>) -> &[Value] {
+    value.and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// The documents of what the workload uses.
+pub(super) fn documents(workload: &mut Workload, options: &Options, facts: &Facts) -> Vec<Value> {
+    let mut documents = Vec::new();
+    let namespace = workload.metadata.get("namespace").cloned();
+    for Reference { kind, name, optional } in references(workload) {
+        let key = (kind, workload.id.namespace.clone(), name.clone());
+        let object = match facts.objects.get(&key).and_then(Value::as_object) {
+            Some(object) => object.clone(),
+            None if kind == "PersistentVolumeClaim" => {
+                let id = workload.id.to_string();
+                workload.warn(format!(
+                    "{id}: no manifest made the claim {name}: its size and accessModes are a guess, look at them"
+                ));
+                made_on_first_use(&name)
+            }
+            None => {
+                if !optional {
+                    let id = workload.id.to_string();
+                    workload
+                        .warn(format!("{id}: it uses the {kind} {name}, which is not here: it is left out"));
+                }
+                continue;
+            }
+        };
+        documents.push(document(workload, kind, object, namespace.as_ref(), options));
+    }
+    documents
+}
+
+fn made_on_first_use(name: &str) -> Map<String, Value> {
+    let claim = json!({
+        "metadata": {"name": name},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    });
+    claim.as_object().cloned().unwrap_or_default()
+}
+
+fn document(
+    workload: &mut Workload,
+    kind: &'static str,
+    mut object: Map<String, Value>,
+    namespace: Option<&Value>,
+    options: &Options,
+) -> Value {
+    object.remove("status");
+    object.insert("apiVersion".to_owned(), json!("v1"));
+    object.insert("kind".to_owned(), json!(kind));
+    let mut name = String::new();
+    if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
+        clean(metadata);
+        // It was filled in when the object was recorded.
+        metadata.remove("namespace");
+        metadata.extend(namespace.map(|namespace| ("namespace".to_owned(), namespace.clone())));
+        metadata.get("name").and_then(Value::as_str).unwrap_or_default().clone_into(&mut name);
+    }
+    if kind == "Secret" {
+        let type_ = object.get("type").and_then(Value::as_str).unwrap_or("Opaque").to_owned();
+        if type_ == "Opaque" {
+            object.remove("type");
+        }
+        let has_values = object.get("data").and_then(Value::as_object).is_some_and(|data| !data.is_empty());
+        if !options.include_secrets && has_values {
+            leave_out(&mut object);
+            let id = workload.id.to_string();
+            workload.warn(format!(
+                "{id}: the values of Secret {name} are left empty: fill them in, or write them with --include-secrets"
+            ));
+        }
+    }
+    let mut document = Value::Object(object);
+    order::object(&mut document);
+    document
+}
+
+/// Empties the values of a Secret. Where Kubernetes wants JSON in them, they are JSON of nothing.
+fn leave_out(secret: &mut Map<String, Value>) {
+    let Some(Value::Object(data)) = secret.get_mut("data") else { return };
+    for (key, value) in data.iter_mut() {
+        let json_wanted = matches!(key.as_str(), ".dockerconfigjson" | ".dockercfg");
+        *value = Value::String(if json_wanted { STANDARD.encode("{}") } else { String::new() });
+    }
+}

@@ -1,0 +1,120 @@
+//! Published ports, as the hostPorts that say the same.
+
+use std::net::IpAddr;
+
+use serde_json::{Map, Value, json};
+
+use crate::plan::{PodNetwork, PortMapping};
+
+/// A port that a container names.
+struct Entry {
+    list: &'static str,
+    container: usize,
+    port: usize,
+    number: u64,
+    protocol: String,
+    /// What it publishes by itself.
+    published: Option<PortMapping>,
+    /// That is so, or has been made so.
+    settled: bool,
+}
+
+fn entries(pod: &Map<String, Value>) -> Vec<Entry> {
+    let mut found = Vec::new();
+    // Ports of containers that stay, first.
+    for list in ["containers", "initContainers"] {
+        let containers = pod.get(list).and_then(Value::as_array);
+        for (container, value) in containers.into_iter().flatten().enumerate() {
+            let ports = value.get("ports").and_then(Value::as_array);
+            for (port, value) in ports.into_iter().flatten().enumerate() {
+                let Some(number) = value.get("containerPort").and_then(Value::as_u64) else { continue };
+                let protocol =
+                    value.get("protocol").and_then(Value::as_str).unwrap_or("TCP").to_ascii_lowercase();
+                let host_ip = value.get("hostIP").and_then(Value::as_str).and_then(|ip| ip.parse().ok());
+                let host_port = value.get("hostPort").and_then(Value::as_u64);
+                let mapping = |host_port| {
+                    Some(PortMapping {
+                        host_ip: host_ip.filter(|ip: &IpAddr| !ip.is_unspecified()),
+                        host_port: u16::try_from(host_port).ok().filter(|port| *port != 0)?,
+                        container_port: u16::try_from(number).ok()?,
+                        protocol: protocol.clone(),
+                    })
+                };
+                let published = host_port.and_then(mapping);
+                found.push(Entry { list, container, port, number, protocol, published, settled: false });
+            }
+        }
+    }
+    found
+}
+
+fn at<'a>(pod: &'a mut Map<String, Value>, entry: &Entry) -> Option<&'a mut Map<String, Value>> {
+    pod.get_mut(entry.list)?.get_mut(entry.container)?.get_mut("ports")?.get_mut(entry.port)?.as_object_mut()
+}
+
+fn set(port: &mut Map<String, Value>, mapping: &PortMapping) {
+    port.insert("hostPort".to_owned(), json!(mapping.host_port));
+    match mapping.host_ip {
+        Some(ip) => port.insert("hostIP".to_owned(), json!(ip.to_string())),
+        None => port.remove("hostIP"),
+    };
+}
+
+/// Makes the hostPorts of a pod those that are published in fact: `--publish` and `--publish-all` added some or
+/// took the place of some.
+pub(super) fn publish(pod: &mut Map<String, Value>, network: &PodNetwork) {
+    // The host's network publishes everything, and a pod without one nothing.
+    if network.host || network.none {
+        return;
+    }
+    let mut entries = entries(pod);
+    for entry in &mut entries {
+        entry.settled = entry.published.as_ref().is_some_and(|mapping| network.ports.contains(mapping));
+    }
+    let kept: Vec<PortMapping> =
+        entries.iter().filter(|entry| entry.settled).filter_map(|entry| entry.published.clone()).collect();
+    for mapping in network.ports.iter().filter(|mapping| !kept.contains(mapping)) {
+        let names = |entry: &Entry| {
+            entry.number == u64::from(mapping.container_port) && entry.protocol == mapping.protocol
+        };
+        let replaced = entries.iter().position(|e| names(e) && !e.settled && e.published.is_some());
+        let free = replaced.or_else(|| entries.iter().position(|e| names(e) && !e.settled));
+        if let Some(entry) = free.and_then(|index| entries.get_mut(index)) {
+            entry.settled = true;
+            if let Some(port) = at(pod, entry) {
+                set(port, mapping);
+            }
+            continue;
+        }
+        let container =
+            entries.iter().find(|e| names(e) && e.list == "containers").map_or(0, |e| e.container);
+        add(pod, container, mapping);
+    }
+    for entry in entries.iter().filter(|entry| entry.published.is_some() && !entry.settled) {
+        if let Some(port) = at(pod, entry) {
+            port.remove("hostPort");
+            port.remove("hostIP");
+        }
+    }
+}
+
+/// A port that no container names yet.
+fn add(pod: &mut Map<String, Value>, container: usize, mapping: &PortMapping) {
+    let Some(container) =
+        pod.get_mut("containers").and_then(|list| list.get_mut(container)).and_then(Value::as_object_mut)
+    else {
+        return;
+    };
+    let mut port = Map::from_iter([("containerPort".to_owned(), json!(mapping.container_port))]);
+    set(&mut port, mapping);
+    if mapping.protocol != "tcp" {
+        port.insert("protocol".to_owned(), json!(mapping.protocol.to_ascii_uppercase()));
+    }
+    let ports = container.entry("ports").or_insert_with(|| json!([]));
+    if !ports.is_array() {
+        *ports = json!([]);
+    }
+    if let Some(ports) = ports.as_array_mut() {
+        ports.push(Value::Object(port));
+    }
+}

@@ -1,0 +1,240 @@
+//! From what is recorded to a workload as its author would write it today: what was played, with what flags and
+//! the machine made of it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::{Map, Value, json};
+
+use super::{Error, Facts, ports};
+use crate::store::{PodRecord, WorkloadId, WorkloadRecord};
+
+/// What others write into metadata, and no author.
+const MACHINE_MADE: [&str; 9] = [
+    "uid",
+    "creationTimestamp",
+    "resourceVersion",
+    "managedFields",
+    "generation",
+    "selfLink",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "ownerReferences",
+];
+const MACHINE_MADE_ANNOTATIONS: [&str; 2] =
+    ["kubectl.kubernetes.io/last-applied-configuration", "deployment.kubernetes.io/revision"];
+
+/// A workload as it is written.
+#[derive(Debug, Clone)]
+pub(super) struct Workload {
+    /// Which one, for messages.
+    pub id: WorkloadId,
+    /// Name, namespace where it is to be written, and whatever else its author gave.
+    pub metadata: Map<String, Value>,
+    /// What a Deployment says beside its template.
+    pub spec: Map<String, Value>,
+    /// Labels and annotations of its pods.
+    pub pod_metadata: Map<String, Value>,
+    /// spec of its pods.
+    pub pod: Map<String, Value>,
+    /// What is to be said of it.
+    pub warnings: Vec<String>,
+}
+
+impl Workload {
+    /// metadata.name.
+    pub fn name(&self) -> &str {
+        self.metadata.get("name").and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// True if pods are of a Deployment.
+    pub fn is_deployment(&self) -> bool {
+        self.id.kind == "deployment"
+    }
+
+    /// Says something once.
+    pub fn warn(&mut self, message: String) {
+        if !self.warnings.contains(&message) {
+            self.warnings.push(message);
+        }
+    }
+
+    /// Every container, init containers first.
+    pub fn containers(&self) -> impl Iterator<Item = &Map<String, Value>> {
+        ["initContainers", "containers"]
+            .into_iter()
+            .filter_map(|list| self.pod.get(list).and_then(Value::as_array))
+            .flatten()
+            .filter_map(Value::as_object)
+    }
+}
+
+/// The workload as recorded. `pod` is the one of its pods that is meant, where one is.
+pub(super) fn workload(
+    record: &WorkloadRecord,
+    pod: Option<&PodRecord>,
+    facts: &Facts,
+) -> Result<Workload, Error> {
+    let damaged = || Error::Damaged { workload: record.id.to_string() };
+    let mut object = record.object.as_object().cloned().ok_or_else(damaged)?;
+    let take = |map: &mut Map<String, Value>, key: &str| match map.remove(key) {
+        Some(Value::Object(inner)) => inner,
+        _ => Map::new(),
+    };
+    let mut metadata = take(&mut object, "metadata");
+    clean(&mut metadata);
+    place(&mut metadata, &record.id.namespace);
+    let mut spec = take(&mut object, "spec");
+    let (mut pod_metadata, pod_spec) = if record.id.kind == "pod" {
+        let own = |key: &str| metadata.get(key).cloned().map(|value| (key.to_owned(), value));
+        let pod_metadata = ["labels", "annotations"].into_iter().filter_map(own).collect();
+        (pod_metadata, std::mem::take(&mut spec))
+    } else {
+        let mut template = take(&mut spec, "template");
+        let template_metadata = take(&mut template, "metadata");
+        (template_metadata, take(&mut template, "spec"))
+    };
+    clean(&mut pod_metadata);
+    pod_metadata.retain(|key, _| matches!(key.as_str(), "labels" | "annotations"));
+    let mut workload =
+        Workload { id: record.id.clone(), metadata, spec, pod_metadata, pod: pod_spec, warnings: Vec::new() };
+    // A pod on its way out may be of an older template.
+    let planned = pod.or_else(|| record.pods.iter().rev().find(|pod| !pod.removing)).or(record.pods.last());
+    if let Some(pod) = planned {
+        resolved(&mut workload, pod);
+    }
+    real_paths(&mut workload, facts);
+    pins(&mut workload, facts);
+    Ok(workload)
+}
+
+/// Takes out of metadata what no author writes.
+pub(super) fn clean(metadata: &mut Map<String, Value>) {
+    if metadata.contains_key("ownerReferences") {
+        metadata.remove("generateName");
+    }
+    metadata.retain(|key, value| !MACHINE_MADE.contains(&key.as_str()) && !value.is_null());
+    if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {
+        let before = annotations.len();
+        annotations.retain(|key, _| !MACHINE_MADE_ANNOTATIONS.contains(&key.as_str()));
+        if annotations.is_empty() && before > 0 {
+            metadata.remove("annotations");
+        }
+    }
+}
+
+/// A namespace that was given stays; one that came from `-n` is written down, unless it is `default`.
+fn place(metadata: &mut Map<String, Value>, namespace: &str) {
+    let given = metadata.get("namespace").and_then(Value::as_str).is_some_and(|given| !given.is_empty());
+    if !given {
+        metadata.remove("namespace");
+        if namespace != "default" {
+            metadata.insert("namespace".to_owned(), json!(namespace));
+        }
+    }
+}
+
+/// What flags of `play` and the place of the manifest made of it.
+fn resolved(workload: &mut Workload, pod: &PodRecord) {
+    let network = &pod.plan.network;
+    if network.host && workload.pod.get("hostNetwork") != Some(&Value::Bool(true)) {
+        workload.pod.insert("hostNetwork".to_owned(), Value::Bool(true));
+    }
+    ports::publish(&mut workload.pod, network);
+    absolute_paths(workload, &pod.plan.pod);
+
+    let id = workload.id.to_string();
+    if network.none {
+        workload.warn(format!(
+            "{id}: it has no network, which a manifest cannot say: play it with --network none; in a cluster a \
+             NetworkPolicy does it"
+        ));
+    }
+    for attachment in &network.attachments {
+        let mut flag = attachment.network.clone();
+        let ips = attachment.ips.iter().map(|ip| format!("ip={ip}"));
+        let options: Vec<String> = ips.chain(attachment.mac.iter().map(|mac| format!("mac={mac}"))).collect();
+        if !options.is_empty() {
+            flag = format!("{flag}:{}", options.join(","));
+        }
+        workload.warn(format!(
+            "{id}: it is on the network {}, which a manifest cannot say: play it with --network {flag}",
+            attachment.network
+        ));
+    }
+    if let Some(runtime) = &pod.plan.runtime {
+        workload.warn(format!(
+            "{id}: it runs with the OCI runtime {runtime}, which a manifest cannot say: play it with --runtime \
+             {runtime}; in a cluster a RuntimeClass does it"
+        ));
+    }
+}
+
+fn volumes(pod: &mut Map<String, Value>) -> impl Iterator<Item = &mut Map<String, Value>> {
+    pod.get_mut("volumes")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object_mut)
+}
+
+/// The hostPath of a volume.
+pub(super) fn host_path(volume: &Map<String, Value>) -> Option<&str> {
+    volume.get("hostPath")?.get("path")?.as_str()
+}
+
+fn set_host_path(volume: &mut Map<String, Value>, path: &str) {
+    if let Some(slot) = volume.get_mut("hostPath").and_then(|source| source.get_mut("path")) {
+        *slot = json!(path);
+    }
+}
+
+/// A hostPath that was relative to its manifest means something else anywhere else: it is written as what it was
+/// resolved to.
+fn absolute_paths(workload: &mut Workload, pod: &Pod) {
+    let planned: BTreeMap<&str, &str> = pod
+        .spec
+        .iter()
+        .flat_map(|spec| spec.volumes.iter().flatten())
+        .filter_map(|volume| Some((volume.name.as_str(), volume.host_path.as_ref()?.path.as_str())))
+        .collect();
+    let mut told = Vec::new();
+    for volume in volumes(&mut workload.pod) {
+        let name = volume.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let Some(given) = host_path(volume).map(str::to_owned) else { continue };
+        if let Some(path) =
+            planned.get(name.as_str()).filter(|path| !given.starts_with('/') && **path != given)
+        {
+            set_host_path(volume, path);
+            told.push(format!(
+                "the hostPath {given} of volume {name} was relative to its manifest: it is written as {path}"
+            ));
+        }
+    }
+    for message in told {
+        let message = format!("{}: {message}", workload.id);
+        workload.warn(message);
+    }
+}
+
+/// Kubernetes refuses `..` in a hostPath.
+fn real_paths(workload: &mut Workload, facts: &Facts) {
+    for volume in volumes(&mut workload.pod) {
+        let Some(given) = host_path(volume).map(str::to_owned) else { continue };
+        if let Some(real) = facts.real_paths.get(Path::new(&given)).and_then(|real| real.to_str()) {
+            set_host_path(volume, real);
+        }
+    }
+}
+
+fn pins(workload: &mut Workload, facts: &Facts) {
+    for list in ["initContainers", "containers"] {
+        let containers = workload.pod.get_mut(list).and_then(Value::as_array_mut);
+        for image in containers.into_iter().flatten().filter_map(|container| container.get_mut("image")) {
+            if let Some(pinned) = image.as_str().and_then(|image| facts.pins.get(image)) {
+                *image = json!(pinned);
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Manifest -> plan -> generate -> manifest -> plan.
+
+mod kinds;
+mod lossless;
+mod used;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::manifest::{self, Document, Severity, Source};
+use crate::plan::{Plan, PlanOptions, WorkloadPlan, plan};
+use crate::store::{Desired, PodRecord};
+
+/// Reads manifests; they must hold.
+#[track_caller]
+fn read(text: &str) -> Vec<Document> {
+    let source =
+        Source { name: "test.yaml".to_owned(), dir: PathBuf::from("/srv/web"), text: text.to_owned() };
+    let loaded = manifest::load(&[source], "default");
+    let errors: Vec<String> = loaded
+        .diagnostics
+        .iter()
+        .filter(|d| d.severity == Severity::Error)
+        .map(ToString::to_string)
+        .collect();
+    assert!(errors.is_empty(), "{errors:#?}\n{text}");
+    loaded.documents
+}
+
+#[track_caller]
+fn planned(text: &str, options: &PlanOptions) -> Plan {
+    plan(&read(text), options).unwrap_or_else(|errors| panic!("{errors:#?}\n{text}")).0
+}
+
+/// As `play` records it, with a pod for each replica.
+fn recorded(plan: &WorkloadPlan) -> WorkloadRecord {
+    let pod = |index: u32| PodRecord {
+        plan: plan.template.instantiate(&format!("uid-{index}"), "xxxxx", jiff::Timestamp::UNIX_EPOCH),
+        desired: Desired::Running,
+        removing: false,
+        grace_seconds: None,
+        ended: None,
+    };
+    WorkloadRecord {
+        id: plan.id.clone(),
+        object: plan.object.clone(),
+        hash: plan.hash.clone(),
+        uid: "uid".to_owned(),
+        created: jiff::Timestamp::UNIX_EPOCH,
+        source: plan.source.clone(),
+        pods: (0..plan.replicas).map(pod).collect(),
+    }
+}
+
+/// A machine on which manifests were played.
+struct Machine {
+    records: Vec<WorkloadRecord>,
+    facts: Facts,
+}
+
+impl Machine {
+    #[track_caller]
+    fn played(text: &str, options: &PlanOptions) -> Self {
+        let plan = planned(text, options);
+        let kinds = ["ConfigMap", "Secret", "PersistentVolumeClaim"];
+        let objects = plan.objects.into_iter().map(|object| {
+            let kind = kinds.into_iter().find(|kind| *kind == object.kind).unwrap();
+            ((kind, object.namespace, object.name), object.object)
+        });
+        Self {
+            facts: Facts { objects: objects.collect(), ..Facts::default() },
+            records: plan.workloads.iter().map(recorded).collect(),
+        }
+    }
+
+    fn subjects(&self) -> Vec<Subject<'_>> {
+        self.records.iter().map(|record| Subject { record, pod: None, container: None }).collect()
+    }
+
+    fn generate(&self, options: &Options) -> Result<Generated, Error> {
+        generate(&self.subjects(), options, &self.facts)
+    }
+
+    /// The YAML, then the warnings.
+    fn text(&self, options: &Options) -> String {
+        let generated = self.generate(options).unwrap();
+        let warnings = generated.warnings.iter().map(|warning| format!("warning: {warning}\n"));
+        to_yaml(&generated.documents) + &warnings.collect::<String>()
+    }
+}
+
+fn played(text: &str) -> Machine {
+    Machine::played(text, &PlanOptions::default())
+}

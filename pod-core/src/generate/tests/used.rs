@@ -1,0 +1,107 @@
+//! What a workload uses comes along.
+
+use super::*;
+
+const MANIFESTS: &str = r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: web, labels: {app: web}}
+spec:
+  imagePullSecrets: [{name: pull}]
+  containers:
+  - name: web
+    image: r.example/web:1
+    envFrom:
+    - configMapRef: {name: settings}
+    - secretRef: {name: gone, optional: true}
+    env:
+    - {name: A, valueFrom: {secretKeyRef: {name: passwords, key: a}}}
+    - {name: B, valueFrom: {configMapKeyRef: {name: missing, key: b}}}
+  volumes:
+  - {name: made, persistentVolumeClaim: {claimName: made}}
+  - {name: first-use, persistentVolumeClaim: {claimName: first-use}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: passwords}
+stringData: {a: hunter2, b: 'yes'}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: pull}
+type: kubernetes.io/dockerconfigjson
+stringData: {.dockerconfigjson: '{"auths": {}}'}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings, labels: {app: web}}
+data: {MODE: 'on', file: "one\ntwo\n"}
+binaryData: {raw: AAECAw==}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: unused}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: made}
+spec:
+  accessModes: [ReadWriteMany]
+  resources: {requests: {storage: 5Gi}}
+"#;
+
+#[test]
+fn settings_and_claims_come_before_what_uses_them() {
+    insta::assert_snapshot!(played(MANIFESTS).text(&Options::default()));
+}
+
+#[test]
+fn what_is_used_is_asked_for() {
+    let machine = played(MANIFESTS);
+    let keys = references(&machine.subjects()).unwrap();
+    let names: Vec<String> = keys.into_iter().map(|(kind, _, name)| format!("{kind}/{name}")).collect();
+    assert_eq!(
+        names,
+        [
+            "ConfigMap/settings",
+            "Secret/gone",
+            "Secret/passwords",
+            "ConfigMap/missing",
+            "PersistentVolumeClaim/made",
+            "PersistentVolumeClaim/first-use",
+            "Secret/pull",
+        ]
+    );
+}
+
+#[test]
+fn values_of_secrets_are_written_when_asked_for() {
+    let options = Options { include_secrets: true, ..Options::default() };
+    let documents = played(MANIFESTS).generate(&options).unwrap().documents;
+    let passwords = documents.iter().find(|d| d["metadata"]["name"] == "passwords").unwrap();
+    assert_eq!(passwords["data"], json!({"a": "aHVudGVyMg==", "b": "eWVz"}));
+}
+
+#[test]
+fn what_was_played_into_a_namespace_says_so() {
+    let options = PlanOptions { namespace: "shop".to_owned(), ..PlanOptions::default() };
+    let source = Source { name: "x".to_owned(), dir: PathBuf::from("/"), text: MANIFESTS.to_owned() };
+    let plan = plan(&manifest::load(&[source], "shop").documents, &options).unwrap().0;
+    let facts = Facts::default();
+    let record = recorded(&plan.workloads[0]);
+    let subject = Subject { record: &record, pod: None, container: None };
+    let service = Options { service: true, ..Options::default() };
+    for document in generate(&[subject], &service, &facts).unwrap().documents {
+        assert_eq!(document["metadata"]["namespace"], "shop", "{document:#}");
+    }
+}
+
+#[test]
+fn images_are_pinned_where_the_digest_is_known() {
+    let mut machine = played(MANIFESTS);
+    let pinned = format!("r.example/web:1@sha256:{}", "a".repeat(64));
+    machine.facts.pins.insert("r.example/web:1".to_owned(), pinned.clone());
+    let text = machine.text(&Options::default());
+    assert!(text.contains(&format!("image: {pinned}\n")), "{text}");
+    read(text.split("warning:").next().unwrap());
+}

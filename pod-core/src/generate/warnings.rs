@@ -1,0 +1,82 @@
+//! What works on this machine, and will not in a cluster.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::kind::replicas;
+use super::recorded::{Workload, host_path};
+use super::{Facts, Kind, Options};
+
+/// Tells all of it, with what to change.
+pub(super) fn of(workload: &mut Workload, kind: Kind, options: &Options, facts: &Facts) {
+    let mut told = Vec::new();
+    let many = replicas(workload, kind, options).is_some_and(|replicas| replicas > 1);
+    images(workload, &mut told);
+    ports(workload, many, options, &mut told);
+    volumes(workload, many, facts, &mut told);
+    if kind == Kind::StatefulSet && !options.service {
+        told.push("a StatefulSet needs a Service of its name: add --service".to_owned());
+    }
+    for message in told {
+        let message = format!("{}: {message}", workload.id);
+        workload.warn(message);
+    }
+}
+
+fn images(workload: &Workload, told: &mut Vec<String>) {
+    for image in workload.containers().filter_map(|container| container.get("image")?.as_str()) {
+        if image.starts_with("localhost/") || image.starts_with("localhost:") {
+            told.push(format!(
+                "the image {image} is on this machine only: push it to a registry that the cluster reads, and name \
+                 that"
+            ));
+        }
+    }
+}
+
+fn ports(workload: &Workload, many: bool, options: &Options, told: &mut Vec<String>) {
+    if !many {
+        return;
+    }
+    let instead = if options.service { "the Service leads to them" } else { "use --service" };
+    if workload.pod.get("hostNetwork") == Some(&Value::Bool(true)) {
+        told.push(format!(
+            "only one pod a node can have its ports with hostNetwork, and replicas is more than 1: leave hostNetwork \
+             out; {instead}"
+        ));
+        return;
+    }
+    let ports = workload.containers().filter_map(|container| container.get("ports")?.as_array()).flatten();
+    let mut seen = Vec::new();
+    for port in ports.filter_map(|port| port.get("hostPort")?.as_u64()).filter(|port| *port != 0) {
+        if !seen.contains(&port) {
+            seen.push(port);
+            told.push(format!(
+                "only one pod a node can have hostPort {port}, and replicas is more than 1: leave hostPort out; \
+                 {instead}"
+            ));
+        }
+    }
+}
+
+fn volumes(workload: &Workload, many: bool, facts: &Facts, told: &mut Vec<String>) {
+    let volumes = workload.pod.get("volumes").and_then(Value::as_array);
+    for volume in volumes.into_iter().flatten().filter_map(Value::as_object) {
+        let name = volume.get("name").and_then(Value::as_str).unwrap_or_default();
+        if let Some(path) = host_path(volume)
+            && facts.homes.iter().any(|home| Path::new(path).starts_with(home))
+        {
+            told.push(format!(
+                "the hostPath {path} of volume {name} is in a home folder of this machine: use a configMap or a \
+                 persistentVolumeClaim"
+            ));
+        }
+        let claim = volume.get("persistentVolumeClaim").and_then(|source| source.get("claimName")?.as_str());
+        if let Some(claim) = claim.filter(|_| many) {
+            told.push(format!(
+                "the claim {claim} is shared by all replicas: that needs ReadWriteMany where they run on several nodes"
+            ));
+        }
+    }
+}
