@@ -80,6 +80,7 @@ impl ImageStore {
             !manifests.contains(&d.digest) || !(last || named.is_some_and(|n| leaving.contains(n)))
         });
         self.write_index(&index)?;
+        network::fail_point("image-forgotten");
         let after = self.needed(&index, &leases)?;
         let mut removed = Removed { untagged: leaving, ..Removed::default() };
         if last {
@@ -197,6 +198,7 @@ impl ImageStore {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(0),
             other => other.map_err(|e| Error::Store(store::Error::io("remove", &path)(e)))?,
         }
+        network::fail_point("layer-going");
         remove_tree(&gone).map_err(|e| Error::Store(store::Error::io("remove", &path)(e)))?;
         Ok(size)
     }

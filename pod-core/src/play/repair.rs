@@ -26,6 +26,7 @@ pub fn repair(host: &Host) -> Result<Vec<String>, Error> {
         // Somebody else may have been quicker.
         if fs::read_to_string(&boot_path).ok().as_deref() != Some(this_boot.as_str()) {
             after_boot(host, known.is_some(), &mut told)?;
+            network::fail_point("boot-cleared");
             store::write_atomic(&boot_path, this_boot.as_bytes(), 0o600)?;
         }
         drop(lock);

@@ -16,6 +16,9 @@ use crate::store;
 /// something that outlived it writes on.
 const LAST_READS: usize = 64;
 
+/// So many killed workers are replaced, for a pod that is going: what they left is a later command's to find.
+const MOST_KILLED: u32 = 5;
+
 impl Pod {
     /// A worker may have made a process that we do not know yet.
     pub(super) fn awaits_child(&self) -> bool {
@@ -276,11 +279,15 @@ impl Supervisor {
             }
             Job::RemoveSandbox(worker) => {
                 // What a killed worker left undone is done by the next one: the removal is still asked for.
-                let Some(problems) = outcome!(worker) else {
+                let problems = outcome!(worker);
+                if problems.is_none() {
                     tracing::error!("removing the sandbox of {uid}: {DIED}");
-                    return;
-                };
-                for problem in problems {
+                    pod.killed_workers += 1;
+                    if pod.killed_workers < MOST_KILLED {
+                        return;
+                    }
+                }
+                for problem in problems.unwrap_or_default() {
                     tracing::error!("{problem}");
                 }
                 if let Some(pod) = self.pods.get_mut(uid) {
@@ -309,10 +316,10 @@ impl Supervisor {
                 let done = outcome!(worker);
                 if done.is_none() {
                     tracing::error!("removing the files of {uid}: {DIED}");
+                    pod.killed_workers += 1;
                 }
-                if let Some(pod) = self.pods.get_mut(uid) {
-                    pod.purge = if done.is_some() { Purge::Done } else { Purge::No };
-                }
+                let again = done.is_none() && pod.killed_workers < MOST_KILLED;
+                pod.purge = if again { Purge::No } else { Purge::Done };
                 for problem in done.unwrap_or_default() {
                     tracing::error!("{problem}");
                 }

@@ -61,7 +61,9 @@ impl Supervisor {
                 stdio,
                 console_socket: terminal.as_ref().map(|t| t.path()),
             };
+            network::fail_point("exec-begins");
             let pid = oci.exec(&exec).map_err(|e| e.to_string())?;
+            network::fail_point("exec-runs");
             let master = terminal
                 .map(|t| t.receive(super::console::TIMEOUT))
                 .transpose()

@@ -36,6 +36,8 @@ pub struct Pod {
     pub purge: Purge,
     /// Its end was written into the record.
     pub recorded_end: bool,
+    /// Workers that were killed, one after another, while they removed its sandbox or its files.
+    pub killed_workers: u32,
     /// Its state could not be written: the disk may be full.
     pub unwritten: bool,
 }
@@ -115,6 +117,7 @@ impl Pod {
             remove_sandbox: false,
             purge: Purge::No,
             recorded_end: false,
+            killed_workers: 0,
             unwritten: false,
         }
     }
