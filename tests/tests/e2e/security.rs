@@ -169,7 +169,7 @@ fn no_descriptor_of_ours_leaks_into_a_container() {
 }
 
 #[test]
-fn the_kube_binary_cannot_be_reached_for_writing() {
+fn cve_2019_5736_the_kube_binary_cannot_be_reached_for_writing() {
     let kube = Kube::new();
     kube.play(&pod("web", IDLE, ""));
     // What a container sees of the processes that enter it: never our executable, open for writing.

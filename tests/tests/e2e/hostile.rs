@@ -1,0 +1,131 @@
+//! Attacks by name, through the whole program. What one module keeps out alone is tested there (`cve_...` and
+//! `layer_with_...` in pod-core).
+
+use tests::image::{Entry, busybox_tar, tar};
+use tests::{IDLE, Kube, pod, pod_with};
+
+/// What a terminal would obey.
+fn drives(text: &str) -> bool {
+    text.chars().any(|c| c != '\n' && c != '\t' && (c.is_control() || c == '\u{202e}'))
+}
+
+#[test]
+fn cve_2024_21626_working_dir_through_a_descriptor() {
+    let kube = Kube::new();
+    for dir in ["/proc/self/fd/3", "/proc/self/fd/7", "/proc/self/fd/9/.."] {
+        let yaml = pod_with("web", IDLE, &format!("    workingDir: {dir}"), "");
+        let output = kube.try_play(&yaml, &[]);
+        if output.code == 0 {
+            let seen = kube.run(&["exec", "web", "--", "ls", "../../../../../../../../work"]);
+            assert_ne!(seen.code, 0, "{dir} leads to the host: {seen}");
+            kube.ok(&["down", "web"]);
+        }
+    }
+}
+
+#[test]
+fn cve_2025_9566_a_volume_of_a_config_map_is_not_writable() {
+    let kube = Kube::new();
+    let map = |value: &str| {
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c}}\ndata: {{key: {value}}}\n---\n")
+    };
+    let victim = kube.file("victim", "host");
+    let web = pod_with(
+        "web",
+        IDLE,
+        "    volumeMounts: [{name: v, mountPath: /v, readOnly: false}]",
+        "  volumes: [{name: v, configMap: {name: c}}]\n",
+    );
+    kube.play(&(map("one") + &web));
+    for script in [
+        format!("ln -sfn {victim} /v/key"),
+        format!("ln -sfn {victim} /v/..data"),
+        "echo x >/v/key".to_owned(),
+        "mount -o remount,rw /v".to_owned(),
+    ] {
+        assert_ne!(kube.run(&["exec", "web", "--", "sh", "-c", &script]).code, 0, "{script}");
+    }
+    kube.play(&(map("two") + &web));
+    assert_eq!(std::fs::read_to_string(victim).unwrap(), "host");
+}
+
+#[test]
+fn terminal_escapes_are_shown_and_not_obeyed() {
+    let kube = Kube::new();
+    // From an image: its config has them, and so do the messages that quote it.
+    let file = busybox_tar();
+    let evil = "/\u{1b}]0;owned\u{7}\u{9b}2J\u{202e}";
+    kube.ok(&["image", "import", file.to_str().unwrap(), "localhost/evil:1", "--cmd", evil]);
+    let yaml = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  restartPolicy: Never\n  containers:\n  \
+                - {name: main, image: localhost/evil:1}\n";
+    let play = kube.try_play(yaml, &["--wait"]);
+    assert_ne!(play.code, 0, "{play}");
+    assert!(play.stderr.contains("owned"), "{play}");
+    // From a manifest: names, labels, commands, in what is refused and in what is played.
+    let name = kube.try_play(
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: \"\\e]0;x\\a\", labels: {\"\\e[1m\": \"\\u202e\"}}\nspec: {\"\\e[2J\": 1}\n",
+        &[],
+    );
+    assert_eq!(name.code, 3, "{name}");
+    let absent = pod("absent", IDLE, "").replace("command: [sh,", "command: [\"\\e[2Jabsent\",");
+    let absent = kube.try_play(&absent, &["--wait"]);
+    assert_ne!(absent.code, 0, "{absent}");
+    let mut outputs = vec![play, name, absent];
+    for args in [
+        &["events"][..],
+        &["events", "-o", "wide"],
+        &["ps", "-a"],
+        &["ps", "-a", "-o", "wide"],
+        &["ps", "-a", "-o", "yaml"],
+        &["image", "ls"],
+        &["logs", "\u{1b}[2J"],
+        &["down", "\u{1b}[2J"],
+        &["inspect", "pod/\u{1b}[2J"],
+        &["play", "\u{1b}[2J.yaml"],
+        &["image", "pull", "\u{1b}[2J"],
+        &["\u{1b}[2J"],
+    ] {
+        outputs.push(kube.run(args));
+    }
+    for output in outputs {
+        assert!(
+            !drives(&output.stdout) && !drives(&output.stderr),
+            "{:?} {:?}",
+            output.stdout,
+            output.stderr
+        );
+    }
+}
+
+#[test]
+fn a_hostile_image_reaches_nothing_of_the_host() {
+    let kube = Kube::new();
+    let victim = kube.file("victim", "host");
+    // /etc and /dev as links to the host, and a file that is one to a file of the host.
+    let layer = kube.file(
+        "evil.tar",
+        tar(&[
+            Entry::Symlink("etc", kube.dir().to_str().unwrap()),
+            Entry::Dir("bin", 0o755),
+            Entry::Dir("proc", 0o755),
+            Entry::Dir("sys", 0o755),
+            Entry::Dir("dev", 0o755),
+            Entry::Symlink("dev/null", &victim),
+            Entry::Symlink("dev/pts", kube.dir().to_str().unwrap()),
+            Entry::File("bin/sh", 0o755, &std::fs::read("/bin/busybox").unwrap()),
+        ]),
+    );
+    kube.ok(&["image", "import", &layer, "localhost/evil:1", "--cmd", "sh"]);
+    let before: Vec<_> = std::fs::read_dir(kube.dir()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let yaml = pod("web", IDLE, "").replace(tests::image::BUSYBOX, "localhost/evil:1");
+    let output = kube.try_play(&yaml, &[]);
+    if output.code == 0 {
+        kube.ok(&["exec", "web", "--", "sh", "-c", "echo evil >/etc/victim; echo evil >/dev/null"]);
+    }
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "host");
+    kube.ok(&["down", "--all"]);
+    let mut after: Vec<_> = std::fs::read_dir(kube.dir()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    after
+        .retain(|name| name != "run" && !name.to_string_lossy().ends_with(".yaml") && !before.contains(name));
+    assert!(after.is_empty(), "made on the host: {after:?}");
+}
