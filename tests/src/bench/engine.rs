@@ -1,9 +1,12 @@
 //! What plays manifests: `kube` or podman, with trees of its own.
 
 use std::fs::File;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use tests::http::Response;
 
 /// The longest that one command may take.
 const LIMIT: Duration = Duration::from_mins(5);
@@ -18,10 +21,14 @@ pub trait Engine {
     fn dir(&self) -> &Path;
     /// A command of it on its trees.
     fn command(&self, arguments: &[&str]) -> Command;
+    /// The same in the host's network, to reach a registry on loopback.
+    fn command_on_host(&self, arguments: &[&str]) -> Command;
     /// Arguments that play a file.
     fn play_arguments<'a>(&self, file: &'a str) -> Vec<&'a str>;
     /// Arguments that take down what a file made.
     fn down_arguments<'a>(&self, file: &'a str) -> Vec<&'a str>;
+    /// Asks a published port for a page.
+    fn get(&self, address: SocketAddr) -> std::io::Result<Response>;
     /// Folders of the cgroup tree that hold what it runs now.
     fn cgroups(&self) -> Vec<PathBuf>;
 }

@@ -1,7 +1,10 @@
 //! `kube` as an engine.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use tests::http::{self, Response};
 
 use crate::cgroup;
 use crate::engine::{Engine, Trees};
@@ -54,11 +57,17 @@ impl Engine for Kube {
         }
         command
     }
+    fn command_on_host(&self, arguments: &[&str]) -> Command {
+        self.command(arguments)
+    }
     fn play_arguments<'a>(&self, file: &'a str) -> Vec<&'a str> {
         vec!["play", file]
     }
     fn down_arguments<'a>(&self, file: &'a str) -> Vec<&'a str> {
         vec!["down", file]
+    }
+    fn get(&self, address: SocketAddr) -> std::io::Result<Response> {
+        http::request(address, "GET", "/", &[], b"")
     }
     fn cgroups(&self) -> Vec<PathBuf> {
         let pods = std::fs::read_dir(self.runroot().join("pods")).into_iter().flatten().flatten();

@@ -13,11 +13,18 @@
 
 mod cgroup;
 mod engine;
+mod floors;
 mod kube;
+mod logs;
 mod manifests;
+mod memory;
+mod netns;
 mod options;
 mod podman;
+mod pull;
+mod query;
 mod report;
+mod scale;
 mod start;
 mod statistics;
 
@@ -53,6 +60,14 @@ const FAMILIES: &[Family] = &[
     ("ten", "play of ten containers in one pod", start::ten_containers),
     ("pods", "play of twenty pods", start::twenty_pods),
     ("cpu", "CPU time of play", start::cpu),
+    ("ps", "ps, without pods and with twenty", query::ps),
+    ("generate", "generate of ten containers", query::generate),
+    ("memory", "resident memory of supervisors", memory::all),
+    ("idle", "wake-ups of a supervisor that has nothing to do", memory::idle),
+    ("logs", "throughput of logs", logs::throughput),
+    ("pull", "pull and unpack of a big image", pull::all),
+    ("many", "cost of a pod beside many others", scale::all),
+    ("floors", "OCI create and start alone, netavark alone", floors::all),
 ];
 
 fn main() {
@@ -79,4 +94,7 @@ fn main() {
         rows.extend(measured);
     }
     println!("{}", report::table(&rows));
+    if let Some(path) = &bench.options.write {
+        report::write(path, &rows).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    }
 }

@@ -14,6 +14,8 @@ pub struct Options {
     pub runs: usize,
     /// As little as gives a number.
     pub quick: bool,
+    /// The document to put the table into.
+    pub write: Option<PathBuf>,
     families: Vec<String>,
 }
 
@@ -25,12 +27,14 @@ impl Options {
             podman: true,
             runs: 0,
             quick: false,
+            write: None,
             families: Vec::new(),
         };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--kube" => options.kube = arguments.next().unwrap_or_else(|| usage(families)).into(),
+                "--write" => options.write = Some(arguments.next().unwrap_or_else(|| usage(families)).into()),
                 "--runs" => {
                     let runs = arguments.next().and_then(|n| n.parse().ok());
                     options.runs = runs.filter(|n| *n > 0).unwrap_or_else(|| usage(families));
@@ -65,7 +69,9 @@ impl Options {
 }
 
 fn usage(families: &[Family]) -> ! {
-    eprintln!("usage: bench [FAMILY...] [--runs N] [--quick] [--no-podman] [--kube PATH]\n\nFamilies (all):");
+    eprintln!(
+        "usage: bench [FAMILY...] [--runs N] [--quick] [--no-podman] [--kube PATH] [--write DOC]\n\nFamilies (all):"
+    );
     for (name, about, _) in families {
         eprintln!("  {name:8} {about}");
     }

@@ -1,14 +1,20 @@
 //! Debian's podman as an engine: runc, netavark, cgroupfs, so that it runs with and without systemd.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use tests::http::{self, Response};
+
 use crate::cgroup;
 use crate::engine::{Engine, Trees};
+use crate::netns::Netns;
 
-/// podman with trees of its own.
+/// podman with trees and a network namespace of its own: the rules that its netavark makes with iptables, and leaves,
+/// would cost every pod of `kube` on the same host some milliseconds.
 pub struct Podman {
     trees: Trees,
+    netns: Netns,
     /// Its lock in /dev/shm was not there before.
     lock_is_ours: bool,
 }
@@ -19,14 +25,18 @@ const LOCK: &str = "/dev/shm/libpod_lock";
 impl Podman {
     /// An instance with the busybox image.
     pub fn new() -> Self {
-        let podman = Self { trees: Trees::new("podman"), lock_is_ours: !Path::new(LOCK).exists() };
+        let podman = Self {
+            trees: Trees::new("podman"),
+            netns: Netns::new(),
+            lock_is_ours: !Path::new(LOCK).exists(),
+        };
         // Limits above the caller's own cannot be set without CAP_SYS_RESOURCE.
         let nofile = rustix::process::getrlimit(rustix::process::Resource::Nofile);
         let most = nofile.maximum.unwrap_or(1024).min(1024);
         let tmp = podman.trees.in_memory("libpod");
         let disk = |name: &str| podman.trees.on_disk(name);
         let config = format!(
-            "[containers]\ndefault_ulimits = [\"nofile={most}:{most}\", \"nproc=1024:1024\"]\n\
+            "[containers]\ndefault_ulimits = [\"nofile={most}:{most}\", \"nproc=1024:1024\"]\nlog_driver = \"k8s-file\"\n\
              [engine]\nruntime = \"runc\"\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n\
              tmp_dir = \"{tmp}\"\nstatic_dir = \"{}\"\nvolume_path = \"{}\"\n\
              [network]\nnetwork_backend = \"netavark\"\nnetwork_config_dir = \"{}\"\n",
@@ -67,6 +77,11 @@ impl Engine for Podman {
         self.trees.memory.path()
     }
     fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command_on_host(arguments);
+        self.netns.enter(&mut command);
+        command
+    }
+    fn command_on_host(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("podman");
         command.args(arguments);
         command.env_clear().env("HOME", self.trees.disk.path()).current_dir("/");
@@ -80,6 +95,9 @@ impl Engine for Podman {
     }
     fn down_arguments<'a>(&self, file: &'a str) -> Vec<&'a str> {
         vec!["play", "kube", "--down", file]
+    }
+    fn get(&self, address: SocketAddr) -> std::io::Result<Response> {
+        self.netns.call(|| http::request(address, "GET", "/", &[], b""))
     }
     fn cgroups(&self) -> Vec<PathBuf> {
         cgroup::find(&|name| name == "libpod_parent")
@@ -104,38 +122,6 @@ impl Drop for Podman {
             let points = mounts.lines().rev().filter_map(|l| l.split(' ').nth(1));
             for point in points.filter(|p| Path::new(p).starts_with(dir)) {
                 let _ = nix::mount::umount2(point, nix::mount::MntFlags::MNT_DETACH);
-            }
-        }
-        remove_chains();
-    }
-}
-
-/// The empty chains that its netavark leaves in the tables of iptables.
-fn remove_chains() {
-    for (program, save) in [("iptables", "iptables-save"), ("ip6tables", "ip6tables-save")] {
-        let Ok(rules) = Command::new(save).output() else { continue };
-        let rules = String::from_utf8_lossy(&rules.stdout).into_owned();
-        let mut table = "";
-        let run = |table: &str, words: &[&str]| {
-            let mut command = Command::new(program);
-            command.args(["-w", "-t", table]).args(words);
-            let _ = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
-        };
-        // Rules first, then the chains that they jump to.
-        for line in rules.lines() {
-            if let Some(name) = line.strip_prefix('*') {
-                table = name;
-            } else if line.contains("NETAVARK") && line.starts_with("-A") {
-                let words: Vec<&str> = line.split(' ').skip(1).map(|w| w.trim_matches('"')).collect();
-                run(table, &[&["-D"], words.as_slice()].concat());
-            }
-        }
-        for line in rules.lines() {
-            if let Some(name) = line.strip_prefix('*') {
-                table = name;
-            } else if let Some(chain) = line.strip_prefix(":NETAVARK") {
-                let chain = format!("NETAVARK{}", chain.split(' ').next().unwrap_or_default());
-                run(table, &["-X", &chain]);
             }
         }
     }

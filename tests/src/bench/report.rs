@@ -7,6 +7,14 @@ use crate::statistics::median;
 pub enum Unit {
     /// Time.
     Milliseconds,
+    /// Memory.
+    Megabytes,
+    /// Throughput.
+    MegabytesPerSecond,
+    /// Things.
+    Count,
+    /// A factor.
+    Times,
 }
 
 /// What is to be reached.
@@ -16,6 +24,10 @@ pub enum Target {
     None,
     /// So much or less.
     AtMost(f64),
+    /// So many times podman's number, or less.
+    BelowPodman(f64),
+    /// podman's number, or more.
+    AtLeastPodman,
 }
 
 /// One line of the table.
@@ -39,9 +51,19 @@ impl Row {
             (Some(kube), Some(podman)) if podman > 0.0 => format!("{:.2}", kube / podman),
             _ => "-".to_owned(),
         };
+        let most = |most: f64| self.kube.map_or(String::new(), |kube| verdict(kube, most));
         let (target, reached) = match self.target {
             Target::None => (String::new(), String::new()),
-            Target::AtMost(most) => (format!("≤ {}", self.unit.text(most)), verdict(self.kube, most)),
+            Target::AtMost(limit) => (format!("≤ {}", self.unit.text(limit)), most(limit)),
+            Target::BelowPodman(times) => {
+                (format!("≤ {times} x podman"), self.podman.map_or(String::new(), |p| most(p * times)))
+            }
+            Target::AtLeastPodman => {
+                let reached = self.kube.zip(self.podman).map(|(kube, podman)| {
+                    if kube >= podman { "yes".to_owned() } else { format!("no: {:.2} of it", kube / podman) }
+                });
+                ("≥ podman".to_owned(), reached.unwrap_or_default())
+            }
         };
         [self.what.clone(), value(self.kube), value(self.podman), ratio, target, reached]
     }
@@ -53,19 +75,27 @@ impl Row {
     }
 }
 
-fn verdict(kube: Option<f64>, most: f64) -> String {
-    match kube {
-        None => String::new(),
-        Some(kube) if kube <= most => "yes".to_owned(),
-        Some(kube) => format!("no: {:.1} times it", kube / most),
+fn verdict(kube: f64, most: f64) -> String {
+    if kube <= most {
+        "yes".to_owned()
+    } else if most > 0.0 {
+        format!("no: {:.1} times it", kube / most)
+    } else {
+        "no".to_owned()
     }
 }
 
 impl Unit {
     fn text(self, value: f64) -> String {
         match self {
+            Self::Milliseconds if value >= 10_000.0 => format!("{:.1} s", value / 1e3),
             Self::Milliseconds if value >= 100.0 => format!("{value:.0} ms"),
             Self::Milliseconds => format!("{value:.1} ms"),
+            Self::Megabytes if value < 0.1 => format!("{:.0} kB", value * 1024.0),
+            Self::Megabytes => format!("{value:.2} MB"),
+            Self::MegabytesPerSecond => format!("{value:.0} MB/s"),
+            Self::Count => format!("{value:.0}"),
+            Self::Times => format!("{value:.2} x"),
         }
     }
 }
@@ -79,4 +109,38 @@ pub fn table(rows: &[Row]) -> String {
         text += &format!("| {} |\n", row.cells().join(" | "));
     }
     text
+}
+
+/// Puts the table, and what it was measured on, between the marks of a document; what stands around it stays.
+pub fn write(path: &std::path::Path, rows: &[Row]) -> std::io::Result<()> {
+    const BEGIN: &str = "<!-- measured: begin (make bench writes this) -->\n";
+    const END: &str = "<!-- measured: end -->";
+    let text = std::fs::read_to_string(path)?;
+    let (Some((before, _)), Some((_, after))) = (text.split_once(BEGIN), text.split_once(END)) else {
+        return Err(std::io::Error::other("its marks are missing"));
+    };
+    std::fs::write(path, format!("{before}{BEGIN}\n{}\n{}\n{END}{after}", host(), table(rows)))
+}
+
+/// The host, in a line.
+fn host() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
+    let model = read("/proc/cpuinfo");
+    let model =
+        model.lines().find_map(|l| l.strip_prefix("model name")?.split_once(':')).map_or("", |(_, m)| m);
+    let kernel = read("/proc/sys/kernel/osrelease");
+    let memory = read("/proc/meminfo");
+    let memory =
+        memory.lines().find_map(|l| l.strip_prefix("MemTotal:")?.trim().split(' ').next()?.parse().ok());
+    let memory = memory.unwrap_or(0.0_f64) / 1024.0 / 1024.0;
+    let v2 = std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+    let load = read("/proc/loadavg");
+    format!(
+        "{cpus} CPUs ({}), {memory:.0} GB, Linux {}, cgroup {}, load at the end {}.\n",
+        model.trim(),
+        kernel.trim(),
+        if v2 { "v2" } else { "v1" },
+        load.split(' ').next().unwrap_or_default(),
+    )
 }

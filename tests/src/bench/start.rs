@@ -77,7 +77,7 @@ pub fn host_port(bench: &Bench) -> Vec<Row> {
             let file = engine.manifest("web", &yaml);
             let begun = Instant::now();
             engine.play(&file);
-            first_answer(SocketAddr::from(([127, 0, 0, 1], port.number)));
+            first_answer(engine, SocketAddr::from(([127, 0, 0, 1], port.number)));
             let took = begun.elapsed();
             engine.down(&file);
             if run > 0 {
@@ -90,10 +90,10 @@ pub fn host_port(bench: &Bench) -> Vec<Row> {
 }
 
 /// Asks until there is an answer: a container that has started need not listen yet.
-fn first_answer(address: SocketAddr) {
+fn first_answer(engine: &dyn Engine, address: SocketAddr) {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        match tests::http::request(address, "GET", "/", &[], b"") {
+        match engine.get(address) {
             Ok(response) if response.status == 200 => return,
             other => assert!(Instant::now() < deadline, "no answer from {address}: {other:?}"),
         }

@@ -1,0 +1,64 @@
+//! Commands that only look.
+
+use crate::Bench;
+use crate::manifests;
+use crate::report::{Row, Target, Unit};
+
+/// `ps` without pods and with twenty.
+pub fn ps(bench: &Bench) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let empty = list(bench);
+    rows.push(Row::new("ps without pods", Unit::Milliseconds, Target::None, empty));
+    let yaml = manifests::pods(20);
+    for engine in bench.engines() {
+        let file = engine.manifest("twenty", &yaml);
+        engine.play(&file);
+    }
+    let twenty = list(bench);
+    for engine in bench.engines() {
+        engine.down(engine.manifest("twenty", &yaml).as_str());
+    }
+    rows.push(Row::new("ps with 20 pods", Unit::Milliseconds, Target::AtMost(5.0), twenty));
+    rows
+}
+
+fn list(bench: &Bench) -> [Vec<f64>; 2] {
+    let mut samples = <[Vec<f64>; 2]>::default();
+    for run in 0..=bench.options.runs * 2 {
+        for engine in bench.engines() {
+            let arguments: &[&str] = if engine.index() == 0 { &["ps"] } else { &["pod", "ps"] };
+            let took = engine.time(arguments).as_secs_f64() * 1e3;
+            if run > 0 {
+                samples[engine.index()].push(took);
+            }
+        }
+    }
+    samples
+}
+
+/// `generate` of ten containers, where this `kube` has it.
+pub fn generate(bench: &Bench) -> Vec<Row> {
+    let kube: &dyn crate::engine::Engine = &bench.kube;
+    let mut help = kube.command(&["generate", "--help"]);
+    let known = help.output().is_ok_and(|output| output.status.success());
+    let yaml = manifests::pod("ten", 10, "", "");
+    let mut samples = <[Vec<f64>; 2]>::default();
+    for engine in bench.engines() {
+        if engine.index() == 0 && !known {
+            eprintln!("bench: this kube has no `generate`");
+            continue;
+        }
+        let file = engine.manifest("ten", &yaml);
+        engine.play(&file);
+        let arguments: &[&str] =
+            if engine.index() == 0 { &["generate", "ten"] } else { &["generate", "kube", "ten"] };
+        for run in 0..=bench.options.runs {
+            let took = engine.time(arguments).as_secs_f64() * 1e3;
+            if run > 0 {
+                samples[engine.index()].push(took);
+            }
+        }
+        engine.down(&file);
+    }
+    vec![Row::new("generate, 10 containers", Unit::Milliseconds, Target::AtMost(5.0), samples)]
+}
