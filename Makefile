@@ -33,7 +33,7 @@ soak: ## 500 plays and downs in a row, and a look at the host before and after (
 	cargo test --locked --package tests --test e2e -- --ignored --exact --nocapture soak::soak_many_cycles
 
 fuzz: ## Fuzz what reads foreign bytes, SECONDS=600 for each target (as root)
-	tests/packages.sh build
+	tests/packages.sh build fuzz
 	tests/fuzz.sh $(or $(SECONDS),600)
 
 ci: ## What continuous integration runs: test and test-vm

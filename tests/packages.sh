@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs the Debian packages that something needs, unless they are there.
 #
-#   tests/packages.sh build|run|test|bench|vm...
+#   tests/packages.sh build|fuzz|run|test|bench|vm...
 set -euo pipefail
 
 wanted=()
@@ -9,6 +9,8 @@ for what in "$@"; do
     case $what in
         # protoc for netavark's build; the libraries for seccomp filters and, by libbpf, device rules on cgroup v2.
         build) wanted+=(gcc libc6-dev make pkg-config protobuf-compiler libseccomp-dev libelf-dev zlib1g-dev) ;;
+        # libFuzzer is C++.
+        fuzz) wanted+=(g++) ;;
         # nft for the network; busybox for the image of the examples.
         run) wanted+=(nftables busybox-static) ;;
         test) wanted+=(nftables iptables busybox-static docker-registry runc iproute2 gzip zstd) ;;
