@@ -126,7 +126,13 @@ pub(super) fn from_bytes(
     if bytes.trim_ascii().is_empty() {
         return Ok(None);
     }
-    let file: AuthFile = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+    let file: AuthFile = serde_json::from_slice(bytes).map_err(|e| match e.classify() {
+        // serde quotes the value, which may be a password.
+        serde_json::error::Category::Data => {
+            format!("a value of the wrong kind at line {} column {}", e.line(), e.column())
+        }
+        _ => e.to_string(),
+    })?;
     let best = |keys: &mut dyn Iterator<Item = &String>| -> Option<String> {
         keys.filter(|k| matches(&normalize(k), reference)).max_by_key(|k| normalize(k).len()).cloned()
     };
