@@ -13,7 +13,11 @@ for what in "$@"; do
         fuzz) wanted+=(g++) ;;
         # nft for the network; busybox for the image of the examples.
         run) wanted+=(nftables busybox-static) ;;
-        test) wanted+=(nftables iptables busybox-static docker-registry runc iproute2 gzip zstd) ;;
+        test)
+            wanted+=(nftables iptables busybox-static docker-registry runc iproute2 gzip zstd)
+            # For tests/kubernetes-validate.sh.
+            python3 -m pip --version >/dev/null 2>&1 || wanted+=(python3 python3-pip)
+            ;;
         # podman with what it needs to run pods without systemd.
         bench) wanted+=(podman netavark aardvark-dns conmon catatonit runc nftables iptables busybox-static \
             docker-registry iproute2 gzip) ;;

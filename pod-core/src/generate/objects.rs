@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::recorded::{Workload, clean};
 use super::{Facts, Options, order};
+use crate::plan::VALUES_LEFT_OUT;
 
 /// Something that a pod uses by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,6 +125,12 @@ fn document(
         let has_values = object.get("data").and_then(Value::as_object).is_some_and(|data| !data.is_empty());
         if !options.include_secrets && has_values {
             leave_out(&mut object);
+            if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
+                let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
+                if let Value::Object(annotations) = annotations {
+                    annotations.insert(VALUES_LEFT_OUT.to_owned(), json!("true"));
+                }
+            }
             let id = workload.id.to_string();
             workload.warn(format!(
                 "{id}: the values of Secret {name} are left empty: fill them in, or write them with --include-secrets"

@@ -16,7 +16,7 @@ pub fn documents(documents: &[Value]) -> String {
             Value::Object(map) if !map.is_empty() => mapping(map, 0, &mut out),
             Value::Array(list) if !list.is_empty() => sequence(list, 0, &mut out),
             other => {
-                scalar(other, 0, &mut out);
+                scalar(other, 1, &mut out);
                 out.push('\n');
             }
         }

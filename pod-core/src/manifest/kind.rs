@@ -20,7 +20,7 @@ pub(super) const PLAYED: [Played; 5] = [
 ];
 
 /// Kinds that Kubernetes has, that run something, and that are not played so far.
-pub(super) const LATER: [&str; 10] = [
+pub(super) const LATER: [&str; 9] = [
     "CronJob",
     "DaemonSet",
     "EndpointSlice",
@@ -29,9 +29,12 @@ pub(super) const LATER: [&str; 10] = [
     "PodTemplate",
     "ReplicaSet",
     "ReplicationController",
-    "Service",
     "StatefulSet",
 ];
+
+/// Kinds that manifests for a cluster carry beside their pods, and that pods run without: they are left out, with a
+/// warning.
+pub(super) const LEFT_OUT: [&str; 1] = ["Service"];
 
 /// Kinds that need a cluster.
 pub(super) const CLUSTER: [&str; 30] = [
@@ -74,6 +77,8 @@ pub(super) enum Found {
     Played(&'static Played),
     /// A list of objects.
     List,
+    /// One that is left out: hint.
+    LeftOut(String),
     /// None of those: message and hint.
     Refused(String, String),
 }
@@ -89,6 +94,10 @@ pub(super) fn find(kind: &str, shown: &str) -> Found {
     }
     let list = PLAYED.map(|played| played.kind).join(", ");
     let played = format!("kinds that are played: {list} and List");
+    if LEFT_OUT.contains(&kind) {
+        let hint = "pods find each other by their own names, and hostPort publishes a port".to_owned();
+        return Found::LeftOut(hint);
+    }
     if LATER.contains(&kind) {
         return Found::Refused(format!("the kind {kind} is not played yet"), played);
     }
@@ -98,9 +107,10 @@ pub(super) fn find(kind: &str, shown: &str) -> Found {
             played,
         );
     }
-    let near = PLAYED.iter().map(|played| played.kind).chain(LATER).chain(CLUSTER).find(|known| {
-        known.eq_ignore_ascii_case(kind) || kind.len() < 60 && strsim::osa_distance(known, kind) <= 2
-    });
+    let near =
+        PLAYED.iter().map(|played| played.kind).chain(LEFT_OUT).chain(LATER).chain(CLUSTER).find(|known| {
+            known.eq_ignore_ascii_case(kind) || kind.len() < 60 && strsim::osa_distance(known, kind) <= 2
+        });
     let hint = match near {
         Some(near) => format!("did you mean {near}?"),
         None => played,

@@ -141,6 +141,13 @@ impl Loader<'_> {
             return;
         };
         match find(name, &shown(name)) {
+            Found::LeftOut(hint) => {
+                let own = node.get("metadata").and_then(|entry| entry.value.get("name"));
+                let own = own.and_then(|entry| entry.value.as_str()).map(shown).unwrap_or_default();
+                let message = format!("the {name} {own} is left out: this kind is not played yet");
+                let path = format!("{prefix}kind");
+                self.report(source, Severity::Warning, position, &path, message, Some(hint));
+            }
             Found::Refused(message, hint) => {
                 self.error(source, position, &format!("{prefix}kind"), &message, Some(hint));
             }

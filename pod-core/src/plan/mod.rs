@@ -39,6 +39,9 @@ use serde_json::Value;
 
 use crate::store::WorkloadId;
 
+/// The annotation of a Secret whose values `generate` left empty: `play` keeps those that it has.
+pub const VALUES_LEFT_OUT: &str = "kube-play/values-left-out";
+
 /// Everything a `play` wants to exist.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {

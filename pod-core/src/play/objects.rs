@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Change, Error};
-use crate::plan::{ObjectPlan, PodPlan};
+use crate::plan::{ObjectPlan, PodPlan, VALUES_LEFT_OUT};
 use crate::store::{Layout, Objects, WorkloadRecord};
 use crate::volume::{self, claims};
 
@@ -25,6 +25,31 @@ impl Applied {
     pub fn object(&self) -> String {
         format!("{}/{}", self.plan.kind.to_lowercase(), self.plan.name)
     }
+}
+
+/// Fills in the values of a Secret that `generate` left empty, from what is recorded. Gives the keys that have none.
+pub fn fill_in(layout: &Layout, plan: &mut ObjectPlan) -> Result<Vec<String>, Error> {
+    let Some(Value::Object(metadata)) = plan.object.get_mut("metadata") else { return Ok(Vec::new()) };
+    let Some(Value::Object(annotations)) = metadata.get_mut("annotations") else { return Ok(Vec::new()) };
+    if plan.kind != "Secret" || annotations.remove(VALUES_LEFT_OUT).is_none() {
+        return Ok(Vec::new());
+    }
+    if annotations.is_empty() {
+        metadata.remove("annotations");
+    }
+    let before = Objects::get(layout, &plan.kind, &plan.namespace, &plan.name)?;
+    let mut empty = Vec::new();
+    for (key, value) in plan.object.get_mut("data").and_then(Value::as_object_mut).into_iter().flatten() {
+        // Empty, or JSON of nothing where Kubernetes wants JSON.
+        if !matches!(value.as_str(), Some("" | "e30=")) {
+            continue;
+        }
+        match before.as_ref().and_then(|before| before.get("data")?.get(key)) {
+            Some(known) => *value = known.clone(),
+            None => empty.push(key.clone()),
+        }
+    }
+    Ok(empty)
 }
 
 /// What applying would do.

@@ -39,6 +39,14 @@ pub fn play(
     for warning in warnings.iter().filter(|d| d.severity == Severity::Warning) {
         report.warning(&warning.to_string());
     }
+    for object in &mut plan.objects {
+        for key in objects::fill_in(&host.layout, object)? {
+            report.warning(&format!(
+                "secret/{}: {key} was left empty by `kube generate`, and there is no value for it here: fill it in",
+                object.name
+            ));
+        }
+    }
     let known = Objects::load(&host.layout)?;
     for claim in plan::undeclared_claims(&plan) {
         if !known.claims.contains_key(&claim) {

@@ -22,6 +22,7 @@ mod down;
 mod errors;
 mod exec;
 mod full_disk;
+mod generate;
 mod hostile;
 mod images;
 mod lifecycle;

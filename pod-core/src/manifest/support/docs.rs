@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::table::TABLE;
 use super::{Status, of};
-use crate::manifest::kind::{CLUSTER, LATER, PLAYED};
+use crate::manifest::kind::{CLUSTER, LATER, LEFT_OUT, PLAYED};
 use crate::manifest::schema::{Kind, Type};
 
 const INTRODUCTION: &str = "\
@@ -74,6 +74,7 @@ fn page() -> String {
     let played =
         PLAYED.iter().map(|p| format!("{} ({})", p.kind, p.api_version)).collect::<Vec<_>>().join(", ");
     writeln!(page.out, "Played: {played}, and List (v1) of them.\n").unwrap();
+    writeln!(page.out, "Left out with a warning, so far: {}.\n", LEFT_OUT.join(", ")).unwrap();
     writeln!(page.out, "Not yet: {}.\n", LATER.join(", ")).unwrap();
     writeln!(page.out, "Need a cluster: {}.", CLUSTER.join(", ")).unwrap();
     for played in &PLAYED {

@@ -1,0 +1,137 @@
+//! `kube generate`: what was played comes back, plays as the same, and is valid for a cluster.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value;
+use tests::Kube;
+
+fn examples() -> Vec<PathBuf> {
+    let dir = std::env::var_os("KUBE_MANIFESTS")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests")), PathBuf::from);
+    let mut found: Vec<PathBuf> =
+        std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    found.sort();
+    found
+}
+
+/// Every workload of an instance: its name for `kube generate`, and the plans of its pods without what is each
+/// pod's own.
+fn plans(kube: &Kube) -> Vec<(String, Vec<Value>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(kube.root().join("workloads")).unwrap() {
+        let Ok(text) = std::fs::read(entry.unwrap().path().join("workload.json")) else { continue };
+        let record: Value = serde_json::from_slice(&text).unwrap();
+        let pods =
+            record["pods"].as_array().unwrap().iter().filter(|pod| pod["removing"] != true).map(|pod| {
+                let mut plan = pod["plan"].clone();
+                plan["uid"] = Value::Null;
+                for own in ["uid", "creationTimestamp", "name"] {
+                    plan["pod"]["metadata"][own] = Value::Null;
+                }
+                plan
+            });
+        let id = &record["id"];
+        let name = format!("{}/{}", id["kind"].as_str().unwrap(), id["name"].as_str().unwrap());
+        found.push((name, pods.collect()));
+    }
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found
+}
+
+/// Made, not run: that they run is another test's.
+#[test]
+fn every_example_is_played_back_as_the_same_plan() {
+    for example in examples() {
+        let kube = Kube::new();
+        kube.ok(&["play", example.to_str().unwrap(), "--start=false"]);
+        let before = plans(&kube);
+        assert!(!before.is_empty(), "{}", example.display());
+        let names: Vec<&str> = before.iter().map(|(name, _)| name.as_str()).collect();
+        let yaml = kube.ok(&[&["generate"], names.as_slice()].concat()).stdout;
+        assert_eq!(kube.ok(&[&["generate"], names.as_slice()].concat()).stdout, yaml);
+        // A relative hostPath was made absolute: that alone is a change of the object, and none of its pods.
+        let same = kube.run_with_input(&["play", "-", "--start=false"], &yaml).expect(0);
+        assert!(yaml.contains("hostPath") || !same.stdout.contains("configured"), "{same}\n{yaml}");
+        assert_eq!(plans(&kube), before, "{yaml}");
+        kube.run_with_input(&["play", "-", "--replace", "--start=false"], &yaml).expect(0);
+        assert_eq!(plans(&kube), before, "{yaml}");
+        let json = kube.ok(&[&["generate", "-o", "json"], names.as_slice()].concat()).stdout;
+        let same = kube.run_with_input(&["play", "-", "--start=false"], &json).expect(0);
+        assert!(!same.stdout.contains("configured"), "{same}\n{json}");
+    }
+}
+
+#[test]
+fn every_document_is_valid_for_a_cluster() {
+    // There is no PyPI in there.
+    if tests::in_vm() {
+        return;
+    }
+    let mut files = Vec::new();
+    let kube = Kube::new();
+    for example in examples() {
+        kube.ok(&["play", example.to_str().unwrap(), "--start=false"]);
+    }
+    for (name, _) in plans(&kube) {
+        let kinds = ["pod", "deployment", "daemonset", "job", "statefulset"];
+        for (index, kind) in kinds.into_iter().enumerate() {
+            let yaml = kube.ok(&["generate", &name, "--kind", kind, "--service", "--include-secrets"]).stdout;
+            files.push(kube.file(&format!("{}-{index}.yaml", name.replace('/', "-")), yaml));
+        }
+        files.push(
+            kube.file(&format!("{}.yaml", name.replace('/', "-")), kube.ok(&["generate", &name]).stdout),
+        );
+    }
+    let judge = |files: &[String]| {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/kubernetes-validate.sh");
+        Command::new(script).args(files).output().unwrap()
+    };
+    let output = judge(&files);
+    assert!(output.status.success(), "{output:?}");
+    // The judge is awake.
+    let wrong = std::fs::read_to_string(&files[0]).unwrap().replace("metadata:", "metadate:");
+    assert!(!judge(&[kube.file("wrong.yaml", wrong)]).status.success());
+}
+
+#[test]
+fn published_ports_and_left_out_secrets_are_played_again() {
+    let kube = Kube::new();
+    let port = tests::host_port();
+    let file = kube.manifest(&format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: key}}\nstringData: {{k: hunter2}}\n---\n{}",
+        tests::pod_with(
+            "web",
+            tests::IDLE,
+            "    env:\n    - {name: K, valueFrom: {secretKeyRef: {name: key, key: k}}}",
+            ""
+        )
+    ));
+    kube.ok(&["play", &file, "--publish", &format!("{port}:80")]);
+    let generated = kube.ok(&["generate", "web", "--service"]);
+    assert!(generated.stdout.contains(&format!("hostPort: {port}\n")), "{generated}");
+    assert!(!generated.stdout.contains("aHVudGVyMg"), "{generated}");
+    let replayed = kube.run_with_input(&["play", "--replace", "-"], &generated.stdout).expect(0);
+    assert!(replayed.stderr.contains("the Service \"web\" is left out"), "{replayed}");
+    assert!(replayed.stdout.contains("secret/key unchanged"), "{replayed}");
+    assert_eq!(kube.sh("web", "echo $K"), "hunter2\n");
+    let row = kube.ok(&["ps"]).stdout;
+    assert!(row.contains(&format!("{port}->80/tcp")), "{row}");
+}
+
+#[test]
+fn what_is_not_there_or_exists_is_told() {
+    let kube = Kube::new();
+    kube.play_with(&tests::pod("web", tests::IDLE, ""), &["--start=false"]);
+    let missing = kube.run(&["generate", "wbe"]).expect(4);
+    assert!(missing.stderr.contains("did you mean pod/web?"), "{missing}");
+    kube.run(&["generate", "web/mian"]).expect(4);
+    kube.run(&["generate", "web", "--replicas", "2"]).expect(2);
+    let file = kube.dir().join("web.yaml");
+    let file = file.to_str().unwrap();
+    assert_eq!(kube.ok(&["generate", "web", "-f", file]).stdout, "");
+    assert_eq!(std::fs::read_to_string(file).unwrap(), kube.ok(&["generate", "web"]).stdout);
+    let again = kube.run(&["generate", "web", "-f", file]).expect(1);
+    assert!(again.stderr.contains("web.yaml exists, and is not written over"), "{again}");
+}
