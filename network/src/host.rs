@@ -20,6 +20,17 @@ pub(crate) struct Host {
     _lock: Lock,
 }
 
+/// Removes what writers that were killed left.
+pub(crate) fn remove_temporary_files() -> Result<(), Error> {
+    let dirs = ["endpoints", "networks"].map(|dir| Path::new(SHARED_DIR).join(dir));
+    let find = || dirs.iter().flat_map(|dir| record::temporary_files(dir)).collect::<Vec<_>>();
+    if find().is_empty() {
+        return Ok(());
+    }
+    let _host = Host::lock()?;
+    find().iter().try_for_each(|path| record::remove(path))
+}
+
 /// The ports of an endpoint. Void as soon as its namespace is gone, so that a crash leaves nothing behind.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct PortClaim {
@@ -77,13 +88,6 @@ impl Host {
             }
         }
         Ok(claims)
-    }
-
-    /// Removes what writers that were killed left.
-    pub(crate) fn remove_temporary_files(&self) -> Result<(), Error> {
-        ["endpoints", "networks"]
-            .iter()
-            .try_for_each(|dir| record::remove_temporary_files(&self.dir.join(dir)))
     }
 
     pub(crate) fn claim_network(&self, network: &Network, definition: &Path) -> Result<(), Error> {

@@ -132,15 +132,15 @@ impl Networks {
 
     /// Removes the temporary files of writers that were killed.
     pub fn remove_temporary_files(&self) -> Result<(), Error> {
-        if !self.dir.exists() {
-            return Ok(());
-        }
-        let _instance = self.lock()?;
+        let own = ["definitions", "leases", "last"].map(|dir| self.dir.join(dir));
         let run = [self.run_dir.clone(), self.run_dir.join("up")];
-        for dir in ["definitions", "leases", "last"].iter().map(|dir| self.dir.join(dir)).chain(run) {
-            record::remove_temporary_files(&dir)?;
+        let find = || own.iter().chain(&run).flat_map(|dir| record::temporary_files(dir)).collect::<Vec<_>>();
+        // Those that somebody is just writing are gone once the lock is ours.
+        if !find().is_empty() {
+            let _instance = self.lock()?;
+            find().iter().try_for_each(|path| record::remove(path))?;
         }
-        Host::lock()?.remove_temporary_files()
+        host::remove_temporary_files()
     }
 
     /// Marks of firewalls that were opened for our bridges.

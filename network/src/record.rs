@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use serde::{Serialize, de::DeserializeOwned};
@@ -107,16 +107,11 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
-/// Removes what crashed writers left in `dir`. The lock of its writers is held.
-pub(crate) fn remove_temporary_files(dir: &Path) -> Result<(), Error> {
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with('.') && name.ends_with(".tmp") {
-            remove(&entry.path())?;
-        }
-    }
-    Ok(())
+/// What writers are at in `dir`, or have left there in a crash.
+pub(crate) fn temporary_files(dir: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(dir).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let temporary = |name: &str| name.starts_with('.') && name.as_bytes().ends_with(b".tmp");
+    paths.filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(temporary)).collect()
 }
 
 /// Removes a file; one that is gone is fine.
@@ -137,8 +132,8 @@ mod tests {
         fs::write(dir.path().join(".a.json.tmp"), "{\"ha").unwrap();
         assert!(list(dir.path()).unwrap().is_empty());
         fs::write(dir.path().join(".b.json.tmp"), "{\"ha").unwrap();
-        remove_temporary_files(dir.path()).unwrap();
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        assert_eq!(temporary_files(dir.path()).len(), 2);
+        fs::remove_file(dir.path().join(".b.json.tmp")).unwrap();
         write(&dir.path().join("a.json"), &1, Durability::Machine).unwrap();
         assert_eq!(list(dir.path()).unwrap(), ["a"]);
         assert_eq!(read::<i32>(&dir.path().join("a.json")).unwrap(), Some(1));
