@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
-use rustix::event::epoll;
+use rustix::event::{Timespec, epoll};
 
 /// What a descriptor is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,12 +78,13 @@ impl EventLoop {
         self.sources.remove(&token);
     }
 
-    /// Waits until something happens; asleep for as long as nothing does.
-    pub fn wait(&mut self) -> io::Result<Vec<(u64, Source)>> {
+    /// Waits until something happens; asleep for as long as nothing does, or until `limit` is over.
+    pub fn wait(&mut self, limit: Option<Duration>) -> io::Result<Vec<(u64, Source)>> {
         let mut buffer: Vec<epoll::Event> = Vec::with_capacity(64);
+        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
         loop {
             buffer.clear();
-            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut buffer), None) {
+            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut buffer), limit.as_ref()) {
                 Ok(_) => break,
                 Err(rustix::io::Errno::INTR) => {}
                 Err(e) => return Err(e.into()),

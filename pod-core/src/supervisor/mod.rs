@@ -15,6 +15,7 @@ pub mod event_log;
 mod event_loop;
 mod exec;
 pub mod log;
+mod memory;
 mod output;
 mod pod;
 mod process;
@@ -236,13 +237,22 @@ fn listen(path: &Path) -> Result<UnixListener, Error> {
 
 impl Supervisor {
     fn serve(&mut self) -> Result<(), Error> {
+        // Something other than output of containers has happened since memory was given back.
+        let mut has_worked = true;
         loop {
             self.settle();
             if self.is_done() {
                 return self.leave();
             }
             self.arm_timer();
-            for (token, source) in self.events.wait().map_err(Error::kernel("wait for events"))? {
+            let quiet = has_worked.then_some(memory::QUIET);
+            let events = self.events.wait(quiet).map_err(Error::kernel("wait for events"))?;
+            if events.is_empty() && has_worked {
+                memory::give_back();
+                has_worked = false;
+            }
+            for (token, source) in events {
+                has_worked |= !matches!(source, Source::Output { .. });
                 match source {
                     Source::Signals => self.on_signals(),
                     Source::Timer => self.on_timer(),

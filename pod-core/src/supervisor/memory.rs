@@ -1,0 +1,80 @@
+//! Gives memory back: a supervisor does nothing for almost all of its life, and what it needed to start its pods
+//! need not stay resident meanwhile.
+
+use std::ffi::{CStr, c_int, c_void};
+use std::time::Duration;
+
+/// How long nothing may happen before memory is given back.
+pub(super) const QUIET: Duration = Duration::from_millis(500);
+
+/// Gives back what the allocator keeps, and the pages of code and constants: they are the page cache's, and those
+/// that are needed come back from there by themselves.
+pub(super) fn give_back() {
+    // SAFETY: the allocator's own function, which may be called at any time.
+    unsafe { libc::malloc_trim(0) };
+    // SAFETY: the callback has the right type and uses what it is given only while it runs.
+    unsafe { libc::dl_iterate_phdr(Some(forget), std::ptr::null_mut()) };
+}
+
+/// Unmaps the pages of every segment of an object that cannot be written. Nothing in them was ever changed:
+/// what the loader relocates lies in segments that are written, also where it protects them afterwards.
+unsafe extern "C" fn forget(info: *mut libc::dl_phdr_info, _: usize, _: *mut c_void) -> c_int {
+    // SAFETY: dl_iterate_phdr gives a valid object with its name and headers.
+    let (object, name, headers) = unsafe {
+        let object = &*info;
+        let name = if object.dlpi_name.is_null() { c"" } else { CStr::from_ptr(object.dlpi_name) };
+        (object, name, std::slice::from_raw_parts(object.dlpi_phdr, usize::from(object.dlpi_phnum)))
+    };
+    // The kernel's own object has no file behind it.
+    if name.to_bytes().windows(4).any(|part| part == b"vdso") {
+        return 0;
+    }
+    let page = rustix::param::page_size();
+    for header in headers.iter().filter(|h| h.p_type == libc::PT_LOAD && h.p_flags & libc::PF_W == 0) {
+        let (Ok(offset), Ok(size)) = (usize::try_from(header.p_vaddr), usize::try_from(header.p_memsz))
+        else {
+            continue;
+        };
+        let Some(start) = usize::try_from(object.dlpi_addr).ok().and_then(|base| base.checked_add(offset))
+        else {
+            continue;
+        };
+        let first = start - start % page;
+        let length = size + (start - first);
+        // In pages of the ordinary size: one huge page that comes back is two megabytes.
+        for advice in [libc::MADV_NOHUGEPAGE, libc::MADV_DONTNEED] {
+            // SAFETY: a private mapping of a file of which no page was written: each page reads the same afterwards.
+            unsafe { libc::madvise(std::ptr::with_exposed_provenance_mut(first), length, advice) };
+        }
+    }
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// kB of code that are resident.
+    fn code() -> u64 {
+        let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let mut is_code = false;
+        let mut sum = 0;
+        for line in smaps.lines() {
+            if line.split(' ').next().is_some_and(|word| word.contains('-')) {
+                is_code = line.contains(" r-xp ");
+            } else if let Some(rss) = line.strip_prefix("Rss:").filter(|_| is_code) {
+                sum += rss.trim().trim_end_matches(" kB").parse::<u64>().unwrap();
+            }
+        }
+        sum
+    }
+
+    #[test]
+    fn code_goes_and_comes_back_by_itself() {
+        let words: Vec<String> = (0..100).map(|n| format!("word {n}")).collect();
+        let before = code();
+        give_back();
+        assert!(code() < before, "{before} kB were resident, and are");
+        assert_eq!(words.concat().matches("word").count(), 100);
+    }
+}
