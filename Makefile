@@ -24,8 +24,8 @@ test-vm: ## The end-to-end tests in a virtual machine with systemd and cgroup v2
 bench: build ## Measure kube beside podman; BENCH="play ten --runs 5" for a part (as root)
 	tests/packages.sh bench
 	cargo build --release --locked --package pod-core --example oci_floor
-	cargo build --release --locked --package tests --bin bench
-	target/release/bench $(or $(BENCH),--write docs/benchmarks.md)
+	cargo build --locked --package tests --bin bench
+	target/debug/bench $(or $(BENCH),--write docs/benchmarks.md)
 
 soak: ## 500 plays and downs in a row, and a look at the host before and after (as root)
 	tests/packages.sh build test

@@ -28,6 +28,16 @@ pub fn find(fits: &dyn Fn(&str) -> bool) -> Vec<PathBuf> {
     found
 }
 
+/// Removes a cgroup and those below it, as far as nothing runs in them.
+pub fn remove(dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|t| t.is_dir()) {
+            remove(&entry.path());
+        }
+    }
+    let _ = fs::remove_dir(dir);
+}
+
 /// CPU time that a cgroup and those below it took so far, in milliseconds.
 pub fn cpu_time(dir: &Path) -> Option<f64> {
     if let Ok(nanoseconds) = fs::read_to_string(dir.join("cpuacct.usage")) {

@@ -114,8 +114,10 @@ impl Drop for Podman {
         if self.lock_is_ours {
             let _ = std::fs::remove_file(LOCK);
         }
-        for dir in self.cgroups() {
-            let _ = std::fs::remove_dir(dir);
+        // In each tree of cgroup v1, or in v2's one.
+        let trees = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+        for tree in trees.map(|e| e.path()).chain([PathBuf::from("/sys/fs/cgroup")]) {
+            cgroup::remove(&tree.join("libpod_parent"));
         }
         let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         for dir in [self.trees.disk.path(), self.trees.memory.path()] {
