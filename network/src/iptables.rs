@@ -4,15 +4,45 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use crate::definition::Network;
 
+/// The host's filter tables, being asked for.
+pub(crate) struct Listings {
+    of: Vec<(&'static str, Child)>,
+}
+
+impl Listings {
+    /// Begins to ask what is in force; the bridge can be made meanwhile.
+    pub(crate) fn ask(network: &Network) -> Self {
+        let of = programs(network).filter_map(|program| Some((program, listing(program).spawn().ok()?)));
+        Self { of: of.collect() }
+    }
+
+    fn answers(mut self) -> Vec<(&'static str, String)> {
+        let asked = std::mem::take(&mut self.of).into_iter();
+        // Every one is awaited, whatever the others say.
+        let answers: Vec<_> =
+            asked.map(|(program, child)| (program, child.wait_with_output().ok())).collect();
+        answers.into_iter().filter_map(|(program, output)| Some((program, text(output?)?))).collect()
+    }
+}
+
+impl Drop for Listings {
+    /// Nobody wants to know any more: no process is left behind.
+    fn drop(&mut self) {
+        for (_, child) in &mut self.of {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
 /// Opens the way for a network whose bridge was just made. `marks` is a folder where it is remembered that there
 /// is something to undo. What fails is logged: the host may have no such firewall in force.
-pub(crate) fn open(network: &Network, dns_port: u16, marks: &Path) {
-    for program in programs(network) {
-        let Some(listing) = list(program) else { continue };
+pub(crate) fn open(network: &Network, dns_port: u16, marks: &Path, listings: Listings) {
+    for (program, listing) in listings.answers() {
         for (chain, rule) in rules(network, dns_port) {
             if !closes(&listing, chain) || has(&listing, chain, &rule) {
                 continue;
@@ -72,12 +102,14 @@ fn rules(network: &Network, dns_port: u16) -> Vec<(&'static str, Vec<String>)> {
     rules
 }
 
-/// True if a chain, as `iptables -S` lists it, may stop anything: it has a policy other than ACCEPT, or rules.
+/// True if a chain, as `iptables -S` lists it, may stop anything: it has a policy other than ACCEPT, or rules that
+/// do more than accept (as those for the bridges of other instances do).
 fn closes(listing: &str, chain: &str) -> bool {
     let (policy, rule) = (format!("-P {chain} "), format!("-A {chain} "));
-    listing
-        .lines()
-        .any(|line| line.starts_with(&rule) || line.strip_prefix(&policy).is_some_and(|p| p != "ACCEPT"))
+    listing.lines().any(|line| {
+        (line.starts_with(&rule) && !line.trim_end().ends_with(" -j ACCEPT"))
+            || line.strip_prefix(&policy).is_some_and(|policy| policy != "ACCEPT")
+    })
 }
 
 fn has(listing: &str, chain: &str, rule: &[String]) -> bool {
@@ -90,9 +122,18 @@ fn names(line: &str, bridge: &str) -> bool {
     line.starts_with("-A ") && line.split_ascii_whitespace().any(|word| word == bridge)
 }
 
+fn listing(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.args(["-w", "-S"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command
+}
+
 /// The filter table. `None` where there is no such program, or no such table.
 fn list(program: &str) -> Option<String> {
-    let output = Command::new(program).args(["-w", "-S"]).stderr(Stdio::null()).output().ok()?;
+    text(listing(program).output().ok()?)
+}
+
+fn text(output: Output) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
@@ -121,6 +162,8 @@ mod tests {
     fn an_open_firewall_is_left_alone() {
         assert!(!closes(OPEN, "FORWARD") && !closes(OPEN, "INPUT"));
         assert!(closes(DOCKER, "FORWARD") && !closes(DOCKER, "INPUT"));
+        let other = "-P FORWARD ACCEPT\n-A FORWARD -i kube-12345678 -j ACCEPT\n";
+        assert!(!closes(other, "FORWARD"), "what only accepts stops nothing");
         // Accepting by policy, and rejecting what is left at the end.
         assert!(closes("-P INPUT ACCEPT\n-A INPUT -j REJECT\n", "INPUT"));
     }

@@ -208,13 +208,14 @@ impl Networks {
         std::fs::create_dir_all(&config_dir).map_err(Error::io("create", &config_dir))?;
         let others = self.others_up(&lease.id)?;
         let dns_port = if others.is_empty() { self.choose_dns_port() } else { self.dns_port() }?;
+        let new = lease.interfaces.iter().map(|i| &i.network);
+        let new: Vec<_> = new.filter(|n| !others.iter().any(|other| other.is_on(&n.name))).collect();
+        let listings: Vec<_> = new.iter().map(|network| iptables::Listings::ask(network)).collect();
         driver::setup(lease, &others, dns_port, &config_dir)?;
         fail_point("endpoint-connected");
         conntrack::forget(&lease.ports);
-        for network in lease.interfaces.iter().map(|i| &i.network) {
-            if !others.iter().any(|other| other.is_on(&network.name)) {
-                iptables::open(network, dns_port, &self.iptables_dir());
-            }
+        for (network, listings) in new.iter().zip(listings) {
+            iptables::open(network, dns_port, &self.iptables_dir(), listings);
         }
         self.write_up(&Up::new(lease))?;
         fail_point("endpoint-up");

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::cgroup::{self, Cgroups, Driver};
 use super::libcontainer::{cgroups_path, exec_process, load};
 use super::{Create, Error, Exec, Runtime, Stdio, worker};
-use crate::store::{remove_dir_if_exists, remove_file_if_exists, write_atomic, write_json};
+use crate::store::{remove_dir_if_exists, remove_file_if_exists, write_atomic, write_json_volatile};
 
 /// A runtime program, with its state below one folder.
 #[derive(Debug)]
@@ -136,7 +136,7 @@ impl Runtime for External {
         let call = uuid::Uuid::new_v4().simple().to_string();
         let file = |suffix: &str| dir.join(format!("exec-{call}.{suffix}"));
         let (pid_file, log, process_file) = (file("pid"), file("log"), file("json"));
-        write_json(&process_file, &exec_process(&load(exec.bundle)?, exec)?)?;
+        write_json_volatile(&process_file, &exec_process(&load(exec.bundle)?, exec)?)?;
         let mut command = self.command(&log);
         command.args(["exec", "--detach", "--pid-file"]).arg(&pid_file).arg("--process").arg(&process_file);
         match exec.console_socket {

@@ -22,7 +22,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use super::cgroup::{self, Cgroups, Driver};
 use super::executor::ContainerExecutor;
 use super::{Create, Error, Exec, Runtime, Stdio, guard, seccomp, spec, worker};
-use crate::store::{remove_dir_if_exists, write_json};
+use crate::store::{remove_dir_if_exists, write_json_volatile};
 
 /// The spec as it was given, beside the one that libcontainer reads.
 const SPEC: &str = "spec.json";
@@ -59,7 +59,7 @@ impl Libcontainer {
         let mut spec = load(create.bundle)?;
         guard::check(&spec).map_err(|message| Error::failed("create", create.id, message))?;
         let process = spec.process().clone().ok_or_else(|| Error::Spec("it has no process".to_owned()))?;
-        write_json(&bundle.join(SPEC), &spec)?;
+        write_json_volatile(&bundle.join(SPEC), &spec)?;
         adapt(&mut spec);
         spec::write(bundle, &spec)?;
         let fifo = bundle.join("exec.fifo");
@@ -184,7 +184,7 @@ impl Runtime for Libcontainer {
             .set_rlimits(None)
             .set_no_new_privileges(None);
         let file = bundle.join(format!("exec-{}.json", uuid::Uuid::new_v4().simple()));
-        write_json(&file, &entering)?;
+        write_json_volatile(&file, &entering)?;
         let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().clone());
         let (report_read, report_write) =
             nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(Error::call("create", "pipe"))?;

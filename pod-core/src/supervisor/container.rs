@@ -153,7 +153,8 @@ pub fn start(
         stop_signal: resolved.stop_signal.clone(),
         terminal,
     };
-    store::write_json(&started_path(&bundle), &started).map_err(|e| error("RunContainerError")(&e))?;
+    store::write_json_volatile(&started_path(&bundle), &started)
+        .map_err(|e| error("RunContainerError")(&e))?;
     network::fail_point("container-recorded");
     Ok(started)
 }

@@ -162,7 +162,7 @@ fn try_create(layout: &Layout, exe: &Path, plan: &PodPlan) -> Result<SandboxInfo
     write_etc(&sandbox.etc, plan, &node, &ips, &addresses).map_err(|e| text(&e))?;
     fail_point("etc-written");
     let info = SandboxInfo { infra, ips, sandbox, pidfd: None, infra_ended: false };
-    store::write_json(&SandboxInfo::path(layout, uid), &info).map_err(|e| text(&e))?;
+    store::write_json_volatile(&SandboxInfo::path(layout, uid), &info).map_err(|e| text(&e))?;
     fail_point("sandbox-recorded");
     Ok(info)
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::host::Host;
 use super::{Error, Sandbox, cgroup, seccomp};
 use crate::plan::{ContainerPlan, Resources, Seccomp};
-use crate::store::write_json;
+use crate::store::write_json_volatile;
 
 /// cpu.shares of an infra container: the least there is.
 const INFRA_SHARES: u64 = 2;
@@ -180,7 +180,7 @@ pub fn container(container: &Container<'_>) -> Result<Spec, Error> {
 /// # Errors
 /// When it cannot be written.
 pub fn write(bundle: &Path, spec: &Spec) -> Result<(), Error> {
-    Ok(write_json(&bundle.join("config.json"), spec)?)
+    Ok(write_json_volatile(&bundle.join("config.json"), spec)?)
 }
 
 fn parse(spec: Value) -> Result<Spec, Error> {
