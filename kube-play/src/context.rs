@@ -71,6 +71,14 @@ impl Context {
         }
         Ok(())
     }
+
+    /// Waits until pods that were taken down have given back what they had, for commands that would meet it.
+    ///
+    /// # Errors
+    /// As [`pod_core::play::await_removals`].
+    pub fn await_removals(&self) -> anyhow::Result<()> {
+        Ok(pod_core::play::await_removals(&self.host(), &[])?)
+    }
 }
 
 /// `$XDG_DATA_HOME/kube-play`, by the XDG base directory specification.

@@ -2,8 +2,8 @@
 
 use std::cmp::Reverse;
 
-use pod_core::play::{PodView, pods};
-use pod_core::store::{Objects, WorkloadId, WorkloadRecord};
+use pod_core::play::{PodView, pods, workload};
+use pod_core::store::{Objects, WorkloadId};
 
 use crate::context::Context;
 use crate::exit::Failure;
@@ -105,7 +105,7 @@ fn is_of(kind: Kind, pod: &PodView) -> bool {
 
 fn is_recorded(context: &Context, resource: &Resource) -> anyhow::Result<bool> {
     let id = WorkloadId::new(resource.kind.name(), &context.namespace, &resource.name);
-    Ok(WorkloadRecord::load(&context.layout, &id)?.is_some())
+    Ok(workload(&context.layout, &id)?.is_some())
 }
 
 /// The error for an object that is not there.
@@ -168,6 +168,9 @@ pub fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Opt
 mod tests {
     use serde_json::json;
 
+    use pod_core::lifecycle::{Goal, Now, PodSpec, PodState, Sandbox};
+    use pod_core::store::{WorkloadRecord, write_json};
+
     use super::*;
     use crate::fixture::{context, pod, record};
 
@@ -216,6 +219,35 @@ mod tests {
         assert_eq!(chosen(&["deploy/idle"], false, None), all(&[]));
         assert_eq!(chosen(&[], false, Some("app=web")), all(&["web"]));
         assert_eq!(chosen(&[], true, Some("!app")), all(&["db"]));
+    }
+
+    #[test]
+    fn a_pod_on_its_way_out_is_seen_for_as_long_as_it_runs() {
+        let (_dir, context) = machine();
+        let id = WorkloadId::new("Pod", "default", "web");
+        let mut record = WorkloadRecord::load(&context.layout, &id).unwrap().unwrap();
+        record.pods[0].removing = true;
+        record.save(&context.layout).unwrap();
+        let names = ["web".to_owned()];
+        let web = Choice { names: &names, ..Choice::default() };
+        let plan = &record.pods[0].plan;
+        let now = Now { boot: 0, wall: jiff::Timestamp::UNIX_EPOCH };
+        let mut state = PodState::new(&PodSpec::from_pod(&plan.pod), now);
+        for (goal, sandbox, seen) in [
+            (Goal::Run, Sandbox::Ready, true),
+            (Goal::End, Sandbox::Ready, true),
+            (Goal::End, Sandbox::Removing, false),
+            (Goal::End, Sandbox::Absent, false),
+        ] {
+            (state.goal, state.sandbox) = (goal, sandbox);
+            write_json(&context.layout.pod_status(&plan.uid), &state).unwrap();
+            assert_eq!(pods_of(&context, &web).is_ok(), seen, "{goal:?} {sandbox:?}");
+            assert_eq!(workload(&context.layout, &id).unwrap().is_some(), seen, "{goal:?} {sandbox:?}");
+        }
+        // Its files go last.
+        std::fs::remove_file(context.layout.pod_status(&plan.uid)).unwrap();
+        assert!(pods_of(&context, &web).is_err());
+        assert!(workload(&context.layout, &id).unwrap().is_none());
     }
 
     #[test]

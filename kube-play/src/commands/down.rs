@@ -30,6 +30,9 @@ Examples:
   # Everything, with the data of its claims
   kube down --all --volumes
 
+  # What it had is given back behind; wait for that too
+  kube down web.yaml --wait
+
   # Give containers two seconds instead of their grace period
   kube down web.yaml --time 2")]
 pub struct Args {
@@ -49,6 +52,9 @@ pub struct Args {
     /// Seconds that containers get to end, instead of their grace period
     #[arg(short, long, value_name = "SECONDS", visible_alias = "grace-period")]
     pub time: Option<u64>,
+    /// Return only once everything is given back to the kernel, not just stopped; --all and --volumes imply it
+    #[arg(long)]
+    pub wait: bool,
     /// Kill at once, and remove what cannot be stopped
     #[arg(long)]
     pub force: bool,
@@ -78,7 +84,12 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
         targets.extend(from_source(context, args, &state, name)?);
     }
     let mut report = Lines::new(args.quiet, false);
-    let options = DownOptions { grace_seconds: args.time, force: args.force, volumes: args.volumes };
+    let options = DownOptions {
+        grace_seconds: args.time,
+        force: args.force,
+        volumes: args.volumes,
+        wait: args.wait || args.all,
+    };
     play::down(&context.host(), &unique(targets), &options, &mut report)?;
     report.finish();
     Ok(ExitCode::SUCCESS)
@@ -109,7 +120,7 @@ impl State {
             let keys = Objects::list(&context.layout, kind.name())?.into_keys();
             objects.extend(keys.map(|(namespace, name)| (kind, namespace, name)));
         }
-        Ok(Self { workloads: WorkloadRecord::list(&context.layout)?, objects })
+        Ok(Self { workloads: play::workloads(&context.layout)?, objects })
     }
 
     /// The target for an object, if there is one.
@@ -250,6 +261,7 @@ mod tests {
         all: false,
         volumes: false,
         time: None,
+        wait: false,
         force: false,
         ignore_not_found: false,
         quiet: false,

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use clap::{ValueEnum, ValueHint};
 use pod_core::generate::{self, Error, Facts, Kind, ObjectKey, Options, Subject};
 use pod_core::image::{Image, ImageStore, Reference};
-use pod_core::play::pods_of;
+use pod_core::play::{pods_of, workload, workloads};
 use pod_core::store::{Objects, WorkloadId, WorkloadRecord};
 use serde_json::{Value, json};
 
@@ -159,14 +159,14 @@ fn find(context: &Context, name: &str) -> anyhow::Result<Found> {
     };
     let wanted = select::parse(&object)?;
     let load = |kind: resource::Kind| {
-        WorkloadRecord::load(&context.layout, &WorkloadId::new(kind.name(), &context.namespace, &wanted.name))
+        workload(&context.layout, &WorkloadId::new(kind.name(), &context.namespace, &wanted.name))
     };
     let container = container.map(str::to_owned);
     if let Some(record) = load(wanted.kind)? {
         return Ok(Found { record, pod: None, container });
     }
     if wanted.kind == resource::Kind::Pod {
-        for record in WorkloadRecord::list(&context.layout)? {
+        for record in workloads(&context.layout)? {
             let pod = record
                 .pods
                 .iter()

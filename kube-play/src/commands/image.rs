@@ -240,6 +240,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
         Command::Ls(args) => list(&store.list()?, args)?,
         Command::Pull(args) => return each(&args.images, |image| pull(&store, image, args)),
         Command::Rm(args) => {
+            context.await_removals()?;
             let users = Users::find(context, &store)?;
             return each(&args.images, |image| remove(&store, image, args.force, &users));
         }
@@ -247,6 +248,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
         Command::Load(args) => load(&store, args)?,
         Command::Save(args) => save(&store, args)?,
         Command::Prune(args) => {
+            context.await_removals()?;
             let users = Users::find(context, &store)?;
             let removed = store.prune(args.all, &|image| users.of(image))?;
             tell(&removed)?;

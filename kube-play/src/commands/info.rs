@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use pod_core::store::WorkloadRecord;
+use pod_core::play::workloads;
 use serde_json::json;
 
 use crate::commands::version::KUBERNETES;
@@ -37,7 +37,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     let node = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let memory = rustix::system::sysinfo();
     let memory = memory.totalram.saturating_mul(u64::from(memory.mem_unit.max(1)));
-    let workloads = WorkloadRecord::list(&context.layout)?;
+    let workloads = workloads(&context.layout)?;
     let pods: usize = workloads.iter().map(|workload| workload.pods.len()).sum();
     if let Some(format) = args.output {
         print_object(

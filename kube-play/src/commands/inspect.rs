@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use pod_core::store::{Objects, WorkloadId, WorkloadRecord};
+use pod_core::play::workload;
+use pod_core::store::{Objects, WorkloadId};
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -67,7 +68,7 @@ fn pod(context: &Context, name: &str) -> anyhow::Result<Value> {
 /// The Deployment as it was applied, with what Kubernetes adds, and its status.
 fn deployment(context: &Context, resource: &Resource) -> anyhow::Result<Value> {
     let id = WorkloadId::new(resource.kind.name(), &context.namespace, &resource.name);
-    let Some(record) = WorkloadRecord::load(&context.layout, &id)? else {
+    let Some(record) = workload(&context.layout, &id)? else {
         return Err(select::missing(context, resource)?.into());
     };
     let names = [resource.to_string()];

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use ipnet::IpNet;
 use network::{DEFAULT_NETWORK, Error, Network, NetworkOptions, Networks};
+use pod_core::play;
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -74,7 +75,11 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     let layout = &context.layout;
     let networks = Networks::new(&layout.networks(), &layout.networks_run(), &context.exe);
     match &args.command {
-        Command::Ls { output, no_headers } => list(&networks, *output, !no_headers)?,
+        Command::Ls { output, no_headers } => {
+            let pods = play::pods(layout)?;
+            let pods: Vec<&str> = pods.iter().map(|pod| pod.plan.name()).collect();
+            list(&networks, &pods, *output, !no_headers)?;
+        }
         Command::Create { name, subnet, ipv6, internal } => {
             let options = NetworkOptions { subnets: subnet.clone(), ipv6: *ipv6, internal: *internal };
             networks.create(name, &options).map_err(told)?;
@@ -83,16 +88,19 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
         Command::Rm { names } => {
             // What a crash left may still be on it.
             context.repair()?;
+            context.await_removals()?;
             return remove(&networks, names);
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(networks: &Networks, output: Option<Format>, headers: bool) -> anyhow::Result<()> {
+fn list(networks: &Networks, pods: &[&str], output: Option<Format>, headers: bool) -> anyhow::Result<()> {
     let mut rows = Vec::new();
     for network in networks.list()? {
-        let endpoints = networks.endpoints(&network.name)?;
+        let mut endpoints = networks.endpoints(&network.name)?;
+        // A pod that was taken down may still be on it.
+        endpoints.retain(|name| pods.contains(&name.as_str()));
         rows.push((network, endpoints));
     }
     match output {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use jiff::Timestamp;
 use pod_core::lifecycle::human_duration;
+use pod_core::play;
 use pod_core::store::Objects;
 use pod_core::volume::claims::{self, Claim, Error};
 use serde_json::{Map, Value, json};
@@ -74,6 +75,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
         Command::Rm { names } => {
             // What a crash left may still use it.
             context.repair()?;
+            context.await_removals()?;
             remove(context, names)
         }
     }
@@ -82,6 +84,15 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
 fn list(context: &Context, all: bool, output: Option<Format>, headers: bool) -> anyhow::Result<()> {
     let mut found = claims::list(&context.layout)?;
     found.retain(|claim| all || claim.namespace == context.namespace);
+    let pods = play::pods(&context.layout)?;
+    for claim in &mut found {
+        // A pod that was taken down has not given it back yet.
+        claim.used_by.retain(|user| {
+            pods.iter().any(|pod| {
+                pod.plan.namespace() == claim.namespace && *user == format!("pod/{}", pod.plan.name())
+            })
+        });
+    }
     match output {
         None | Some(Format::Wide) => {
             if found.is_empty() {

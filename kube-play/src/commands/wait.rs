@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use k8s_openapi::api::core::v1::Pod;
 use pod_core::lifecycle::pod_row;
-use pod_core::store::{WorkloadId, WorkloadRecord};
+use pod_core::play::workload;
+use pod_core::store::WorkloadId;
 
 use crate::commands::inspect::replicas;
 use crate::context::Context;
@@ -150,8 +151,7 @@ fn look(context: &Context, target: &Resource, state: State) -> anyhow::Result<Pr
     let names = [target.to_string()];
     let found = select::existing(context, &Choice { names: &names, ..Choice::default() })?;
     if state == State::Deleted {
-        let recorded =
-            WorkloadRecord::load(&context.layout, &id)?.is_some() && target.kind == Kind::Deployment;
+        let recorded = workload(&context.layout, &id)?.is_some() && target.kind == Kind::Deployment;
         return Ok(if found.is_empty() && !recorded {
             Progress::Met
         } else {
@@ -165,7 +165,7 @@ fn look(context: &Context, target: &Resource, state: State) -> anyhow::Result<Pr
         .filter(|pod| target.kind == Kind::Pod || pod.metadata.deletion_timestamp.is_none())
         .collect();
     let wanted = match target.kind {
-        Kind::Deployment => match WorkloadRecord::load(&context.layout, &id)? {
+        Kind::Deployment => match workload(&context.layout, &id)? {
             Some(record) => replicas(&record.object),
             None => return Ok(Progress::Never("it is gone".to_owned())),
         },

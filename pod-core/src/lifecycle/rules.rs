@@ -306,6 +306,25 @@ fn an_ended_pod_gives_up_its_sandbox_and_keeps_its_status() {
 }
 
 #[test]
+fn a_pod_has_ended_once_no_container_runs_and_is_gone_with_its_sandbox() {
+    let mut d = Driver::running("Always", 2);
+    assert!(!d.state.has_ended());
+    d.stop(None);
+    d.exited("a", 0);
+    assert!(!d.state.has_ended());
+    d.exited("b", 0);
+    assert_eq!(d.todo().last(), Some(&Action::RemoveSandbox));
+    assert!(d.state.has_ended() && !d.state.is_gone());
+    d.send(&Event::SandboxRemoved);
+    assert!(d.state.has_ended() && d.state.is_gone());
+    // Between two sandboxes nothing runs either, but something will.
+    let mut d = Driver::running("Always", 1);
+    d.send(&Event::SandboxDied);
+    d.exited("a", 137);
+    assert!(!d.state.has_ended());
+}
+
+#[test]
 fn phase_is_pending_until_every_container_has_started() {
     let mut d = Driver::up("Always", 0, 2);
     assert_eq!(d.todo(), [start("a", 0), start("b", 0)]);

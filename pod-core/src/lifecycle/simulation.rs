@@ -175,11 +175,14 @@ impl World {
             assert_eq!(self.state.phase, phase, "Succeeded and Failed are final");
         }
         self.ended = Some(self.state.phase).filter(|p| p.is_terminal());
-        if self.state.is_gone() {
-            assert!(!self.sandbox && !self.sandbox_busy, "no sandbox in a pod that is gone");
+        if self.state.has_ended() {
             for (name, p) in &self.processes {
-                assert_eq!((p.running, p.starting), (None, None), "{name} runs in a pod that is gone");
+                assert_eq!((p.running, p.starting), (None, None), "{name} runs in a pod that has ended");
             }
+        }
+        if self.state.is_gone() {
+            assert!(self.state.has_ended());
+            assert!(!self.sandbox && !self.sandbox_busy, "no sandbox in a pod that is gone");
             assert_eq!(self.state.next_deadline(&self.spec), None, "a pod that is gone waits for nothing");
         }
         if *event == Event::Tick {

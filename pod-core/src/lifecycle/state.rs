@@ -431,6 +431,13 @@ impl PodState {
             && !self.containers.iter().any(|c| c.is_busy())
     }
 
+    /// The pod has ended or was stopped, and no container of it runs. Its sandbox may still have to be removed.
+    pub fn has_ended(&self) -> bool {
+        self.goal == Goal::End
+            && matches!(self.sandbox, Sandbox::Absent | Sandbox::Removing)
+            && !self.containers.iter().any(|c| c.is_busy())
+    }
+
     /// The pod was asked to stop.
     pub fn is_stopping(&self) -> bool {
         self.stop.is_some()

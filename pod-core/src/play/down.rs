@@ -1,12 +1,13 @@
 //! `down`: stop and remove, in order, from recorded state.
 
-use super::wait::{Awaited, wait_for};
+use super::wait::{Awaited, await_removals, wait_for};
 use super::{Change, DownOptions, Error, Host, Report, Target, judge};
 use crate::store::{Desired, Objects, PodRecord, WorkloadRecord};
 use crate::supervisor::client;
 
 /// Stops and removes, in order, from recorded state. Workloads go together, each in its own order; what cannot
-/// be removed is told once everything else has gone.
+/// be removed is told once everything else has gone. Returns once nothing runs any more; what the kernel is slow at
+/// is given back behind.
 pub fn down(
     host: &Host,
     targets: &[Target],
@@ -47,7 +48,13 @@ pub fn down(
         clients.extend(client::apply(&host.layout, &host.exe, &record)?);
         network::fail_point("removal-asked");
     }
-    wait_for(host, &leaving, clients, None, &|_, known| judge::deleted(known))?;
+    // Claims can go only once no pod is left that has them.
+    let wait = options.wait || options.volumes;
+    let judge = if wait { judge::removed } else { judge::deleted };
+    wait_for(host, &leaving, clients, None, &|_, known| judge(known))?;
+    if wait {
+        await_removals(host, &[])?;
+    }
     network::fail_point("pods-gone");
     for record in &records {
         report.changed(&record.id.to_string(), Change::Deleted);

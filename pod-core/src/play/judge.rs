@@ -86,10 +86,40 @@ pub fn complete(spec: &PodSpec, known: Known<'_>) -> Verdict {
     }
 }
 
-/// Nothing of the pod is left.
+/// The pod is deleted: nothing of it runs any more, and its removal goes on by itself.
 pub fn deleted(known: Known<'_>) -> Verdict {
     match known {
-        Known::Removed => Verdict::Met,
+        Known::Ended | Known::Removed => Verdict::Met,
         Known::State(_) => Verdict::NotYet,
+    }
+}
+
+/// Nothing of the pod is left.
+pub fn removed(known: Known<'_>) -> Verdict {
+    match known {
+        Known::Removed => Verdict::Met,
+        Known::Ended | Known::State(_) => Verdict::NotYet,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::Now;
+
+    #[test]
+    fn a_pod_that_has_ended_is_deleted_though_something_of_it_is_left() {
+        let spec = PodSpec::from_pod(&k8s_openapi::api::core::v1::Pod::default());
+        let now = Now { boot: 0, wall: jiff::Timestamp::UNIX_EPOCH };
+        let state = PodState::new(&spec, now);
+        let here = Known::State(&state);
+        assert_eq!([deleted(here), removed(here)], [Verdict::NotYet, Verdict::NotYet]);
+        assert_eq!([deleted(Known::Ended), removed(Known::Ended)], [Verdict::Met, Verdict::NotYet]);
+        assert_eq!([deleted(Known::Removed), removed(Known::Removed)], [Verdict::Met, Verdict::Met]);
+        for known in [Known::Ended, Known::Removed] {
+            for verdict in [started(&spec, known), ready(&spec, known), complete(&spec, known)] {
+                assert_eq!(verdict, Verdict::Failed("it was removed meanwhile".to_owned()));
+            }
+        }
     }
 }

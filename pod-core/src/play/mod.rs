@@ -17,10 +17,10 @@ mod workloads;
 
 pub use diff::{Step, diff, gone};
 pub use down::down;
-pub use judge::{complete, deleted, ready, started};
+pub use judge::{complete, deleted, ready, removed, started};
 pub use repair::repair;
-pub use view::{pods, pods_of};
-pub use wait::{Awaited, Known, Outcome, Verdict, wait_for};
+pub use view::{pods, pods_of, workload, workloads};
+pub use wait::{Awaited, Known, Outcome, Verdict, await_removals, wait_for};
 pub use workloads::{play, play_all};
 
 use std::path::PathBuf;
@@ -140,6 +140,8 @@ pub struct DownOptions {
     pub force: bool,
     /// `--volumes`: claims too.
     pub volumes: bool,
+    /// `--wait`: return once everything is given back, of earlier downs too. Claims are removed only then.
+    pub wait: bool,
 }
 
 /// What can go wrong. Its owner adds what is needed.

@@ -4,6 +4,12 @@ use super::{Error, Host};
 use crate::plan::PodPlan;
 use crate::supervisor::{networks, published_ports};
 
+/// A pod wants something of the host, or of a network, that only one pod can have at a time.
+pub fn are_claimed(pod: &PodPlan) -> bool {
+    let network = &pod.network;
+    !network.ports.is_empty() || network.attachments.iter().any(|a| !a.ips.is_empty() || a.mac.is_some())
+}
+
 /// Fails if a port that one of `pods` publishes is taken by somebody who stays: not by one of `leaving`, which
 /// are stopped first.
 pub fn check(host: &Host, pods: &[PodPlan], leaving: &[String]) -> Result<(), Error> {

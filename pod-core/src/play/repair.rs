@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::{Error, Host, sweep};
-use crate::store::{self, Desired, FileLock, LockKind, WorkloadId, WorkloadRecord, boot_id};
+use crate::store::{self, Desired, FileLock, LockKind, WorkloadRecord, boot_id};
 use crate::supervisor;
 
 /// Puts right what crashes and reboots left: supervisors that died are replaced, half-made things removed.
@@ -58,19 +58,17 @@ pub fn repair(host: &Host) -> Result<Vec<String>, Error> {
     Ok(told)
 }
 
-/// Something goes on, or should, in a workload that was started in this boot: it needs a supervisor.
-fn is_at_work(host: &Host, record: &WorkloadRecord) -> bool {
-    let at_work =
-        record.pods.iter().any(|p| p.removing || (p.desired == Desired::Running && p.ended.is_none()));
+/// Something goes on, or should, in a workload: it needs a supervisor.
+pub(super) fn is_at_work(host: &Host, record: &WorkloadRecord) -> bool {
+    // Nobody sees a pod that is on its way out: nobody but us would ever finish that.
+    if record.pods.iter().any(|pod| pod.removing) {
+        return true;
+    }
+    let wanted = record.pods.iter().any(|p| p.desired == Desired::Running && p.ended.is_none());
     // Not started in this boot: that is for `play --all`.
-    at_work
+    wanted
         && host.layout.supervisor_lock(&record.id).exists()
         && !host.layout.supervisor_left(&record.id).exists()
-}
-
-/// The same of a workload by name; one that is not recorded needs none.
-pub(super) fn wants_supervisor(host: &Host, id: &WorkloadId) -> Result<bool, Error> {
-    Ok(WorkloadRecord::load(&host.layout, id)?.is_some_and(|record| is_at_work(host, &record)))
 }
 
 /// Pods that no record names have folders, or addresses: a glance at four directories, no more.

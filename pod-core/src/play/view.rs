@@ -1,7 +1,11 @@
 //! Pods as commands see them: from what is on disk, asking nobody.
+//!
+//! A pod that is on its way out and of which nothing runs any more is not seen: whoever took it down was told that
+//! it is gone.
 
-use super::PodView;
+use super::{Awaited, PodView};
 use crate::store::{self, Layout, WorkloadId, WorkloadRecord};
+use crate::supervisor::present_state;
 
 /// Every pod, by namespace and name.
 pub fn pods(layout: &Layout) -> Result<Vec<PodView>, store::Error> {
@@ -24,17 +28,52 @@ pub fn pods_of(layout: &Layout, id: &WorkloadId) -> Result<Vec<PodView>, store::
 }
 
 fn views(layout: &Layout, record: &WorkloadRecord) -> Result<Vec<PodView>, store::Error> {
-    record
-        .pods
-        .iter()
-        .map(|pod| {
-            let state = crate::supervisor::last_state(layout, pod)?;
-            Ok(PodView {
-                workload: record.id.clone(),
-                plan: pod.plan.clone(),
-                state,
-                terminating: pod.removing,
-            })
-        })
-        .collect()
+    let mut found = Vec::new();
+    for pod in &record.pods {
+        let Some(state) = present_state(layout, pod)? else { continue };
+        found.push(PodView {
+            workload: record.id.clone(),
+            plan: pod.plan.clone(),
+            state,
+            terminating: pod.removing,
+        });
+    }
+    Ok(found)
+}
+
+/// Every workload, by id, with the pods that are seen.
+pub fn workloads(layout: &Layout) -> Result<Vec<WorkloadRecord>, store::Error> {
+    Ok(WorkloadRecord::list(layout)?.into_iter().filter_map(|record| seen(layout, record)).collect())
+}
+
+/// One workload, with the pods that are seen.
+pub fn workload(layout: &Layout, id: &WorkloadId) -> Result<Option<WorkloadRecord>, store::Error> {
+    Ok(WorkloadRecord::load(layout, id)?.and_then(|record| seen(layout, record)))
+}
+
+/// A workload with pods of which none is seen is not there.
+fn seen(layout: &Layout, mut record: WorkloadRecord) -> Option<WorkloadRecord> {
+    if record.pods.is_empty() {
+        return Some(record);
+    }
+    // One whose state cannot be read is there, so that it can be taken down.
+    record.pods.retain(|pod| !pod.removing || !matches!(present_state(layout, pod), Ok(None)));
+    (!record.pods.is_empty()).then_some(record)
+}
+
+/// The pods that are not seen, because all that is left is to give back what they had.
+pub fn leaving(layout: &Layout) -> Result<Vec<Awaited>, store::Error> {
+    let mut found = Vec::new();
+    for record in WorkloadRecord::list(layout)? {
+        for pod in record.pods.iter().filter(|pod| pod.removing) {
+            if present_state(layout, pod)?.is_none() {
+                found.push(Awaited {
+                    workload: record.id.clone(),
+                    uid: pod.plan.uid.clone(),
+                    name: pod.plan.name().to_owned(),
+                });
+            }
+        }
+    }
+    Ok(found)
 }

@@ -1,11 +1,11 @@
 //! Waiting for pods, by what their supervisors tell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{Error, Host};
+use super::{Error, Host, judge, view};
 use crate::lifecycle::PodState;
 use crate::store::{self, WorkloadId, WorkloadRecord};
 use crate::supervisor::protocol::{Reply, Request};
@@ -27,6 +27,8 @@ pub struct Awaited {
 pub enum Known<'a> {
     /// Its state.
     State(&'a PodState),
+    /// Nothing of it runs any more; its removal is recorded and goes on.
+    Ended,
     /// It was removed, or was never there.
     Removed,
 }
@@ -68,7 +70,7 @@ pub fn wait_for(
     judge: &dyn Fn(&Awaited, Known<'_>) -> Verdict,
 ) -> Result<Outcome, Error> {
     let mut left: BTreeMap<String, Awaited> = pods.iter().map(|pod| (pod.uid.clone(), pod.clone())).collect();
-    let workloads: std::collections::BTreeSet<&WorkloadId> = pods.iter().map(|pod| &pod.workload).collect();
+    let workloads: BTreeSet<&WorkloadId> = pods.iter().map(|pod| &pod.workload).collect();
     for id in &workloads {
         if !clients.iter().any(|client| client.id() == *id) {
             clients.extend(Client::connect(&host.layout, id)?);
@@ -87,6 +89,7 @@ pub fn wait_for(
             }
         }
     }
+    let mut told = BTreeSet::new();
     while !left.is_empty() {
         let timeout = deadline.map(|d| d.saturating_duration_since(Instant::now()));
         if timeout == Some(Duration::ZERO) {
@@ -119,22 +122,17 @@ pub fn wait_for(
                 };
                 let (uid, known) = match &reply {
                     Reply::State { uid, state } => (uid, Known::State(state)),
+                    Reply::Ended { uid } => (uid, Known::Ended),
                     Reply::Removed { uid } => (uid, Known::Removed),
                     Reply::Done => {
-                        // All pods that are have been told of: one that is gone was removed before we watched.
-                        let id = client.id().clone();
-                        for pod in pods.iter().filter(|pod| pod.workload == id) {
-                            if left.contains_key(&pod.uid)
-                                && is_gone(host, pod)?
-                                && let Some(failed) = settle(&mut left, pod, judge(pod, Known::Removed))
-                            {
-                                return Ok(failed);
-                            }
+                        if let Some(failed) = untold(host, &mut left, client.id(), &told, judge)? {
+                            return Ok(failed);
                         }
                         continue;
                     }
                     _ => continue,
                 };
+                told.insert(uid.clone());
                 let Some(pod) = left.get(uid).cloned() else { continue };
                 if let Some(failed) = settle(&mut left, &pod, judge(&pod, known)) {
                     return Ok(failed);
@@ -146,7 +144,11 @@ pub fn wait_for(
                 // It was killed, or has left: who follows it knows what goes on.
                 match rejoin(host, pods, &mut left, client.id(), judge)? {
                     Rejoined::Failed(failed) => return Ok(failed),
-                    Rejoined::Client(client) => keep.push(client),
+                    Rejoined::Client(client) => {
+                        // It tells of all pods anew.
+                        told.clear();
+                        keep.push(client);
+                    }
                     Rejoined::AtRest => {}
                 }
             }
@@ -175,17 +177,24 @@ fn rejoin(
     id: &WorkloadId,
     judge: &dyn Fn(&Awaited, Known<'_>) -> Verdict,
 ) -> Result<Rejoined, Error> {
-    let views = super::view::pods_of(&host.layout, id)?;
+    let record = WorkloadRecord::load(&host.layout, id)?;
     for pod in pods.iter().filter(|pod| pod.workload == *id) {
-        let known =
-            views.iter().find(|v| v.plan.uid == pod.uid).map_or(Known::Removed, |v| Known::State(&v.state));
-        if left.contains_key(&pod.uid)
-            && let Some(failed) = settle(left, pod, judge(pod, known))
-        {
+        if !left.contains_key(&pod.uid) {
+            continue;
+        }
+        let recorded = record.iter().flat_map(|record| &record.pods).find(|r| r.plan.uid == pod.uid);
+        let state = recorded.map(|pod| supervisor::present_state(&host.layout, pod)).transpose()?;
+        let known = match &state {
+            None => Known::Removed,
+            Some(None) => Known::Ended,
+            Some(Some(state)) => Known::State(state),
+        };
+        if let Some(failed) = settle(left, pod, judge(pod, known)) {
             return Ok(Rejoined::Failed(failed));
         }
     }
-    if !left.values().any(|pod| pod.workload == *id) || !super::repair::wants_supervisor(host, id)? {
+    let waits = left.values().any(|pod| pod.workload == *id);
+    if !waits || !record.is_some_and(|record| super::repair::is_at_work(host, &record)) {
         return Ok(Rejoined::AtRest);
     }
     match Client::connect_or_spawn(&host.layout, &host.exe, id) {
@@ -210,7 +219,37 @@ fn settle(left: &mut BTreeMap<String, Awaited>, pod: &Awaited, verdict: Verdict)
     }
 }
 
-fn is_gone(host: &Host, pod: &Awaited) -> Result<bool, Error> {
-    let record = WorkloadRecord::load(&host.layout, &pod.workload)?;
-    Ok(!record.is_some_and(|record| record.pods.iter().any(|recorded| recorded.plan.uid == pod.uid)))
+/// All pods of a workload that are have been told of: one that is not, and is not recorded, was removed before we
+/// watched.
+fn untold(
+    host: &Host,
+    left: &mut BTreeMap<String, Awaited>,
+    id: &WorkloadId,
+    told: &BTreeSet<String>,
+    judge: &dyn Fn(&Awaited, Known<'_>) -> Verdict,
+) -> Result<Option<Outcome>, Error> {
+    let untold = left.values().filter(|pod| pod.workload == *id && !told.contains(&pod.uid));
+    let untold: Vec<Awaited> = untold.cloned().collect();
+    if untold.is_empty() {
+        return Ok(None);
+    }
+    let record = WorkloadRecord::load(&host.layout, id)?;
+    let is_recorded =
+        |pod: &Awaited| record.iter().flat_map(|record| &record.pods).any(|r| r.plan.uid == pod.uid);
+    let mut gone = untold.iter().filter(|pod| !is_recorded(pod));
+    Ok(gone.find_map(|pod| settle(left, pod, judge(pod, Known::Removed))))
+}
+
+/// Waits until everything of the pods that have ended and are on their way out is given back, but for those with
+/// the uids `except`: what they still hold would be in somebody's way. Cheap where there are none.
+///
+/// # Errors
+/// What is recorded cannot be read, or no supervisor can be reached.
+pub fn await_removals(host: &Host, except: &[String]) -> Result<(), Error> {
+    let leaving: Vec<Awaited> =
+        view::leaving(&host.layout)?.into_iter().filter(|pod| !except.contains(&pod.uid)).collect();
+    if !leaving.is_empty() {
+        wait_for(host, &leaving, Vec::new(), None, &|_, known| judge::removed(known))?;
+    }
+    Ok(())
 }

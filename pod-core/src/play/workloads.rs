@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use network::fail_point;
 
 use super::diff::{Step, diff, gone};
-use super::wait::{Awaited, Known, Outcome, Verdict, wait_for};
+use super::wait::{Awaited, Known, Outcome, Verdict, await_removals, wait_for};
 use super::{
     Change, Error, Host, PlayOptions, Report, WaitFor, images, judge, objects, ports, preflight, view,
 };
@@ -89,8 +89,15 @@ pub fn play(
     let steps = diff(plan.workloads, records.clone(), options.start, options.replace);
     let applied: Vec<Applied> = steps.into_iter().map(|step| prepare(step, options.start)).collect();
     let added: Vec<PodPlan> = applied.iter().flat_map(|a| a.added().map(|pod| pod.plan.clone())).collect();
-    let leaving: Vec<String> =
+    let mut leaving: Vec<String> =
         applied.iter().flat_map(|a| a.step.remove.iter().map(|pod| pod.plan.uid.clone())).collect();
+    if options.start && added.iter().any(ports::are_claimed) {
+        match options.dry_run {
+            true => leaving.extend(view::leaving(&host.layout)?.into_iter().map(|pod| pod.uid)),
+            // Those of our own workloads are waited for by their supervisors.
+            false => await_removals(host, &leaving)?,
+        }
+    }
     if options.start {
         ports::check(host, &added, &leaving)?;
     }
@@ -195,8 +202,8 @@ fn prepare(step: Step, start: bool) -> Applied {
         pods.push(PodRecord { desired: Desired::Stopped, removing: true, ..pod.clone() });
     }
     let (uid, created) = match &step.before {
-        Some(before) => (before.uid.clone(), before.created),
-        None => (uuid::Uuid::new_v4().to_string(), jiff::Timestamp::now()),
+        Some(before) if step.change != Change::Created => (before.uid.clone(), before.created),
+        _ => (uuid::Uuid::new_v4().to_string(), jiff::Timestamp::now()),
     };
     let after = WorkloadRecord {
         id: step.plan.id.clone(),
@@ -409,7 +416,8 @@ fn undo(host: &Host, object_steps: &[objects::Applied], applied: &[Applied], rep
         }
         fail_point("workload-undone");
     }
-    if let Err(e) = wait_for(host, &leaving, clients, None, &|_, known| judge::deleted(known)) {
+    // Not only ended: a claim that goes below must have no pod.
+    if let Err(e) = wait_for(host, &leaving, clients, None, &|_, known| judge::removed(known)) {
         failed(&e);
     }
     fail_point("undone-pods-gone");
@@ -448,9 +456,14 @@ pub fn play_all(host: &Host, options: &PlayOptions, report: &mut dyn Report) -> 
     let mut clients = Vec::new();
     let mut pods = Vec::new();
     let mut specs = BTreeMap::new();
-    for record in WorkloadRecord::list(&host.layout)? {
-        let wanted: Vec<&PodRecord> =
-            record.pods.iter().filter(|p| p.desired == Desired::Running && p.ended.is_none()).collect();
+    let is_wanted = |p: &&PodRecord| p.desired == Desired::Running && p.ended.is_none();
+    let records = WorkloadRecord::list(&host.layout)?;
+    let mut all = records.iter().flat_map(|record| &record.pods).filter(is_wanted);
+    if all.any(|pod| ports::are_claimed(&pod.plan)) {
+        await_removals(host, &[])?;
+    }
+    for record in records {
+        let wanted: Vec<&PodRecord> = record.pods.iter().filter(is_wanted).collect();
         if wanted.is_empty() {
             continue;
         }

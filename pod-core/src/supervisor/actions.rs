@@ -5,11 +5,11 @@ use std::os::fd::AsFd;
 use super::event_loop::Source;
 use super::log::Stream;
 use super::output;
-use super::pod::{Job, Pod, Purge, Run};
+use super::pod::{self, Job, Pod, Purge, Run};
 use super::protocol::Reply;
 use super::worker::{self, Outcome};
 use super::{Supervisor, console, container, event_log, log, sandbox};
-use crate::lifecycle::{self, Action, Event, Goal};
+use crate::lifecycle::{self, Action, Event, Goal, Sandbox};
 use crate::store;
 
 /// How often the output of a container that has ended is read at most. Its pipe is empty long before, unless
@@ -232,7 +232,7 @@ impl Supervisor {
         let oom_killed = pod.sandbox.as_ref().is_some_and(|s| {
             container::oom_killed(&s.sandbox.cgroup, &container::id(uid, name, run.attempt))
         });
-        self.delete_run(uid, name, run.attempt);
+        self.leave_run(uid, name, run.attempt);
         let event = Event::Exited {
             container: name.to_owned(),
             attempt: run.attempt,
@@ -243,13 +243,28 @@ impl Supervisor {
         self.dispatch(uid, &event);
     }
 
-    /// Removes what is left of a run: cgroup, runtime state, writable layer, bundle.
-    pub(super) fn delete_run(&mut self, uid: &str, name: &str, attempt: u32) {
-        let Some(pod) = self.pods.get(uid) else { return };
-        let (layout, plan, name) = (self.layout.clone(), pod.plan.clone(), name.to_owned());
-        match worker::spawn(move || container::delete(&layout, &plan, &name, attempt)) {
-            Ok(worker) => self.add_worker(uid, Job::Delete { worker }),
-            Err(e) => tracing::error!("cannot fork: {e}"),
+    /// What is left of a run is removed once who watches knows that the run has ended.
+    fn leave_run(&mut self, uid: &str, name: &str, attempt: u32) {
+        if let Some(pod) = self.pods.get_mut(uid) {
+            pod.remains.push((name.to_owned(), attempt));
+        }
+    }
+
+    /// Removes what is left of runs: cgroup, runtime state, writable layer, bundle.
+    fn delete_remains(&mut self, uid: &str) {
+        let Some(pod) = self.pods.get_mut(uid) else { return };
+        let remains = std::mem::take(&mut pod.remains);
+        // A pod that is going loses it all with its sandbox and its files.
+        if pod.removing && pod.state.goal == Goal::End && pod.state.sandbox != Sandbox::Absent {
+            return;
+        }
+        for (name, attempt) in remains {
+            let Some(pod) = self.pods.get(uid) else { return };
+            let (layout, plan) = (self.layout.clone(), pod.plan.clone());
+            match worker::spawn(move || container::delete(&layout, &plan, &name, attempt)) {
+                Ok(worker) => self.add_worker(uid, Job::Delete { worker }),
+                Err(e) => tracing::error!("cannot fork: {e}"),
+            }
         }
     }
 
@@ -384,7 +399,7 @@ impl Supervisor {
             Err(e) => {
                 network::fail_point("container-failed");
                 self.close_run(uid, name);
-                self.delete_run(uid, name, attempt);
+                self.leave_run(uid, name, attempt);
                 self.dispatch(
                     uid,
                     &Event::StartFailed {
@@ -410,7 +425,12 @@ impl Supervisor {
         let some_removing = self.pods.values().any(|pod| pod.removing && pod.purge != Purge::Done);
         let uids: Vec<String> = self.pods.keys().cloned().collect();
         let mut gone = Vec::new();
+        // Before any worker is forked: somebody waits for it.
+        for uid in &uids {
+            self.tell_end(uid);
+        }
         for uid in uids {
+            self.delete_remains(&uid);
             let Some(pod) = self.pods.get(&uid) else { continue };
             let idle = pod.jobs.is_empty() && pod.runs.is_empty();
             if pod.wanted && !leaving && !some_removing && pod.state.goal == Goal::Idle {
@@ -442,6 +462,18 @@ impl Supervisor {
             acted = true;
         }
         acted
+    }
+
+    /// Tells who watches once nothing of a pod on its way out runs any more.
+    fn tell_end(&mut self, uid: &str) {
+        let Some(pod) = self.pods.get_mut(uid) else { return };
+        // Who looks on disk must find the same.
+        let ended = pod.runs.is_empty() && !pod.unwritten && pod::has_ended(&pod.plan, &pod.state);
+        if pod.removing && !pod.told_end && ended {
+            pod.told_end = true;
+            self.tell_watchers(&Reply::Ended { uid: uid.to_owned() });
+            network::fail_point("end-told");
+        }
     }
 
     fn start_remove_sandbox(&mut self, uid: &str) {

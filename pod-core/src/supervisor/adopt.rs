@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use super::Supervisor;
 use super::container::{self, Started};
 use super::event_loop::Source;
-use super::pod::Pod;
+use super::pod::{Pod, has_ended};
 use super::process::Process;
 use super::sandbox::SandboxInfo;
 use crate::lifecycle::{Event, PodSpec, PodState};
@@ -30,6 +30,23 @@ pub fn last_state(layout: &Layout, recorded: &PodRecord) -> Result<PodState, sto
         Some(former) => former.revive(&spec, now),
         None => PodState::new(&spec, now),
     })
+}
+
+/// The state of a recorded pod, unless it is on its way out and nothing of it runs any more: such a one is there
+/// only until all that it had is given back.
+///
+/// # Errors
+/// As [`last_state`].
+pub fn present_state(layout: &Layout, recorded: &PodRecord) -> Result<Option<PodState>, store::Error> {
+    if !recorded.removing {
+        return last_state(layout, recorded).map(Some);
+    }
+    if recorded.ended.is_some() {
+        return Ok(None);
+    }
+    // Its file goes with the others: then it has ended, too, as one has that never ran in this boot.
+    let state = store::read_json::<PodState>(&layout.pod_status(&recorded.plan.uid))?;
+    Ok(state.filter(|state| !has_ended(&recorded.plan, state)))
 }
 
 impl Supervisor {

@@ -25,7 +25,7 @@ mod sandbox;
 mod spawn;
 mod worker;
 
-pub use adopt::last_state;
+pub use adopt::{last_state, present_state};
 pub use sandbox::{networks, ports as published_ports, remove_leftovers, remove_sandbox};
 pub use spawn::{SUPERVISE, Spawned, spawn};
 

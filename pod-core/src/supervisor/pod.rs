@@ -28,12 +28,16 @@ pub struct Pod {
     pub sandbox: Option<SandboxInfo>,
     /// Containers whose process runs or whose output is being read.
     pub runs: HashMap<String, Run>,
+    /// Runs that have ended and of which something is left in the kernel and on disk.
+    pub remains: Vec<(String, u32)>,
     /// Workers under way, by token.
     pub jobs: HashMap<u64, Job>,
     /// RemoveSandbox was asked for and waits for other workers.
     pub remove_sandbox: bool,
     /// Its files are being removed, or are removed.
     pub purge: Purge,
+    /// Who watches was told that nothing of it runs any more.
+    pub told_end: bool,
     /// Its end was written into the record.
     pub recorded_end: bool,
     /// Workers that were killed, one after another, while they removed its sandbox or its files.
@@ -102,6 +106,18 @@ pub enum Job {
     Purge(Worker<Vec<String>>),
 }
 
+/// Nothing of a pod runs any more, by its state.
+pub fn has_ended(plan: &PodPlan, state: &PodState) -> bool {
+    let shares = |spec: &k8s_openapi::api::core::v1::PodSpec| {
+        spec.share_process_namespace == Some(true) || spec.host_pid == Some(true)
+    };
+    // There, what a container started may outlive it, until the sandbox goes.
+    match plan.pod.spec.as_ref().is_some_and(shares) {
+        true => state.is_gone(),
+        false => state.has_ended(),
+    }
+}
+
 impl Pod {
     /// A pod with nothing of it in the kernel.
     pub fn new(plan: PodPlan, spec: PodSpec, state: PodState) -> Self {
@@ -113,9 +129,11 @@ impl Pod {
             removing: false,
             sandbox: None,
             runs: HashMap::new(),
+            remains: Vec::new(),
             jobs: HashMap::new(),
             remove_sandbox: false,
             purge: Purge::No,
+            told_end: false,
             recorded_end: false,
             killed_workers: 0,
             unwritten: false,

@@ -16,8 +16,8 @@ pub enum Request {
         /// The workload as it should be.
         record: Box<WorkloadRecord>,
     },
-    /// Every pod's state now, [`Reply::Done`], then each change, as [`Reply::State`], until the asker hangs up. A pod that was
-    /// removed is told as [`Reply::Removed`].
+    /// Every pod's state now, [`Reply::Ended`] of those that have ended and are on their way out, [`Reply::Done`], then
+    /// each change, as [`Reply::State`], [`Reply::Ended`] and [`Reply::Removed`], until the asker hangs up.
     Watch,
     /// Runs a command in a container. Three descriptors (stdin, stdout, stderr) come along by SCM_RIGHTS, with
     /// `tty` one: the answer's terminal is sent back with [`Reply::ExecStarted`] instead.
@@ -53,6 +53,11 @@ pub enum Reply {
         uid: String,
         /// Its state.
         state: Box<PodState>,
+    },
+    /// Nothing of the pod runs any more. Its removal is recorded and goes on.
+    Ended {
+        /// Pod uid.
+        uid: String,
     },
     /// A pod is gone, with everything of it.
     Removed {

@@ -55,8 +55,10 @@ impl Supervisor {
                     .iter()
                     .map(|(uid, pod)| Reply::State { uid: uid.clone(), state: Box::new(pod.state.clone()) })
                     .collect();
-                for state in states {
-                    self.reply(token, &state);
+                let ended = self.pods.iter().filter(|(_, pod)| pod.told_end);
+                let ended: Vec<Reply> = ended.map(|(uid, _)| Reply::Ended { uid: uid.clone() }).collect();
+                for reply in states.iter().chain(&ended) {
+                    self.reply(token, reply);
                 }
                 // A pod that was removed before the asker watched is in none of these: this ends the list.
                 self.reply(token, &Reply::Done);

@@ -138,7 +138,7 @@ fn systemd_scopes_hold_containers_where_systemd_runs() {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     };
     assert_eq!(state(), "active");
-    kube.ok(&["down", "pod/web"]);
+    kube.ok(&["down", "pod/web", "--wait"]);
     assert_eq!(state(), "inactive");
 }
 

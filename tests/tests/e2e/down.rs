@@ -20,7 +20,7 @@ fn takes_down_what_a_file_names() {
     kube.ok(&["play", &file]);
     kube.play(&pod("other", IDLE, ""));
     let uid = kube.pod("web")["metadata"]["uid"].as_str().unwrap().to_owned();
-    kube.ok(&["down", &file]).says("pod/web deleted");
+    kube.ok(&["down", &file, "--wait"]).says("pod/web deleted");
     assert_eq!(kube.pods(), ["other"]);
     assert_eq!(kube.processes_of(&uid), []);
 }

@@ -25,6 +25,7 @@ mod full_disk;
 mod generate;
 mod hostile;
 mod images;
+mod leaving;
 mod lifecycle;
 mod logs;
 mod manifests;

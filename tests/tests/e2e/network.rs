@@ -170,7 +170,7 @@ fn pods_find_each_other_by_name() {
     assert!(page.contains("Hello from a pod"), "{page}");
     let found = kube.sh("client", "nslookup server 2>/dev/null; true");
     assert!(found.contains(&kube.ip("server").to_string()), "{found}");
-    kube.ok(&["down", "pod/server"]);
+    kube.ok(&["down", "pod/server", "--wait"]);
     assert_ne!(kube.run(&["exec", "client", "--", "nslookup", "server"]).code, 0);
 }
 

@@ -124,7 +124,7 @@ fn cycle(kube: &Kube, n: usize, files: (&str, &str)) {
     kube.ok(&["play", stays]);
     kube.ok(&["play", comes]);
     assert_eq!(kube.sh("stays", "echo $VALUE").trim(), (n % 2).to_string());
-    kube.ok(&["down", comes]);
+    kube.ok(&["down", comes, "--wait"]);
 }
 
 fn soak(cycles: usize, slack: u64) {

@@ -123,7 +123,7 @@ fn a_down_that_is_killed_is_finished_by_the_supervisor() {
 
 /// Does to an instance what a reboot does: every process dies at once, mounts and namespaces are gone, the run
 /// tree stays with an old boot id (a machine whose /run is no tmpfs), or is empty.
-fn reboot(kube: &Kube, wipe: bool) {
+pub(crate) fn reboot(kube: &Kube, wipe: bool) {
     kube.wipe_kernel();
     if wipe {
         std::fs::remove_dir_all(kube.runroot()).unwrap();

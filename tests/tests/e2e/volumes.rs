@@ -20,7 +20,7 @@ fn empty_dir_dies_with_the_pod() {
     one(&kube, "", "emptyDir: {}");
     let uid = kube.pod("web")["metadata"]["uid"].as_str().unwrap().to_owned();
     kube.sh("web", "echo secret >/v/file");
-    kube.ok(&["down", "pod/web"]);
+    kube.ok(&["down", "pod/web", "--wait"]);
     assert!(!kube.root().join("pods").join(uid).exists());
 }
 
