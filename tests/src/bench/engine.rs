@@ -29,6 +29,8 @@ pub trait Engine {
     fn down_arguments<'a>(&self, file: &'a str) -> Vec<&'a str>;
     /// Asks a published port for a page.
     fn get(&self, address: SocketAddr) -> std::io::Result<Response>;
+    /// Waits until nothing goes on any more behind commands that have answered.
+    fn settle(&self);
     /// Folders of the cgroup tree that hold what it runs now.
     fn cgroups(&self) -> Vec<PathBuf>;
 }
@@ -44,9 +46,12 @@ impl dyn Engine + '_ {
         self.time(&self.play_arguments(file))
     }
 
-    /// Takes down what a file made; how long it took.
+    /// Takes down what a file made; how long it took until the answer. What goes on behind it is waited for, so that
+    /// it does not disturb what comes next.
     pub fn down(&self, file: &str) -> Duration {
-        self.time(&self.down_arguments(file))
+        let took = self.time(&self.down_arguments(file));
+        self.settle();
+        took
     }
 
     /// Runs a command of [`Engine::command`] to its end; how long it took.

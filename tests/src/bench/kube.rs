@@ -69,6 +69,14 @@ impl Engine for Kube {
     fn get(&self, address: SocketAddr) -> std::io::Result<Response> {
         http::request(address, "GET", "/", &[], b"")
     }
+    fn settle(&self) {
+        let run = self.runroot();
+        let run = run.to_str().unwrap();
+        let supervises = |p: &&tests::Process| p.command.contains(" supervise ") && p.command.contains(run);
+        for supervisor in tests::processes().iter().filter(supervises) {
+            assert!(supervisor.ends_within(tests::limit(30)), "{supervisor:?} does not end");
+        }
+    }
     fn cgroups(&self) -> Vec<PathBuf> {
         let pods = std::fs::read_dir(self.runroot().join("pods")).into_iter().flatten().flatten();
         let uids: Vec<String> = pods.map(|e| e.file_name().to_string_lossy().into_owned()).collect();

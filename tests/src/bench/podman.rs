@@ -99,6 +99,7 @@ impl Engine for Podman {
     fn get(&self, address: SocketAddr) -> std::io::Result<Response> {
         self.netns.call(|| http::request(address, "GET", "/", &[], b""))
     }
+    fn settle(&self) {}
     fn cgroups(&self) -> Vec<PathBuf> {
         cgroup::find(&|name| name == "libpod_parent")
     }

@@ -35,9 +35,25 @@ fn play_and_down(bench: &Bench, name: &str, yaml: &str, runs: usize) -> ([Vec<f6
 pub fn one(bench: &Bench) -> Vec<Row> {
     let yaml = manifests::pod("one", 1, "", "");
     let (play, down) = play_and_down(bench, "one", &yaml, bench.options.runs);
+    let kube: &dyn Engine = &bench.kube;
+    let file = kube.manifest("one", &yaml);
+    let to_the_end = (0..bench.options.runs).map(|_| {
+        kube.play(&file);
+        let took = kube.time(&["down", "--wait", &file]);
+        kube.settle();
+        milliseconds(took)
+    });
+    // podman's down waits for all anyway.
+    let to_the_end = [to_the_end.collect(), down[1].clone()];
     vec![
         Row::new("play, 1 container, until it runs", Unit::Milliseconds, Target::AtMost(40.0), play),
         Row::new("down, 1 container that obeys TERM", Unit::Milliseconds, Target::AtMost(40.0), down),
+        Row::new(
+            "down --wait, 1 container, until all is given back",
+            Unit::Milliseconds,
+            Target::None,
+            to_the_end,
+        ),
     ]
 }
 
