@@ -29,7 +29,7 @@ pub fn down(
         }
     }
     let grace_seconds = if options.force { Some(0) } else { options.grace_seconds };
-    let mut clients = Vec::new();
+    let mut going = Vec::new();
     let mut leaving = Vec::new();
     for record in &records {
         let mut record = record.clone();
@@ -45,9 +45,10 @@ pub fn down(
             crate::store::remove_dir_if_exists(&host.layout.workload(&record.id))?;
             continue;
         }
-        clients.extend(client::apply(&host.layout, &host.exe, &record)?);
-        network::fail_point("removal-asked");
+        going.push(record);
     }
+    let clients = client::apply_all(&host.layout, &host.exe, &going)?;
+    network::fail_point("removal-asked");
     // Claims can go only once no pod is left that has them.
     let wait = options.wait || options.volumes;
     let judge = if wait { judge::removed } else { judge::deleted };

@@ -1,5 +1,6 @@
 //! Putting right what crashes and reboots left. Quick when all is well.
 
+use std::collections::HashSet;
 use std::fs;
 
 use super::{Error, Host, sweep};
@@ -32,11 +33,16 @@ pub fn repair(host: &Host) -> Result<Vec<String>, Error> {
         drop(lock);
     }
     let mut orphaned = false;
+    // Before the records are read: a pod that is being made meanwhile is no leftover.
+    let found = uids_found(host)?;
     let records = WorkloadRecord::list(layout)?;
     sweep::workloads(layout, &records)?;
     sweep::pulls(layout)?;
-    for record in records {
-        if !is_at_work(host, &record) {
+    let known: HashSet<&str> =
+        records.iter().flat_map(|w| &w.pods).map(|pod| pod.plan.uid.as_str()).collect();
+    let leftovers_likely = found.iter().any(|uid| !known.contains(uid.as_str()));
+    for record in &records {
+        if !is_at_work(host, record) {
             continue;
         }
         if FileLock::try_acquire(&layout.supervisor_lock(&record.id), LockKind::Exclusive)?.is_some() {
@@ -46,7 +52,7 @@ pub fn repair(host: &Host) -> Result<Vec<String>, Error> {
             orphaned = true;
         }
     }
-    if orphaned || leftovers_likely(host)? {
+    if orphaned || leftovers_likely {
         told.extend(supervisor::remove_leftovers(layout, &host.exe)?);
         sweep::temporary_files(host);
     }
@@ -71,8 +77,8 @@ pub(super) fn is_at_work(host: &Host, record: &WorkloadRecord) -> bool {
         && !host.layout.supervisor_left(&record.id).exists()
 }
 
-/// Pods that no record names have folders, or addresses: a glance at four directories, no more.
-fn leftovers_likely(host: &Host) -> Result<bool, Error> {
+/// Pods that have folders, or addresses: a glance at four directories, no more.
+fn uids_found(host: &Host) -> Result<Vec<String>, Error> {
     let layout = &host.layout;
     let dirs = [layout.runroot.join("pods"), layout.runroot.join("netns"), layout.root.join("pods")];
     let mut found: Vec<String> = dirs
@@ -82,12 +88,7 @@ fn leftovers_likely(host: &Host) -> Result<bool, Error> {
         .filter_map(|e| e.ok()?.file_name().into_string().ok())
         .collect();
     found.extend(supervisor::networks(layout, &host.exe).leases()?);
-    if found.is_empty() {
-        return Ok(false);
-    }
-    let known: std::collections::HashSet<String> =
-        WorkloadRecord::list(layout)?.into_iter().flat_map(|w| w.pods).map(|p| p.plan.uid).collect();
-    Ok(found.iter().any(|uid| !known.contains(uid)))
+    Ok(found)
 }
 
 /// The first call after a boot: nothing of what `--runroot` tells is true any more, should it lie on a disk.

@@ -41,7 +41,10 @@ impl Supervisor {
             let state = pod.state.clone();
             // Before the actions: a successor must know what was asked for.
             self.write_state(uid);
-            if state.containers != before.containers
+            // What survives a reboot; of a pod on its way out nothing does, and the disk is slow.
+            let keeps = self.pods.get(uid).is_some_and(|pod| !pod.removing);
+            if keeps
+                && state.containers != before.containers
                 && let Err(e) = store::write_json_volatile(&self.layout.pod_last_status(uid), &state)
             {
                 tracing::error!("{e}");

@@ -113,8 +113,12 @@ impl Client {
     }
 
     /// Asks that a workload be as recorded in `record`.
-    fn apply(&mut self, record: &WorkloadRecord) -> Result<(), Error> {
-        self.send(&Request::Apply { record: Box::new(record.clone()) }, &[])?;
+    fn ask(&mut self, record: &WorkloadRecord) -> Result<(), Error> {
+        self.send(&Request::Apply { record: Box::new(record.clone()) }, &[])
+    }
+
+    /// Waits for the answer to [`Client::ask`].
+    fn answer(&mut self) -> Result<(), Error> {
         loop {
             match self.next(None)? {
                 Some(Reply::Done) => return Ok(()),
@@ -126,13 +130,35 @@ impl Client {
     }
 }
 
+/// [`apply`] of several workloads: all supervisors that run are asked before the first answer is waited for.
+pub fn apply_all(layout: &Layout, exe: &Path, records: &[WorkloadRecord]) -> Result<Vec<Client>, Error> {
+    let mut asked = Vec::new();
+    for record in records {
+        let client = Client::connect(layout, &record.id)?;
+        asked.push((record, client.and_then(|mut client| client.ask(record).ok().map(|()| client))));
+    }
+    let mut clients = Vec::new();
+    for (record, client) in asked {
+        match client.map(|mut client| client.answer().map(|()| client)) {
+            Some(Ok(client)) => {
+                network::fail_point("supervisors-asked");
+                clients.push(client);
+            }
+            // There is none, or it left while we spoke.
+            Some(Err(Error::Socket { .. })) | None => clients.extend(apply(layout, exe, record)?),
+            Some(Err(e)) => return Err(e),
+        }
+    }
+    Ok(clients)
+}
+
 /// Makes a workload as recorded in `record`, through its supervisor, which is started where none runs and there
 /// is something to do. Gives the connection; `None` when all was done at once, and the supervisor has left.
 pub fn apply(layout: &Layout, exe: &Path, record: &WorkloadRecord) -> Result<Option<Client>, Error> {
     let mut patience = Patience::new();
     loop {
         if let Some(mut client) = Client::connect(layout, &record.id)? {
-            match client.apply(record) {
+            match client.ask(record).and_then(|()| client.answer()) {
                 Ok(()) => {
                     network::fail_point("supervisor-asked");
                     return Ok(Some(client));
