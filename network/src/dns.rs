@@ -42,11 +42,11 @@ impl Networks {
         self.run_dir.join(AARDVARK_DNS)
     }
 
-    /// Brings aardvark-dns to what is up: writes its files, and starts, tells or ends it. The instance is
+    /// Brings aardvark-dns to what is up, all of it: writes its files, and starts, tells or ends it. The instance is
     /// locked.
-    pub(crate) fn update_dns(&self) -> Result<(), Error> {
+    pub(crate) fn update_dns(&self, up: &[Up]) -> Result<(), Error> {
         let dir = self.dns_dir();
-        let wanted = files(&self.read_up()?);
+        let wanted = files(up);
         let running = self.running_dns();
         let changed = write_files(&dir, &self.run_dir.join(".aardvark-dns.tmp"), &wanted)?;
         crate::fail_point("names-written");
@@ -76,8 +76,9 @@ impl Networks {
             return Ok(false);
         }
         let _instance = self.lock()?;
-        let lost = self.running_dns().is_none() && !files(&self.read_up()?).is_empty();
-        self.update_dns()?;
+        let up = self.read_up()?;
+        let lost = self.running_dns().is_none() && !files(&up).is_empty();
+        self.update_dns(&up)?;
         Ok(lost)
     }
 

@@ -14,7 +14,7 @@ use netavark::network::types;
 
 use crate::definition::Network;
 use crate::dns::DNS_PORT;
-use crate::firewall::{NetworkTable, Published};
+use crate::firewall::{Change, NetworkTable, Published};
 use crate::lease::{Interface, Lease};
 use crate::{Error, route};
 
@@ -122,9 +122,15 @@ fn attachment(interface: &Interface, lease: &Lease) -> types::PerNetworkOptions 
     }
 }
 
-/// Makes bridges, veths, addresses, routes, rules. `others` are the leases that are up beside this one. On
-/// failure, what was made stays: the caller takes it apart.
-pub(crate) fn setup(lease: &Lease, others: &[Lease], dns_port: u16, config_dir: &Path) -> Result<(), Error> {
+/// Makes bridges, veths, addresses and routes; gives the changes of rules that are to be finished. `others` are the
+/// leases that are up beside this one. On failure, what was made stays: the caller takes it apart.
+pub(crate) fn setup(
+    lease: &Lease,
+    others: &[Lease],
+    dns_port: u16,
+    config_dir: &Path,
+) -> Result<Vec<Change>, Error> {
+    let mut rules = Vec::new();
     let options = Options::new(lease);
     let (mut host, mut netns) =
         open_netlink_sockets(&options.netns).map_err(refused("enter the pod's network namespace"))?;
@@ -140,6 +146,9 @@ pub(crate) fn setup(lease: &Lease, others: &[Lease], dns_port: u16, config_dir: 
             route::keep_router_advertisements();
         }
         let table = table(&interface.network, others.iter().chain([lease]), dns_port)?;
+        if !interface.network.internal {
+            rules.push(table.begin()?);
+        }
         let Some(info) = options.info(index, &table, host.file.as_fd(), Some(netns.file.as_fd()), config_dir)
         else {
             continue;
@@ -155,7 +164,7 @@ pub(crate) fn setup(lease: &Lease, others: &[Lease], dns_port: u16, config_dir: 
             tracing::debug!(file = hairpin, error = %e, "cannot set hairpin mode");
         }
     }
-    Ok(())
+    Ok(rules)
 }
 
 /// The rules of a network for those of its endpoints that are given.

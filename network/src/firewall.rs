@@ -4,10 +4,10 @@
 
 use std::env;
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use netavark::error::{NetavarkError, NetavarkResult};
 use netavark::firewall::{FirewallDriver, firewalld};
@@ -64,15 +64,21 @@ impl NetworkTable {
 
     /// Puts the rules in place, whatever was there.
     pub(crate) fn apply(&self) -> Result<(), Error> {
+        self.begin()?.finish()
+    }
+
+    /// Begins to put the rules in place: they name devices that may be made meanwhile.
+    pub(crate) fn begin(&self) -> Result<Change, Error> {
         crate::fail_point("rules-missing");
-        nft(&ruleset(&self.network, &self.published, self.dns_port), &self.network)
+        Change::begin(&ruleset(&self.network, &self.published, self.dns_port), &self.network)
     }
 
     /// Takes all rules of the network away; fine if there are none.
     pub(crate) fn remove(&self) -> Result<(), Error> {
         // Only a table that is there can be deleted; adding it first makes it so.
         let table = &self.network.bridge;
-        nft(&format!("add table inet {table}\ndelete table inet {table}\n"), &self.network)
+        Change::begin(&format!("add table inet {table}\ndelete table inet {table}\n"), &self.network)?
+            .finish()
     }
 }
 
@@ -80,28 +86,65 @@ fn find_nft(path: &str) -> Option<PathBuf> {
     env::split_paths(path).map(|dir| dir.join("nft")).find(|file| file.is_file())
 }
 
-fn nft(script: &str, network: &Network) -> Result<(), Error> {
-    let failed = |why: String| Error::Refused {
-        doing: format!("set the firewall rules of network `{}`", network.name),
-        why,
-    };
-    let run = || {
-        let mut child = Command::new("nft")
-            .args(["-f", "-"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        if let Some(mut stdin) = child.stdin.take() {
-            stdin.write_all(script.as_bytes())?;
+/// A change of rules that `nft` is at: the kernel lets it wait for ten milliseconds and more (RCU).
+pub(crate) struct Change {
+    network: String,
+    /// `None`: it is finished.
+    nft: Option<Child>,
+}
+
+impl Change {
+    fn begin(script: &str, network: &Network) -> Result<Self, Error> {
+        let spawn = || {
+            let mut child = Command::new("nft")
+                .args(["-f", "-"])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()?;
+            // Refused while it is written, it has more to say than that its stdin is closed.
+            let written = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(script.as_bytes()));
+            match written {
+                Err(e) if e.kind() != ErrorKind::BrokenPipe => {
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    Err(e)
+                }
+                _ => Ok(child),
+            }
+        };
+        let network = network.name.clone();
+        match spawn() {
+            Ok(child) => Ok(Self { network, nft: Some(child) }),
+            Err(e) => Err(refused(&network, &e)),
         }
-        child.wait_with_output()
-    };
-    let output = run().map_err(|e| failed(format!("nft: {e}")))?;
-    if output.status.success() {
-        return Ok(());
     }
-    Err(failed(format!("nft: {}", String::from_utf8_lossy(&output.stderr).trim())))
+
+    /// Waits until the rules are in place, or refused.
+    pub(crate) fn finish(mut self) -> Result<(), Error> {
+        let Some(nft) = self.nft.take() else { return Ok(()) };
+        let output = nft.wait_with_output().map_err(|e| refused(&self.network, &e))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(refused(&self.network, &String::from_utf8_lossy(&output.stderr).trim()))
+    }
+}
+
+impl Drop for Change {
+    /// What comes next is not to meet it half way.
+    fn drop(&mut self) {
+        if let Some(nft) = &mut self.nft {
+            let _ = nft.wait();
+        }
+    }
+}
+
+fn refused(network: &str, why: &dyn std::fmt::Display) -> Error {
+    Error::Refused {
+        doing: format!("set the firewall rules of network `{network}`"),
+        why: format!("nft: {why}"),
+    }
 }
 
 /// The table of a network, as a script for `nft -f`: flushing and filling in one transaction, so that no packet
@@ -216,8 +259,8 @@ impl FirewallDriver for NetworkTable {
         setup: PortForwardConfig,
         dbus: &Option<zbus::blocking::Connection>,
     ) -> NetavarkResult<()> {
-        firewalld::check_can_forward_ports(dbus, &setup)?;
-        self.apply().map_err(|e| NetavarkError::msg(e.to_string()))
+        // The rules themselves are on their way since before the bridge was made.
+        firewalld::check_can_forward_ports(dbus, &setup)
     }
 
     fn teardown_network(&self, teardown: TearDownNetwork) -> NetavarkResult<()> {

@@ -201,30 +201,41 @@ impl Networks {
     }
 
     fn connect(&self, lease: &Lease) -> Result<(), Error> {
-        if self.up(&lease.id)?.is_some_and(|up| up.is_set_up(lease)) {
-            return self.update_dns();
+        let mut up = self.others_up(&lease.id)?;
+        let others: Vec<Lease> = up.iter().map(|up| up.lease.clone()).collect();
+        if let Some(before) = self.up(&lease.id)?.filter(|before| before.is_set_up(lease)) {
+            up.push(before);
+            return self.update_dns(&up);
         }
         let config_dir = self.netavark_dir();
         std::fs::create_dir_all(&config_dir).map_err(Error::io("create", &config_dir))?;
-        let others = self.others_up(&lease.id)?;
         let dns_port = if others.is_empty() { self.choose_dns_port() } else { self.dns_port() }?;
         let new = lease.interfaces.iter().map(|i| &i.network);
         let new: Vec<_> = new.filter(|n| !others.iter().any(|other| other.is_on(&n.name))).collect();
         let listings: Vec<_> = new.iter().map(|network| iptables::Listings::ask(network)).collect();
-        driver::setup(lease, &others, dns_port, &config_dir)?;
+        let rules = driver::setup(lease, &others, dns_port, &config_dir)?;
         fail_point("endpoint-connected");
-        conntrack::forget(&lease.ports);
         for (network, listings) in new.iter().zip(listings) {
             iptables::open(network, dns_port, &self.iptables_dir(), listings);
         }
-        self.write_up(&Up::new(lease))?;
+        let own = Up::new(lease);
+        self.write_up(&own)?;
         fail_point("endpoint-up");
-        self.update_dns()?;
+        up.push(own.clone());
+        up.sort_by(|a, b| a.lease.id.cmp(&b.lease.id));
+        self.update_dns(&up)?;
         if let Some(name) = lease.names.first() {
             for subnet in lease.interfaces.iter().filter_map(|i| i.network.subnets.first()) {
                 dns::wait_for_name((subnet.gateway, dns_port).into(), name);
             }
         }
+        for change in rules {
+            change.finish()?;
+        }
+        fail_point("rules-in-place");
+        self.write_up(&own.with_rules())?;
+        // Only now do packets take the new way.
+        conntrack::forget(&lease.ports);
         Ok(())
     }
 
@@ -256,17 +267,23 @@ impl Networks {
         // bridge's address before that goes.
         note(self.remove_up(id));
         fail_point("endpoint-down");
-        note(self.update_dns());
+        let up = match self.others_up(id) {
+            Ok(up) => {
+                note(self.update_dns(&up));
+                up
+            }
+            Err(e) => {
+                note(Err(e));
+                Vec::new()
+            }
+        };
         fail_point("names-removed");
         match self.read_lease(id) {
             Ok(Some(lease)) => {
                 for e in remove_links(&lease) {
                     note(Err(e));
                 }
-                let others = self.others_up(id).unwrap_or_else(|e| {
-                    note(Err(e));
-                    Vec::new()
-                });
+                let others: Vec<Lease> = up.into_iter().map(|up| up.lease).collect();
                 let dns_port = self.dns_port().unwrap_or(dns::DNS_PORT);
                 for index in 0..lease.interfaces.len() {
                     for e in driver::teardown(&lease, index, &others, dns_port, &self.netavark_dir()) {

@@ -15,11 +15,19 @@ pub(crate) struct Up {
     pub lease: Lease,
     /// Inode of its network namespace.
     netns: Option<u64>,
+    /// Its rules are in place too.
+    #[serde(default)]
+    rules: bool,
 }
 
 impl Up {
     pub(crate) fn new(lease: &Lease) -> Self {
-        Self { lease: lease.clone(), netns: netns::inode(&lease.netns) }
+        Self { lease: lease.clone(), netns: netns::inode(&lease.netns), rules: false }
+    }
+
+    /// The same, once its rules are in place.
+    pub(crate) fn with_rules(self) -> Self {
+        Self { rules: true, ..self }
     }
 
     /// True if the namespace is the one that was set up.
@@ -29,7 +37,8 @@ impl Up {
 
     /// True if `lease` is set up in the namespace that is there now.
     pub(crate) fn is_set_up(&self, lease: &Lease) -> bool {
-        self.lease == *lease
+        self.rules
+            && self.lease == *lease
             && self.is_alive()
             && lease.interfaces.iter().all(|i| route::link_exists(&i.host_name).unwrap_or(false))
     }
@@ -53,9 +62,11 @@ impl Networks {
         Ok(up)
     }
 
-    /// The leases that are set up, but for one's.
-    pub(crate) fn others_up(&self, id: &str) -> Result<Vec<Lease>, Error> {
-        Ok(self.read_up()?.into_iter().map(|up| up.lease).filter(|lease| lease.id != id).collect())
+    /// All that are set up, but for one.
+    pub(crate) fn others_up(&self, id: &str) -> Result<Vec<Up>, Error> {
+        let mut up = self.read_up()?;
+        up.retain(|up| up.lease.id != id);
+        Ok(up)
     }
 
     pub(crate) fn write_up(&self, up: &Up) -> Result<(), Error> {
