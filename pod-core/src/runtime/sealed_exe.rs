@@ -18,7 +18,7 @@ use super::Error;
 
 const OWN: &str = "/proc/self/exe";
 /// Names the executable on disk; set by [`reexec_sealed`], which it also keeps from doing it twice.
-const PROGRAM: &str = "KUBE_PROGRAM";
+pub const PROGRAM: &str = "KUBE_PROGRAM";
 
 /// Runs this program again, with the same arguments and environment, from where containers cannot write it.
 /// Returns when it runs from there already. To be called first thing, while there is one thread.
@@ -35,6 +35,12 @@ pub fn reexec_sealed() -> Result<(), Error> {
     let path = env::current_exe().map_err(Error::io("read", Path::new(OWN)))?;
     let sealed = read_only_mount().or_else(|_| memory_copy()).map_err(Error::io("seal", Path::new(OWN)))?;
     Err(execute(&sealed, &path))
+}
+
+/// Our executable out of reach of containers, for a child that is to run it: `None` where `exe` is another program
+/// than ours or the kernel refuses, and the child has to see to it.
+pub fn sealed(exe: &Path) -> Option<OwnedFd> {
+    (env::current_exe().ok()? == exe).then(|| read_only_mount().ok()).flatten()
 }
 
 /// True if nobody can write this process's executable through /proc.

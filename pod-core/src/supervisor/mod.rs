@@ -138,6 +138,8 @@ pub fn main(args: &[std::ffi::OsString]) -> i32 {
     if let Err(e) = crate::runtime::sealed_exe::reexec_sealed() {
         tracing::warn!("cannot protect the kube binary from containers: {e}");
     }
+    // Run from a descriptor, it would be called after its number.
+    let _ = nix::sys::prctl::set_name(c"kube");
     // Whoever played may have had an odd one; files and folders of pods must not depend on it.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     // SAFETY: the starter made this descriptor for us and told its number; nothing else in this process owns it.

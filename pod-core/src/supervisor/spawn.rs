@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::Error;
+use crate::runtime::sealed_exe;
 use crate::store::{Layout, WorkloadId};
 
 /// The first argument of `kube` that makes it a supervisor.
@@ -40,14 +41,22 @@ pub fn spawn(exe: &Path, layout: &Layout, id: &WorkloadId) -> Result<Spawned, Er
     network::fail_point("supervisor-folder-made");
     let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| Error::Spawn(e.into()))?;
     let ready = write.as_fd().as_raw_fd();
-    let mut command = Command::new(exe);
+    let sealed = sealed_exe::sealed(exe);
+    let mut command = match &sealed {
+        Some(sealed) => Command::new(format!("/proc/self/fd/{}", sealed.as_raw_fd())),
+        None => Command::new(exe),
+    };
+    command.env_clear();
+    if sealed.is_some() {
+        command.env(sealed_exe::PROGRAM, exe);
+    }
     command
+        .arg0(exe)
         .arg(SUPERVISE)
         .arg(&layout.root)
         .arg(&layout.runroot)
         .arg(id.dir_name())
         .current_dir("/")
-        .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into()))
         .env(READY_FD, ready.to_string())
         .envs(PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
