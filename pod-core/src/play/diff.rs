@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Change;
 use crate::plan::WorkloadPlan;
-use crate::store::{Desired, PodRecord, WorkloadId, WorkloadRecord};
+use crate::store::{Desired, PodRecord, WorkloadGlance, WorkloadId, WorkloadRecord};
 
 /// What to do about one workload.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,9 +76,9 @@ impl PodRecord {
 /// Workloads that an earlier play of one of `sources` made and that this one does not name.
 pub fn gone<'a>(
     steps: &[Step],
-    records: &'a [WorkloadRecord],
+    records: &'a [WorkloadGlance],
     sources: &[String],
-) -> Vec<&'a WorkloadRecord> {
+) -> Vec<&'a WorkloadGlance> {
     records
         .iter()
         .filter(|record| sources.contains(&record.source))
@@ -193,7 +193,9 @@ mod tests {
 
     #[test]
     fn what_the_file_no_longer_names_is_gone() {
-        let records = [record("h", &[("a", "t")])];
+        let mut leaving = record("h", &[("b", "t")]);
+        leaving.pods[0].removing = true;
+        let records = [WorkloadGlance::from(&record("h", &[("a", "t")])), WorkloadGlance::from(&leaving)];
         assert_eq!(gone(&[], &records, &["/f.yaml".to_owned()]).len(), 1);
         assert_eq!(gone(&[], &records, &["/g.yaml".to_owned()]).len(), 0);
     }

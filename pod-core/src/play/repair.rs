@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 
 use super::{Error, Host, sweep};
-use crate::store::{self, Desired, FileLock, LockKind, WorkloadRecord, boot_id};
+use crate::store::{self, Desired, FileLock, LockKind, PodGlance, WorkloadGlance, boot_id};
 use crate::supervisor;
 
 /// Puts right what crashes and reboots left: supervisors that died are replaced, half-made things removed.
@@ -33,14 +33,11 @@ pub fn repair(host: &Host) -> Result<Vec<String>, Error> {
         drop(lock);
     }
     let mut orphaned = false;
-    // Before the records are read: a pod that is being made meanwhile is no leftover.
-    let found = uids_found(host)?;
-    let records = WorkloadRecord::list(layout)?;
+    // Before the records: what was made before we looked is recorded, and what is recorded meanwhile is no leftover.
+    let pods = pods_found(host)?;
+    let records = WorkloadGlance::list(layout)?;
     sweep::workloads(layout, &records)?;
     sweep::pulls(layout)?;
-    let known: HashSet<&str> =
-        records.iter().flat_map(|w| &w.pods).map(|pod| pod.plan.uid.as_str()).collect();
-    let leftovers_likely = found.iter().any(|uid| !known.contains(uid.as_str()));
     for record in &records {
         if !is_at_work(host, record) {
             continue;
@@ -52,7 +49,7 @@ pub fn repair(host: &Host) -> Result<Vec<String>, Error> {
             orphaned = true;
         }
     }
-    if orphaned || leftovers_likely {
+    if orphaned || is_some_unrecorded(&pods, &records) {
         told.extend(supervisor::remove_leftovers(layout, &host.exe)?);
         sweep::temporary_files(host);
     }
@@ -65,20 +62,20 @@ pub fn repair(host: &Host) -> Result<Vec<String>, Error> {
 }
 
 /// Something goes on, or should, in a workload: it needs a supervisor.
-pub(super) fn is_at_work(host: &Host, record: &WorkloadRecord) -> bool {
+pub(super) fn is_at_work(host: &Host, record: &WorkloadGlance) -> bool {
     // Nobody sees a pod that is on its way out: nobody but us would ever finish that.
     if record.pods.iter().any(|pod| pod.removing) {
         return true;
     }
-    let wanted = record.pods.iter().any(|p| p.desired == Desired::Running && p.ended.is_none());
+    let wanted = record.pods.iter().any(|p| p.desired == Desired::Running && !p.has_ended());
     // Not started in this boot: that is for `play --all`.
     wanted
         && host.layout.supervisor_lock(&record.id).exists()
         && !host.layout.supervisor_left(&record.id).exists()
 }
 
-/// Pods that have folders, or addresses: a glance at four directories, no more.
-fn uids_found(host: &Host) -> Result<Vec<String>, Error> {
+/// Uids of pods that have folders, or addresses: a glance at four directories, no more.
+fn pods_found(host: &Host) -> Result<Vec<String>, Error> {
     let layout = &host.layout;
     let dirs = [layout.runroot.join("pods"), layout.runroot.join("netns"), layout.root.join("pods")];
     let mut found: Vec<String> = dirs
@@ -89,6 +86,11 @@ fn uids_found(host: &Host) -> Result<Vec<String>, Error> {
         .collect();
     found.extend(supervisor::networks(layout, &host.exe).leases()?);
     Ok(found)
+}
+
+fn is_some_unrecorded(pods: &[String], records: &[WorkloadGlance]) -> bool {
+    let known: HashSet<&str> = records.iter().flat_map(|w| &w.pods).map(PodGlance::uid).collect();
+    pods.iter().any(|uid| !known.contains(uid.as_str()))
 }
 
 /// The first call after a boot: nothing of what `--runroot` tells is true any more, should it lie on a disk.

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use super::{Error, Host};
 use crate::image::ImageStore;
-use crate::store::{self, FileLock, Layout, LockKind, WorkloadId, WorkloadRecord};
+use crate::store::{self, FileLock, Layout, LockKind, WorkloadGlance, WorkloadId};
 use crate::supervisor;
 
 /// Removes folders of workloads that have no record, or one without pods: their supervisor, or who was about to
 /// start it, was killed. Cheap where there are none.
-pub(super) fn workloads(layout: &Layout, records: &[WorkloadRecord]) -> Result<(), Error> {
+pub(super) fn workloads(layout: &Layout, records: &[WorkloadGlance]) -> Result<(), Error> {
     let at_work: BTreeSet<String> =
         records.iter().filter(|r| !r.pods.is_empty()).map(|r| r.id.dir_name()).collect();
     let mut names = BTreeSet::new();
@@ -26,7 +26,7 @@ pub(super) fn workloads(layout: &Layout, records: &[WorkloadRecord]) -> Result<(
         let Some(_lock) = FileLock::try_acquire(&layout.supervisor_lock(&id), LockKind::Exclusive)? else {
             continue;
         };
-        if WorkloadRecord::load(layout, &id)?.is_some_and(|record| !record.pods.is_empty()) {
+        if WorkloadGlance::load(layout, &id)?.is_some_and(|record| !record.pods.is_empty()) {
             continue;
         }
         store::remove_dir_if_exists(&layout.workload(&id))?;
@@ -46,8 +46,10 @@ pub(super) fn pulls(layout: &Layout) -> Result<(), Error> {
 /// Removes temporary files of processes that are gone. Looks into every folder in which one may lie.
 pub(super) fn temporary_files(host: &Host) {
     let layout = &host.layout;
-    let mut dirs: Vec<PathBuf> =
-        ["", "pause", "workloads/*"].iter().flat_map(|dir| below(&layout.runroot, dir)).collect();
+    let mut dirs: Vec<PathBuf> = ["", "pause", "workloads/*", "runtime/seccomp"]
+        .iter()
+        .flat_map(|dir| below(&layout.runroot, dir))
+        .collect();
     let in_root =
         ["workloads/*", "objects/*/*", "volumes/*/*", "images", "images/leases", "images/blobs/sha256"];
     dirs.extend(in_root.iter().flat_map(|dir| below(&layout.root, dir)));

@@ -7,7 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{Error, Host, judge, view};
 use crate::lifecycle::PodState;
-use crate::store::{self, WorkloadId, WorkloadRecord};
+use crate::store::{self, WorkloadGlance, WorkloadId, WorkloadRecord};
 use crate::supervisor::protocol::{Reply, Request};
 use crate::supervisor::{self, client::Client};
 
@@ -194,7 +194,8 @@ fn rejoin(
         }
     }
     let waits = left.values().any(|pod| pod.workload == *id);
-    if !waits || !record.is_some_and(|record| super::repair::is_at_work(host, &record)) {
+    if !waits || !record.is_some_and(|record| super::repair::is_at_work(host, &WorkloadGlance::from(&record)))
+    {
         return Ok(Rejoined::AtRest);
     }
     match Client::connect_or_spawn(&host.layout, &host.exe, id) {

@@ -14,7 +14,8 @@ use super::{
 use crate::lifecycle::PodSpec;
 use crate::manifest::{Document, Severity};
 use crate::plan::{self, PodPlan, WorkloadPlan};
-use crate::store::{Desired, FileLock, LockKind, Objects, PodRecord, WorkloadRecord};
+use crate::runtime::cgroup::Warm;
+use crate::store::{Desired, FileLock, LockKind, Objects, PodRecord, WorkloadGlance, WorkloadRecord};
 use crate::supervisor::client::{self, Client};
 
 /// How long an undo waits for what stood before to start again.
@@ -35,6 +36,8 @@ pub fn play(
     report: &mut dyn Report,
 ) -> Result<i32, Error> {
     let deadline = options.timeout.map(|t| Instant::now() + t);
+    // Beside all that comes before containers are made.
+    let warm = (!options.dry_run && options.start).then(Warm::begin);
     let (mut plan, warnings) = plan::plan(documents, &options.plan).map_err(Error::Invalid)?;
     for warning in warnings.iter().filter(|d| d.severity == Severity::Warning) {
         report.warning(&warning.to_string());
@@ -67,7 +70,7 @@ pub fn play(
     // Pulls are slow and change nothing that others see: they go before the lock.
     if !options.dry_run {
         let steps =
-            diff(plan.workloads.clone(), WorkloadRecord::list(&host.layout)?, options.start, options.replace);
+            diff(plan.workloads.clone(), recorded(host, &plan.workloads)?, options.start, options.replace);
         let new: Vec<_> = steps
             .iter()
             .filter(|s| s.add > 0)
@@ -83,10 +86,10 @@ pub fn play(
     }
 
     let lock = FileLock::acquire(&lock_path, LockKind::Exclusive)?;
-    let records = WorkloadRecord::list(&host.layout)?;
+    let records = recorded(host, &plan.workloads)?;
     let object_steps =
         plan.objects.iter().map(|o| objects::diff(&host.layout, o.clone())).collect::<Result<Vec<_>, _>>()?;
-    let steps = diff(plan.workloads, records.clone(), options.start, options.replace);
+    let steps = diff(plan.workloads, records, options.start, options.replace);
     let applied: Vec<Applied> = steps.into_iter().map(|step| prepare(step, options.start)).collect();
     let added: Vec<PodPlan> = applied.iter().flat_map(|a| a.added().map(|pod| pod.plan.clone())).collect();
     let mut leaving: Vec<String> =
@@ -104,7 +107,8 @@ pub fn play(
 
     let sources: Vec<String> = documents.iter().map(|d| source_id(&d.dir, &d.source)).collect();
     let steps: Vec<Step> = applied.iter().map(|a| a.step.clone()).collect();
-    let gone: Vec<WorkloadRecord> = gone(&steps, &records, &sources).into_iter().cloned().collect();
+    let records = WorkloadGlance::list(&host.layout)?;
+    let gone: Vec<WorkloadGlance> = gone(&steps, &records, &sources).into_iter().cloned().collect();
 
     if options.dry_run {
         for object in &object_steps {
@@ -126,6 +130,7 @@ pub fn play(
     fail_point("workloads-made");
     drop(lock);
     let made = made.and_then(|()| wait_started(host, &applied, clients, options, deadline));
+    drop(warm);
     if let Err(e) = made {
         // What is merely not there yet is left to come.
         if !matches!(e, Error::TimedOut { .. }) {
@@ -150,7 +155,7 @@ pub fn play(
 
 fn prune(
     host: &Host,
-    gone: &[WorkloadRecord],
+    gone: &[WorkloadGlance],
     options: &PlayOptions,
     report: &mut dyn Report,
 ) -> Result<(), Error> {
@@ -165,6 +170,15 @@ fn prune(
         ));
     }
     Ok(())
+}
+
+/// What is recorded of the workloads of a plan.
+fn recorded(host: &Host, plans: &[WorkloadPlan]) -> Result<Vec<WorkloadRecord>, Error> {
+    let mut found = Vec::new();
+    for plan in plans {
+        found.extend(WorkloadRecord::load(&host.layout, &plan.id)?);
+    }
+    Ok(found)
 }
 
 /// The objects of this machine with those of this play over them.
@@ -453,6 +467,7 @@ fn renewed(plan: &PodPlan) -> PodPlan {
 /// `play --all`: starts what should run and does not (after a reboot).
 pub fn play_all(host: &Host, options: &PlayOptions, report: &mut dyn Report) -> Result<(), Error> {
     let deadline = options.timeout.map(|t| Instant::now() + t);
+    let _warm = Warm::begin();
     let mut clients = Vec::new();
     let mut pods = Vec::new();
     let mut specs = BTreeMap::new();

@@ -1,7 +1,8 @@
 //! OCI: container specs, and create/start/kill/delete/exec behind one trait.
 //!
 //! Everything here is called in a short-lived worker forked from the single-threaded supervisor (libcontainer
-//! forks with raw clone3 and changes its caller), never from a process with threads.
+//! forks with raw clone3 and changes its caller), never from a process with threads; [`cgroup::Warm`] alone is for
+//! commands.
 
 pub mod cgroup;
 pub mod console;
@@ -85,7 +86,7 @@ impl Error {
     pub(crate) fn failed(action: &'static str, id: &str, message: impl ToString) -> Self {
         Self::Failed { action, id: id.to_owned(), message: message.to_string() }
     }
-    pub(crate) fn seccomp(profile: &str) -> impl FnOnce(serde_json::Error) -> Self {
+    pub(crate) fn seccomp<E: std::fmt::Display>(profile: &str) -> impl FnOnce(E) -> Self + use<E> {
         let profile = profile.to_owned();
         move |error| Self::Seccomp { profile, message: error.to_string() }
     }

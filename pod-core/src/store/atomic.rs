@@ -21,7 +21,12 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
 pub fn write_json_volatile<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
     let bytes =
         serde_json::to_vec(value).map_err(|source| Error::Damaged { path: path.to_owned(), source })?;
-    write(path, &bytes, 0o600, false)
+    write_volatile(path, &bytes)
+}
+
+/// [`write_json_volatile`] of bytes.
+pub fn write_volatile(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    write(path, bytes, 0o600, false)
 }
 
 fn write(path: &Path, bytes: &[u8], mode: u32, durable: bool) -> Result<(), Error> {

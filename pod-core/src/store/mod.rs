@@ -5,6 +5,7 @@
 
 mod atomic;
 mod boot;
+mod glance;
 mod layout;
 mod lock;
 mod objects;
@@ -12,9 +13,10 @@ mod record;
 
 pub use atomic::{
     read_json, remove_dir_if_exists, remove_file_if_exists, write_atomic, write_json, write_json_volatile,
-    writer_of,
+    write_volatile, writer_of,
 };
 pub use boot::boot_id;
+pub use glance::{PodGlance, WorkloadGlance};
 pub use layout::{Layout, WorkloadId};
 pub use lock::{FileLock, LockKind};
 pub use objects::Objects;

@@ -91,6 +91,15 @@ impl WorkloadRecord {
 
     /// Every recorded workload, by id.
     pub fn list(layout: &Layout) -> Result<Vec<Self>, Error> {
+        let mut found = Vec::new();
+        for id in Self::ids(layout)? {
+            found.extend(Self::load(layout, &id)?);
+        }
+        Ok(found)
+    }
+
+    /// The id of every workload that may be recorded.
+    pub fn ids(layout: &Layout) -> Result<Vec<WorkloadId>, Error> {
         let dir = layout.workloads();
         let read = match std::fs::read_dir(&dir) {
             Ok(read) => read,
@@ -100,10 +109,9 @@ impl WorkloadRecord {
         let mut found = Vec::new();
         for entry in read {
             let entry = entry.map_err(Error::io("read", &dir))?;
-            let Some(id) = entry.file_name().to_str().and_then(WorkloadId::from_dir_name) else { continue };
-            found.extend(Self::load(layout, &id)?);
+            found.extend(entry.file_name().to_str().and_then(WorkloadId::from_dir_name));
         }
-        found.sort_by(|a, b| a.id.cmp(&b.id));
+        found.sort();
         Ok(found)
     }
 }

@@ -7,6 +7,7 @@
 mod kill;
 mod pod;
 mod systemd;
+mod warm;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 pub(super) use kill::kill_as_group;
 pub use kill::{kill_all, oom_kills, processes};
 pub use pod::{PodCgroup, create_pod, leftovers, missing, remove, remove_pod};
+pub use warm::Warm;
 
 /// The folder of all our pods (cgroupfs driver).
 const PARENT: &str = "kube-play";

@@ -1,0 +1,90 @@
+//! Keeping the kernel ready to move processes between cgroups.
+//!
+//! The first write to a `cgroup.procs` after a pause waits for a grace period of RCU (`cgroup_threadgroup_rwsem` in
+//! kernel/cgroup/cgroup.c is a per-CPU semaphore, see kernel/rcu/sync.c), 6 to 16 ms on an idle host. Further ones
+//! do not, for as long as the one before is not much more than such a period ago. A pod's start has several, each
+//! with other work before it: whoever keeps on writing beside that work waits for none of them.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use super::Cgroups;
+
+/// Shorter than the grace periods that were measured, 6 ms and more.
+const INTERVAL: Duration = Duration::from_millis(4);
+
+/// Writes as long as it lives, from a thread of its own.
+#[derive(Debug)]
+pub struct Warm {
+    /// Its end ends the thread.
+    _alive: Option<Sender<()>>,
+}
+
+impl Warm {
+    /// Begins. Moves this process to where it is: nothing changes. Where that cannot be done it is left.
+    pub fn begin() -> Self {
+        let (alive, ended) = channel();
+        // Not waited for at the end: it may be in the middle of a write that waits.
+        let begun = std::thread::Builder::new().name("warm".to_owned()).spawn(move || keep_writing(&ended));
+        Self { _alive: begun.is_ok().then_some(alive) }
+    }
+}
+
+fn keep_writing(ended: &Receiver<()>) {
+    let Some(mut file) = own_procs() else { return };
+    while file.write_all(b"0").is_ok() {
+        // One that wakes up late, on a busy host, does not matter: there the pauses are short.
+        if !matches!(ended.recv_timeout(INTERVAL), Err(RecvTimeoutError::Timeout)) {
+            return;
+        }
+    }
+}
+
+/// `cgroup.procs` of a cgroup that this process is in.
+fn own_procs() -> Option<File> {
+    let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let cgroups = Cgroups::detect();
+    let open = |path: PathBuf| OpenOptions::new().write(true).open(path).ok();
+    own_folders(&own, &cgroups).into_iter().find_map(|dir| open(dir.join("cgroup.procs")))
+}
+
+/// Folders of `/proc/self/cgroup` (cgroups(7)): `id:controllers:path` a line, no controllers for v2.
+fn own_folders(own: &str, cgroups: &Cgroups) -> Vec<PathBuf> {
+    own.lines()
+        .filter_map(|line| {
+            let mut parts = line.splitn(3, ':').skip(1);
+            let (controllers, path) = (parts.next()?, parts.next()?);
+            let hierarchy = match controllers {
+                "" => cgroups.hierarchies.iter().find(|one| one.unified),
+                names => names.split(',').find_map(|name| cgroups.hierarchy(name)),
+            };
+            Some(hierarchy?.dir(path))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folders(own: &str, mountinfo: &str) -> Vec<String> {
+        let cgroups = Cgroups::parse(mountinfo, |_| "memory".to_owned());
+        own_folders(own, &cgroups).iter().map(|dir| dir.display().to_string()).collect()
+    }
+
+    #[test]
+    fn the_folders_of_a_process_are_found_on_every_kind_of_host() {
+        let v2 = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+        assert_eq!(folders("0::/user.slice/a b\n", v2), ["/sys/fs/cgroup/user.slice/a b"]);
+        let hybrid = "30 23 0:26 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n\
+                      31 23 0:27 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+        assert_eq!(
+            folders("4:cpu,cpuacct:/x\n3:name=other:/\n0::/\n", hybrid),
+            ["/sys/fs/cgroup/cpu/x", "/sys/fs/cgroup/unified/"]
+        );
+        assert!(folders("0::/\n", "").is_empty());
+    }
+}

@@ -1,0 +1,110 @@
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::{Desired, Error, Layout, WorkloadId, WorkloadRecord, read_json};
+
+/// What of a [`WorkloadRecord`] tells who it is and what goes on. With hundreds of workloads, reading all of every
+/// record is what a command spends most of its time with.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadGlance {
+    /// Which workload.
+    pub id: WorkloadId,
+    /// The file the object was read from.
+    pub source: String,
+    /// Its pods, oldest first.
+    pub pods: Vec<PodGlance>,
+}
+
+/// The same of a [`PodRecord`](super::PodRecord).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodGlance {
+    plan: PlanGlance,
+    /// Whether it should run.
+    pub desired: Desired,
+    /// It is to be removed as soon as it has stopped.
+    #[serde(default)]
+    pub removing: bool,
+    #[serde(default)]
+    ended: Option<IgnoredAny>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct PlanGlance {
+    uid: String,
+}
+
+impl PodGlance {
+    /// metadata.uid.
+    pub fn uid(&self) -> &str {
+        &self.plan.uid
+    }
+
+    /// It has ended for good.
+    pub fn has_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+}
+
+impl From<&WorkloadRecord> for WorkloadGlance {
+    fn from(record: &WorkloadRecord) -> Self {
+        let pods = record.pods.iter().map(|pod| PodGlance {
+            plan: PlanGlance { uid: pod.plan.uid.clone() },
+            desired: pod.desired,
+            removing: pod.removing,
+            ended: pod.ended.as_ref().map(|_| IgnoredAny),
+        });
+        Self { id: record.id.clone(), source: record.source.clone(), pods: pods.collect() }
+    }
+}
+
+impl WorkloadGlance {
+    /// Reads that much of a workload's record, if there is one.
+    pub fn load(layout: &Layout, id: &WorkloadId) -> Result<Option<Self>, Error> {
+        read_json(&layout.workload_record(id))
+    }
+
+    /// Every recorded workload, by id.
+    pub fn list(layout: &Layout) -> Result<Vec<Self>, Error> {
+        let mut found = Vec::new();
+        for id in WorkloadRecord::ids(layout)? {
+            found.extend(Self::load(layout, &id)?);
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_glance_tells_what_the_record_says() {
+        let json = serde_json::json!({
+            "id": {"kind": "pod", "namespace": "default", "name": "web"},
+            "object": {"spec": {"containers": []}},
+            "hash": "1",
+            "uid": "w",
+            "created": "2026-01-01T00:00:00Z",
+            "source": "/web.yaml",
+            "pods": [
+                {"plan": {"uid": "a", "hash": "2", "pod": {}}, "desired": "running"},
+                {"plan": {"uid": "b"}, "desired": "stopped", "removing": true, "ended": {"any": [1, null]}},
+                {"plan": {"uid": "c"}, "desired": "stopped", "ended": null},
+            ],
+        });
+        let glance: WorkloadGlance = serde_json::from_value(json).unwrap();
+        assert_eq!((glance.id.name.as_str(), glance.source.as_str()), ("web", "/web.yaml"));
+        let pods: Vec<_> =
+            glance.pods.iter().map(|p| (p.uid(), p.desired, p.removing, p.has_ended())).collect();
+        assert_eq!(
+            pods,
+            [
+                ("a", Desired::Running, false, false),
+                ("b", Desired::Stopped, true, true),
+                ("c", Desired::Stopped, false, false)
+            ]
+        );
+    }
+}
