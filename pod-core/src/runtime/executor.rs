@@ -16,17 +16,43 @@ use libcontainer::capabilities::CapabilityExt;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError};
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access, execve};
-use oci_spec::runtime::{Capabilities, LinuxSeccomp, Process, Spec};
+use oci_spec::runtime::{Capabilities, Process, Spec};
 use rustix::process::{Gid, Uid};
 
+use super::seccomp::Filter;
+
 /// What libcontainer has left to do.
-#[derive(Clone)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
-    /// Nothing but to execute.
+    /// To load the filter and give up [`FOR_FILTER`], and to execute.
     Init,
     /// It has entered the namespaces and the cgroup as root, with every capability; who the process is has still
-    /// to be taken on, with this filter (as libcontainer reads it).
-    Joining(Option<Rc<LinuxSeccomp>>),
+    /// to be taken on.
+    Joining,
+}
+
+/// What an init process is left beyond its own until it has loaded its filter: without no_new_privs the kernel wants
+/// the first for that, and the second is needed to take both from the bounding set.
+const FOR_FILTER: [(oci_spec::runtime::Capability, caps::Capability); 2] = [
+    (oci_spec::runtime::Capability::SysAdmin, caps::Capability::CAP_SYS_ADMIN),
+    (oci_spec::runtime::Capability::Setpcap, caps::Capability::CAP_SETPCAP),
+];
+
+/// Changes the process of a spec so that libcontainer leaves an init process what its executor needs.
+pub(super) fn leave_capabilities_for_filter(process: &mut Process) {
+    if process.no_new_privileges() == Some(true) {
+        return;
+    }
+    let Some(mut capabilities) = process.capabilities().clone() else { return };
+    let with = |set: &Option<Capabilities>| {
+        let mut set = set.clone().unwrap_or_default();
+        set.extend(FOR_FILTER.map(|(name, _)| name));
+        Some(set)
+    };
+    let (bounding, permitted) = (with(capabilities.bounding()), with(capabilities.permitted()));
+    let effective = with(capabilities.effective());
+    capabilities.set_bounding(bounding).set_permitted(permitted).set_effective(effective);
+    process.set_capabilities(Some(capabilities));
 }
 
 /// Runs a process, as its spec says, whatever libcontainer was told of it.
@@ -35,6 +61,7 @@ pub(super) struct ContainerExecutor {
     /// What to run, and as whom.
     process: Rc<Process>,
     role: Role,
+    filter: Option<Rc<Filter>>,
     /// Closed by a successful execve; else told what went wrong.
     report: Rc<OwnedFd>,
     /// Descriptors of the caller that the new process has inherited.
@@ -45,23 +72,19 @@ impl ContainerExecutor {
     /// For a container's init process. `inherited` are the descriptors that the caller has had before any of
     /// this: the new process closes them as soon as it can. Until its start, which may be long after, it would
     /// else hold the supervisor's locks, sockets and pipes.
-    pub fn init(process: Process, report: OwnedFd, inherited: Vec<RawFd>) -> Self {
+    pub fn init(process: Process, filter: Option<Filter>, report: OwnedFd, inherited: Vec<RawFd>) -> Self {
         Self {
             process: Rc::new(process),
             role: Role::Init,
+            filter: filter.map(Rc::new),
             report: Rc::new(report),
             inherited: Rc::new(inherited),
         }
     }
 
     /// For a process that joins a container.
-    pub fn joining(
-        process: Process,
-        seccomp: Option<LinuxSeccomp>,
-        report: OwnedFd,
-        inherited: Vec<RawFd>,
-    ) -> Self {
-        Self { role: Role::Joining(seccomp.map(Rc::new)), ..Self::init(process, report, inherited) }
+    pub fn joining(process: Process, filter: Option<Filter>, report: OwnedFd, inherited: Vec<RawFd>) -> Self {
+        Self { role: Role::Joining, ..Self::init(process, filter, report, inherited) }
     }
 
     /// Executes; returns what went wrong.
@@ -74,8 +97,8 @@ impl ContainerExecutor {
                 let _ = super::console::set_size(std::io::stdin(), rows, columns);
             }
         }
-        if let Role::Joining(seccomp) = &self.role
-            && let Err(message) = assume(process, seccomp.as_deref())
+        if self.role == Role::Joining
+            && let Err(message) = assume(process, self.filter.as_deref())
         {
             return message;
         }
@@ -111,7 +134,7 @@ impl Executor for ContainerExecutor {
 
     fn validate(&self, _spec: &Spec) -> Result<(), ExecutorValidationError> {
         // A joining process is still root here: it looks when it has become who it will be.
-        if matches!(self.role, Role::Joining(_)) {
+        if self.role == Role::Joining {
             return Ok(());
         }
         program(&self.process).map(drop).map_err(ExecutorValidationError::ArgValidationError)
@@ -123,19 +146,48 @@ impl Executor for ContainerExecutor {
             // descriptors; it never runs the destructors of what owned them.
             unsafe { libc::close(*fd) };
         }
+        // The last that libcontainer calls before it waits to be told to start.
+        if self.role == Role::Init
+            && let Some(filter) = &self.filter
+        {
+            confine(&self.process, filter).map_err(|e| ExecutorSetEnvsError::Other(e.into()))?;
+        }
         Ok(())
     }
 }
 
+/// Loads the filter of an init process and gives up what only that needed.
+fn confine(process: &Process, filter: &Filter) -> Result<(), String> {
+    let load = || filter.load().map_err(told("load the seccomp filter"));
+    let capabilities = process.capabilities().as_ref();
+    let Some(capabilities) = capabilities.filter(|_| process.no_new_privileges() != Some(true)) else {
+        return load();
+    };
+    load()?;
+    let set_of = |set: &Option<Capabilities>| -> CapsHashSet {
+        set.iter().flatten().map(CapabilityExt::to_cap).collect()
+    };
+    let bounding = set_of(capabilities.bounding());
+    for (_, capability) in FOR_FILTER {
+        if !bounding.contains(&capability) {
+            caps::drop(None, CapSet::Bounding, capability).map_err(told("limit capabilities"))?;
+        }
+    }
+    for (kind, set) in
+        [(CapSet::Effective, capabilities.effective()), (CapSet::Permitted, capabilities.permitted())]
+    {
+        caps::set(None, kind, &set_of(set)).map_err(told("drop capabilities"))?;
+    }
+    Ok(())
+}
+
 /// Becomes the user of a process, with its groups, capabilities and filter.
-fn assume(process: &Process, seccomp: Option<&LinuxSeccomp>) -> Result<(), String> {
+fn assume(process: &Process, filter: Option<&Filter>) -> Result<(), String> {
     let user = process.user();
     let no_new_privileges = process.no_new_privileges() == Some(true);
-    let load_seccomp = || match seccomp {
+    let load_seccomp = || match filter {
         None => Ok(()),
-        Some(profile) => libcontainer::seccomp::initialize_seccomp(profile)
-            .map(drop)
-            .map_err(told("load the seccomp filter")),
+        Some(filter) => filter.load().map_err(told("load the seccomp filter")),
     };
     let groups: Vec<Gid> = user.additional_gids().iter().flatten().map(|gid| Gid::from_raw(*gid)).collect();
     rustix::thread::set_thread_groups(&groups).map_err(told("set supplementary groups"))?;

@@ -20,8 +20,9 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::cgroup::{self, Cgroups, Driver};
-use super::executor::ContainerExecutor;
-use super::{Create, Error, Exec, Runtime, Stdio, guard, seccomp, spec, worker};
+use super::executor::{self, ContainerExecutor};
+use super::seccomp::Filter;
+use super::{Create, Error, Exec, Runtime, Stdio, guard, spec, worker};
 use crate::store::{remove_dir_if_exists, write_json_volatile};
 
 /// The spec as it was given, beside the one that libcontainer reads.
@@ -37,11 +38,17 @@ pub(super) struct Libcontainer {
     containers: PathBuf,
     /// `<state>/bundles/<id>`: the spec as libcontainer has to read it, and what we need to follow a start.
     bundles: PathBuf,
+    /// `<state>/seccomp`: filters that were made before.
+    filters: PathBuf,
 }
 
 impl Libcontainer {
     pub(super) fn open(state: &Path) -> Self {
-        Self { containers: state.join("containers"), bundles: state.join("bundles") }
+        Self {
+            containers: state.join("containers"),
+            bundles: state.join("bundles"),
+            filters: state.join("seccomp"),
+        }
     }
 
     fn builder(&self, id: &str, stdio: &Stdio<'_>) -> Result<ContainerBuilder, LibcontainerError> {
@@ -53,12 +60,18 @@ impl Libcontainer {
             .with_stderr(duplicate(stdio.stderr)?))
     }
 
+    fn filter(&self, spec: &Spec) -> Result<Option<Filter>, Error> {
+        let profile = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+        profile.map(|profile| Filter::of(profile, &self.filters)).transpose()
+    }
+
     fn try_create(&self, create: &Create<'_>, bundle: &Path) -> Result<i32, Error> {
         let failed = |error: LibcontainerError| Error::failed("create", create.id, chain(&error));
         let inherited = worker::open_descriptors(3);
         let mut spec = load(create.bundle)?;
         guard::check(&spec).map_err(|message| Error::failed("create", create.id, message))?;
         let process = spec.process().clone().ok_or_else(|| Error::Spec("it has no process".to_owned()))?;
+        let filter = self.filter(&spec)?;
         write_json_volatile(&bundle.join(SPEC), &spec)?;
         adapt(&mut spec);
         spec::write(bundle, &spec)?;
@@ -68,7 +81,7 @@ impl Libcontainer {
         let report =
             OpenOptions::new().read(true).write(true).open(&fifo).map_err(Error::io("open", &fifo))?;
         let cgroups = Cgroups::detect();
-        let executor = ContainerExecutor::init(process, report.into(), inherited);
+        let executor = ContainerExecutor::init(process, filter, report.into(), inherited);
         let container = self
             .builder(create.id, &create.stdio)
             .map_err(failed)?
@@ -185,11 +198,10 @@ impl Runtime for Libcontainer {
             .set_no_new_privileges(None);
         let file = bundle.join(format!("exec-{}.json", uuid::Uuid::new_v4().simple()));
         write_json_volatile(&file, &entering)?;
-        let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().clone());
+        let filter = self.filter(&spec)?;
         let (report_read, report_write) =
             nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(Error::call("create", "pipe"))?;
-        let seccomp = seccomp.map(seccomp::for_libcontainer);
-        let executor = ContainerExecutor::joining(process, seccomp, report_write, inherited);
+        let executor = ContainerExecutor::joining(process, filter, report_write, inherited);
         let result = self.builder(exec.id, &exec.stdio).map_err(failed).and_then(|builder| {
             builder
                 .with_console_socket(exec.console_socket)
@@ -251,16 +263,20 @@ pub(super) fn cgroups_path(spec: &Spec) -> Option<String> {
 
 /// Changes a spec to what libcontainer reads where it differs from what the OCI says.
 fn adapt(spec: &mut Spec) {
-    if let Some(linux) = spec.linux_mut()
-        && let Some(profile) = linux.seccomp().clone()
-    {
-        linux.set_seccomp(Some(seccomp::for_libcontainer(profile)));
-    }
+    // The executor has it: libcontainer would make it anew each time, and reads masks wrongly.
+    let has_filter = spec.linux_mut().as_mut().is_some_and(|linux| {
+        let has = linux.seccomp().is_some();
+        linux.set_seccomp(None);
+        has
+    });
     if let Some(process) = spec.process_mut() {
         // The executor knows the real ones.
         process.set_env(Some(vec![HOME.to_owned()]));
         if process.no_new_privileges() == Some(false) {
             process.set_no_new_privileges(None);
+        }
+        if has_filter {
+            executor::leave_capabilities_for_filter(process);
         }
     }
 }

@@ -3,14 +3,17 @@
 //! The default profile lies beside this file as data. Files are what the OCI runtime spec calls
 //! `linux.seccomp`, as with the kubelet's Localhost profiles.
 
+mod filter;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompArg, LinuxSeccompArgBuilder, LinuxSeccompOperator};
+use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Error;
+pub use filter::Filter;
 
 const DEFAULT: &str = include_str!("default.json");
 
@@ -81,50 +84,14 @@ pub fn read_profile(path: &Path) -> Result<LinuxSeccomp, Error> {
     let bytes = std::fs::read(path).map_err(Error::io("read seccomp profile", path))?;
     let profile: LinuxSeccomp =
         serde_json::from_slice(&bytes).map_err(Error::seccomp(&path.display().to_string()))?;
-    if libcontainer::seccomp::is_notify(&profile) {
+    let answers = profile.syscalls().iter().flatten().map(oci_spec::runtime::LinuxSyscall::action);
+    if answers.chain([profile.default_action()]).any(|one| one == LinuxSeccompAction::ScmpActNotify) {
         return Err(Error::Seccomp {
             profile: path.display().to_string(),
             message: "SCMP_ACT_NOTIFY needs a seccomp agent, which is not supported".to_owned(),
         });
     }
     Ok(profile)
-}
-
-/// Loads a profile into this process, for good; `no_new_privileges` is needed where CAP_SYS_ADMIN is not had.
-///
-/// # Errors
-/// When the kernel or libseccomp refuses it.
-pub fn load(profile: &LinuxSeccomp, no_new_privileges: bool) -> Result<(), Error> {
-    let failed = |message: String| Error::Seccomp { profile: "loaded".to_owned(), message };
-    if no_new_privileges {
-        rustix::thread::set_no_new_privs(true).map_err(|error| failed(error.to_string()))?;
-    }
-    let loaded = libcontainer::seccomp::initialize_seccomp(&for_libcontainer(profile.clone()));
-    loaded.map(drop).map_err(|error| failed(error.to_string()))
-}
-
-/// Turns a profile into what libcontainer 0.7 reads: it takes `valueTwo` of a masked comparison for the mask,
-/// where the OCI spec has the mask in `value`. Calls that this libseccomp has no name for are left out; they
-/// are refused by the default action either way, and libcontainer would warn of each.
-pub(super) fn for_libcontainer(mut profile: LinuxSeccomp) -> LinuxSeccomp {
-    let mut syscalls = profile.syscalls().clone().unwrap_or_default();
-    for syscall in &mut syscalls {
-        let known = |name: &&String| libseccomp::ScmpSyscall::from_name(name).is_ok();
-        let names = syscall.names().iter().filter(known).cloned().collect();
-        let args = syscall.args().as_ref().map(|args| args.iter().map(swapped).collect());
-        syscall.set_names(names).set_args(args);
-    }
-    profile.set_syscalls(Some(syscalls));
-    profile
-}
-
-/// A masked comparison with mask and value in each other's place; any other as it is.
-fn swapped(arg: &LinuxSeccompArg) -> LinuxSeccompArg {
-    if arg.op() != LinuxSeccompOperator::ScmpCmpMaskedEq {
-        return *arg;
-    }
-    let builder = LinuxSeccompArgBuilder::default().index(arg.index()).op(arg.op());
-    builder.value(arg.value_two().unwrap_or(0)).value_two(arg.value()).build().unwrap_or(*arg)
 }
 
 #[cfg(test)]

@@ -107,11 +107,3 @@ fn every_rule_names_known_calls() {
         assert!(known || young.contains(&name.as_str()), "{name}");
     }
 }
-
-#[test]
-fn libcontainer_gets_masks_where_it_looks_for_them() {
-    let adapted = for_libcontainer(profile_with(&[]));
-    let clone = adapted.syscalls().iter().flatten().find(|rule| rule.names() == &["clone"]).unwrap();
-    let arg = &clone.args().as_ref().unwrap()[0];
-    assert_eq!((arg.value(), arg.value_two()), (0, Some(0x7e02_0000)));
-}
