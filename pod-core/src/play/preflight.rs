@@ -57,7 +57,7 @@ fn read(store: &ImageStore, image: &Image, path: &str) -> Result<String, Error> 
 
 /// What pods ask for and this host cannot give: they run without it, and the user is told once.
 pub fn lacking(pods: &[(String, PodPlan)]) -> BTreeSet<String> {
-    let host = Host::detect();
+    let host = Host::get();
     let mut told = BTreeSet::new();
     for (_, pod) in pods {
         told.extend(cgroup::missing(&host.cgroups, &plan::resources::pod_resources(&pod.pod)));

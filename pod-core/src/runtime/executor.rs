@@ -150,7 +150,7 @@ impl Executor for ContainerExecutor {
         if self.role == Role::Init
             && let Some(filter) = &self.filter
         {
-            confine(&self.process, filter).map_err(|e| ExecutorSetEnvsError::Other(e.into()))?;
+            confine(&self.process, filter).map_err(ExecutorSetEnvsError::Other)?;
         }
         Ok(())
     }

@@ -33,7 +33,7 @@ impl External {
     fn command(&self, log: &Path) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--root").arg(&self.root).arg("--log").arg(log).args(["--log-format", "json"]);
-        if Cgroups::detect().driver == Driver::Systemd {
+        if Cgroups::get().driver == Driver::Systemd {
             command.arg("--systemd-cgroup");
         }
         command.stdin(process::Stdio::null()).stdout(process::Stdio::null()).stderr(process::Stdio::null());

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::cgroup::Cgroups;
 
@@ -44,8 +45,13 @@ pub struct Device {
 }
 
 impl Host {
-    /// Looks at this host. What cannot be read counts as not there.
-    pub fn detect() -> Self {
+    /// This host, looked at once. What cannot be read counts as not there.
+    pub fn get() -> &'static Self {
+        static THIS: OnceLock<Host> = OnceLock::new();
+        THIS.get_or_init(Self::detect)
+    }
+
+    fn detect() -> Self {
         let capabilities: BTreeSet<String> = caps::read(None, caps::CapSet::Permitted)
             .unwrap_or_default()
             .into_iter()
@@ -60,7 +66,7 @@ impl Host {
         Self {
             capabilities,
             oom_score_adj_min,
-            cgroups: Cgroups::detect(),
+            cgroups: Cgroups::get().clone(),
             cpus: configured_cpus(),
             arch: std::env::consts::ARCH.to_owned(),
             devices: Vec::new(),

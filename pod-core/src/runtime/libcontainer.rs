@@ -80,7 +80,7 @@ impl Libcontainer {
         // Open for both, so that it neither waits for a reader nor breaks without one.
         let report =
             OpenOptions::new().read(true).write(true).open(&fifo).map_err(Error::io("open", &fifo))?;
-        let cgroups = Cgroups::detect();
+        let cgroups = Cgroups::get();
         let executor = ContainerExecutor::init(process, filter, report.into(), inherited);
         let container = self
             .builder(create.id, &create.stdio)

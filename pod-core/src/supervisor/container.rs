@@ -129,7 +129,7 @@ pub fn start(
     images.mount(&image, &scratch(layout, uid, name, attempt), &rootfs).map_err(|e| create(&e))?;
     network::fail_point("rootfs-mounted");
     let id = id(uid, name, attempt);
-    let mut host = runtime::host::Host::detect();
+    let mut host = runtime::host::Host::get().clone();
     if resolved.privileged {
         host = host.with_devices();
     }

@@ -214,6 +214,8 @@ fn run(layout: Layout, id: WorkloadId, ready: &mut Option<std::fs::File>) -> Res
     };
     tell(ready, spawn::READY)?;
     network::fail_point("supervisor-ready");
+    // Every worker is going to ask.
+    let _ = crate::runtime::host::Host::get();
     supervisor.adopt();
     network::fail_point("pods-adopted");
     supervisor.serve()

@@ -206,7 +206,7 @@ fn create_infra(
         hostname: &hostname,
         sysctls: &plan::security::sysctls(&plan.pod).into_iter().collect(),
         rootfs: &rootfs,
-        host: &runtime::host::Host::detect(),
+        host: runtime::host::Host::get(),
     })
     .map_err(|e| e.to_string())?;
     spec::write(&bundle, &config).map_err(|e| e.to_string())?;

@@ -66,8 +66,8 @@ impl Pod {
         let pod_cgroup = cgroup::create_pod(&uid, &Resources::default()).unwrap();
         let mut sandbox = Sandbox { etc, shm, cgroup: pod_cgroup.path, ..Sandbox::default() };
         change(&mut sandbox);
-        let host = Host::detect();
-        Self { dir, uid, runtime, sandbox, host, made: Vec::new(), children: Vec::new() }
+        let host = Host::get();
+        Self { dir, uid, runtime, sandbox, host: host.clone(), made: Vec::new(), children: Vec::new() }
     }
 
     pub fn path(&self) -> &Path {

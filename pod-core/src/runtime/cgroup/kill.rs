@@ -18,13 +18,13 @@ use crate::runtime::Error;
 /// # Errors
 /// When the cgroup can be neither read nor killed; one that is gone is fine.
 pub fn kill_all(cgroups_path: &str) -> Result<(), Error> {
-    kill_in(&Cgroups::detect(), &relative(cgroups_path), Duration::ZERO);
+    kill_in(Cgroups::get(), &relative(cgroups_path), Duration::ZERO);
     Ok(())
 }
 
 /// Pids of every process in a cgroup (a `linux.cgroupsPath`) and below it.
 pub fn processes(cgroups_path: &str) -> BTreeSet<i32> {
-    processes_in(&Cgroups::detect(), &relative(cgroups_path))
+    processes_in(Cgroups::get(), &relative(cgroups_path))
 }
 
 fn processes_in(cgroups: &Cgroups, relative: &str) -> BTreeSet<i32> {
@@ -126,7 +126,7 @@ pub(in crate::runtime) fn wait(pidfd: &OwnedFd, time: Duration) -> bool {
 /// systemd removes a scope with its last process, so there the pod's count is asked: what it has grown by since
 /// it was asked last.
 pub fn oom_kills(cgroups_path: &str) -> Option<u64> {
-    let cgroups = Cgroups::detect();
+    let cgroups = Cgroups::get();
     let memory = cgroups.hierarchy("memory")?;
     if cgroups_path.starts_with('/') {
         return oom_kills_in(memory, &memory.dir(&relative(cgroups_path)));
@@ -154,7 +154,7 @@ fn oom_kills_in(memory: &Hierarchy, dir: &Path) -> Option<u64> {
 
 /// Makes an OOM kill on v2 end the whole container, as Kubernetes wants it (memory.oom.group).
 pub(in crate::runtime) fn kill_as_group(cgroups_path: &str) {
-    let cgroups = Cgroups::detect();
+    let cgroups = Cgroups::get();
     if let Some(memory) = cgroups.hierarchy("memory").filter(|one| one.unified) {
         let _ = fs::write(memory.dir(&relative(cgroups_path)).join("memory.oom.group"), "1");
     }

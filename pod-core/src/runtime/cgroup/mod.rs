@@ -12,6 +12,7 @@ mod warm;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 pub(super) use kill::kill_as_group;
 pub use kill::{kill_all, oom_kills, processes};
@@ -103,8 +104,14 @@ pub struct Cgroups {
 }
 
 impl Cgroups {
-    /// Looks at this host.
-    pub fn detect() -> Self {
+    /// Those of this host, looked at once: neither mounts of control groups nor who is PID 1 change while it runs,
+    /// and `mountinfo` is long. Forks have what their parent has looked at.
+    pub fn get() -> &'static Self {
+        static OF_HOST: OnceLock<Cgroups> = OnceLock::new();
+        OF_HOST.get_or_init(Self::detect)
+    }
+
+    fn detect() -> Self {
         let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let mut cgroups = Self::parse(&mountinfo, |mount| {
             fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default()

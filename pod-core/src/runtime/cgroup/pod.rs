@@ -32,8 +32,8 @@ pub struct PodCgroup {
 /// # Errors
 /// When no cgroup can be made at all.
 pub fn create_pod(uid: &str, resources: &Resources) -> Result<PodCgroup, Error> {
-    let cgroups = Cgroups::detect();
-    let mut warnings = missing(&cgroups, resources);
+    let cgroups = Cgroups::get();
+    let mut warnings = missing(cgroups, resources);
     if cgroups.driver == Driver::Systemd {
         let slice = systemd::slice_name(uid);
         systemd::start_slice(&slice, uid, resources)?;
@@ -143,10 +143,10 @@ pub fn remove_pod(path: &str) -> Result<(), Error> {
 /// # Errors
 /// Every folder that stays.
 pub fn remove(path: &str) -> Result<(), Error> {
-    let cgroups = Cgroups::detect();
+    let cgroups = Cgroups::get();
     let relative = relative(path);
     let mut errors = Vec::new();
-    kill::kill_in(&cgroups, &relative, KILL_TIME);
+    kill::kill_in(cgroups, &relative, KILL_TIME);
     if !path.starts_with('/') {
         errors.extend(systemd::stop(path).err());
     }
@@ -183,7 +183,7 @@ fn remove_tree(dir: &Path) -> std::io::Result<()> {
 
 /// Every pod that has a cgroup on this host: uid and path. They may belong to another `--runroot`.
 pub fn leftovers() -> Vec<(String, String)> {
-    let cgroups = Cgroups::detect();
+    let cgroups = Cgroups::get();
     let mut found = BTreeMap::new();
     for hierarchy in &cgroups.hierarchies {
         for name in folders(&hierarchy.dir(PARENT)) {

@@ -46,9 +46,9 @@ fn keep_writing(ended: &Receiver<()>) {
 /// `cgroup.procs` of a cgroup that this process is in.
 fn own_procs() -> Option<File> {
     let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    let cgroups = Cgroups::detect();
+    let cgroups = Cgroups::get();
     let open = |path: PathBuf| OpenOptions::new().write(true).open(path).ok();
-    own_folders(&own, &cgroups).into_iter().find_map(|dir| open(dir.join("cgroup.procs")))
+    own_folders(&own, cgroups).into_iter().find_map(|dir| open(dir.join("cgroup.procs")))
 }
 
 /// Folders of `/proc/self/cgroup` (cgroups(7)): `id:controllers:path` a line, no controllers for v2.

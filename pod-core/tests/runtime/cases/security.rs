@@ -235,7 +235,7 @@ pub fn localhost_profile_holds_for_exec_too() {
 
 pub fn filter_refuses_new_namespaces_by_clone_but_not_fork() {
     let profile =
-        seccomp::default_profile(&std::collections::BTreeSet::default(), &Host::detect().arch).unwrap();
+        seccomp::default_profile(&std::collections::BTreeSet::default(), &Host::get().arch).unwrap();
     let kept = tempfile::tempdir().unwrap();
     let filter = seccomp::Filter::of(&profile, kept.path()).unwrap();
     // SAFETY: one thread; the child only makes system calls and ends.
