@@ -14,7 +14,7 @@ use netavark::network::types;
 
 use crate::definition::Network;
 use crate::dns::DNS_PORT;
-use crate::firewall::{Change, NetworkTable, Published};
+use crate::firewall::{NetworkTable, Published};
 use crate::lease::{Interface, Lease};
 use crate::{Error, route};
 
@@ -122,19 +122,19 @@ fn attachment(interface: &Interface, lease: &Lease) -> types::PerNetworkOptions 
     }
 }
 
-/// Makes bridges, veths, addresses and routes; gives the changes of rules that are to be finished. `others` are the
-/// leases that are up beside this one. On failure, what was made stays: the caller takes it apart.
-pub(crate) fn setup(
-    lease: &Lease,
-    others: &[Lease],
-    dns_port: u16,
-    config_dir: &Path,
-) -> Result<Vec<Change>, Error> {
-    let mut rules = Vec::new();
+/// The rules of each network of a lease. `others` are the leases that are up beside this one.
+pub(crate) fn tables(lease: &Lease, others: &[Lease], dns_port: u16) -> Result<Vec<NetworkTable>, Error> {
+    let all = || others.iter().chain([lease]);
+    lease.interfaces.iter().map(|interface| table(&interface.network, all(), dns_port)).collect()
+}
+
+/// Makes bridges, veths, addresses and routes; the rules in `tables` are put in place beside it. On failure, what was
+/// made stays: the caller takes it apart.
+pub(crate) fn setup(lease: &Lease, tables: &[NetworkTable], config_dir: &Path) -> Result<(), Error> {
     let options = Options::new(lease);
     let (mut host, mut netns) =
         open_netlink_sockets(&options.netns).map_err(refused("enter the pod's network namespace"))?;
-    for (index, interface) in lease.interfaces.iter().enumerate() {
+    for (index, (interface, table)) in lease.interfaces.iter().zip(tables).enumerate() {
         let doing = || format!("join network `{}`", interface.network.name);
         // What a crash left of this very endpoint.
         route::remove_link(&interface.host_name)?;
@@ -145,11 +145,7 @@ pub(crate) fn setup(
         if !interface.network.internal && interface.network.nets().any(|net| net.addr().is_ipv6()) {
             route::keep_router_advertisements();
         }
-        let table = table(&interface.network, others.iter().chain([lease]), dns_port)?;
-        if !interface.network.internal {
-            rules.push(table.begin()?);
-        }
-        let Some(info) = options.info(index, &table, host.file.as_fd(), Some(netns.file.as_fd()), config_dir)
+        let Some(info) = options.info(index, table, host.file.as_fd(), Some(netns.file.as_fd()), config_dir)
         else {
             continue;
         };
@@ -164,7 +160,7 @@ pub(crate) fn setup(
             tracing::debug!(file = hairpin, error = %e, "cannot set hairpin mode");
         }
     }
-    Ok(rules)
+    Ok(())
 }
 
 /// The rules of a network for those of its endpoints that are given.

@@ -1,25 +1,42 @@
-//! Fail points: places where a test ends or halts a process, to see what a crash there leaves. Release builds have
-//! none of it.
+//! Fail points: steps at which a test ends or halts a process, to see what a crash there leaves, and which a trace
+//! tells the time of.
 //!
-//! `KUBE_FAIL_POINT=NAME:ACTION:N:FILE` makes the process that is the N-th (from 0) to reach the point NAME write
+//! `KUBE_TRACE=FILE` has every process add a line to FILE at each step: microseconds since boot, its pid, the step.
+//!
+//! In debug builds, `KUBE_FAIL_POINT=NAME:ACTION:N:FILE` makes the process that is the N-th (from 0) to reach the point NAME write
 //! its pid to FILE and then, by ACTION, `kill` itself, kill its `supervisor` and itself, or `stop` until it is
 //! continued. It happens once: who comes later finds the file.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Write;
+use std::sync::OnceLock;
 
 /// The variable that chooses a fail point; supervisors and name servers get it from their starters.
 pub const FAIL_POINT: &str = "KUBE_FAIL_POINT";
 
-/// A step has been done, or is about to be.
-#[cfg(not(debug_assertions))]
-#[inline(always)]
-pub fn fail_point(_name: &'static str) {}
+/// The variable that names the file of a trace; passed on likewise.
+pub const TRACE: &str = "KUBE_TRACE";
 
 /// A step has been done, or is about to be.
-#[cfg(debug_assertions)]
 pub fn fail_point(name: &'static str) {
+    trace(name);
+    #[cfg(debug_assertions)]
     if let Ok(wish) = std::env::var(FAIL_POINT)
         && wish.split(':').next() == Some(name)
     {
         imp::reached(&wish);
+    }
+}
+
+fn trace(name: &str) {
+    static FILE: OnceLock<Option<OsString>> = OnceLock::new();
+    let Some(path) = FILE.get_or_init(|| std::env::var_os(TRACE)) else { return };
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let line = format!("{} {} {name}\n", now.tv_sec * 1_000_000 + now.tv_nsec / 1000, std::process::id());
+    // Opened each time: nothing that is inherited may stay open.
+    if let Ok(mut file) = File::options().append(true).create(true).open(path) {
+        let _ = file.write_all(line.as_bytes());
     }
 }
 

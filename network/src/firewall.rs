@@ -64,11 +64,15 @@ impl NetworkTable {
 
     /// Puts the rules in place, whatever was there.
     pub(crate) fn apply(&self) -> Result<(), Error> {
-        self.begin()?.finish()
+        self.change()?.finish()
     }
 
-    /// Begins to put the rules in place: they name devices that may be made meanwhile.
-    pub(crate) fn begin(&self) -> Result<Change, Error> {
+    /// Begins to put the rules in place: they name devices that may be made meanwhile. An internal network has none.
+    pub(crate) fn begin(&self) -> Option<Result<Change, Error>> {
+        (!self.network.internal).then(|| self.change())
+    }
+
+    fn change(&self) -> Result<Change, Error> {
         crate::fail_point("rules-missing");
         Change::begin(&ruleset(&self.network, &self.published, self.dns_port), &self.network)
     }

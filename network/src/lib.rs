@@ -29,9 +29,10 @@ use serde::{Deserialize, Serialize};
 pub use definition::{Network, NetworkOptions, Subnet};
 pub use dns::{AARDVARK_DNS, CLUSTER_DOMAIN, aardvark_dns_main};
 pub use error::Error;
-pub use fail::{FAIL_POINT, fail_point, fail_points_in_supervisor};
+pub use fail::{FAIL_POINT, TRACE, fail_point, fail_points_in_supervisor};
 pub use netns::{make_netns, netns_exists, remove_netns, set_sysctls, with_netns};
 
+use firewall::NetworkTable;
 use host::{Host, PortClaim};
 use lease::Lease;
 use record::Lock;
@@ -212,8 +213,10 @@ impl Networks {
         let dns_port = if others.is_empty() { self.choose_dns_port() } else { self.dns_port() }?;
         let new = lease.interfaces.iter().map(|i| &i.network);
         let new: Vec<_> = new.filter(|n| !others.iter().any(|other| other.is_on(&n.name))).collect();
+        let tables = driver::tables(lease, &others, dns_port)?;
+        let rules = tables.iter().filter_map(NetworkTable::begin).collect::<Result<Vec<_>, _>>()?;
         let listings: Vec<_> = new.iter().map(|network| iptables::Listings::ask(network)).collect();
-        let rules = driver::setup(lease, &others, dns_port, &config_dir)?;
+        driver::setup(lease, &tables, &config_dir)?;
         fail_point("endpoint-connected");
         for (network, listings) in new.iter().zip(listings) {
             iptables::open(network, dns_port, &self.iptables_dir(), listings);
@@ -224,11 +227,13 @@ impl Networks {
         up.push(own.clone());
         up.sort_by(|a, b| a.lease.id.cmp(&b.lease.id));
         self.update_dns(&up)?;
+        fail_point("names-told");
         if let Some(name) = lease.names.first() {
             for subnet in lease.interfaces.iter().filter_map(|i| i.network.subnets.first()) {
                 dns::wait_for_name((subnet.gateway, dns_port).into(), name);
             }
         }
+        fail_point("names-known");
         for change in rules {
             change.finish()?;
         }

@@ -94,8 +94,9 @@ pub fn spawn(exe: &Path, layout: &Layout, id: &WorkloadId) -> Result<Spawned, Er
 
 /// What a supervisor keeps of its starter's environment: the cgroup driver, and what a later pull of an image
 /// needs to know of its user.
-const PASSED_ON: [&str; 14] = [
+const PASSED_ON: [&str; 15] = [
     network::FAIL_POINT,
+    network::TRACE,
     crate::runtime::cgroup::DRIVER_VARIABLE,
     "HOME",
     "XDG_RUNTIME_DIR",
