@@ -267,15 +267,15 @@ impl Kube {
     /// What is on the host and in both trees that should not be there once everything, claims too, was taken down.
     pub fn not_as_before(&self) -> Vec<String> {
         self.remember();
-        leaks::wait_for_processes(&self.dir, &self.uids.lock().unwrap());
         let mut left = self.left_behind();
         left.extend(leaks::unexpected_files(&self.dir));
         left
     }
 
-    /// What of this instance is on the host, beside its files.
+    /// What of this instance is on the host, beside its files, once what is about to end has ended.
     pub fn left_behind(&self) -> Vec<String> {
         let uids = self.uids.lock().unwrap();
+        leaks::wait_for_processes(&self.dir, &uids);
         let networks = self.networks.lock().unwrap();
         let mut left = leaks::find(&self.dir, &uids, &networks);
         for dir in ["pods", "netns", "runtime", "networks"] {
@@ -292,7 +292,6 @@ impl Drop for Kube {
         let failed = std::thread::panicking();
         let down = || command::run(&mut self.command(&["down", "--all", "--force"]), None, crate::limit(60));
         let down = std::panic::catch_unwind(std::panic::AssertUnwindSafe(down));
-        leaks::wait_for_processes(&self.dir, &self.uids.lock().unwrap());
         let left = self.left_behind();
         if !left.is_empty() {
             leaks::remove(&self.dir, &self.uids.lock().unwrap(), &self.networks.lock().unwrap());

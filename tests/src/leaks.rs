@@ -134,12 +134,13 @@ fn may_stay(path: &str) -> bool {
     ];
     // What an image is made of, and what may be a person's own.
     const BELOW: [&str; 3] = ["root/images/blobs/sha256/", "root/images/layers/", "root/images/locks/"];
-    let digest = |name: &str| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit());
+    let digest = |name: &str, length| name.len() == length && name.bytes().all(|b| b.is_ascii_hexdigit());
     FILES.contains(&path)
+        || path.strip_prefix("run/runtime/seccomp/").is_some_and(|name| digest(name, 32))
         || BELOW.iter().any(|dir| {
             path.strip_prefix(dir).is_some_and(|rest| {
                 let name = rest.split('/').next().unwrap_or_default();
-                *dir == "root/images/locks/" || digest(name)
+                *dir == "root/images/locks/" || digest(name, 64)
             })
         })
 }
