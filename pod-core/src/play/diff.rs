@@ -45,6 +45,8 @@ fn step(plan: WorkloadPlan, before: Option<WorkloadRecord>, start: bool, replace
     // The youngest go first, as a ReplicaSet has it.
     remove.extend(keep.split_off(wanted.min(keep.len())));
     let add = u32::try_from(wanted - keep.len()).unwrap_or(u32::MAX);
+    // Those of an earlier play that are still on their way out are none of this one's doing.
+    let removes = remove.iter().any(|pod| !pod.removing);
     let mut started = false;
     if start {
         for pod in &mut keep {
@@ -60,7 +62,7 @@ fn step(plan: WorkloadPlan, before: Option<WorkloadRecord>, start: bool, replace
         Some(record) if !record.pods.is_empty() && record.pods.iter().all(|pod| pod.removing) => {
             Change::Created
         }
-        Some(record) if record.hash != plan.hash || add > 0 || !remove.is_empty() => Change::Configured,
+        Some(record) if record.hash != plan.hash || add > 0 || removes => Change::Configured,
         Some(_) if started => Change::Started,
         Some(_) => Change::Unchanged,
     };
@@ -189,6 +191,14 @@ mod tests {
         before.pods[0].removing = true;
         let step = step(plan("h", "t", 1), Some(before), true, false);
         assert_eq!((step.change, step.add), (Change::Created, 1));
+    }
+
+    #[test]
+    fn a_pod_of_before_that_is_still_going_changes_nothing() {
+        let mut before = record("h", &[("a", "old"), ("b", "t")]);
+        before.pods[0].removing = true;
+        let step = step(plan("h", "t", 1), Some(before), true, false);
+        assert_eq!((step.change, step.add, step.remove.len()), (Change::Unchanged, 0, 1));
     }
 
     #[test]
