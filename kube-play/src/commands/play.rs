@@ -9,6 +9,7 @@ use pod_core::plan::networks::{NetworkError, parse_network};
 use pod_core::plan::ports::parse_publish;
 use pod_core::plan::{PlanOptions, PortMapping, PullPolicy};
 use pod_core::play::{self, PlayOptions, WaitFor};
+use pod_core::runtime::cgroup::Warm;
 
 use crate::context::Context;
 use crate::exit::Failure;
@@ -129,6 +130,8 @@ pub enum Pull {
 /// # Errors
 /// Invalid manifests (3), something that cannot be made (1), a wait that took too long (5).
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
+    // Beside all that comes before containers are made.
+    let _warm = (!args.dry_run && args.start).then(Warm::begin);
     let options = options(context, args);
     let mut report = Lines::new(args.quiet, args.dry_run);
     if !args.dry_run && !rustix::process::geteuid().is_root() {

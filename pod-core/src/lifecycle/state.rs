@@ -365,6 +365,12 @@ impl PodState {
         current.into_iter().chain(apps.into_iter().flatten())
     }
 
+    /// The containers that start as soon as there is a sandbox, with the attempts that these will be.
+    pub fn first_to_start(&self, spec: &PodSpec) -> Vec<(String, u32)> {
+        let waits = |c: &ContainerState| matches!(&c.state, RunState::Waiting(w) if w.retry.is_none());
+        self.in_turn(spec).filter(|(_, c)| waits(c)).map(|(_, c)| (c.name.clone(), c.runs)).collect()
+    }
+
     /// The containers of a role with their place in the pod.
     pub(super) fn by_role<'a>(
         &'a self,

@@ -14,7 +14,6 @@ use super::{
 use crate::lifecycle::PodSpec;
 use crate::manifest::{Document, Severity};
 use crate::plan::{self, PodPlan, WorkloadPlan};
-use crate::runtime::cgroup::Warm;
 use crate::store::{Desired, FileLock, LockKind, Objects, PodRecord, WorkloadGlance, WorkloadRecord};
 use crate::supervisor::client::{self, Client};
 
@@ -36,8 +35,7 @@ pub fn play(
     report: &mut dyn Report,
 ) -> Result<i32, Error> {
     let deadline = options.timeout.map(|t| Instant::now() + t);
-    // Beside all that comes before containers are made.
-    let warm = (!options.dry_run && options.start).then(Warm::begin);
+    fail_point("play-begun");
     let (mut plan, warnings) = plan::plan(documents, &options.plan).map_err(Error::Invalid)?;
     for warning in warnings.iter().filter(|d| d.severity == Severity::Warning) {
         report.warning(&warning.to_string());
@@ -130,7 +128,6 @@ pub fn play(
     fail_point("workloads-made");
     drop(lock);
     let made = made.and_then(|()| wait_started(host, &applied, clients, options, deadline));
-    drop(warm);
     if let Err(e) = made {
         // What is merely not there yet is left to come.
         if !matches!(e, Error::TimedOut { .. }) {
@@ -467,7 +464,6 @@ fn renewed(plan: &PodPlan) -> PodPlan {
 /// `play --all`: starts what should run and does not (after a reboot).
 pub fn play_all(host: &Host, options: &PlayOptions, report: &mut dyn Report) -> Result<(), Error> {
     let deadline = options.timeout.map(|t| Instant::now() + t);
-    let _warm = Warm::begin();
     let mut clients = Vec::new();
     let mut pods = Vec::new();
     let mut specs = BTreeMap::new();

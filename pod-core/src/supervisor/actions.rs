@@ -114,7 +114,8 @@ impl Supervisor {
     fn create_sandbox(&mut self, uid: &str) {
         let Some(pod) = self.pods.get(uid) else { return };
         let (layout, exe, plan) = (self.layout.clone(), self.exe.clone(), pod.plan.clone());
-        match worker::spawn(move || sandbox::create(&layout, &exe, &plan)) {
+        let first = pod.state.first_to_start(&pod.spec);
+        match worker::spawn(move || sandbox::create(&layout, &exe, &plan, &first)) {
             Ok(worker) => self.add_worker(uid, Job::CreateSandbox(worker)),
             Err(e) => self.dispatch(uid, &Event::SandboxFailed { message: format!("cannot fork: {e}") }),
         }

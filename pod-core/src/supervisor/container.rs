@@ -1,9 +1,11 @@
 //! One run of a container, from image to process, and its removal. In a worker, but for [`kill`].
 
 use std::fs;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use k8s_openapi::api::core::v1::Container;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use serde::{Deserialize, Serialize};
@@ -15,7 +17,7 @@ use super::sandbox::{SandboxRecord, runtime_state};
 use super::{console, worker};
 use crate::image::{self, Image, ImageStore, PullOptions};
 use crate::plan::{self, ContainerError, PodPlan, PullPolicy};
-use crate::runtime::{self, Create, Stdio, cgroup, spec};
+use crate::runtime::{self, Create, Sandbox, Stdio, cgroup, spec};
 use crate::store::{self, Layout, Objects};
 use crate::volume;
 
@@ -58,8 +60,22 @@ fn error(reason: &str) -> impl Fn(&dyn std::fmt::Display) -> ContainerError + '_
     move |e| ContainerError { reason: reason.to_owned(), message: e.to_string() }
 }
 
-/// Makes and starts one run of a container. Everything but the process, its cgroup and its files goes with
-/// this worker: the mounts are in a mount namespace of its own.
+/// A container whose process waits to be started, on disk for the worker that starts it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Created {
+    process: Process,
+    image_id: String,
+    stop_signal: String,
+    terminal: Option<Process>,
+}
+
+fn created_path(bundle: &Path) -> PathBuf {
+    bundle.join("created.json")
+}
+
+/// Starts one run of a container; makes it first unless [`create_ahead`] has. Everything but the process, its cgroup,
+/// tmpfs volumes and files goes with this worker: the other mounts are in a mount namespace of its own.
 pub fn start(
     layout: &Layout,
     pod: &PodPlan,
@@ -67,26 +83,85 @@ pub fn start(
     name: &str,
     attempt: u32,
 ) -> Result<Started, ContainerError> {
+    let failed = error("RunContainerError");
+    let (bundle, id) = (bundle(layout, &pod.uid, name, attempt), id(&pod.uid, name, attempt));
+    let created = match store::read_json(&created_path(&bundle)).map_err(|e| failed(&e))? {
+        Some(created) => created,
+        None => create(layout, pod, name, attempt, &sandbox.ips, None, || Some(sandbox.sandbox.clone()))?,
+    };
+    let Created { process, image_id, stop_signal, terminal } = created;
+    let oci = runtime::open(plan_runtime(pod), &runtime_state(layout)).map_err(|e| failed(&e))?;
+    oci.start(&id).map_err(|e| failed(&e))?;
+    network::fail_point("container-started");
+    let started = Started { process, container_id: format!("kube://{id}"), image_id, stop_signal, terminal };
+    store::write_json_volatile(&started_path(&bundle), &started).map_err(|e| failed(&e))?;
+    network::fail_point("container-recorded");
+    Ok(started)
+}
+
+/// True for a container that can be made while its pod's network is: nothing that is known only then shows in it.
+pub fn can_be_ahead(pod: &PodPlan, name: &str) -> bool {
+    let Some(container) = find(pod, name) else { return false };
+    let of_network = |path: &str| matches!(path, "status.podIP" | "status.podIPs");
+    let asks = container.env.iter().flatten().any(|env| {
+        let field = env.value_from.as_ref().and_then(|from| from.field_ref.as_ref());
+        field.is_some_and(|field| of_network(&field.field_path))
+    });
+    // Another runtime may look at more; a terminal is handed over to whoever starts the container.
+    pod.runtime.is_none() && container.tty != Some(true) && (!asks || pod.network.host)
+}
+
+/// Makes one run of a container that [`start`] is going to start, beside the rest of its sandbox: `sandbox` waits for
+/// that, and gives nothing if it could not be made. What fails here is left for [`start`] to meet again.
+pub fn create_ahead(
+    layout: &Layout,
+    pod: &PodPlan,
+    name: &str,
+    attempt: u32,
+    sandbox: impl FnOnce() -> Option<Sandbox>,
+) -> Result<(), ContainerError> {
+    let failed = error("CreateContainerError");
+    let bundle = bundle(layout, &pod.uid, name, attempt);
+    fs::create_dir_all(&bundle).map_err(|e| failed(&format!("create {}: {e}", bundle.display())))?;
+    let mut readers = Vec::new();
+    for stream in Stream::ALL {
+        // Until the container has them open.
+        readers.push(output::open_reader(&bundle, stream).map_err(|e| failed(&e))?);
+    }
+    // The sandbox does not wait for a pull.
+    let created = create(layout, pod, name, attempt, &[], Some(PullPolicy::Never), sandbox)?;
+    store::write_json_volatile(&created_path(&bundle), &created).map_err(|e| failed(&e))?;
+    network::fail_point("container-ahead");
+    Ok(())
+}
+
+fn find<'a>(pod: &'a PodPlan, name: &str) -> Option<&'a Container> {
+    let spec = pod.pod.spec.as_ref()?;
+    spec.init_containers.iter().flatten().chain(&spec.containers).find(|c| c.name == name)
+}
+
+/// Makes one run of a container, up to its process, which waits to be started.
+fn create(
+    layout: &Layout,
+    pod: &PodPlan,
+    name: &str,
+    attempt: u32,
+    ips: &[IpAddr],
+    policy: Option<PullPolicy>,
+    sandbox: impl FnOnce() -> Option<Sandbox>,
+) -> Result<Created, ContainerError> {
     let create = error("CreateContainerError");
     let config = error("CreateContainerConfigError");
     let uid = pod.uid.as_str();
     let bundle = bundle(layout, uid, name, attempt);
 
-    unshare(CloneFlags::CLONE_NEWNS).map_err(|e| create(&format!("mount namespace: {e}")))?;
-    // Mounts of ours must not appear on the host; mounts that the host makes later may appear here.
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)
-        .map_err(|e| create(&format!("mount namespace: {e}")))?;
-
-    network::fail_point("mounts-unshared");
     let objects = Objects::load(layout).map_err(|e| config(&e))?;
     let images = ImageStore::open(&layout.images()).map_err(|e| create(&e))?;
-    let spec_of = pod.pod.spec.as_ref();
-    let container = spec_of
-        .and_then(|s| s.init_containers.iter().flatten().chain(&s.containers).find(|c| c.name == name))
-        .ok_or_else(|| create(&format!("the pod has no container {name}")))?;
+    let container = find(pod, name).ok_or_else(|| create(&format!("the pod has no container {name}")))?;
     let reference = container.image.clone().unwrap_or_default();
     // `play` pulled what the policy asks for; here only what is missing is fetched, as after an `image rm`.
-    let image = obtain_image(&images, pod, &objects, &reference, plan::image_pull::policy(container))?;
+    let policy = policy.unwrap_or_else(|| plan::image_pull::policy(container));
+    let image = obtain_image(&images, pod, &objects, &reference, policy)?;
 
     let read = |path| images.read_file(&image, path, 1 << 20).map_err(|e| create(&e));
     let (passwd, group) = (read("/etc/passwd")?.unwrap_or_default(), read("/etc/group")?.unwrap_or_default());
@@ -97,13 +172,19 @@ pub fn start(
         passwd: &passwd,
         group: &group,
         objects: &objects,
-        ips: &sandbox.ips,
+        ips,
         node: &plan::node::node(),
     };
     let resolved = plan::container::resolve(&inputs)?;
 
+    // On the host: all containers of the pod share them, and they outlive each.
     let volumes = volume::prepare(layout, pod, &objects, name)?;
     network::fail_point("volumes-made");
+    unshare(CloneFlags::CLONE_NEWNS).map_err(|e| create(&format!("mount namespace: {e}")))?;
+    // Mounts of ours must not appear on the host; mounts that the host makes later may appear here.
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)
+        .map_err(|e| create(&format!("mount namespace: {e}")))?;
+    network::fail_point("mounts-unshared");
     let mut mounts = Vec::new();
     for (n, wanted) in resolved.mounts.iter().enumerate() {
         let source = volumes
@@ -128,6 +209,7 @@ pub fn start(
     let rootfs = bundle.join("rootfs");
     images.mount(&image, &scratch(layout, uid, name, attempt), &rootfs).map_err(|e| create(&e))?;
     network::fail_point("rootfs-mounted");
+    let sandbox = sandbox().ok_or_else(|| create(&"the pod has no sandbox"))?;
     let id = id(uid, name, attempt);
     let mut host = runtime::host::Host::get().clone();
     if resolved.privileged {
@@ -136,7 +218,7 @@ pub fn start(
     let oci_spec = spec::container(&spec::Container {
         id: &id,
         plan: &resolved,
-        sandbox: &sandbox.sandbox,
+        sandbox: &sandbox,
         mounts: &mounts,
         rootfs: &rootfs,
         host: &host,
@@ -145,21 +227,12 @@ pub fn start(
     spec::write(&bundle, &oci_spec).map_err(|e| create(&e))?;
     network::fail_point("bundle-written");
 
-    let (process, terminal) = run(layout, pod, &resolved, &bundle, &id)?;
-    let started = Started {
-        process,
-        container_id: format!("kube://{id}"),
-        image_id: image.id.clone(),
-        stop_signal: resolved.stop_signal.clone(),
-        terminal,
-    };
-    store::write_json_volatile(&started_path(&bundle), &started)
-        .map_err(|e| error("RunContainerError")(&e))?;
-    network::fail_point("container-recorded");
-    Ok(started)
+    let (process, terminal) = create_process(layout, pod, &resolved, &bundle, &id)?;
+    network::fail_point("container-created");
+    Ok(Created { process, image_id: image.id.clone(), stop_signal: resolved.stop_signal.clone(), terminal })
 }
 
-fn run(
+fn create_process(
     layout: &Layout,
     pod: &PodPlan,
     plan: &plan::ContainerPlan,
@@ -197,9 +270,6 @@ fn run(
         }
     };
     let process = Process::of(pid).ok_or_else(|| run(&"the container ended before it was started"))?;
-    network::fail_point("container-created");
-    oci.start(id).map_err(|e| run(&e))?;
-    network::fail_point("container-started");
     Ok((process, terminal))
 }
 

@@ -6,6 +6,7 @@
 
 mod actions;
 mod adopt;
+mod ahead;
 mod children;
 pub mod client;
 mod connection;

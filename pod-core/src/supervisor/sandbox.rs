@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use network::{Addresses, Endpoint, Networks, fail_point};
 use serde::{Deserialize, Serialize};
 
+use super::ahead::Ahead;
 use super::process::Process;
 use super::worker;
 use crate::plan::{self, PodPlan};
@@ -116,8 +117,14 @@ pub fn ports(plan: &PodPlan) -> Vec<network::Port> {
         .collect()
 }
 
-/// Makes the sandbox. A failure undoes what was made; so does a second call, for what a killed worker left.
-pub fn create(layout: &Layout, exe: &Path, plan: &PodPlan) -> Result<SandboxInfo, String> {
+/// Makes the sandbox, and beside it the containers that are to start `first` in it, by name and attempt, as far as
+/// that goes. A failure undoes what was made; so does a second call, for what a killed worker left.
+pub fn create(
+    layout: &Layout,
+    exe: &Path,
+    plan: &PodPlan,
+    first: &[(String, u32)],
+) -> Result<SandboxInfo, String> {
     let run = layout.pod_run(&plan.uid);
     let intent = run.join("sandbox-intent");
     if intent.exists() {
@@ -126,14 +133,19 @@ pub fn create(layout: &Layout, exe: &Path, plan: &PodPlan) -> Result<SandboxInfo
     fs::create_dir_all(&run).map_err(|e| format!("create {}: {e}", run.display()))?;
     fs::write(&intent, []).map_err(|e| format!("create {}: {e}", intent.display()))?;
     fail_point("sandbox-intended");
-    try_create(layout, exe, plan).inspect_err(|_| {
+    try_create(layout, exe, plan, first).inspect_err(|_| {
         for problem in remove(layout, exe, plan) {
             tracing::error!("{problem}");
         }
     })
 }
 
-fn try_create(layout: &Layout, exe: &Path, plan: &PodPlan) -> Result<SandboxInfo, String> {
+fn try_create(
+    layout: &Layout,
+    exe: &Path,
+    plan: &PodPlan,
+    first: &[(String, u32)],
+) -> Result<SandboxInfo, String> {
     let uid = plan.uid.as_str();
     let text = |e: &dyn std::fmt::Display| e.to_string();
     let netns = (!plan.network.host).then(|| layout.netns(uid));
@@ -145,19 +157,33 @@ fn try_create(layout: &Layout, exe: &Path, plan: &PodPlan) -> Result<SandboxInfo
     // The network takes longest: it goes beside everything else.
     let (networks, wish) = (networks(layout, exe), endpoint(layout, plan));
     let network = connect
-        .then(|| worker::beside(move || networks.setup(&wish).map_err(|e| e.to_string())))
+        .then(|| worker::spawn(move || networks.setup(&wish).map_err(|e| e.to_string())))
         .transpose()
         .map_err(|e| format!("cannot fork: {e}"))?;
-    let infra = create_infra(layout, plan, netns.as_ref());
-    let addresses = match network {
-        Some(wait) => {
-            wait().unwrap_or_else(|| Err("the process that makes the network was killed".to_owned()))?
+    let node = plan::node::node();
+    let mut ahead = Vec::new();
+    let infra = prepare_sandbox(layout, plan, netns).and_then(|mut sandbox| {
+        // Containers bind these files: what is written later shows in them.
+        write_etc(&sandbox.etc, plan, &node, &[], &Addresses::default()).map_err(|e| text(&e))?;
+        ahead = Ahead::all(layout, plan, first);
+        let infra = create_infra(layout, plan, &mut sandbox);
+        for container in &mut ahead {
+            container.go_on(infra.is_ok().then_some(&sandbox));
         }
-        None => Addresses::default(),
+        Ok((infra?, sandbox))
+    });
+    let addresses = match network {
+        Some(worker) => {
+            worker.wait().unwrap_or_else(|| Err("the process that makes the network was killed".to_owned()))
+        }
+        None => Ok(Addresses::default()),
     };
     fail_point("network-joined");
-    let (infra, sandbox) = infra?;
-    let node = plan::node::node();
+    // Whatever went wrong: none of them may be at work when it is undone.
+    for container in ahead {
+        container.finish(layout, plan);
+    }
+    let ((infra, sandbox), addresses) = (infra?, addresses?);
     let ips = if plan.network.host { node.ips.clone() } else { addresses.ips.clone() };
     write_etc(&sandbox.etc, plan, &node, &ips, &addresses).map_err(|e| text(&e))?;
     fail_point("etc-written");
@@ -167,34 +193,30 @@ fn try_create(layout: &Layout, exe: &Path, plan: &PodPlan) -> Result<SandboxInfo
     Ok(info)
 }
 
-fn create_infra(
-    layout: &Layout,
-    plan: &PodPlan,
-    netns: Option<&PathBuf>,
-) -> Result<(Process, Sandbox), String> {
+/// All of a sandbox that comes before its infra container.
+fn prepare_sandbox(layout: &Layout, plan: &PodPlan, netns: Option<PathBuf>) -> Result<Sandbox, String> {
     let uid = plan.uid.as_str();
     let spec_of = plan.pod.spec.clone().unwrap_or_default();
-    let cgroup =
-        cgroup::create_pod(uid, &plan::resources::pod_resources(&plan.pod)).map_err(|e| e.to_string())?;
-    fail_point("pod-cgroup-made");
-    for warning in &cgroup.warnings {
-        tracing::warn!("{warning}");
-    }
     let mut sandbox = Sandbox {
         infra_pid: 0,
-        netns: netns.cloned(),
+        netns,
         share_pid: spec_of.share_process_namespace.unwrap_or(false),
         host_pid: spec_of.host_pid.unwrap_or(false),
         host_ipc: spec_of.host_ipc.unwrap_or(false),
         etc: layout.pod_run(uid).join("etc"),
         shm: PathBuf::new(),
-        cgroup: cgroup.path,
+        cgroup: cgroup::pod_path(uid),
     };
     if !sandbox.host_ipc {
         sandbox.shm = layout.pod_run(uid).join("shm");
         runtime::infra::mount_shm(&sandbox.shm).map_err(|e| e.to_string())?;
         fail_point("shm-mounted");
     }
+    Ok(sandbox)
+}
+
+fn create_infra(layout: &Layout, plan: &PodPlan, sandbox: &mut Sandbox) -> Result<Process, String> {
+    let uid = plan.uid.as_str();
     let hostname = plan::hosts::hostname(&plan.pod, &plan::node::node());
     let rootfs = layout.runroot.join("pause");
     runtime::infra::prepare_rootfs(&rootfs).map_err(|e| e.to_string())?;
@@ -202,7 +224,7 @@ fn create_infra(
     fs::create_dir_all(&bundle).map_err(|e| format!("create {}: {e}", bundle.display()))?;
     let config = spec::infra(&spec::Infra {
         id: &infra_id(uid),
-        sandbox: &sandbox,
+        sandbox,
         hostname: &hostname,
         sysctls: &plan::security::sysctls(&plan.pod).into_iter().collect(),
         rootfs: &rootfs,
@@ -210,6 +232,13 @@ fn create_infra(
     })
     .map_err(|e| e.to_string())?;
     spec::write(&bundle, &config).map_err(|e| e.to_string())?;
+    // As late as can be: it may wait for the kernel, and nothing above needs it.
+    let cgroup =
+        cgroup::create_pod(uid, &plan::resources::pod_resources(&plan.pod)).map_err(|e| e.to_string())?;
+    fail_point("pod-cgroup-made");
+    for warning in &cgroup.warnings {
+        tracing::warn!("{warning}");
+    }
     let null = worker::dev_null().map_err(|e| format!("open /dev/null: {e}"))?;
     let id = infra_id(uid);
     let oci = runtime::open(plan.runtime.as_deref(), &runtime_state(layout)).map_err(|e| e.to_string())?;
@@ -221,8 +250,7 @@ fn create_infra(
     oci.start(&id).map_err(|e| e.to_string())?;
     fail_point("infra-started");
     sandbox.infra_pid = pid;
-    let infra = Process::of(pid).ok_or("the infra container ended at once")?;
-    Ok((infra, sandbox))
+    Process::of(pid).ok_or_else(|| "the infra container ended at once".to_owned())
 }
 
 fn write_etc(
@@ -278,11 +306,13 @@ pub fn remove_sandbox(layout: &Layout, exe: &Path, uid: &str, runtime: Option<&s
     fail_point("pod-containers-deleted");
     let (instance, id) = (networks(layout, exe), uid.to_owned());
     // In a process of its own: netavark changes the namespaces of its thread.
-    match worker::beside(move || match instance.teardown(&id) {
+    match worker::spawn(move || match instance.teardown(&id) {
         Ok(()) => Vec::new(),
         Err(errors) => errors.iter().map(ToString::to_string).collect::<Vec<_>>(),
     }) {
-        Ok(wait) => problems.extend(wait().unwrap_or_else(|| vec!["network teardown was killed".to_owned()])),
+        Ok(worker) => {
+            problems.extend(worker.wait().unwrap_or_else(|| vec!["network teardown was killed".to_owned()]));
+        }
         Err(e) => problems.push(format!("cannot fork: {e}")),
     }
     fail_point("network-left");

@@ -97,23 +97,15 @@ impl<T: DeserializeOwned> Worker<T> {
             }
         }
     }
-}
 
-/// Runs `job` in a child of this worker, to be awaited with the returned function: two slow, independent
-/// steps side by side.
-pub fn beside<T: Serialize + DeserializeOwned>(
-    job: impl FnOnce() -> T,
-) -> std::io::Result<impl FnOnce() -> Option<T>> {
-    let worker = spawn(job)?;
-    let Worker { pid, mut pipe, .. } = worker;
-    rustix::io::ioctl_fionbio(&pipe, false)?;
-    Ok(move || {
-        let mut bytes = Vec::new();
-        let read = pipe.read_to_end(&mut bytes);
-        let _ = nix::sys::wait::waitpid(pid, None);
+    /// Waits for its end, for a worker that has workers of its own: slow steps side by side. `None`: it died.
+    pub fn wait(mut self) -> Option<T> {
+        rustix::io::ioctl_fionbio(&self.pipe, false).ok()?;
+        let read = self.pipe.read_to_end(&mut self.received);
+        let _ = nix::sys::wait::waitpid(self.pid, None);
         read.ok()?;
-        serde_json::from_slice(&bytes).ok()
-    })
+        serde_json::from_slice(&self.received).ok()
+    }
 }
 
 /// Opens `/dev/null` for reading and writing, close-on-exec.
@@ -159,8 +151,8 @@ mod tests {
 
     #[test]
     fn a_step_beside_another_is_waited_for() {
-        let wait = beside(|| "done".to_owned()).unwrap();
-        assert_eq!(wait().as_deref(), Some("done"));
+        let worker = spawn(|| "done".to_owned()).unwrap();
+        assert_eq!(worker.wait().as_deref(), Some("done"));
     }
 
     #[test]

@@ -37,6 +37,37 @@ fn empty_dir_in_memory_is_a_tmpfs_of_its_size() {
 }
 
 #[test]
+fn empty_dir_in_memory_is_shared_and_outlives_its_containers() {
+    let kube = Kube::new();
+    let mounts = "    volumeMounts: [{name: v, mountPath: /v}]\n";
+    let init = "  initContainers:\n  - name: setup\n    image: localhost/busybox:1\n    \
+                command: [sh, -c, 'echo made >/v/init']\n    volumeMounts: [{name: v, mountPath: /v}]\n";
+    let script = format!("if test -e /v/again; then {IDLE}; fi; touch /v/again; exit 1");
+    let volumes = "  volumes: [{name: v, emptyDir: {medium: Memory}}]\n";
+    kube.play(&pod_with("web", &script, mounts, &format!("{init}{volumes}")));
+    kube.until("web", |pod| {
+        let status = &pod["status"]["containerStatuses"][0];
+        status["restartCount"] == 1 && status["state"]["running"].is_object()
+    });
+    assert_eq!(kube.sh("web", "ls /v; cat /v/init"), "again\ninit\nmade\n");
+}
+
+#[test]
+fn a_changed_secret_reaches_a_running_container() {
+    let kube = Kube::new();
+    let yaml = |value: &str| {
+        let secret = format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: key}}\nstringData: {{pass: {value}}}\n---\n"
+        );
+        let mounts = "    volumeMounts: [{name: v, mountPath: /v}]";
+        secret + &pod_with("web", IDLE, mounts, "  volumes: [{name: v, secret: {secretName: key}}]\n")
+    };
+    kube.play(&yaml("one"));
+    kube.play(&yaml("two")).says("pod/web unchanged");
+    assert_eq!(kube.sh("web", "cat /v/pass"), "two");
+}
+
+#[test]
 fn host_path_of_every_type() {
     let kube = Kube::new();
     kube.file("host/file", "contents");

@@ -25,6 +25,14 @@ pub struct PodCgroup {
     pub warnings: Vec<String>,
 }
 
+/// What [`PodCgroup::path`] of a pod is, whether it has been made or not.
+pub fn pod_path(uid: &str) -> String {
+    match Cgroups::get().driver {
+        Driver::Systemd => systemd::slice_name(uid),
+        Driver::Cgroupfs => format!("/{PARENT}/pod{uid}"),
+    }
+}
+
 /// Makes a pod's cgroup with its limits. A second call sets the limits again.
 ///
 /// A controller that this host lacks is no error: what it would have limited is named in a warning.
@@ -32,14 +40,12 @@ pub struct PodCgroup {
 /// # Errors
 /// When no cgroup can be made at all.
 pub fn create_pod(uid: &str, resources: &Resources) -> Result<PodCgroup, Error> {
-    let cgroups = Cgroups::get();
+    let (cgroups, path) = (Cgroups::get(), pod_path(uid));
     let mut warnings = missing(cgroups, resources);
     if cgroups.driver == Driver::Systemd {
-        let slice = systemd::slice_name(uid);
-        systemd::start_slice(&slice, uid, resources)?;
-        return Ok(PodCgroup { path: slice, warnings });
+        systemd::start_slice(&path, uid, resources)?;
+        return Ok(PodCgroup { path, warnings });
     }
-    let path = format!("/{PARENT}/pod{uid}");
     for hierarchy in cgroups.used() {
         let dir = hierarchy.dir(&path);
         let made = if hierarchy.unified { make_v2(hierarchy, &dir) } else { make_v1(hierarchy, &dir) };

@@ -9,14 +9,17 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Cgroups;
 
 /// Shorter than the grace periods that were measured, 6 ms and more.
 const INTERVAL: Duration = Duration::from_millis(4);
 
-/// Writes as long as it lives, from a thread of its own.
+/// A start that takes longer has other worries.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// Writes as long as it lives, but for ten seconds at most, from a thread of its own.
 #[derive(Debug)]
 pub struct Warm {
     /// Its end ends the thread.
@@ -35,7 +38,8 @@ impl Warm {
 
 fn keep_writing(ended: &Receiver<()>) {
     let Some(mut file) = own_procs() else { return };
-    while file.write_all(b"0").is_ok() {
+    let since = Instant::now();
+    while since.elapsed() < LONGEST && file.write_all(b"0").is_ok() {
         // One that wakes up late, on a busy host, does not matter: there the pauses are short.
         if !matches!(ended.recv_timeout(INTERVAL), Err(RecvTimeoutError::Timeout)) {
             return;
