@@ -122,10 +122,24 @@ fn attachment(interface: &Interface, lease: &Lease) -> types::PerNetworkOptions 
     }
 }
 
-/// The rules of each network of a lease. `others` are the leases that are up beside this one.
-pub(crate) fn tables(lease: &Lease, others: &[Lease], dns_port: u16) -> Result<Vec<NetworkTable>, Error> {
+/// The rules of each network of a lease. `others` are the leases that are up beside this one; `stands` tells of a
+/// network if its rules are in place for those.
+pub(crate) fn tables(
+    lease: &Lease,
+    others: &[Lease],
+    dns_port: u16,
+    stands: &dyn Fn(&str) -> bool,
+) -> Result<Vec<NetworkTable>, Error> {
+    let networks = lease.interfaces.iter().map(|interface| &interface.network);
     let all = || others.iter().chain([lease]);
-    lease.interfaces.iter().map(|interface| table(&interface.network, all(), dns_port)).collect()
+    networks
+        .map(|network| Ok(table(network, all(), dns_port)?.standing(adds_none(lease, network, stands))))
+        .collect()
+}
+
+/// True if the rules of a network are what they are with or without a lease.
+fn adds_none(lease: &Lease, network: &Network, stands: &dyn Fn(&str) -> bool) -> bool {
+    stands(&network.name) && Published::by(&lease.interfaces, &lease.ports, &network.name).is_none()
 }
 
 /// Makes bridges, veths, addresses and routes; the rules in `tables` are put in place beside it. On failure, what was
@@ -181,13 +195,14 @@ pub(crate) fn teardown(
     index: usize,
     others: &[Lease],
     dns_port: u16,
+    stands: &dyn Fn(&str) -> bool,
     config_dir: &Path,
 ) -> Vec<Error> {
     let Some(interface) = lease.interfaces.get(index) else { return Vec::new() };
     let network = &interface.network;
     let doing = format!("leave network `{}`", network.name);
     let table = match table(network, others.iter(), dns_port) {
-        Ok(table) => table,
+        Ok(table) => table.standing(adds_none(lease, network, stands)),
         Err(e) => return vec![e],
     };
     match route::link_exists(&network.bridge) {

@@ -18,6 +18,7 @@ use netavark::network::internal_types::{
 use crate::definition::Network;
 use crate::dns::DNS_PORT;
 use crate::lease::Interface;
+use crate::nfnetlink::{NFGENMSG, Socket, attribute, attributes};
 use crate::{Error, Port};
 
 /// Where `nft` may be when PATH leaves out the administrator's folders, as `su` without `-` does.
@@ -45,6 +46,8 @@ pub(crate) struct NetworkTable {
     network: Network,
     published: Vec<Published>,
     dns_port: u16,
+    /// These very rules are in place, unless somebody removed them.
+    stands: bool,
 }
 
 impl NetworkTable {
@@ -59,17 +62,27 @@ impl NetworkTable {
             // SAFETY: `Networks` demands a single-threaded process, so nobody reads the environment now.
             unsafe { env::set_var("PATH", format!("{path}:{ADMIN_DIRS}")) };
         }
-        Ok(Self { network: network.clone(), published, dns_port })
+        Ok(Self { network: network.clone(), published, dns_port, stands: false })
+    }
+
+    /// The same, where the rules are known to be in place: then nothing is done, but for a table that has been
+    /// removed, as `nft flush ruleset` does.
+    pub(crate) fn standing(self, stands: bool) -> Self {
+        Self { stands, ..self }
     }
 
     /// Puts the rules in place, whatever was there.
     pub(crate) fn apply(&self) -> Result<(), Error> {
-        self.change()?.finish()
+        self.begin().map_or(Ok(()), |change| change?.finish())
     }
 
-    /// Begins to put the rules in place: they name devices that may be made meanwhile. An internal network has none.
+    /// Begins to put the rules in place: they name devices that may be made meanwhile. `None`: there is nothing to do;
+    /// an internal network has no rules.
     pub(crate) fn begin(&self) -> Option<Result<Change, Error>> {
-        (!self.network.internal).then(|| self.change())
+        if self.network.internal || self.stands && is_whole(&self.network.bridge) {
+            return None;
+        }
+        Some(self.change())
     }
 
     fn change(&self) -> Result<Change, Error> {
@@ -84,6 +97,31 @@ impl NetworkTable {
         Change::begin(&format!("add table inet {table}\ndelete table inet {table}\n"), &self.network)?
             .finish()
     }
+}
+
+/// Message of `NFNL_SUBSYS_NFTABLES` (linux/netfilter/nf_tables.h), which is the upper byte.
+const NFT_MSG_GETTABLE: u16 = (10 << 8) | 1;
+const NFTA_TABLE_NAME: u16 = 1;
+const NFTA_TABLE_USE: u16 = 3;
+/// Chains in [`ruleset`]; a table counts its sets too.
+const CHAINS: u32 = 6;
+
+/// True if a table of ours is there with all its chains. Where the kernel cannot be asked it counts as gone.
+fn is_whole(table: &str) -> bool {
+    let ask = || {
+        let socket = Socket::open()?;
+        let name = attribute(NFTA_TABLE_NAME, &[table.as_bytes(), b"\0"].concat());
+        let inet = u8::try_from(libc::NFPROTO_INET).unwrap_or_default();
+        socket.send(NFT_MSG_GETTABLE, libc::NLM_F_ACK, inet, &name)?;
+        let mut chains = 0;
+        socket.receive(|body| {
+            let uses = attributes(body.get(NFGENMSG..).unwrap_or_default())
+                .find_map(|(kind, value)| (kind == NFTA_TABLE_USE).then(|| value.try_into().ok())?);
+            chains = uses.map_or(chains, u32::from_be_bytes);
+        })?;
+        std::io::Result::Ok(chains >= CHAINS)
+    };
+    ask().unwrap_or(false)
 }
 
 fn find_nft(path: &str) -> Option<PathBuf> {
@@ -333,6 +371,13 @@ mod tests {
         );
         // In an `inet` table a rule without an address would match both families; `dnat ip` confines it.
         assert_eq!(port_rules(&[port(Some("0.0.0.0"), 81, "tcp")]), ["tcp dport 81 dnat ip to 10.1.2.3:80"]);
+    }
+
+    #[test]
+    fn a_ruleset_has_as_many_chains_as_are_looked_for() {
+        let script = ruleset(&network(), &[], 53);
+        let (made, _) = script.split_once("flush table").unwrap();
+        assert_eq!(made.matches("  chain ").count(), usize::try_from(CHAINS).unwrap());
     }
 
     #[test]

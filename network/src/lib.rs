@@ -15,6 +15,7 @@ mod host;
 mod iptables;
 mod lease;
 mod netns;
+mod nfnetlink;
 mod port;
 mod record;
 mod route;
@@ -213,7 +214,8 @@ impl Networks {
         let dns_port = if others.is_empty() { self.choose_dns_port() } else { self.dns_port() }?;
         let new = lease.interfaces.iter().map(|i| &i.network);
         let new: Vec<_> = new.filter(|n| !others.iter().any(|other| other.is_on(&n.name))).collect();
-        let tables = driver::tables(lease, &others, dns_port)?;
+        let stands = |network: &str| up::rules_stand(&up, network);
+        let tables = driver::tables(lease, &others, dns_port, &stands)?;
         let rules = tables.iter().filter_map(NetworkTable::begin).collect::<Result<Vec<_>, _>>()?;
         let listings: Vec<_> = new.iter().map(|network| iptables::Listings::ask(network)).collect();
         driver::setup(lease, &tables, &config_dir)?;
@@ -288,10 +290,13 @@ impl Networks {
                 for e in remove_links(&lease) {
                     note(Err(e));
                 }
-                let others: Vec<Lease> = up.into_iter().map(|up| up.lease).collect();
+                let others: Vec<Lease> = up.iter().map(|up| up.lease.clone()).collect();
                 let dns_port = self.dns_port().unwrap_or(dns::DNS_PORT);
                 for index in 0..lease.interfaces.len() {
-                    for e in driver::teardown(&lease, index, &others, dns_port, &self.netavark_dir()) {
+                    let stands = |network: &str| up::rules_stand(&up, network);
+                    let torn =
+                        driver::teardown(&lease, index, &others, dns_port, &stands, &self.netavark_dir());
+                    for e in torn {
                         note(Err(e));
                     }
                 }

@@ -44,6 +44,12 @@ impl Up {
     }
 }
 
+/// True if the rules of a network are in place for all that are on it.
+pub(crate) fn rules_stand(up: &[Up], network: &str) -> bool {
+    let mut on = up.iter().filter(|up| up.lease.is_on(network)).peekable();
+    on.peek().is_some() && on.all(|up| up.rules)
+}
+
 impl Networks {
     fn up_path(&self, id: &str) -> PathBuf {
         self.run_dir.join("up").join(format!("{id}.json"))
