@@ -11,9 +11,10 @@ awk '
         text = substr($0, RSTART, RLENGTH)
         if (match(text, /[0-9]+ passed/)) passed += substr(text, RSTART, RLENGTH)
         if (match(text, /[0-9]+ failed/)) failed += substr(text, RSTART, RLENGTH)
+        if (match(text, /[0-9]+ flaky/)) flaky += substr(text, RSTART, RLENGTH)
         if (match(text, /[0-9]+ timed out/)) failed += substr(text, RSTART, RLENGTH)
     }
     # What failed in the machine and is run again there counts by its second run.
-    match($0, /vm: [0-9]+ that failed run again/) { split(substr($0, RSTART, RLENGTH), words, " "); failed -= words[2] }
-    END { printf "%d passed, %d failed\n", passed, failed }
+    match($0, /vm: [0-9]+ that failed run again/) { split(substr($0, RSTART, RLENGTH), words, " "); failed -= words[2]; again += words[2] }
+    END { printf "%d passed, %d failed, %d flaky\n", passed, failed, flaky + again }
 '

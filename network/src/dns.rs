@@ -33,6 +33,9 @@ pub(crate) const DNS_PORT: u16 = 53;
 /// rules redirect to it.
 const OTHER_DNS_PORTS: std::ops::Range<u16> = 5300..5350;
 
+/// An address that was just given is waited for this long.
+const USABLE_WITHIN: Duration = Duration::from_secs(2);
+
 /// A name that was just registered is waited for this long.
 const REGISTERED_WITHIN: Duration = Duration::from_millis(500);
 
@@ -251,6 +254,19 @@ fn wait_for_end(process: &OwnedFd) {
     let mut fds = [PollFd::new(process, PollFlags::IN)];
     if let Ok(0) = poll(&mut fds, Some(&Timespec { tv_sec: 2, tv_nsec: 0 })) {
         let _ = pidfd_send_signal(process, Signal::KILL);
+    }
+}
+
+/// Waits until an address that was just given to a bridge can be listened on. The kernel takes an IPv6 address for
+/// tentative until a thread of its own has looked at it, also where duplicates are not looked for.
+pub(crate) fn wait_for_address(ip: IpAddr) {
+    let since = Instant::now();
+    while since.elapsed() < USABLE_WITHIN {
+        match UdpSocket::bind((ip, 0)) {
+            Err(e) if e.kind() == ErrorKind::AddrNotAvailable => std::thread::sleep(Duration::from_millis(1)),
+            // Whatever else is wrong, the name server tells better.
+            _ => return,
+        }
     }
 }
 

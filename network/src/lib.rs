@@ -226,6 +226,9 @@ impl Networks {
         let own = Up::new(lease);
         self.write_up(&own)?;
         fail_point("endpoint-up");
+        for subnet in lease.interfaces.iter().flat_map(|i| &i.network.subnets) {
+            dns::wait_for_address(subnet.gateway);
+        }
         up.push(own.clone());
         up.sort_by(|a, b| a.lease.id.cmp(&b.lease.id));
         self.update_dns(&up)?;
