@@ -87,8 +87,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     let options = DownOptions {
         grace_seconds: args.time,
         force: args.force,
-        volumes: args.volumes,
-        wait: args.wait || args.all,
+        wait: args.wait || args.all || args.volumes,
     };
     play::down(&context.host(), &unique(targets), &options, &mut report)?;
     report.finish();

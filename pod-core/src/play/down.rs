@@ -5,6 +5,9 @@ use super::{Change, DownOptions, Error, Host, Report, Target, judge};
 use crate::store::{Desired, Objects, PodRecord, WorkloadRecord};
 use crate::supervisor::client;
 
+/// Its data goes with it.
+const CLAIM: &str = "PersistentVolumeClaim";
+
 /// Stops and removes, in order, from recorded state. Workloads go together, each in its own order; what cannot
 /// be removed is told once everything else has gone. Returns once nothing runs any more; what the kernel is slow at
 /// is given back behind.
@@ -50,7 +53,8 @@ pub fn down(
     let clients = client::apply_all(&host.layout, &host.exe, &going)?;
     network::fail_point("removal-asked");
     // Claims can go only once no pod is left that has them.
-    let wait = options.wait || options.volumes;
+    let is_claim = |target: &Target| matches!(target, Target::Object(kind, ..) if kind == CLAIM);
+    let wait = options.wait || targets.iter().any(is_claim);
     let judge = if wait { judge::removed } else { judge::deleted };
     wait_for(host, &leaving, clients, None, &|_, known| judge(known))?;
     if wait {
@@ -63,11 +67,9 @@ pub fn down(
     let mut first = None;
     for target in targets {
         let Target::Object(kind, namespace, name) = target else { continue };
-        let claim = kind == "PersistentVolumeClaim";
-        if claim && !options.volumes {
-            continue;
-        }
-        if claim && let Err(e) = crate::volume::claims::remove(&host.layout, namespace, name) {
+        if kind == CLAIM
+            && let Err(e) = crate::volume::claims::remove(&host.layout, namespace, name)
+        {
             report.warning(&e.to_string());
             first.get_or_insert(Error::Failed {
                 object: format!("persistentvolumeclaim/{name}"),

@@ -138,8 +138,6 @@ pub struct DownOptions {
     pub grace_seconds: Option<u64>,
     /// `--force`: kill at once, and remove what cannot be stopped.
     pub force: bool,
-    /// `--volumes`: claims too.
-    pub volumes: bool,
     /// `--wait`: return once everything is given back, of earlier downs too. Claims are removed only then.
     pub wait: bool,
 }

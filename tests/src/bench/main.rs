@@ -27,6 +27,7 @@ mod report;
 mod scale;
 mod start;
 mod statistics;
+mod trace;
 
 use std::time::Instant;
 
@@ -95,6 +96,8 @@ fn main() {
     }
     println!("{}", report::table(&rows));
     if let Some(path) = &bench.options.write {
-        report::write(path, &rows).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        eprintln!("bench: where the time of play goes ...");
+        report::write(path, &rows, &trace::play(&bench))
+            .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     }
 }

@@ -111,15 +111,21 @@ pub fn table(rows: &[Row]) -> String {
     text
 }
 
-/// Puts the table, and what it was measured on, between the marks of a document; what stands around it stays.
-pub fn write(path: &std::path::Path, rows: &[Row]) -> std::io::Result<()> {
-    const BEGIN: &str = "<!-- measured: begin (make bench writes this) -->\n";
-    const END: &str = "<!-- measured: end -->";
+/// Puts the tables, and what they were measured on, between the marks of a document; what stands around them stays.
+pub fn write(path: &std::path::Path, rows: &[Row], trace: &str) -> std::io::Result<()> {
     let text = std::fs::read_to_string(path)?;
-    let (Some((before, _)), Some((_, after))) = (text.split_once(BEGIN), text.split_once(END)) else {
-        return Err(std::io::Error::other("its marks are missing"));
+    let text = between(&text, "measured", &format!("{}\n{}", host(), table(rows)))?;
+    std::fs::write(path, between(&text, "traced", trace)?)
+}
+
+/// A document with something else between two of its marks.
+fn between(text: &str, name: &str, new: &str) -> std::io::Result<String> {
+    let begin = format!("<!-- {name}: begin (make bench writes this) -->\n");
+    let end = format!("<!-- {name}: end -->");
+    let Some(((before, _), (_, after))) = text.split_once(&begin).zip(text.split_once(&end)) else {
+        return Err(std::io::Error::other(format!("the marks of what is {name} are missing")));
     };
-    std::fs::write(path, format!("{before}{BEGIN}\n{}\n{}\n{END}{after}", host(), table(rows)))
+    Ok(format!("{before}{begin}\n{new}\n{end}{after}"))
 }
 
 /// The host, in a line.

@@ -85,6 +85,18 @@ fn volumes_takes_the_claims_too() {
 }
 
 #[test]
+fn a_claim_by_its_own_name_goes_with_its_data() {
+    let kube = Kube::new();
+    let file = kube.manifest(&with_claim());
+    kube.ok(&["play", &file]);
+    let output = kube.run(&["down", "pvc/data"]);
+    assert!(output.code == 1 && output.stderr.contains("pod/db"), "a pod has it: {output}");
+    kube.ok(&["down", "pod/db"]);
+    kube.ok(&["down", "pvc/data"]).says("persistentvolumeclaim/data deleted");
+    assert_eq!(kube.ok(&["volume", "ls", "-o", "name"]).stdout, "");
+}
+
+#[test]
 fn a_container_that_ignores_the_stop_signal_is_killed_when_grace_ends() {
     let kube = Kube::new();
     kube.play(&pod(
