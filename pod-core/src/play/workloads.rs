@@ -105,8 +105,10 @@ pub fn play(
 
     let sources: Vec<String> = documents.iter().map(|d| source_id(&d.dir, &d.source)).collect();
     let steps: Vec<Step> = applied.iter().map(|a| a.step.clone()).collect();
-    let records = WorkloadGlance::list(&host.layout)?;
-    let gone: Vec<WorkloadGlance> = gone(&steps, &records, &sources).into_iter().cloned().collect();
+    let find_gone = || -> Result<Vec<WorkloadGlance>, Error> {
+        let records = WorkloadGlance::list(&host.layout)?;
+        Ok(gone(&steps, &records, &sources).into_iter().cloned().collect())
+    };
 
     if options.dry_run {
         for object in &object_steps {
@@ -115,7 +117,7 @@ pub fn play(
         for step in &steps {
             report.changed(&step.plan.id.to_string(), step.change);
         }
-        for record in &gone {
+        for record in &find_gone()? {
             if options.prune {
                 report.changed(&record.id.to_string(), Change::Deleted);
             }
@@ -126,6 +128,8 @@ pub fn play(
     let mut clients = Vec::new();
     let made = make(host, &object_steps, &applied, &mut clients);
     fail_point("workloads-made");
+    // While the pods start: there may be hundreds of others.
+    let gone = if made.is_ok() { find_gone() } else { Ok(Vec::new()) };
     drop(lock);
     let made = made.and_then(|()| wait_started(host, &applied, clients, options, deadline));
     if let Err(e) = made {
@@ -145,7 +149,7 @@ pub fn play(
     for line in objects::update_volumes(&host.layout, &object_steps)? {
         report.warning(&line);
     }
-    prune(host, &gone, options, report)?;
+    prune(host, &gone?, options, report)?;
     let pods: Vec<PodPlan> = applied.iter().flat_map(|a| a.standing().map(|p| p.plan.clone())).collect();
     finish(host, &applied, &pods, options, deadline)
 }
