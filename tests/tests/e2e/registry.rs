@@ -34,6 +34,28 @@ fn play_pulls_what_is_missing() {
 }
 
 #[test]
+fn generate_pins_what_was_pulled() {
+    let kube = Kube::empty();
+    let registry = Registry::start(kube.dir());
+    registry.push("app", "1", &[Layer::gzip(busybox())], &config());
+    let image = registry.name("app:1");
+    kube.play(&pod_of(&image));
+    let yaml = kube.ok(&["generate", "web"]).stdout;
+    assert!(yaml.contains(&format!("image: {image}\n")), "{yaml}");
+    let pinned = kube.ok(&["generate", "web", "--pin-images"]).stdout;
+    let digest =
+        pinned.split_once(&format!("image: {image}@sha256:")).unwrap_or_else(|| panic!("{pinned}")).1;
+    assert!(digest.split('\n').next().unwrap().len() == 64, "{pinned}");
+    // The tag moves on; what was pinned is pulled as it was.
+    let newer = tar(&[Entry::File("etc/newer", 0o644, b"newer")]);
+    registry.push("app", "1", &[Layer::gzip(busybox()), Layer::gzip(newer)], &config());
+    kube.ok(&["down", "pod/web"]);
+    kube.ok(&["image", "rm", &image]);
+    kube.play(&pinned);
+    assert_eq!(kube.sh("web", "ls /etc/newer 2>/dev/null; echo $FROM"), "registry\n");
+}
+
+#[test]
 fn layers_may_be_gzip_zstd_or_plain_and_manifests_docker_or_oci() {
     let kube = Kube::empty();
     let registry = Registry::start(kube.dir());
