@@ -2,6 +2,7 @@
 
 use super::Scalar;
 use super::node::Value;
+use crate::manifest::escape;
 
 /// Resolves a plain (unquoted, untagged) scalar.
 pub(super) fn resolve(text: &str) -> Value {
@@ -65,7 +66,7 @@ pub(super) fn resolve_tagged(tag: &str, text: String) -> Result<Scalar, String> 
         },
         // Kubernetes has no dates of its own in manifests: text it stays.
         "timestamp" => Value::String,
-        _ => return Err(format!("the tag !!{tag} is not one that a scalar can have")),
+        _ => return Err(format!("the tag !!{} is not one that a scalar can have", escape(tag))),
     };
     Ok(Scalar { text, value })
 }
