@@ -3,9 +3,9 @@
 //!
 //! `KUBE_TRACE=FILE` has every process add a line to FILE at each step: microseconds since boot, its pid, the step.
 //!
-//! In debug builds, `KUBE_FAIL_POINT=NAME:ACTION:N:FILE` makes the process that is the N-th (from 0) to reach the point NAME write
-//! its pid to FILE and then, by ACTION, `kill` itself, kill its `supervisor` and itself, or `stop` until it is
-//! continued. It happens once: who comes later finds the file.
+//! In debug builds, `KUBE_FAIL_POINT=NAME:ACTION:N:FILE` makes the process that is the N-th (from 0) to reach the point
+//! NAME write its pid to FILE and then, by ACTION, `kill` itself, kill its `supervisor` and itself, or `stop` until
+//! it is continued. It happens once: who comes later finds the file.
 
 use std::ffi::OsString;
 use std::fs::File;

@@ -158,12 +158,11 @@ impl Executor for ContainerExecutor {
 
 /// Loads the filter of an init process and gives up what only that needed.
 fn confine(process: &Process, filter: &Filter) -> Result<(), String> {
-    let load = || filter.load().map_err(told("load the seccomp filter"));
-    let capabilities = process.capabilities().as_ref();
-    let Some(capabilities) = capabilities.filter(|_| process.no_new_privileges() != Some(true)) else {
-        return load();
-    };
-    load()?;
+    filter.load().map_err(told("load the seccomp filter"))?;
+    if process.no_new_privileges() == Some(true) {
+        return Ok(());
+    }
+    let Some(capabilities) = process.capabilities() else { return Ok(()) };
     let set_of = |set: &Option<Capabilities>| -> CapsHashSet {
         set.iter().flatten().map(CapabilityExt::to_cap).collect()
     };

@@ -17,7 +17,8 @@ use rustix::fs::{MemfdFlags, SealFlags, StatVfsMountFlags};
 use super::Error;
 
 const OWN: &str = "/proc/self/exe";
-/// Names the executable on disk; set by [`reexec_sealed`], which it also keeps from doing it twice.
+/// Names the executable on disk, for a process that runs from elsewhere: set by [`reexec_sealed`], which it also keeps
+/// from doing it twice, and by who starts a child from [`sealed`].
 pub const PROGRAM: &str = "KUBE_PROGRAM";
 
 /// Runs this program again, with the same arguments and environment, from where containers cannot write it.
