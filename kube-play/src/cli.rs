@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::commands;
 use crate::context::Context;
-use crate::exit;
+use crate::{exit, foreign};
 
 /// Run Kubernetes YAML on this machine, with no cluster and no daemon
 #[derive(Debug, Parser)]
@@ -122,7 +122,8 @@ pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(mut error) => {
+            foreign::explain(&mut error);
             // A closed stdout is no reason to say anything: the text was all there was to do.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::DONE });

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use pod_core::play;
+use pod_core::{image, play};
 
 use crate::terminal;
 
@@ -86,26 +86,50 @@ fn judge(error: &anyhow::Error) -> (u8, Vec<String>, bool) {
         if let Some(failure) = cause.downcast_ref::<Failure>() {
             return (failure.code, failure.hints.clone(), failure.told);
         }
-        if let Some(failure) = cause.downcast_ref::<play::Error>() {
-            return match failure {
-                play::Error::Invalid(diagnostics) => {
-                    terminal::diagnostics(diagnostics);
-                    (INVALID, Vec::new(), true)
-                }
-                play::Error::NotFound { .. } => (NOT_FOUND, Vec::new(), false),
-                play::Error::TimedOut { .. } => {
-                    let hint =
-                        "what was made keeps running: `kube ps` shows it, `kube events` tells what happened";
-                    (TIMED_OUT, vec![hint.to_owned()], false)
-                }
-                play::Error::Failed { .. } => {
-                    (FAILED, vec!["`kube events` tells what happened".to_owned()], false)
-                }
-                _ => (FAILED, Vec::new(), false),
-            };
+        if let Some(error) = cause.downcast_ref::<play::Error>() {
+            return judge_play(error);
+        }
+        if let Some(error) = cause.downcast_ref::<image::Error>() {
+            return (FAILED, image_hint(error), false);
         }
     }
     (FAILED, Vec::new(), false)
+}
+
+fn judge_play(error: &play::Error) -> (u8, Vec<String>, bool) {
+    let one = |hint: &str| vec![hint.to_owned()];
+    match error {
+        play::Error::Invalid(diagnostics) => {
+            terminal::diagnostics(diagnostics);
+            (INVALID, Vec::new(), true)
+        }
+        play::Error::NotFound { .. } => (NOT_FOUND, Vec::new(), false),
+        play::Error::TimedOut { .. } => {
+            let hint = "what was made keeps running: `kube ps` shows it, `kube events` tells what happened";
+            (TIMED_OUT, one(hint), false)
+        }
+        play::Error::Failed { .. } => (FAILED, one("`kube events` tells what happened"), false),
+        play::Error::Undone(inner) => {
+            let (code, mut hints, told) = judge_play(inner);
+            hints.insert(0, "what this play had made is undone".to_owned());
+            (code, hints, told)
+        }
+        play::Error::HostPort { source: network::Error::PortTaken { .. }, .. } => {
+            (FAILED, one("stop what has it, or give the pod another hostPort"), false)
+        }
+        play::Error::Image(error) => (FAILED, image_hint(error), false),
+        _ => (FAILED, Vec::new(), false),
+    }
+}
+
+/// What to do about an image that cannot be had.
+fn image_hint(error: &image::Error) -> Vec<String> {
+    match error {
+        image::Error::Unreachable { .. } => {
+            vec!["without the network: `kube image load` brings an image from another machine".to_owned()]
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// The error and its causes on one line; a cause that an error already spells out is not said twice.
@@ -150,6 +174,19 @@ mod tests {
         for (error, code) in cases {
             assert_eq!(judge(&error).0, code, "{error}");
         }
+    }
+
+    #[test]
+    fn a_play_that_was_undone_says_so_and_what_to_do_besides() {
+        let failed = play::Error::Failed { object: "pod/x".into(), message: "y".into() };
+        let (code, hints, _) = judge(&play::Error::Undone(Box::new(failed)).into());
+        assert_eq!(code, FAILED);
+        assert_eq!(hints, ["what this play had made is undone", "`kube events` tells what happened"]);
+        let by = || "nginx, pid 8".to_owned();
+        let source = network::Error::PortTaken { port: 80, protocol: "tcp".into(), by: by() };
+        let error = anyhow::Error::from(play::Error::HostPort { object: "pod/x".into(), source });
+        assert_eq!(describe(&error), "pod/x: port tcp/80 of the host is taken by nginx, pid 8");
+        assert_eq!(judge(&error).1, ["stop what has it, or give the pod another hostPort"]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod exit;
 mod facts;
 #[cfg(test)]
 mod fixture;
+mod foreign;
 mod identity;
 mod interrupt;
 mod load;

@@ -476,24 +476,19 @@ pub(super) fn short(digest: &str) -> &str {
     digest.strip_prefix("sha256:").and_then(|d| d.get(..12)).unwrap_or(digest)
 }
 
-/// An error with its causes: the first one alone often says nothing. URLs may hold signatures.
+/// What an error comes down to: its last cause; those before it only tell in which layer it was noticed. Never the
+/// error's own text: URLs may hold signatures.
 fn explain(error: &reqwest::Error) -> String {
-    let mut text = String::new();
-    let mut cause: Option<&dyn std::error::Error> = error.source();
-    while let Some(inner) = cause {
-        let part = inner.to_string();
-        if !text.contains(&part) {
-            if !text.is_empty() {
-                text.push_str(": ");
-            }
-            text.push_str(&part);
-        }
-        cause = inner.source();
+    let mut last: Option<&dyn std::error::Error> = None;
+    let mut next = error.source();
+    while let Some(cause) = next {
+        last = Some(cause);
+        next = cause.source();
     }
-    match text.is_empty() {
-        true if error.is_timeout() => "it did not answer in time".to_owned(),
-        true => "the connection failed".to_owned(),
-        false => text,
+    match last {
+        Some(cause) => cause.to_string(),
+        None if error.is_timeout() => "it did not answer in time".to_owned(),
+        None => "the connection failed".to_owned(),
     }
 }
 

@@ -135,7 +135,12 @@ impl Loader<'_> {
             .and_then(|entry| entry.value.as_str().map(|name| (name, entry.value.position)))
             .filter(|(name, _)| !name.is_empty())
         else {
-            let hint = format!("one of {} or List", PLAYED.map(|played| played.kind).join(", "));
+            let compose = node.get("services").is_some() && node.get("apiVersion").is_none();
+            let hint = match compose {
+                true => "this looks like a file for Docker Compose: `kompose convert` makes manifests of it"
+                    .to_owned(),
+                false => format!("one of {} or List", PLAYED.map(|played| played.kind).join(", ")),
+            };
             self.head(source, node, prefix, "apiVersion", None);
             self.head(source, node, prefix, "kind", Some(hint));
             return;

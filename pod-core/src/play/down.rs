@@ -1,6 +1,6 @@
 //! `down`: stop and remove, in order, from recorded state.
 
-use super::wait::{Awaited, await_removals, wait_for};
+use super::wait::{Awaited, await_removals, wait_telling};
 use super::{Change, DownOptions, Error, Host, Report, Target, judge};
 use crate::store::{Desired, Objects, PodRecord, WorkloadRecord};
 use crate::supervisor::client;
@@ -56,7 +56,7 @@ pub fn down(
     let is_claim = |target: &Target| matches!(target, Target::Object(kind, ..) if kind == CLAIM);
     let wait = options.wait || targets.iter().any(is_claim);
     let judge = if wait { judge::removed } else { judge::deleted };
-    wait_for(host, &leaving, clients, None, &|_, known| judge(known))?;
+    wait_telling(host, &leaving, clients, None, report, &|_, known| judge(known))?;
     if wait {
         await_removals(host, &[])?;
     }

@@ -103,6 +103,8 @@ pub trait Report {
     fn changed(&mut self, object: &str, change: Change);
     /// A warning: printed at once, once.
     fn warning(&mut self, message: &str);
+    /// It takes long: these pods are waited for.
+    fn waiting(&mut self, pods: &[PodView]);
     /// A hint at the end: pods gone from the file, ...
     fn hint(&mut self, message: &str);
     /// A pull begins; told about through the returned value.
@@ -171,10 +173,22 @@ pub enum Error {
     /// An image.
     #[error(transparent)]
     Image(#[from] crate::image::Error),
-    /// A host port, a network.
+    /// A network.
     #[error(transparent)]
     Network(#[from] network::Error),
-    /// A workload could not be made; undone.
+    /// A host port that a pod wants cannot be published.
+    #[error("{object}: {source}")]
+    HostPort {
+        /// `pod/web`
+        object: String,
+        /// Why.
+        #[source]
+        source: network::Error,
+    },
+    /// A play failed in the middle; what it had made is undone, and what stood before stands.
+    #[error("{0}")]
+    Undone(#[source] Box<Error>),
+    /// A workload cannot be made, or did not become what was waited for.
     #[error("{object}: {message}")]
     Failed {
         /// `pod/web`

@@ -15,15 +15,15 @@ pub fn are_claimed(pod: &PodPlan) -> bool {
 pub fn check(host: &Host, pods: &[PodPlan], leaving: &[String]) -> Result<(), Error> {
     let networks = networks(&host.layout, &host.exe);
     for (n, pod) in pods.iter().enumerate() {
+        let told = |source| Error::HostPort { object: format!("pod/{}", pod.name()), source };
         for (port, lib_port) in pod.network.ports.iter().zip(published_ports(pod)) {
             for other in pods.iter().take(n) {
                 if other.network.ports.iter().any(|p| crate::plan::ports::conflict(p, port)) {
-                    return Err(network::Error::PortTaken {
+                    return Err(told(network::Error::PortTaken {
                         port: port.host_port,
                         protocol: port.protocol.clone(),
                         by: format!("pod {}", other.name()),
-                    }
-                    .into());
+                    }));
                 }
             }
             let mut taken = networks.check_ports(&pod.uid, std::slice::from_ref(&lib_port));
@@ -33,7 +33,7 @@ pub fn check(host: &Host, pods: &[PodPlan], leaving: &[String]) -> Result<(), Er
                 }
                 taken = networks.check_ports(uid, std::slice::from_ref(&lib_port));
             }
-            taken?;
+            taken.map_err(told)?;
         }
     }
     Ok(())

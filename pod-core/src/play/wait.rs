@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{Error, Host, judge, view};
+use super::{Error, Host, Report, judge, view};
 use crate::lifecycle::PodState;
 use crate::store::{self, WorkloadGlance, WorkloadId, WorkloadRecord};
 use crate::supervisor::protocol::{Reply, Request};
@@ -156,6 +156,41 @@ pub fn wait_for(
         clients = keep;
     }
     Ok(Outcome::Met)
+}
+
+/// How long people wait without wondering.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// [`wait_for`] that tells once, should it take long, which pods are waited for.
+///
+/// # Errors
+/// As [`wait_for`].
+pub fn wait_telling(
+    host: &Host,
+    pods: &[Awaited],
+    clients: Vec<Client>,
+    deadline: Option<Instant>,
+    report: &mut dyn Report,
+    judge: &dyn Fn(&Awaited, Known<'_>) -> Verdict,
+) -> Result<Outcome, Error> {
+    let wondering = Instant::now() + PATIENCE;
+    if deadline.is_some_and(|deadline| deadline <= wondering) {
+        return wait_for(host, pods, clients, deadline, judge);
+    }
+    let left = match wait_for(host, pods, clients, Some(wondering), judge)? {
+        Outcome::TimedOut(left) => left,
+        outcome => return Ok(outcome),
+    };
+    let mut views = Vec::new();
+    for id in left.iter().map(|pod| &pod.workload).collect::<BTreeSet<_>>() {
+        views.extend(view::pods_of(&host.layout, id)?);
+    }
+    // What is on its way out may be what the others wait for.
+    views.retain(|view| view.terminating || left.iter().any(|pod| pod.uid == view.plan.uid));
+    if !views.is_empty() {
+        report.waiting(&views);
+    }
+    wait_for(host, &left, Vec::new(), deadline, judge)
 }
 
 /// What became of the wait for one workload whose supervisor is not there.

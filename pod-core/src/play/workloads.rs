@@ -1,13 +1,13 @@
 //! `play`: every document is made, or none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use network::fail_point;
 
 use super::diff::{Step, diff, gone};
-use super::wait::{Awaited, Known, Outcome, Verdict, await_removals, wait_for};
+use super::wait::{Awaited, Known, Outcome, Verdict, await_removals, wait_for, wait_telling};
 use super::{
     Change, Error, Host, PlayOptions, Report, WaitFor, images, judge, objects, ports, preflight, view,
 };
@@ -131,13 +131,21 @@ pub fn play(
     // While the pods start: there may be hundreds of others.
     let gone = if made.is_ok() { find_gone() } else { Ok(Vec::new()) };
     drop(lock);
-    let made = made.and_then(|()| wait_started(host, &applied, clients, options, deadline));
+    let mut wait = Wait { host, timeout: options.timeout, deadline, report };
+    let made = made.and_then(|()| match options.start {
+        true => {
+            let (pods, specs) = awaited(applied.iter().filter(|a| a.step.change != Change::Unchanged));
+            wait.started(&pods, &specs, clients)
+        }
+        false => Ok(()),
+    });
     if let Err(e) = made {
         // What is merely not there yet is left to come.
-        if !matches!(e, Error::TimedOut { .. }) {
-            undo(host, &object_steps, &applied, report);
+        if matches!(e, Error::TimedOut { .. }) {
+            return Err(e);
         }
-        return Err(e);
+        undo(host, &object_steps, &applied, report);
+        return Err(Error::Undone(Box::new(e)));
     }
     fail_point("workloads-started");
     for object in &object_steps {
@@ -150,8 +158,7 @@ pub fn play(
         report.warning(&line);
     }
     prune(host, &gone?, options, report)?;
-    let pods: Vec<PodPlan> = applied.iter().flat_map(|a| a.standing().map(|p| p.plan.clone())).collect();
-    finish(host, &applied, &pods, options, deadline)
+    Wait { host, timeout: options.timeout, deadline, report }.finished(&applied, options.wait)
 }
 
 fn prune(
@@ -280,81 +287,76 @@ fn awaited<'a>(applied: impl Iterator<Item = &'a Applied>) -> (Vec<Awaited>, BTr
     (pods, specs)
 }
 
-fn wait(
-    host: &Host,
-    pods: &[Awaited],
-    clients: Vec<Client>,
-    options: &PlayOptions,
+/// Waiting on behalf of whoever called `play`.
+struct Wait<'a> {
+    host: &'a Host,
+    timeout: Option<Duration>,
     deadline: Option<Instant>,
-    what: &str,
-    judge: &dyn Fn(&Awaited, Known<'_>) -> Verdict,
-) -> Result<(), Error> {
-    match wait_for(host, pods, clients, deadline, judge)? {
-        Outcome::Met => Ok(()),
-        Outcome::Failed { pod, message } => {
-            Err(Error::Failed { object: format!("pod/{}", pod.name), message })
-        }
-        Outcome::TimedOut(left) => {
-            let names: Vec<String> = left.iter().map(|pod| format!("pod/{}", pod.name)).collect();
-            Err(Error::TimedOut {
-                what: format!("{} to {what}", names.join(", ")),
-                after: options.timeout.unwrap_or_default(),
-            })
-        }
-    }
+    report: &'a mut dyn Report,
 }
 
-fn wait_started(
-    host: &Host,
-    applied: &[Applied],
-    clients: Vec<Client>,
-    options: &PlayOptions,
-    deadline: Option<Instant>,
-) -> Result<(), Error> {
-    if !options.start {
-        // What was replaced is still awaited: the call returns when the old pods are gone.
-        return Ok(());
-    }
-    let (pods, specs) = awaited(applied.iter().filter(|a| a.step.change != Change::Unchanged));
-    wait(host, &pods, clients, options, deadline, "start", &|pod, known| match specs.get(&pod.uid) {
-        Some(spec) => judge::started(spec, known),
-        None => Verdict::Met,
-    })
-}
-
-fn finish(
-    host: &Host,
-    applied: &[Applied],
-    plans: &[PodPlan],
-    options: &PlayOptions,
-    deadline: Option<Instant>,
-) -> Result<i32, Error> {
-    let (pods, specs) = awaited(applied.iter());
-    let of = |pod: &Awaited| {
-        specs
-            .get(&pod.uid)
-            .cloned()
-            .unwrap_or_else(|| PodSpec::from_pod(&k8s_openapi::api::core::v1::Pod::default()))
-    };
-    match options.wait {
-        WaitFor::Started => Ok(0),
-        WaitFor::Ready => {
-            wait(host, &pods, Vec::new(), options, deadline, "be ready", &|pod, known| {
-                judge::ready(&of(pod), known)
-            })?;
-            Ok(0)
-        }
-        WaitFor::Complete => {
-            wait(host, &pods, Vec::new(), options, deadline, "complete", &|pod, known| {
-                judge::complete(&of(pod), known)
-            })?;
-            let mut code = 0;
-            for view in view::pods(&host.layout)? {
-                if code == 0 && plans.iter().any(|plan| plan.uid == view.plan.uid) {
-                    code = view.state.exit_code().unwrap_or(0);
-                }
+impl Wait<'_> {
+    fn until(
+        &mut self,
+        what: &str,
+        pods: &[Awaited],
+        clients: Vec<Client>,
+        judge: &dyn Fn(&Awaited, Known<'_>) -> Verdict,
+    ) -> Result<(), Error> {
+        match wait_telling(self.host, pods, clients, self.deadline, self.report, judge)? {
+            Outcome::Met => Ok(()),
+            Outcome::Failed { pod, message } => {
+                Err(Error::Failed { object: format!("pod/{}", pod.name), message })
             }
-            Ok(code)
+            Outcome::TimedOut(left) => {
+                let names: Vec<String> = left.iter().map(|pod| format!("pod/{}", pod.name)).collect();
+                Err(Error::TimedOut {
+                    what: format!("{} to {what}", names.join(", ")),
+                    after: self.timeout.unwrap_or_default(),
+                })
+            }
+        }
+    }
+
+    /// Until every container of the pods has started.
+    fn started(
+        &mut self,
+        pods: &[Awaited],
+        specs: &BTreeMap<String, PodSpec>,
+        clients: Vec<Client>,
+    ) -> Result<(), Error> {
+        self.until("start", pods, clients, &|pod, known| match specs.get(&pod.uid) {
+            Some(spec) => judge::started(spec, known),
+            None => Verdict::Met,
+        })
+    }
+
+    /// What `--wait` asks for; the exit code of the pods.
+    fn finished(&mut self, applied: &[Applied], wait: WaitFor) -> Result<i32, Error> {
+        let (pods, specs) = awaited(applied.iter());
+        let of = |pod: &Awaited| {
+            specs
+                .get(&pod.uid)
+                .cloned()
+                .unwrap_or_else(|| PodSpec::from_pod(&k8s_openapi::api::core::v1::Pod::default()))
+        };
+        match wait {
+            WaitFor::Started => Ok(0),
+            WaitFor::Ready => {
+                self.until("be ready", &pods, Vec::new(), &|pod, known| judge::ready(&of(pod), known))?;
+                Ok(0)
+            }
+            WaitFor::Complete => {
+                self.until("complete", &pods, Vec::new(), &|pod, known| judge::complete(&of(pod), known))?;
+                let standing: BTreeSet<&str> =
+                    applied.iter().flat_map(Applied::standing).map(|pod| pod.plan.uid.as_str()).collect();
+                let mut views = view::pods(&self.host.layout)?.into_iter();
+                let code = views.find_map(|view| {
+                    let code = standing.contains(view.plan.uid.as_str()).then(|| view.state.exit_code());
+                    code.flatten().filter(|code| *code != 0)
+                });
+                Ok(code.unwrap_or(0))
+            }
         }
     }
 }
@@ -498,10 +500,7 @@ pub fn play_all(host: &Host, options: &PlayOptions, report: &mut dyn Report) -> 
         }
         report.changed(&record.id.to_string(), change);
     }
-    wait(host, &pods, clients, options, deadline, "start", &|pod, known| match specs.get(&pod.uid) {
-        Some(spec) => judge::started(spec, known),
-        None => Verdict::Met,
-    })
+    Wait { host, timeout: options.timeout, deadline, report }.started(&pods, &specs, clients)
 }
 
 /// What a document's source is called in records: its absolute path, where it is a file.

@@ -145,3 +145,16 @@ fn takes_down_pods_that_were_never_started_or_have_ended() {
     kube.ok(&["down", "pod/a", "pod/b"]).says("pod/a deleted").says("pod/b deleted");
     assert_eq!(kube.pods().len(), 0);
 }
+
+#[test]
+fn who_waits_is_told_what_for() {
+    let kube = Kube::new();
+    let file = kube.manifest(&pod_with(
+        "deaf",
+        "trap '' TERM; while :; do sleep 1; done",
+        "",
+        "  terminationGracePeriodSeconds: 5\n",
+    ));
+    kube.ok(&["play", &file]);
+    kube.ok(&["down", &file]).complains("waiting for pod/deaf (Terminating, killed after 5 s)");
+}

@@ -153,3 +153,10 @@ fn a_missing_config_map_key_is_told_and_an_optional_one_is_not() {
     kube.play(&pod_with("web", IDLE, &env(", optional: true"), ""));
     assert_eq!(kube.sh("web", "echo ${A-unset} $B"), "unset b\n");
 }
+
+#[test]
+fn a_compose_file_is_recognised() {
+    let kube = Kube::empty();
+    let file = kube.file("compose.yaml", "services:\n  web:\n    image: nginx\n");
+    kube.run(&["play", &file]).expect(3).complains("`kompose convert` makes manifests of it");
+}
