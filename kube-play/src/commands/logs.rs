@@ -2,6 +2,7 @@
 
 use std::io::{BufWriter, ErrorKind, IsTerminal as _, Stdout, Write as _};
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use pod_core::supervisor::log::{self, Line, Options, Run, Source};
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::output::Closed;
+use crate::select::Choice;
 use crate::terminal::harmless_but_colours;
 use crate::time::parse_duration;
 use crate::{container, pods, select};
@@ -31,15 +33,26 @@ Examples:
   kube logs web -c proxy
   kube logs web --all-containers --prefix
 
+  # Of every pod of a Deployment, of several pods, of all with a label: as they come, each with its name
+  kube logs -f deployment/api --all-pods
+  kube logs -f web db
+  kube logs -l app=web --since 1h
+
   # What the container before the last restart wrote
   kube logs web -p
 
   # The last ten minutes, with times
   kube logs deployment/api --since 10m --timestamps")]
 pub struct Args {
-    /// Pod: NAME, pod/NAME, or deployment/NAME for its first pod
-    #[arg(value_name = "POD")]
-    pub pod: String,
+    /// Pods: NAME, pod/NAME, or deployment/NAME for its first pod
+    #[arg(value_name = "POD", required_unless_present = "selector")]
+    pub pods: Vec<String>,
+    /// Of every pod with these labels (app=web,tier!=db)
+    #[arg(short = 'l', long, value_name = "LABELS")]
+    pub selector: Option<String>,
+    /// Of every pod of a deployment
+    #[arg(long)]
+    pub all_pods: bool,
     /// Which container [default: the only one, or the first]
     #[arg(short, long, value_name = "NAME")]
     pub container: Option<String>,
@@ -64,9 +77,9 @@ pub struct Args {
     /// Put the time before every line
     #[arg(long)]
     pub timestamps: bool,
-    /// Put pod and container before every line
-    #[arg(long)]
-    pub prefix: bool,
+    /// Put pod and container before every line [default: with more than one pod]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub prefix: Option<bool>,
 }
 
 /// Runs `kube logs`.
@@ -75,36 +88,61 @@ pub struct Args {
 /// No such pod or container (4); no earlier run, or none yet (1).
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     context.repair()?;
-    let pod = select::pod_of(context, &args.pod)?;
-    let names = match args.all_containers {
-        true => container::names(&pod),
-        false => vec![container::choose(&pod, args.container.as_deref(), false)?],
-    };
-    if !args.follow && !args.all_containers {
-        for name in &names {
-            has_run(&pod, name, args.previous)?;
+    let pods = chosen(context, args)?;
+    let mut sources = Vec::new();
+    let mut containers = Vec::new();
+    for pod in &pods {
+        let names = match args.all_containers {
+            true => container::names(pod),
+            false => vec![container::choose(pod, args.container.as_deref(), pods.len() > 1)?],
+        };
+        for name in names {
+            if pods.len() == 1 && !args.follow && !args.all_containers {
+                has_run(pod, &name, args.previous)?;
+            }
+            sources.push(Source {
+                name: format!("pod/{}/{name}", pod.plan.name()),
+                dir: context.layout.container_logs(&pod.plan.uid, &name),
+                run: which_run(pod, &name, args),
+            });
+            containers.push((pod, name));
         }
     }
-    let source = |name: &String| Source {
-        name: name.clone(),
-        dir: context.layout.container_logs(&pod.plan.uid, name),
-        run: which_run(&pod, name, args),
-    };
-    let sources: Vec<Source> = names.iter().map(source).collect();
     let options = Options { tail: tail(args.tail)?, since: since(args) };
-    let mut printer = Printer::new(args, pod.plan.name());
+    let mut printer = Printer::new(args, pods.len() > 1);
     let mut emit = |source: &Source, line: &Line<'_>| printer.print(&source.name, line);
     if args.follow {
-        let run = context.layout.pod_run(&pod.plan.uid);
-        let record = context.layout.workload(&pod.workload);
-        let watch = [run.as_path(), record.as_path()];
-        let mut ended = || has_ended(context, &pod, &names);
+        let folder =
+            |pod: &PodView| [context.layout.pod_run(&pod.plan.uid), context.layout.workload(&pod.workload)];
+        let folders: Vec<PathBuf> = pods.iter().flat_map(folder).collect();
+        let watch: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
+        let mut ended = || containers.iter().all(|(pod, name)| has_ended(context, pod, name));
         log::follow(&sources, &options, &watch, &mut ended, &mut emit)?;
     } else {
         log::read(&sources, &options, &mut emit)?;
     }
     printer.finish()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The pods that are meant, each once.
+fn chosen(context: &Context, args: &Args) -> anyhow::Result<Vec<PodView>> {
+    if args.all_pods || args.selector.is_some() {
+        let choice = Choice { names: &args.pods, selector: args.selector.as_deref(), ..Choice::default() };
+        let found = select::pods_of(context, &choice)?;
+        return match found.is_empty() {
+            true => Err(Failure::not_found("no such pods").hint("`kube ps` lists the pods").into()),
+            false => Ok(found),
+        };
+    }
+    let mut found: Vec<PodView> = Vec::new();
+    for name in &args.pods {
+        let pod = select::pod_of(context, name)?;
+        if !found.iter().any(|other| other.plan.uid == pod.plan.uid) {
+            found.push(pod);
+        }
+    }
+    Ok(found)
 }
 
 /// The run that kubectl would show; whoever follows goes on from the latest to those that come.
@@ -156,13 +194,13 @@ fn has_run(pod: &PodView, name: &str, previous: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// True once none of the containers will write any more.
-fn has_ended(context: &Context, pod: &PodView, names: &[String]) -> bool {
+/// True once the container will write no more.
+fn has_ended(context: &Context, pod: &PodView, name: &str) -> bool {
     // What cannot be read now is looked at again at the next change.
     let Ok(pods) = play::pods_of(&context.layout, &pod.workload) else { return false };
     let Some(now) = pods.iter().find(|other| other.plan.uid == pod.plan.uid) else { return true };
     let object = pods::object(now, &[]);
-    pods::has_ended(&object) || names.iter().all(|name| pods::will_not_run_again(&object, name))
+    pods::has_ended(&object) || pods::will_not_run_again(&object, name)
 }
 
 /// Writes lines to stdout.
@@ -172,8 +210,7 @@ struct Printer {
     terminal: bool,
     follow: bool,
     timestamps: bool,
-    /// `[pod/web/`
-    prefix: Option<String>,
+    prefix: bool,
     /// The last line did not end: what comes next begins a line of its own.
     open: bool,
     /// Why printing has stopped.
@@ -181,21 +218,21 @@ struct Printer {
 }
 
 impl Printer {
-    fn new(args: &Args, pod: &str) -> Self {
+    fn new(args: &Args, several_pods: bool) -> Self {
         let stdout = std::io::stdout();
         Self {
             terminal: stdout.is_terminal(),
             out: BufWriter::new(stdout),
             follow: args.follow,
             timestamps: args.timestamps,
-            prefix: args.prefix.then(|| format!("[pod/{pod}/")),
+            prefix: args.prefix.unwrap_or(several_pods),
             open: false,
             error: None,
         }
     }
 
-    fn print(&mut self, container: &str, line: &Line<'_>) -> ControlFlow<()> {
-        match self.write(container, line) {
+    fn print(&mut self, name: &str, line: &Line<'_>) -> ControlFlow<()> {
+        match self.write(name, line) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
                 self.error = Some(error);
@@ -204,13 +241,13 @@ impl Printer {
         }
     }
 
-    fn write(&mut self, container: &str, line: &Line<'_>) -> std::io::Result<()> {
+    fn write(&mut self, name: &str, line: &Line<'_>) -> std::io::Result<()> {
         if line.begins {
             if self.open {
                 self.out.write_all(b"\n")?;
             }
-            if let Some(prefix) = &self.prefix {
-                write!(self.out, "{prefix}{container}] ")?;
+            if self.prefix {
+                write!(self.out, "[{name}] ")?;
             }
             if self.timestamps {
                 write!(self.out, "{} ", line.time)?;

@@ -178,3 +178,39 @@ fn a_container_is_chosen_by_name() {
     assert_eq!(all.lines().len(), 2, "{all}");
     kube.run(&["logs", "web", "-c", "absent"]).expect(4).complains("absent");
 }
+
+#[test]
+fn several_pods_are_printed_with_their_names_in_the_order_of_time() {
+    let kube = Kube::new();
+    let deployment = format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: api}}\nspec:\n  replicas: 2\n  \
+         selector: {{matchLabels: {{app: api}}}}\n  template:\n    metadata: {{labels: {{app: api}}}}\n    \
+         spec:\n      containers:\n      - name: main\n        image: localhost/busybox:1\n        \
+         command: [sh, -c, \"echo up; {IDLE}\"]\n"
+    );
+    kube.play(&(deployment + "---\n" + &pod("once", "echo done", NEVER)));
+    kube.wait("once", "complete");
+    let mut pods: Vec<String> = kube
+        .pods()
+        .iter()
+        .filter(|pod| pod.starts_with("api"))
+        .map(|pod| format!("[pod/{pod}/main] up"))
+        .collect();
+    pods.sort();
+    for args in [&["deployment/api", "--all-pods"][..], &["-l", "app=api"]] {
+        let output = kube.ok(&[&["logs"], args].concat());
+        let mut lines = output.lines();
+        lines.sort_unstable();
+        assert_eq!(lines, pods);
+    }
+    assert_eq!(kube.ok(&["logs", "deployment/api"]).stdout, "up\n");
+    assert_eq!(kube.ok(&["logs", "-l", "app=api", "--prefix=false"]).stdout, "up\nup\n");
+    kube.run(&["logs", "-l", "app=absent"]).expect(4);
+    let mut logs = kube.start(&["logs", "-f", "once", pods[0].split('/').nth(1).unwrap()]);
+    // Which was first is theirs to settle.
+    let mut said = [logs.line(|_| true), logs.line(|_| true)];
+    said.sort_unstable();
+    assert_eq!(said, [pods[0].as_str(), "[pod/once/main] done"]);
+    kube.ok(&["down", "deployment/api"]);
+    assert_eq!(logs.end().0, 0);
+}
