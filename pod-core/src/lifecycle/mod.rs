@@ -6,7 +6,6 @@
 mod backoff;
 mod conditions;
 mod printer;
-mod qos;
 mod spec;
 mod state;
 mod status;
@@ -20,7 +19,6 @@ mod simulation;
 pub use backoff::Backoff;
 pub use conditions::{Conditions, Phase, Transition};
 pub use printer::{PodRow, human_duration, pod_row};
-pub use qos::qos_class;
 pub use spec::{ContainerSpec, PodSpec, RestartPolicy, Role};
 pub use state::{ContainerState, Goal, Halt, PodState, RunState, Sandbox, Stopping, Terminated, Waiting};
 pub use status::{pod_status, pod_with_status};
@@ -28,11 +26,9 @@ pub use step::step;
 
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
-
 /// A moment, by both clocks. Waits are measured on `boot` (CLOCK_BOOTTIME: runs on through suspend, never
 /// jumps); what a user sees is `wall`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
     /// Milliseconds since boot.
     pub boot: u64,
@@ -40,17 +36,8 @@ pub struct Now {
     pub wall: jiff::Timestamp,
 }
 
-/// Why a pod is being stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum StopReason {
-    /// `down`, replace, update.
-    Requested,
-    /// spec.activeDeadlineSeconds.
-    DeadlineExceeded,
-}
-
 /// Something that happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The pod should run.
     Start,
@@ -102,13 +89,9 @@ pub enum Event {
         code: Option<i32>,
         /// Killed by the kernel for lack of memory.
         oom_killed: bool,
-        /// terminationMessage, where there is one.
-        message: Option<String>,
     },
     /// The pod should end; repeated requests may only shorten the grace.
     Stop {
-        /// Why.
-        reason: StopReason,
         /// Overrides the pod's grace period.
         grace_seconds: Option<u64>,
     },
@@ -118,8 +101,8 @@ pub enum Event {
     Tick,
 }
 
-/// Something to do. Each is answered by an [`Event`] sooner or later.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Something to do. Each but `Emit` is answered by an [`Event`] sooner or later.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Make namespaces, network and infra container: answers SandboxReady or SandboxFailed.
     CreateSandbox,

@@ -100,11 +100,11 @@ impl Driver {
 
     fn exit(&mut self, name: &str, code: Option<i32>, oom_killed: bool) {
         let attempt = self.attempt(name);
-        self.send(&Event::Exited { container: name.to_owned(), attempt, code, oom_killed, message: None });
+        self.send(&Event::Exited { container: name.to_owned(), attempt, code, oom_killed });
     }
 
     fn stop(&mut self, grace_seconds: Option<u64>) {
-        self.send(&Event::Stop { reason: StopReason::Requested, grace_seconds });
+        self.send(&Event::Stop { grace_seconds });
     }
 
     /// Moves both clocks.
@@ -845,31 +845,14 @@ fn stop_while_a_dead_sandbox_is_removed_makes_no_new_one() {
 }
 
 #[test]
-fn a_deadline_fails_the_pod_with_its_reason() {
-    let mut d = Driver::running("Always", 1);
-    d.send(&Event::Stop { reason: StopReason::DeadlineExceeded, grace_seconds: None });
-    d.exited("a", 0);
-    let status = d.api().status.unwrap();
-    assert_eq!(
-        (status.phase.as_deref(), status.reason.as_deref()),
-        (Some("Failed"), Some("DeadlineExceeded"))
-    );
-}
-
-#[test]
 fn answers_for_an_older_attempt_change_nothing() {
     let mut d = Driver::running("Always", 1);
     d.exited("a", 1);
     d.started("a");
     let before = d.state.clone();
     d.todo();
-    let exit = |attempt| Event::Exited {
-        container: "a".to_owned(),
-        attempt,
-        code: Some(1),
-        oom_killed: false,
-        message: None,
-    };
+    let exit =
+        |attempt| Event::Exited { container: "a".to_owned(), attempt, code: Some(1), oom_killed: false };
     d.send(&exit(0));
     d.send(&exit(2));
     d.send(&Event::StartFailed {
@@ -881,13 +864,7 @@ fn answers_for_an_older_attempt_change_nothing() {
     d.send(&Event::SandboxRemoved);
     d.send(&Event::SandboxReady { ips: Vec::new() });
     d.send(&Event::Start);
-    d.send(&Event::Exited {
-        container: "ghost".to_owned(),
-        attempt: 0,
-        code: None,
-        oom_killed: false,
-        message: None,
-    });
+    d.send(&Event::Exited { container: "ghost".to_owned(), attempt: 0, code: None, oom_killed: false });
     assert_eq!((d.state.clone(), d.todo()), (before, vec![]));
 }
 
@@ -964,7 +941,7 @@ fn a_state_written_before_a_field_was_added_is_read() {
     let d = Driver::running("Always", 1);
     let mut old = serde_json::to_value(&d.state).unwrap();
     let fields = old.as_object_mut().unwrap();
-    for optional in ["stop", "reason", "message", "start_time"] {
+    for optional in ["stop", "start_time"] {
         fields.remove(optional);
     }
     fields["containers"][0]

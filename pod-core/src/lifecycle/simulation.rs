@@ -301,7 +301,7 @@ impl World {
                 reason: reason.to_owned(),
                 message: "no".to_owned(),
             },
-            _ => Event::Exited { container: name, attempt, code: Some(1), oom_killed: false, message: None },
+            _ => Event::Exited { container: name, attempt, code: Some(1), oom_killed: false },
         };
         let after = self.dice.span(40 * SECOND);
         self.later(after, Coming::Answer(event));
@@ -340,7 +340,7 @@ impl World {
                     None => Some((now, deadline)),
                     Some((at, sooner)) => Some((at, sooner.min(deadline))),
                 };
-                self.send(&Event::Stop { reason: StopReason::Requested, grace_seconds: grace });
+                self.send(&Event::Stop { grace_seconds: grace });
                 if self.dice.percent(50) {
                     let after = self.dice.below(40 * SECOND);
                     self.later(after, Coming::Stop);
@@ -441,7 +441,6 @@ impl World {
             attempt,
             code,
             oom_killed: code == Some(137) && self.dice.percent(50),
-            message: None,
         };
         self.echoes.push(event.clone());
         self.send(&event);

@@ -1,11 +1,10 @@
 use k8s_openapi::api::core::v1::{Container, Pod};
-use serde::{Deserialize, Serialize};
 
 /// `terminationGracePeriodSeconds` where a pod gives none.
 const DEFAULT_GRACE_SECONDS: u64 = 30;
 
 /// Role of a container in its pod.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Ordinary init container.
     Init,
@@ -14,7 +13,7 @@ pub enum Role {
 }
 
 /// restartPolicy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RestartPolicy {
     /// Whatever the exit code.
     Always,
@@ -36,16 +35,13 @@ impl RestartPolicy {
 }
 
 /// What the machine needs to know of a pod; derived from the PodPlan, never changes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PodSpec {
     /// metadata.name, for messages.
-    #[serde(default)]
     pub name: String,
     /// metadata.namespace, for messages.
-    #[serde(default)]
     pub namespace: String,
     /// metadata.uid, for messages.
-    #[serde(default)]
     pub uid: String,
     /// spec.restartPolicy.
     pub restart_policy: RestartPolicy,
@@ -56,7 +52,7 @@ pub struct PodSpec {
 }
 
 /// What the machine needs to know of a container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerSpec {
     /// Name.
     pub name: String,

@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Backoff, Conditions, Now, Phase, PodSpec, RestartPolicy, Role, StopReason};
+use super::{Action, Backoff, Conditions, Now, Phase, PodSpec, RestartPolicy, Role};
 
 /// How long after an unanswered KillContainer it is asked for again.
 pub(super) const KILL_RETRY_MS: u64 = 10_000;
@@ -31,12 +31,6 @@ pub struct PodState {
     pub stop: Option<Stopping>,
     /// status.phase. Succeeded and Failed are final.
     pub phase: Phase,
-    /// status.reason.
-    #[serde(default)]
-    pub reason: Option<String>,
-    /// status.message.
-    #[serde(default)]
-    pub message: Option<String>,
     /// status.conditions, and since when they are as they are.
     pub conditions: Conditions,
 }
@@ -75,8 +69,6 @@ pub enum Sandbox {
 /// A pod that was asked to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stopping {
-    /// Why.
-    pub reason: StopReason,
     /// When what still runs is killed, in milliseconds since boot.
     pub deadline: u64,
     /// The grace period that led to this deadline: metadata.deletionGracePeriodSeconds.
@@ -179,7 +171,7 @@ pub struct Terminated {
     pub exit_code: i32,
     /// `Completed`, `Error`, `OOMKilled`, `StartError`, `ContainerStatusUnknown`.
     pub reason: String,
-    /// Its termination message, or why it could not start.
+    /// Why it could not start, or why nobody knows how it ended.
     #[serde(default)]
     pub message: Option<String>,
     /// When it started.
@@ -280,8 +272,6 @@ impl PodState {
             containers,
             stop: None,
             phase: Phase::Pending,
-            reason: None,
-            message: None,
             conditions: Conditions::new(now.wall),
         };
         state.observe(spec, now.wall);
@@ -320,7 +310,6 @@ impl PodState {
             self.phase = self.verdict(spec);
         } else {
             self.phase = Phase::Pending;
-            (self.reason, self.message) = (None, None);
             self.ips.clear();
         }
         self.observe(spec, now.wall);

@@ -9,9 +9,8 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{
-    ContainerState, Phase, PodSpec, PodState, Role, RunState, Terminated, Transition, Waiting, qos_class,
-};
+use super::{ContainerState, Phase, PodSpec, PodState, Role, RunState, Terminated, Transition, Waiting};
+use crate::plan::qos::qos_class;
 
 /// The pod as `kubectl get pod -o json` shows it: with its status and, once it was asked to stop, with
 /// metadata.deletionTimestamp and deletionGracePeriodSeconds.
@@ -38,14 +37,12 @@ pub fn pod_status(pod: &Pod, state: &PodState, host_ips: &[IpAddr]) -> PodStatus
     PodStatus {
         phase: Some(state.phase.as_str().to_owned()),
         conditions: Some(conditions(&spec, state)),
-        reason: state.reason.clone(),
-        message: state.message.clone(),
         host_ip: host_ips.first().map(IpAddr::to_string),
         host_ips: some(host_ips.iter().map(|ip| HostIP { ip: ip.to_string() }).collect()),
         pod_ip: state.ips.first().map(IpAddr::to_string),
         pod_ips: some(state.ips.iter().map(|ip| PodIP { ip: ip.to_string() }).collect()),
         start_time: state.start_time.map(Time),
-        qos_class: Some(qos_class(pod).to_owned()),
+        qos_class: Some(qos_class(pod).as_str().to_owned()),
         init_container_statuses: statuses(Role::Init),
         container_statuses: statuses(Role::App),
         ..PodStatus::default()

@@ -3,8 +3,8 @@
 use super::backoff::go_duration;
 use super::state::KILL_RETRY_MS;
 use super::{
-    Action, Backoff, ContainerState, Event, Goal, Halt, Now, Phase, PodSpec, PodState, RestartPolicy, Role,
-    RunState, Sandbox, StopReason, Stopping, Terminated, Waiting,
+    Action, Backoff, ContainerState, Event, Goal, Halt, Now, PodSpec, PodState, RestartPolicy, Role,
+    RunState, Sandbox, Stopping, Terminated, Waiting,
 };
 
 /// The kubelet tries again after this what failed for a reason outside the container: a sandbox, a missing
@@ -30,19 +30,6 @@ struct Machine<'a> {
     state: PodState,
     now: Now,
     actions: Vec<Action>,
-}
-
-/// What an event says of a container whose start failed.
-struct StartFailure<'a> {
-    reason: &'a str,
-    message: &'a str,
-}
-
-/// What an event says of a container that ended.
-struct Exit<'a> {
-    code: Option<i32>,
-    oom_killed: bool,
-    message: Option<&'a str>,
 }
 
 impl Machine<'_> {
@@ -102,17 +89,13 @@ impl Machine<'_> {
             }
             Event::StartFailed { container, attempt, reason, message } => {
                 if self.starting(container, *attempt).is_some() {
-                    self.start_failed(container, &StartFailure { reason, message });
+                    self.start_failed(container, reason, message);
                 }
             }
-            Event::Exited { container, attempt, code, oom_killed, message } => {
-                self.exited(
-                    container,
-                    *attempt,
-                    &Exit { code: *code, oom_killed: *oom_killed, message: message.as_deref() },
-                );
+            Event::Exited { container, attempt, code, oom_killed } => {
+                self.exited(container, *attempt, *code, *oom_killed);
             }
-            Event::Stop { reason, grace_seconds } => self.stop(*reason, *grace_seconds),
+            Event::Stop { grace_seconds } => self.stop(*grace_seconds),
             Event::Tick => self.turn_pull_errors(),
         }
     }
@@ -225,13 +208,7 @@ impl Machine<'_> {
             return;
         }
         if !self.state.phase.is_terminal() {
-            let deadline = self.state.stop.is_some_and(|s| s.reason == StopReason::DeadlineExceeded);
-            self.state.phase = if deadline { Phase::Failed } else { self.state.verdict(self.spec) };
-            if deadline {
-                self.state.reason = Some("DeadlineExceeded".to_owned());
-                self.state.message =
-                    Some("Pod was active on the node longer than the specified deadline".to_owned());
-            }
+            self.state.phase = self.state.verdict(self.spec);
         }
         self.remove_sandbox_when_idle();
     }
@@ -297,10 +274,9 @@ impl Machine<'_> {
         }
     }
 
-    fn stop(&mut self, reason: StopReason, grace_seconds: Option<u64>) {
+    fn stop(&mut self, grace_seconds: Option<u64>) {
         let grace = grace_seconds.unwrap_or(self.spec.grace_seconds);
         let asked = Stopping {
-            reason,
             deadline: self.now.boot.saturating_add(grace.saturating_mul(1000)),
             grace_seconds: grace,
             until: i64::try_from(grace)
@@ -310,9 +286,8 @@ impl Machine<'_> {
         };
         match &mut self.state.stop {
             // Asked again: only ever sooner.
-            Some(stop) if asked.deadline < stop.deadline => *stop = Stopping { reason: stop.reason, ..asked },
-            Some(_) => {}
-            none => *none = Some(asked),
+            Some(stop) if asked.deadline >= stop.deadline => {}
+            stop => *stop = Some(asked),
         }
         self.end();
     }
@@ -348,25 +323,24 @@ impl Machine<'_> {
         })
     }
 
-    fn start_failed(&mut self, container: &str, failure: &StartFailure<'_>) {
-        let (now, StartFailure { reason, message }) = (self.now, failure);
+    fn start_failed(&mut self, container: &str, reason: &str, message: &str) {
+        let now = self.now;
         let image =
             self.spec.containers.iter().find(|c| c.name == container).map_or("", |c| c.image.as_str());
         let image = image.to_owned();
         let Some(c) = self.state.containers.iter_mut().find(|c| c.name == container) else { return };
         let mut waiting = Waiting {
-            message: Some((*message).to_owned()),
+            message: Some(message.to_owned()),
             retry: Some(now.boot.saturating_add(SYNC_RETRY_MS)),
             ..Waiting::new(reason)
         };
-        match *reason {
+        match reason {
             // The container was made, only its process would not start: that was a run of it.
-            "RunContainerError" | "StartError" | "ContainerCannotRun" => {
+            "RunContainerError" => {
                 let end = Terminated {
                     exit_code: START_ERROR_EXIT_CODE,
-                    reason: if *reason == "ContainerCannotRun" { "ContainerCannotRun" } else { "StartError" }
-                        .to_owned(),
-                    message: Some((*message).to_owned()),
+                    reason: "StartError".to_owned(),
+                    message: Some(message.to_owned()),
                     started_at: None,
                     finished_at: now.wall,
                     finished_boot: now.boot,
@@ -376,7 +350,7 @@ impl Machine<'_> {
                 c.terminate(end, false);
                 self.warn("Failed", format!("Error: {message}"), Some(container));
             }
-            "ErrImagePull" | "RegistryUnavailable" | "SignatureValidationFailed" => {
+            "ErrImagePull" => {
                 let entry = Backoff::next(c.pull_backoff, now.boot, now.boot);
                 c.pull_backoff = Some(entry);
                 let retry = now.boot.saturating_add(entry.delay);
@@ -425,7 +399,7 @@ impl Machine<'_> {
         }
     }
 
-    fn exited(&mut self, container: &str, attempt: u32, exit: &Exit<'_>) {
+    fn exited(&mut self, container: &str, attempt: u32, code: Option<i32>, oom_killed: bool) {
         let now = self.now;
         let Some((s, c)) =
             self.spec.containers.iter().zip(&mut self.state.containers).find(|(_, c)| c.name == container)
@@ -442,17 +416,17 @@ impl Machine<'_> {
             }
             _ => return,
         };
-        let reason = match exit.code {
-            _ if exit.oom_killed => "OOMKilled",
+        let reason = match code {
+            _ if oom_killed => "OOMKilled",
             Some(0) => "Completed",
             _ => "Error",
         };
-        let end = match exit.code {
+        let end = match code {
             None => Terminated::lost(Some(started_at), now, &c.container_id),
             Some(exit_code) => Terminated {
                 exit_code,
                 reason: reason.to_owned(),
-                message: exit.message.map(str::to_owned),
+                message: None,
                 started_at: Some(started_at),
                 finished_at: now.wall,
                 finished_boot: now.boot,

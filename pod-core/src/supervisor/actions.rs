@@ -237,13 +237,7 @@ impl Supervisor {
             container::oom_killed(&s.sandbox.cgroup, &container::id(uid, name, run.attempt))
         });
         self.leave_run(uid, name, run.attempt);
-        let event = Event::Exited {
-            container: name.to_owned(),
-            attempt: run.attempt,
-            code,
-            oom_killed,
-            message: None,
-        };
+        let event = Event::Exited { container: name.to_owned(), attempt: run.attempt, code, oom_killed };
         self.dispatch(uid, &event);
     }
 

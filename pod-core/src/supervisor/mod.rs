@@ -45,7 +45,7 @@ use rustix::time::{
 use self::connection::Connection;
 use self::event_loop::{EventLoop, Source};
 use self::pod::Pod;
-use crate::lifecycle::{Event, Now, StopReason};
+use crate::lifecycle::{Event, Now};
 use crate::store::{self, FileLock, Layout, LockKind, WorkloadId, WorkloadRecord};
 
 /// What can go wrong with a supervisor.
@@ -341,8 +341,7 @@ impl Supervisor {
                     self.leaving = true;
                     let uids: Vec<String> = self.pods.keys().cloned().collect();
                     for uid in uids {
-                        let stop = Event::Stop { reason: StopReason::Requested, grace_seconds: None };
-                        self.dispatch(&uid, &stop);
+                        self.dispatch(&uid, &Event::Stop { grace_seconds: None });
                     }
                 }
                 _ => {}

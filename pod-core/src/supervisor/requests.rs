@@ -7,7 +7,7 @@ use super::event_loop::Source;
 use super::pod::{Pod, Purge};
 use super::protocol::{Reply, Request};
 use super::{Supervisor, exec};
-use crate::lifecycle::{Event, PodSpec, PodState, StopReason};
+use crate::lifecycle::{Event, PodSpec, PodState};
 use crate::store::{Desired, WorkloadRecord};
 
 impl Supervisor {
@@ -133,7 +133,7 @@ impl Supervisor {
             }
         }
         for (uid, grace_seconds) in stop {
-            self.dispatch(&uid, &Event::Stop { reason: StopReason::Requested, grace_seconds });
+            self.dispatch(&uid, &Event::Stop { grace_seconds });
         }
     }
 }

@@ -86,6 +86,10 @@ fn qos_is_guaranteed_burstable_or_best_effort() {
         "limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1000m", "memory": "1024Mi"},
     }}]);
     assert_eq!(qos(equal), QosClass::Guaranteed, "1 is 1000m");
+    let less = json!([{"name": "a", "resources": {
+        "limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m"},
+    }}]);
+    assert_eq!(qos(less), QosClass::Burstable, "a request below its limit");
     let other = json!([{"name": "a", "resources": {"requests": {"ephemeral-storage": "1Gi"}}}]);
     assert_eq!(qos(other), QosClass::BestEffort, "only cpu and memory count");
 }
