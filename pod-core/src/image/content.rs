@@ -24,10 +24,9 @@ use std::time::Duration;
 
 use super::layer::{Destination, Ingested, LayerRecord, ingest};
 use super::manifests::{ConfigFile, Descriptor, Either, Index, Manifest, REF_NAME, REPO_DIGESTS};
-use super::remove_tree::remove_tree;
 use super::unpack::Limits;
 use super::{Digest, Error, Image, ImageStore};
-use crate::store::{self, FileLock, LockKind, read_json, write_atomic};
+use crate::store::{self, FileLock, LockKind, read_json, remove_dir_if_exists, write_atomic};
 
 /// Largest manifest or config that is read into memory: the distribution project's limit for manifests.
 pub(super) const MAX_JSON: u64 = 4 << 20;
@@ -48,8 +47,8 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        if let Err(error) = remove_tree(&self.dir) {
-            tracing::warn!("remove {}: {error}", self.dir.display());
+        if let Err(error) = remove_dir_if_exists(&self.dir) {
+            tracing::warn!("{error}");
         }
     }
 }
@@ -108,7 +107,7 @@ impl ImageStore {
                 Err(_) => !path.exists(),
             };
             if !alive {
-                remove_tree(&path).map_err(io("remove", &path))?;
+                remove_dir_if_exists(&path)?;
             }
         }
         Ok(())
@@ -184,7 +183,7 @@ impl ImageStore {
             Err(error) => {
                 // Now, not when the pull ends: it may be large.
                 if let Some(layer) = &layer {
-                    let _ = remove_tree(layer);
+                    let _ = remove_dir_if_exists(layer);
                 }
                 return Err(error);
             }
@@ -195,7 +194,7 @@ impl ImageStore {
         }
         if let Some(layer) = layer {
             network::fail_point("layer-unpacked");
-            remove_tree(&layer.join("trash"))?;
+            remove_dir_if_exists(&layer.join("trash"))?;
             let record = serde_json::to_vec(&ingested.record).map_err(std::io::Error::from)?;
             fs::write(layer.join("layer.json"), record)?;
             // One call for the thousands of files of a layer.
@@ -364,15 +363,15 @@ fn add_to_index(index: &mut Index, manifest: &Descriptor, names: &[String], repo
 }
 
 /// Moves something complete and synced to its final name; what is there already is as good.
-fn publish(from: &Path, to: &Path) -> std::io::Result<()> {
+fn publish(from: &Path, to: &Path) -> Result<(), super::UnpackError> {
     match fs::rename(from, to) {
         Err(e) if matches!(e.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists) => {
-            remove_tree(from)?;
+            remove_dir_if_exists(from)?;
         }
         other => other?,
     }
-    match to.parent() {
-        Some(dir) => File::open(dir)?.sync_all(),
-        None => Ok(()),
+    if let Some(dir) = to.parent() {
+        File::open(dir)?.sync_all()?;
     }
+    Ok(())
 }

@@ -26,7 +26,6 @@ mod pull_tests;
 mod references;
 mod registry;
 mod removal;
-mod remove_tree;
 #[cfg(test)]
 mod store_tests;
 mod tar_stream;

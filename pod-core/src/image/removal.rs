@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use super::content::Staging;
 use super::manifests::{Either, Index, REF_NAME};
 use super::overlay::Lease;
-use super::remove_tree::remove_tree;
 use super::{Digest, Error, Image, ImageStore};
 use crate::store::{self, read_json};
 
@@ -199,7 +198,7 @@ impl ImageStore {
             other => other.map_err(|e| Error::Store(store::Error::io("remove", &path)(e)))?,
         }
         network::fail_point("layer-going");
-        remove_tree(&gone).map_err(|e| Error::Store(store::Error::io("remove", &path)(e)))?;
+        store::remove_dir_if_exists(&gone)?;
         Ok(size)
     }
 }

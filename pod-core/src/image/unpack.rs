@@ -47,6 +47,9 @@ pub enum UnpackError {
     /// Reading the archive or writing its files.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// Removing what is in the way.
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
     /// Making one file.
     #[error("{action} {path:?}: {source}")]
     Entry {

@@ -8,6 +8,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::Error;
 use crate::store::write_atomic;
+use crate::volume::is_mount_point;
 
 /// The pause program (pause/pause.rs), static.
 pub const PAUSE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/pause"));
@@ -21,15 +22,16 @@ const SHM_SIZE: u64 = 64 << 20;
 /// # Errors
 /// When the folder cannot be written.
 pub fn prepare_rootfs(dir: &Path) -> Result<(), Error> {
-    for folder in ["proc", "dev", "sys"] {
-        let path = dir.join(folder);
-        fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
-    }
     let pause = dir.join("pause");
+    // The last that is made.
     if fs::read(&pause).is_ok_and(|bytes| bytes == PAUSE)
         && fs::metadata(&pause).is_ok_and(|meta| meta.permissions().mode() & 0o777 == 0o555)
     {
         return Ok(());
+    }
+    for folder in ["proc", "dev", "sys"] {
+        let path = dir.join(folder);
+        fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
     }
     write_atomic(&pause, PAUSE, 0o555)?;
     Ok(())
@@ -41,7 +43,7 @@ pub fn prepare_rootfs(dir: &Path) -> Result<(), Error> {
 /// When the kernel refuses the tmpfs.
 pub fn mount_shm(dir: &Path) -> Result<(), Error> {
     fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
-    if is_mount_point(dir)? {
+    if is_mount_point(dir) {
         return Ok(());
     }
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
@@ -62,16 +64,4 @@ pub fn unmount_shm(dir: &Path) -> Result<(), Error> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", dir)(error)),
         _ => Ok(()),
     }
-}
-
-/// True if something is mounted at `dir` itself.
-fn is_mount_point(dir: &Path) -> Result<bool, Error> {
-    let stat = rustix::fs::statx(
-        rustix::fs::CWD,
-        dir,
-        rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
-        rustix::fs::StatxFlags::BASIC_STATS,
-    )
-    .map_err(Error::io("stat", dir))?;
-    Ok(stat.stx_attributes.contains(rustix::fs::StatxAttributes::MOUNT_ROOT))
 }

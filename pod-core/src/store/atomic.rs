@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::Error;
+use super::{Error, remove_tree};
 
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 
@@ -87,10 +87,10 @@ pub fn remove_file_if_exists(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Removes a folder and what is in it; one that is gone is fine. Never follows a link.
+/// [`remove_tree`], for who can tell of one error only: the first.
 pub fn remove_dir_if_exists(path: &Path) -> Result<(), Error> {
-    match fs::remove_dir_all(path) {
-        Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io("remove", path)(e)),
+    match remove_tree(path).map_err(|errors| errors.into_iter().next()) {
+        Err(Some(error)) => Err(error),
         _ => Ok(()),
     }
 }

@@ -10,6 +10,7 @@ mod layout;
 mod lock;
 mod objects;
 mod record;
+mod remove_tree;
 
 pub use atomic::{
     read_json, remove_dir_if_exists, remove_file_if_exists, write_atomic, write_json, write_json_volatile,
@@ -21,6 +22,7 @@ pub use layout::{Layout, WorkloadId};
 pub use lock::{FileLock, LockKind};
 pub use objects::Objects;
 pub use record::{Desired, PodRecord, WorkloadRecord};
+pub use remove_tree::remove_tree;
 
 use std::path::PathBuf;
 

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use serde::{Deserialize, Serialize};
 
-use super::{make_dir, mounts, remove_tree};
+use super::{make_dir, mounts};
 use crate::store::{self, FileLock, Layout, LockKind, Objects, WorkloadRecord};
 
 /// A claim's volume on this machine.
@@ -180,11 +180,10 @@ pub fn remove(layout: &Layout, namespace: &str, name: &str) -> Result<(), Error>
         return Err(Error::InUse { namespace, name, pods });
     }
     if exists {
-        let mut errors = mounts::unmount_below(&dir);
+        let mut errors = mounts::unmount_below(&[&dir]);
         // The data goes first, the record last: what a crash leaves is listed and can be removed again.
         if errors.is_empty()
-            && let Err(more) =
-                remove_tree::remove_tree(&dir.join("data")).and_then(|()| remove_tree::remove_tree(&dir))
+            && let Err(more) = store::remove_tree(&dir.join("data")).and_then(|()| store::remove_tree(&dir))
         {
             errors.extend(more);
         }

@@ -6,7 +6,6 @@ mod config_map;
 mod empty_dir;
 mod host_path;
 mod mounts;
-mod remove_tree;
 mod secret;
 mod sub_path;
 mod tmpfs;
@@ -19,7 +18,8 @@ use std::path::{Path, PathBuf};
 use k8s_openapi::api::core::v1::Volume;
 
 pub use claims::Claim;
-pub use sub_path::{bind_sub_path, open_sub_path, sub_path_target};
+pub(crate) use mounts::is_mount_point;
+pub use sub_path::{bind_sub_path, open_sub_path};
 
 use crate::plan::{ContainerError, PodPlan};
 use crate::store::{Error, FileLock, Layout, LockKind, Objects};
@@ -92,11 +92,10 @@ pub fn update(layout: &Layout, pod: &PodPlan, objects: &Objects) -> Result<(), V
 /// All of them; call again once what is in the way is gone.
 pub fn remove(layout: &Layout, uid: &str) -> Result<(), Vec<Error>> {
     let (run, pod) = (layout.pod_run(uid), layout.pod(uid));
-    let mut errors = mounts::unmount_below(&run);
-    errors.extend(mounts::unmount_below(&pod));
+    let mut errors = mounts::unmount_below(&[&run, &pod]);
     network::fail_point("volumes-unmounted");
-    for root in [run.join("sub-paths"), run.join("volumes"), pod.join("volumes")] {
-        if let Err(more) = remove_tree::remove_tree(&root) {
+    for root in [run.join("volumes"), pod.join("volumes")] {
+        if let Err(more) = crate::store::remove_tree(&root) {
             errors.extend(more);
         }
     }

@@ -1,8 +1,8 @@
 //! What is mounted where, and undoing it.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
@@ -16,21 +16,27 @@ pub fn is_mount_point(path: &Path) -> bool {
         .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
-/// Mount points at and below `root`, in the order they were mounted (proc_pid_mountinfo(5)).
-fn mounts_below(root: &Path) -> Result<Vec<PathBuf>, Error> {
-    // What was mounted through a link is listed by its real path.
-    let root = match fs::canonicalize(root) {
-        Ok(real) => real,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(Error::io("look at", root)(e)),
-    };
+/// Mount points at and below `roots`, in the order they were mounted (proc_pid_mountinfo(5)).
+fn mounts_below(roots: &[&Path]) -> Result<Vec<PathBuf>, Error> {
+    let mut real_roots = Vec::new();
+    for root in roots {
+        match fs::canonicalize(root) {
+            // What was mounted through a link is listed by its real path.
+            Ok(real) => real_roots.push(real),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(Error::io("look at", *root)(e)),
+        }
+    }
+    if real_roots.is_empty() {
+        return Ok(Vec::new());
+    }
     let path = Path::new("/proc/self/mountinfo");
     let text = fs::read(path).map_err(Error::io("read", path))?;
     Ok(text
         .split(|b| *b == b'\n')
         .filter_map(|line| line.split(|b| *b == b' ').nth(4))
         .map(|field| PathBuf::from(unescape(field)))
-        .filter(|point| point.starts_with(&root))
+        .filter(|point| real_roots.iter().any(|root| point.starts_with(root)))
         .collect())
 }
 
@@ -57,10 +63,10 @@ fn unescape(field: &[u8]) -> OsString {
     OsString::from_vec(out)
 }
 
-/// Unmounts everything at and below `root`, the last mounted first. Busy ones are detached: they end with
+/// Unmounts everything at and below `roots`, the last mounted first. Busy ones are detached: they end with
 /// their last user. Gives every error.
-pub fn unmount_below(root: &Path) -> Vec<Error> {
-    let points = match mounts_below(root) {
+pub fn unmount_below(roots: &[&Path]) -> Vec<Error> {
+    let points = match mounts_below(roots) {
         Ok(points) => points,
         Err(error) => return vec![error],
     };
@@ -76,22 +82,10 @@ pub fn unmount_below(root: &Path) -> Vec<Error> {
     errors
 }
 
-/// Unmounts whatever is mounted on `path`, however many lie over one another.
-pub fn unmount_all(path: &Path) -> Result<(), Error> {
-    while is_mount_point(path) {
-        unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
-            .map_err(|e| Error::io("unmount", path)(e.into()))?;
-    }
-    Ok(())
-}
-
-/// For messages about a name in a folder.
-pub fn lossless(dir: &Path, name: &[u8]) -> PathBuf {
-    dir.join(OsStr::from_bytes(name))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
 
     #[test]

@@ -7,10 +7,9 @@ use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fchmod, fstat, mkdirat, o
 use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, mount_bind_recursive, mount_change};
 
-use super::mounts::unmount_all;
 use super::{FAILED_MOUNT, make_dir};
 use crate::plan::ContainerError;
-use crate::store::{Error, Layout};
+use crate::store::Error;
 
 /// The kernel gives EAGAIN when something on the way was renamed while it looked (openat2(2)).
 const RETRIES: usize = 1000;
@@ -105,23 +104,15 @@ fn make(root: &OwnedFd, parts: &[&std::ffi::OsStr]) -> Result<OwnedFd, Errno> {
     resolve(root, &above, OFlags::PATH | OFlags::CLOEXEC)
 }
 
-/// Where the `index`-th mount of a container is bound when it has a subPath; [`super::remove`] unmounts it.
-pub fn sub_path_target(layout: &Layout, uid: &str, container: &str, index: usize) -> PathBuf {
-    layout.pod_run(uid).join("sub-paths").join(container).join(index.to_string())
-}
-
-/// Binds what [`open_sub_path`] opened at `target` (see [`sub_path_target`]), with what is mounted in it, so
-/// that a runtime can mount it by path: `target` is ours alone, nothing in the container can swap it. What an
-/// earlier run of the container had bound there is unmounted first.
+/// Binds what [`open_sub_path`] opened at `target`, which is made, with what is mounted in it, so that a runtime can
+/// mount it by path: `target` is ours alone, nothing in the container can swap it. To be called in the mount namespace
+/// that the mount is to end with.
 ///
 /// # Errors
 /// `FailedMount`.
 pub fn bind_sub_path(fd: BorrowedFd<'_>, target: &Path) -> Result<(), ContainerError> {
     let store = |e: Error| ContainerError::new(FAILED_MOUNT, e.to_string());
     let errno = |action: &'static str| move |e: Errno| store(Error::io(action, target)(e.into()));
-    unmount_all(target).map_err(store)?;
-    let _ = std::fs::remove_file(target);
-    let _ = std::fs::remove_dir(target);
     let stat = fstat(fd).map_err(errno("look at"))?;
     if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
         make_dir(target, 0o700).map_err(store)?;

@@ -50,6 +50,24 @@ fn cve_2025_9566_a_volume_of_a_config_map_is_not_writable() {
 }
 
 #[test]
+fn folders_deeper_than_descriptors_go_are_removed_with_their_container() {
+    let kube = Kube::new();
+    let script = "cd /tmp; i=0; while [ $i -lt 1000 ]; do mkdir d; cd d; i=$((i+1)); done";
+    kube.play(&pod("deep", script, ""));
+    let supervisor = rustix::process::Pid::from_raw(kube.supervisors()[0].pid);
+    // What an ordinary login has is 1024; here it is enough to work with.
+    let few = rustix::process::Rlimit { current: Some(200), maximum: Some(200) };
+    rustix::process::prlimit(supervisor, rustix::process::Resource::Nofile, few).unwrap();
+    let uid = kube.pod("deep")["metadata"]["uid"].as_str().unwrap().to_owned();
+    kube.until("deep", |p| p["status"]["containerStatuses"][0]["restartCount"] == 1);
+    let layers = kube.root().join("pods").join(uid).join("containers/main");
+    assert!(layers.exists());
+    kube.ok(&["down", "deep"]);
+    assert_eq!(kube.left_behind(), [""; 0]);
+    assert!(!layers.exists());
+}
+
+#[test]
 fn terminal_escapes_are_shown_and_not_obeyed() {
     let kube = Kube::new();
     // From an image: its config has them, and so do the messages that quote it.

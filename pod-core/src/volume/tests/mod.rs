@@ -56,7 +56,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        super::mounts::unmount_below(self.dir.path());
+        super::mounts::unmount_below(&[self.dir.path()]);
     }
 }
 

@@ -1,21 +1,26 @@
-//! Deletes a tree that a container may have filled: any depth, any names, never across a mount, never through
-//! a link.
+//! Deletes a tree that a container or an archive may have filled: any depth, any names, never across a mount, never
+//! through a link.
 
+use std::ffi::{CStr, OsStr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, openat, openat2, renameat, unlinkat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, openat, openat2, renameat_with,
+    unlinkat,
 };
 use rustix::io::Errno;
 
-use super::mounts::lossless;
-use crate::store::Error;
+use super::Error;
 
 /// How deep folders are walked, one descriptor each, before what lies deeper is moved to the top.
 const MAX_DEPTH: usize = 64;
 
-/// Deletes `root` and all in it; one that is gone is fine. Goes on past errors and gives all of them.
+/// Deletes a folder and all in it, or a file; what is gone is fine. Goes on past errors and gives all of them.
+///
+/// # Errors
+/// One for each entry that stays.
 pub fn remove_tree(root: &Path) -> Result<(), Vec<Error>> {
     let (Some(parent), Some(name)) = (root.parent(), root.file_name()) else {
         return Err(vec![Error::io("remove", root)(std::io::ErrorKind::InvalidInput.into())]);
@@ -30,6 +35,12 @@ pub fn remove_tree(root: &Path) -> Result<(), Vec<Error>> {
     let top = match openat2(&parent, name, flags, Mode::empty(), inside()) {
         Ok(fd) => fd,
         Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::NOTDIR | Errno::LOOP) => {
+            return match unlinkat(&parent, name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => Ok(()),
+                Err(e) => Err(vec![Error::io("remove", root)(e.into())]),
+            };
+        }
         Err(e) => return Err(vec![Error::io("open", root)(e.into())]),
     };
     let mut walk = Walk { top, moved: 0, errors: Vec::new() };
@@ -70,6 +81,18 @@ impl Walk {
         self.errors.push(Error::io(action, path)(errno.into()));
     }
 
+    fn move_to_top(&mut self, dir: &OwnedFd, name: &CStr) -> Result<(), Errno> {
+        loop {
+            let aside = format!("kube-removing-{}", self.moved);
+            self.moved += 1;
+            match renameat_with(dir, name, &self.top, &aside, RenameFlags::NOREPLACE) {
+                // Any name may be taken already.
+                Err(Errno::EXIST) => {}
+                result => return result,
+            }
+        }
+    }
+
     /// Deletes all in a folder.
     fn empty(&mut self, dir: OwnedFd, path: &Path, depth: usize) {
         let entries = match read(dir.as_fd()) {
@@ -77,7 +100,7 @@ impl Walk {
             Err(e) => return self.fail("read", path.to_owned(), e),
         };
         for (name, is_dir) in entries {
-            let name_path = || lossless(path, name.to_bytes());
+            let name_path = || path.join(OsStr::from_bytes(name.to_bytes()));
             if !is_dir {
                 match unlinkat(&dir, &name, AtFlags::empty()) {
                     Ok(()) | Err(Errno::NOENT) => continue,
@@ -98,10 +121,8 @@ impl Walk {
                 }
             }
             if depth >= MAX_DEPTH {
-                let aside = format!("..deep-{}", self.moved);
-                match renameat(&dir, &name, &self.top, &aside) {
-                    Ok(()) => self.moved += 1,
-                    Err(e) => self.fail("move", name_path(), e),
+                if let Err(e) = self.move_to_top(&dir, &name) {
+                    self.fail("move", name_path(), e);
                 }
                 continue;
             }
@@ -137,4 +158,44 @@ fn read(dir: BorrowedFd<'_>) -> Result<Vec<(std::ffi::CString, bool)>, Errno> {
         }
     }
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_of_any_depth_goes_whatever_its_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        std::fs::create_dir(dir.path().join("outside")).unwrap();
+        std::fs::write(dir.path().join("outside/kept"), "x").unwrap();
+        // Names that it would give itself, the later ones at the top.
+        for taken in 0..3 {
+            std::fs::create_dir_all(root.join(format!("kube-removing-{taken}/full"))).unwrap();
+        }
+        let mut at = openat(CWD, &root, OFlags::DIRECTORY, Mode::empty()).unwrap();
+        for _ in 0..2100 {
+            rustix::fs::mkdirat(&at, "d", Mode::RWXU).unwrap();
+            rustix::fs::symlinkat(dir.path().join("outside"), &at, "link").unwrap();
+            at = openat(&at, "d", OFlags::DIRECTORY, Mode::empty()).unwrap();
+        }
+        drop(at);
+        remove_tree(&root).unwrap();
+        assert!(!root.exists());
+        assert!(dir.path().join("outside/kept").exists());
+        remove_tree(&root).expect("what is gone is fine");
+    }
+
+    #[test]
+    fn a_file_goes_and_a_link_goes_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("file"), "x").unwrap();
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("link")).unwrap();
+        for name in ["file", "link"] {
+            remove_tree(&dir.path().join(name)).unwrap();
+            assert!(dir.path().join(name).symlink_metadata().is_err(), "{name}");
+        }
+        assert!(dir.path().exists());
+    }
 }
