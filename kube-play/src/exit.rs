@@ -29,13 +29,11 @@ pub struct Failure {
     pub message: String,
     /// What to do, a line each.
     pub hints: Vec<String>,
-    /// True when all was said already (diagnostics): only the code counts.
-    pub told: bool,
 }
 
 impl Failure {
     fn new(code: u8, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hints: Vec::new(), told: false }
+        Self { code, message: message.into(), hints: Vec::new() }
     }
     /// Exit code 1.
     pub fn failed(message: impl Into<String>) -> Self {
@@ -70,55 +68,49 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         // As a program that SIGPIPE ended: whoever read our output has had enough of it.
         return ExitCode::from(141);
     }
-    let (code, hints, told) = judge(error);
-    if !told {
-        terminal::error(&describe(error));
-    }
+    let (code, hints) = judge(error);
+    terminal::error(&describe(error));
     for hint in hints {
         terminal::hint(&hint);
     }
     ExitCode::from(code)
 }
 
-/// The exit code of an error, its hints, and whether it was told already.
-fn judge(error: &anyhow::Error) -> (u8, Vec<String>, bool) {
+/// The exit code of an error, and its hints.
+fn judge(error: &anyhow::Error) -> (u8, Vec<String>) {
     for cause in error.chain() {
         if let Some(failure) = cause.downcast_ref::<Failure>() {
-            return (failure.code, failure.hints.clone(), failure.told);
+            return (failure.code, failure.hints.clone());
         }
         if let Some(error) = cause.downcast_ref::<play::Error>() {
             return judge_play(error);
         }
         if let Some(error) = cause.downcast_ref::<image::Error>() {
-            return (FAILED, image_hint(error), false);
+            return (FAILED, image_hint(error));
         }
     }
-    (FAILED, Vec::new(), false)
+    (FAILED, Vec::new())
 }
 
-fn judge_play(error: &play::Error) -> (u8, Vec<String>, bool) {
+fn judge_play(error: &play::Error) -> (u8, Vec<String>) {
     let one = |hint: &str| vec![hint.to_owned()];
     match error {
-        play::Error::Invalid(diagnostics) => {
-            terminal::diagnostics(diagnostics);
-            (INVALID, Vec::new(), true)
-        }
-        play::Error::NotFound { .. } => (NOT_FOUND, Vec::new(), false),
+        play::Error::NotFound { .. } => (NOT_FOUND, Vec::new()),
         play::Error::TimedOut { .. } => {
             let hint = "what was made keeps running: `kube ps` shows it, `kube events` tells what happened";
-            (TIMED_OUT, one(hint), false)
+            (TIMED_OUT, one(hint))
         }
-        play::Error::Failed { .. } => (FAILED, one("`kube events` tells what happened"), false),
+        play::Error::Failed { .. } => (FAILED, one("`kube events` tells what happened")),
         play::Error::Undone(inner) => {
-            let (code, mut hints, told) = judge_play(inner);
+            let (code, mut hints) = judge_play(inner);
             hints.insert(0, "what this play had made is undone".to_owned());
-            (code, hints, told)
+            (code, hints)
         }
         play::Error::HostPort { source: network::Error::PortTaken { .. }, .. } => {
-            (FAILED, one("stop what has it, or give the pod another hostPort"), false)
+            (FAILED, one("stop what has it, or give the pod another hostPort"))
         }
-        play::Error::Image(error) => (FAILED, image_hint(error), false),
-        _ => (FAILED, Vec::new(), false),
+        play::Error::Image(error) => (FAILED, image_hint(error)),
+        _ => (FAILED, Vec::new()),
     }
 }
 
@@ -161,11 +153,10 @@ mod tests {
 
     #[test]
     fn every_error_ends_with_its_documented_code() {
-        let cases: [(anyhow::Error, u8); 8] = [
+        let cases: [(anyhow::Error, u8); 7] = [
             (anyhow::anyhow!("x"), FAILED),
             (Failure::usage("x").into(), USAGE),
             (Failure::invalid("x").into(), INVALID),
-            (play::Error::Invalid(Vec::new()).into(), INVALID),
             (play::Error::NotFound { what: "pod/x".into() }.into(), NOT_FOUND),
             (anyhow::Error::from(Failure::not_found("x")).context("while y"), NOT_FOUND),
             (play::Error::TimedOut { what: "x".into(), after: Duration::ZERO }.into(), TIMED_OUT),
@@ -179,7 +170,7 @@ mod tests {
     #[test]
     fn a_play_that_was_undone_says_so_and_what_to_do_besides() {
         let failed = play::Error::Failed { object: "pod/x".into(), message: "y".into() };
-        let (code, hints, _) = judge(&play::Error::Undone(Box::new(failed)).into());
+        let (code, hints) = judge(&play::Error::Undone(Box::new(failed)).into());
         assert_eq!(code, FAILED);
         assert_eq!(hints, ["what this play had made is undone", "`kube events` tells what happened"]);
         let by = || "nginx, pid 8".to_owned();

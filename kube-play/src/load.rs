@@ -1,9 +1,9 @@
-//! From what a user names to documents that hold; what does not hold is told, all of it at once.
+//! From what a user names to a plan that holds; what does not hold is told, all of it at once.
 
 use std::path::PathBuf;
 
 use pod_core::manifest::{self, Diagnostic, Document, Object, Severity, Source};
-use pod_core::plan::{self, PlanOptions};
+use pod_core::plan::{self, Plan, PlanOptions};
 
 use crate::context::Context;
 use crate::exit::Failure;
@@ -25,17 +25,15 @@ pub struct Request<'a> {
 pub struct Loaded {
     /// Their documents.
     pub documents: Vec<Document>,
-    /// Warnings that were printed, which need not be told again.
-    pub told: Vec<String>,
+    /// What these say should exist.
+    pub plan: Plan,
 }
 
-/// Reads, validates and plans; prints every diagnostic, and gives the documents if none is an error.
+/// Reads, validates and plans; prints every diagnostic, and gives what it read if none is an error.
 ///
 /// # Errors
 /// A manifest is not valid (3, all told), or cannot be read.
 pub fn load(context: &Context, request: &Request<'_>, options: &PlanOptions) -> anyhow::Result<Loaded> {
-    let mut options = options.clone();
-    options.namespace.clone_from(&context.namespace);
     let names: Vec<String> = request.configmaps.iter().map(|path| path.display().to_string()).collect();
     let configmaps = documents_of(context, &sources::read(&names)?);
     let main = documents_of(context, &sources::read(request.names)?);
@@ -55,9 +53,13 @@ pub fn load(context: &Context, request: &Request<'_>, options: &PlanOptions) -> 
     }
     let documents: Vec<Document> = configmaps.documents.into_iter().chain(main.documents).collect();
     let has_errors = |all: &[Diagnostic]| all.iter().any(|one| one.severity == Severity::Error);
+    let mut plan = Plan::default();
     if !has_errors(&diagnostics) {
-        match plan::plan(&documents, &options) {
-            Ok((_, warnings)) => diagnostics.extend(warnings),
+        match plan::plan(&documents, options) {
+            Ok((planned, warnings)) => {
+                plan = planned;
+                diagnostics.extend(warnings);
+            }
             Err(errors) => diagnostics.extend(errors),
         }
     }
@@ -74,7 +76,7 @@ pub fn load(context: &Context, request: &Request<'_>, options: &PlanOptions) -> 
         let name = request.names.join(", ");
         return Err(Failure::invalid(format!("{name}: there is no object in it")).into());
     }
-    Ok(Loaded { documents, told: diagnostics.iter().map(ToString::to_string).collect() })
+    Ok(Loaded { documents, plan })
 }
 
 fn documents_of(context: &Context, sources: &[Source]) -> manifest::Loaded {
@@ -97,16 +99,4 @@ fn summary(diagnostics: &[Diagnostic]) -> String {
         more => format!("{} files", more.len()),
     };
     format!("{count} in {place}: nothing was done")
-}
-
-/// `pod/web`, `deployment.apps/api`.
-pub fn resource_of(document: &Document) -> String {
-    let (kind, metadata) = match &document.object {
-        Object::Pod(object) => ("pod", &object.metadata),
-        Object::Deployment(object) => ("deployment.apps", &object.metadata),
-        Object::ConfigMap(object) => ("configmap", &object.metadata),
-        Object::Secret(object) => ("secret", &object.metadata),
-        Object::PersistentVolumeClaim(object) => ("persistentvolumeclaim", &object.metadata),
-    };
-    format!("{kind}/{}", metadata.name.as_deref().unwrap_or_default())
 }

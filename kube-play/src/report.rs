@@ -12,11 +12,11 @@ use crate::{output, pods, progress, terminal};
 #[derive(Debug, Default)]
 pub struct Lines {
     /// `-q`: only warnings and errors.
-    pub quiet: bool,
+    quiet: bool,
     /// `--dry-run`: every line says that nothing was done.
-    pub dry_run: bool,
+    dry_run: bool,
     /// Warnings that a user has read already.
-    pub told: Vec<String>,
+    told: Vec<String>,
     hints: Vec<String>,
 }
 

@@ -4,8 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueHint;
+use pod_core::manifest::Document;
+use pod_core::plan::PlanOptions;
 
 use crate::context::Context;
+use crate::resource::Kind;
 use crate::{load, output};
 
 /// Arguments of `kube check`.
@@ -45,10 +48,18 @@ pub struct Args {
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     let names: Vec<String> = args.files.iter().chain(&args.filename).cloned().collect();
     let request = load::Request { names: &names, configmaps: &args.configmap, strict: args.strict };
-    let documents = load::load(context, &request, &pod_core::plan::PlanOptions::default())?.documents;
+    let options = PlanOptions { namespace: context.namespace.clone(), ..PlanOptions::default() };
+    let documents = load::load(context, &request, &options)?.documents;
     if !args.quiet {
-        let lines = documents.iter().map(|document| format!("{} valid\n", load::resource_of(document)));
-        output::print(&lines.collect::<String>())?;
+        output::print(&documents.iter().map(line).collect::<String>())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// `deployment.apps/api valid`.
+fn line(document: &Document) -> String {
+    let object = &document.object;
+    let name = object.metadata().name.as_deref().unwrap_or_default();
+    let kind = Kind::parse(object.kind()).map(|kind| kind.to_string());
+    format!("{}/{name} valid\n", kind.unwrap_or_default())
 }

@@ -13,9 +13,10 @@ use pod_core::runtime::cgroup::Warm;
 
 use crate::context::Context;
 use crate::exit::Failure;
+use crate::interrupt;
+use crate::load::{self, Loaded};
 use crate::report::Lines;
 use crate::time::parse_duration;
-use crate::{interrupt, load};
 
 /// Arguments of `kube play`.
 #[derive(Debug, clap::Args)]
@@ -56,7 +57,8 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE", hide = true, value_hint = ValueHint::AnyPath)]
     pub filename: Vec<String>,
     /// Start every recorded workload that should run and does not
-    #[arg(long, conflicts_with_all = ["files", "filename", "prune", "configmap", "publish", "network"])]
+    #[arg(long, conflicts_with_all = ["files", "filename", "replace", "start", "publish", "publish_all", "network"])]
+    #[arg(conflicts_with_all = ["configmap", "strict", "pull", "runtime", "prune"])]
     pub all: bool,
     /// Make pods anew even when nothing has changed
     #[arg(long)]
@@ -132,7 +134,7 @@ pub enum Pull {
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     // Beside all that comes before containers are made.
     let _warm = (!args.dry_run && args.start).then(Warm::begin);
-    let options = options(context, args);
+    let options = options(args);
     let mut report = Lines::new(args.quiet, args.dry_run);
     if !args.dry_run && !rustix::process::geteuid().is_root() {
         return Err(Failure::failed("pods cannot be run without root yet")
@@ -140,20 +142,23 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
             .into());
     }
     interrupt::tell_on_interrupt();
-    if args.all {
-        context.repair()?;
-        play::play_all(&context.host(), &options, &mut report)?;
-        report.finish();
-        return Ok(ExitCode::SUCCESS);
-    }
-    let names: Vec<String> = args.files.iter().chain(&args.filename).cloned().collect();
-    let request = load::Request { names: &names, configmaps: &args.configmap, strict: args.strict };
-    let loaded = load::load(context, &request, &options.plan)?;
-    report.told = loaded.told;
+    let loaded = match args.all {
+        true => None,
+        false => {
+            let names: Vec<String> = args.files.iter().chain(&args.filename).cloned().collect();
+            let request = load::Request { names: &names, configmaps: &args.configmap, strict: args.strict };
+            Some(load::load(context, &request, &plan_options(context, args))?)
+        }
+    };
     if !args.dry_run {
         context.repair()?;
     }
-    let code = play::play(&context.host(), &loaded.documents, &options, &mut report);
+    let code = match loaded {
+        Some(Loaded { documents, plan }) => {
+            play::play(&context.host(), &documents, plan, &options, &mut report)
+        }
+        None => play::play_all(&context.host(), &options, &mut report),
+    };
     report.finish();
     Ok(crate::code(code?))
 }
@@ -163,20 +168,23 @@ fn network(text: &str) -> Result<String, NetworkError> {
     parse_network(text).map(|_| text.to_owned())
 }
 
-fn options(context: &Context, args: &Args) -> PlayOptions {
+fn plan_options(context: &Context, args: &Args) -> PlanOptions {
+    PlanOptions {
+        namespace: context.namespace.clone(),
+        publish: args.publish.clone(),
+        publish_all: args.publish_all,
+        networks: args.network.clone(),
+        runtime: args.runtime.clone(),
+        pull: args.pull.map(|pull| match pull {
+            Pull::Always => PullPolicy::Always,
+            Pull::Missing => PullPolicy::IfNotPresent,
+            Pull::Never => PullPolicy::Never,
+        }),
+    }
+}
+
+fn options(args: &Args) -> PlayOptions {
     PlayOptions {
-        plan: PlanOptions {
-            namespace: context.namespace.clone(),
-            publish: args.publish.clone(),
-            publish_all: args.publish_all,
-            networks: args.network.clone(),
-            runtime: args.runtime.clone(),
-            pull: args.pull.map(|pull| match pull {
-                Pull::Always => PullPolicy::Always,
-                Pull::Missing => PullPolicy::IfNotPresent,
-                Pull::Never => PullPolicy::Never,
-            }),
-        },
         replace: args.replace,
         start: args.start,
         prune: args.prune,

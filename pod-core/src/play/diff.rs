@@ -75,18 +75,18 @@ impl PodRecord {
     }
 }
 
-/// Workloads that an earlier play of one of `sources` made and that this one does not name.
-pub fn gone<'a>(
-    steps: &[Step],
-    records: &'a [WorkloadGlance],
+/// Workloads out of `records` that an earlier play of one of `sources` made and that this one does not name.
+pub fn gone(
+    mut records: Vec<WorkloadGlance>,
+    played: &[&WorkloadId],
     sources: &[String],
-) -> Vec<&'a WorkloadGlance> {
+) -> Vec<WorkloadGlance> {
+    records.retain(|record| {
+        sources.contains(&record.source)
+            && (record.pods.is_empty() || record.pods.iter().any(|pod| !pod.removing))
+            && !played.contains(&&record.id)
+    });
     records
-        .iter()
-        .filter(|record| sources.contains(&record.source))
-        .filter(|record| !record.pods.iter().all(|pod| pod.removing) || record.pods.is_empty())
-        .filter(|record| !steps.iter().any(|step| step.plan.id == record.id))
-        .collect()
 }
 
 #[cfg(test)]
@@ -206,7 +206,10 @@ mod tests {
         let mut leaving = record("h", &[("b", "t")]);
         leaving.pods[0].removing = true;
         let records = [WorkloadGlance::from(&record("h", &[("a", "t")])), WorkloadGlance::from(&leaving)];
-        assert_eq!(gone(&[], &records, &["/f.yaml".to_owned()]).len(), 1);
-        assert_eq!(gone(&[], &records, &["/g.yaml".to_owned()]).len(), 0);
+        let count =
+            |played: &[&WorkloadId], source: &str| gone(records.to_vec(), played, &[source.to_owned()]).len();
+        assert_eq!(count(&[], "/f.yaml"), 1);
+        assert_eq!(count(&[], "/g.yaml"), 0);
+        assert_eq!(count(&[&records[0].id], "/f.yaml"), 0);
     }
 }

@@ -1,12 +1,10 @@
 //! `down`: stop and remove, in order, from recorded state.
 
-use super::wait::{Awaited, await_removals, wait_telling};
+use super::objects::CLAIM;
+use super::wait::{Awaited, Judge, await_removals, wait_telling};
 use super::{Change, DownOptions, Error, Host, Report, Target, judge};
 use crate::store::{Desired, Objects, PodRecord, WorkloadRecord};
 use crate::supervisor::client;
-
-/// Its data goes with it.
-const CLAIM: &str = "PersistentVolumeClaim";
 
 /// Stops and removes, in order, from recorded state. Workloads go together, each in its own order; what cannot
 /// be removed is told once everything else has gone. Returns once nothing runs any more; what the kernel is slow at
@@ -38,11 +36,7 @@ pub fn down(
         let mut record = record.clone();
         for pod in &mut record.pods {
             *pod = PodRecord { desired: Desired::Stopped, removing: true, grace_seconds, ..pod.clone() };
-            leaving.push(Awaited {
-                workload: record.id.clone(),
-                uid: pod.plan.uid.clone(),
-                name: pod.plan.name().to_owned(),
-            });
+            leaving.push(Awaited::new(&record.id, &pod.plan));
         }
         if record.pods.is_empty() {
             crate::store::remove_dir_if_exists(&host.layout.workload(&record.id))?;
@@ -55,8 +49,8 @@ pub fn down(
     // Claims can go only once no pod is left that has them.
     let is_claim = |target: &Target| matches!(target, Target::Object(kind, ..) if kind == CLAIM);
     let wait = options.wait || targets.iter().any(is_claim);
-    let judge = if wait { judge::removed } else { judge::deleted };
-    wait_telling(host, &leaving, clients, None, report, &|_, known| judge(known))?;
+    let judge: Judge = if wait { judge::removed } else { judge::deleted };
+    wait_telling(host, &leaving, clients, None, report, judge)?.met("be removed", None)?;
     if wait {
         await_removals(host, &[])?;
     }

@@ -8,7 +8,12 @@ use crate::plan::{self, PodPlan, PullPolicy};
 use crate::store::Objects;
 
 /// Pulls what the imagePullPolicy of each container asks for, each image once.
-pub fn pull(host: &Host, pods: &[PodPlan], objects: &Objects, report: &mut dyn Report) -> Result<(), Error> {
+pub fn pull<'a>(
+    host: &Host,
+    pods: impl Iterator<Item = &'a PodPlan>,
+    objects: &Objects,
+    report: &mut dyn Report,
+) -> Result<(), Error> {
     let store = ImageStore::open(&host.layout.images())?;
     let mut wanted: BTreeMap<String, (PullPolicy, &PodPlan)> = BTreeMap::new();
     for pod in pods {

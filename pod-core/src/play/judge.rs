@@ -87,7 +87,7 @@ pub fn complete(spec: &PodSpec, known: Known<'_>) -> Verdict {
 }
 
 /// The pod is deleted: nothing of it runs any more, and its removal goes on by itself.
-pub fn deleted(known: Known<'_>) -> Verdict {
+pub fn deleted(_: &PodSpec, known: Known<'_>) -> Verdict {
     match known {
         Known::Ended | Known::Removed => Verdict::Met,
         Known::State(_) => Verdict::NotYet,
@@ -95,7 +95,7 @@ pub fn deleted(known: Known<'_>) -> Verdict {
 }
 
 /// Nothing of the pod is left.
-pub fn removed(known: Known<'_>) -> Verdict {
+pub fn removed(_: &PodSpec, known: Known<'_>) -> Verdict {
     match known {
         Known::Removed => Verdict::Met,
         Known::Ended | Known::State(_) => Verdict::NotYet,
@@ -113,9 +113,15 @@ mod tests {
         let now = Now { boot: 0, wall: jiff::Timestamp::UNIX_EPOCH };
         let state = PodState::new(&spec, now);
         let here = Known::State(&state);
-        assert_eq!([deleted(here), removed(here)], [Verdict::NotYet, Verdict::NotYet]);
-        assert_eq!([deleted(Known::Ended), removed(Known::Ended)], [Verdict::Met, Verdict::NotYet]);
-        assert_eq!([deleted(Known::Removed), removed(Known::Removed)], [Verdict::Met, Verdict::Met]);
+        assert_eq!([deleted(&spec, here), removed(&spec, here)], [Verdict::NotYet, Verdict::NotYet]);
+        assert_eq!(
+            [deleted(&spec, Known::Ended), removed(&spec, Known::Ended)],
+            [Verdict::Met, Verdict::NotYet]
+        );
+        assert_eq!(
+            [deleted(&spec, Known::Removed), removed(&spec, Known::Removed)],
+            [Verdict::Met, Verdict::Met]
+        );
         for known in [Known::Ended, Known::Removed] {
             for verdict in [started(&spec, known), ready(&spec, known), complete(&spec, known)] {
                 assert_eq!(verdict, Verdict::Failed("it was removed meanwhile".to_owned()));

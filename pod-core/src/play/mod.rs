@@ -1,6 +1,6 @@
 //! Plan against what is recorded: make, change and remove workloads; undo what failed.
 //!
-//! What every front end calls. Deciding what changes is pure ([`diff`]); doing it is not.
+//! What every front end calls. Deciding what changes is pure (`diff`); doing it is not.
 
 mod diff;
 mod down;
@@ -15,19 +15,17 @@ mod view;
 mod wait;
 mod workloads;
 
-pub use diff::{Step, diff, gone};
 pub use down::down;
-pub use judge::{complete, deleted, ready, removed, started};
 pub use repair::repair;
 pub use view::{pods, pods_of, workload, workloads};
-pub use wait::{Awaited, Known, Outcome, Verdict, await_removals, wait_for};
+pub use wait::await_removals;
 pub use workloads::{play, play_all};
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::lifecycle::PodState;
-use crate::plan::{PlanOptions, PodPlan};
+use crate::plan::PodPlan;
 use crate::store::{Layout, WorkloadId};
 
 /// This machine as `kube` uses it.
@@ -53,8 +51,6 @@ pub enum WaitFor {
 /// Flags of `play`.
 #[derive(Debug, Clone)]
 pub struct PlayOptions {
-    /// What shapes the plan.
-    pub plan: PlanOptions,
     /// Make unchanged pods anew too.
     pub replace: bool,
     /// False: record, make nothing run.
@@ -150,9 +146,6 @@ pub enum Error {
     /// Our files.
     #[error(transparent)]
     Store(#[from] crate::store::Error),
-    /// The manifests do not hold: exit code 3.
-    #[error("the manifest is not valid")]
-    Invalid(Vec<crate::manifest::Diagnostic>),
     /// There is no such thing: exit code 4.
     #[error("{what} not found")]
     NotFound {
@@ -160,7 +153,7 @@ pub enum Error {
         what: String,
     },
     /// Waited too long: exit code 5.
-    #[error("timed out after {} s waiting for {what}", after.as_secs())]
+    #[error("timed out after {} s waiting for {what}", after.as_secs_f64())]
     TimedOut {
         /// What for.
         what: String,

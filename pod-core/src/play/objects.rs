@@ -7,7 +7,8 @@ use crate::plan::{ObjectPlan, PodPlan, VALUES_LEFT_OUT};
 use crate::store::{Layout, Objects, WorkloadRecord};
 use crate::volume::{self, claims};
 
-const CLAIM: &str = "PersistentVolumeClaim";
+/// Its data goes with it.
+pub const CLAIM: &str = "PersistentVolumeClaim";
 
 /// What was done to one object, and what stood before.
 #[derive(Debug)]

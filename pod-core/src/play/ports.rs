@@ -12,7 +12,7 @@ pub fn are_claimed(pod: &PodPlan) -> bool {
 
 /// Fails if a port that one of `pods` publishes is taken by somebody who stays: not by one of `leaving`, which
 /// are stopped first.
-pub fn check(host: &Host, pods: &[PodPlan], leaving: &[String]) -> Result<(), Error> {
+pub fn check(host: &Host, pods: &[&PodPlan], leaving: &[String]) -> Result<(), Error> {
     let networks = networks(&host.layout, &host.exe);
     for (n, pod) in pods.iter().enumerate() {
         let told = |source| Error::HostPort { object: format!("pod/{}", pod.name()), source };

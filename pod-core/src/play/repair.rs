@@ -23,7 +23,7 @@ pub fn repair(host: &Host) -> Result<Vec<String>, Error> {
         if known.is_none() && !layout.root.exists() && !layout.runroot.exists() {
             return Ok(told);
         }
-        let lock = FileLock::acquire(&layout.global_lock(), LockKind::Exclusive)?;
+        let lock = FileLock::acquire(&layout.boot_lock(), LockKind::Exclusive)?;
         // Somebody else may have been quicker.
         if fs::read_to_string(&boot_path).ok().as_deref() != Some(this_boot.as_str()) {
             after_boot(host, known.is_some(), &mut told)?;

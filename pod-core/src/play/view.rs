@@ -3,8 +3,9 @@
 //! A pod that is on its way out and of which nothing runs any more is not seen: whoever took it down was told that
 //! it is gone.
 
-use super::{Awaited, PodView};
-use crate::store::{self, Layout, WorkloadId, WorkloadRecord};
+use super::PodView;
+use super::wait::Awaited;
+use crate::store::{self, Layout, WorkloadGlance, WorkloadId, WorkloadRecord};
 use crate::supervisor::present_state;
 
 /// Every pod, by namespace and name.
@@ -64,14 +65,14 @@ fn seen(layout: &Layout, mut record: WorkloadRecord) -> Option<WorkloadRecord> {
 /// The pods that are not seen, because all that is left is to give back what they had.
 pub fn leaving(layout: &Layout) -> Result<Vec<Awaited>, store::Error> {
     let mut found = Vec::new();
-    for record in WorkloadRecord::list(layout)? {
-        for pod in record.pods.iter().filter(|pod| pod.removing) {
+    for glance in WorkloadGlance::list(layout)? {
+        if !glance.pods.iter().any(|pod| pod.removing) {
+            continue;
+        }
+        let record = WorkloadRecord::load(layout, &glance.id)?;
+        for pod in record.iter().flat_map(|record| &record.pods).filter(|pod| pod.removing) {
             if present_state(layout, pod)?.is_none() {
-                found.push(Awaited {
-                    workload: record.id.clone(),
-                    uid: pod.plan.uid.clone(),
-                    name: pod.plan.name().to_owned(),
-                });
+                found.push(Awaited::new(&glance.id, &pod.plan));
             }
         }
     }

@@ -6,21 +6,38 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{Error, Host, Report, judge, view};
-use crate::lifecycle::PodState;
+use crate::lifecycle::{PodSpec, PodState};
+use crate::plan::PodPlan;
 use crate::store::{self, WorkloadGlance, WorkloadId, WorkloadRecord};
 use crate::supervisor::protocol::{Reply, Request};
 use crate::supervisor::{self, client::Client};
 
 /// A pod that is waited for.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Awaited {
     /// Its workload.
     pub workload: WorkloadId,
     /// Its uid.
     pub uid: String,
-    /// Its name, for messages.
-    pub name: String,
+    /// What its judge knows of it, and its name.
+    spec: PodSpec,
 }
+
+impl Awaited {
+    /// A pod of a workload.
+    pub fn new(workload: &WorkloadId, pod: &PodPlan) -> Self {
+        Self { workload: workload.clone(), uid: pod.uid.clone(), spec: PodSpec::from_pod(&pod.pod) }
+    }
+}
+
+impl std::fmt::Display for Awaited {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "pod/{}", self.spec.name)
+    }
+}
+
+/// Says whether a pod is as somebody waits for it to be.
+pub type Judge = fn(&PodSpec, Known<'_>) -> Verdict;
 
 /// What is known of a pod.
 #[derive(Debug, Clone, Copy)]
@@ -51,13 +68,28 @@ pub enum Outcome {
     Met,
     /// A pod never will be; why.
     Failed {
-        /// The pod.
-        pod: Awaited,
+        /// `pod/web`
+        object: String,
         /// Why.
         message: String,
     },
     /// Time is over; the pods that were still waited for.
     TimedOut(Vec<Awaited>),
+}
+
+impl Outcome {
+    /// An error unless every pod is as wished, that is to `what`; `limit` is how long that was waited for.
+    pub fn met(self, what: &str, limit: Option<Duration>) -> Result<(), Error> {
+        match self {
+            Self::Met => Ok(()),
+            Self::Failed { object, message } => Err(Error::Failed { object, message }),
+            Self::TimedOut(left) => {
+                let names: Vec<String> = left.iter().map(Awaited::to_string).collect();
+                let what = format!("{} to {what}", names.join(", "));
+                Err(Error::TimedOut { what, after: limit.unwrap_or_default() })
+            }
+        }
+    }
 }
 
 /// Waits until `judge` is content with every pod. Clients that are at hand are used; others are made. A
@@ -67,7 +99,7 @@ pub fn wait_for(
     pods: &[Awaited],
     mut clients: Vec<Client>,
     deadline: Option<Instant>,
-    judge: &dyn Fn(&Awaited, Known<'_>) -> Verdict,
+    judge: Judge,
 ) -> Result<Outcome, Error> {
     let mut left: BTreeMap<String, Awaited> = pods.iter().map(|pod| (pod.uid.clone(), pod.clone())).collect();
     let workloads: BTreeSet<&WorkloadId> = pods.iter().map(|pod| &pod.workload).collect();
@@ -98,7 +130,7 @@ pub fn wait_for(
         if clients.is_empty() {
             let Some(pod) = left.into_values().next() else { break };
             let message = "it does not run, and nothing is going to start it".to_owned();
-            return Ok(Outcome::Failed { pod, message });
+            return Ok(Outcome::Failed { object: pod.to_string(), message });
         }
         let spec = timeout.map(|t| Timespec {
             tv_sec: i64::try_from(t.as_secs()).unwrap_or(i64::MAX),
@@ -134,7 +166,7 @@ pub fn wait_for(
                 };
                 told.insert(uid.clone());
                 let Some(pod) = left.get(uid).cloned() else { continue };
-                if let Some(failed) = settle(&mut left, &pod, judge(&pod, known)) {
+                if let Some(failed) = settle(&mut left, &pod, judge(&pod.spec, known)) {
                     return Ok(failed);
                 }
             }
@@ -171,7 +203,7 @@ pub fn wait_telling(
     clients: Vec<Client>,
     deadline: Option<Instant>,
     report: &mut dyn Report,
-    judge: &dyn Fn(&Awaited, Known<'_>) -> Verdict,
+    judge: Judge,
 ) -> Result<Outcome, Error> {
     let wondering = Instant::now() + PATIENCE;
     if deadline.is_some_and(|deadline| deadline <= wondering) {
@@ -210,7 +242,7 @@ fn rejoin(
     pods: &[Awaited],
     left: &mut BTreeMap<String, Awaited>,
     id: &WorkloadId,
-    judge: &dyn Fn(&Awaited, Known<'_>) -> Verdict,
+    judge: Judge,
 ) -> Result<Rejoined, Error> {
     let record = WorkloadRecord::load(&host.layout, id)?;
     for pod in pods.iter().filter(|pod| pod.workload == *id) {
@@ -224,7 +256,7 @@ fn rejoin(
             Some(None) => Known::Ended,
             Some(Some(state)) => Known::State(state),
         };
-        if let Some(failed) = settle(left, pod, judge(pod, known)) {
+        if let Some(failed) = settle(left, pod, judge(&pod.spec, known)) {
             return Ok(Rejoined::Failed(failed));
         }
     }
@@ -251,7 +283,7 @@ fn settle(left: &mut BTreeMap<String, Awaited>, pod: &Awaited, verdict: Verdict)
             left.remove(&pod.uid);
             None
         }
-        Verdict::Failed(message) => Some(Outcome::Failed { pod: pod.clone(), message }),
+        Verdict::Failed(message) => Some(Outcome::Failed { object: pod.to_string(), message }),
     }
 }
 
@@ -262,7 +294,7 @@ fn untold(
     left: &mut BTreeMap<String, Awaited>,
     id: &WorkloadId,
     told: &BTreeSet<String>,
-    judge: &dyn Fn(&Awaited, Known<'_>) -> Verdict,
+    judge: Judge,
 ) -> Result<Option<Outcome>, Error> {
     let untold = left.values().filter(|pod| pod.workload == *id && !told.contains(&pod.uid));
     let untold: Vec<Awaited> = untold.cloned().collect();
@@ -273,7 +305,7 @@ fn untold(
     let is_recorded =
         |pod: &Awaited| record.iter().flat_map(|record| &record.pods).any(|r| r.plan.uid == pod.uid);
     let mut gone = untold.iter().filter(|pod| !is_recorded(pod));
-    Ok(gone.find_map(|pod| settle(left, pod, judge(pod, Known::Removed))))
+    Ok(gone.find_map(|pod| settle(left, pod, judge(&pod.spec, Known::Removed))))
 }
 
 /// Waits until everything of the pods that have ended and are on their way out is given back, but for those with
@@ -285,7 +317,7 @@ pub fn await_removals(host: &Host, except: &[String]) -> Result<(), Error> {
     let leaving: Vec<Awaited> =
         view::leaving(&host.layout)?.into_iter().filter(|pod| !except.contains(&pod.uid)).collect();
     if !leaving.is_empty() {
-        wait_for(host, &leaving, Vec::new(), None, &|_, known| judge::removed(known))?;
+        wait_for(host, &leaving, Vec::new(), None, judge::removed)?.met("be removed", None)?;
     }
     Ok(())
 }

@@ -1,20 +1,20 @@
 //! `play`: every document is made, or none.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use network::fail_point;
 
 use super::diff::{Step, diff, gone};
-use super::wait::{Awaited, Known, Outcome, Verdict, await_removals, wait_for, wait_telling};
+use super::wait::{Awaited, Judge, Outcome, await_removals, wait_for, wait_telling};
 use super::{
     Change, Error, Host, PlayOptions, Report, WaitFor, images, judge, objects, ports, preflight, view,
 };
-use crate::lifecycle::PodSpec;
-use crate::manifest::{Document, Severity};
-use crate::plan::{self, PodPlan, WorkloadPlan};
-use crate::store::{Desired, FileLock, LockKind, Objects, PodRecord, WorkloadGlance, WorkloadRecord};
+use crate::manifest::Document;
+use crate::plan::{self, Plan, PodPlan, WorkloadPlan};
+use crate::store::{
+    Desired, FileLock, LockKind, Objects, PodRecord, WorkloadGlance, WorkloadId, WorkloadRecord,
+};
 use crate::supervisor::client::{self, Client};
 
 /// How long an undo waits for what stood before to start again.
@@ -26,116 +26,63 @@ struct Applied {
     after: WorkloadRecord,
 }
 
-/// Plays documents. Every document is made, or none: what this call made is undone when one fails, and what
-/// stood before stands. Gives the exit code of `--wait=complete` (the first container's that is not 0), else 0.
+/// Plays a plan of `documents`. Every document is made, or none: what this call made is undone when one fails, and
+/// what stood before stands. Gives the exit code of `--wait=complete` (the first container's that is not 0), else 0.
 pub fn play(
     host: &Host,
     documents: &[Document],
+    mut plan: Plan,
     options: &PlayOptions,
     report: &mut dyn Report,
 ) -> Result<i32, Error> {
     let deadline = options.timeout.map(|t| Instant::now() + t);
     fail_point("play-begun");
-    let (mut plan, warnings) = plan::plan(documents, &options.plan).map_err(Error::Invalid)?;
-    for warning in warnings.iter().filter(|d| d.severity == Severity::Warning) {
-        report.warning(&warning.to_string());
-    }
-    for object in &mut plan.objects {
-        for key in objects::fill_in(&host.layout, object)? {
-            report.warning(&format!(
-                "secret/{}: {key} was left empty by `kube generate`, and there is no value for it here: fill it in",
-                object.name
-            ));
-        }
-    }
-    let known = Objects::load(&host.layout)?;
-    for claim in plan::undeclared_claims(&plan) {
-        if !known.claims.contains_key(&claim) {
-            let (namespace, name) = claim;
-            report.warning(&format!(
-                "no manifest makes the PersistentVolumeClaim {name} (namespace {namespace}): an empty volume is made on first use"
-            ));
-        }
-    }
-
     for workload in &mut plan.workloads {
         if let Some(document) = documents.iter().find(|d| d.source == workload.source) {
             workload.source = source_id(&document.dir, &document.source);
         }
     }
-
-    let lock_path = host.layout.runroot.join("play.lock");
+    fill_in(host, &mut plan, report)?;
     // Pulls are slow and change nothing that others see: they go before the lock.
     if !options.dry_run {
-        let steps =
-            diff(plan.workloads.clone(), recorded(host, &plan.workloads)?, options.start, options.replace);
-        let new: Vec<_> = steps
-            .iter()
-            .filter(|s| s.add > 0)
-            .map(|s| (s.plan.id.to_string(), instantiate(&s.plan)))
-            .collect();
-        let pods: Vec<PodPlan> = new.iter().map(|(_, pod)| pod.clone()).collect();
-        let objects = objects_of(host, &plan)?;
-        images::pull(host, &pods, &objects, report)?;
-        preflight::check(host, &new, &objects)?;
-        for warning in preflight::lacking(&new) {
-            report.warning(&warning);
-        }
+        prepare(host, &plan, options, report)?;
     }
 
-    let lock = FileLock::acquire(&lock_path, LockKind::Exclusive)?;
+    let lock = FileLock::acquire(&host.layout.play_lock(), LockKind::Exclusive)?;
     let records = recorded(host, &plan.workloads)?;
-    let object_steps =
-        plan.objects.iter().map(|o| objects::diff(&host.layout, o.clone())).collect::<Result<Vec<_>, _>>()?;
+    let objects =
+        plan.objects.into_iter().map(|o| objects::diff(&host.layout, o)).collect::<Result<Vec<_>, _>>()?;
     let steps = diff(plan.workloads, records, options.start, options.replace);
-    let applied: Vec<Applied> = steps.into_iter().map(|step| prepare(step, options.start)).collect();
-    let added: Vec<PodPlan> = applied.iter().flat_map(|a| a.added().map(|pod| pod.plan.clone())).collect();
-    let mut leaving: Vec<String> =
-        applied.iter().flat_map(|a| a.step.remove.iter().map(|pod| pod.plan.uid.clone())).collect();
-    if options.start && added.iter().any(ports::are_claimed) {
-        match options.dry_run {
-            true => leaving.extend(view::leaving(&host.layout)?.into_iter().map(|pod| pod.uid)),
-            // Those of our own workloads are waited for by their supervisors.
-            false => await_removals(host, &leaving)?,
-        }
-    }
+    let applied: Vec<Applied> = steps.into_iter().map(|step| apply(step, options.start)).collect();
     if options.start {
-        ports::check(host, &added, &leaving)?;
+        check_ports(host, &applied, options.dry_run)?;
     }
-
-    let sources: Vec<String> = documents.iter().map(|d| source_id(&d.dir, &d.source)).collect();
-    let steps: Vec<Step> = applied.iter().map(|a| a.step.clone()).collect();
     let find_gone = || -> Result<Vec<WorkloadGlance>, Error> {
-        let records = WorkloadGlance::list(&host.layout)?;
-        Ok(gone(&steps, &records, &sources).into_iter().cloned().collect())
+        let sources: Vec<String> = documents.iter().map(|d| source_id(&d.dir, &d.source)).collect();
+        let played: Vec<&WorkloadId> = applied.iter().map(|a| &a.after.id).collect();
+        Ok(gone(WorkloadGlance::list(&host.layout)?, &played, &sources))
     };
-
     if options.dry_run {
-        for object in &object_steps {
-            report.changed(&object.object(), object.change);
-        }
-        for step in &steps {
-            report.changed(&step.plan.id.to_string(), step.change);
-        }
-        for record in &find_gone()? {
-            if options.prune {
-                report.changed(&record.id.to_string(), Change::Deleted);
-            }
+        tell(&objects, &applied, report);
+        let gone = find_gone()?;
+        for record in gone.iter().filter(|_| options.prune) {
+            report.changed(&record.id.to_string(), Change::Deleted);
         }
         return Ok(0);
     }
 
     let mut clients = Vec::new();
-    let made = make(host, &object_steps, &applied, &mut clients);
+    let made = make(host, &objects, &applied, &mut clients);
     fail_point("workloads-made");
     // While the pods start: there may be hundreds of others.
     let gone = if made.is_ok() { find_gone() } else { Ok(Vec::new()) };
     drop(lock);
-    let mut wait = Wait { host, timeout: options.timeout, deadline, report };
     let made = made.and_then(|()| match options.start {
         true => {
-            let (pods, specs) = awaited(applied.iter().filter(|a| a.step.change != Change::Unchanged));
-            wait.started(&pods, &specs, clients)
+            let changed = applied.iter().filter(|a| a.step.change != Change::Unchanged);
+            let pods: Vec<Awaited> = changed.flat_map(Applied::running).collect();
+            let outcome = wait_telling(host, &pods, clients, deadline, report, judge::started)?;
+            outcome.met("start", options.timeout)
         }
         false => Ok(()),
     });
@@ -144,21 +91,81 @@ pub fn play(
         if matches!(e, Error::TimedOut { .. }) {
             return Err(e);
         }
-        undo(host, &object_steps, &applied, report);
+        undo(host, &objects, &applied, report);
         return Err(Error::Undone(Box::new(e)));
     }
     fail_point("workloads-started");
-    for object in &object_steps {
-        report.changed(&object.object(), object.change);
-    }
-    for step in &steps {
-        report.changed(&step.plan.id.to_string(), step.change);
-    }
-    for line in objects::update_volumes(&host.layout, &object_steps)? {
+    tell(&objects, &applied, report);
+    for line in objects::update_volumes(&host.layout, &objects)? {
         report.warning(&line);
     }
     prune(host, &gone?, options, report)?;
-    Wait { host, timeout: options.timeout, deadline, report }.finished(&applied, options.wait)
+    let pods: Vec<Awaited> = applied.iter().flat_map(Applied::running).collect();
+    finish(host, &pods, options, deadline, report)
+}
+
+/// Fills in what `generate` left out of Secrets; tells of what nobody provides.
+fn fill_in(host: &Host, plan: &mut Plan, report: &mut dyn Report) -> Result<(), Error> {
+    for object in &mut plan.objects {
+        for key in objects::fill_in(&host.layout, object)? {
+            report.warning(&format!(
+                "secret/{}: {key} was left empty by `kube generate`, and there is no value for it here: fill it in",
+                object.name
+            ));
+        }
+    }
+    for (namespace, name) in plan::undeclared_claims(plan) {
+        if Objects::get(&host.layout, objects::CLAIM, &namespace, &name)?.is_none() {
+            report.warning(&format!(
+                "no manifest makes the PersistentVolumeClaim {name} (namespace {namespace}): an empty volume is made on first use"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Pulls the images of new pods, and looks whether all of them can be made.
+fn prepare(host: &Host, plan: &Plan, options: &PlayOptions, report: &mut dyn Report) -> Result<(), Error> {
+    let records = recorded(host, &plan.workloads)?;
+    let steps = diff(plan.workloads.clone(), records, options.start, options.replace);
+    let new = steps.iter().filter(|step| step.add > 0);
+    let new: Vec<_> = new.map(|step| (step.plan.id.to_string(), instantiate(&step.plan))).collect();
+    let mut objects = Objects::load(&host.layout)?;
+    // Those of this play over those of this machine.
+    for object in &plan.objects {
+        objects.overlay(&object.kind, &object.namespace, &object.name, &object.object);
+    }
+    images::pull(host, new.iter().map(|(_, pod)| pod), &objects, report)?;
+    preflight::check(host, &new, &objects)?;
+    for warning in preflight::lacking(&new) {
+        report.warning(&warning);
+    }
+    Ok(())
+}
+
+/// Fails if a port of new pods is taken, but by those that go for them.
+fn check_ports(host: &Host, applied: &[Applied], dry_run: bool) -> Result<(), Error> {
+    let added: Vec<&PodPlan> = applied.iter().flat_map(Applied::added).collect();
+    let removed = applied.iter().flat_map(|a| &a.step.remove);
+    let mut leaving: Vec<String> = removed.map(|pod| pod.plan.uid.clone()).collect();
+    if added.iter().any(|pod| ports::are_claimed(pod)) {
+        match dry_run {
+            true => leaving.extend(view::leaving(&host.layout)?.into_iter().map(|pod| pod.uid)),
+            // Those of our own workloads are waited for by their supervisors.
+            false => await_removals(host, &leaving)?,
+        }
+    }
+    ports::check(host, &added, &leaving)
+}
+
+/// What a play does, or did, in kubectl's words.
+fn tell(objects: &[objects::Applied], applied: &[Applied], report: &mut dyn Report) {
+    for object in objects {
+        report.changed(&object.object(), object.change);
+    }
+    for workload in applied {
+        report.changed(&workload.after.id.to_string(), workload.step.change);
+    }
 }
 
 fn prune(
@@ -189,15 +196,6 @@ fn recorded(host: &Host, plans: &[WorkloadPlan]) -> Result<Vec<WorkloadRecord>, 
     Ok(found)
 }
 
-/// The objects of this machine with those of this play over them.
-fn objects_of(host: &Host, plan: &plan::Plan) -> Result<Objects, Error> {
-    let mut objects = Objects::load(&host.layout)?;
-    for object in &plan.objects {
-        objects.overlay(&object.kind, &object.namespace, &object.name, &object.object);
-    }
-    Ok(objects)
-}
-
 fn instantiate(plan: &WorkloadPlan) -> PodPlan {
     let uid = uuid::Uuid::new_v4();
     plan.template.instantiate(&uid.to_string(), &suffix(uid.as_bytes()), jiff::Timestamp::now())
@@ -209,7 +207,7 @@ fn suffix(random: &[u8]) -> String {
     random.iter().take(5).filter_map(|b| ALPHABET.get(usize::from(*b) % 27)).map(|b| char::from(*b)).collect()
 }
 
-fn prepare(step: Step, start: bool) -> Applied {
+fn apply(step: Step, start: bool) -> Applied {
     let mut pods = step.keep.clone();
     for _ in 0..step.add {
         pods.push(PodRecord {
@@ -240,27 +238,31 @@ fn prepare(step: Step, start: bool) -> Applied {
 }
 
 impl Applied {
-    /// Pods that this play makes.
-    fn added(&self) -> impl Iterator<Item = &PodRecord> {
-        self.after
-            .pods
-            .iter()
-            .filter(|pod| !pod.removing && !self.step.keep.iter().any(|k| k.plan.uid == pod.plan.uid))
-    }
-
     /// Pods that stand when this play is done.
     fn standing(&self) -> impl Iterator<Item = &PodRecord> {
         self.after.pods.iter().filter(|pod| !pod.removing)
+    }
+
+    /// Those of them that this play makes.
+    fn added(&self) -> impl Iterator<Item = &PodPlan> {
+        let kept = |pod: &PodRecord| self.step.keep.iter().any(|k| k.plan.uid == pod.plan.uid);
+        self.standing().filter(move |pod| !kept(pod)).map(|pod| &pod.plan)
+    }
+
+    /// Those of them that should run.
+    fn running(&self) -> impl Iterator<Item = Awaited> {
+        let running = self.standing().filter(|pod| pod.desired == Desired::Running);
+        running.map(|pod| Awaited::new(&self.after.id, &pod.plan))
     }
 }
 
 fn make(
     host: &Host,
-    object_steps: &[objects::Applied],
+    objects: &[objects::Applied],
     applied: &[Applied],
     clients: &mut Vec<Client>,
 ) -> Result<(), Error> {
-    for object in object_steps {
+    for object in objects {
         objects::apply(&host.layout, object)?;
     }
     for workload in applied {
@@ -271,108 +273,39 @@ fn make(
     Ok(())
 }
 
-fn awaited<'a>(applied: impl Iterator<Item = &'a Applied>) -> (Vec<Awaited>, BTreeMap<String, PodSpec>) {
-    let mut pods = Vec::new();
-    let mut specs = BTreeMap::new();
-    for workload in applied {
-        for pod in workload.standing().filter(|pod| pod.desired == Desired::Running) {
-            specs.insert(pod.plan.uid.clone(), PodSpec::from_pod(&pod.plan.pod));
-            pods.push(Awaited {
-                workload: workload.after.id.clone(),
-                uid: pod.plan.uid.clone(),
-                name: pod.plan.name().to_owned(),
-            });
-        }
-    }
-    (pods, specs)
-}
-
-/// Waiting on behalf of whoever called `play`.
-struct Wait<'a> {
-    host: &'a Host,
-    timeout: Option<Duration>,
+/// Waits for what `--wait` names; the exit code.
+fn finish(
+    host: &Host,
+    pods: &[Awaited],
+    options: &PlayOptions,
     deadline: Option<Instant>,
-    report: &'a mut dyn Report,
-}
-
-impl Wait<'_> {
-    fn until(
-        &mut self,
-        what: &str,
-        pods: &[Awaited],
-        clients: Vec<Client>,
-        judge: &dyn Fn(&Awaited, Known<'_>) -> Verdict,
-    ) -> Result<(), Error> {
-        match wait_telling(self.host, pods, clients, self.deadline, self.report, judge)? {
-            Outcome::Met => Ok(()),
-            Outcome::Failed { pod, message } => {
-                Err(Error::Failed { object: format!("pod/{}", pod.name), message })
-            }
-            Outcome::TimedOut(left) => {
-                let names: Vec<String> = left.iter().map(|pod| format!("pod/{}", pod.name)).collect();
-                Err(Error::TimedOut {
-                    what: format!("{} to {what}", names.join(", ")),
-                    after: self.timeout.unwrap_or_default(),
-                })
-            }
-        }
+    report: &mut dyn Report,
+) -> Result<i32, Error> {
+    let (judge, what): (Judge, _) = match options.wait {
+        WaitFor::Started => return Ok(0),
+        WaitFor::Ready => (judge::ready, "be ready"),
+        WaitFor::Complete => (judge::complete, "complete"),
+    };
+    wait_telling(host, pods, Vec::new(), deadline, report, judge)?.met(what, options.timeout)?;
+    if options.wait == WaitFor::Ready {
+        return Ok(0);
     }
-
-    /// Until every container of the pods has started.
-    fn started(
-        &mut self,
-        pods: &[Awaited],
-        specs: &BTreeMap<String, PodSpec>,
-        clients: Vec<Client>,
-    ) -> Result<(), Error> {
-        self.until("start", pods, clients, &|pod, known| match specs.get(&pod.uid) {
-            Some(spec) => judge::started(spec, known),
-            None => Verdict::Met,
-        })
-    }
-
-    /// What `--wait` asks for; the exit code of the pods.
-    fn finished(&mut self, applied: &[Applied], wait: WaitFor) -> Result<i32, Error> {
-        let (pods, specs) = awaited(applied.iter());
-        let of = |pod: &Awaited| {
-            specs
-                .get(&pod.uid)
-                .cloned()
-                .unwrap_or_else(|| PodSpec::from_pod(&k8s_openapi::api::core::v1::Pod::default()))
-        };
-        match wait {
-            WaitFor::Started => Ok(0),
-            WaitFor::Ready => {
-                self.until("be ready", &pods, Vec::new(), &|pod, known| judge::ready(&of(pod), known))?;
-                Ok(0)
-            }
-            WaitFor::Complete => {
-                self.until("complete", &pods, Vec::new(), &|pod, known| judge::complete(&of(pod), known))?;
-                let standing: BTreeSet<&str> =
-                    applied.iter().flat_map(Applied::standing).map(|pod| pod.plan.uid.as_str()).collect();
-                let mut views = view::pods(&self.host.layout)?.into_iter();
-                let code = views.find_map(|view| {
-                    let code = standing.contains(view.plan.uid.as_str()).then(|| view.state.exit_code());
-                    code.flatten().filter(|code| *code != 0)
-                });
-                Ok(code.unwrap_or(0))
-            }
-        }
-    }
+    let views = view::pods(&host.layout)?;
+    let ended = views.iter().filter(|view| pods.iter().any(|pod| pod.uid == view.plan.uid));
+    Ok(ended.filter_map(|view| view.state.exit_code()).find(|code| *code != 0).unwrap_or(0))
 }
 
 /// Puts back what stood before. Whatever goes wrong is told, and the rest goes on.
-fn undo(host: &Host, object_steps: &[objects::Applied], applied: &[Applied], report: &mut dyn Report) {
+fn undo(host: &Host, objects: &[objects::Applied], applied: &[Applied], report: &mut dyn Report) {
     let mut failed = |e: &dyn std::fmt::Display| report.warning(&format!("undoing: {e}"));
-    for object in object_steps.iter().rev() {
+    for object in objects.iter().rev() {
         if let Err(e) = objects::undo(&host.layout, object) {
             failed(&e);
         }
     }
     fail_point("objects-undone");
     let mut clients = Vec::new();
-    let mut leaving = Vec::new();
-    let (mut restored, mut specs) = (Vec::new(), BTreeMap::new());
+    let (mut leaving, mut restored) = (Vec::new(), Vec::new());
     for workload in applied.iter().rev().filter(|a| a.step.change != Change::Unchanged) {
         let mut record = match &workload.step.before {
             Some(before) => before.clone(),
@@ -406,21 +339,11 @@ fn undo(host: &Host, object_steps: &[objects::Applied], applied: &[Applied], rep
                     grace_seconds,
                     ..pod.clone()
                 });
-                leaving.push(Awaited {
-                    workload: record.id.clone(),
-                    uid: pod.plan.uid.clone(),
-                    name: pod.plan.name().to_owned(),
-                });
+                leaving.push(Awaited::new(&record.id, &pod.plan));
             }
         }
-        for pod in record.pods.iter().filter(|p| !p.removing && p.desired == Desired::Running) {
-            specs.insert(pod.plan.uid.clone(), PodSpec::from_pod(&pod.plan.pod));
-            restored.push(Awaited {
-                workload: record.id.clone(),
-                uid: pod.plan.uid.clone(),
-                name: pod.plan.name().to_owned(),
-            });
-        }
+        let runs = record.pods.iter().filter(|p| !p.removing && p.desired == Desired::Running);
+        restored.extend(runs.map(|pod| Awaited::new(&record.id, &pod.plan)));
         // A play that failed before it came to this workload has left no trace of it.
         if matches!(WorkloadRecord::load(&host.layout, &record.id), Ok(None)) {
             leaving.retain(|pod: &Awaited| pod.workload != record.id);
@@ -434,27 +357,24 @@ fn undo(host: &Host, object_steps: &[objects::Applied], applied: &[Applied], rep
         fail_point("workload-undone");
     }
     // Not only ended: a claim that goes below must have no pod.
-    if let Err(e) = wait_for(host, &leaving, clients, None, &|_, known| judge::removed(known)) {
+    let removed = wait_for(host, &leaving, clients, None, judge::removed);
+    if let Err(e) = removed.and_then(|outcome| outcome.met("be removed", None)) {
         failed(&e);
     }
     fail_point("undone-pods-gone");
-    for object in object_steps {
+    for object in objects {
         if let Err(e) = objects::undo_volume(&host.layout, object) {
             failed(&e);
         }
     }
     // What stood before is back when it has started; what did not then is not made to now.
-    let waited =
-        wait_for(host, &restored, Vec::new(), Some(Instant::now() + RESTORE), &|pod, known| match specs
-            .get(&pod.uid)
-        {
-            Some(spec) => judge::started(spec, known),
-            None => Verdict::Met,
-        });
-    match waited {
-        Ok(Outcome::Met) => {}
-        Ok(Outcome::Failed { pod, message }) => failed(&format!("pod/{}: {message}", pod.name)),
+    match wait_for(host, &restored, Vec::new(), Some(Instant::now() + RESTORE), judge::started) {
         Ok(Outcome::TimedOut(_)) => failed(&"what stood before has not started again yet"),
+        Ok(outcome) => {
+            if let Err(e) = outcome.met("start", None) {
+                failed(&e);
+            }
+        }
         Err(e) => failed(&e),
     }
 }
@@ -467,44 +387,40 @@ fn renewed(plan: &PodPlan) -> PodPlan {
     plan
 }
 
-/// `play --all`: starts what should run and does not (after a reboot).
-pub fn play_all(host: &Host, options: &PlayOptions, report: &mut dyn Report) -> Result<(), Error> {
+/// `play --all`: starts what should run and does not (after a reboot). Gives the exit code, as [`play`] does.
+pub fn play_all(host: &Host, options: &PlayOptions, report: &mut dyn Report) -> Result<i32, Error> {
     let deadline = options.timeout.map(|t| Instant::now() + t);
-    let mut clients = Vec::new();
-    let mut pods = Vec::new();
-    let mut specs = BTreeMap::new();
-    let is_wanted = |p: &&PodRecord| p.desired == Desired::Running && p.ended.is_none();
-    let records = WorkloadRecord::list(&host.layout)?;
-    let mut all = records.iter().flat_map(|record| &record.pods).filter(is_wanted);
-    if all.any(|pod| ports::are_claimed(&pod.plan)) {
+    let mut records = WorkloadRecord::list(&host.layout)?;
+    for record in &mut records {
+        record.pods.retain(|pod| pod.desired == Desired::Running && pod.ended.is_none());
+    }
+    records.retain(|record| !record.pods.is_empty());
+    let pods = || records.iter().flat_map(|record| record.pods.iter().map(|pod| (&record.id, &pod.plan)));
+    if !options.dry_run && pods().any(|(_, pod)| ports::are_claimed(pod)) {
         await_removals(host, &[])?;
     }
-    for record in records {
-        let wanted: Vec<&PodRecord> = record.pods.iter().filter(is_wanted).collect();
-        if wanted.is_empty() {
-            continue;
-        }
-        let runs = Client::connect(&host.layout, &record.id)?;
+    let mut clients = Vec::new();
+    for WorkloadRecord { id, .. } in &records {
+        let runs = Client::connect(&host.layout, id)?;
         let change = if runs.is_some() { Change::Unchanged } else { Change::Started };
-        clients.push(match runs {
-            Some(client) => client,
-            None => Client::connect_or_spawn(&host.layout, &host.exe, &record.id)?,
-        });
-        for pod in wanted {
-            specs.insert(pod.plan.uid.clone(), PodSpec::from_pod(&pod.plan.pod));
-            pods.push(Awaited {
-                workload: record.id.clone(),
-                uid: pod.plan.uid.clone(),
-                name: pod.plan.name().to_owned(),
+        if !options.dry_run {
+            clients.push(match runs {
+                Some(client) => client,
+                None => Client::connect_or_spawn(&host.layout, &host.exe, id)?,
             });
         }
-        report.changed(&record.id.to_string(), change);
+        report.changed(&id.to_string(), change);
     }
-    Wait { host, timeout: options.timeout, deadline, report }.started(&pods, &specs, clients)
+    if options.dry_run {
+        return Ok(0);
+    }
+    let pods: Vec<Awaited> = pods().map(|(id, pod)| Awaited::new(id, pod)).collect();
+    wait_telling(host, &pods, clients, deadline, report, judge::started)?.met("start", options.timeout)?;
+    finish(host, &pods, options, deadline, report)
 }
 
 /// What a document's source is called in records: its absolute path, where it is a file.
-pub fn source_id(dir: &Path, name: &str) -> String {
+fn source_id(dir: &Path, name: &str) -> String {
     let file = Path::new(name).file_name().map(|name| dir.join(name));
     match file.and_then(|file| file.canonicalize().ok()) {
         Some(path) => path.display().to_string(),

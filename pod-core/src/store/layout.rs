@@ -135,9 +135,13 @@ impl Layout {
     pub fn netns(&self, uid: &str) -> PathBuf {
         self.runroot.join("netns").join(uid)
     }
-    /// A lock that every change of the trees takes (shared by plays, exclusive for repair).
-    pub fn global_lock(&self) -> PathBuf {
+    /// Held while the trees are made ready for this boot.
+    pub fn boot_lock(&self) -> PathBuf {
         self.runroot.join("lock")
+    }
+    /// Held while a play decides and records what it changes.
+    pub fn play_lock(&self) -> PathBuf {
+        self.runroot.join("play.lock")
     }
     /// True if `path` lies in one of our trees.
     pub fn contains(&self, path: &Path) -> bool {

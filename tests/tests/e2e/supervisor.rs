@@ -157,6 +157,24 @@ fn play_all_starts_what_should_run_after_a_reboot() {
 }
 
 #[test]
+fn play_all_takes_dry_run_and_wait() {
+    let kube = Kube::new();
+    let flag = kube.dir().join("flag").display().to_string();
+    let script = "[ -s /flag ] || sleep 1000; sleep 0.3";
+    let spec = format!(
+        "  restartPolicy: OnFailure\n  volumes: [{{name: v, hostPath: {{path: {flag}, type: FileOrCreate}}}}]\n"
+    );
+    kube.play(&pod_with("job", script, "    volumeMounts: [{name: v, mountPath: /flag}]", &spec));
+    reboot(&kube, true);
+    kube.ok(&["play", "--all", "--dry-run"]).says("pod/job started (dry run)");
+    assert!(kube.supervisors().is_empty());
+    kube.file("flag", "end");
+    kube.ok(&["play", "--all", "--wait=complete"]).says("pod/job started\n");
+    assert_eq!(kube.pod("job")["status"]["phase"], "Succeeded");
+    kube.run(&["play", "--all", "--replace"]).expect(2);
+}
+
+#[test]
 fn after_a_reboot_ps_and_down_work_without_play() {
     let kube = Kube::new();
     kube.play(&pod("web", IDLE, ""));
