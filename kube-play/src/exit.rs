@@ -62,6 +62,25 @@ impl Failure {
     }
 }
 
+/// Does each, and tells of every one that fails.
+///
+/// # Errors
+/// Of the last that failed, which its caller tells.
+pub fn each<T>(
+    items: impl IntoIterator<Item = T>,
+    mut act: impl FnMut(T) -> anyhow::Result<()>,
+) -> anyhow::Result<ExitCode> {
+    let mut failed: Option<anyhow::Error> = None;
+    for item in items {
+        if let Err(error) = act(item)
+            && let Some(earlier) = failed.replace(error)
+        {
+            report(&earlier);
+        }
+    }
+    failed.map_or(Ok(ExitCode::SUCCESS), Err)
+}
+
 /// Tells an error and gives what to exit with.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     if closed_pipe(error) {

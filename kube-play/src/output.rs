@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::terminal::harmless;
+use crate::terminal::{self, harmless};
 
 /// Nobody reads our stdout any more. Not worth a message.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +34,53 @@ pub enum ObjectFormat {
     Json,
     // YAML
     Yaml,
+}
+
+/// Arguments of a list.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub struct Listing {
+    /// How to print
+    #[arg(short, long, value_name = "FORMAT", value_enum)]
+    pub output: Option<Format>,
+    /// Print no header line
+    #[arg(long)]
+    pub no_headers: bool,
+}
+
+/// What a list is printed as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// [`Table`].
+    Table,
+    /// KIND/NAME, a line each.
+    Names,
+    /// Kubernetes' objects.
+    Objects(ObjectFormat),
+}
+
+impl Listing {
+    /// True for the table with more columns.
+    pub fn is_wide(self) -> bool {
+        self.output == Some(Format::Wide)
+    }
+
+    /// As what it is asked for.
+    pub fn shape(self) -> Shape {
+        match self.output {
+            None | Some(Format::Wide) => Shape::Table,
+            Some(Format::Name) => Shape::Names,
+            Some(Format::Json) => Shape::Objects(ObjectFormat::Json),
+            Some(Format::Yaml) => Shape::Objects(ObjectFormat::Yaml),
+        }
+    }
+}
+
+/// Says that a list is empty. On stderr, so that a script that counts lines counts none.
+pub fn none_found(what: &str, namespace: Option<&str>) {
+    terminal::note(&match namespace {
+        None => format!("No {what} found"),
+        Some(namespace) => format!("No {what} found in namespace {namespace}"),
+    });
 }
 
 /// Writes text to stdout.
@@ -67,6 +114,37 @@ pub fn print_object<T: Serialize>(object: &T, format: ObjectFormat) -> anyhow::R
         ObjectFormat::Yaml => serde_yaml::to_string(object)?,
     };
     print(&text)
+}
+
+/// Writes one of the objects of a list without an end to stdout.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_next<T: Serialize>(object: &T, format: ObjectFormat) -> anyhow::Result<()> {
+    if format == ObjectFormat::Yaml {
+        print("---\n")?;
+    }
+    print_object(object, format)
+}
+
+/// Writes a list of objects to stdout.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_list<T: Serialize>(
+    items: impl IntoIterator<Item = T>,
+    format: ObjectFormat,
+) -> anyhow::Result<()> {
+    let items = items.into_iter().map(serde_json::to_value).collect::<Result<_, _>>()?;
+    print_object(&list(items), format)
+}
+
+/// Writes lines to stdout.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_lines(lines: impl IntoIterator<Item = String>) -> anyhow::Result<()> {
+    print(&lines.into_iter().flat_map(|line| [line, "\n".to_owned()]).collect::<String>())
 }
 
 /// Kubernetes' `v1 List` of objects that carry their own kind.

@@ -12,7 +12,7 @@ use pod_core::store::Layout;
 
 use crate::context::Context;
 use crate::exit::Failure;
-use crate::output::{self, Format, ObjectFormat, Table};
+use crate::output::{self, Listing, Shape, Table};
 use crate::resource::{Kind, Resource};
 use crate::terminal;
 use crate::watch::Changes;
@@ -46,12 +46,9 @@ pub struct Args {
     #[arg(long, value_name = "TYPE", value_delimiter = ',', ignore_case = true)]
     #[arg(value_parser = ["Normal", "Warning"])]
     pub types: Vec<String>,
-    /// How to print
-    #[arg(short, long, value_name = "FORMAT", value_enum)]
-    pub output: Option<Format>,
-    /// Print no header line
-    #[arg(long)]
-    pub no_headers: bool,
+    /// How to print.
+    #[command(flatten)]
+    pub listing: Listing,
 }
 
 /// Runs `kube events`.
@@ -68,40 +65,33 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     let mut events = reader.read()?;
     events.retain(|event| filter.lets_through(event));
     events.sort_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0));
-    match args.output {
-        None | Some(Format::Wide) if events.is_empty() => terminal::note(&match args.all_namespaces {
-            true => "No events found".to_owned(),
-            false => format!("No events found in namespace {}", context.namespace),
-        }),
-        None | Some(Format::Wide) => {
-            table(&grouped(events), args, jiff::Timestamp::now()).print(!args.no_headers)?;
+    match args.listing.shape() {
+        Shape::Table if events.is_empty() => {
+            output::none_found("events", (!args.all_namespaces).then_some(&context.namespace));
         }
-        Some(Format::Name) => output::print(&events.iter().map(name_line).collect::<String>())?,
-        Some(Format::Json) => print_list(&events, ObjectFormat::Json)?,
-        Some(Format::Yaml) => print_list(&events, ObjectFormat::Yaml)?,
+        Shape::Table => {
+            table(&grouped(events), args, jiff::Timestamp::now()).print(!args.listing.no_headers)?;
+        }
+        Shape::Names => output::print_lines(events.iter().map(name))?,
+        Shape::Objects(format) => output::print_list(&events, format)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_list(events: &[Event], format: ObjectFormat) -> anyhow::Result<()> {
-    let items = events.iter().map(serde_json::to_value).collect::<Result<_, _>>()?;
-    output::print_object(&output::list(items), format)
-}
-
-fn name_line(event: &Event) -> String {
-    format!("event/{}\n", event.metadata.name.as_deref().unwrap_or_default())
+fn name(event: &Event) -> String {
+    format!("event/{}", event.metadata.name.as_deref().unwrap_or_default())
 }
 
 /// Prints what there is, then what comes.
 fn follow(context: &Context, args: &Args, filter: &Filter, reader: &mut Reader) -> anyhow::Result<ExitCode> {
     let changes = Changes::new(&context.layout)?;
-    let mut headers = !args.no_headers;
+    let mut headers = !args.listing.no_headers;
     loop {
         let mut events = reader.read()?;
         events.retain(|event| filter.lets_through(event));
         for event in events {
-            match args.output {
-                None | Some(Format::Wide) => {
+            match args.listing.shape() {
+                Shape::Table => {
                     // The columns stay where they are: nobody knows how wide those to come will be.
                     let text = followed(&event, args);
                     let header =
@@ -111,12 +101,8 @@ fn follow(context: &Context, args: &Args, filter: &Filter, reader: &mut Reader) 
                     output::print(&format!("{}{text}", if headers { header } else { String::new() }))?;
                     headers = false;
                 }
-                Some(Format::Name) => output::print(&name_line(&event))?,
-                Some(Format::Json) => output::print_object(&event, ObjectFormat::Json)?,
-                Some(Format::Yaml) => {
-                    output::print("---\n")?;
-                    output::print_object(&event, ObjectFormat::Yaml)?;
-                }
+                Shape::Names => output::print_lines([name(&event)])?,
+                Shape::Objects(format) => output::print_next(&event, format)?,
             }
         }
         changes.wait(None)?;
@@ -355,8 +341,7 @@ mod tests {
         all_namespaces: false,
         about: None,
         types: Vec::new(),
-        output: None,
-        no_headers: false,
+        listing: Listing { output: None, no_headers: false },
     };
 
     #[test]

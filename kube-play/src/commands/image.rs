@@ -15,8 +15,8 @@ use pod_core::store::WorkloadRecord;
 use serde_json::{Value, json};
 
 use crate::context::Context;
-use crate::exit::Failure;
-use crate::output::{self, Format, ObjectFormat, Table, print};
+use crate::exit::{self, Failure};
+use crate::output::{self, Listing, Shape, Table, print};
 use crate::progress::{self, size};
 
 /// Arguments of `kube image`.
@@ -69,12 +69,9 @@ pub enum Command {
 /// Arguments of `kube image ls`.
 #[derive(Debug, clap::Args)]
 pub struct Ls {
-    /// How to print
-    #[arg(short, long, value_name = "FORMAT", value_enum)]
-    pub output: Option<Format>,
-    /// Print no header line
-    #[arg(long)]
-    pub no_headers: bool,
+    /// How to print.
+    #[command(flatten)]
+    pub listing: Listing,
     /// Print whole ids
     #[arg(long)]
     pub no_trunc: bool,
@@ -238,11 +235,11 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     let store = ImageStore::open(&context.layout.images())?;
     match &args.command {
         Command::Ls(args) => list(&store.list()?, args)?,
-        Command::Pull(args) => return each(&args.images, |image| pull(&store, image, args)),
+        Command::Pull(args) => return exit::each(&args.images, |image| pull(&store, image, args)),
         Command::Rm(args) => {
             context.await_removals()?;
             let users = Users::find(context, &store)?;
-            return each(&args.images, |image| remove(&store, image, args.force, &users));
+            return exit::each(&args.images, |image| remove(&store, image, args.force, &users));
         }
         Command::Import(args) => return import(&store, args),
         Command::Load(args) => load(&store, args)?,
@@ -256,19 +253,6 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Does each, and tells of every one that fails.
-fn each(images: &[String], mut act: impl FnMut(&str) -> anyhow::Result<()>) -> anyhow::Result<ExitCode> {
-    let mut failed: Option<anyhow::Error> = None;
-    for image in images {
-        if let Err(error) = act(image)
-            && let Some(earlier) = failed.replace(error)
-        {
-            crate::exit::report(&earlier);
-        }
-    }
-    failed.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
 /// An error of the store with its exit code and what to do about it.
@@ -335,11 +319,7 @@ fn remove(store: &ImageStore, image: &str, force: bool, users: &Users) -> anyhow
 fn tell(removed: &Removed) -> anyhow::Result<()> {
     let untagged = removed.untagged.iter().map(|name| format!("untagged: {name}"));
     let deleted = removed.deleted.iter().map(|id| format!("deleted: {id}"));
-    print(&lines(untagged.chain(deleted)))
-}
-
-fn lines(items: impl Iterator<Item = String>) -> String {
-    items.flat_map(|item| [item, "\n".to_owned()]).collect()
+    output::print_lines(untagged.chain(deleted))
 }
 
 fn load(store: &ImageStore, args: &Load) -> anyhow::Result<()> {
@@ -350,7 +330,7 @@ fn load(store: &ImageStore, args: &Load) -> anyhow::Result<()> {
         if image.names.is_empty() {
             print(&format!("loaded: {}\n", image.id))?;
         } else {
-            print(&lines(image.names.iter().map(|name| format!("loaded: {name}"))))?;
+            output::print_lines(image.names.iter().map(|name| format!("loaded: {name}")))?;
         }
     }
     Ok(())
@@ -406,26 +386,22 @@ fn shown(file: &Path) -> String {
 }
 
 fn list(images: &[Image], args: &Ls) -> anyhow::Result<()> {
-    match args.output {
-        None => table(images, args, Timestamp::now()).print(!args.no_headers),
-        Some(Format::Wide) => table(images, args, Timestamp::now()).print(!args.no_headers),
-        Some(Format::Name) => {
+    match args.listing.shape() {
+        Shape::Table => table(images, args, Timestamp::now()).print(!args.listing.no_headers),
+        Shape::Names => {
             // Names that `kube image rm` takes.
             let names = |image: &Image| {
                 if image.names.is_empty() { vec![image.id.clone()] } else { image.names.clone() }
             };
-            print(&lines(images.iter().flat_map(names)))
+            output::print_lines(images.iter().flat_map(names))
         }
-        Some(format @ (Format::Json | Format::Yaml)) => {
-            let format = if format == Format::Json { ObjectFormat::Json } else { ObjectFormat::Yaml };
-            output::print_object(&output::list(images.iter().map(object).collect()), format)
-        }
+        Shape::Objects(format) => output::print_list(images.iter().map(object), format),
     }
 }
 
 /// A line for each name; an image without one has a line of its own.
 fn table(images: &[Image], args: &Ls, now: Timestamp) -> Table {
-    let wide = args.output == Some(Format::Wide);
+    let wide = args.listing.is_wide();
     let mut headers = vec!["NAME", "TAG", "IMAGE ID", "AGE", "SIZE"];
     if wide {
         headers.extend(["ARCH", "LAYERS", "DIGESTS"]);
@@ -510,6 +486,7 @@ fn import(store: &ImageStore, args: &Import) -> anyhow::Result<ExitCode> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::Format;
 
     #[test]
     fn a_command_is_words_or_a_json_array() {
@@ -535,9 +512,9 @@ mod tests {
     fn images_are_listed_with_a_line_for_each_name() {
         let now = "2026-01-03T00:00:00Z".parse().unwrap();
         let images = [image(&["localhost:5000/app:1", "quay.io/app@sha256:00"]), image(&[])];
-        let mut args = Ls { output: None, no_headers: false, no_trunc: false };
+        let mut args = Ls { listing: Listing::default(), no_trunc: false };
         insta::assert_snapshot!(table(&images, &args, now).render(true));
-        args.output = Some(Format::Wide);
+        args.listing.output = Some(Format::Wide);
         insta::assert_snapshot!(table(&images, &args, now).render(true));
         insta::assert_snapshot!(serde_yaml::to_string(&object(&images[0])).unwrap());
     }
@@ -545,9 +522,9 @@ mod tests {
     #[test]
     fn what_is_wrong_with_images_ends_with_its_exit_code() {
         let code = |error| told(error).downcast_ref::<Failure>().map(|f| f.code);
-        assert_eq!(code(Error::NotHere { reference: "x".to_owned() }), Some(crate::exit::NOT_FOUND));
-        assert_eq!(code(Reference::parse("X").unwrap_err()), Some(crate::exit::USAGE));
-        assert_eq!(code(Error::InUse { image: "x".to_owned(), users: vec![] }), Some(crate::exit::FAILED));
+        assert_eq!(code(Error::NotHere { reference: "x".to_owned() }), Some(exit::NOT_FOUND));
+        assert_eq!(code(Reference::parse("X").unwrap_err()), Some(exit::USAGE));
+        assert_eq!(code(Error::InUse { image: "x".to_owned(), users: vec![] }), Some(exit::FAILED));
         assert_eq!(code(Error::Incomplete { image: "x".to_owned() }), None);
     }
 

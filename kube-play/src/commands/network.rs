@@ -9,8 +9,8 @@ use pod_core::play;
 use serde_json::{Value, json};
 
 use crate::context::Context;
-use crate::exit::Failure;
-use crate::output::{self, Format, ObjectFormat, Table};
+use crate::exit::{self, Failure};
+use crate::output::{self, Listing, Shape, Table};
 
 /// Arguments of `kube network`.
 #[derive(Debug, clap::Args)]
@@ -36,14 +36,7 @@ pub struct Args {
 pub enum Command {
     /// List networks
     #[command(visible_alias = "list")]
-    Ls {
-        /// How to print
-        #[arg(short, long, value_name = "FORMAT", value_enum)]
-        output: Option<Format>,
-        /// Print no header line
-        #[arg(long)]
-        no_headers: bool,
-    },
+    Ls(Listing),
     /// Make a network. One that `kube play --network` names is made on first use
     Create {
         /// Its name
@@ -75,10 +68,10 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     let layout = &context.layout;
     let networks = Networks::new(&layout.networks(), &layout.networks_run(), &context.exe);
     match &args.command {
-        Command::Ls { output, no_headers } => {
+        Command::Ls(listing) => {
             let pods = play::pods(layout)?;
             let pods: Vec<&str> = pods.iter().map(|pod| pod.plan.name()).collect();
-            list(&networks, &pods, *output, !no_headers)?;
+            list(&networks, &pods, *listing)?;
         }
         Command::Create { name, subnet, ipv6, internal } => {
             let options = NetworkOptions { subnets: subnet.clone(), ipv6: *ipv6, internal: *internal };
@@ -89,13 +82,16 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
             // What a crash left may still be on it.
             context.repair()?;
             context.await_removals()?;
-            return remove(&networks, names);
+            return exit::each(names, |name| {
+                networks.remove(name).map_err(told)?;
+                output::print(&format!("network/{name} deleted\n"))
+            });
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(networks: &Networks, pods: &[&str], output: Option<Format>, headers: bool) -> anyhow::Result<()> {
+fn list(networks: &Networks, pods: &[&str], listing: Listing) -> anyhow::Result<()> {
     let mut rows = Vec::new();
     for network in networks.list()? {
         let mut endpoints = networks.endpoints(&network.name)?;
@@ -103,16 +99,11 @@ fn list(networks: &Networks, pods: &[&str], output: Option<Format>, headers: boo
         endpoints.retain(|name| pods.contains(&name.as_str()));
         rows.push((network, endpoints));
     }
-    match output {
-        None => table(&rows, false).print(headers),
-        Some(Format::Wide) => table(&rows, true).print(headers),
-        Some(Format::Name) => {
-            output::print(&rows.iter().map(|(n, _)| format!("network/{}\n", n.name)).collect::<String>())
-        }
-        Some(format @ (Format::Json | Format::Yaml)) => {
-            let format = if format == Format::Json { ObjectFormat::Json } else { ObjectFormat::Yaml };
-            output::print_object(&output::list(rows.iter().map(|(n, _)| object(n)).collect()), format)
-        }
+    let networks = rows.iter().map(|(network, _)| network);
+    match listing.shape() {
+        Shape::Table => table(&rows, listing.is_wide()).print(!listing.no_headers),
+        Shape::Names => output::print_lines(networks.map(|network| format!("network/{}", network.name))),
+        Shape::Objects(format) => output::print_list(networks.map(object), format),
     }
 }
 
@@ -166,22 +157,6 @@ fn object(network: &Network) -> Value {
         "metadata": {"name": network.name},
         "spec": {"config": config.to_string()},
     })
-}
-
-/// Removes each that can be removed, and tells of every other.
-fn remove(networks: &Networks, names: &[String]) -> anyhow::Result<ExitCode> {
-    let mut failed = None;
-    for name in names {
-        match networks.remove(name) {
-            Ok(()) => output::print(&format!("network/{name} deleted\n"))?,
-            Err(e) => {
-                if let Some(earlier) = failed.replace(told(e)) {
-                    crate::exit::report(&earlier);
-                }
-            }
-        }
-    }
-    failed.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
 fn told(error: Error) -> anyhow::Error {
@@ -238,9 +213,9 @@ mod tests {
     #[test]
     fn what_is_wrong_ends_with_its_exit_code() {
         let code = |error| told(error).downcast_ref::<Failure>().map(|f| f.code);
-        assert_eq!(code(Error::NoSuchNetwork("x".to_owned())), Some(crate::exit::NOT_FOUND));
-        assert_eq!(code(Error::BadNetworkName("X".to_owned())), Some(crate::exit::USAGE));
+        assert_eq!(code(Error::NoSuchNetwork("x".to_owned())), Some(exit::NOT_FOUND));
+        assert_eq!(code(Error::BadNetworkName("X".to_owned())), Some(exit::USAGE));
         let in_use = Error::NetworkInUse { network: "x".to_owned(), by: vec!["web".to_owned()] };
-        assert_eq!(code(in_use), Some(crate::exit::FAILED));
+        assert_eq!(code(in_use), Some(exit::FAILED));
     }
 }

@@ -8,7 +8,7 @@ use pod_core::lifecycle::pod_row;
 use pod_core::play::PodView;
 
 use crate::context::Context;
-use crate::output::{self, Format, ObjectFormat, Table};
+use crate::output::{self, Listing, Shape, Table};
 use crate::select::{self, Choice};
 use crate::watch::Changes;
 use crate::{node, pods, terminal};
@@ -41,12 +41,9 @@ pub struct Args {
     /// Only pods with these labels: app=web, tier!=db, 'env in (a,b)', key, !key
     #[arg(short = 'l', long, value_name = "SELECTOR")]
     pub selector: Option<String>,
-    /// How to print
-    #[arg(short, long, value_name = "FORMAT", value_enum)]
-    pub output: Option<Format>,
-    /// Print no header line
-    #[arg(long)]
-    pub no_headers: bool,
+    /// How to print.
+    #[command(flatten)]
+    pub listing: Listing,
     /// Go on printing pods as they change
     #[arg(short, long)]
     pub watch: bool,
@@ -61,15 +58,14 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     if args.watch {
         return watch(context, args);
     }
-    let pods = chosen(context, args)?;
-    match args.output {
-        None | Some(Format::Wide) => print_table(context, args, &pods)?,
-        Some(Format::Name) => {
-            let names = pods.iter().map(|pod| format!("pod/{}\n", name(pod))).collect::<String>();
-            output::print(&names)?;
+    let pods = shown(args, select::pods_of(context, &args.choice())?);
+    match args.listing.shape() {
+        Shape::Table if pods.is_empty() => {
+            output::none_found("pods", (!args.all_namespaces).then_some(&context.namespace));
         }
-        Some(Format::Json) => print_list(&pods, ObjectFormat::Json)?,
-        Some(Format::Yaml) => print_list(&pods, ObjectFormat::Yaml)?,
+        Shape::Table => table(&pods, args, jiff::Timestamp::now()).print(!args.listing.no_headers)?,
+        Shape::Names => output::print_lines(pods.iter().map(name))?,
+        Shape::Objects(format) => output::print_list(pods.iter().map(|pod| &pod.pod), format)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -82,12 +78,16 @@ struct Shown {
     workload: String,
 }
 
-fn chosen(context: &Context, args: &Args) -> anyhow::Result<Vec<Shown>> {
-    let choice =
-        Choice { names: &args.pods, all_namespaces: args.all_namespaces, selector: args.selector.as_deref() };
+impl Args {
+    fn choice(&self) -> Choice<'_> {
+        Choice { names: &self.pods, all_namespaces: self.all_namespaces, selector: self.selector.as_deref() }
+    }
+}
+
+fn shown(args: &Args, pods: Vec<PodView>) -> Vec<Shown> {
     // Only the objects themselves tell them, and looking them up takes longer than all the rest.
-    let host_ips = match args.output {
-        Some(Format::Json | Format::Yaml) => node::ips(),
+    let host_ips = match args.listing.shape() {
+        Shape::Objects(_) => node::ips(),
         _ => Vec::new(),
     };
     let shown = |view: PodView| Shown {
@@ -95,32 +95,15 @@ fn chosen(context: &Context, args: &Args) -> anyhow::Result<Vec<Shown>> {
         ports: pods::ports(&view.plan.network.ports),
         workload: view.workload.to_string(),
     };
-    Ok(select::pods_of(context, &choice)?.into_iter().map(shown).collect())
+    pods.into_iter().map(shown).collect()
 }
 
-fn name(pod: &Shown) -> &str {
-    pod.pod.metadata.name.as_deref().unwrap_or_default()
-}
-
-fn print_list(pods: &[Shown], format: ObjectFormat) -> anyhow::Result<()> {
-    let items = pods.iter().map(|pod| serde_json::to_value(&pod.pod)).collect::<Result<_, _>>()?;
-    output::print_object(&output::list(items), format)
-}
-
-fn print_table(context: &Context, args: &Args, pods: &[Shown]) -> anyhow::Result<()> {
-    if pods.is_empty() {
-        // On stderr, so that a script that counts lines counts none.
-        terminal::note(&match args.all_namespaces {
-            true => "No pods found".to_owned(),
-            false => format!("No pods found in namespace {}", context.namespace),
-        });
-        return Ok(());
-    }
-    table(pods, args, jiff::Timestamp::now()).print(!args.no_headers)
+fn name(pod: &Shown) -> String {
+    format!("pod/{}", pod.pod.metadata.name.as_deref().unwrap_or_default())
 }
 
 fn table(pods: &[Shown], args: &Args, now: jiff::Timestamp) -> Table {
-    let wide = args.output == Some(Format::Wide);
+    let wide = args.listing.is_wide();
     let mut headers = vec!["NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP", "PORTS"];
     if args.all_namespaces {
         headers.insert(0, "NAMESPACE");
@@ -156,15 +139,14 @@ fn watch(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     let mut first = true;
     let mut widths = Vec::new();
     loop {
-        let pods = match chosen(context, args) {
-            // A pod that is gone is what one watches for, too.
-            Err(error) if first => return Err(error),
-            Err(_) => Vec::new(),
-            Ok(pods) => pods,
+        // A pod that is gone is what one watches for, too.
+        let pods = match first {
+            true => select::pods_of(context, &args.choice())?,
+            false => select::existing(context, &args.choice())?,
         };
         let mut now = BTreeMap::new();
         let mut changed = Vec::new();
-        for shown in pods {
+        for shown in shown(args, pods) {
             let row = pod_row(&shown.pod, jiff::Timestamp::now());
             let restarts = row.restarts.split(' ').next().unwrap_or_default().to_owned();
             // All but the ages, which change by themselves.
@@ -173,30 +155,20 @@ fn watch(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
             if before.get(&uid).is_none_or(|(old, _)| *old != state) {
                 changed.push(shown.clone());
             }
-            now.insert(uid, (state, format!("pod/{}", name(&shown))));
+            now.insert(uid, (state, name(&shown)));
         }
         if !changed.is_empty() {
-            match args.output {
-                None | Some(Format::Wide) => {
-                    let headers = first && !args.no_headers;
+            match args.listing.shape() {
+                Shape::Table => {
+                    let headers = first && !args.listing.no_headers;
                     let table = table(&changed, args, jiff::Timestamp::now()).at_least(widths);
                     widths = table.widths(headers);
                     table.print(headers)?;
                 }
-                Some(Format::Name) => {
-                    output::print(
-                        &changed.iter().map(|pod| format!("pod/{}\n", name(pod))).collect::<String>(),
-                    )?;
-                }
-                Some(Format::Json) => {
+                Shape::Names => output::print_lines(changed.iter().map(name))?,
+                Shape::Objects(format) => {
                     for shown in &changed {
-                        output::print_object(&shown.pod, ObjectFormat::Json)?;
-                    }
-                }
-                Some(Format::Yaml) => {
-                    for shown in &changed {
-                        output::print("---\n")?;
-                        output::print_object(&shown.pod, ObjectFormat::Yaml)?;
+                        output::print_next(&shown.pod, format)?;
                     }
                 }
             }
@@ -217,6 +189,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::output::Format;
 
     fn shown(namespace: &str, name: &str, state: &serde_json::Value, ports: &str) -> Shown {
         let pod = json!({
@@ -240,8 +213,7 @@ mod tests {
             pods: Vec::new(),
             all_namespaces,
             selector: None,
-            output,
-            no_headers: false,
+            listing: Listing { output, no_headers: false },
             watch: false,
         };
         let pods = [

@@ -11,10 +11,9 @@ use pod_core::volume::claims::{self, Claim, Error};
 use serde_json::{Map, Value, json};
 
 use crate::context::Context;
-use crate::exit::Failure;
-use crate::output::{self, Format, ObjectFormat, Table};
+use crate::exit::{self, Failure};
+use crate::output::{self, Listing, Shape, Table};
 use crate::resource::{Kind, Resource};
-use crate::terminal;
 
 /// Arguments of `kube volume`.
 #[derive(Debug, clap::Args)]
@@ -46,12 +45,9 @@ pub enum Command {
         /// Volumes of every namespace
         #[arg(short = 'A', long)]
         all_namespaces: bool,
-        /// How to print
-        #[arg(short, long, value_name = "FORMAT", value_enum)]
-        output: Option<Format>,
-        /// Print no header line
-        #[arg(long)]
-        no_headers: bool,
+        /// How to print.
+        #[command(flatten)]
+        listing: Listing,
     },
     /// Delete volumes that no pod uses, with all that is in them
     #[command(visible_alias = "remove")]
@@ -68,20 +64,24 @@ pub enum Command {
 /// A volume that is not there (4), or is in use.
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
-        Command::Ls { all_namespaces, output, no_headers } => {
-            list(context, *all_namespaces, *output, !no_headers)?;
+        Command::Ls { all_namespaces, listing } => {
+            list(context, *all_namespaces, *listing)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Rm { names } => {
+            let names: Vec<&str> = names.iter().map(|given| name(given)).collect::<anyhow::Result<_>>()?;
             // What a crash left may still use it.
             context.repair()?;
             context.await_removals()?;
-            remove(context, names)
+            exit::each(names, |name| {
+                claims::remove(&context.layout, &context.namespace, name).map_err(told)?;
+                output::print(&format!("{}/{name} deleted\n", Kind::PersistentVolumeClaim))
+            })
         }
     }
 }
 
-fn list(context: &Context, all: bool, output: Option<Format>, headers: bool) -> anyhow::Result<()> {
+fn list(context: &Context, all: bool, listing: Listing) -> anyhow::Result<()> {
     let mut found = claims::list(&context.layout)?;
     found.retain(|claim| all || claim.namespace == context.namespace);
     let pods = play::pods(&context.layout)?;
@@ -93,30 +93,24 @@ fn list(context: &Context, all: bool, output: Option<Format>, headers: bool) -> 
             })
         });
     }
-    match output {
-        None | Some(Format::Wide) => {
-            if found.is_empty() {
-                terminal::note(&match all {
-                    true => "No volumes found".to_owned(),
-                    false => format!("No volumes found in namespace {}", context.namespace),
-                });
-                return Ok(());
-            }
-            table(&found, all, output.is_some(), Timestamp::now()).print(headers)
+    match listing.shape() {
+        Shape::Table if found.is_empty() => {
+            output::none_found("volumes", (!all).then_some(&context.namespace));
+            Ok(())
         }
-        Some(Format::Name) => {
-            let line = |claim: &Claim| format!("{}/{}\n", Kind::PersistentVolumeClaim, claim.name);
-            output::print(&found.iter().map(line).collect::<String>())
+        Shape::Table => table(&found, all, listing.is_wide(), Timestamp::now()).print(!listing.no_headers),
+        Shape::Names => {
+            let line = |claim: &Claim| format!("{}/{}", Kind::PersistentVolumeClaim, claim.name);
+            output::print_lines(found.iter().map(line))
         }
-        Some(format @ (Format::Json | Format::Yaml)) => {
-            let format = if format == Format::Json { ObjectFormat::Json } else { ObjectFormat::Yaml };
+        Shape::Objects(format) => {
             let kind = Kind::PersistentVolumeClaim.name();
             let mut objects = Vec::new();
             for claim in &found {
                 let played = Objects::get(&context.layout, kind, &claim.namespace, &claim.name)?;
                 objects.push(object(claim, played));
             }
-            output::print_object(&output::list(objects), format)
+            output::print_list(objects, format)
         }
     }
 }
@@ -190,23 +184,6 @@ fn object(claim: &Claim, played: Option<Value>) -> Value {
     }
     top.insert("status".to_owned(), status);
     Value::Object(top)
-}
-
-/// Removes each that can be removed, and tells of every other.
-fn remove(context: &Context, names: &[String]) -> anyhow::Result<ExitCode> {
-    let mut failed: Option<anyhow::Error> = None;
-    for given in names {
-        let name = name(given)?;
-        match claims::remove(&context.layout, &context.namespace, name) {
-            Ok(()) => output::print(&format!("{}/{name} deleted\n", Kind::PersistentVolumeClaim))?,
-            Err(e) => {
-                if let Some(earlier) = failed.replace(told(e)) {
-                    crate::exit::report(&earlier);
-                }
-            }
-        }
-    }
-    failed.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
 /// `data`, `pvc/data`, `persistentvolumeclaim/data`.
@@ -315,12 +292,22 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_removed_when_one_name_is_wrong() {
+        let (_dir, context) = crate::fixture::context();
+        claims::ensure(&context.layout, "default", "data", None).unwrap();
+        let names = vec!["data".to_owned(), "pod/web".to_owned()];
+        let error = run(&context, &Args { command: Command::Rm { names } }).unwrap_err();
+        assert_eq!(error.downcast_ref::<Failure>().unwrap().code, exit::USAGE);
+        assert!(claims::exists(&context.layout, "default", "data"));
+    }
+
+    #[test]
     fn what_is_wrong_ends_with_its_exit_code() {
         let code = |error| told(error).downcast_ref::<Failure>().map(|f| f.code);
         let (namespace, name) = ("default".to_owned(), "x".to_owned());
         let missing = Error::NotFound { namespace: namespace.clone(), name: name.clone() };
-        assert_eq!(code(missing), Some(crate::exit::NOT_FOUND));
+        assert_eq!(code(missing), Some(exit::NOT_FOUND));
         let used = Error::InUse { namespace, name, pods: vec!["pod/web".to_owned()] };
-        assert_eq!(code(used), Some(crate::exit::FAILED));
+        assert_eq!(code(used), Some(exit::FAILED));
     }
 }
