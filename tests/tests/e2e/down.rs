@@ -39,11 +39,13 @@ fn takes_down_by_name_when_the_file_is_gone() {
 fn stops_by_what_was_recorded_though_the_file_has_changed() {
     let kube = Kube::new();
     let mark = kube.file("mark", "");
-    let script = "trap 'echo stopped >/mark; exit 0' USR1; while :; do sleep 3600 & wait $!; done";
+    let script =
+        "trap 'echo stopped >/mark; exit 0' USR1; echo ready; while :; do sleep 3600 & wait $!; done";
     let more = "    lifecycle: {stopSignal: SIGUSR1}\n    volumeMounts: [{name: m, mountPath: /mark}]";
     let spec = format!("  volumes: [{{name: m, hostPath: {{path: {mark}}}}}]\n");
     let file = kube.manifest(&pod_with("web", script, more, &spec));
     kube.ok(&["play", &file]);
+    kube.start(&["logs", "-f", "web"]).line(|line| line == "ready");
     std::fs::write(&file, pod("web", "echo another; exit 1", "")).unwrap();
     kube.ok(&["down", &file]);
     assert_eq!(std::fs::read_to_string(&mark).unwrap(), "stopped\n");
