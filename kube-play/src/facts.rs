@@ -39,8 +39,10 @@ pub struct Facts {
     pub user_namespaces: u64,
     /// IPv6 is there.
     pub ipv6: bool,
-    /// Programs that were looked for, with where they were found.
-    pub programs: BTreeMap<&'static str, Option<PathBuf>>,
+    /// Where `nft` is.
+    pub nft: Option<PathBuf>,
+    /// OCI runtimes beside the one that is built in.
+    pub runtimes: Vec<PathBuf>,
 }
 
 /// Which cgroup hierarchy has a controller.
@@ -89,8 +91,6 @@ pub struct Feature {
     pub remedy: Option<String>,
 }
 
-const PROGRAMS: [&str; 3] = ["nft", "crun", "runc"];
-
 impl Facts {
     /// Looks at this host.
     pub fn gather(root: &Path, runroot: &Path) -> Self {
@@ -129,7 +129,8 @@ impl Facts {
             last_capability: read("/proc/sys/kernel/cap_last_cap").trim().parse().unwrap_or(40),
             user_namespaces: read("/proc/sys/user/max_user_namespaces").trim().parse().unwrap_or(0),
             ipv6: Path::new("/proc/sys/net/ipv6").is_dir(),
-            programs: PROGRAMS.into_iter().map(|name| (name, find_program(name))).collect(),
+            nft: network::find_nft(),
+            runtimes: ["crun", "runc"].into_iter().filter_map(find_program).collect(),
             kernel,
         }
     }
@@ -239,12 +240,12 @@ impl Facts {
     }
 
     fn nft(&self) -> Feature {
-        if let Some(Some(path)) = self.programs.get("nft") {
+        if let Some(path) = &self.nft {
             return feature("nft", Status::Ok, path.display().to_string(), None);
         }
         let install = self.install("nftables");
         let remedy = format!("pods get no network, but hostNetwork works: {install}");
-        feature("nft", Status::Missing, "not in PATH", Some(&remedy))
+        feature("nft", Status::Missing, "not found", Some(&remedy))
     }
 
     fn ipv6(&self) -> Feature {
@@ -290,10 +291,8 @@ impl Facts {
 
     fn runtimes(&self) -> Feature {
         let mut detail = "built in".to_owned();
-        for name in ["crun", "runc"] {
-            if let Some(Some(path)) = self.programs.get(name) {
-                detail = format!("{detail}, {}", path.display());
-            }
+        for path in &self.runtimes {
+            detail = format!("{detail}, {}", path.display());
         }
         feature("oci runtimes", Status::Ok, detail, None)
     }
@@ -472,7 +471,8 @@ mod tests {
             last_capability: 40,
             user_namespaces: 100,
             ipv6: true,
-            programs: [("nft", Some("/usr/sbin/nft".into())), ("crun", None), ("runc", None)].into(),
+            nft: Some("/usr/sbin/nft".into()),
+            runtimes: Vec::new(),
         }
     }
 
@@ -491,7 +491,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_told_with_how_to_get_it() {
         let mut facts = good();
-        facts.programs.insert("nft", None);
+        facts.nft = None;
         facts.controllers.remove("memory");
         facts.capabilities &= !(1 << 24);
         facts.root_filesystem = "overlay".into();
@@ -499,7 +499,7 @@ mod tests {
         insta::assert_snapshot!(
             ["nft", "cgroups", "capabilities", "root"].map(|name| told(&facts, name)).join("\n"),
             @r"
-        missing | not in PATH | pods get no network, but hostNetwork works: apt-get install nftables
+        missing | not found | pods get no network, but hostNetwork works: apt-get install nftables
         limited | v2, driver cgroupfs; cpu, pids; without memory | limits of memory are not enforced: the kernel's command line (cgroup_enable=..., cgroup_no_v1=all) and the parent's cgroup.subtree_control say which controllers there are
         limited | without CAP_SYS_RESOURCE | limits cannot be raised nor oom_score_adj lowered: run kube where nothing took them away (as root, outside of a container)
         missing | overlay | overlay cannot hold the upper layer of an overlay: choose another file system with --root

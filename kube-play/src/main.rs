@@ -14,7 +14,6 @@ mod foreign;
 mod identity;
 mod interrupt;
 mod load;
-mod node;
 mod output;
 mod pods;
 mod progress;
@@ -36,21 +35,19 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // Before anything else, and before any thread: the long-lived processes that are made from this
     // executable. They must stay single-threaded and small.
-    let mut arguments = std::env::args();
-    let program = arguments.next().unwrap_or_default();
-    if program.rsplit('/').next() == Some("aardvark-dns") {
-        return code(network::aardvark_dns_main(arguments.collect()));
+    let mut arguments = std::env::args_os().skip(1);
+    match arguments.next().as_ref().and_then(|first| first.to_str()) {
+        Some(network::AARDVARK_DNS) => {
+            let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
+            code(network::aardvark_dns_main(arguments.collect()))
+        }
+        Some(pod_core::supervisor::SUPERVISE) => {
+            // Into the log beside its socket: what goes wrong when nobody looks.
+            cli::start_log(cli::LogLevel::Warn);
+            code(pod_core::supervisor::main(&arguments.collect::<Vec<_>>()))
+        }
+        _ => cli::main(),
     }
-    if std::env::args().nth(1).as_deref() == Some("aardvark-dns") {
-        return code(network::aardvark_dns_main(arguments.collect()));
-    }
-    if std::env::args().nth(1).as_deref() == Some(pod_core::supervisor::SUPERVISE) {
-        let arguments: Vec<_> = std::env::args_os().skip(2).collect();
-        // Into the log beside its socket: what goes wrong when nobody looks.
-        cli::start_log(cli::LogLevel::Warn);
-        return code(pod_core::supervisor::main(&arguments));
-    }
-    cli::main()
 }
 
 /// An exit code as the kernel keeps it: its low eight bits.

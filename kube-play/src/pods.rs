@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use pod_core::lifecycle::pod_with_status;
-use pod_core::plan::PortMapping;
+use pod_core::plan::{PortMapping, node};
 use pod_core::play::PodView;
 
 /// The pod with its status, as `kubectl get pod -o json` would show it.
@@ -14,7 +14,7 @@ pub fn object(pod: &PodView, host_ips: &[IpAddr]) -> Pod {
     if let Some(spec) = object.spec.as_mut()
         && spec.node_name.is_none()
     {
-        spec.node_name = Some(crate::node::host_name());
+        spec.node_name = Some(node::name());
     }
     // Its state may be gone already, or never have been.
     if pod.terminating && object.metadata.deletion_timestamp.is_none() {

@@ -17,8 +17,8 @@ fn main() -> ExitCode {
         Networks::new(Path::new(dir), Path::new(run_dir), &exe)
     };
     let done = match args.as_slice() {
-        ["aardvark-dns", ..] => {
-            let args = args.into_iter().map(str::to_owned).collect();
+        [network::AARDVARK_DNS, args @ ..] => {
+            let args = args.iter().copied().map(str::to_owned).collect();
             std::process::exit(network::aardvark_dns_main(args));
         }
         ["setup", dir, run_dir, endpoint] => serde_json::from_str::<Endpoint>(endpoint)

@@ -304,11 +304,11 @@ fn knows(server: SocketAddr, name: &str) -> std::io::Result<bool> {
 }
 
 /// The main function of aardvark-dns, run as `kube aardvark-dns --config DIR --port PORT run`; `args` is all
-/// after `kube`. Returns once the server runs in the background, or in that background process when it ends.
+/// after `kube aardvark-dns`. Returns once the server runs in the background, or in that background process when it ends.
 pub fn aardvark_dns_main(args: Vec<String>) -> i32 {
     let mut config = None;
     let mut port = DNS_PORT;
-    let mut args = args.into_iter().skip_while(|arg| arg == AARDVARK_DNS);
+    let mut args = args.into_iter();
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--config" | "-c" => config = args.next(),

@@ -21,7 +21,7 @@ use crate::lease::Interface;
 use crate::nfnetlink::{NFGENMSG, Socket, attribute, attributes};
 use crate::{Error, Port};
 
-/// Where `nft` may be when PATH leaves out the administrator's folders, as `su` without `-` does.
+/// Where programs may be when PATH leaves out the administrator's folders, as `su` without `-` does.
 const ADMIN_DIRS: &str = "/usr/local/sbin:/usr/sbin:/sbin";
 
 /// Ports that go to one endpoint.
@@ -55,8 +55,8 @@ impl NetworkTable {
     /// there.
     pub(crate) fn new(network: &Network, published: Vec<Published>, dns_port: u16) -> Result<Self, Error> {
         let path = env::var("PATH").unwrap_or_default();
-        if find_nft(&path).is_none() {
-            if find_nft(ADMIN_DIRS).is_none() {
+        if find_in(&path).is_none() {
+            if find_nft().is_none() {
                 return Err(Error::NftMissing);
             }
             // SAFETY: `Networks` demands a single-threaded process, so nobody reads the environment now.
@@ -124,7 +124,12 @@ fn is_whole(table: &str) -> bool {
     ask().unwrap_or(false)
 }
 
-fn find_nft(path: &str) -> Option<PathBuf> {
+/// Where `nft` is, in PATH or in the administrator's folders.
+pub fn find_nft() -> Option<PathBuf> {
+    find_in(&env::var("PATH").unwrap_or_default()).or_else(|| find_in(ADMIN_DIRS))
+}
+
+fn find_in(path: &str) -> Option<PathBuf> {
     env::split_paths(path).map(|dir| dir.join("nft")).find(|file| file.is_file())
 }
 

@@ -31,6 +31,7 @@ pub use definition::{Network, NetworkOptions, Subnet};
 pub use dns::{AARDVARK_DNS, CLUSTER_DOMAIN, aardvark_dns_main};
 pub use error::Error;
 pub use fail::{FAIL_POINT, TRACE, fail_point, fail_points_in_supervisor};
+pub use firewall::find_nft;
 pub use netns::{make_netns, netns_exists, remove_netns, set_sysctls, with_netns};
 
 use firewall::NetworkTable;
@@ -98,8 +99,6 @@ pub struct Addresses {
     pub ips: Vec<IpAddr>,
     /// Addresses of its networks' DNS server.
     pub dns_servers: Vec<IpAddr>,
-    /// Search domain of aardvark-dns, e.g. `dns.podman`.
-    pub search: Vec<String>,
 }
 
 /// The network that endpoints join when they name none.
@@ -333,6 +332,5 @@ fn addresses(lease: &Lease) -> Addresses {
     Addresses {
         ips: lease.interfaces.iter().flat_map(|i| i.ips.clone()).collect(),
         dns_servers: lease.interfaces.iter().flat_map(|i| &i.network.subnets).map(|s| s.gateway).collect(),
-        search: vec![CLUSTER_DOMAIN.to_owned()],
     }
 }

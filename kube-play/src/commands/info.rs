@@ -34,7 +34,7 @@ pub struct Args {
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     let facts = Facts::gather(&context.layout.root, &context.layout.runroot);
     let features = facts.features();
-    let node = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let memory = rustix::system::sysinfo();
     let memory = memory.totalram.saturating_mul(u64::from(memory.mem_unit.max(1)));
     let workloads = workloads(&context.layout)?;
@@ -47,7 +47,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
                 "kernel": facts.kernel,
                 "architecture": std::env::consts::ARCH,
                 "distribution": facts.distribution,
-                "cpus": node,
+                "cpus": cpus,
                 "memoryBytes": memory,
                 "root": context.layout.root,
                 "runroot": context.layout.runroot,
@@ -67,7 +67,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     line(
         "host",
         format!(
-            "Linux {}, {}, {node} CPUs, {} MiB of memory",
+            "Linux {}, {}, {cpus} CPUs, {} MiB of memory",
             facts.kernel,
             std::env::consts::ARCH,
             memory / (1024 * 1024)

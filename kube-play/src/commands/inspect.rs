@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use pod_core::plan::node;
 use pod_core::play::workload;
 use pod_core::store::{Objects, WorkloadId};
 use serde_json::{Value, json};
@@ -9,9 +10,9 @@ use serde_json::{Value, json};
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::output::{self, ObjectFormat};
+use crate::pods;
 use crate::resource::{Kind, Resource};
 use crate::select::{self, Choice};
-use crate::{node, pods};
 
 /// Arguments of `kube inspect`.
 #[derive(Debug, clap::Args)]

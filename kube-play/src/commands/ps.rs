@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use k8s_openapi::api::core::v1::Pod;
 use pod_core::lifecycle::pod_row;
+use pod_core::plan;
 use pod_core::play::PodView;
 
 use crate::context::Context;
 use crate::output::{self, Listing, Shape, Table};
 use crate::select::{self, Choice};
 use crate::watch::Changes;
-use crate::{node, pods, terminal};
+use crate::{pods, terminal};
 
 /// Arguments of `kube ps`.
 #[derive(Debug, clap::Args)]
@@ -87,7 +88,7 @@ impl Args {
 fn shown(args: &Args, pods: Vec<PodView>) -> Vec<Shown> {
     // Only the objects themselves tell them, and looking them up takes longer than all the rest.
     let host_ips = match args.listing.shape() {
-        Shape::Objects(_) => node::ips(),
+        Shape::Objects(_) => plan::node::ips(),
         _ => Vec::new(),
     };
     let shown = |view: PodView| Shown {
@@ -120,11 +121,15 @@ fn table(pods: &[Shown], args: &Args, now: jiff::Timestamp) -> Table {
             cells.insert(0, shown.pod.metadata.namespace.clone().unwrap_or_default());
         }
         if wide {
-            cells.extend([shown.workload.clone(), node::name(&shown.pod), images(&shown.pod)]);
+            cells.extend([shown.workload.clone(), node(&shown.pod), images(&shown.pod)]);
         }
         table.row(cells);
     }
     table
+}
+
+fn node(pod: &Pod) -> String {
+    pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_default()
 }
 
 fn images(pod: &Pod) -> String {

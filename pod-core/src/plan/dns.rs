@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::Pod;
+use network::CLUSTER_DOMAIN;
 
 use super::Node;
 
@@ -88,12 +89,12 @@ fn dedup(list: &mut Vec<String>) {
     list.retain(|item| seen.insert(item.clone()));
 }
 
-/// The pod's resolv.conf. `servers` and `search` are what its network offers ([`network::Addresses`]).
+/// The pod's resolv.conf. `servers` are what its network offers ([`network::Addresses`]).
 ///
 /// `ClusterFirst` asks our servers, and is `Default` on the host's network, as in Kubernetes, and where the
 /// network has no server. Every pod has a name below `<namespace>.svc.cluster.local`, so that a plain name is
 /// found with the first question.
-pub fn resolv_conf(pod: &Pod, node: &Node, servers: &[IpAddr], search: &[String]) -> String {
+pub fn resolv_conf(pod: &Pod, node: &Node, servers: &[IpAddr]) -> String {
     let spec = pod.spec.as_ref();
     let policy = spec.and_then(|s| s.dns_policy.as_deref()).unwrap_or("ClusterFirst");
     let host_network = spec.and_then(|s| s.host_network) == Some(true);
@@ -110,11 +111,10 @@ pub fn resolv_conf(pod: &Pod, node: &Node, servers: &[IpAddr], search: &[String]
         if cluster {
             let namespace = pod.metadata.namespace.as_deref().unwrap_or("default");
             let mut searches = vec![
-                format!("{namespace}.svc.cluster.local"),
-                "svc.cluster.local".to_owned(),
-                "cluster.local".to_owned(),
+                format!("{namespace}.svc.{CLUSTER_DOMAIN}"),
+                format!("svc.{CLUSTER_DOMAIN}"),
+                CLUSTER_DOMAIN.to_owned(),
             ];
-            searches.extend(search.iter().cloned());
             searches.extend(host.searches);
             let options = vec![("ndots".to_owned(), Some("5".to_owned()))];
             ResolvConf { nameservers: servers.iter().map(ToString::to_string).collect(), searches, options }

@@ -15,17 +15,18 @@ pub fn node() -> Node {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let resolv_conf = choose_resolv_conf(read("/etc/resolv.conf"), || fs::read_to_string(RESOLVED).ok());
     Node {
-        name: nix::unistd::gethostname()
-            .ok()
-            .and_then(|n| n.into_string().ok())
-            .unwrap_or_default()
-            .to_lowercase(),
-        ips: addresses(),
+        name: name(),
+        ips: ips(),
         cpu_millis: u64::try_from(cpus).unwrap_or(1).saturating_mul(1000),
         memory: memory(&read("/proc/meminfo")),
         resolv_conf,
         hosts: read("/etc/hosts"),
     }
+}
+
+/// Its name: the host's, in lower case as the kubelet has it.
+pub fn name() -> String {
+    nix::unistd::gethostname().ok().and_then(|n| n.into_string().ok()).unwrap_or_default().to_lowercase()
 }
 
 /// A stub on loopback cannot be reached from a pod: then the servers behind it are what counts.
@@ -49,8 +50,8 @@ fn memory(meminfo: &str) -> u64 {
         .map_or(0, |kib| kib.saturating_mul(1024))
 }
 
-/// Addresses of the host, one a family: that of the interface of the default route first, else any global one.
-fn addresses() -> Vec<IpAddr> {
+/// Its addresses, one a family: that of the interface of the default route first, else any global one.
+pub fn ips() -> Vec<IpAddr> {
     let v4_device = fs::read_to_string("/proc/net/route").ok().and_then(|text| default_device_v4(&text));
     let v6_device = fs::read_to_string("/proc/net/ipv6_route").ok().and_then(|text| default_device_v6(&text));
     let found: Vec<(String, IpAddr)> = nix::ifaddrs::getifaddrs()

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use network::{Addresses, Endpoint, Networks, fail_point};
+use network::{Addresses, CLUSTER_DOMAIN, Endpoint, Networks, fail_point};
 use serde::{Deserialize, Serialize};
 
 use super::ahead::Ahead;
@@ -76,28 +76,21 @@ pub fn runtime_state(layout: &Layout) -> PathBuf {
 
 fn endpoint(layout: &Layout, plan: &PodPlan) -> Endpoint {
     let (name, namespace) = (plan.name(), plan.namespace());
-    let mut attachments: Vec<network::Attachment> = plan
-        .network
-        .attachments
-        .iter()
-        .map(|a| network::Attachment { network: a.network.clone(), ips: a.ips.clone(), mac: a.mac.clone() })
-        .collect();
-    if attachments.is_empty() {
-        attachments.push(network::Attachment {
-            network: network::DEFAULT_NETWORK.to_owned(),
-            ips: Vec::new(),
-            mac: None,
-        });
-    }
+    let attachments = plan.network.attachments.iter();
+    let attachment = |a: &plan::Attachment| network::Attachment {
+        network: a.network.clone(),
+        ips: a.ips.clone(),
+        mac: a.mac.clone(),
+    };
     Endpoint {
         id: plan.uid.clone(),
         names: vec![
             name.to_owned(),
             format!("{name}.{namespace}"),
             format!("{name}.{namespace}.svc"),
-            format!("{name}.{namespace}.svc.cluster.local"),
+            format!("{name}.{namespace}.svc.{CLUSTER_DOMAIN}"),
         ],
-        attachments,
+        attachments: attachments.map(attachment).collect(),
         ports: ports(plan),
         netns: layout.netns(&plan.uid),
     }
@@ -262,11 +255,10 @@ fn write_etc(
 ) -> Result<(), store::Error> {
     fs::create_dir_all(dir).map_err(store::Error::io("create", dir))?;
     let hostname = plan::hosts::hostname(&plan.pod, node);
-    let (servers, search) = (&addresses.dns_servers, &addresses.search);
     for (name, text) in [
         ("hosts", plan::hosts::etc_hosts(&plan.pod, node, ips)),
         ("hostname", format!("{hostname}\n")),
-        ("resolv.conf", plan::dns::resolv_conf(&plan.pod, node, servers, search)),
+        ("resolv.conf", plan::dns::resolv_conf(&plan.pod, node, &addresses.dns_servers)),
     ] {
         let path = dir.join(name);
         fs::write(&path, text).map_err(store::Error::io("write", &path))?;

@@ -81,3 +81,13 @@ fn lists_have_every_format() {
         }
     }
 }
+
+#[test]
+fn info_finds_nft_where_pods_do() {
+    let kube = Kube::empty();
+    let mut info = kube.command(&["info", "-o", "json"]);
+    let info = kube.run_command(info.env("PATH", "/usr/bin:/bin"), None).expect(0).json();
+    let features = info["features"].as_array().unwrap();
+    let nft = features.iter().find(|feature| feature["name"] == "nft").unwrap();
+    assert_eq!(nft["status"], "ok", "{nft}");
+}

@@ -68,12 +68,12 @@ fn on_the_host_network_etc_hosts_is_the_hosts_own_with_the_aliases() {
 fn resolv(spec: Value) -> String {
     let mut spec = spec;
     spec["containers"] = json!([]);
-    resolv_conf(&pod_plan(&spec).pod, &node(), &["10.1.0.1".parse().unwrap()], &["dns.kube".to_owned()])
+    resolv_conf(&pod_plan(&spec).pod, &node(), &["10.1.0.1".parse().unwrap()])
 }
 
 #[test]
 fn dns_policy_cluster_first_asks_our_dns_and_searches_the_cluster_then_the_node() {
-    let expected = "search shop.svc.cluster.local svc.cluster.local cluster.local dns.kube home.example\n\
+    let expected = "search shop.svc.cluster.local svc.cluster.local cluster.local home.example\n\
                     nameserver 10.1.0.1\noptions ndots:5\n";
     assert_eq!(resolv(json!({})), expected);
     assert_eq!(resolv(json!({"dnsPolicy": "ClusterFirst"})), expected);
@@ -90,7 +90,7 @@ fn dns_policy_default_is_the_nodes_resolv_conf() {
         "ClusterFirst falls back on the host's network"
     );
     let pod = pod_plan(&json!({"containers": []})).pod;
-    assert_eq!(resolv_conf(&pod, &node(), &[], &[]), expected, "and where the network has no server");
+    assert_eq!(resolv_conf(&pod, &node(), &[]), expected, "and where the network has no server");
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn dns_config_merges_and_its_options_win() {
     });
     assert_eq!(
         resolv(json!({"dnsConfig": config})),
-        "search shop.svc.cluster.local svc.cluster.local cluster.local dns.kube home.example x.example\n\
+        "search shop.svc.cluster.local svc.cluster.local cluster.local home.example x.example\n\
          nameserver 10.1.0.1\nnameserver 192.0.2.9\noptions ndots:2 edns0\n"
     );
 }
