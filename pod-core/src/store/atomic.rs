@@ -95,6 +95,22 @@ pub fn remove_dir_if_exists(path: &Path) -> Result<(), Error> {
     }
 }
 
+/// Names in a folder, sorted; those of our temporary files are passed over. None when there is no such folder.
+pub fn names_in(dir: &Path) -> Result<Vec<String>, Error> {
+    let read = match fs::read_dir(dir) {
+        Ok(read) => read,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(Error::io("read", dir)(e)),
+    };
+    let mut found = Vec::new();
+    for entry in read {
+        let name = entry.map_err(Error::io("read", dir))?.file_name();
+        found.extend(name.into_string().ok().filter(|name| !name.starts_with('.')));
+    }
+    found.sort();
+    Ok(found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

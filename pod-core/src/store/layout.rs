@@ -1,5 +1,5 @@
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -142,10 +142,6 @@ impl Layout {
     /// Held while a play decides and records what it changes.
     pub fn play_lock(&self) -> PathBuf {
         self.runroot.join("play.lock")
-    }
-    /// True if `path` lies in one of our trees.
-    pub fn contains(&self, path: &Path) -> bool {
-        path.starts_with(&self.root) || path.starts_with(&self.runroot)
     }
 }
 

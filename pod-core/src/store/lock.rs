@@ -1,6 +1,6 @@
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -19,10 +19,7 @@ pub enum LockKind {
 /// A lock on a file (flock(2)), given up when this value is dropped or its process ends. The descriptor is
 /// close-on-exec.
 #[derive(Debug)]
-pub struct FileLock {
-    file: File,
-    path: PathBuf,
-}
+pub struct FileLock(#[allow(dead_code, reason = "held, not read")] File);
 
 impl FileLock {
     fn open(path: &Path) -> Result<File, Error> {
@@ -49,7 +46,7 @@ impl FileLock {
             let file = Self::open(path)?;
             rustix::io::retry_on_intr(|| flock(&file, op)).map_err(|e| Error::io("lock", path)(e.into()))?;
             if is_at(&file, path) {
-                return Ok(Self { file, path: path.to_owned() });
+                return Ok(Self(file));
             }
         }
     }
@@ -63,22 +60,12 @@ impl FileLock {
         loop {
             let file = Self::open(path)?;
             match rustix::io::retry_on_intr(|| flock(&file, op)) {
-                Ok(()) if is_at(&file, path) => return Ok(Some(Self { file, path: path.to_owned() })),
+                Ok(()) if is_at(&file, path) => return Ok(Some(Self(file))),
                 Ok(()) => {}
                 Err(Errno::WOULDBLOCK) => return Ok(None),
                 Err(e) => return Err(Error::io("lock", path)(e.into())),
             }
         }
-    }
-
-    /// The locked file.
-    pub fn file(&self) -> &File {
-        &self.file
-    }
-
-    /// Where the lock lies.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 }
 

@@ -13,8 +13,8 @@ mod record;
 mod remove_tree;
 
 pub use atomic::{
-    read_json, remove_dir_if_exists, remove_file_if_exists, write_atomic, write_json, write_json_volatile,
-    write_volatile, writer_of,
+    names_in, read_json, remove_dir_if_exists, remove_file_if_exists, write_atomic, write_json,
+    write_json_volatile, write_volatile, writer_of,
 };
 pub use boot::boot_id;
 pub use glance::{PodGlance, WorkloadGlance};

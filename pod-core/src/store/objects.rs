@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Error, Layout, read_json, remove_file_if_exists, write_json};
+use super::{Error, Layout, names_in, read_json, remove_file_if_exists, write_json};
 
 /// The ConfigMaps, Secrets and claims of this machine, by (namespace, name).
 #[derive(Debug, Clone, Default)]
@@ -33,10 +33,11 @@ impl Objects {
     pub fn list(layout: &Layout, kind: &str) -> Result<BTreeMap<(String, String), Value>, Error> {
         let mut found = BTreeMap::new();
         let top = layout.objects().join(kind.to_lowercase());
-        for (namespace, dir) in entries(&top)? {
-            for (file, path) in entries(&dir)? {
-                let Some(name) = file.strip_suffix(".json").filter(|n| !n.starts_with('.')) else { continue };
-                if let Some(stored) = read_json::<Stored>(&path)? {
+        for namespace in names_in(&top)? {
+            let dir = top.join(&namespace);
+            for file in names_in(&dir)? {
+                let Some(name) = file.strip_suffix(".json") else { continue };
+                if let Some(stored) = read_json::<Stored>(&dir.join(&file))? {
                     found.insert((namespace.clone(), name.to_owned()), stored.object);
                 }
             }
@@ -100,21 +101,4 @@ impl Objects {
             claims: typed(layout, "PersistentVolumeClaim")?,
         })
     }
-}
-
-fn entries(dir: &std::path::Path) -> Result<Vec<(String, PathBuf)>, Error> {
-    let read = match std::fs::read_dir(dir) {
-        Ok(read) => read,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(Error::io("read", dir)(e)),
-    };
-    let mut found = Vec::new();
-    for entry in read {
-        let entry = entry.map_err(Error::io("read", dir))?;
-        if let Ok(name) = entry.file_name().into_string() {
-            found.push((name, entry.path()));
-        }
-    }
-    found.sort();
-    Ok(found)
 }

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Error, Layout, WorkloadId, read_json, write_json};
+use super::{Error, Layout, WorkloadId, names_in, read_json, write_json};
 use crate::plan::PodPlan;
 
 /// What a workload should be doing.
@@ -100,17 +100,8 @@ impl WorkloadRecord {
 
     /// The id of every workload that may be recorded.
     pub fn ids(layout: &Layout) -> Result<Vec<WorkloadId>, Error> {
-        let dir = layout.workloads();
-        let read = match std::fs::read_dir(&dir) {
-            Ok(read) => read,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(Error::io("read", dir)(e)),
-        };
-        let mut found = Vec::new();
-        for entry in read {
-            let entry = entry.map_err(Error::io("read", &dir))?;
-            found.extend(entry.file_name().to_str().and_then(WorkloadId::from_dir_name));
-        }
+        let names = names_in(&layout.workloads())?;
+        let mut found: Vec<_> = names.iter().filter_map(|name| WorkloadId::from_dir_name(name)).collect();
         found.sort();
         Ok(found)
     }

@@ -4,15 +4,14 @@
 //! on one machine there is nobody else who could provide the volume, and podman's users expect it.
 
 use std::fs;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use serde::{Deserialize, Serialize};
 
 use super::{make_dir, mounts};
-use crate::store::{self, FileLock, Layout, LockKind, Objects, WorkloadRecord};
+use crate::store::{self, FileLock, Layout, LockKind, Objects, WorkloadRecord, names_in};
 
 /// A claim's volume on this machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -146,8 +145,8 @@ pub fn exists(layout: &Layout, namespace: &str, name: &str) -> bool {
 pub fn list(layout: &Layout) -> Result<Vec<Claim>, store::Error> {
     let users = users(layout)?;
     let mut found = Vec::new();
-    for namespace in names(&layout.volumes())? {
-        for name in names(&layout.volumes().join(&namespace))? {
+    for namespace in names_in(&layout.volumes())? {
+        for name in names_in(&layout.volumes().join(&namespace))? {
             let dir = claim_dir(layout, &namespace, &name);
             let Some(mut claim) = store::read_json::<Claim>(&dir.join("volume.json"))? else { continue };
             claim.used_by = pods_of(&users, &namespace, &name);
@@ -205,8 +204,8 @@ pub fn remove(layout: &Layout, namespace: &str, name: &str) -> Result<(), Error>
 pub fn remove_unmade(layout: &Layout) -> Result<(), store::Error> {
     let unmade = |dir: &PathBuf| !dir.join("volume.json").exists();
     let mut found = Vec::new();
-    for namespace in names(&layout.volumes())? {
-        for name in names(&layout.volumes().join(&namespace))? {
+    for namespace in names_in(&layout.volumes())? {
+        for name in names_in(&layout.volumes().join(&namespace))? {
             found.extend(Some(claim_dir(layout, &namespace, &name)).filter(unmade));
         }
     }
@@ -247,20 +246,4 @@ fn pods_of(users: &[(String, String, String)], namespace: &str, name: &str) -> V
         .filter(|(ns, claim, _)| ns == namespace && claim == name)
         .map(|(.., pod)| pod.clone())
         .collect()
-}
-
-/// Names in a folder, sorted; those of our temporary files are passed over.
-fn names(dir: &Path) -> Result<Vec<String>, store::Error> {
-    let read = match fs::read_dir(dir) {
-        Ok(read) => read,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(store::Error::io("read", dir)(e)),
-    };
-    let mut found = Vec::new();
-    for entry in read {
-        let name = entry.map_err(store::Error::io("read", dir))?.file_name();
-        found.extend(name.into_string().ok().filter(|name| !name.starts_with('.')));
-    }
-    found.sort();
-    Ok(found)
 }
