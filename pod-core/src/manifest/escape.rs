@@ -20,6 +20,15 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// A value for a message, short and harmless.
+pub(super) fn shown(text: &str) -> String {
+    let mut short: String = text.chars().take(60).collect();
+    if short.len() < text.len() {
+        short.push_str("...");
+    }
+    format!("\"{}\"", escape(&short))
+}
+
 #[cfg(test)]
 mod tests {
     use super::escape;

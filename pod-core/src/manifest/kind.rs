@@ -1,6 +1,10 @@
 //! Which kinds are played, and what to say of the others.
 
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
 use super::schema::{self, Type};
+use super::{Object, shown};
 
 /// A kind that is played.
 #[derive(Debug)]
@@ -8,18 +12,44 @@ pub(super) struct Played {
     pub kind: &'static str,
     pub api_version: &'static str,
     pub schema: &'static Type,
+    /// Reads what fits the schema.
+    pub read: fn(&Value) -> Result<Object, serde_json::Error>,
+}
+
+fn read<T: DeserializeOwned>(value: &Value) -> Result<Box<T>, serde_json::Error> {
+    T::deserialize(value).map(Box::new)
 }
 
 /// Every kind that is played, List aside.
 pub(super) const PLAYED: [Played; 5] = [
-    Played { kind: "Pod", api_version: "v1", schema: &schema::POD },
-    Played { kind: "Deployment", api_version: "apps/v1", schema: &schema::DEPLOYMENT },
-    Played { kind: "ConfigMap", api_version: "v1", schema: &schema::CONFIG_MAP },
-    Played { kind: "Secret", api_version: "v1", schema: &schema::SECRET },
-    Played { kind: "PersistentVolumeClaim", api_version: "v1", schema: &schema::PERSISTENT_VOLUME_CLAIM },
+    Played { kind: "Pod", api_version: "v1", schema: &schema::POD, read: |v| read(v).map(Object::Pod) },
+    Played {
+        kind: "Deployment",
+        api_version: "apps/v1",
+        schema: &schema::DEPLOYMENT,
+        read: |v| read(v).map(Object::Deployment),
+    },
+    Played {
+        kind: "ConfigMap",
+        api_version: "v1",
+        schema: &schema::CONFIG_MAP,
+        read: |v| read(v).map(Object::ConfigMap),
+    },
+    Played {
+        kind: "Secret",
+        api_version: "v1",
+        schema: &schema::SECRET,
+        read: |v| read(v).map(Object::Secret),
+    },
+    Played {
+        kind: "PersistentVolumeClaim",
+        api_version: "v1",
+        schema: &schema::PERSISTENT_VOLUME_CLAIM,
+        read: |v| read(v).map(Object::PersistentVolumeClaim),
+    },
 ];
 
-/// Kinds that Kubernetes has, that run something, and that are not played so far.
+/// Kinds of workloads, and what belongs to them, that are not played so far.
 pub(super) const LATER: [&str; 9] = [
     "CronJob",
     "DaemonSet",
@@ -75,28 +105,31 @@ pub(super) const CLUSTER: [&str; 30] = [
 pub(super) enum Found {
     /// One that is played.
     Played(&'static Played),
-    /// A list of objects.
-    List,
+    /// A list of objects: its apiVersion.
+    List(&'static str),
     /// One that is left out: hint.
-    LeftOut(String),
+    LeftOut(&'static str),
     /// None of those: message and hint.
     Refused(String, String),
 }
 
-/// Looks a kind up. `shown` is the kind as it may be shown.
-pub(super) fn find(kind: &str, shown: &str) -> Found {
+/// Looks a kind up.
+pub(super) fn find(kind: &str) -> Found {
     if let Some(played) = PLAYED.iter().find(|played| played.kind == kind) {
         return Found::Played(played);
     }
-    let of_list = kind.strip_suffix("List");
-    if of_list.is_some_and(|item| item.is_empty() || PLAYED.iter().any(|played| played.kind == item)) {
-        return Found::List;
+    match kind.strip_suffix("List") {
+        Some("") => return Found::List("v1"),
+        item => {
+            if let Some(played) = PLAYED.iter().find(|played| Some(played.kind) == item) {
+                return Found::List(played.api_version);
+            }
+        }
     }
     let list = PLAYED.map(|played| played.kind).join(", ");
     let played = format!("kinds that are played: {list} and List");
     if LEFT_OUT.contains(&kind) {
-        let hint = "pods find each other by their own names, and hostPort publishes a port".to_owned();
-        return Found::LeftOut(hint);
+        return Found::LeftOut("pods find each other by their own names, and hostPort publishes a port");
     }
     if LATER.contains(&kind) {
         return Found::Refused(format!("the kind {kind} is not played yet"), played);
@@ -115,5 +148,5 @@ pub(super) fn find(kind: &str, shown: &str) -> Found {
         Some(near) => format!("did you mean {near}?"),
         None => played,
     };
-    Found::Refused(format!("unknown kind {shown}"), hint)
+    Found::Refused(format!("unknown kind {}", shown(kind)), hint)
 }

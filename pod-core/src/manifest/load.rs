@@ -2,20 +2,19 @@
 
 use std::collections::HashMap;
 
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::kind::{Found, PLAYED, Played, find};
-use super::schema::check::{Checked, check, shown};
+use super::schema::check::{Checked, check};
 use super::yaml::{self, Data, Node};
-use super::{Diagnostic, Document, Loaded, Object, Position, Severity, Source, escape, rules};
+use super::{Diagnostic, Document, Loaded, Object, Position, Severity, Source, escape, rules, shown};
 
 /// How many documents one call takes.
 pub const MAX_DOCUMENTS: usize = 10_000;
 /// How long one document may be, in bytes: what an API server takes (3 MiB), so that it fits a cluster too.
 pub const MAX_DOCUMENT: usize = 3 << 20;
 /// How many diagnostics of a source are told.
-const MAX_DIAGNOSTICS: usize = 1_000;
+pub(super) const MAX_DIAGNOSTICS: usize = 1_000;
 /// How deep lists may lie in lists.
 const MAX_LISTS: usize = 4;
 
@@ -145,19 +144,19 @@ impl Loader<'_> {
             self.head(source, node, prefix, "kind", Some(hint));
             return;
         };
-        match find(name, &shown(name)) {
+        match find(name) {
             Found::LeftOut(hint) => {
                 let own = node.get("metadata").and_then(|entry| entry.value.get("name"));
-                let own = own.and_then(|entry| entry.value.as_str()).map(shown).unwrap_or_default();
-                let message = format!("the {name} {own} is left out: this kind is not played yet");
+                let own = own.and_then(|entry| entry.value.as_str());
+                let own = own.map(|own| format!(" {}", shown(own))).unwrap_or_default();
+                let message = format!("the {name}{own} is left out: this kind is not played yet");
                 let path = format!("{prefix}kind");
-                self.report(source, Severity::Warning, position, &path, message, Some(hint));
+                self.report(source, Severity::Warning, position, &path, message, Some(hint.to_owned()));
             }
             Found::Refused(message, hint) => {
                 self.error(source, position, &format!("{prefix}kind"), &message, Some(hint));
             }
-            Found::List => {
-                let right = if name == "DeploymentList" { "apps/v1" } else { "v1" };
+            Found::List(right) => {
                 self.version(source, node, prefix, name, right);
                 self.list(source, node, prefix, depth, broken);
             }
@@ -243,7 +242,7 @@ impl Loader<'_> {
             fields.insert("apiVersion".to_owned(), played.api_version.into());
             fields.insert("kind".to_owned(), played.kind.into());
         }
-        let object = match typed(played.kind, &checked.value) {
+        let object = match (played.read)(&checked.value) {
             Ok(mut object) => {
                 found.append(&mut rules::check(&object, &checked, node.position, &source.name));
                 self.duplicate(&object, played.kind, &checked, source, node.position, &mut found);
@@ -317,19 +316,6 @@ impl Loader<'_> {
             }),
         }
     }
-}
-
-fn typed(kind: &str, value: &Value) -> Result<Object, serde_json::Error> {
-    fn read<T: DeserializeOwned>(value: &Value) -> Result<Box<T>, serde_json::Error> {
-        T::deserialize(value).map(Box::new)
-    }
-    Ok(match kind {
-        "Pod" => Object::Pod(read(value)?),
-        "Deployment" => Object::Deployment(read(value)?),
-        "ConfigMap" => Object::ConfigMap(read(value)?),
-        "Secret" => Object::Secret(read(value)?),
-        _ => Object::PersistentVolumeClaim(read(value)?),
-    })
 }
 
 fn fill_namespace(object: &mut Object, namespace: &str) {

@@ -26,6 +26,7 @@ mod generated;
 mod tests;
 
 pub use escape::escape;
+use escape::shown;
 pub use load::{MAX_DOCUMENT, MAX_DOCUMENTS, load};
 pub use quantity::Quantity;
 pub use source::{MAX_SOURCE, ReadError, read_sources, source};
@@ -158,6 +159,20 @@ pub struct Document {
     /// Position of every field, by path: `spec.containers[0].image`, `data[key]`. That of a field's key when it
     /// holds a list or a mapping, that of its value otherwise.
     pub positions: std::collections::HashMap<String, Position>,
+}
+
+impl Document {
+    /// Where a field is written, or the nearest around it that is.
+    pub fn position_of(&self, path: &str) -> Position {
+        around(path).find_map(|path| self.positions.get(path)).copied().unwrap_or(self.position)
+    }
+}
+
+/// A path and all that it lies in, the innermost first.
+fn around(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(path), |path| {
+        path.rfind(['.', '[']).and_then(|at| path.get(..at)).filter(|rest| !rest.is_empty())
+    })
 }
 
 /// What reading sources gave. Documents with errors are left out of `documents`.

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Container;
 
 use super::pod::Pod;
 use super::{Rules, name, near};
-use crate::manifest::schema::check::shown;
+use crate::manifest::{escape, shown};
 
 impl Rules<'_> {
     pub(super) fn container(&mut self, path: &str, container: &Container, pod: &Pod<'_>, is_init: bool) {
@@ -54,12 +54,16 @@ impl Rules<'_> {
         let mut places: HashMap<&str, usize> = HashMap::new();
         for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
             let path = format!("{path}[{index}]");
-            if !mount.name.is_empty() && !pod.volumes.contains(&mount.name.as_str()) {
+            if !mount.name.is_empty() && !pod.volumes.contains(mount.name.as_str()) {
                 let message = format!("the pod has no volume {}", shown(&mount.name));
                 let hint = match near(&mount.name, pod.volumes.iter().copied()) {
                     Some(near) => format!("did you mean {near}?"),
                     None if pod.volumes.is_empty() => "add it under the pod's `volumes`".to_owned(),
-                    None => format!("volumes of the pod: {}", super::super::escape(&pod.volumes.join(", "))),
+                    None => {
+                        let some: Vec<&str> = pod.volumes.iter().copied().take(10).collect();
+                        let more = if pod.volumes.len() > some.len() { ", ..." } else { "" };
+                        format!("volumes of the pod: {}{more}", escape(&some.join(", ")))
+                    }
                 };
                 self.error_hint(&format!("{path}.name"), message, hint);
             }

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{Container, EnvVarSource, ObjectFieldSelector};
 
 use super::{Rules, name, near};
-use crate::manifest::schema::check::shown;
+use crate::manifest::shown;
 
 /// Fields that a variable can take its value from.
 const FIELDS: [&str; 9] = [

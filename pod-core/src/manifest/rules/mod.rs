@@ -14,7 +14,7 @@ mod security;
 mod volume;
 
 use crate::manifest::schema::check::Checked;
-use crate::manifest::{Diagnostic, Object, Position, Severity};
+use crate::manifest::{Diagnostic, Object, Position, Severity, around};
 
 /// Everything that is wrong with `object`, as far as its schema does not say so already.
 pub(super) fn check(object: &Object, checked: &Checked, start: Position, source: &str) -> Vec<Diagnostic> {
@@ -55,7 +55,7 @@ impl Rules<'_> {
         self.report(Severity::Warning, path, message.into(), hint);
     }
 
-    /// An error of `path`, if `result` is one. Names have their hint after a newline.
+    /// An error of `path`, if `result` is one.
     fn require(&mut self, path: &str, result: Result<(), name::Invalid>) {
         if let Err(name::Invalid { message, hint }) = result {
             self.report(Severity::Error, path, message, hint);
@@ -64,10 +64,10 @@ impl Rules<'_> {
 
     /// What the schema has refused is not told of again.
     fn report(&mut self, severity: Severity, path: &str, message: String, hint: Option<String>) {
-        if ancestors(path).any(|prefix| self.checked.bad.contains(prefix)) {
+        if around(path).any(|prefix| self.checked.bad.contains(prefix)) {
             return;
         }
-        let position = ancestors(path).find_map(|prefix| self.checked.positions.get(prefix)).copied();
+        let position = around(path).find_map(|prefix| self.checked.positions.get(prefix)).copied();
         self.found.push(Diagnostic {
             severity,
             source: self.source.to_owned(),
@@ -80,10 +80,10 @@ impl Rules<'_> {
 
     /// True if the schema refused something inside of `path`.
     fn bad_below(&self, path: &str) -> bool {
-        self.checked
-            .bad
-            .iter()
-            .any(|bad| bad.strip_prefix(path).is_some_and(|rest| rest.starts_with(['.', '['])))
+        ['.', '['].iter().any(|separator| {
+            let inside = format!("{path}{separator}");
+            self.checked.bad.range(inside.clone()..).next().is_some_and(|bad| bad.starts_with(&inside))
+        })
     }
 
     /// True if something is written at `path`, null included.
@@ -92,19 +92,13 @@ impl Rules<'_> {
     }
 }
 
-/// `path` and everything that it lies in, the innermost first.
-fn ancestors(path: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(path), |path| {
-        path.rfind(['.', '[']).and_then(|at| path.get(..at)).filter(|rest| !rest.is_empty())
-    })
-}
-
-/// The nearest of `known` to `given`, to say what was meant.
+/// The nearest of `known` to `given`, to say what was meant. Of very many, not all are looked at.
 fn near<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if given.len() > 60 {
         return None;
     }
     known
+        .take(100)
         .map(|name| (strsim::osa_distance(name, given), name))
         .min()
         .filter(|&(distance, name)| distance <= 1 + name.len() / 4)

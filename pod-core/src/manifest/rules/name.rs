@@ -1,6 +1,6 @@
 //! Names and words of Kubernetes, with what is wrong in one that is not.
 
-use crate::manifest::schema::check::shown;
+use crate::manifest::shown;
 
 /// Why a name is refused.
 #[derive(Debug, PartialEq, Eq)]

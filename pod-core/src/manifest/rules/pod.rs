@@ -1,12 +1,12 @@
 //! A pod's spec.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{PodDNSConfig, PodSpec};
 
 use super::{Rules, name};
-use crate::manifest::schema::check::shown;
+use crate::manifest::shown;
 
 /// What a pod's spec is part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(super) enum Owner {
 /// What containers need to know of their pod.
 pub(super) struct Pod<'a> {
     pub host_network: bool,
-    pub volumes: Vec<&'a str>,
+    pub volumes: BTreeSet<&'a str>,
 }
 
 const MAX_NAMESERVERS: usize = 3;
@@ -29,7 +29,13 @@ impl Rules<'_> {
     pub(super) fn pod(&mut self, path: &str, spec: &PodSpec, owner: Owner) {
         let pod = Pod {
             host_network: spec.host_network == Some(true),
-            volumes: spec.volumes.iter().flatten().map(|volume| volume.name.as_str()).collect(),
+            volumes: spec
+                .volumes
+                .iter()
+                .flatten()
+                .map(|v| v.name.as_str())
+                .filter(|n| !n.is_empty())
+                .collect(),
         };
         self.volumes(&format!("{path}.volumes"), spec.volumes.as_deref().unwrap_or_default());
         if spec.containers.is_empty() {

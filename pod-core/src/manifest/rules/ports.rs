@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use k8s_openapi::api::core::v1::{Container, ContainerPort};
 
 use super::{Rules, name};
-use crate::manifest::schema::check::shown;
+use crate::manifest::shown;
 
 impl Rules<'_> {
     pub(super) fn ports(&mut self, path: &str, ports: &[ContainerPort], host_network: bool) {

@@ -6,9 +6,8 @@ use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
 
 use super::{Rules, name, near};
-use crate::manifest::escape;
 use crate::manifest::quantity::Quantity;
-use crate::manifest::schema::check::shown;
+use crate::manifest::{escape, shown};
 
 const HONOURED: [&str; 2] = ["cpu", "memory"];
 

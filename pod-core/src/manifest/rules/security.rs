@@ -5,52 +5,12 @@ use std::collections::HashSet;
 use k8s_openapi::api::core::v1::{PodSpec, SeccompProfile, SecurityContext};
 
 use super::{Rules, name, near};
-use crate::manifest::schema::check::shown;
+use crate::manifest::shown;
 
-/// Linux capabilities (capabilities(7)) without `CAP_`.
-const CAPABILITIES: [&str; 41] = [
-    "AUDIT_CONTROL",
-    "AUDIT_READ",
-    "AUDIT_WRITE",
-    "BLOCK_SUSPEND",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "KILL",
-    "LEASE",
-    "LINUX_IMMUTABLE",
-    "MAC_ADMIN",
-    "MAC_OVERRIDE",
-    "MKNOD",
-    "NET_ADMIN",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_RAW",
-    "PERFMON",
-    "SETFCAP",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-    "SYSLOG",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_CHROOT",
-    "SYS_MODULE",
-    "SYS_NICE",
-    "SYS_PACCT",
-    "SYS_PTRACE",
-    "SYS_RAWIO",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "WAKE_ALARM",
-];
+/// True for a Linux capability (capabilities(7)), named without `CAP_`.
+fn is_capability(name: &str) -> bool {
+    format!("CAP_{name}").parse::<caps::Capability>().is_ok()
+}
 
 /// Kernel parameters that belong to an IPC namespace.
 fn is_ipc(parameter: &str) -> bool {
@@ -77,7 +37,7 @@ impl Rules<'_> {
         let Some(capabilities) = &security.capabilities else { return };
         for (field, list) in [("add", &capabilities.add), ("drop", &capabilities.drop)] {
             for (index, given) in list.iter().flatten().enumerate() {
-                if given != "ALL" && !CAPABILITIES.contains(&given.as_str()) {
+                if given != "ALL" && !is_capability(given) {
                     let at = format!("{path}.capabilities.{field}[{index}]");
                     self.unknown_capability(&at, given);
                 }
@@ -89,9 +49,10 @@ impl Rules<'_> {
         let upper = given.to_ascii_uppercase();
         let plain = upper.strip_prefix("CAP_").unwrap_or(&upper);
         let message = format!("{} is not a capability", shown(given));
-        if plain == "ALL" || CAPABILITIES.contains(&plain) {
+        let known: Vec<String> = caps::all().iter().map(|one| one.to_string().replace("CAP_", "")).collect();
+        if plain == "ALL" || is_capability(plain) {
             self.error_hint(path, message, format!("write {plain}"));
-        } else if let Some(near) = near(plain, CAPABILITIES.into_iter()) {
+        } else if let Some(near) = near(plain, known.iter().map(String::as_str)) {
             self.error_hint(path, message, format!("did you mean {near}?"));
         } else {
             self.error(path, message);

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Rules, name};
 use crate::manifest::quantity::Quantity;
-use crate::manifest::schema::check::shown;
+use crate::manifest::shown;
 
 impl Rules<'_> {
     pub(super) fn volumes(&mut self, path: &str, volumes: &[Volume]) {

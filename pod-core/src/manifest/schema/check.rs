@@ -1,15 +1,16 @@
 //! A node tree against the schema: unknown fields, missing ones, wrong types and values; all of them at once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Map, Value};
 
 use super::suggest::{Suggestion, suggest};
 use super::{Kind, Type};
+use crate::manifest::load::MAX_DIAGNOSTICS;
 use crate::manifest::quantity::Quantity;
 use crate::manifest::support::{self, Support};
 use crate::manifest::yaml::{Data, Entry, Node, Scalar, ScalarValue};
-use crate::manifest::{Diagnostic, Position, Severity, escape};
+use crate::manifest::{Diagnostic, Position, Severity, escape, shown};
 
 /// What checking a document gave.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub(crate) struct Checked {
     /// Position of every field by path.
     pub positions: HashMap<String, Position>,
     /// Paths where something is wrong, so that it is not told of twice.
-    pub bad: HashSet<String>,
+    pub bad: BTreeSet<String>,
     /// What was found; paths are the object's own.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -31,7 +32,7 @@ pub(crate) fn check(node: &Node, root: &'static Type, source: &str) -> Checked {
         path: String::new(),
         chain: Vec::new(),
         positions: HashMap::with_capacity(64),
-        bad: HashSet::new(),
+        bad: BTreeSet::new(),
         diagnostics: Vec::new(),
         quiet: 0,
     };
@@ -44,19 +45,10 @@ struct Checker<'a> {
     path: String,
     chain: Vec<(&'static Type, String)>,
     positions: HashMap<String, Position>,
-    bad: HashSet<String>,
+    bad: BTreeSet<String>,
     diagnostics: Vec<Diagnostic>,
     /// Above 0 inside of a field that is not honoured and has been told of.
     quiet: usize,
-}
-
-/// A value for a message, short and harmless.
-pub(crate) fn shown(text: &str) -> String {
-    let mut short: String = text.chars().take(60).collect();
-    if short.len() < text.len() {
-        short.push_str("...");
-    }
-    format!("\"{}\"", escape(&short))
 }
 
 fn describe(node: &Node) -> String {
@@ -217,7 +209,9 @@ impl Checker<'_> {
 
     /// Tells of a field that does not exist. Gives the field of this object that was meant, if one was.
     fn unknown(&mut self, entry: &Entry) -> Option<&'static str> {
-        let suggestion = suggest(&entry.key, &self.chain);
+        // Nobody will see more.
+        let seen = self.diagnostics.len() <= MAX_DIAGNOSTICS;
+        let suggestion = seen.then(|| suggest(&entry.key, &self.chain)).flatten();
         let (hint, meant) = match suggestion {
             Some(Suggestion::Field(name)) => (Some(format!("did you mean `{name}`?")), Some(name)),
             Some(Suggestion::Elsewhere(path)) => (Some(format!("it belongs at `{path}`")), None),

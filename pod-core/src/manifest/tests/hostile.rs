@@ -81,6 +81,22 @@ fn large_documents_take_their_time_and_no_more() {
 }
 
 #[test]
+fn very_many_volumes_are_no_burden() {
+    let pod = |volumes: &str, mounts: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: a}}\nspec:\n  containers:\n  - name: c\n    image: i\n    \
+             volumeMounts:\n{mounts}  volumes:\n{volumes}"
+        )
+    };
+    let mounts: String = (0..4_000).map(|i| format!("    - {{name: w{i}, mountPath: /{i}}}\n")).collect();
+    let volumes: String = (0..4_000).map(|i| format!("  - {{name: v{i}, emptyDir: {{}}}}\n")).collect();
+    let told = quickly(&pod(&volumes, &mounts));
+    assert!(told.contains("volumes of the pod: v0, v1, v10, v100") && told.len() < 1 << 20, "{}", told.len());
+    let told = quickly(&pod(&"  - {}\n".repeat(30_000), ""));
+    assert!(told.contains("spec.volumes[0].name: is required"), "{told}");
+}
+
+#[test]
 fn what_is_shown_is_harmless() {
     let text = told(
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: \"\\e]0;x\\a\\n\", \"\\e[1m\": 1}\ndata: {\"\\e\": 1}\n",
