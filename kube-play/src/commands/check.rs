@@ -48,8 +48,7 @@ pub struct Args {
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     let names: Vec<String> = args.files.iter().chain(&args.filename).cloned().collect();
     let request = load::Request { names: &names, configmaps: &args.configmap, strict: args.strict };
-    let options = PlanOptions { namespace: context.namespace.clone(), ..PlanOptions::default() };
-    let documents = load::load(context, &request, &options)?.documents;
+    let documents = load::load(context, &request, &PlanOptions::default())?.documents;
     if !args.quiet {
         output::print(&documents.iter().map(line).collect::<String>())?;
     }

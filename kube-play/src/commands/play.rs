@@ -147,7 +147,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
         false => {
             let names: Vec<String> = args.files.iter().chain(&args.filename).cloned().collect();
             let request = load::Request { names: &names, configmaps: &args.configmap, strict: args.strict };
-            Some(load::load(context, &request, &plan_options(context, args))?)
+            Some(load::load(context, &request, &plan_options(args))?)
         }
     };
     if !args.dry_run {
@@ -168,9 +168,8 @@ fn network(text: &str) -> Result<String, NetworkError> {
     parse_network(text).map(|_| text.to_owned())
 }
 
-fn plan_options(context: &Context, args: &Args) -> PlanOptions {
+fn plan_options(args: &Args) -> PlanOptions {
     PlanOptions {
-        namespace: context.namespace.clone(),
         publish: args.publish.clone(),
         publish_all: args.publish_all,
         networks: args.network.clone(),

@@ -29,6 +29,7 @@ pub use escape::escape;
 use escape::shown;
 pub use load::{MAX_DOCUMENT, MAX_DOCUMENTS, load};
 pub use quantity::Quantity;
+pub(crate) use rules::{MAX_NAMESERVERS, MAX_SEARCH_CHARS, MAX_SEARCHES};
 pub use source::{MAX_SOURCE, ReadError, read_sources, source};
 
 /// Text to read manifests from.

@@ -7,11 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use network::CLUSTER_DOMAIN;
 
 use super::Node;
-
-/// Kubernetes' limits; C libraries read no more servers.
-const MAX_NAMESERVERS: usize = 3;
-const MAX_SEARCHES: usize = 32;
-const MAX_SEARCH_CHARS: usize = 2048;
+use crate::manifest::{MAX_NAMESERVERS, MAX_SEARCH_CHARS, MAX_SEARCHES};
 
 /// A resolv.conf in parts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! A container's environment.
 
+use std::collections::HashMap;
+
 use k8s_openapi::api::core::v1::{Container, EnvVar, ObjectFieldSelector, ResourceFieldSelector};
 
 use super::container::Inputs;
@@ -13,26 +15,33 @@ pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bi
 
 /// Variables in the order they were first set; setting one again replaces its value where it stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Variables(Vec<(String, String)>);
+pub struct Variables {
+    list: Vec<(String, String)>,
+    /// Where in the list each stands.
+    at: HashMap<String, usize>,
+}
 
 impl Variables {
     /// The value of a variable.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+        self.at.get(name).and_then(|at| self.list.get(*at)).map(|(_, value)| value.as_str())
     }
 
     /// Sets a variable.
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
         let value = value.into();
-        match self.0.iter_mut().find(|(n, _)| n == name) {
+        match self.at.get(name).and_then(|at| self.list.get_mut(*at)) {
             Some(slot) => slot.1 = value,
-            None => self.0.push((name.to_owned(), value)),
+            None => {
+                self.at.insert(name.to_owned(), self.list.len());
+                self.list.push((name.to_owned(), value));
+            }
         }
     }
 
     /// All of them, in order.
     pub fn into_inner(self) -> Vec<(String, String)> {
-        self.0
+        self.list
     }
 }
 
@@ -73,7 +82,7 @@ pub fn declared(inputs: &Inputs<'_>, container: &Container) -> Result<Variables,
             variables.set(&var.name, value);
         }
     }
-    for (name, value) in &variables.0 {
+    for (name, value) in &variables.list {
         if value.contains('\0') {
             return Err(ContainerError::config(format!("the value of variable {name} holds a NUL byte")));
         }
@@ -100,7 +109,7 @@ pub fn complete(
             variables.set(name, value);
         }
     }
-    for (name, value) in declared.0 {
+    for (name, value) in declared.list {
         variables.set(&name, value);
     }
     if variables.get("HOME").is_none() {

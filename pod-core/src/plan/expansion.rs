@@ -5,6 +5,9 @@
 pub fn expand<'a>(text: &str, lookup: impl Fn(&str) -> Option<&'a str>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
+    // Looked for once: a reference that nothing closes would be looked through to the end each time.
+    let last = text.rfind(')').unwrap_or_default();
+    let closed = |rest: &str| text.len() - rest.len() <= last;
     while let Some(at) = rest.find('$') {
         let (before, dollar) = rest.split_at(at);
         out.push_str(before);
@@ -12,7 +15,9 @@ pub fn expand<'a>(text: &str, lookup: impl Fn(&str) -> Option<&'a str>) -> Strin
         if let Some(tail) = after.strip_prefix('$') {
             out.push('$');
             rest = tail;
-        } else if let Some((name, tail)) = after.strip_prefix('(').and_then(|r| r.split_once(')')) {
+        } else if let Some((name, tail)) =
+            after.strip_prefix('(').filter(|r| closed(r)).and_then(|r| r.split_once(')'))
+        {
             match lookup(name) {
                 Some(value) => out.push_str(value),
                 None => {

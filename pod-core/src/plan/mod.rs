@@ -214,8 +214,6 @@ pub struct PortMapping {
 /// What the flags of `play` say.
 #[derive(Debug, Clone, Default)]
 pub struct PlanOptions {
-    /// `-n`: for documents without a namespace.
-    pub namespace: String,
     /// `--publish [[IP:]HOST:]CONTAINER[/PROTO]`, parsed.
     pub publish: Vec<PortMapping>,
     /// `--publish-all`: containerPort without hostPort gets the same number on the host.

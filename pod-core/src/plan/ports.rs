@@ -53,6 +53,10 @@ pub fn parse_publish(text: &str) -> Result<PortMapping, PublishError> {
     if !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") {
         return Err(PublishError::Protocol { protocol, text: text.to_owned() });
     }
+    let address = |address: &str| match address {
+        "" => PublishError::Form(text.to_owned()),
+        address => PublishError::Address { address: address.to_owned(), text: text.to_owned() },
+    };
     let (host_ip, rest) = if let Some(inner) = ports.strip_prefix('[') {
         let (ip, rest) = inner.split_once("]:").ok_or_else(|| PublishError::Form(text.to_owned()))?;
         (Some(ip), rest)
@@ -61,16 +65,12 @@ pub fn parse_publish(text: &str) -> Result<PortMapping, PublishError> {
             0 | 1 => (None, ports),
             2 => ports.split_once(':').map_or((None, ports), |(ip, rest)| (Some(ip), rest)),
             // An IPv6 address without brackets: say so rather than guess.
-            _ => (ports.rsplitn(3, ':').nth(2), "0"),
+            _ => return Err(address(ports.rsplitn(3, ':').nth(2).unwrap_or_default())),
         }
     };
     let host_ip = match host_ip {
         None => None,
-        Some("") => return Err(PublishError::Form(text.to_owned())),
-        Some(ip) => match ip.parse::<IpAddr>() {
-            Ok(parsed) if rest != "0" => Some(parsed),
-            _ => return Err(PublishError::Address { address: ip.to_owned(), text: text.to_owned() }),
-        },
+        Some(ip) => Some(ip.parse::<IpAddr>().map_err(|_| address(ip))?),
     };
     // Every address is what no address means.
     let host_ip = host_ip.filter(|ip| !ip.is_unspecified());
@@ -200,6 +200,7 @@ mod tests {
             "[::1]:8080:80:90",
             ":80",
             "::80",
+            "[::1]:0",
         ]
         .map(|given| parse_publish(given).unwrap_err().to_string());
         insta::assert_snapshot!(all.join("\n"), @r#"
@@ -219,6 +220,7 @@ mod tests {
         "80:90" in "[::1]:8080:80:90" is not a port (1 to 65535)
         ":80" is not [[IP:]HOST:]CONTAINER[/PROTO], e.g. 8080:80, 127.0.0.1:8080:80 or 53:53/udp
         "::80" is not [[IP:]HOST:]CONTAINER[/PROTO], e.g. 8080:80, 127.0.0.1:8080:80 or 53:53/udp
+        "0" in "[::1]:0" is not a port (1 to 65535)
         "#);
     }
 

@@ -24,12 +24,7 @@ pub fn effective_request(container: &Container, name: &str) -> Option<Quantity> 
 
 /// cpu.shares of a request in millicores; none asked for is the least there is, as with the kubelet.
 fn shares(millis: i64) -> u64 {
-    u64::try_from(millis.max(0))
-        .unwrap_or(0)
-        .saturating_mul(1024)
-        .checked_div(1000)
-        .unwrap_or(0)
-        .clamp(2, 262_144)
+    (u64::try_from(millis).unwrap_or(0).saturating_mul(1024) / 1000).clamp(2, 262_144)
 }
 
 fn quota(millis: i64) -> i64 {

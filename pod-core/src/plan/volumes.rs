@@ -1,5 +1,6 @@
 //! volumeMounts, resolved.
 
+use std::collections::HashMap;
 use std::path::{Component, Path};
 
 use k8s_openapi::api::core::v1::{Container, PodSpec, Volume};
@@ -11,6 +12,8 @@ use super::{ContainerError, VolumeMountPlan};
 /// # Errors
 /// `CreateContainerConfigError` for a mount that does not fit; validation refuses these first.
 pub fn mounts(spec: &PodSpec, container: &Container) -> Result<Vec<VolumeMountPlan>, ContainerError> {
+    let volumes: HashMap<&str, &Volume> =
+        spec.volumes.iter().flatten().map(|volume| (volume.name.as_str(), volume)).collect();
     let mut mounts = Vec::new();
     for mount in container.volume_mounts.iter().flatten() {
         let bad = |what: String| {
@@ -19,12 +22,8 @@ pub fn mounts(spec: &PodSpec, container: &Container) -> Result<Vec<VolumeMountPl
                 mount.name, container.name
             ))
         };
-        let volume = spec
-            .volumes
-            .iter()
-            .flatten()
-            .find(|volume| volume.name == mount.name)
-            .ok_or_else(|| bad("the pod has no such volume".to_owned()))?;
+        let volume =
+            volumes.get(mount.name.as_str()).ok_or_else(|| bad("the pod has no such volume".to_owned()))?;
         let destination = absolute(&mount.mount_path);
         let sub_path = match mount.sub_path.as_deref() {
             None | Some("") => None,

@@ -1,8 +1,9 @@
 //! Documents -> what should exist.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
 use super::networks::{NetworkChoice, parse_networks};
@@ -34,7 +35,7 @@ pub fn plan(
         match &document.object {
             Object::Pod(pod) => drafts.push(planner.pod(document, pod)),
             Object::Deployment(deployment) => {
-                let (namespace, name) = planner.place(&mut deployment.metadata.clone());
+                let (namespace, name) = place(&deployment.metadata);
                 let pod = deployment::template(deployment, &namespace, |spec| planner.settle(document, spec));
                 let replicas = deployment.spec.replicas.unwrap_or(1);
                 let id = WorkloadId::new("deployment", &namespace, &name);
@@ -48,36 +49,14 @@ pub fn plan(
                     ports: Vec::new(),
                 });
             }
-            Object::ConfigMap(map) => {
-                let mut map = map.clone();
-                let (namespace, name) = planner.place(&mut map.metadata);
-                planner.object(
-                    &mut result,
-                    document,
-                    "ConfigMap",
-                    namespace,
-                    name,
-                    serde_json::to_value(map),
-                );
-            }
+            Object::ConfigMap(map) => planner.object(&mut result, document, serde_json::to_value(map)),
             Object::Secret(secret) => {
                 let mut secret = secret.clone();
                 defaults::secret(&mut secret);
-                let (namespace, name) = planner.place(&mut secret.metadata);
-                planner.object(
-                    &mut result,
-                    document,
-                    "Secret",
-                    namespace,
-                    name,
-                    serde_json::to_value(secret),
-                );
+                planner.object(&mut result, document, serde_json::to_value(secret));
             }
             Object::PersistentVolumeClaim(claim) => {
-                let mut claim = claim.clone();
-                let (namespace, name) = planner.place(&mut claim.metadata);
-                let value = serde_json::to_value(claim);
-                planner.object(&mut result, document, "PersistentVolumeClaim", namespace, name, value);
+                planner.object(&mut result, document, serde_json::to_value(claim));
             }
         }
     }
@@ -137,18 +116,9 @@ fn of_flag(flag: &str, message: String) -> Diagnostic {
     }
 }
 
-/// The position of a field, or of the nearest one around it that is written down.
-fn position(document: &Document, path: &str) -> Position {
-    let mut path = path;
-    loop {
-        if let Some(position) = document.positions.get(path) {
-            return *position;
-        }
-        match path.rfind(['.', '[']).and_then(|at| path.get(..at)) {
-            Some(parent) => path = parent,
-            None => return document.position,
-        }
-    }
+/// Namespace, which [`crate::manifest::load`] has filled in, and name.
+fn place(metadata: &ObjectMeta) -> (String, String) {
+    (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
 }
 
 impl Planner<'_> {
@@ -156,34 +126,18 @@ impl Planner<'_> {
         self.diagnostics.push(Diagnostic {
             severity: Severity::Error,
             source: document.source.clone(),
-            position: position(document, path),
+            position: document.position_of(path),
             path: path.to_owned(),
             message,
             hint,
         });
     }
 
-    /// Fills in the namespace; gives it and the name.
-    fn place(
-        &self,
-        metadata: &mut k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
-    ) -> (String, String) {
-        let default = if self.options.namespace.is_empty() { "default" } else { &self.options.namespace };
-        let namespace = metadata.namespace.get_or_insert_with(|| default.to_owned()).clone();
-        (namespace, metadata.name.clone().unwrap_or_default())
-    }
-
-    fn object(
-        &mut self,
-        result: &mut Plan,
-        document: &Document,
-        kind: &str,
-        namespace: String,
-        name: String,
-        object: Result<Value, serde_json::Error>,
-    ) {
+    fn object(&mut self, result: &mut Plan, document: &Document, object: Result<Value, serde_json::Error>) {
+        let kind = document.object.kind().to_owned();
+        let (namespace, name) = place(document.object.metadata());
         match object {
-            Ok(object) => result.objects.push(ObjectPlan { kind: kind.to_owned(), namespace, name, object }),
+            Ok(object) => result.objects.push(ObjectPlan { kind, namespace, name, object }),
             Err(error) => self.error(document, "", format!("cannot be recorded: {error}"), None),
         }
     }
@@ -197,17 +151,11 @@ impl Planner<'_> {
     }
 
     fn pod<'d>(&self, document: &'d Document, pod: &Pod) -> Draft<'d> {
-        let mut pod = pod.clone();
-        let (namespace, name) = self.place(&mut pod.metadata);
-        let metadata = &mut pod.metadata;
         // What a cluster wrote into an exported pod is not part of it.
-        metadata.uid = None;
-        metadata.creation_timestamp = None;
-        metadata.resource_version = None;
-        metadata.managed_fields = None;
-        metadata.generation = None;
-        metadata.self_link = None;
-        pod.status = None;
+        let ObjectMeta { name, namespace, labels, annotations, .. } = pod.metadata.clone();
+        let metadata = ObjectMeta { name, namespace, labels, annotations, ..ObjectMeta::default() };
+        let (namespace, name) = place(&metadata);
+        let mut pod = Pod { metadata, spec: pod.spec.clone(), status: None };
         if let Some(spec) = &mut pod.spec {
             self.settle(document, spec);
             defaults::pod_spec(spec);
@@ -243,10 +191,15 @@ impl Planner<'_> {
         for mapping in &self.options.publish {
             self.publish(drafts, mapping);
         }
+        self.conflicts(drafts);
+    }
 
-        let mut taken: Vec<(PortMapping, &Draft<'_>, &str)> = Vec::new();
+    /// A host port can be had by one pod only.
+    fn conflicts(&mut self, drafts: &[Draft<'_>]) {
+        // By port and protocol: there may be very many.
+        let mut taken: HashMap<_, Vec<(&PortMapping, &Draft<'_>, &str)>> = HashMap::new();
         let mut problems = Vec::new();
-        for draft in drafts.iter() {
+        for draft in drafts {
             for (mapping, path) in &draft.ports {
                 if draft.replicas > 1 {
                     problems.push((
@@ -265,9 +218,10 @@ impl Planner<'_> {
                     std::ptr::eq(other, draft)
                         && path.contains("initContainers[") != other_path.contains("initContainers[")
                 };
-                let rival = taken.iter().find(|(m, other, p)| conflict(m, mapping) && !apart(other, p));
+                let same = taken.entry((mapping.host_port, mapping.protocol.as_str())).or_default();
+                let rival = same.iter().find(|(m, other, p)| conflict(m, mapping) && !apart(other, p));
                 if let Some((_, other, other_path)) = rival {
-                    let place = position(other.document, other_path);
+                    let place = other.document.position_of(other_path);
                     problems.push((
                         draft,
                         path.clone(),
@@ -282,7 +236,7 @@ impl Planner<'_> {
                         "give one of them another hostPort".to_owned(),
                     ));
                 }
-                taken.push((mapping.clone(), draft, path));
+                same.push((mapping, draft, path));
             }
         }
         for (draft, path, message, hint) in problems {
@@ -431,13 +385,14 @@ pub fn undeclared_claims(plan: &Plan) -> Vec<(String, String)> {
         .map(|object| (object.namespace.as_str(), object.name.as_str()))
         .collect();
     let mut found = Vec::new();
+    let mut seen = HashSet::new();
     for workload in &plan.workloads {
         let spec = workload.template.pod.spec.as_ref();
         for volume in spec.and_then(|s| s.volumes.as_ref()).into_iter().flatten() {
             let Some(source) = &volume.persistent_volume_claim else { continue };
-            let key = (workload.id.namespace.clone(), source.claim_name.clone());
-            if !declared.contains(&(key.0.as_str(), key.1.as_str())) && !found.contains(&key) {
-                found.push(key);
+            let key = (workload.id.namespace.as_str(), source.claim_name.as_str());
+            if !declared.contains(&key) && seen.insert(key) {
+                found.push((key.0.to_owned(), key.1.to_owned()));
             }
         }
     }

@@ -72,7 +72,6 @@ status:
 #[test]
 fn what_flags_of_play_made_of_it_is_written() {
     let options = PlanOptions {
-        namespace: "shop".to_owned(),
         publish: ["8080:80", "8081:80", "127.0.0.1:9000:9000/udp", "7000:70"]
             .map(|p| parse_publish(p).unwrap())
             .to_vec(),

@@ -84,9 +84,8 @@ fn values_of_secrets_are_written_when_asked_for() {
 
 #[test]
 fn what_was_played_into_a_namespace_says_so() {
-    let options = PlanOptions { namespace: "shop".to_owned(), ..PlanOptions::default() };
     let source = Source { name: "x".to_owned(), dir: PathBuf::from("/"), text: MANIFESTS.to_owned() };
-    let plan = plan(&manifest::load(&[source], "shop").documents, &options).unwrap().0;
+    let plan = plan(&manifest::load(&[source], "shop").documents, &PlanOptions::default()).unwrap().0;
     let facts = Facts::default();
     let record = recorded(&plan.workloads[0]);
     let subject = Subject { record: &record, pod: None, container: None };

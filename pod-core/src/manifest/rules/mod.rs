@@ -13,6 +13,8 @@ mod resources;
 mod security;
 mod volume;
 
+pub(crate) use pod::{MAX_NAMESERVERS, MAX_SEARCH_CHARS, MAX_SEARCHES};
+
 use crate::manifest::schema::check::Checked;
 use crate::manifest::{Diagnostic, Object, Position, Severity, around};
 

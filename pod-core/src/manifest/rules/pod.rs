@@ -21,9 +21,10 @@ pub(super) struct Pod<'a> {
     pub volumes: BTreeSet<&'a str>,
 }
 
-const MAX_NAMESERVERS: usize = 3;
-const MAX_SEARCHES: usize = 32;
-const MAX_SEARCH_CHARS: usize = 2048;
+/// Kubernetes' limits; C libraries read no more servers.
+pub(crate) const MAX_NAMESERVERS: usize = 3;
+pub(crate) const MAX_SEARCHES: usize = 32;
+pub(crate) const MAX_SEARCH_CHARS: usize = 2048;
 
 impl Rules<'_> {
     pub(super) fn pod(&mut self, path: &str, spec: &PodSpec, owner: Owner) {

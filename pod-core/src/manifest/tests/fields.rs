@@ -177,3 +177,14 @@ fn a_service_is_left_out_and_told() {
         "f.yaml:2:7: kind: the Service \"web\" is left out: this kind is not played yet"
     );
 }
+
+#[test]
+fn documents_without_a_namespace_go_to_the_one_of_the_flag() {
+    let map = |own: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m{own}}}\n");
+    let text = [map(""), map(", namespace: own"), map(", namespace: \"\"").replace("name: m", "name: other")]
+        .join("---\n");
+    let loaded = load(&[source(&text)], "shop");
+    let namespaces: Vec<_> =
+        loaded.documents.iter().map(|d| d.object.metadata().namespace.as_deref().unwrap()).collect();
+    assert_eq!(namespaces, ["shop", "own", "shop"]);
+}

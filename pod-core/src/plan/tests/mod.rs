@@ -127,7 +127,10 @@ impl Case {
 }
 
 /// A document as `manifest::load` gives it. Every field is at line 1, its column is the length of its path.
-fn document(value: Value) -> Document {
+fn document(mut value: Value) -> Document {
+    if value["metadata"].get("namespace").is_none() {
+        value["metadata"]["namespace"] = json!("default");
+    }
     let typed = value.clone();
     let object = match value["kind"].as_str().unwrap() {
         "Pod" => Object::Pod(serde_json::from_value(typed).unwrap()),
@@ -185,7 +188,7 @@ fn deployment(name: &str, replicas: u32, spec: Value) -> Document {
 }
 
 fn options() -> PlanOptions {
-    PlanOptions { namespace: "default".to_owned(), ..PlanOptions::default() }
+    PlanOptions::default()
 }
 
 fn planned(documents: &[Document], options: &PlanOptions) -> Plan {

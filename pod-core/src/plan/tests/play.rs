@@ -157,22 +157,6 @@ fn replicas_are_1_unless_given() {
 }
 
 #[test]
-fn documents_without_a_namespace_go_to_the_one_of_the_flag() {
-    let with = PlanOptions { namespace: "shop".to_owned(), ..options() };
-    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}});
-    let own = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m", "namespace": "own"}});
-    let found =
-        planned(&[document(map), document(own), pod("web", spec()), deployment("api", 1, spec())], &with);
-    let namespaces: Vec<_> = found.objects.iter().map(|o| o.namespace.as_str()).collect();
-    assert_eq!(namespaces, ["shop", "own"]);
-    assert_eq!(found.objects[0].object["metadata"]["namespace"], "shop");
-    for workload in &found.workloads {
-        assert_eq!(workload.id.namespace, "shop");
-        assert_eq!(workload.template.pod.metadata.namespace.as_deref(), Some("shop"));
-    }
-}
-
-#[test]
 fn a_secrets_string_data_is_merged_into_data_and_wins() {
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"},
@@ -202,7 +186,11 @@ fn a_relative_host_path_is_relative_to_its_manifest_and_part_of_the_hash() {
 fn what_a_cluster_wrote_into_an_exported_pod_is_left_out() {
     let exported = json!({
         "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": "web", "uid": "old", "resourceVersion": "7", "creationTimestamp": "2020-01-01T00:00:00Z"},
+        "metadata": {
+            "name": "web", "uid": "old", "resourceVersion": "7", "creationTimestamp": "2020-01-01T00:00:00Z",
+            "deletionTimestamp": "2020-01-02T00:00:00Z", "generateName": "web-", "finalizers": ["x/y"],
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "1"}],
+        },
         "spec": spec(), "status": {"phase": "Running"},
     });
     let workload = one(document(exported), &options());
