@@ -28,6 +28,9 @@ Examples:
   # What is here
   kube image ls
 
+  # All that is known of one
+  kube image ls nginx:1.29 -o json
+
   # From a registry, ahead of time
   kube image pull docker.io/library/nginx:1.29
 
@@ -69,6 +72,9 @@ pub enum Command {
 /// Arguments of `kube image ls`.
 #[derive(Debug, clap::Args)]
 pub struct Ls {
+    /// Names, or ids (their beginning will do) [default: every image]
+    #[arg(value_name = "IMAGE")]
+    pub images: Vec<String>,
     /// How to print.
     #[command(flatten)]
     pub listing: Listing,
@@ -234,7 +240,7 @@ fn variable(text: &str) -> Result<String, String> {
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     let store = ImageStore::open(&context.layout.images())?;
     match &args.command {
-        Command::Ls(args) => list(&store.list()?, args)?,
+        Command::Ls(args) => list(&listed(&store, &args.images)?, args)?,
         Command::Pull(args) => return exit::each(&args.images, |image| pull(&store, image, args)),
         Command::Rm(args) => {
             context.await_removals()?;
@@ -385,6 +391,22 @@ fn shown(file: &Path) -> String {
     if file.as_os_str() == "-" { "stdin".to_owned() } else { file.display().to_string() }
 }
 
+/// The images that are named, each once; all where none is.
+fn listed(store: &ImageStore, names: &[String]) -> anyhow::Result<Vec<Image>> {
+    if names.is_empty() {
+        return Ok(store.list()?);
+    }
+    let mut found: Vec<Image> = Vec::new();
+    for name in names {
+        let not_here = || told(Error::NotHere { reference: name.clone() });
+        let image = store.find(name).map_err(told)?.ok_or_else(not_here)?;
+        if !found.iter().any(|other| other.id == image.id) {
+            found.push(image);
+        }
+    }
+    Ok(found)
+}
+
 fn list(images: &[Image], args: &Ls) -> anyhow::Result<()> {
     match args.listing.shape() {
         Shape::Table => table(images, args, Timestamp::now()).print(!args.listing.no_headers),
@@ -512,7 +534,7 @@ mod tests {
     fn images_are_listed_with_a_line_for_each_name() {
         let now = "2026-01-03T00:00:00Z".parse().unwrap();
         let images = [image(&["localhost:5000/app:1", "quay.io/app@sha256:00"]), image(&[])];
-        let mut args = Ls { listing: Listing::default(), no_trunc: false };
+        let mut args = Ls { images: Vec::new(), listing: Listing::default(), no_trunc: false };
         insta::assert_snapshot!(table(&images, &args, now).render(true));
         args.listing.output = Some(Format::Wide);
         insta::assert_snapshot!(table(&images, &args, now).render(true));

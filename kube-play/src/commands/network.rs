@@ -36,7 +36,13 @@ pub struct Args {
 pub enum Command {
     /// List networks
     #[command(visible_alias = "list")]
-    Ls(Listing),
+    Ls {
+        /// Their names [default: every network]
+        names: Vec<String>,
+        /// How to print.
+        #[command(flatten)]
+        listing: Listing,
+    },
     /// Make a network. One that `kube play --network` names is made on first use
     Create {
         /// Its name
@@ -68,10 +74,10 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     let layout = &context.layout;
     let networks = Networks::new(&layout.networks(), &layout.networks_run(), &context.exe);
     match &args.command {
-        Command::Ls(listing) => {
+        Command::Ls { names, listing } => {
             let pods = play::pods(layout)?;
             let pods: Vec<&str> = pods.iter().map(|pod| pod.plan.name()).collect();
-            list(&networks, &pods, *listing)?;
+            list(&networks, names, &pods, *listing)?;
         }
         Command::Create { name, subnet, ipv6, internal } => {
             let options = NetworkOptions { subnets: subnet.clone(), ipv6: *ipv6, internal: *internal };
@@ -91,9 +97,14 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(networks: &Networks, pods: &[&str], listing: Listing) -> anyhow::Result<()> {
+fn list(networks: &Networks, names: &[String], pods: &[&str], listing: Listing) -> anyhow::Result<()> {
     let mut rows = Vec::new();
-    for network in networks.list()? {
+    let mut found = networks.list()?;
+    if let Some(name) = names.iter().find(|name| !found.iter().any(|network| network.name == **name)) {
+        return Err(told(Error::NoSuchNetwork(name.clone())));
+    }
+    found.retain(|network| names.is_empty() || names.contains(&network.name));
+    for network in found {
         let mut endpoints = networks.endpoints(&network.name)?;
         // A pod that was taken down may still be on it.
         endpoints.retain(|name| pods.contains(&name.as_str()));

@@ -42,6 +42,8 @@ pub enum Command {
     /// List volumes
     #[command(visible_alias = "list")]
     Ls {
+        /// Their names: NAME or pvc/NAME [default: every volume]
+        names: Vec<String>,
         /// Volumes of every namespace
         #[arg(short = 'A', long)]
         all_namespaces: bool,
@@ -64,8 +66,8 @@ pub enum Command {
 /// A volume that is not there (4), or is in use.
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
-        Command::Ls { all_namespaces, listing } => {
-            list(context, *all_namespaces, *listing)?;
+        Command::Ls { names, all_namespaces, listing } => {
+            list(context, names, *all_namespaces, *listing)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Rm { names } => {
@@ -81,9 +83,15 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn list(context: &Context, all: bool, listing: Listing) -> anyhow::Result<()> {
+fn list(context: &Context, names: &[String], all: bool, listing: Listing) -> anyhow::Result<()> {
     let mut found = claims::list(&context.layout)?;
     found.retain(|claim| all || claim.namespace == context.namespace);
+    let names: Vec<&str> = names.iter().map(|given| name(given)).collect::<anyhow::Result<_>>()?;
+    if let Some(name) = names.iter().find(|name| !found.iter().any(|claim| claim.name == **name)) {
+        let (namespace, name) = (context.namespace.clone(), (*name).to_owned());
+        return Err(told(Error::NotFound { namespace, name }));
+    }
+    found.retain(|claim| names.is_empty() || names.contains(&claim.name.as_str()));
     let pods = play::pods(&context.layout)?;
     for claim in &mut found {
         // A pod that was taken down has not given it back yet.

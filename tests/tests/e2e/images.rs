@@ -213,3 +213,22 @@ fn many_imports_at_once_all_arrive() {
         assert!(names.contains(&format!("i{n}")), "{names}");
     }
 }
+
+#[test]
+fn lists_show_what_is_named_in_full() {
+    let kube = Kube::new();
+    let claim = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: NAME}\nspec:\n  \
+                 accessModes: [ReadWriteOnce]\n  resources: {requests: {storage: 1Gi}}\n";
+    kube.play(&format!("{}---\n{}", claim.replace("NAME", "a"), claim.replace("NAME", "b")));
+    kube.ok(&["network", "create", "lab"]);
+    for (group, name, absent) in [
+        ("image", "localhost/busybox:1", "localhost/absent:1"),
+        ("volume", "b", "c"),
+        ("network", "lab", "bal"),
+    ] {
+        let shown = kube.ok(&[group, "ls", name, "-o", "json"]).json();
+        assert_eq!(shown["items"].as_array().unwrap().len(), 1, "{shown}");
+        assert!(kube.ok(&[group, "ls", name, "-o", "name"]).stdout.trim_end().ends_with(name));
+        kube.run(&[group, "ls", name, absent]).expect(4).complains("not found");
+    }
+}
