@@ -6,7 +6,7 @@
 //! - [`supervisor`]: the detached process of one workload.
 //! - [`lifecycle`]: one pod as a pure state machine.
 //! - [`generate`]: what is recorded, as manifests. Pure.
-//! - [`runtime`]: OCI specs, and create/start/kill/delete/exec behind one trait.
+//! - [`runtime`]: OCI specs, and create/start/exec/delete behind one trait.
 //! - [`volume`]: every volume source as a path to mount.
 //! - [`image`]: references, pull, store, unpack, config, overlay.
 //! - [`plan`]: objects + image configs + flags, fully resolved. Pure.

@@ -103,13 +103,6 @@ impl Runtime for External {
         self.simple("start", id, &["start", id])
     }
 
-    fn kill(&self, id: &str, signal: i32) -> Result<(), Error> {
-        let result = self.simple("signal", id, &["kill", id, &signal.to_string()]);
-        // Runtimes differ in their words for a container that has ended; the pid tells.
-        let pid = read_pid(&self.dir(id)?.join("pid"));
-        if result.is_err() && pid.is_ok_and(|pid| !runs(pid)) { Ok(()) } else { result }
-    }
-
     fn delete(&self, id: &str) -> Result<(), Error> {
         let dir = self.calls.join(id);
         if !dir.exists() {
@@ -165,13 +158,6 @@ fn set_stdio(command: &mut Command, stdio: &Stdio<'_>) -> Result<(), Error> {
 fn read_pid(file: &Path) -> Result<i32, Error> {
     let text = fs::read_to_string(file).map_err(Error::io("read", file))?;
     text.trim().parse().map_err(|_| Error::failed("read", &file.display().to_string(), "not a pid"))
-}
-
-/// True unless a process has ended (a zombie has).
-fn runs(pid: i32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
-    !matches!(state, None | Some('Z' | 'X'))
 }
 
 /// A program by name (in PATH) or by path.

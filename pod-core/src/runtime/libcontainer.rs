@@ -1,8 +1,7 @@
 //! The OCI runtime that is built in: the libcontainer crate.
 //!
-//! Only the calls that need it go through the crate. Signals go by pidfd (its `kill` marks a container as
-//! stopped whatever the signal), removal by our own cgroup code (which waits for the end of processes instead
-//! of sleeping), and the last steps before execve are [`super::executor`]'s.
+//! Only the calls that need it go through the crate. Removal goes by our own cgroup code (which waits for the end of
+//! processes instead of sleeping), and the last steps before execve are [`super::executor`]'s.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read};
@@ -17,7 +16,6 @@ use libcontainer::syscall::syscall::SyscallType;
 use nix::sys::stat::Mode;
 use oci_spec::runtime::{Process, Spec, UserBuilder};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::cgroup::{self, Cgroups, Driver};
 use super::executor::{self, ContainerExecutor};
@@ -25,8 +23,6 @@ use super::seccomp::Filter;
 use super::{Create, Error, Exec, Runtime, Stdio, guard, spec, worker};
 use crate::store::{remove_dir_if_exists, write_json_volatile};
 
-/// The spec as it was given, beside the one that libcontainer reads.
-const SPEC: &str = "spec.json";
 /// The environment that libcontainer is told. Without HOME it would ask libc for the user's, and libc loads
 /// libraries of the container for that, into a process that still has every capability (as CVE-2019-14271).
 const HOME: &str = "HOME=/";
@@ -72,7 +68,6 @@ impl Libcontainer {
         guard::check(&spec).map_err(|message| Error::failed("create", create.id, message))?;
         let process = spec.process().clone().ok_or_else(|| Error::Spec("it has no process".to_owned()))?;
         let filter = self.filter(&spec)?;
-        write_json_volatile(&bundle.join(SPEC), &spec)?;
         adapt(&mut spec);
         spec::write(bundle, &spec)?;
         let fifo = bundle.join("exec.fifo");
@@ -143,21 +138,6 @@ impl Runtime for Libcontainer {
         if message.is_empty() { Ok(()) } else { Err(Error::failed("start", id, message)) }
     }
 
-    fn kill(&self, id: &str, signal: i32) -> Result<(), Error> {
-        let failed = |error: LibcontainerError| Error::failed("signal", id, chain(&error));
-        let container = Container::load(self.containers.join(id)).map_err(failed)?;
-        let pid = container.pid().and_then(|pid| Pid::from_raw(pid.as_raw()));
-        let pid = pid.ok_or_else(|| Error::failed("signal", id, "it has no pid"))?;
-        let signal = signal_of(signal)
-            .ok_or_else(|| Error::failed("signal", id, format!("{signal} is not a signal")))?;
-        let sent = pidfd_open(pid, PidfdFlags::empty()).and_then(|fd| pidfd_send_signal(&fd, signal));
-        match sent {
-            // It has ended.
-            Err(rustix::io::Errno::SRCH) | Ok(()) => Ok(()),
-            Err(error) => Err(Error::call("signal", id)(error)),
-        }
-    }
-
     fn delete(&self, id: &str) -> Result<(), Error> {
         let bundle = self.bundles.join(id);
         let mut errors = Vec::new();
@@ -180,8 +160,7 @@ impl Runtime for Libcontainer {
         worker::prepare_worker();
         let failed = |error: LibcontainerError| Error::failed("exec in", exec.id, chain(&error));
         let inherited = worker::open_descriptors(3);
-        let bundle = self.bundles.join(exec.id);
-        let spec = load_file(&bundle.join(SPEC))?;
+        let spec = load(exec.bundle)?;
         let process = exec_process(&spec, exec)?;
         // libcontainer enters as root, with all we may do: it would otherwise drop what loading a filter takes.
         let mut entering = Process::default();
@@ -196,7 +175,7 @@ impl Runtime for Libcontainer {
             .set_capabilities(None)
             .set_rlimits(None)
             .set_no_new_privileges(None);
-        let file = bundle.join(format!("exec-{}.json", uuid::Uuid::new_v4().simple()));
+        let file = self.bundles.join(exec.id).join(format!("exec-{}.json", uuid::Uuid::new_v4().simple()));
         write_json_volatile(&file, &entering)?;
         let filter = self.filter(&spec)?;
         let (report_read, report_write) =
@@ -248,11 +227,8 @@ pub(super) fn exec_process(spec: &Spec, exec: &Exec<'_>) -> Result<Process, Erro
 
 /// Reads `<bundle>/config.json`.
 pub(super) fn load(bundle: &Path) -> Result<Spec, Error> {
-    load_file(&bundle.join("config.json"))
-}
-
-fn load_file(path: &Path) -> Result<Spec, Error> {
-    let bytes = fs::read(path).map_err(Error::io("read", path))?;
+    let path = bundle.join("config.json");
+    let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
     serde_json::from_slice(&bytes).map_err(|error| Error::Spec(format!("{}: {error}", path.display())))
 }
 
@@ -311,15 +287,6 @@ fn read_report(report: &mut File) -> std::io::Result<String> {
             Err(error) => return Err(error),
         }
     }
-}
-
-fn signal_of(number: i32) -> Option<Signal> {
-    if (1..=64).contains(&number) {
-        // SAFETY: the number is one of the kernel's signals; libc keeps none of them for itself here, since
-        // the signal goes to another program.
-        return Some(unsafe { Signal::from_raw_unchecked(number) });
-    }
-    None
 }
 
 /// An error with the errors behind it, each said once.

@@ -1,4 +1,4 @@
-//! OCI: container specs, and create/start/kill/delete/exec behind one trait.
+//! OCI: container specs, and create/start/exec/delete behind one trait.
 //!
 //! Everything here is called in a short-lived worker forked from the single-threaded supervisor (libcontainer
 //! forks with raw clone3 and changes its caller), never from a process with threads; [`cgroup::Warm`] alone is for
@@ -145,14 +145,12 @@ pub struct Exec<'a> {
     pub console_socket: Option<&'a Path>,
 }
 
-/// An OCI runtime.
+/// An OCI runtime. Signals do not go through it: a pidfd and a cgroup are surer than an id.
 pub trait Runtime {
     /// Makes a container up to the point where `start` runs its process; its pid.
     fn create(&self, create: &Create<'_>) -> Result<i32, Error>;
     /// Lets the process of a created container run.
     fn start(&self, id: &str) -> Result<(), Error>;
-    /// Sends a signal (by number) to the init process.
-    fn kill(&self, id: &str, signal: i32) -> Result<(), Error>;
     /// Removes a container, killing what is left of it; one that is gone is fine.
     fn delete(&self, id: &str) -> Result<(), Error>;
     /// Runs a process in it; its pid. The process is a child of the caller or of its subreaper.

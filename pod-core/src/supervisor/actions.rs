@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use super::event_loop::Source;
 use super::log::Stream;
 use super::output;
-use super::pod::{self, Job, Pod, Purge, Run};
+use super::pod::{self, Job, Purge, Run};
 use super::protocol::Reply;
 use super::worker::{self, Outcome};
 use super::{Supervisor, console, container, event_log, log, sandbox};
@@ -16,17 +16,11 @@ use crate::store;
 /// something that outlived it writes on.
 const LAST_READS: usize = 64;
 
+/// Milliseconds until a state that could not be written is written again.
+const WRITE_AGAIN: u64 = 1000;
+
 /// So many killed workers are replaced, for a pod that is going: what they left is a later command's to find.
 const MOST_KILLED: u32 = 5;
-
-impl Pod {
-    /// A worker may have made a process that we do not know yet.
-    pub(super) fn awaits_child(&self) -> bool {
-        self.jobs
-            .values()
-            .any(|job| matches!(job, Job::CreateSandbox(_) | Job::Start { .. } | Job::Exec { .. }))
-    }
-}
 
 impl Supervisor {
     /// Gives an event to a pod's state machine and does what it says.
@@ -62,7 +56,7 @@ impl Supervisor {
         // Files of a pod that is being purged must not come back.
         let Some(pod) = self.pods.get_mut(uid).filter(|pod| pod.purge == Purge::No) else { return };
         let written = store::write_json_volatile(&self.layout.pod_status(uid), &pod.state);
-        pod.unwritten = written.is_err();
+        pod.unwritten = written.is_err().then(|| super::now().boot + WRITE_AGAIN);
         if let Err(e) = written {
             tracing::error!("{e}");
         }
@@ -113,9 +107,8 @@ impl Supervisor {
 
     fn create_sandbox(&mut self, uid: &str) {
         let Some(pod) = self.pods.get(uid) else { return };
-        let (layout, exe, plan) = (self.layout.clone(), self.exe.clone(), pod.plan.clone());
         let first = pod.state.first_to_start(&pod.spec);
-        match worker::spawn(move || sandbox::create(&layout, &exe, &plan, &first)) {
+        match worker::spawn(|| sandbox::create(&self.layout, &self.exe, &pod.plan, &first)) {
             Ok(worker) => self.add_worker(uid, Job::CreateSandbox(worker)),
             Err(e) => self.dispatch(uid, &Event::SandboxFailed { message: format!("cannot fork: {e}") }),
         }
@@ -123,15 +116,7 @@ impl Supervisor {
 
     pub(super) fn add_worker(&mut self, uid: &str, job: Job) {
         let Some(pod) = self.pods.get_mut(uid) else { return };
-        let added = match &job {
-            Job::CreateSandbox(w) => self.events.add(w.fd(), Source::Worker { uid: uid.to_owned() }),
-            Job::RemoveSandbox(w) | Job::Purge(w) | Job::Delete { worker: w } => {
-                self.events.add(w.fd(), Source::Worker { uid: uid.to_owned() })
-            }
-            Job::Start { worker, .. } => self.events.add(worker.fd(), Source::Worker { uid: uid.to_owned() }),
-            Job::Exec { worker, .. } => self.events.add(worker.fd(), Source::Worker { uid: uid.to_owned() }),
-        };
-        match added {
+        match self.events.add(job.fd(), Source::Worker { uid: uid.to_owned() }) {
             Ok(token) => {
                 pod.jobs.insert(token, job);
             }
@@ -140,35 +125,27 @@ impl Supervisor {
     }
 
     fn start_container(&mut self, uid: &str, name: &str, attempt: u32) {
-        let Some(pod) = self.pods.get(uid) else { return };
-        let failed = |reason: &str, message: String| Event::StartFailed {
-            container: name.to_owned(),
-            attempt,
-            reason: reason.to_owned(),
-            message,
-        };
-        let Some(sandbox) = &pod.sandbox else {
-            self.dispatch(uid, &failed("CreateContainerError", "the pod has no sandbox".to_owned()));
-            return;
-        };
-        let sandbox = sandbox.record();
-        let run = match self.open_run(uid, name, attempt) {
-            Ok(run) => run,
-            Err(e) => {
-                self.dispatch(uid, &failed("CreateContainerError", e));
-                return;
-            }
-        };
-        let Some(pod) = self.pods.get_mut(uid) else { return };
-        pod.runs.insert(name.to_owned(), run);
-        let (layout, plan, container) = (self.layout.clone(), pod.plan.clone(), name.to_owned());
-        match worker::spawn(move || container::start(&layout, &plan, &sandbox, &container, attempt)) {
-            Ok(worker) => self.add_worker(uid, Job::Start { container: name.to_owned(), attempt, worker }),
-            Err(e) => {
-                self.close_run(uid, name);
-                self.dispatch(uid, &failed("CreateContainerError", format!("cannot fork: {e}")));
-            }
+        if let Err(message) = self.try_start_container(uid, name, attempt) {
+            self.close_run(uid, name);
+            let event = Event::StartFailed {
+                container: name.to_owned(),
+                attempt,
+                reason: "CreateContainerError".to_owned(),
+                message,
+            };
+            self.dispatch(uid, &event);
         }
+    }
+
+    fn try_start_container(&mut self, uid: &str, name: &str, attempt: u32) -> Result<(), String> {
+        let run = self.open_run(uid, name, attempt)?;
+        let Some(pod) = self.pods.get_mut(uid) else { return Ok(()) };
+        pod.runs.insert(name.to_owned(), run);
+        let sandbox = pod.sandbox.as_ref().ok_or("the pod has no sandbox")?;
+        let worker = worker::spawn(|| container::start(&self.layout, &pod.plan, sandbox, name, attempt))
+            .map_err(|e| format!("cannot fork: {e}"))?;
+        self.add_worker(uid, Job::Start { container: name.to_owned(), attempt, worker });
+        Ok(())
     }
 
     /// Makes the bundle folder, FIFOs and log of a run of a container.
@@ -186,7 +163,7 @@ impl Supervisor {
             outputs.push((stream, token, fd));
         }
         network::fail_point("output-opened");
-        Ok(Run { attempt, bundle, process: None, terminal: None, pidfd: None, outputs, log: Some(log) })
+        Ok(Run { outputs, log: Some(log), ..Run::new(attempt, bundle) })
     }
 
     /// Reads what is left of a run's output and closes it.
@@ -258,9 +235,8 @@ impl Supervisor {
         }
         for (name, attempt) in remains {
             let Some(pod) = self.pods.get(uid) else { return };
-            let (layout, plan) = (self.layout.clone(), pod.plan.clone());
-            match worker::spawn(move || container::delete(&layout, &plan, &name, attempt)) {
-                Ok(worker) => self.add_worker(uid, Job::Delete { worker }),
+            match worker::spawn(|| container::delete(&self.layout, &pod.plan, &name, attempt)) {
+                Ok(worker) => self.add_worker(uid, Job::Delete(worker)),
                 Err(e) => tracing::error!("cannot fork: {e}"),
             }
         }
@@ -315,7 +291,7 @@ impl Supervisor {
                 let (container, attempt) = (container.clone(), *attempt);
                 self.on_started(uid, &container, attempt, result);
             }
-            Job::Delete { worker } => {
+            Job::Delete(worker) => {
                 for problem in outcome!(worker).unwrap_or_default() {
                     tracing::error!("{problem}");
                 }
@@ -379,17 +355,7 @@ impl Supervisor {
                     run.terminal = started.terminal;
                 }
                 let ended = self.unclaimed.remove(&started.process.pid);
-                self.dispatch(
-                    uid,
-                    &Event::Started {
-                        container: name.to_owned(),
-                        attempt,
-                        pid: started.process.pid,
-                        container_id: started.container_id,
-                        image_id: started.image_id,
-                        stop_signal: started.stop_signal,
-                    },
-                );
+                self.dispatch(uid, &started.event(name, attempt));
                 if let Some(code) = ended {
                     self.on_container_ended(uid, name, Some(code));
                 }
@@ -466,7 +432,7 @@ impl Supervisor {
     fn tell_end(&mut self, uid: &str) {
         let Some(pod) = self.pods.get_mut(uid) else { return };
         // Who looks on disk must find the same.
-        let ended = pod.runs.is_empty() && !pod.unwritten && pod::has_ended(&pod.plan, &pod.state);
+        let ended = pod.runs.is_empty() && pod.unwritten.is_none() && pod::has_ended(&pod.plan, &pod.state);
         if pod.removing && !pod.told_end && ended {
             pod.told_end = true;
             self.tell_watchers(&Reply::Ended { uid: uid.to_owned() });
@@ -476,19 +442,20 @@ impl Supervisor {
 
     fn start_remove_sandbox(&mut self, uid: &str) {
         let Some(pod) = self.pods.get(uid) else { return };
-        let (layout, exe, plan) = (self.layout.clone(), self.exe.clone(), pod.plan.clone());
-        match worker::spawn(move || sandbox::remove(&layout, &exe, &plan)) {
+        match worker::spawn(|| sandbox::remove(&self.layout, &self.exe, &pod.plan)) {
             Ok(worker) => self.add_worker(uid, Job::RemoveSandbox(worker)),
             Err(e) => tracing::error!("cannot fork: {e}"),
         }
     }
 
     fn start_purge(&mut self, uid: &str) {
-        let Some(pod) = self.pods.get_mut(uid) else { return };
-        pod.purge = Purge::Running;
-        let (layout, exe, id) = (self.layout.clone(), self.exe.clone(), uid.to_owned());
-        match worker::spawn(move || sandbox::purge(&layout, &exe, &id)) {
-            Ok(worker) => self.add_worker(uid, Job::Purge(worker)),
+        match worker::spawn(|| sandbox::purge(&self.layout, &self.exe, uid)) {
+            Ok(worker) => {
+                if let Some(pod) = self.pods.get_mut(uid) {
+                    pod.purge = Purge::Running;
+                }
+                self.add_worker(uid, Job::Purge(worker));
+            }
             Err(e) => tracing::error!("cannot fork: {e}"),
         }
     }

@@ -1,5 +1,7 @@
 //! Children that end: containers, infra containers, commands, workers, and orphans of all of them.
 
+use std::os::fd::AsFd;
+
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
 use super::protocol::Reply;
@@ -54,7 +56,6 @@ impl Supervisor {
         match container {
             None => {
                 if let Some((token, fd)) = pod.sandbox.as_mut().and_then(|s| s.pidfd.take()) {
-                    use std::os::fd::AsFd;
                     self.events.remove(fd.as_fd(), token);
                 }
                 self.on_infra_ended(uid);
@@ -64,18 +65,14 @@ impl Supervisor {
                     return;
                 };
                 let code = process::exit_of_stranger(&fd);
-                use std::os::fd::AsFd;
                 self.events.remove(fd.as_fd(), token);
-                drop(fd);
                 self.on_container_ended(uid, name, code);
             }
         }
     }
 
     fn on_infra_ended(&mut self, uid: &str) {
-        let Some(pod) = self.pods.get_mut(uid) else { return };
-        let Some(sandbox) = pod.sandbox.as_mut() else { return };
-        sandbox.infra_ended = true;
+        let Some(pod) = self.pods.get(uid) else { return };
         // While the sandbox is being removed its end is what was asked for.
         if !pod.remove_sandbox {
             self.dispatch(uid, &Event::SandboxDied);

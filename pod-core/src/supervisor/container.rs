@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 use super::log::Stream;
 use super::output;
 use super::process::Process;
-use super::sandbox::{SandboxRecord, runtime_state};
+use super::sandbox::{SandboxInfo, runtime_state};
 use super::{console, worker};
 use crate::image::{self, Image, ImageStore, PullOptions};
+use crate::lifecycle::Event;
 use crate::plan::{self, ContainerError, PodPlan, PullPolicy};
 use crate::runtime::{self, Create, Sandbox, Stdio, cgroup, spec};
 use crate::store::{self, Layout, Objects};
@@ -35,6 +36,20 @@ pub struct Started {
     pub stop_signal: String,
     /// The process that holds its terminal.
     pub terminal: Option<Process>,
+}
+
+impl Started {
+    /// What the state machine is told of it.
+    pub fn event(self, container: &str, attempt: u32) -> Event {
+        Event::Started {
+            container: container.to_owned(),
+            attempt,
+            pid: self.process.pid,
+            container_id: self.container_id,
+            image_id: self.image_id,
+            stop_signal: self.stop_signal,
+        }
+    }
 }
 
 /// The id of one run of a container, for runtimes and cgroups.
@@ -79,7 +94,7 @@ fn created_path(bundle: &Path) -> PathBuf {
 pub fn start(
     layout: &Layout,
     pod: &PodPlan,
-    sandbox: &SandboxRecord,
+    sandbox: &SandboxInfo,
     name: &str,
     attempt: u32,
 ) -> Result<Started, ContainerError> {
@@ -90,7 +105,7 @@ pub fn start(
         None => create(layout, pod, name, attempt, &sandbox.ips, None, || Some(sandbox.sandbox.clone()))?,
     };
     let Created { process, image_id, stop_signal, terminal } = created;
-    let oci = runtime::open(plan_runtime(pod), &runtime_state(layout)).map_err(|e| failed(&e))?;
+    let oci = runtime::open(pod.runtime.as_deref(), &runtime_state(layout)).map_err(|e| failed(&e))?;
     oci.start(&id).map_err(|e| failed(&e))?;
     network::fail_point("container-started");
     let started = Started { process, container_id: format!("kube://{id}"), image_id, stop_signal, terminal };
@@ -251,7 +266,7 @@ fn create_process(
     } else {
         worker::dev_null().map_err(|e| create(&e))?
     };
-    let oci = runtime::open(plan_runtime(pod), &runtime_state(layout)).map_err(|e| create(&e))?;
+    let oci = runtime::open(pod.runtime.as_deref(), &runtime_state(layout)).map_err(|e| create(&e))?;
     let stdio = Stdio { stdin: stdin.as_fd(), stdout: stdout.as_fd(), stderr: stderr.as_fd() };
     let terminal =
         plan.tty.then(|| runtime::console::ConsoleSocket::bind(&bundle.join("console"))).transpose();
@@ -271,10 +286,6 @@ fn create_process(
     };
     let process = Process::of(pid).ok_or_else(|| run(&"the container ended before it was started"))?;
     Ok((process, terminal))
-}
-
-fn plan_runtime(pod: &PodPlan) -> Option<&str> {
-    pod.runtime.as_deref()
 }
 
 fn obtain_image(
@@ -319,10 +330,8 @@ pub fn kill(cgroup: Option<&str>, id: &str, process: Option<Process>) {
         process.signal(libc::SIGKILL);
     }
     // Where the pid namespace is shared its init is not the container's: the cgroup has the rest.
-    if let Some(pod) = cgroup
-        && let Err(e) = cgroup::kill_all(&cgroup::container_path(pod, id))
-    {
-        tracing::error!("{e}");
+    if let Some(pod) = cgroup {
+        cgroup::kill_all(&cgroup::container_path(pod, id));
     }
 }
 
@@ -343,7 +352,7 @@ pub fn release_images(layout: &Layout, uid: &str) -> Vec<String> {
 /// Removes what is left of a run that ended; gives what could not be removed.
 pub fn delete(layout: &Layout, pod: &PodPlan, name: &str, attempt: u32) -> Vec<String> {
     let mut problems = Vec::new();
-    match runtime::open(plan_runtime(pod), &runtime_state(layout)) {
+    match runtime::open(pod.runtime.as_deref(), &runtime_state(layout)) {
         Ok(oci) => {
             if let Err(e) = oci.delete(&id(&pod.uid, name, attempt)) {
                 problems.push(e.to_string());

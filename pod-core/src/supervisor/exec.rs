@@ -24,27 +24,24 @@ impl Supervisor {
         token: u64,
         uid: &str,
         name: &str,
-        args: Vec<String>,
+        args: &[String],
         terminal: Terminal,
-        descriptors: Vec<OwnedFd>,
+        descriptors: &[OwnedFd],
     ) -> Result<(), String> {
         let Terminal { tty, size } = terminal;
         let pod = self.pods.get(uid).ok_or("the pod is gone")?;
         let run = pod.runs.get(name).filter(|run| run.process.is_some());
         let run = run.ok_or_else(|| format!("container {name} is not running"))?;
         let client = self.connections.get(&token).ok_or("the client is gone")?;
-        let socket = client.fd().try_clone_to_owned().map_err(|e| e.to_string())?;
-        let (layout, bundle) = (self.layout.clone(), run.bundle.clone());
         let id = container::id(uid, name, run.attempt);
-        let runtime = pod.plan.runtime.clone();
-        let job = move || -> Result<i32, String> {
+        let job = || -> Result<i32, String> {
             let null = worker::dev_null().map_err(|e| e.to_string())?;
-            let oci = runtime::open(runtime.as_deref(), &sandbox::runtime_state(&layout))
+            let oci = runtime::open(pod.plan.runtime.as_deref(), &sandbox::runtime_state(&self.layout))
                 .map_err(|e| e.to_string())?;
             let fd = |n: usize| descriptors.get(n).map_or(null.as_fd(), AsFd::as_fd);
             let stdio = Stdio { stdin: fd(0), stdout: fd(1), stderr: fd(2) };
             let scratch =
-                tempfile::Builder::new().prefix("exec").tempdir_in(&bundle).map_err(|e| e.to_string())?;
+                tempfile::Builder::new().prefix("exec").tempdir_in(&run.bundle).map_err(|e| e.to_string())?;
             let terminal = tty
                 .then(|| runtime::console::ConsoleSocket::bind(&scratch.path().join("console")))
                 .transpose();
@@ -53,8 +50,8 @@ impl Supervisor {
             let env = if tty { vec![("TERM".to_owned(), "xterm".to_owned())] } else { Vec::new() };
             let exec = Exec {
                 id: &id,
-                bundle: &bundle,
-                args: &args,
+                bundle: &run.bundle,
+                args,
                 env: &env,
                 tty,
                 size,
@@ -68,11 +65,10 @@ impl Supervisor {
                 .map(|t| t.receive(super::console::TIMEOUT))
                 .transpose()
                 .map_err(|e| e.to_string())?;
-            let _ = rustix::io::ioctl_fionbio(&socket, false);
             let masters: Vec<_> = master.iter().map(AsFd::as_fd).collect();
-            connection::send_with_descriptors(socket.as_fd(), &Reply::ExecStarted { pid }, &masters)
+            // One line, the first on this connection: there is room for it.
+            connection::send_with_descriptors(client.fd(), &Reply::ExecStarted { pid }, &masters)
                 .map_err(|e| e.to_string())?;
-            let _ = rustix::io::ioctl_fionbio(&socket, true);
             Ok(pid)
         };
         let worker = worker::spawn(job).map_err(|e| format!("cannot fork: {e}"))?;

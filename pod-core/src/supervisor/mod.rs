@@ -122,9 +122,6 @@ struct Supervisor {
     _lock: FileLock,
 }
 
-/// Milliseconds until a state that could not be written is written again.
-const WRITE_AGAIN: u64 = 1000;
-
 /// Both clocks.
 pub fn now() -> Now {
     let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
@@ -296,11 +293,8 @@ impl Supervisor {
     fn arm_timer(&self) {
         let due = self.pods.values().filter_map(|pod| pod.state.next_deadline(&pod.spec)).min();
         // Nothing tells that a disk has room again.
-        let again = self
-            .pods
-            .values()
-            .any(|pod| pod.unwritten && pod.purge == pod::Purge::No)
-            .then(|| now().boot + WRITE_AGAIN);
+        let again =
+            self.pods.values().filter(|pod| pod.purge == pod::Purge::No).filter_map(|pod| pod.unwritten);
         let due = due.into_iter().chain(again).min();
         let value = due.map_or(Timespec { tv_sec: 0, tv_nsec: 0 }, |due| {
             // A zero time would disarm the timer.
@@ -318,8 +312,8 @@ impl Supervisor {
         let mut ticks = [0u8; 8];
         let _ = rustix::io::read(&self.timer, &mut ticks);
         let now = now();
-        let unwritten = self.pods.iter().filter(|(_, pod)| pod.unwritten).map(|(uid, _)| uid.clone());
-        for uid in unwritten.collect::<Vec<_>>() {
+        let unwritten = self.pods.iter().filter(|(_, pod)| pod.unwritten.is_some_and(|at| at <= now.boot));
+        for uid in unwritten.map(|(uid, _)| uid.clone()).collect::<Vec<_>>() {
             self.write_state(&uid);
         }
         let due: Vec<String> = self

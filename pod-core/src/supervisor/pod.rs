@@ -1,7 +1,7 @@
 //! One pod as its supervisor holds it: the state machine's state, and the kernel objects that belong to it.
 
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use super::container::Started;
@@ -42,8 +42,8 @@ pub struct Pod {
     pub recorded_end: bool,
     /// Workers that were killed, one after another, while they removed its sandbox or its files.
     pub killed_workers: u32,
-    /// Its state could not be written: the disk may be full.
-    pub unwritten: bool,
+    /// Its state could not be written, the disk may be full: when it is tried again, in milliseconds since boot.
+    pub unwritten: Option<u64>,
 }
 
 /// How far the removal of a pod's files is.
@@ -91,10 +91,7 @@ pub enum Job {
         worker: Worker<Result<Started, ContainerError>>,
     },
     /// What is left of a run that ended is removed; gives what could not be.
-    Delete {
-        /// The worker.
-        worker: Worker<Vec<String>>,
-    },
+    Delete(Worker<Vec<String>>),
     /// A command in a container; gives its pid.
     Exec {
         /// Who asked.
@@ -106,6 +103,18 @@ pub enum Job {
     Purge(Worker<Vec<String>>),
 }
 
+impl Job {
+    /// The pipe of its worker, to wait for.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::CreateSandbox(worker) => worker.fd(),
+            Self::RemoveSandbox(worker) | Self::Delete(worker) | Self::Purge(worker) => worker.fd(),
+            Self::Start { worker, .. } => worker.fd(),
+            Self::Exec { worker, .. } => worker.fd(),
+        }
+    }
+}
+
 /// Nothing of a pod runs any more, by its state.
 pub fn has_ended(plan: &PodPlan, state: &PodState) -> bool {
     let shares = |spec: &k8s_openapi::api::core::v1::PodSpec| {
@@ -115,6 +124,13 @@ pub fn has_ended(plan: &PodPlan, state: &PodState) -> bool {
     match plan.pod.spec.as_ref().is_some_and(shares) {
         true => state.is_gone(),
         false => state.has_ended(),
+    }
+}
+
+impl Run {
+    /// One that nothing is known of yet, and whose output nobody reads.
+    pub fn new(attempt: u32, bundle: PathBuf) -> Self {
+        Self { attempt, bundle, process: None, terminal: None, pidfd: None, outputs: Vec::new(), log: None }
     }
 }
 
@@ -136,8 +152,15 @@ impl Pod {
             told_end: false,
             recorded_end: false,
             killed_workers: 0,
-            unwritten: false,
+            unwritten: None,
         }
+    }
+
+    /// A worker may have made a process that we do not know yet.
+    pub fn awaits_child(&self) -> bool {
+        self.jobs
+            .values()
+            .any(|job| matches!(job, Job::CreateSandbox(_) | Job::Start { .. } | Job::Exec { .. }))
     }
 
     /// Nothing will happen to this pod unless somebody asks.

@@ -70,7 +70,7 @@ impl Supervisor {
                     .map(|c| std::mem::take(&mut c.descriptors))
                     .unwrap_or_default();
                 if let Err(message) =
-                    self.exec(token, &uid, &container, args, exec::Terminal { tty, size }, descriptors)
+                    self.exec(token, &uid, &container, &args, exec::Terminal { tty, size }, &descriptors)
                 {
                     self.reply(token, &Reply::Failed { message });
                 }

@@ -29,26 +29,9 @@ pub struct SandboxInfo {
     /// For an infra container that is not our child, and its token.
     #[serde(skip)]
     pub pidfd: Option<(u64, OwnedFd)>,
-    /// The infra container has ended.
-    #[serde(skip)]
-    pub infra_ended: bool,
-}
-
-/// What a worker that starts a container needs of it.
-#[derive(Debug, Clone)]
-pub struct SandboxRecord {
-    /// status.podIPs.
-    pub ips: Vec<IpAddr>,
-    /// What containers join.
-    pub sandbox: Sandbox,
 }
 
 impl SandboxInfo {
-    /// The part that workers need.
-    pub fn record(&self) -> SandboxRecord {
-        SandboxRecord { ips: self.ips.clone(), sandbox: self.sandbox.clone() }
-    }
-
     fn path(layout: &Layout, uid: &str) -> PathBuf {
         layout.pod_run(uid).join("sandbox.json")
     }
@@ -180,7 +163,7 @@ fn try_create(
     let ips = if plan.network.host { node.ips.clone() } else { addresses.ips.clone() };
     write_etc(&sandbox.etc, plan, &node, &ips, &addresses).map_err(|e| text(&e))?;
     fail_point("etc-written");
-    let info = SandboxInfo { infra, ips, sandbox, pidfd: None, infra_ended: false };
+    let info = SandboxInfo { infra, ips, sandbox, pidfd: None };
     store::write_json_volatile(&SandboxInfo::path(layout, uid), &info).map_err(|e| text(&e))?;
     fail_point("sandbox-recorded");
     Ok(info)
@@ -276,12 +259,9 @@ pub fn remove(layout: &Layout, exe: &Path, plan: &PodPlan) -> Vec<String> {
 pub fn remove_sandbox(layout: &Layout, exe: &Path, uid: &str, runtime: Option<&str>) -> Vec<String> {
     let mut problems = Vec::new();
     // Everything dies before the namespaces and cgroups that it lives in go.
-    let cgroups: Vec<String> =
-        cgroup::leftovers().into_iter().filter(|(of, _)| of == uid).map(|(_, path)| path).collect();
+    let cgroups = cgroup::of_pod(uid);
     for path in &cgroups {
-        if let Err(e) = cgroup::kill_all(path) {
-            problems.push(e.to_string());
-        }
+        cgroup::kill_all(path);
     }
     fail_point("pod-killed");
     let state = runtime_state(layout);
@@ -313,7 +293,7 @@ pub fn remove_sandbox(layout: &Layout, exe: &Path, uid: &str, runtime: Option<&s
     }
     fail_point("namespace-removed");
     for path in &cgroups {
-        if let Err(e) = cgroup::remove_pod(path) {
+        if let Err(e) = cgroup::remove(path) {
             problems.push(e.to_string());
         }
     }

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use nix::sys::signal::Signal;
 use pod_core::plan::{ContainerPlan, Resources, Seccomp};
 use pod_core::runtime::host::Host;
 use pod_core::runtime::spec::{self, Mount};
@@ -244,12 +245,12 @@ impl Drop for Pod {
         }
         // SAFETY: reaps what was handed to us.
         while unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } > 0 {}
-        let removed = cgroup::remove_pod(&self.sandbox.cgroup);
+        let removed = cgroup::remove(&self.sandbox.cgroup);
         let unmounted = infra::unmount_shm(&self.path().join("shm"));
         if !std::thread::panicking() {
             removed.unwrap();
             unmounted.unwrap();
-            assert!(!cgroup::leftovers().iter().any(|(uid, _)| *uid == self.uid), "the pod's cgroup is gone");
+            assert_eq!(cgroup::of_pod(&self.uid), [""; 0], "the pod's cgroup is gone");
         }
     }
 }
@@ -319,6 +320,11 @@ pub fn read_all(mut from: File) -> String {
     let mut text = String::new();
     from.read_to_string(&mut text).unwrap();
     text
+}
+
+/// Sends a signal to a child.
+pub fn signal(pid: i32, signal: Signal) {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
 }
 
 /// Waits for a child; its exit code, 128+n for a signal.

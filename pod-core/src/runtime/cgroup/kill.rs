@@ -10,16 +10,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::{Cgroups, Hierarchy, relative};
-use crate::runtime::Error;
 
 /// Sends SIGKILL to every process in a cgroup (a `linux.cgroupsPath`) and below it, until none is left to send
-/// it to. Does not wait for their end.
-///
-/// # Errors
-/// When the cgroup can be neither read nor killed; one that is gone is fine.
-pub fn kill_all(cgroups_path: &str) -> Result<(), Error> {
+/// it to. Does not wait for their end; a cgroup that is gone is fine.
+pub fn kill_all(cgroups_path: &str) {
     kill_in(Cgroups::get(), &relative(cgroups_path), Duration::ZERO);
-    Ok(())
 }
 
 /// Pids of every process in a cgroup (a `linux.cgroupsPath`) and below it.

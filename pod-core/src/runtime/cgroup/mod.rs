@@ -16,7 +16,7 @@ use std::sync::OnceLock;
 
 pub(super) use kill::kill_as_group;
 pub use kill::{kill_all, oom_kills, processes};
-pub use pod::{PodCgroup, create_pod, leftovers, missing, pod_path, remove, remove_pod};
+pub use pod::{PodCgroup, create_pod, missing, of_pod, pod_path, remove};
 pub use warm::Warm;
 
 /// The folder of all our pods (cgroupfs driver).

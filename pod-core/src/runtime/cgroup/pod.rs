@@ -1,12 +1,11 @@
 //! A pod's cgroup: made before its containers, removed after them.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use super::{Cgroups, Driver, Hierarchy, PARENT, SLICE, kill, relative, systemd, weight_of_shares};
+use super::{Cgroups, Driver, Hierarchy, PARENT, kill, relative, systemd, weight_of_shares};
 use crate::plan::Resources;
 use crate::runtime::Error;
 
@@ -29,8 +28,12 @@ pub struct PodCgroup {
 pub fn pod_path(uid: &str) -> String {
     match Cgroups::get().driver {
         Driver::Systemd => systemd::slice_name(uid),
-        Driver::Cgroupfs => format!("/{PARENT}/pod{uid}"),
+        Driver::Cgroupfs => cgroupfs_path(uid),
     }
+}
+
+fn cgroupfs_path(uid: &str) -> String {
+    format!("/{PARENT}/pod{uid}")
 }
 
 /// Makes a pod's cgroup with its limits. A second call sets the limits again.
@@ -135,14 +138,6 @@ fn make_v2(hierarchy: &Hierarchy, dir: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Removes a pod's cgroup and everything in it, killing what is left. One that is gone is fine.
-///
-/// # Errors
-/// Every folder that stays.
-pub fn remove_pod(path: &str) -> Result<(), Error> {
-    remove(path)
-}
-
 /// Removes the cgroup of a pod or a container (its `linux.cgroupsPath`) and what lies in it, in every
 /// hierarchy, killing what is left. One that is gone is fine.
 ///
@@ -187,27 +182,11 @@ fn remove_tree(dir: &Path) -> std::io::Result<()> {
     fs::remove_dir(dir)
 }
 
-/// Every pod that has a cgroup on this host: uid and path. They may belong to another `--runroot`.
-pub fn leftovers() -> Vec<(String, String)> {
-    let cgroups = Cgroups::get();
-    let mut found = BTreeMap::new();
-    for hierarchy in &cgroups.hierarchies {
-        for name in folders(&hierarchy.dir(PARENT)) {
-            if let Some(uid) = name.strip_prefix("pod") {
-                found.insert(uid.to_owned(), format!("/{PARENT}/{name}"));
-            }
-        }
-        for name in folders(&hierarchy.dir(&format!("{SLICE}.slice"))) {
-            if let Some(uid) = systemd::uid_of_slice(&name) {
-                found.insert(uid, name);
-            }
-        }
-    }
-    found.into_iter().collect()
-}
-
-fn folders(dir: &PathBuf) -> Vec<String> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    let dirs = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    dirs.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+/// The cgroups that a pod has on this host, whichever driver has made them.
+pub fn of_pod(uid: &str) -> Vec<String> {
+    let stands = |path: &String| {
+        let relative = relative(path);
+        Cgroups::get().hierarchies.iter().any(|one| one.dir(&relative).is_dir())
+    };
+    [cgroupfs_path(uid), systemd::slice_name(uid)].into_iter().filter(stands).collect()
 }

@@ -11,12 +11,6 @@ pub(super) fn slice_name(uid: &str) -> String {
     format!("{SLICE}-pod{}.slice", uid.replace('-', "_"))
 }
 
-/// The inverse of [`slice_name`].
-pub(super) fn uid_of_slice(name: &str) -> Option<String> {
-    let uid = name.strip_prefix(SLICE)?.strip_prefix("-pod")?.strip_suffix(".slice")?;
-    Some(uid.replace('_', "-"))
-}
-
 /// Starts a pod's slice with its limits.
 pub(super) fn start_slice(slice: &str, uid: &str, resources: &Resources) -> Result<(), Error> {
     let mut properties: Vec<[String; 3]> = vec![

@@ -53,6 +53,9 @@ impl LogFile {
 
     /// Cuts off what comes after the last newline: a record that a crash tore.
     pub(super) fn cut_torn(&mut self) -> Result<(), Error> {
+        if self.size == 0 {
+            return Ok(());
+        }
         let path = self.dir.join(file_name(self.attempt, 0));
         let mut reader = File::open(&path).map_err(Error::io("open", &path))?;
         let mut end = self.size;

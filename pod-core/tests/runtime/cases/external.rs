@@ -4,10 +4,11 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use pod_core::runtime::console::ConsoleSocket;
 use pod_core::runtime::{cgroup, open};
 
-use crate::pod::{Pod, field, pipe, shell, sleeper, wait};
+use crate::pod::{Pod, field, pipe, shell, signal, sleeper, wait};
 
 fn each(test: impl Fn(&str)) {
     for name in ["runc", "crun"] {
@@ -30,9 +31,8 @@ pub fn life_of_a_container() {
         assert_eq!(code, 0, "{name}: {status}");
         assert_eq!(field(&status, "Seccomp"), "2", "{name}");
         assert_eq!(field(&status, "CapEff"), "00000000a80425fb", "{name}");
-        pod.runtime.kill(&pod.id("two"), libc::SIGTERM).unwrap();
+        signal(pid, Signal::SIGTERM);
         assert_eq!(wait(pid), 7, "{name}");
-        pod.runtime.kill(&pod.id("two"), libc::SIGTERM).unwrap();
         pod.delete(&pod.id("two")).unwrap();
         pod.delete(&pod.id("two")).unwrap();
     });

@@ -6,10 +6,11 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use pod_core::runtime::cgroup::Version;
 use pod_core::runtime::console::{self, ConsoleSocket};
 
-use crate::pod::{Pod, shell, sleeper, wait};
+use crate::pod::{Pod, shell, signal, sleeper, wait};
 
 pub fn exit_code_and_output() {
     let mut pod = Pod::new(None);
@@ -33,9 +34,8 @@ pub fn stop_signal_and_exit_code() {
     let mut pod = Pod::new(None);
     pod.start_infra();
     let (pid, _output) = pod.spawn(&sleeper("web"));
-    pod.runtime.kill(&pod.id("web"), libc::SIGTERM).unwrap();
+    signal(pid, Signal::SIGTERM);
     assert_eq!(wait(pid), 7);
-    pod.runtime.kill(&pod.id("web"), libc::SIGTERM).expect("one that has ended takes any signal");
     pod.delete(&pod.id("web")).unwrap();
     pod.delete(&pod.id("web")).expect("deleting again is fine");
 }
@@ -114,7 +114,7 @@ pub fn shared_pid_namespace_has_pause_reap_orphans() {
                   grep -h '^State:.*Z' /proc/[0-9]*/status | wc -l";
     let (_, output) = pod.run(&shell("web", script));
     assert_eq!(output, "/pause\0\n0\n");
-    pod.runtime.kill(&pod.id("infra"), libc::SIGTERM).unwrap();
+    signal(infra, Signal::SIGTERM);
     assert_eq!(wait(infra), 0, "pause ends with 0 on TERM, as PID 1 too");
 }
 
@@ -131,7 +131,7 @@ pub fn pause_ends_on_interrupt_without_a_pid_namespace() {
     while !waits(infra) {
         std::thread::yield_now();
     }
-    pod.runtime.kill(&pod.id("infra"), libc::SIGINT).unwrap();
+    signal(infra, Signal::SIGINT);
     assert_eq!(wait(infra), 0);
 }
 
