@@ -6,10 +6,9 @@ use std::os::fd::AsFd;
 use super::Supervisor;
 use super::container::{self, Started};
 use super::event_loop::Source;
-use super::pod::{Pod, has_ended};
-use super::process::Process;
+use super::pod::{Pod, Run, has_ended};
 use super::sandbox::SandboxInfo;
-use crate::lifecycle::{Event, PodSpec, PodState};
+use crate::lifecycle::{Action, Event, PodSpec, PodState};
 use crate::store::{self, Layout, PodRecord};
 
 /// The state of a recorded pod: as it ended, as its supervisor last wrote it in this boot, or in a new life after
@@ -78,20 +77,21 @@ impl Supervisor {
         let running: Vec<(String, u32)> =
             pod.state.running().map(|(name, attempt, _)| (name.to_owned(), attempt)).collect();
         let pending = pod.state.pending_actions();
-        let infra = pod.sandbox.as_ref().map(|sandbox| sandbox.infra);
-        if let Some(fd) = infra.and_then(Process::open) {
+        // An infra container that ended meanwhile took nothing with it that the state machine does not kill.
+        let mut infra_lost = false;
+        if let Some(sandbox) = pod.sandbox.as_mut() {
             let source = Source::Stranger { uid: uid.to_owned(), container: None };
-            if let Ok(token) = self.events.add(fd.as_fd(), source)
-                && let Some(sandbox) = pod.sandbox.as_mut()
-            {
-                sandbox.pidfd = Some((token, fd));
+            match sandbox.infra.open() {
+                Some(fd) => match self.events.add(fd.as_fd(), source) {
+                    Ok(token) => sandbox.pidfd = Some((token, fd)),
+                    Err(e) => tracing::error!("cannot wait for an infra container: {e}"),
+                },
+                None => infra_lost = true,
             }
         }
         for (name, attempt) in running {
             self.adopt_container(uid, &name, attempt);
         }
-        // An infra container that ended meanwhile took nothing with it that the state machine does not kill.
-        let infra_lost = infra.is_some_and(|infra| infra.open().is_none());
         for action in pending {
             self.redo(uid, action);
         }
@@ -101,56 +101,54 @@ impl Supervisor {
     }
 
     fn adopt_container(&mut self, uid: &str, name: &str, attempt: u32) {
-        match self.open_run(uid, name, attempt) {
-            Ok(run) => {
-                if let Some(pod) = self.pods.get_mut(uid) {
-                    pod.runs.insert(name.to_owned(), run);
-                }
-            }
-            Err(e) => tracing::error!("{e}"),
-        }
-        let bundle = container::bundle(&self.layout, uid, name, attempt);
-        let started: Option<Started> = store::read_json(&container::started_path(&bundle)).ok().flatten();
-        let terminal = started.as_ref().and_then(|s| s.terminal);
-        let process = started.map(|s| s.process);
-        let opened = process.and_then(Process::open);
-        let Some((process, fd)) = process.zip(opened) else {
+        let started = self.read_started(uid, name, attempt);
+        if !self.adopt_run(uid, name, attempt, started.as_ref()) {
             self.on_container_ended(uid, name, None);
-            return;
-        };
-        let source = Source::Stranger { uid: uid.to_owned(), container: Some(name.to_owned()) };
-        let token = self.events.add(fd.as_fd(), source);
-        if let (Ok(token), Some(run)) = (token, self.pods.get_mut(uid).and_then(|pod| pod.runs.get_mut(name)))
-        {
-            run.process = Some(process);
-            run.terminal = terminal;
-            run.pidfd = Some((token, fd));
         }
     }
 
+    fn read_started(&self, uid: &str, name: &str, attempt: u32) -> Option<Started> {
+        let bundle = container::bundle(&self.layout, uid, name, attempt);
+        store::read_json(&container::started_path(&bundle)).ok().flatten()
+    }
+
+    /// Takes a run over, with its output; false if its process has ended.
+    fn adopt_run(&mut self, uid: &str, name: &str, attempt: u32, started: Option<&Started>) -> bool {
+        let mut run = self.open_run(uid, name, attempt).unwrap_or_else(|e| {
+            // It has to be stopped and its end to be noticed also where its output cannot be read.
+            tracing::error!("{e}");
+            Run::new(attempt, container::bundle(&self.layout, uid, name, attempt))
+        });
+        let opened = started.and_then(|started| Some((started, started.process.open()?)));
+        let runs = opened.is_some();
+        if let Some((started, fd)) = opened {
+            run.process = Some(started.process);
+            run.terminal = started.terminal;
+            let source = Source::Stranger { uid: uid.to_owned(), container: Some(name.to_owned()) };
+            match self.events.add(fd.as_fd(), source) {
+                Ok(token) => run.pidfd = Some((token, fd)),
+                Err(e) => tracing::error!("cannot wait for a container: {e}"),
+            }
+        }
+        if let Some(pod) = self.pods.get_mut(uid) {
+            pod.runs.insert(name.to_owned(), run);
+        }
+        runs
+    }
+
     /// Something that the former supervisor was at when it died. Its workers died with it.
-    fn redo(&mut self, uid: &str, action: crate::lifecycle::Action) {
-        use crate::lifecycle::Action;
+    fn redo(&mut self, uid: &str, action: Action) {
         match action {
             Action::StartContainer { container, attempt } => {
-                let bundle = container::bundle(&self.layout, uid, &container, attempt);
-                let started: Option<Started> =
-                    store::read_json(&container::started_path(&bundle)).ok().flatten();
-                match started {
+                match self.read_started(uid, &container, attempt) {
                     // It was started; only the word of it was lost.
                     Some(started) => {
-                        self.dispatch(
-                            uid,
-                            &Event::Started {
-                                container: container.clone(),
-                                attempt,
-                                pid: started.process.pid,
-                                container_id: started.container_id,
-                                image_id: started.image_id,
-                                stop_signal: started.stop_signal,
-                            },
-                        );
-                        self.adopt_container(uid, &container, attempt);
+                        // First: in a pod that is being stopped, what follows is a signal to it.
+                        let runs = self.adopt_run(uid, &container, attempt, Some(&started));
+                        self.dispatch(uid, &started.event(&container, attempt));
+                        if !runs {
+                            self.on_container_ended(uid, &container, None);
+                        }
                     }
                     None => {
                         let Some(pod) = self.pods.get(uid) else { return };

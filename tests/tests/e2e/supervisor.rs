@@ -1,7 +1,7 @@
 //! The supervisor: what becomes of pods when it, or the machine, dies.
 
 use nix::sys::signal::Signal;
-use tests::{IDLE, Kube, limit, pod, pod_with};
+use tests::{IDLE, Kube, Running, limit, pod, pod_with};
 
 #[test]
 fn one_process_a_workload_with_one_thread() {
@@ -89,6 +89,44 @@ fn a_container_that_ended_while_nobody_watched_is_noticed() {
     let last = &pod["status"]["containerStatuses"][0]["lastState"]["terminated"];
     assert_eq!(last["reason"], "ContainerStatusUnknown", "{last:#}");
     assert_eq!(last["exitCode"], 137);
+}
+
+#[test]
+fn a_container_whose_log_cannot_be_opened_any_more_is_still_stopped() {
+    let kube = Kube::new();
+    kube.play(&pod("web", IDLE, ""));
+    let uid = kube.pod("web")["metadata"]["uid"].as_str().unwrap().to_owned();
+    let supervisor = kube.supervisors().remove(0);
+    supervisor.kill(Signal::SIGKILL);
+    assert!(supervisor.ends_within(limit(10)));
+    let logs = kube.root().join("pods").join(uid).join("logs/main");
+    std::fs::remove_dir_all(&logs).unwrap();
+    std::fs::write(&logs, "").unwrap();
+    kube.ok(&["down", "pod/web"]);
+    assert_eq!(kube.pods().len(), 0);
+}
+
+#[test]
+fn a_container_that_was_being_started_when_its_supervisor_died_is_stopped_in_order() {
+    let kube = Kube::new();
+    let (mark, said) = (kube.dir().join("recorded"), kube.file("said", ""));
+    let script = "trap 'echo stopped >/said; exit 0' TERM; echo up; while :; do sleep 3600 & wait $!; done";
+    let spec = format!("  volumes: [{{name: m, hostPath: {{path: {said}}}}}]\n");
+    let yaml = pod_with("web", script, "    volumeMounts: [{name: m, mountPath: /said}]", &spec);
+    let mut play = kube.command(&["play", &kube.manifest(&yaml)]);
+    // The supervisor is not told that it runs.
+    let play =
+        Running::start(play.env("KUBE_FAIL_POINT", format!("container-recorded:stop:0:{}", mark.display())));
+    play.until_halted(&mark).unwrap();
+    kube.start(&["logs", "-f", "web"]).line(|l| l == "up");
+    let mut down = kube.start(&["down", "pod/web", "--time", &limit(20).as_secs().to_string()]);
+    down.line(|l| l.contains("Terminating"));
+    let supervisor = kube.supervisors().remove(0);
+    supervisor.kill(Signal::SIGKILL);
+    assert!(supervisor.ends_within(limit(10)));
+    kube.run(&["ps"]);
+    assert_eq!(down.end().0, 0);
+    assert_eq!(std::fs::read_to_string(said).unwrap(), "stopped\n");
 }
 
 #[test]
