@@ -95,9 +95,10 @@ struct AuthFile {
     store: String,
 }
 
+/// What a file or a Secret has for one registry.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct AuthEntry {
+pub(super) struct AuthEntry {
     auth: String,
     username: String,
     password: String,
@@ -146,11 +147,11 @@ pub(super) fn from_bytes(
         file.auths
             .get(*k)
             .and_then(Option::as_ref)
-            .is_some_and(|a| !a.auth.is_empty() || !a.identitytoken.is_empty() || !a.username.is_empty())
+            .is_some_and(|a| a.has_password() || !a.identitytoken.is_empty())
     };
     if let Some(key) = best(&mut file.auths.keys().filter(written)) {
         let entry = file.auths.get(&key).and_then(Option::as_ref);
-        return entry.map(decode).transpose().map_err(|reason| format!("auths[{key:?}]: {reason}"));
+        return entry.map(AuthEntry::login).transpose().map_err(|reason| format!("auths[{key:?}]: {reason}"));
     }
     if file.store.is_empty() {
         return Ok(None);
@@ -162,22 +163,34 @@ pub(super) fn from_bytes(
     Ok(ask(&file.store, server))
 }
 
-fn decode(entry: &AuthEntry) -> Result<Login, String> {
-    if !entry.identitytoken.is_empty() {
-        return Ok(Login::IdentityToken(entry.identitytoken.clone()));
+impl AuthEntry {
+    /// True unless it is empty, or has an identity token alone.
+    pub(super) fn has_password(&self) -> bool {
+        !self.auth.is_empty() || !self.username.is_empty()
     }
-    if entry.auth.is_empty() {
-        return Ok(Login::Password { username: entry.username.clone(), password: entry.password.clone() });
+
+    /// User name and password: `auth` is base64 of `user:password` and wins, as with docker and the kubelet.
+    pub(super) fn password(&self) -> Result<(String, String), String> {
+        if self.auth.is_empty() {
+            return Ok((self.username.clone(), self.password.clone()));
+        }
+        let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+        let bytes = GeneralPurpose::new(&base64::alphabet::STANDARD, config)
+            .decode(self.auth.trim())
+            .map_err(|_| "its auth is not base64".to_owned())?;
+        let text = String::from_utf8(bytes).map_err(|_| "its auth is not text".to_owned())?;
+        // Docker pads with NULs.
+        let (username, password) =
+            text.trim_end_matches('\0').split_once(':').ok_or("its auth is not user:password in base64")?;
+        Ok((username.to_owned(), password.to_owned()))
     }
-    let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    let bytes = GeneralPurpose::new(&base64::alphabet::STANDARD, config)
-        .decode(entry.auth.trim())
-        .map_err(|_| "its auth is not base64".to_owned())?;
-    let text = String::from_utf8(bytes).map_err(|_| "its auth is not text".to_owned())?;
-    // Docker pads with NULs.
-    let (username, password) =
-        text.trim_end_matches('\0').split_once(':').ok_or("its auth is not user:password in base64")?;
-    Ok(Login::Password { username: username.to_owned(), password: password.to_owned() })
+
+    fn login(&self) -> Result<Login, String> {
+        if !self.identitytoken.is_empty() {
+            return Ok(Login::IdentityToken(self.identitytoken.clone()));
+        }
+        self.password().map(|(username, password)| Login::Password { username, password })
+    }
 }
 
 #[derive(Deserialize)]

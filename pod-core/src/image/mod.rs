@@ -21,6 +21,9 @@ mod manifests;
 mod overlay;
 mod platforms;
 mod pull;
+mod pull_secrets;
+#[cfg(test)]
+mod pull_secrets_tests;
 #[cfg(test)]
 mod pull_tests;
 mod references;
@@ -35,6 +38,7 @@ mod unpack_tests;
 
 pub use archives::ArchiveFormat;
 pub use digest::Digest;
+pub use pull_secrets::pull_secrets;
 pub use references::{DEFAULT_REGISTRY, Reference};
 pub use removal::Removed;
 pub use unpack::{Limits, UnpackError};

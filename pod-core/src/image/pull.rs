@@ -159,7 +159,7 @@ impl Pull<'_> {
     /// The manifest for the platform, its bytes, and the digest of what the name leads to.
     async fn manifest(&self) -> Result<(Manifest, Vec<u8>, Vec<String>), Error> {
         let not_image = |reason: String| Error::NotAnImage { image: self.reference.to_string(), reason };
-        let (mut bytes, _) = self.registry.manifest(self.reference.version()).await?;
+        let mut bytes = self.registry.manifest(self.reference.version()).await?;
         let top = Digest::of(&bytes);
         if let Some(wanted) = self.reference.digest() {
             self.verify("the manifest", wanted, &top)?;
@@ -178,7 +178,7 @@ impl Pull<'_> {
             })?;
             bytes = match self.store.read_blob(&chosen.digest)? {
                 Some(bytes) => bytes,
-                None => self.registry.manifest(chosen.digest.as_str()).await?.0,
+                None => self.registry.manifest(chosen.digest.as_str()).await?,
             };
             self.verify("the manifest", &chosen.digest, &Digest::of(&bytes))?;
         }

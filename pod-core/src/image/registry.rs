@@ -94,15 +94,9 @@ impl<'a> Registry<'a> {
     }
 
     /// The manifest or index behind a tag or digest, at most [`MAX_JSON`] bytes.
-    pub(super) async fn manifest(&self, version: &str) -> Result<(Vec<u8>, String), Error> {
+    pub(super) async fn manifest(&self, version: &str) -> Result<Vec<u8>, Error> {
         let response = self.get(Method::GET, &format!("manifests/{version}"), manifest_headers()).await?;
-        let media_type = response
-            .headers()
-            .get(reqwest::header::CONTENT_TYPE)
-            .and_then(|v| v.to_str().ok())
-            .unwrap_or(OCI_MANIFEST)
-            .to_owned();
-        Ok((self.small_body(response, "the manifest").await?, media_type))
+        self.small_body(response, "the manifest").await
     }
 
     /// The digest behind a tag, where the registry says. Docker Hub does not count this as a pull.

@@ -161,10 +161,12 @@ impl ImageStore {
         let io = |e| Error::Store(store::Error::io("read", &dir)(e));
         for entry in fs::read_dir(&dir).map_err(io)? {
             let path = entry.map_err(io)?.path();
-            // One that a power cut tore is of a container that is gone.
             match read_json::<Lease>(&path) {
                 Ok(Some(lease)) if lease.scratch.exists() => leases.push(lease),
-                _ => store::remove_file_if_exists(&path)?,
+                // One that a power cut tore is of a container that is gone.
+                Ok(_) | Err(store::Error::Damaged { .. }) => store::remove_file_if_exists(&path)?,
+                // One that cannot be read may be in force.
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(leases)

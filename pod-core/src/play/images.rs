@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Error, Host, Report};
-use crate::image::{ImageStore, PullOptions};
+use crate::image::{ImageStore, PullOptions, pull_secrets};
 use crate::plan::{self, PodPlan, PullPolicy};
 use crate::store::Objects;
 
@@ -44,7 +44,7 @@ pub fn pull<'a>(
         if !needed {
             continue;
         }
-        let (credentials, warnings) = plan::image_pull::credentials(pod, objects);
+        let (credentials, warnings) = pull_secrets(pod, objects);
         for warning in warnings {
             report.warning(&warning);
         }

@@ -307,7 +307,10 @@ fn obtain_image(
             "image {reference} is not here and imagePullPolicy is Never"
         )));
     }
-    let (credentials, _) = plan::image_pull::credentials(pod, objects);
+    let (credentials, warnings) = image::pull_secrets(pod, objects);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
     let options = PullOptions { credentials, ..PullOptions::default() };
     images.pull(reference, &options, &Quiet).map_err(|e| pull_error(&e))
 }
