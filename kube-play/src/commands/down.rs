@@ -1,11 +1,13 @@
 //! `kube down`: stop and remove what was played.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::ValueHint;
 use pod_core::play::{self, DownOptions, Target};
 use pod_core::store::{Objects, WorkloadId, WorkloadRecord};
+use pod_core::volume::claims;
 
 use crate::context::Context;
 use crate::exit::Failure;
@@ -116,8 +118,11 @@ impl State {
     fn read(context: &Context) -> anyhow::Result<Self> {
         let mut objects = Vec::new();
         for kind in [Kind::ConfigMap, Kind::Secret, Kind::PersistentVolumeClaim] {
-            let keys = Objects::list(&context.layout, kind.name())?.into_keys();
-            objects.extend(keys.map(|(namespace, name)| (kind, namespace, name)));
+            let mut keys: BTreeSet<_> = Objects::list(&context.layout, kind.name())?.into_keys().collect();
+            if kind == Kind::PersistentVolumeClaim {
+                keys.extend(claims::standing(&context.layout)?);
+            }
+            objects.extend(keys.into_iter().map(|(namespace, name)| (kind, namespace, name)));
         }
         Ok(Self { workloads: play::workloads(&context.layout)?, objects })
     }

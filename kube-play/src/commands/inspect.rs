@@ -5,8 +5,10 @@ use std::process::ExitCode;
 use pod_core::plan::node;
 use pod_core::play::workload;
 use pod_core::store::{Objects, WorkloadId};
+use pod_core::volume::claims::{self, Claim};
 use serde_json::{Value, json};
 
+use crate::commands::volume;
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::output::{self, ObjectFormat};
@@ -115,23 +117,18 @@ pub fn replicas(deployment: &Value) -> u64 {
 
 fn stored(context: &Context, resource: &Resource) -> anyhow::Result<Value> {
     let kind = resource.kind.name();
-    let Some(mut object) = Objects::get(&context.layout, kind, &context.namespace, &resource.name)? else {
-        return Err(select::missing(context, resource)?.into());
-    };
+    let played = Objects::get(&context.layout, kind, &context.namespace, &resource.name)?;
+    if resource.kind == Kind::PersistentVolumeClaim {
+        let mut claims = claims::list(&context.layout)?.into_iter();
+        let is_meant = |claim: &Claim| claim.namespace == context.namespace && claim.name == resource.name;
+        if let Some(claim) = claims.find(is_meant) {
+            return Ok(volume::object(&claim, played));
+        }
+    }
+    let Some(mut object) = played else { return Err(select::missing(context, resource)?.into()) };
     if let Value::Object(top) = &mut object {
         top.insert("apiVersion".to_owned(), json!("v1"));
         top.insert("kind".to_owned(), json!(kind));
-        if resource.kind == Kind::PersistentVolumeClaim {
-            let capacity = top.get("spec").and_then(|spec| spec.pointer("/resources/requests")).cloned();
-            let modes = top.get("spec").and_then(|spec| spec.get("accessModes")).cloned();
-            let mut status = json!({"phase": "Bound"});
-            for (key, value) in [("capacity", capacity), ("accessModes", modes)] {
-                if let (Value::Object(status), Some(value)) = (&mut status, value) {
-                    status.insert(key.to_owned(), value);
-                }
-            }
-            top.insert("status".to_owned(), status);
-        }
     }
     Ok(object)
 }

@@ -165,7 +165,7 @@ fn short_mode(mode: &str) -> &str {
 }
 
 /// The claim as it was played, or as it would have been, with what Kubernetes adds.
-fn object(claim: &Claim, played: Option<Value>) -> Value {
+pub fn object(claim: &Claim, played: Option<Value>) -> Value {
     let mut top = match played {
         Some(Value::Object(top)) => top,
         _ => Map::new(),

@@ -5,6 +5,7 @@ use super::wait::{Awaited, Judge, await_removals, wait_telling};
 use super::{Change, DownOptions, Error, Host, Report, Target, judge};
 use crate::store::{Desired, Objects, PodRecord, WorkloadRecord};
 use crate::supervisor::client;
+use crate::volume::claims;
 
 /// Stops and removes, in order, from recorded state. Workloads go together, each in its own order; what cannot
 /// be removed is told once everything else has gone. Returns once nothing runs any more; what the kernel is slow at
@@ -23,7 +24,9 @@ pub fn down(
                 None => return Err(Error::NotFound { what: id.to_string() }),
             },
             Target::Object(kind, namespace, name) => {
-                if Objects::get(&host.layout, kind, namespace, name)?.is_none() {
+                // A pod's use makes a claim that nobody played.
+                let stands = kind == CLAIM && claims::exists(&host.layout, namespace, name);
+                if !stands && Objects::get(&host.layout, kind, namespace, name)?.is_none() {
                     return Err(Error::NotFound { what: format!("{}/{name}", kind.to_lowercase()) });
                 }
             }
@@ -62,7 +65,7 @@ pub fn down(
     for target in targets {
         let Target::Object(kind, namespace, name) = target else { continue };
         if kind == CLAIM
-            && let Err(e) = crate::volume::claims::remove(&host.layout, namespace, name)
+            && let Err(e) = claims::remove(&host.layout, namespace, name)
         {
             report.warning(&e.to_string());
             first.get_or_insert(Error::Failed {

@@ -145,15 +145,23 @@ pub fn exists(layout: &Layout, namespace: &str, name: &str) -> bool {
 pub fn list(layout: &Layout) -> Result<Vec<Claim>, store::Error> {
     let users = users(layout)?;
     let mut found = Vec::new();
-    for namespace in names_in(&layout.volumes())? {
-        for name in names_in(&layout.volumes().join(&namespace))? {
-            let dir = claim_dir(layout, &namespace, &name);
-            let Some(mut claim) = store::read_json::<Claim>(&dir.join("volume.json"))? else { continue };
-            claim.used_by = pods_of(&users, &namespace, &name);
-            claim.path = dir.join("data");
-            found.push(claim);
-        }
+    for (namespace, name) in folders(layout)? {
+        let dir = claim_dir(layout, &namespace, &name);
+        let Some(mut claim) = store::read_json::<Claim>(&dir.join("volume.json"))? else { continue };
+        claim.used_by = pods_of(&users, &namespace, &name);
+        claim.path = dir.join("data");
+        found.push(claim);
     }
+    Ok(found)
+}
+
+/// Namespace and name of every claim that stands, played or made by a pod's use.
+///
+/// # Errors
+/// When our folders cannot be read.
+pub fn standing(layout: &Layout) -> Result<Vec<(String, String)>, store::Error> {
+    let mut found = folders(layout)?;
+    found.retain(|(namespace, name)| exists(layout, namespace, name));
     Ok(found)
 }
 
@@ -202,22 +210,27 @@ pub fn remove(layout: &Layout, namespace: &str, name: &str) -> Result<(), Error>
 /// # Errors
 /// When the lock cannot be taken.
 pub fn remove_unmade(layout: &Layout) -> Result<(), store::Error> {
-    let unmade = |dir: &PathBuf| !dir.join("volume.json").exists();
-    let mut found = Vec::new();
-    for namespace in names_in(&layout.volumes())? {
-        for name in names_in(&layout.volumes().join(&namespace))? {
-            found.extend(Some(claim_dir(layout, &namespace, &name)).filter(unmade));
-        }
-    }
+    let mut found = folders(layout)?;
+    found.retain(|(namespace, name)| !exists(layout, namespace, name));
     if found.is_empty() {
         return Ok(());
     }
     let _lock = lock(layout)?;
-    for dir in found.iter().filter(|dir| unmade(dir)) {
+    for (namespace, name) in found.iter().filter(|(namespace, name)| !exists(layout, namespace, name)) {
         // The data of a claim is not removed with it: there is none before the record, and after it none is left.
-        let _ = fs::remove_dir(dir);
+        let _ = fs::remove_dir(claim_dir(layout, namespace, name));
     }
     Ok(())
+}
+
+/// Namespace and name of everything that has a claim's folder.
+fn folders(layout: &Layout) -> Result<Vec<(String, String)>, store::Error> {
+    let mut found = Vec::new();
+    for namespace in names_in(&layout.volumes())? {
+        let names = names_in(&layout.volumes().join(&namespace))?;
+        found.extend(names.into_iter().map(|name| (namespace.clone(), name)));
+    }
+    Ok(found)
 }
 
 /// (namespace, claim, pod) for every recorded pod that mounts a claim.

@@ -263,3 +263,16 @@ fn claims_outlive_pods_and_are_shared() {
     kube.ok(&["volume", "rm", "data"]);
     assert_eq!(kube.ok(&["volume", "ls", "-o", "name"]).stdout, "");
 }
+
+#[test]
+fn a_claim_that_a_pod_made_is_seen_and_goes_as_one_that_was_played() {
+    let kube = Kube::new();
+    let mounts = "    volumeMounts: [{name: v, mountPath: /v}]";
+    let spec = "  volumes: [{name: v, persistentVolumeClaim: {claimName: data}}]\n";
+    kube.play(&pod_with("web", IDLE, mounts, spec));
+    let claim = kube.ok(&["inspect", "pvc/data"]).json();
+    assert_eq!(claim["status"]["phase"], "Bound", "{claim:#}");
+    assert_eq!(claim, kube.ok(&["volume", "ls", "-o", "json"]).json()["items"][0]);
+    kube.ok(&["down", "--all", "--volumes"]).says("persistentvolumeclaim/data deleted");
+    assert_eq!(kube.ok(&["volume", "ls", "-o", "name"]).stdout, "");
+}
