@@ -21,7 +21,7 @@ pub use conditions::{Conditions, Phase, Transition};
 pub use printer::{PodRow, human_duration, pod_row};
 pub use spec::{ContainerSpec, PodSpec, RestartPolicy, Role};
 pub use state::{ContainerState, Goal, Halt, PodState, RunState, Sandbox, Stopping, Terminated, Waiting};
-pub use status::{pod_status, pod_with_status};
+pub use status::pod_with_status;
 pub use step::step;
 
 use std::net::IpAddr;

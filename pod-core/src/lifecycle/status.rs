@@ -25,7 +25,7 @@ pub fn pod_with_status(pod: &Pod, state: &PodState, host_ips: &[IpAddr]) -> Pod 
 }
 
 /// status of a pod in `state` on a node with the addresses `host_ips`, the best first.
-pub fn pod_status(pod: &Pod, state: &PodState, host_ips: &[IpAddr]) -> PodStatus {
+fn pod_status(pod: &Pod, state: &PodState, host_ips: &[IpAddr]) -> PodStatus {
     let spec = PodSpec::from_pod(pod);
     let statuses = |role| {
         let found: Vec<_> = state

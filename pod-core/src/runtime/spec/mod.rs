@@ -8,7 +8,7 @@ mod security;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{LinuxSeccomp, Spec};
 use serde_json::{Value, json};
 
 use super::host::Host;
@@ -90,7 +90,7 @@ pub fn infra(infra: &Infra<'_>) -> Result<Spec, Error> {
     }
     let no_capabilities = security::capabilities(&[], 0, host);
     let resources = Resources { cpu_shares: Some(INFRA_SHARES), ..Resources::default() };
-    parse(json!({
+    let spec = json!({
         "ociVersion": "1.0.2",
         "process": {
             "terminal": false,
@@ -111,12 +111,12 @@ pub fn infra(infra: &Infra<'_>) -> Result<Spec, Error> {
             "sysctl": infra.sysctls,
             "cgroupsPath": cgroup::container_path(&sandbox.cgroup, infra.id),
             "resources": security::resources(&resources, false, host),
-            "seccomp": seccomp::default_profile(&BTreeSet::new(), &host.arch)?,
             "rootfsPropagation": "private",
             "maskedPaths": security::masked_paths(host.cpus),
             "readonlyPaths": security::readonly_paths(),
         },
-    }))
+    });
+    parse(spec, Some(seccomp::default_profile(&BTreeSet::new(), &host.arch)?))
 }
 
 /// The spec of a container.
@@ -142,6 +142,7 @@ pub fn container(container: &Container<'_>) -> Result<Spec, Error> {
         "resources": security::resources(&plan.resources, plan.privileged, host),
         "rootfsPropagation": "private",
     });
+    let mut profile = None;
     if let (Some(process), Some(linux)) = (process.as_object_mut(), linux.as_object_mut()) {
         // Left out, not false: a runtime may load the filter before it drops privileges only then.
         if plan.no_new_privileges {
@@ -154,25 +155,23 @@ pub fn container(container: &Container<'_>) -> Result<Spec, Error> {
             let mut read_only: Vec<&str> = security::readonly_paths().to_vec();
             read_only.extend(mounts::cgroup_folder(container));
             linux.insert("readonlyPaths".to_owned(), json!(read_only));
-            let profile = match &plan.seccomp {
+            profile = match &plan.seccomp {
                 Seccomp::RuntimeDefault => {
                     Some(seccomp::default_profile(&plan.capabilities.iter().cloned().collect(), &host.arch)?)
                 }
                 Seccomp::Localhost(path) => Some(seccomp::read_profile(path)?),
                 Seccomp::Unconfined => None,
             };
-            if let Some(profile) = profile {
-                linux.insert("seccomp".to_owned(), json!(profile));
-            }
         }
     }
-    parse(json!({
+    let spec = json!({
         "ociVersion": "1.0.2",
         "process": process,
         "root": { "path": container.rootfs, "readonly": plan.read_only_root },
         "mounts": mounts::container(container),
         "linux": linux,
-    }))
+    });
+    parse(spec, profile)
 }
 
 /// Writes a spec as `<bundle>/config.json`.
@@ -183,8 +182,13 @@ pub fn write(bundle: &Path, spec: &Spec) -> Result<(), Error> {
     Ok(write_json_volatile(&bundle.join("config.json"), spec)?)
 }
 
-fn parse(spec: Value) -> Result<Spec, Error> {
-    serde_json::from_value(spec).map_err(|error| Error::Spec(error.to_string()))
+/// The profile comes as it is: it is most of a spec, and was parsed already.
+fn parse(spec: Value, profile: Option<LinuxSeccomp>) -> Result<Spec, Error> {
+    let mut spec: Spec = serde_json::from_value(spec).map_err(|error| Error::Spec(error.to_string()))?;
+    if let Some(linux) = spec.linux_mut() {
+        linux.set_seccomp(profile);
+    }
+    Ok(spec)
 }
 
 /// Namespaces of a container: its pod's where the infra container holds them, the host's where it asks for
