@@ -209,6 +209,24 @@ impl Kube {
         }
     }
 
+    /// Waits until `fits` holds of all pods. Where nothing is told it looks again all the same, with a command: who
+    /// would tell may have been killed.
+    #[track_caller]
+    pub fn until_all(&self, fits: impl Fn(&[Value]) -> bool) {
+        let deadline = std::time::Instant::now() + crate::limit(60);
+        let changes = self.runroot().exists().then(|| Changes::of(&self.runroot().join("events")));
+        loop {
+            let list = self.ok(&["ps", "-A", "-o", "json"]).json();
+            if fits(list["items"].as_array().unwrap()) {
+                return;
+            }
+            assert!(std::time::Instant::now() < deadline, "it never came to that: {list:#}");
+            if let Some(changes) = &changes {
+                changes.wait(std::time::Instant::now() + std::time::Duration::from_millis(100));
+            }
+        }
+    }
+
     /// Runs a shell script in a pod's container; its stdout. It must end with 0.
     #[track_caller]
     pub fn sh(&self, pod: &str, script: &str) -> String {

@@ -449,7 +449,8 @@ impl Supervisor {
     }
 
     fn start_purge(&mut self, uid: &str) {
-        match worker::spawn(|| sandbox::purge(&self.layout, &self.exe, uid)) {
+        let Some(runtime) = self.pods.get(uid).map(|pod| pod.plan.runtime.as_deref()) else { return };
+        match worker::spawn(|| sandbox::purge(&self.layout, &self.exe, uid, runtime)) {
             Ok(worker) => {
                 if let Some(pod) = self.pods.get_mut(uid) {
                     pod.purge = Purge::Running;

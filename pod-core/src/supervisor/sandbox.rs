@@ -16,6 +16,9 @@ use crate::plan::{self, PodPlan};
 use crate::runtime::{self, Create, Sandbox, Stdio, cgroup, spec};
 use crate::store::{self, Layout, WorkloadRecord};
 
+/// Lies in the folder of a pod from before anything of its sandbox is made until all of it is removed.
+const INTENT: &str = "sandbox-intent";
+
 /// A sandbox that stands, as its worker tells of it and as it lies on disk for a successor.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -102,7 +105,7 @@ pub fn create(
     first: &[(String, u32)],
 ) -> Result<SandboxInfo, String> {
     let run = layout.pod_run(&plan.uid);
-    let intent = run.join("sandbox-intent");
+    let intent = run.join(INTENT);
     if intent.exists() {
         remove(layout, exe, plan);
     }
@@ -303,7 +306,7 @@ pub fn remove_sandbox(layout: &Layout, exe: &Path, uid: &str, runtime: Option<&s
         problems.push(e.to_string());
     }
     fail_point("shm-unmounted");
-    for file in ["sandbox.json", "sandbox-intent"] {
+    for file in ["sandbox.json", INTENT] {
         if let Err(e) = store::remove_file_if_exists(&run.join(file)) {
             problems.push(e.to_string());
         }
@@ -331,11 +334,13 @@ fn containers_of(state: &Path, uid: &str) -> std::collections::BTreeSet<String> 
 }
 
 /// Deletes all files of a pod whose sandbox is gone.
-pub fn purge(layout: &Layout, exe: &Path, uid: &str) -> Vec<String> {
+pub fn purge(layout: &Layout, exe: &Path, uid: &str, runtime: Option<&str>) -> Vec<String> {
     let mut problems = Vec::new();
-    // One that did not run in this boot still holds the addresses of the last.
-    if networks(layout, exe).leases().is_ok_and(|leases| leases.iter().any(|id| id == uid)) {
-        problems.extend(remove_sandbox(layout, exe, uid, None));
+    // One that did not run in this boot still holds the addresses of the last; what a killed worker half made is no
+    // sandbox for the state machine, which then asks for no removal.
+    let is_half_made = layout.pod_run(uid).join(INTENT).exists();
+    if is_half_made || networks(layout, exe).leases().is_ok_and(|leases| leases.iter().any(|id| id == uid)) {
+        problems.extend(remove_sandbox(layout, exe, uid, runtime));
     }
     if let Err(errors) = crate::volume::remove(layout, uid) {
         problems.extend(errors.iter().map(ToString::to_string));
@@ -371,7 +376,7 @@ pub fn remove_leftovers(layout: &Layout, exe: &Path) -> Result<Vec<String>, stor
         for problem in remove_sandbox(layout, exe, &uid, None) {
             tracing::warn!("{problem}");
         }
-        for problem in purge(layout, exe, &uid) {
+        for problem in purge(layout, exe, &uid, None) {
             tracing::warn!("{problem}");
         }
         fail_point("leftovers-removed");

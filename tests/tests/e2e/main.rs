@@ -34,6 +34,7 @@ mod opposites;
 mod play;
 mod pods;
 mod registry;
+mod rollouts;
 mod runtimes;
 mod security;
 mod soak;

@@ -1,0 +1,345 @@
+//! Whoever is at it is killed while several workloads, a Deployment among them, are played, scaled, rolled over,
+//! pruned, started again and taken down, and while another OCI runtime makes containers. A trace of each step tells
+//! which points it gets to, and how often; one visit in the middle is chosen, when one replica stands and another does
+//! not.
+//!
+//! Only a sample is tried: a point has its turn in one of the steps. `KUBE_TEST_POINT=NAME` tries one point in every
+//! step, `all` everything, which takes a quarter of an hour.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use tests::{HostPort, IDLE, Kube, Output, host_port, in_vm, limit, pod};
+
+/// What is wanted: a Deployment of so many replicas, a Pod with a port and a claim or none, both of a version.
+#[derive(Clone, Copy, PartialEq)]
+struct Wish {
+    replicas: usize,
+    version: &'static str,
+    web: bool,
+}
+
+const fn wish(replicas: usize, version: &'static str, web: bool) -> Wish {
+    Wish { replicas, version, web }
+}
+
+const NOTHING: Wish = wish(0, "none", false);
+
+/// A version that cannot be started.
+const BROKEN: &str = "broken";
+
+impl Wish {
+    fn manifest(self, port: &HostPort) -> String {
+        let Self { replicas, version, web } = self;
+        let shell = if version == BROKEN { "/nowhere" } else { "sh" };
+        let template = |name: &str, indent: &str, more: &str| {
+            let lines = format!(
+                "metadata: {{name: {name}, labels: {{app: {name}, version: {version}}}}}\nspec:\n  \
+                 terminationGracePeriodSeconds: 5\n  volumes: [{{name: v, persistentVolumeClaim: {{claimName: data}}}}]\n  \
+                 containers:\n  - name: main\n    image: localhost/busybox:1\n    command: [{shell}, -c, {IDLE:?}]\n    \
+                 volumeMounts: [{{name: v, mountPath: /v}}]\n{more}"
+            );
+            lines.lines().map(|line| format!("{indent}{line}\n")).collect::<String>()
+        };
+        let mut yaml = format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: config}}\ndata: {{version: {version}}}\n---\n\
+             apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {{name: data}}\nspec:\n  \
+             accessModes: [ReadWriteOnce]\n  resources: {{requests: {{storage: 1Gi}}}}\n---\n\
+             apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: api}}\nspec:\n  replicas: {replicas}\n  \
+             selector: {{matchLabels: {{app: api}}}}\n  template:\n{}",
+            template("api", "    ", "").replace("name: api, ", "")
+        );
+        if web {
+            let ports = format!("    ports: [{{containerPort: 80, hostPort: {port}}}]\n");
+            yaml += &format!("---\napiVersion: v1\nkind: Pod\n{}", template("web", "", &ports));
+        }
+        yaml
+    }
+
+    /// These pods of the workload `app` are those that are wished for.
+    fn has(self, app: &str, pods: &[&Value]) -> bool {
+        let wanted = if app == "api" { self.replicas } else { usize::from(self.web) };
+        pods.len() == wanted && pods.iter().all(|pod| pod["metadata"]["labels"]["version"] == self.version)
+    }
+}
+
+/// A step: what stands before, the command, and what stands afterwards.
+#[derive(Clone, Copy)]
+struct Step {
+    name: &'static str,
+    before: Wish,
+    /// FILE is a manifest of `plays`.
+    command: &'static [&'static str],
+    plays: Wish,
+    after: Wish,
+    /// A kill may leave something that no command but this one goes on with.
+    is_undone_by_hand: bool,
+}
+
+const fn step(name: &'static str, before: Wish, command: &'static [&'static str], plays: Wish) -> Step {
+    Step { name, before, command, plays, after: plays, is_undone_by_hand: false }
+}
+
+const PLAY: &[&str] = &["play", "FILE"];
+
+/// The steps of a rollout.
+const ROLLOUT: [Step; 8] = [
+    step("play", NOTHING, PLAY, wish(2, "one", true)),
+    step("scale up", wish(1, "one", false), PLAY, wish(3, "one", false)),
+    step("roll over", wish(2, "one", true), PLAY, wish(2, "two", true)),
+    // What a play that was killed did not undo stands as it was asked for, as in a cluster.
+    Step {
+        after: wish(2, "one", true),
+        is_undone_by_hand: true,
+        ..step("roll back", wish(2, "one", true), PLAY, wish(2, BROKEN, true))
+    },
+    step("scale down", wish(3, "one", false), PLAY, wish(1, "one", false)),
+    step("prune", wish(2, "one", true), &["play", "FILE", "--prune"], wish(2, "two", false)),
+    Step {
+        is_undone_by_hand: true,
+        ..step("play --all", wish(2, "one", true), &["play", "--all"], wish(2, "one", true))
+    },
+    Step {
+        after: NOTHING,
+        ..step("down", wish(2, "one", true), &["down", "FILE", "--ignore-not-found"], wish(2, "one", true))
+    },
+];
+
+/// An instance in which a step is gone through.
+struct Rollout {
+    kube: Kube,
+    port: HostPort,
+    step: Step,
+    runtime: Option<&'static str>,
+    mark: PathBuf,
+    trace: PathBuf,
+    /// `KUBE_FAIL_POINT`, and how many visits go before.
+    kill: Option<(String, usize)>,
+}
+
+impl Rollout {
+    fn new(step: Step, runtime: Option<&'static str>, kill: Option<(&str, &str, usize)>) -> Self {
+        let kube = Kube::new();
+        let (mark, trace) = (kube.dir().join("mark"), kube.dir().join("trace"));
+        let kill = kill.map(|(point, action, n)| (format!("{point}:{action}:{n}:{}", mark.display()), n));
+        Self { kube, port: host_port(), step, runtime, mark, trace, kill }
+    }
+
+    fn marks(&self) -> impl Iterator<Item = PathBuf> + '_ {
+        let n = self.kill.as_ref().map_or(0, |(_, n)| *n);
+        // The one that counts goes last.
+        (0..n).map(|n| self.kube.dir().join(format!("mark.{n}"))).chain([self.mark.clone()])
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        let runtime = self.runtime.filter(|_| args[0] == "play" && args[1] != "--all");
+        let runtime = runtime.map(|name| ["--runtime", name]);
+        let args: Vec<_> = args.iter().copied().chain(runtime.into_iter().flatten()).collect();
+        let mut command = self.kube.command(&args);
+        match &self.kill {
+            Some((wish, _)) => command.env("KUBE_FAIL_POINT", wish),
+            None => command.env("KUBE_TRACE", &self.trace),
+        };
+        self.kube.run_command(&mut command, None)
+    }
+
+    fn command(&self) -> Output {
+        let file = self.kube.dir().join("app.yaml");
+        std::fs::write(&file, self.step.plays.manifest(&self.port)).unwrap();
+        let fill = |word: &&'static str| if *word == "FILE" { file.to_str().unwrap() } else { word };
+        self.run(&self.step.command.iter().map(fill).collect::<Vec<_>>())
+    }
+
+    /// Goes to where the step begins. Supervisors know the point from their start, so that its marks, which are there
+    /// already, keep it from having an effect.
+    fn begins(&self) {
+        for mark in self.marks() {
+            std::fs::write(mark, "").unwrap();
+        }
+        if self.step.before != NOTHING {
+            let file = self.kube.file("app.yaml", self.step.before.manifest(&self.port));
+            self.run(&["play", &file]).expect(0);
+            self.stands(&[self.step.before]);
+        }
+        if self.step.command == ["play", "--all"] {
+            for supervisor in self.kube.supervisors() {
+                supervisor.kill(Signal::SIGTERM);
+                assert!(supervisor.ends_within(limit(20)));
+            }
+        }
+    }
+
+    /// Waits until each workload is as in one of these, nothing else is there, and what went has been given back.
+    fn stands(&self, wishes: &[Wish]) {
+        self.kube.until_all(|pods| {
+            let ready = |pod: &Value| {
+                let mut conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
+                conditions.any(|c| c["type"] == "Ready" && c["status"] == "True")
+            };
+            let of = |app: &str| pods.iter().filter(|pod| pod["metadata"]["labels"]["app"] == *app).collect();
+            let is_wished = |app: &str| {
+                let pods: Vec<&Value> = of(app);
+                wishes.iter().any(|wish| wish.has(app, &pods))
+            };
+            let folders = |dir: PathBuf| std::fs::read_dir(dir).into_iter().flatten().count();
+            let workloads = ["api", "web"].iter().filter(|app| !of(app).is_empty()).count();
+            pods.iter().all(ready)
+                && is_wished("api")
+                && is_wished("web")
+                && folders(self.kube.root().join("pods")) == pods.len()
+                && folders(self.kube.root().join("workloads")) == workloads
+                && folders(self.kube.runroot().join("workloads")) == workloads
+        });
+    }
+
+    /// Every point that the step gets to, with how often.
+    fn points(&self) -> BTreeMap<String, usize> {
+        self.begins();
+        let begin = std::fs::read_to_string(&self.trace).unwrap_or_default().len();
+        let output = self.command();
+        assert_eq!(output.code == 0, self.step.plays.version != BROKEN, "{output}");
+        self.stands(&[self.step.after]);
+        let text = std::fs::read_to_string(&self.trace).unwrap();
+        let mut found = BTreeMap::new();
+        for name in text[begin..].lines().filter_map(|line| line.split(' ').nth(2)) {
+            *found.entry(name.to_owned()).or_insert(0) += 1;
+        }
+        found
+    }
+
+    /// The step, and somebody is killed on the way; true if it came to that.
+    fn is_cut_short(&self) -> bool {
+        self.begins();
+        for mark in self.marks() {
+            std::fs::remove_file(mark).unwrap();
+        }
+        self.command();
+        // One ordinary command, and each workload is as it was or as it is to be.
+        self.kube.ok(&["ps"]);
+        if !self.step.is_undone_by_hand {
+            self.stands(&[self.step.before, self.step.after]);
+        }
+        // The same command again, then all is as if nothing had happened.
+        let again = self.command();
+        if self.step.plays.version == BROKEN {
+            // The next good file is played all the same.
+            let file = self.kube.file("app.yaml", self.step.after.manifest(&self.port));
+            self.run(&["play", &file]).expect(0);
+        } else if !self.step.is_undone_by_hand {
+            again.expect(0);
+        }
+        // `play --all` tells of a sandbox that was not made, and that is about to be made again.
+        self.stands(&[self.step.after]);
+        self.kube.ok(&["down", "--all", "--volumes"]);
+        let left = self.kube.not_as_before();
+        assert!(left.is_empty(), "left behind: {left:#?}");
+        self.mark.exists()
+    }
+}
+
+/// A kill: where in which step, and who.
+type Kill = (Step, String, usize, &'static str);
+
+/// All there are, or each point's turn in one of the steps.
+fn kills(steps: &[Step], runtime: Option<&'static str>, fits: impl Fn(&str) -> bool) -> Vec<Kill> {
+    let only = std::env::var("KUBE_TEST_POINT").ok();
+    let mut found: BTreeMap<String, Vec<(Step, usize)>> = BTreeMap::new();
+    for step in steps {
+        for (point, visits) in Rollout::new(*step, runtime, None).points() {
+            found.entry(point).or_default().push((*step, visits));
+        }
+    }
+    let points = found.into_iter().filter(|(point, _)| fits(point)).enumerate();
+    let of_a_point = |(index, (point, steps)): (usize, (String, Vec<(Step, usize)>))| {
+        let every = only.is_some();
+        let turn = index % steps.len();
+        let wanted = only.as_ref().is_none_or(|only| only == "all" || *only == point);
+        let chosen = steps.into_iter().enumerate().filter(move |(n, _)| wanted && (every || *n == turn));
+        let both: &[&str] =
+            if every { &["kill", "supervisor"] } else { [&["kill"], &["supervisor"]][index / 2 % 2] };
+        chosen.flat_map(move |(_, (step, visits))| {
+            let point = point.clone();
+            both.iter().map(move |action| (step, point.clone(), visits / 2, *action))
+        })
+    };
+    points.flat_map(of_a_point).collect()
+}
+
+/// Goes through the `n`-th of each `of` of them.
+fn walk(kills: Vec<Kill>, runtime: Option<&'static str>, n: usize, of: usize) {
+    let (mut failed, mut missed, mut tried) = (Vec::new(), Vec::new(), 0);
+    for (step, point, visit, action) in kills.into_iter().skip(n).step_by(of) {
+        let what = format!("{}: {point}, {visit}, {action}", step.name);
+        let start = std::time::Instant::now();
+        let rollout = || Rollout::new(step, runtime, Some((&point, action, visit))).is_cut_short();
+        match std::panic::catch_unwind(rollout) {
+            Ok(true) => {}
+            Ok(false) => missed.push(what.clone()),
+            Err(_) => failed.push(what.clone()),
+        }
+        tried += 1;
+        println!("{what}: {:?}", start.elapsed());
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+    // How often some points are visited is a matter of who is quicker.
+    assert!(missed.len() * 10 <= tried, "never reached: {missed:#?}");
+    println!("{tried}, of which never reached: {missed:#?}");
+}
+
+/// So many times the kills that are tried on a host; the emulated machine is slower by far.
+fn sample() -> usize {
+    match std::env::var_os("KUBE_TEST_POINT") {
+        Some(_) => 1,
+        None if in_vm() => 10,
+        None => 3,
+    }
+}
+
+/// Other walks go through them: they are the same for any number of workloads.
+fn is_told_apart(point: &str) -> bool {
+    !point.contains("image") && point != "file-written" && point != "network-file-written"
+}
+
+#[test]
+fn whoever_is_killed_while_a_deployment_changes_first_half() {
+    walk(kills(&ROLLOUT, None, is_told_apart), None, 0, 2 * sample());
+}
+
+#[test]
+fn whoever_is_killed_while_a_deployment_changes_second_half() {
+    if in_vm() {
+        return;
+    }
+    walk(kills(&ROLLOUT, None, is_told_apart), None, 1, 2 * sample());
+}
+
+/// Where an OCI runtime is called, and what it made is killed.
+fn is_of_a_runtime(point: &str) -> bool {
+    point.starts_with("infra-") || point.starts_with("container-") || point.starts_with("pod-")
+}
+
+#[test]
+fn whoever_is_killed_while_another_runtime_makes_and_kills_containers() {
+    // crun 1.8 refuses the cgroups of a host that is no such machine.
+    let runtime = Some(if in_vm() { "crun" } else { "runc" });
+    let steps = [ROLLOUT[0], ROLLOUT[7]];
+    walk(kills(&steps, runtime, is_of_a_runtime), runtime, 0, if in_vm() { 4 } else { sample() });
+}
+
+/// Nothing but the file that tells of the intent is left to find it by: no lease, no sandbox in the pod's state.
+#[test]
+fn a_sandbox_without_a_network_that_a_killed_worker_left_goes_with_its_pod() {
+    for point in ["namespace-made", "infra-created", "infra-started", "sandbox-recorded"] {
+        let kube = Kube::new();
+        let file = kube.manifest(&pod("web", IDLE, ""));
+        let mut play = kube.command(&["play", "--network", "none", &file]);
+        play.env("KUBE_FAIL_POINT", format!("{point}:kill:0:{}", kube.dir().join("mark").display()));
+        assert_ne!(kube.run_command(&mut play, None).code, 0, "{point}");
+        let left = kube.not_as_before();
+        assert!(left.is_empty(), "left behind at {point}: {left:#?}");
+        kube.ok(&["play", "--network", "none", &file]);
+        kube.ok(&["down", "--all"]);
+    }
+}
