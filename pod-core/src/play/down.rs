@@ -19,10 +19,8 @@ pub fn down(
     let mut records = Vec::new();
     for target in targets {
         match target {
-            Target::Workload(id) => match WorkloadRecord::load(&host.layout, id)? {
-                Some(record) => records.push(record),
-                None => return Err(Error::NotFound { what: id.to_string() }),
-            },
+            // One that is gone since its caller looked, as with an earlier down, is as it should be.
+            Target::Workload(id) => records.extend(WorkloadRecord::load(&host.layout, id)?),
             Target::Object(kind, namespace, name) => {
                 // A pod's use makes a claim that nobody played.
                 let stands = kind == CLAIM && claims::exists(&host.layout, namespace, name);
@@ -82,5 +80,37 @@ pub fn down(
     match first {
         Some(e) => Err(e),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::play::PodView;
+    use crate::store::{Layout, WorkloadId};
+
+    struct Told(Vec<String>);
+
+    impl Report for Told {
+        fn changed(&mut self, object: &str, _: Change) {
+            self.0.push(object.to_owned());
+        }
+        fn warning(&mut self, _: &str) {}
+        fn waiting(&mut self, _: &[PodView]) {}
+        fn hint(&mut self, _: &str) {}
+        fn pull(&mut self, _: &str) -> std::sync::Arc<dyn crate::image::Progress> {
+            unreachable!("down pulls nothing")
+        }
+    }
+
+    #[test]
+    fn a_workload_that_went_meanwhile_is_no_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout { root: dir.path().join("root"), runroot: dir.path().join("run") };
+        let host = Host { layout, exe: "/bin/false".into() };
+        let gone = [Target::Workload(WorkloadId::new("Pod", "default", "web"))];
+        let mut told = Told(Vec::new());
+        down(&host, &gone, &DownOptions::default(), &mut told).unwrap();
+        assert!(told.0.is_empty());
     }
 }
