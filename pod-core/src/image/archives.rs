@@ -14,7 +14,7 @@ use super::layer::decoder;
 use super::manifests::{ConfigFile, Descriptor, Either, Index, Manifest, OCI_MANIFEST, REF_NAME};
 use super::platforms::{available, select, this_machine};
 use super::tar_stream::{Kind, TarStream};
-use super::{Digest, Error, Image, ImageStore, Reference, UnpackError};
+use super::{Digest, Error, Image, ImageStore, Reference};
 
 /// containerd's annotation for an image's full name, which Docker writes as well.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
@@ -295,20 +295,8 @@ impl ImageStore {
         diff_id: &Digest,
     ) -> Result<Descriptor, Error> {
         let mut file = spooled.open(path)?;
-        let check = |got: &super::layer::Ingested| {
-            for (what, expected, actual) in [
-                ("the layer's digest", blob, &got.blob),
-                ("the layer's diff id", Some(diff_id), &got.diff_id),
-            ] {
-                if let Some(expected) = expected.filter(|e| *e != actual) {
-                    let (expected, actual) = (expected.to_string(), actual.to_string());
-                    return Err(UnpackError::Digest { what, expected, actual });
-                }
-            }
-            Ok(())
-        };
         let got = self
-            .add_layer(staging, &mut file, true, self.has_layer(diff_id), blob, check)
+            .add_layer(staging, &mut file, true, self.has_layer(diff_id), blob, Some(diff_id))
             .map_err(|error| Error::Unpack { image: format!("{}: {path}", spooled.source), error })?;
         for note in &got.notes {
             tracing::warn!("{}: {path}: {note}", spooled.source);

@@ -205,7 +205,7 @@ fn prune_takes_what_has_no_name_and_what_no_image_needs() {
     // What a killed pull leaves: a layer and a blob of no image.
     let staging = store.stage().unwrap();
     store
-        .add_layer(&staging, &mut tar().file("orphan", "x").end().as_slice(), true, false, None, |_| Ok(()))
+        .add_layer(&staging, &mut tar().file("orphan", "x").end().as_slice(), true, false, None, None)
         .unwrap();
     drop(staging);
     let removed = store.prune(false, &nobody).unwrap();

@@ -165,7 +165,7 @@ impl ImageStore {
     }
 
     /// Takes a layer in: its blob, and its files unless they are here. Nothing appears in the store unless
-    /// `check` agrees to what came.
+    /// blob and archive are what was expected.
     pub(super) fn add_layer(
         &self,
         staging: &Staging,
@@ -173,12 +173,14 @@ impl ImageStore {
         keep_blob: bool,
         unpacked: bool,
         expected: Option<&Digest>,
-        check: impl FnOnce(&Ingested) -> Result<(), super::UnpackError>,
+        diff_id: Option<&Digest>,
     ) -> Result<Ingested, super::UnpackError> {
         let blob = keep_blob.then(|| staging.path("blob"));
         let layer = (!unpacked).then(|| staging.path("layer"));
         let destination = Destination { blob: blob.as_deref(), layer: layer.as_deref(), expected };
-        let ingested = match ingest(source, &destination, &self.limits).and_then(|i| check(&i).map(|()| i)) {
+        let ingested = match ingest(source, &destination, &self.limits)
+            .and_then(|got| got.check(expected, diff_id).map(|()| got))
+        {
             Ok(ingested) => ingested,
             Err(error) => {
                 // Now, not when the pull ends: it may be large.

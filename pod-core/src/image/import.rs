@@ -32,7 +32,7 @@ impl ImageStore {
         }
         let staging = self.stage()?;
         let layer = self
-            .add_layer(&staging, archive, true, false, None, |_| Ok(()))
+            .add_layer(&staging, archive, true, false, None, None)
             .map_err(|error| Error::Unpack { image: source.to_owned(), error })?;
         for note in &layer.notes {
             tracing::warn!("{source}: {note}");

@@ -60,6 +60,21 @@ pub(super) struct Ingested {
     pub notes: Vec<String>,
 }
 
+impl Ingested {
+    /// Fails when the blob or the archive in it is not what it should be.
+    pub(super) fn check(&self, blob: Option<&Digest>, diff_id: Option<&Digest>) -> Result<(), UnpackError> {
+        for (what, expected, actual) in
+            [("the layer's digest", blob, &self.blob), ("the layer's diff id", diff_id, &self.diff_id)]
+        {
+            if let Some(expected) = expected.filter(|expected| *expected != actual) {
+                let (expected, actual) = (expected.to_string(), actual.to_string());
+                return Err(UnpackError::Digest { what, expected, actual });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Where the parts of a layer go while it is taken in.
 pub(super) struct Destination<'a> {
     /// The blob is copied here.

@@ -294,21 +294,6 @@ impl Intake<'_> {
     fn run(&self, want: oneshot::Sender<()>, mut parts: Parts) -> Result<(), UnpackError> {
         let Self { staging, layer, diff_id, .. } = *self;
         let Some(_lock) = self.lock_layer(diff_id, &want)? else { return Ok(()) };
-        let check = |got: &super::layer::Ingested| {
-            let differs = |what, expected: &Digest, actual: &Digest| {
-                if expected == actual {
-                    Ok(())
-                } else {
-                    Err(UnpackError::Digest {
-                        what,
-                        expected: expected.to_string(),
-                        actual: actual.to_string(),
-                    })
-                }
-            };
-            differs("the layer's digest", &layer.digest, &got.blob)?;
-            differs("the layer's diff id", diff_id, &got.diff_id)
-        };
         let unpacked = self.store.has_layer(diff_id);
         if self.store.has_blob(&layer.digest) {
             if unpacked {
@@ -316,7 +301,7 @@ impl Intake<'_> {
             }
             let path = self.store.blob_path(&layer.digest);
             let mut file = std::fs::File::open(&path)?;
-            match self.store.add_layer(staging, &mut file, false, false, Some(&layer.digest), check) {
+            match self.store.add_layer(staging, &mut file, false, false, Some(&layer.digest), Some(diff_id)) {
                 // A blob that has gone bad on disk: fetch it anew.
                 Err(UnpackError::Digest { .. } | UnpackError::Malformed(_)) => std::fs::remove_file(&path)?,
                 other => return other.map(|got| self.notes(layer, &got.notes)),
@@ -325,7 +310,8 @@ impl Intake<'_> {
         if want.send(()).is_err() {
             return Ok(());
         }
-        let got = self.store.add_layer(staging, &mut parts, true, unpacked, Some(&layer.digest), check)?;
+        let got =
+            self.store.add_layer(staging, &mut parts, true, unpacked, Some(&layer.digest), Some(diff_id))?;
         self.notes(layer, &got.notes);
         Ok(())
     }

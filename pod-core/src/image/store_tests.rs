@@ -25,7 +25,7 @@ pub(super) fn stack(store: &ImageStore, name: &str, layers: Vec<TarMaker>) -> Im
     let mut descriptors = Vec::new();
     for archive in layers {
         let layer =
-            store.add_layer(&staging, &mut archive.end().as_slice(), true, false, None, |_| Ok(())).unwrap();
+            store.add_layer(&staging, &mut archive.end().as_slice(), true, false, None, None).unwrap();
         config.rootfs.diff_ids.push(layer.diff_id);
         descriptors.push(manifests::Descriptor::new(
             layer.compression.media_type(),
