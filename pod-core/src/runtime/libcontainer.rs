@@ -289,7 +289,10 @@ fn read_report(report: &mut File) -> std::io::Result<String> {
     }
 }
 
-/// An error with the errors behind it, each said once.
+/// How libcontainer introduces what an executor says.
+const EXECUTOR: &str = "error in executing process : ";
+
+/// An error with the errors behind it, each said once; of what our executor says, that alone.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -301,5 +304,8 @@ fn chain(error: &dyn std::error::Error) -> String {
         }
         next = error.source();
     }
-    text
+    match text.rsplit_once(EXECUTOR) {
+        Some((_, said)) => said.to_owned(),
+        None => text,
+    }
 }

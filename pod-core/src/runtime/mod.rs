@@ -86,6 +86,13 @@ impl Error {
     pub(crate) fn failed(action: &'static str, id: &str, message: impl ToString) -> Self {
         Self::Failed { action, id: id.to_owned(), message: message.to_string() }
     }
+    /// What a runtime said, for who knows which container it is about; else as it reads in full.
+    pub fn of_container(&self) -> String {
+        match self {
+            Self::Failed { message, .. } => message.clone(),
+            error => error.to_string(),
+        }
+    }
     pub(crate) fn seccomp<E: std::fmt::Display>(profile: &str) -> impl FnOnce(E) -> Self + use<E> {
         let profile = profile.to_owned();
         move |error| Self::Seccomp { profile, message: error.to_string() }

@@ -106,7 +106,7 @@ pub fn start(
     };
     let Created { process, image_id, stop_signal, terminal } = created;
     let oci = runtime::open(pod.runtime.as_deref(), &runtime_state(layout)).map_err(|e| failed(&e))?;
-    oci.start(&id).map_err(|e| failed(&e))?;
+    oci.start(&id).map_err(|e| failed(&e.of_container()))?;
     network::fail_point("container-started");
     let started = Started { process, container_id: format!("kube://{id}"), image_id, stop_signal, terminal };
     store::write_json_volatile(&started_path(&bundle), &started).map_err(|e| failed(&e))?;
@@ -273,7 +273,7 @@ fn create_process(
     let terminal = terminal.map_err(|e| create(&e))?;
     let pid = oci
         .create(&Create { id, bundle, stdio, console_socket: terminal.as_ref().map(|t| t.path()) })
-        .map_err(|e| create(&e))?;
+        .map_err(|e| create(&e.of_container()))?;
     let terminal = match terminal {
         None => None,
         Some(terminal) => {

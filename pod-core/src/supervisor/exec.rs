@@ -59,7 +59,7 @@ impl Supervisor {
                 console_socket: terminal.as_ref().map(|t| t.path()),
             };
             network::fail_point("exec-begins");
-            let pid = oci.exec(&exec).map_err(|e| e.to_string())?;
+            let pid = oci.exec(&exec).map_err(|e| e.of_container())?;
             network::fail_point("exec-runs");
             let master = terminal
                 .map(|t| t.receive(super::console::TIMEOUT))
