@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -223,9 +223,24 @@ fn real_paths(found: &[Found]) -> BTreeMap<PathBuf, PathBuf> {
     let volumes = pods.flat_map(|pod| pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()));
     volumes
         .filter_map(|volume| Some(PathBuf::from(&volume.host_path.as_ref()?.path)))
-        .filter(|path| path.components().any(|part| part == std::path::Component::ParentDir))
-        .filter_map(|path| std::fs::canonicalize(&path).ok().map(|real| (path, real)))
+        .filter(|path| path.components().any(|part| part == Component::ParentDir))
+        .map(|path| (path.clone(), upwards(&path)))
         .collect()
+}
+
+/// A path without `..`, which a link before it may send anywhere. What is not there is taken as it is written: it
+/// may be made when a pod starts.
+fn upwards(path: &Path) -> PathBuf {
+    let mut real = PathBuf::new();
+    for part in path.components() {
+        if part == Component::ParentDir {
+            real = std::fs::canonicalize(&real).unwrap_or(real);
+            real.pop();
+        } else {
+            real.push(part);
+        }
+    }
+    real
 }
 
 /// Folders that belong to people.

@@ -5,7 +5,12 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::Error;
+use super::kind::cut;
 use super::recorded::Workload;
+use crate::manifest::name::MAX_NAME;
+
+const CONTAINER_ANNOTATIONS: [&str; 2] =
+    ["container.apparmor.security.beta.kubernetes.io/", "container.seccomp.security.alpha.kubernetes.io/"];
 
 /// Leaves only the container `name`, and the volumes that it mounts, in a pod named `POD-CONTAINER`.
 pub(super) fn keep_only(workload: &mut Workload, name: &str) -> Result<(), Error> {
@@ -41,9 +46,23 @@ pub(super) fn keep_only(workload: &mut Workload, name: &str) -> Result<(), Error
     workload.pod.remove("ephemeralContainers");
     keep_volumes(&mut workload.pod, &found);
     workload.pod.insert("containers".to_owned(), json!([found]));
-    let own = format!("{}-{name}", workload.name());
+    annotations(workload, name);
+    // Both names may be as long as a name can be.
+    let own = format!("{}-{name}", cut(workload.name(), MAX_NAME.saturating_sub(name.len() + 1)));
     workload.metadata.insert("name".to_owned(), json!(own));
     Ok(())
+}
+
+/// Annotations of another container are refused where that is not there.
+/// Source: `ValidateAppArmorPodAnnotations` of pkg/apis/core/validation.
+fn annotations(workload: &mut Workload, name: &str) {
+    for metadata in [&mut workload.metadata, &mut workload.pod_metadata] {
+        let Some(Value::Object(annotations)) = metadata.get_mut("annotations") else { continue };
+        annotations.retain(|key, _| {
+            let of = CONTAINER_ANNOTATIONS.iter().find_map(|prefix| key.strip_prefix(prefix));
+            of.is_none_or(|container| container == name)
+        });
+    }
 }
 
 /// Only the volumes that the container mounts.

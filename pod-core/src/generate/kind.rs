@@ -5,12 +5,21 @@ use serde_json::{Map, Value, json};
 use super::recorded::Workload;
 use super::service::name_for;
 use super::{Error, Kind, Options};
+use crate::manifest::name::{MAX_JOB, MAX_LABEL_VALUE, MAX_STATEFUL_SET};
 
-/// What Kubernetes takes as the value of a label.
-const MAX_LABEL: usize = 63;
-/// A Job's name is a label of its pods (`batch.kubernetes.io/job-name`), a StatefulSet's with the hash of a revision.
-const MAX_JOB: usize = 63;
-const MAX_STATEFUL_SET: usize = 52;
+/// Labels that controllers give to their pods: those of another one's would be wrong, and a Job refuses them.
+const MACHINE_MADE_LABELS: [&str; 10] = [
+    "apps.kubernetes.io/pod-index",
+    "batch.kubernetes.io/controller-uid",
+    "batch.kubernetes.io/job-completion-index",
+    "batch.kubernetes.io/job-name",
+    "controller-revision-hash",
+    "controller-uid",
+    "job-name",
+    "pod-template-generation",
+    "pod-template-hash",
+    "statefulset.kubernetes.io/pod-name",
+];
 
 impl Kind {
     /// As `kind:` says it.
@@ -59,6 +68,7 @@ pub(super) fn document(workload: &mut Workload, kind: Kind, options: &Options) -
         return Err(Error::NoReplicas { what: kind.with_article() });
     }
     allowed(workload, kind);
+    fields(workload, kind, options);
     let mut document = Map::from_iter([
         ("apiVersion".to_owned(), json!(kind.api_version())),
         ("kind".to_owned(), json!(kind.name())),
@@ -85,10 +95,7 @@ pub(super) fn document(workload: &mut Workload, kind: Kind, options: &Options) -
     fit_name(workload, &mut metadata, kind);
 
     let replicas = replicas(workload, kind, options);
-    let mut spec = match kind {
-        Kind::Deployment => std::mem::take(&mut workload.spec),
-        _ => workload.spec.get("selector").map(|s| ("selector".to_owned(), s.clone())).into_iter().collect(),
-    };
+    let mut spec = std::mem::take(&mut workload.spec);
     spec.remove("replicas");
     let mut own = Map::new();
     if let Some(replicas) = replicas {
@@ -118,13 +125,62 @@ pub(super) fn document(workload: &mut Workload, kind: Kind, options: &Options) -
     Ok(Value::Object(document))
 }
 
+/// Takes away what another controller gave a pod.
+pub(super) fn drop_machine_made(labels: &mut Value) {
+    if let Value::Object(labels) = labels {
+        labels.retain(|key, _| !MACHINE_MADE_LABELS.contains(&key.as_str()));
+    }
+}
+
+/// What makes pods gives them labels of its own.
+pub(super) fn own_labels(workload: &mut Workload, kind: Kind) {
+    if kind == Kind::Pod || kind == Kind::Deployment && workload.is_deployment() {
+        return;
+    }
+    for metadata in [&mut workload.metadata, &mut workload.pod_metadata] {
+        metadata.get_mut("labels").map(drop_machine_made).unwrap_or_default();
+    }
+    if let Some(selector) = workload.spec.get_mut("selector").and_then(|s| s.get_mut("matchLabels")) {
+        drop_machine_made(selector);
+    }
+}
+
+/// What a Deployment says and the kind does not have is left out. Where a pod was asked for by its own name, the
+/// rest of its Deployment was not.
+fn fields(workload: &mut Workload, kind: Kind, options: &Options) {
+    let has = |field: &str| match field {
+        "selector" => kind != Kind::Pod,
+        "minReadySeconds" | "revisionHistoryLimit" => matches!(kind, Kind::DaemonSet | Kind::StatefulSet),
+        "replicas" => kind.has_replicas(),
+        _ => false,
+    };
+    if kind == Kind::Deployment {
+        return;
+    }
+    let mut left_out = Vec::new();
+    workload.spec.retain(|field, value| {
+        let one = field == "replicas" && matches!(value.as_u64(), None | Some(1));
+        let kept = has(field);
+        if !kept && !one && !value.is_null() && field != "selector" {
+            left_out.push(field.clone());
+        }
+        kept
+    });
+    left_out.sort();
+    if options.kind.is_some() && !left_out.is_empty() {
+        let message =
+            format!("{}: {} has no {}: left out", workload.id, kind.with_article(), left_out.join(", "));
+        workload.warn(message);
+    }
+}
+
 /// Gives pods a label to be selected by, unless they have one.
 pub(super) fn labels(workload: &mut Workload) -> Map<String, Value> {
     let labels = workload.pod_metadata.get("labels").and_then(Value::as_object).filter(|all| !all.is_empty());
     if let Some(labels) = labels {
         return labels.clone();
     }
-    let labels = Map::from_iter([("app".to_owned(), json!(cut(workload.name(), MAX_LABEL)))]);
+    let labels = Map::from_iter([("app".to_owned(), json!(cut(workload.name(), MAX_LABEL_VALUE)))]);
     workload.pod_metadata.insert("labels".to_owned(), Value::Object(labels.clone()));
     if !workload.is_deployment() {
         workload.metadata.insert("labels".to_owned(), Value::Object(labels.clone()));

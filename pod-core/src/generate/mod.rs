@@ -4,6 +4,7 @@
 //! the kind that is asked for, and what it uses is put beside it.
 
 mod container;
+mod judge;
 mod kind;
 mod objects;
 mod order;
@@ -21,6 +22,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+pub use judge::{Fault, Finding, judge};
 pub use yaml::documents as to_yaml;
 
 use crate::store::WorkloadRecord;
@@ -163,12 +165,14 @@ pub fn generate(subjects: &[Subject<'_>], options: &Options, facts: &Facts) -> R
                 list.push(used);
             }
         }
+        kind::own_labels(&mut workload, kind);
         let service = if options.service { service::document(&mut workload, kind) } else { None };
         warnings::of(&mut workload, kind, options, facts);
         let mut document = kind::document(&mut workload, kind, options)?;
         order::object(&mut document);
         keep(&mut workloads, document)?;
-        if let Some(service) = service {
+        if let Some(mut service) = service {
+            order::object(&mut service);
             keep(&mut services, service)?;
         }
         warned.extend(workload.warnings);
@@ -176,6 +180,7 @@ pub fn generate(subjects: &[Subject<'_>], options: &Options, facts: &Facts) -> R
     configs.sort_by_cached_key(place);
     claims.sort_by_cached_key(place);
     let documents = [configs, claims, workloads, services].concat();
+    warned.extend(judge(&documents).iter().map(ToString::to_string));
     let mut warnings: Vec<String> = Vec::new();
     for warning in warned {
         if !warnings.contains(&warning) {

@@ -1,12 +1,10 @@
 //! ConfigMaps, Secrets and claims that a workload uses.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::recorded::{Workload, clean};
 use super::{Facts, Options, order};
-use crate::plan::VALUES_LEFT_OUT;
+use crate::plan::{VALUES_LEFT_OUT, value_left_out};
 
 /// Something that a pod uses by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,11 +140,10 @@ fn document(
     document
 }
 
-/// Empties the values of a Secret. Where Kubernetes wants JSON in them, they are JSON of nothing.
+/// Empties the values of a Secret.
 fn leave_out(secret: &mut Map<String, Value>) {
     let Some(Value::Object(data)) = secret.get_mut("data") else { return };
     for (key, value) in data.iter_mut() {
-        let json_wanted = matches!(key.as_str(), ".dockerconfigjson" | ".dockercfg");
-        *value = Value::String(if json_wanted { STANDARD.encode("{}") } else { String::new() });
+        *value = json!(value_left_out(key));
     }
 }

@@ -6,20 +6,30 @@
 
 use serde_json::{Map, Value};
 
-use crate::manifest::schema::{self, Kind, Type};
+use crate::manifest::schema::{Kind, Type};
+use crate::manifest::schema_of;
 
 const OBJECT: &[&str] =
     &["apiVersion", "kind", "metadata", "type", "immutable", "*", "spec", "stringData", "data", "binaryData"];
 
 const ORDER: &[(&str, &[&str])] = &[
     ("ConfigMap", OBJECT),
+    ("DaemonSet", OBJECT),
     ("Deployment", OBJECT),
+    ("Job", OBJECT),
     ("PersistentVolumeClaim", OBJECT),
     ("Pod", OBJECT),
     ("PodTemplateSpec", OBJECT),
     ("Secret", OBJECT),
+    ("Service", OBJECT),
+    ("StatefulSet", OBJECT),
     ("ObjectMeta", &["name", "generateName", "namespace", "labels", "annotations"]),
     ("DeploymentSpec", &["replicas", "selector", "*", "template"]),
+    ("DaemonSetSpec", &["selector", "*", "template"]),
+    ("StatefulSetSpec", &["replicas", "serviceName", "selector", "*", "template", "volumeClaimTemplates"]),
+    ("JobSpec", &["*", "template"]),
+    ("ServiceSpec", &["type", "clusterIP", "*", "selector", "ports"]),
+    ("ServicePort", &["name", "port", "targetPort", "protocol"]),
     (
         "PodSpec",
         &[
@@ -108,36 +118,11 @@ const ORDER: &[(&str, &[&str])] = &[
 /// The rest: `name` or `key` first.
 const OTHERS: &[&str] = &["name", "key"];
 
-/// Puts an object's fields into order, and leaves out those that are null. A kind that is not played keeps the
-/// order that it was built in, but for its metadata and its template.
+/// Puts an object's fields into order, and leaves out those that are null.
 pub fn object(object: &mut Value) {
-    let schema = match object.get("kind").and_then(Value::as_str) {
-        Some("Pod") => &schema::POD,
-        Some("Deployment") => &schema::DEPLOYMENT,
-        Some("ConfigMap") => &schema::CONFIG_MAP,
-        Some("Secret") => &schema::SECRET,
-        Some("PersistentVolumeClaim") => &schema::PERSISTENT_VOLUME_CLAIM,
-        _ => {
-            if let Some(metadata) = object.get_mut("metadata") {
-                below(metadata, &schema::DEPLOYMENT, &["metadata"]);
-            }
-            if let Some(template) = object.pointer_mut("/spec/template") {
-                below(template, &schema::DEPLOYMENT, &["spec", "template"]);
-            }
-            return;
-        }
-    };
-    fields(object, schema);
-}
-
-/// Orders a value that stands at `path` below an object of type `root`.
-fn below(value: &mut Value, root: &'static Type, path: &[&str]) {
-    let mut found = Some(root);
-    for name in path {
-        found = found.and_then(|ty| ty.field(name)).and_then(|field| field.kind.object());
-    }
-    if let Some(ty) = found {
-        fields(value, ty);
+    let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default();
+    if let Some(schema) = schema_of(kind) {
+        fields(object, schema);
     }
 }
 

@@ -118,3 +118,76 @@ fn add(pod: &mut Map<String, Value>, container: usize, mapping: &PortMapping) {
         ports.push(Value::Object(port));
     }
 }
+
+/// On the host's network a port is the same on the host, and can be had by one container only: what else a flag of
+/// `play` made of it is left out. Gives what to say of that.
+pub(super) fn on_host(pod: &mut Map<String, Value>) -> Vec<String> {
+    let mut told = Vec::new();
+    if pod.get("hostNetwork") != Some(&Value::Bool(true)) {
+        return told;
+    }
+    for list in ["containers", "initContainers"] {
+        let mut taken: Vec<(u64, String, String)> = Vec::new();
+        let containers = pod.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
+        for container in containers.filter_map(Value::as_object_mut) {
+            let name = container.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let Some(Value::Array(ports)) = container.get_mut("ports") else { continue };
+            ports.retain_mut(|port| {
+                let Some(port) = port.as_object_mut() else { return true };
+                let Some(number) = port.get("containerPort").and_then(Value::as_u64) else { return true };
+                let text = |key: &str| port.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+                let mut address = text("hostIP");
+                let protocol = Some(text("protocol")).filter(|p| !p.is_empty()).unwrap_or_else(|| "TCP".to_owned());
+                let host = port.get("hostPort").and_then(Value::as_u64).filter(|host| *host != 0);
+                if let Some(host) = host.filter(|host| *host != number) {
+                    port.remove("hostPort");
+                    port.remove("hostIP");
+                    address.clear();
+                    told.push(format!(
+                        "it is on the host's network, where port {number} of container {name} is port {number}: \
+                         hostPort {host} is left out"
+                    ));
+                }
+                if address == "0.0.0.0" {
+                    address.clear();
+                }
+                let key = (number, protocol, address);
+                if list == "containers" && taken.contains(&key) {
+                    told.push(format!(
+                        "it is on the host's network, where one container only can have port {number}/{}: it is \
+                         left out of container {name}",
+                        key.1
+                    ));
+                    return false;
+                }
+                taken.push(key);
+                true
+            });
+            if ports.is_empty() {
+                container.remove("ports");
+            }
+        }
+    }
+    sysctls(pod, &mut told);
+    told
+}
+
+/// Kernel parameters of the network would be the host's.
+fn sysctls(pod: &mut Map<String, Value>, told: &mut Vec<String>) {
+    let Some(Value::Object(security)) = pod.get_mut("securityContext") else { return };
+    let Some(Value::Array(sysctls)) = security.get_mut("sysctls") else { return };
+    sysctls.retain(|sysctl| {
+        let name = sysctl.get("name").and_then(Value::as_str).unwrap_or_default();
+        let kept = !name.starts_with("net.") && !name.starts_with("net/");
+        if !kept {
+            told.push(format!("it is on the host's network, whose {name} is the host's: it is left out"));
+        }
+        kept
+    });
+    if sysctls.is_empty() {
+        security.remove("sysctls");
+    }
+    if security.is_empty() {
+        pod.remove("securityContext");
+    }
+}

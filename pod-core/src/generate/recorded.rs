@@ -7,7 +7,8 @@ use std::path::Path;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Map, Value, json};
 
-use super::{Error, Facts, ports};
+use super::{Error, Facts, kind, ports};
+use crate::plan::{PullPolicy, image_pull};
 use crate::store::{PodRecord, WorkloadId, WorkloadRecord};
 
 /// What others write into metadata, and no author.
@@ -102,9 +103,8 @@ pub(super) fn workload(
     // A pod on its way out may be of an older template.
     let planned = pod.or_else(|| record.pods.iter().rev().find(|pod| !pod.removing)).or(record.pods.last());
     if let Some(pod) = planned {
-        resolved(&mut workload, pod);
+        resolved(&mut workload, pod, facts);
     }
-    real_paths(&mut workload, facts);
     pins(&mut workload, facts);
     Ok(workload)
 }
@@ -113,6 +113,7 @@ pub(super) fn workload(
 pub(super) fn clean(metadata: &mut Map<String, Value>) {
     if metadata.contains_key("ownerReferences") {
         metadata.remove("generateName");
+        metadata.get_mut("labels").map(kind::drop_machine_made).unwrap_or_default();
     }
     metadata.retain(|key, value| !MACHINE_MADE.contains(&key.as_str()) && !value.is_null());
     if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {
@@ -136,15 +137,19 @@ fn place(metadata: &mut Map<String, Value>, namespace: &str) {
 }
 
 /// What flags of `play` and the place of the manifest made of it.
-fn resolved(workload: &mut Workload, pod: &PodRecord) {
+fn resolved(workload: &mut Workload, pod: &PodRecord, facts: &Facts) {
     let network = &pod.plan.network;
     if network.host && workload.pod.get("hostNetwork") != Some(&Value::Bool(true)) {
         workload.pod.insert("hostNetwork".to_owned(), Value::Bool(true));
     }
     ports::publish(&mut workload.pod, network);
-    absolute_paths(workload, &pod.plan.pod);
+    pull_policies(&mut workload.pod, &pod.plan.pod);
+    absolute_paths(workload, &pod.plan.pod, facts);
 
     let id = workload.id.to_string();
+    for message in ports::on_host(&mut workload.pod) {
+        workload.warn(format!("{id}: {message}"));
+    }
     if network.none {
         workload.warn(format!(
             "{id}: it has no network, which a manifest cannot say: play it with --network none; in a cluster a \
@@ -190,9 +195,33 @@ fn set_host_path(volume: &mut Map<String, Value>, path: &str) {
     }
 }
 
+/// What `--pull` made of imagePullPolicy.
+fn pull_policies(pod: &mut Map<String, Value>, planned: &Pod) {
+    let Some(spec) = &planned.spec else { return };
+    for (list, planned) in [
+        ("initContainers", spec.init_containers.as_deref().unwrap_or_default()),
+        ("containers", &spec.containers),
+    ] {
+        let containers = pod.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
+        for container in containers.filter_map(Value::as_object_mut) {
+            let text = |key: &str| container.get(key).and_then(Value::as_str);
+            let Some(planned) = planned.iter().find(|planned| text("name") == Some(&planned.name)) else {
+                continue;
+            };
+            let given = text("imagePullPolicy").and_then(PullPolicy::parse);
+            let given =
+                given.unwrap_or_else(|| image_pull::default_policy(text("image").unwrap_or_default()));
+            let policy = image_pull::policy(planned);
+            if policy != given {
+                container.insert("imagePullPolicy".to_owned(), json!(policy.as_str()));
+            }
+        }
+    }
+}
+
 /// A hostPath that was relative to its manifest means something else anywhere else: it is written as what it was
-/// resolved to.
-fn absolute_paths(workload: &mut Workload, pod: &Pod) {
+/// resolved to. Kubernetes refuses `..` in it.
+fn absolute_paths(workload: &mut Workload, pod: &Pod, facts: &Facts) {
     let planned: BTreeMap<&str, &str> = pod
         .spec
         .iter()
@@ -203,28 +232,16 @@ fn absolute_paths(workload: &mut Workload, pod: &Pod) {
     for volume in volumes(&mut workload.pod) {
         let name = volume.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
         let Some(given) = host_path(volume).map(str::to_owned) else { continue };
-        if let Some(path) =
-            planned.get(name.as_str()).filter(|path| !given.starts_with('/') && **path != given)
-        {
-            set_host_path(volume, path);
-            told.push(format!(
-                "the hostPath {given} of volume {name} was relative to its manifest: it is written as {path}"
-            ));
-        }
+        let Some(path) = planned.get(name.as_str()).filter(|_| !given.starts_with('/')) else { continue };
+        let real = facts.real_paths.get(Path::new(path)).and_then(|real| real.to_str()).unwrap_or(path);
+        set_host_path(volume, real);
+        told.push(format!(
+            "the hostPath {given} of volume {name} was relative to its manifest: it is written as {real}"
+        ));
     }
     for message in told {
         let message = format!("{}: {message}", workload.id);
         workload.warn(message);
-    }
-}
-
-/// Kubernetes refuses `..` in a hostPath.
-fn real_paths(workload: &mut Workload, facts: &Facts) {
-    for volume in volumes(&mut workload.pod) {
-        let Some(given) = host_path(volume).map(str::to_owned) else { continue };
-        if let Some(real) = facts.real_paths.get(Path::new(&given)).and_then(|real| real.to_str()) {
-            set_host_path(volume, real);
-        }
     }
 }
 

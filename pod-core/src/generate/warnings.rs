@@ -13,11 +13,9 @@ pub(super) fn of(workload: &mut Workload, kind: Kind, options: &Options, facts: 
     let mut told = Vec::new();
     let many = replicas(workload, kind, options).is_some_and(|replicas| replicas > 1);
     images(workload, &mut told);
+    pulls(workload, &mut told);
     ports(workload, many, options, &mut told);
     volumes(workload, many, facts, &mut told);
-    if kind == Kind::StatefulSet && !options.service {
-        told.push("a StatefulSet needs a Service of its name: add --service".to_owned());
-    }
     for message in told {
         let message = format!("{}: {message}", workload.id);
         workload.warn(message);
@@ -30,6 +28,19 @@ fn images(workload: &Workload, told: &mut Vec<String>) {
             told.push(format!(
                 "the image {image} is on this machine only: push it to a registry that the cluster reads, and name \
                  that"
+            ));
+        }
+    }
+}
+
+fn pulls(workload: &Workload, told: &mut Vec<String>) {
+    for container in workload.containers() {
+        let text = |key: &str| container.get(key).and_then(Value::as_str).unwrap_or_default();
+        if text("imagePullPolicy") == "Never" {
+            told.push(format!(
+                "the image {} is never pulled (imagePullPolicy), and a cluster's nodes do not have it: leave \
+                 imagePullPolicy out",
+                text("image")
             ));
         }
     }

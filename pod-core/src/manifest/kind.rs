@@ -49,6 +49,20 @@ pub(super) const PLAYED: [Played; 5] = [
     },
 ];
 
+/// Kinds that are generated and not played so far: kind, fields.
+const GENERATED: [(&str, &Type); 4] = [
+    ("DaemonSet", &schema::DAEMON_SET),
+    ("Job", &schema::JOB),
+    ("Service", &schema::SERVICE),
+    ("StatefulSet", &schema::STATEFUL_SET),
+];
+
+/// The fields of a kind that is played or generated.
+pub fn schema_of(kind: &str) -> Option<&'static Type> {
+    let played = PLAYED.iter().map(|played| (played.kind, played.schema));
+    played.chain(GENERATED).find(|(known, _)| *known == kind).map(|(_, schema)| schema)
+}
+
 /// Kinds of workloads, and what belongs to them, that are not played so far.
 pub(super) const LATER: [&str; 9] = [
     "CronJob",

@@ -11,6 +11,7 @@ use serde_json::Value;
 mod escape;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
+mod judge;
 mod kind;
 mod load;
 mod quantity;
@@ -27,9 +28,11 @@ mod tests;
 
 pub use escape::escape;
 use escape::shown;
+pub use judge::judge;
+pub use kind::schema_of;
 pub use load::{MAX_DOCUMENT, MAX_DOCUMENTS, load};
 pub use quantity::Quantity;
-pub(crate) use rules::{MAX_NAMESERVERS, MAX_SEARCH_CHARS, MAX_SEARCHES};
+pub(crate) use rules::{MAX_NAMESERVERS, MAX_SEARCH_CHARS, MAX_SEARCHES, name};
 pub use source::{MAX_SOURCE, ReadError, read_sources, source};
 
 /// Text to read manifests from.

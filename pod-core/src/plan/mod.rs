@@ -42,6 +42,16 @@ use crate::store::WorkloadId;
 /// The annotation of a Secret whose values `generate` left empty: `play` keeps those that it has.
 pub const VALUES_LEFT_OUT: &str = "kube-play/values-left-out";
 
+/// What `generate` writes in place of a value of a Secret, in base64: nothing, or as little as Kubernetes takes under
+/// that key, which is JSON of nothing, and for a key of SSH a line's end.
+pub fn value_left_out(key: &str) -> &'static str {
+    match key {
+        ".dockerconfigjson" | ".dockercfg" => "e30=",
+        "ssh-privatekey" => "Cg==",
+        _ => "",
+    }
+}
+
 /// Everything a `play` wants to exist.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {

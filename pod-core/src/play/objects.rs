@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Change, Error};
-use crate::plan::{ObjectPlan, PodPlan, VALUES_LEFT_OUT};
+use crate::plan::{ObjectPlan, PodPlan, VALUES_LEFT_OUT, value_left_out};
 use crate::store::{Layout, Objects, WorkloadRecord};
 use crate::volume::{self, claims};
 
@@ -41,8 +41,7 @@ pub fn fill_in(layout: &Layout, plan: &mut ObjectPlan) -> Result<Vec<String>, Er
     let before = Objects::get(layout, &plan.kind, &plan.namespace, &plan.name)?;
     let mut empty = Vec::new();
     for (key, value) in plan.object.get_mut("data").and_then(Value::as_object_mut).into_iter().flatten() {
-        // Empty, or JSON of nothing where Kubernetes wants JSON.
-        if !matches!(value.as_str(), Some("" | "e30=")) {
+        if value.as_str().is_none_or(|value| !value.is_empty() && value != value_left_out(key)) {
             continue;
         }
         match before.as_ref().and_then(|before| before.get("data")?.get(key)) {

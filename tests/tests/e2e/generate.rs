@@ -135,3 +135,27 @@ fn what_is_not_there_or_exists_is_told() {
     let again = kube.run(&["generate", "web", "-f", file]).expect(1);
     assert!(again.stderr.contains("web.yaml exists, and is not written over"), "{again}");
 }
+
+#[test]
+fn a_pod_runs_as_a_deployment_and_that_as_a_pod() {
+    let kube = Kube::new();
+    kube.play(&tests::pod("web", tests::IDLE, ""));
+    let deployment = kube.ok(&["generate", "web", "--kind", "deployment"]).stdout;
+    kube.ok(&["down", "pod/web", "--wait"]);
+    kube.run_with_input(&["play", "-", "--replace", "--wait", "--timeout", "60"], &deployment).expect(0);
+    let pod = kube.ok(&["generate", "deployment/web", "--kind", "pod"]).stdout;
+    kube.ok(&["down", "deployment/web", "--wait"]);
+    kube.run_with_input(&["play", "-", "--replace", "--wait", "--timeout", "60"], &pod).expect(0);
+    assert_eq!(kube.sh("web", "echo on"), "on\n");
+}
+
+#[test]
+fn what_a_cluster_refuses_is_told() {
+    let kube = Kube::new();
+    let pod = tests::pod_with("web", tests::IDLE, "    lifecycle: {stopSignal: SIGINT}", "");
+    kube.play_with(&pod, &["--start=false", "--pull", "never"]);
+    let generated = kube.ok(&["generate", "web"]);
+    assert!(generated.stdout.contains("imagePullPolicy: Never"), "{generated}");
+    assert!(generated.stderr.contains("add `os: {name: linux}`"), "{generated}");
+    assert!(generated.stderr.contains("is never pulled (imagePullPolicy)"), "{generated}");
+}

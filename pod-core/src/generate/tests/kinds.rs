@@ -58,7 +58,10 @@ fn a_stateful_set_has_a_headless_service() {
     let text = played(POD).text(&options);
     assert!(text.contains("serviceName: web\n") && text.contains("clusterIP: None\n"), "{text}");
     let without = played(POD).text(&kind(Kind::StatefulSet));
-    assert!(without.contains("warning: pod/web: a StatefulSet needs a Service of its name"), "{without}");
+    assert!(
+        without.contains("warning: statefulset.apps/web: a StatefulSet needs a Service, here web"),
+        "{without}"
+    );
 }
 
 #[test]

@@ -315,13 +315,13 @@ fn metadata() -> impl Strategy<Value = Value> {
     (name(), fields).prop_map(|(name, fields)| with(json!({"name": name}), fields))
 }
 
-fn pods() -> impl Strategy<Value = Value> {
+pub(super) fn pods() -> impl Strategy<Value = Value> {
     (metadata(), pod_spec()).prop_map(
         |(metadata, spec)| json!({"spec": spec, "metadata": metadata, "kind": "Pod", "apiVersion": "v1"}),
     )
 }
 
-fn deployments() -> impl Strategy<Value = Value> {
+pub(super) fn deployments() -> impl Strategy<Value = Value> {
     (metadata(), pod_spec(), prop::option::of(0..4)).prop_map(|(metadata, mut spec, replicas)| {
         spec.as_object_mut().unwrap().remove("restartPolicy");
         let template = json!({"spec": spec, "metadata": {"labels": {"b": "1", "a": "2"}}});

@@ -1,5 +1,6 @@
 //! Manifest -> plan -> generate -> manifest -> plan.
 
+mod judge;
 mod kinds;
 mod lossless;
 mod used;

@@ -43,7 +43,16 @@ impl Rules<'_> {
             self.require(&format!("{field}[{}]", escape(key)), name::config_key(key));
         }
         self.size(values.values().map(|(_, value)| value.len()).sum());
-        self.secret_type(secret.type_.as_deref().unwrap_or_default(), &values);
+        let secret_type = secret.type_.as_deref().unwrap_or_default();
+        self.secret_type(secret_type, &values);
+        let annotation = "kubernetes.io/service-account.name";
+        let annotations = secret.metadata.annotations.as_ref();
+        if secret_type == "kubernetes.io/service-account-token"
+            && annotations.and_then(|all| all.get(annotation)).is_none_or(String::is_empty)
+        {
+            let message = format!("is required in a Secret of type {secret_type}");
+            self.error(&format!("metadata.annotations[{annotation}]"), message);
+        }
     }
 
     fn size(&mut self, size: usize) {
@@ -79,6 +88,9 @@ impl Rules<'_> {
                     if serde_json::from_slice::<serde::de::IgnoredAny>(value).is_err() {
                         self.error(&format!("{field}[{key}]"), "must be JSON, as Docker's config.json is");
                     }
+                }
+                Some((field, value)) if *key == "ssh-privatekey" && value.is_empty() => {
+                    self.error(&format!("{field}[{key}]"), "must not be empty");
                 }
                 Some(_) => {}
             }

@@ -11,7 +11,7 @@ use crate::manifest::escape;
 const MAX_ANNOTATIONS: usize = 256 << 10;
 
 impl Rules<'_> {
-    pub(super) fn metadata(&mut self, metadata: &ObjectMeta) {
+    pub(super) fn metadata(&mut self, kind: &str, metadata: &ObjectMeta) {
         match metadata.name.as_deref().unwrap_or_default() {
             "" if metadata.generate_name.is_some() => {
                 let hint =
@@ -19,7 +19,7 @@ impl Rules<'_> {
                 self.error_hint("metadata.name", "is required; generateName is not enough", hint);
             }
             "" => self.error("metadata.name", "is required"),
-            given => self.require("metadata.name", name::dns_subdomain(given)),
+            given => self.require("metadata.name", name::of_kind(kind, given)),
         }
         if let Some(namespace) = metadata.namespace.as_deref().filter(|namespace| !namespace.is_empty()) {
             self.require("metadata.namespace", name::dns_label(namespace));

@@ -3,15 +3,21 @@
 mod claim;
 mod container;
 mod data;
-mod deployment;
 mod env;
 mod metadata;
-mod name;
+pub(crate) mod name;
 mod pod;
 mod ports;
+mod probe;
 mod resources;
+mod scheduling;
 mod security;
+mod service;
 mod volume;
+mod workload;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::Deserialize as _;
 
 pub(crate) use pod::{MAX_NAMESERVERS, MAX_SEARCH_CHARS, MAX_SEARCHES};
 
@@ -21,7 +27,7 @@ use crate::manifest::{Diagnostic, Object, Position, Severity, around};
 /// Everything that is wrong with `object`, as far as its schema does not say so already.
 pub(super) fn check(object: &Object, checked: &Checked, start: Position, source: &str) -> Vec<Diagnostic> {
     let mut rules = Rules { checked, start, source, found: Vec::new() };
-    rules.metadata(object.metadata());
+    rules.metadata(object.kind(), object.metadata());
     match object {
         Object::Pod(pod) => {
             if let Some(spec) = &pod.spec {
@@ -32,6 +38,24 @@ pub(super) fn check(object: &Object, checked: &Checked, start: Position, source:
         Object::ConfigMap(map) => rules.config_map(map),
         Object::Secret(secret) => rules.secret(secret),
         Object::PersistentVolumeClaim(claim) => rules.claim(claim),
+    }
+    rules.found
+}
+
+/// As [`check`], for a kind that is generated and not played.
+pub(super) fn check_generated(kind: &str, checked: &Checked) -> Vec<Diagnostic> {
+    let mut rules = Rules { checked, start: Position::default(), source: "", found: Vec::new() };
+    if let Some(metadata) =
+        checked.value.get("metadata").and_then(|given| ObjectMeta::deserialize(given).ok())
+    {
+        rules.metadata(kind, &metadata);
+    }
+    match kind {
+        "DaemonSet" => rules.generated_workload(pod::Owner::DaemonSet),
+        "Job" => rules.generated_workload(pod::Owner::Job),
+        "StatefulSet" => rules.generated_workload(pod::Owner::StatefulSet),
+        "Service" => rules.service(),
+        _ => {}
     }
     rules.found
 }

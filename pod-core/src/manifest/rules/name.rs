@@ -2,6 +2,18 @@
 
 use crate::manifest::shown;
 
+/// What Kubernetes takes as the value of a label.
+pub(crate) const MAX_LABEL_VALUE: usize = 63;
+/// The name of most objects.
+pub(crate) const MAX_NAME: usize = 253;
+/// A Job's name is a label of its pods: `batch.kubernetes.io/job-name`.
+pub(crate) const MAX_JOB: usize = MAX_LABEL_VALUE;
+/// The name of a StatefulSet with a dash and the ten characters of a revision is a label of its pods:
+/// `controller-revision-hash`.
+pub(crate) const MAX_STATEFUL_SET: usize = MAX_LABEL_VALUE - 11;
+/// A Service's name is a label of the DNS.
+pub(crate) const MAX_SERVICE: usize = 63;
+
 /// Why a name is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Invalid {
@@ -56,6 +68,24 @@ pub(super) fn dns_label(text: &str) -> Result<(), Invalid> {
     }
     let rule = "at most 63 of a-z, 0-9 and -, beginning and ending with a letter or digit";
     Err(Invalid::new(text, rule).suggest(lowered(text, "", 63)))
+}
+
+/// The name of an object of `kind`.
+pub(super) fn of_kind(kind: &str, text: &str) -> Result<(), Invalid> {
+    let invalid = |rule: &str| Err(Invalid::new(text, rule));
+    match kind {
+        "Service" if !is_label(text) || !text.starts_with(|c: char| c.is_ascii_lowercase()) => invalid(
+            "the name of a Service has a-z, 0-9 and -, begins with a letter and ends with a letter or digit",
+        ),
+        "Service" if text.len() > MAX_SERVICE => invalid("the name of a Service has at most 63 characters"),
+        "StatefulSet" if !is_label(text) || text.len() > MAX_STATEFUL_SET => invalid(
+            "the name of a StatefulSet has at most 52 of a-z, 0-9 and -, for its pods are named after it",
+        ),
+        "Job" if text.len() > MAX_JOB => {
+            invalid("the name of a Job has at most 63 characters, for it is a label of its pods")
+        }
+        _ => dns_subdomain(text),
+    }
 }
 
 /// A DNS subdomain (RFC 1123): names of most objects.

@@ -13,6 +13,21 @@ use crate::manifest::shown;
 pub(super) enum Owner {
     Pod,
     Deployment,
+    DaemonSet,
+    StatefulSet,
+    Job,
+}
+
+impl Owner {
+    pub fn with_article(self) -> &'static str {
+        match self {
+            Self::Pod => "a Pod",
+            Self::Deployment => "a Deployment",
+            Self::DaemonSet => "a DaemonSet",
+            Self::StatefulSet => "a StatefulSet",
+            Self::Job => "a Job",
+        }
+    }
 }
 
 /// What containers need to know of their pod.
@@ -62,17 +77,11 @@ impl Rules<'_> {
                 self.container(&path, container, &pod, is_init);
             }
         }
-        self.host_ports(&format!("{path}.containers"), &spec.containers);
+        self.host_ports(&format!("{path}.containers"), &spec.containers, pod.host_network);
         self.names_and_dns(path, spec);
         self.pod_security(path, spec);
-        if owner == Owner::Deployment
-            && let Some(policy) = spec.restart_policy.as_deref()
-            && policy != "Always"
-        {
-            let message = format!("must be Always in a Deployment, is {policy}");
-            let hint = "leave it out, or make it a Pod if it is meant to end";
-            self.error_hint(&format!("{path}.restartPolicy"), message, hint);
-        }
+        self.scheduling(path, spec);
+        self.allowed(path, spec, owner);
         if let Some(os) = &spec.os
             && os.name == "windows"
         {
@@ -83,6 +92,9 @@ impl Rules<'_> {
     fn names_and_dns(&mut self, path: &str, spec: &PodSpec) {
         if let Some(hostname) = spec.hostname.as_deref().filter(|name| !name.is_empty()) {
             self.require(&format!("{path}.hostname"), name::dns_label(hostname));
+        }
+        if let Some(subdomain) = spec.subdomain.as_deref().filter(|name| !name.is_empty()) {
+            self.require(&format!("{path}.subdomain"), name::dns_label(subdomain));
         }
         for (index, secret) in spec.image_pull_secrets.iter().flatten().enumerate() {
             if !secret.name.is_empty() {

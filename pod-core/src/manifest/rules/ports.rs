@@ -36,12 +36,14 @@ impl Rules<'_> {
         }
     }
 
-    /// One host port can lead to one container only.
-    pub(super) fn host_ports(&mut self, path: &str, containers: &[Container]) {
+    /// One host port can lead to one container only. With hostNetwork, every port is the host's.
+    pub(super) fn host_ports(&mut self, path: &str, containers: &[Container], host_network: bool) {
         let mut taken: HashMap<(&str, &str, i32), String> = HashMap::new();
         for (index, container) in containers.iter().enumerate() {
             for (number, port) in container.ports.iter().flatten().enumerate() {
-                let Some(host) = port.host_port.filter(|host| *host != 0) else { continue };
+                let given = port.host_port.filter(|host| *host != 0);
+                let host = given.or(host_network.then_some(port.container_port));
+                let Some(host) = host else { continue };
                 let protocol = port.protocol.as_deref().unwrap_or("TCP");
                 let address = match port.host_ip.as_deref() {
                     None | Some("0.0.0.0") => "",
@@ -50,7 +52,8 @@ impl Rules<'_> {
                 let at = format!("{path}[{index}].ports[{number}]");
                 if let Some(first) = taken.get(&(protocol, address, host)) {
                     let message = format!("{host}/{protocol} is already published by {first}");
-                    self.error(&format!("{at}.hostPort"), message);
+                    let field = if given.is_some() { "hostPort" } else { "containerPort" };
+                    self.error(&format!("{at}.{field}"), message);
                 } else {
                     taken.insert((protocol, address, host), at);
                 }

@@ -3,15 +3,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service};
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
 use super::constraints::{ENUMS, RANGES, REQUIRED};
 
-const ROOTS: [&str; 5] = ["Pod", "Deployment", "ConfigMap", "Secret", "PersistentVolumeClaim"];
+const ROOTS: [&str; 9] = [
+    "Pod",
+    "Deployment",
+    "ConfigMap",
+    "Secret",
+    "PersistentVolumeClaim",
+    "DaemonSet",
+    "Job",
+    "Service",
+    "StatefulSet",
+];
 
 fn short(name: &str) -> &str {
     name.rsplit('.').next().unwrap()
@@ -56,6 +67,10 @@ impl Schemas {
         generator.subschema_for::<ConfigMap>();
         generator.subschema_for::<Secret>();
         generator.subschema_for::<PersistentVolumeClaim>();
+        generator.subschema_for::<DaemonSet>();
+        generator.subschema_for::<Job>();
+        generator.subschema_for::<Service>();
+        generator.subschema_for::<StatefulSet>();
         let mut all = BTreeMap::new();
         for (name, schema) in generator.definitions() {
             let before = all.insert(short(name).to_owned(), schema.clone());
@@ -104,13 +119,15 @@ impl Schemas {
             ("object", _) if schema.get("additionalProperties").is_some() => {
                 format!("Kind::Map(&{})", self.kind(&format!("{place}{{}}"), &schema["additionalProperties"]))
             }
+            // A union's member that has no fields.
+            ("object", _) => "Kind::Any".into(),
             _ => panic!("{place}: {schema}"),
         }
     }
 
     fn render(&self) -> String {
         let mut out = String::from(
-            "//! Every type and field of the Kubernetes API that a manifest of a played kind can reach.\n//!\n\
+            "//! Every type and field of the Kubernetes API that a manifest of a kind that is played or generated can reach.\n//!\n\
              //! Generated from k8s-openapi by `generate.rs`; do not edit. `UPDATE_GENERATED=1` on the test\n\
              //! `manifest::schema` writes it anew.\n\n\
              use super::{Field, Kind, Type};\n",

@@ -10,7 +10,9 @@ mod constraints;
 #[cfg(test)]
 mod generate;
 
-pub use table::{CONFIG_MAP, DEPLOYMENT, PERSISTENT_VOLUME_CLAIM, POD, SECRET};
+pub use table::{
+    CONFIG_MAP, DAEMON_SET, DEPLOYMENT, JOB, PERSISTENT_VOLUME_CLAIM, POD, SECRET, SERVICE, STATEFUL_SET,
+};
 
 /// A type of the API with fields.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Every type and field of the Kubernetes API that a manifest of a played kind can reach.
+//! Every type and field of the Kubernetes API that a manifest of a kind that is played or generated can reach.
 //!
 //! Generated from k8s-openapi by `generate.rs`; do not edit. `UPDATE_GENERATED=1` on the test
 //! `manifest::schema` writes it anew.
@@ -103,6 +103,14 @@ pub static CINDER_VOLUME_SOURCE: Type = Type {
     ],
 };
 
+/// The type `ClientIPConfig`.
+pub static CLIENT_IP_CONFIG: Type = Type {
+    name: "ClientIPConfig",
+    fields: &[
+        Field::optional("timeoutSeconds", Kind::Int(-2_147_483_648, 2_147_483_647)),
+    ],
+};
+
 /// The type `ClusterTrustBundleProjection`.
 pub static CLUSTER_TRUST_BUNDLE_PROJECTION: Type = Type {
     name: "ClusterTrustBundleProjection",
@@ -113,6 +121,19 @@ pub static CLUSTER_TRUST_BUNDLE_PROJECTION: Type = Type {
         Field::required("path", Kind::String),
         Field::optional("signerName", Kind::String),
         Field::optional("user", Kind::Int(i64::MIN, i64::MAX)),
+    ],
+};
+
+/// The type `Condition`.
+pub static CONDITION: Type = Type {
+    name: "Condition",
+    fields: &[
+        Field::required("lastTransitionTime", Kind::Time),
+        Field::required("message", Kind::String),
+        Field::optional("observedGeneration", Kind::Int(i64::MIN, i64::MAX)),
+        Field::required("reason", Kind::String),
+        Field::required("status", Kind::String),
+        Field::required("type", Kind::String),
     ],
 };
 
@@ -319,6 +340,68 @@ pub static CONTAINER_USER: Type = Type {
     name: "ContainerUser",
     fields: &[
         Field::optional("linux", Kind::Object(&LINUX_CONTAINER_USER)),
+    ],
+};
+
+/// The kind `DaemonSet`.
+pub static DAEMON_SET: Type = Type {
+    name: "DaemonSet",
+    fields: &[
+        Field::optional("apiVersion", Kind::String),
+        Field::optional("kind", Kind::String),
+        Field::required("metadata", Kind::Object(&OBJECT_META)),
+        Field::required("spec", Kind::Object(&DAEMON_SET_SPEC)),
+        Field::optional("status", Kind::Object(&DAEMON_SET_STATUS)),
+    ],
+};
+
+/// The type `DaemonSetCondition`.
+pub static DAEMON_SET_CONDITION: Type = Type {
+    name: "DaemonSetCondition",
+    fields: &[
+        Field::optional("lastTransitionTime", Kind::Time),
+        Field::optional("message", Kind::String),
+        Field::optional("reason", Kind::String),
+        Field::optional("status", Kind::Enum(&["True", "False", "Unknown"])),
+        Field::optional("type", Kind::String),
+    ],
+};
+
+/// The type `DaemonSetSpec`.
+pub static DAEMON_SET_SPEC: Type = Type {
+    name: "DaemonSetSpec",
+    fields: &[
+        Field::optional("minReadySeconds", Kind::Int(0, 2_147_483_647)),
+        Field::optional("revisionHistoryLimit", Kind::Int(0, 2_147_483_647)),
+        Field::required("selector", Kind::Object(&LABEL_SELECTOR)),
+        Field::required("template", Kind::Object(&POD_TEMPLATE_SPEC)),
+        Field::optional("updateStrategy", Kind::Object(&DAEMON_SET_UPDATE_STRATEGY)),
+    ],
+};
+
+/// The type `DaemonSetStatus`.
+pub static DAEMON_SET_STATUS: Type = Type {
+    name: "DaemonSetStatus",
+    fields: &[
+        Field::optional("collisionCount", Kind::Int(-2_147_483_648, 2_147_483_647)),
+        Field::optional("conditions", Kind::List(&Kind::Object(&DAEMON_SET_CONDITION))),
+        Field::required("currentNumberScheduled", Kind::Int(-2_147_483_648, 2_147_483_647)),
+        Field::required("desiredNumberScheduled", Kind::Int(-2_147_483_648, 2_147_483_647)),
+        Field::optional("numberAvailable", Kind::Int(-2_147_483_648, 2_147_483_647)),
+        Field::required("numberMisscheduled", Kind::Int(-2_147_483_648, 2_147_483_647)),
+        Field::required("numberReady", Kind::Int(-2_147_483_648, 2_147_483_647)),
+        Field::optional("numberUnavailable", Kind::Int(-2_147_483_648, 2_147_483_647)),
+        Field::optional("observedGeneration", Kind::Int(i64::MIN, i64::MAX)),
+        Field::optional("updatedNumberScheduled", Kind::Int(-2_147_483_648, 2_147_483_647)),
+    ],
+};
+
+/// The type `DaemonSetUpdateStrategy`.
+pub static DAEMON_SET_UPDATE_STRATEGY: Type = Type {
+    name: "DaemonSetUpdateStrategy",
+    fields: &[
+        Field::optional("rollingUpdate", Kind::Object(&ROLLING_UPDATE_DAEMON_SET)),
+        Field::optional("type", Kind::Enum(&["OnDelete", "RollingUpdate"])),
     ],
 };
 
@@ -685,6 +768,84 @@ pub static IMAGE_VOLUME_STATUS: Type = Type {
     ],
 };
 
+/// The kind `Job`.
+pub static JOB: Type = Type {
+    name: "Job",
+    fields: &[
+        Field::optional("apiVersion", Kind::String),
+        Field::optional("kind", Kind::String),
+        Field::required("metadata", Kind::Object(&OBJECT_META)),
+        Field::required("spec", Kind::Object(&JOB_SPEC)),
+        Field::optional("status", Kind::Object(&JOB_STATUS)),
+    ],
+};
+
+/// The type `JobCondition`.
+pub static JOB_CONDITION: Type = Type {
+    name: "JobCondition",
+    fields: &[
+        Field::optional("lastProbeTime", Kind::Time),
+        Field::optional("lastTransitionTime", Kind::Time),
+        Field::optional("message", Kind::String),
+        Field::optional("reason", Kind::String),
+        Field::required("status", Kind::Enum(&["True", "False", "Unknown"])),
+        Field::required("type", Kind::String),
+    ],
+};
+
+/// The type `JobSchedulingConfiguration`.
+pub static JOB_SCHEDULING_CONFIGURATION: Type = Type {
+    name: "JobSchedulingConfiguration",
+    fields: &[
+        Field::optional("disruptionMode", Kind::Object(&WORKLOAD_POD_GROUP_DISRUPTION_MODE)),
+        Field::optional("resourceClaims", Kind::List(&Kind::Object(&WORKLOAD_POD_GROUP_RESOURCE_CLAIM))),
+        Field::optional("schedulingConstraints", Kind::Object(&WORKLOAD_POD_GROUP_SCHEDULING_CONSTRAINTS)),
+        Field::optional("schedulingPolicy", Kind::Object(&WORKLOAD_POD_GROUP_SCHEDULING_POLICY)),
+    ],
+};
+
+/// The type `JobSpec`.
+pub static JOB_SPEC: Type = Type {
+    name: "JobSpec",
+    fields: &[
+        Field::optional("activeDeadlineSeconds", Kind::Int(0, i64::MAX)),
+        Field::optional("backoffLimit", Kind::Int(0, 2_147_483_647)),
+        Field::optional("backoffLimitPerIndex", Kind::Int(-2_147_483_648, 2_147_483_647)),
+        Field::optional("completionMode", Kind::Enum(&["NonIndexed", "Indexed"])),
+        Field::optional("completions", Kind::Int(0, 2_147_483_647)),
+        Field::optional("managedBy", Kind::String),
+        Field::optional("manualSelector", Kind::Bool),
+        Field::optional("maxFailedIndexes", Kind::Int(-2_147_483_648, 2_147_483_647)),
+        Field::optional("parallelism", Kind::Int(0, 2_147_483_647)),
+        Field::optional("podFailurePolicy", Kind::Object(&POD_FAILURE_POLICY)),
+        Field::optional("podReplacementPolicy", Kind::Enum(&["TerminatingOrFailed", "Failed"])),
+        Field::optional("scheduling", Kind::Object(&JOB_SCHEDULING_CONFIGURATION)),
+        Field::optional("selector", Kind::Object(&LABEL_SELECTOR)),
+        Field::optional("successPolicy", Kind::Object(&SUCCESS_POLICY)),
+        Field::optional("suspend", Kind::Bool),
+        Field::required("template", Kind::Object(&POD_TEMPLATE_SPEC)),
+        Field::optional("ttlSecondsAfterFinished", Kind::Int(0, 2_147_483_647)),
+    ],
+};
+
+/// The type `JobStatus`.
+pub static JOB_STATUS: Type = Type {
+    name: "JobStatus",
+    fields: &[
+        Field::optional("active", Kind::Int(-2_147_483_648, 2_147_483_647)),
+        Field::optional("completedIndexes", Kind::String),
+        Field::optional("completionTime", Kind::Time),
+        Field::optional("conditions", Kind::List(&Kind::Object(&JOB_CONDITION))),
+        Field::optional("failed", Kind::Int(-2_147_483_648, 2_147_483_647)),
+        Field::optional("failedIndexes", Kind::String),
+        Field::optional("ready", Kind::Int(-2_147_483_648, 2_147_483_647)),
+        Field::optional("startTime", Kind::Time),
+        Field::optional("succeeded", Kind::Int(-2_147_483_648, 2_147_483_647)),
+        Field::optional("terminating", Kind::Int(-2_147_483_648, 2_147_483_647)),
+        Field::optional("uncountedTerminatedPods", Kind::Object(&UNCOUNTED_TERMINATED_PODS)),
+    ],
+};
+
 /// The type `KeyToPath`.
 pub static KEY_TO_PATH: Type = Type {
     name: "KeyToPath",
@@ -743,6 +904,25 @@ pub static LINUX_CONTAINER_USER: Type = Type {
         Field::required("gid", Kind::Int(i64::MIN, i64::MAX)),
         Field::optional("supplementalGroups", Kind::List(&Kind::Int(i64::MIN, i64::MAX))),
         Field::required("uid", Kind::Int(i64::MIN, i64::MAX)),
+    ],
+};
+
+/// The type `LoadBalancerIngress`.
+pub static LOAD_BALANCER_INGRESS: Type = Type {
+    name: "LoadBalancerIngress",
+    fields: &[
+        Field::optional("hostname", Kind::String),
+        Field::optional("ip", Kind::String),
+        Field::optional("ipMode", Kind::String),
+        Field::optional("ports", Kind::List(&Kind::Object(&PORT_STATUS))),
+    ],
+};
+
+/// The type `LoadBalancerStatus`.
+pub static LOAD_BALANCER_STATUS: Type = Type {
+    name: "LoadBalancerStatus",
+    fields: &[
+        Field::optional("ingress", Kind::List(&Kind::Object(&LOAD_BALANCER_INGRESS))),
     ],
 };
 
@@ -1081,6 +1261,43 @@ pub static POD_EXTENDED_RESOURCE_CLAIM_STATUS: Type = Type {
     ],
 };
 
+/// The type `PodFailurePolicy`.
+pub static POD_FAILURE_POLICY: Type = Type {
+    name: "PodFailurePolicy",
+    fields: &[
+        Field::required("rules", Kind::List(&Kind::Object(&POD_FAILURE_POLICY_RULE))),
+    ],
+};
+
+/// The type `PodFailurePolicyOnExitCodesRequirement`.
+pub static POD_FAILURE_POLICY_ON_EXIT_CODES_REQUIREMENT: Type = Type {
+    name: "PodFailurePolicyOnExitCodesRequirement",
+    fields: &[
+        Field::optional("containerName", Kind::String),
+        Field::required("operator", Kind::String),
+        Field::required("values", Kind::List(&Kind::Int(-2_147_483_648, 2_147_483_647))),
+    ],
+};
+
+/// The type `PodFailurePolicyOnPodConditionsPattern`.
+pub static POD_FAILURE_POLICY_ON_POD_CONDITIONS_PATTERN: Type = Type {
+    name: "PodFailurePolicyOnPodConditionsPattern",
+    fields: &[
+        Field::optional("status", Kind::String),
+        Field::required("type", Kind::String),
+    ],
+};
+
+/// The type `PodFailurePolicyRule`.
+pub static POD_FAILURE_POLICY_RULE: Type = Type {
+    name: "PodFailurePolicyRule",
+    fields: &[
+        Field::required("action", Kind::String),
+        Field::optional("onExitCodes", Kind::Object(&POD_FAILURE_POLICY_ON_EXIT_CODES_REQUIREMENT)),
+        Field::optional("onPodConditions", Kind::List(&Kind::Object(&POD_FAILURE_POLICY_ON_POD_CONDITIONS_PATTERN))),
+    ],
+};
+
 /// The type `PodIP`.
 pub static POD_IP: Type = Type {
     name: "PodIP",
@@ -1258,6 +1475,16 @@ pub static POD_VOLUME_HEALTH: Type = Type {
     ],
 };
 
+/// The type `PortStatus`.
+pub static PORT_STATUS: Type = Type {
+    name: "PortStatus",
+    fields: &[
+        Field::optional("error", Kind::String),
+        Field::required("port", Kind::Int(-2_147_483_648, 2_147_483_647)),
+        Field::required("protocol", Kind::String),
+    ],
+};
+
 /// The type `PortworxVolumeSource`.
 pub static PORTWORX_VOLUME_SOURCE: Type = Type {
     name: "PortworxVolumeSource",
@@ -1380,12 +1607,30 @@ pub static RESOURCE_STATUS: Type = Type {
     ],
 };
 
+/// The type `RollingUpdateDaemonSet`.
+pub static ROLLING_UPDATE_DAEMON_SET: Type = Type {
+    name: "RollingUpdateDaemonSet",
+    fields: &[
+        Field::optional("maxSurge", Kind::IntOrString),
+        Field::optional("maxUnavailable", Kind::IntOrString),
+    ],
+};
+
 /// The type `RollingUpdateDeployment`.
 pub static ROLLING_UPDATE_DEPLOYMENT: Type = Type {
     name: "RollingUpdateDeployment",
     fields: &[
         Field::optional("maxSurge", Kind::IntOrString),
         Field::optional("maxUnavailable", Kind::IntOrString),
+    ],
+};
+
+/// The type `RollingUpdateStatefulSetStrategy`.
+pub static ROLLING_UPDATE_STATEFUL_SET_STRATEGY: Type = Type {
+    name: "RollingUpdateStatefulSetStrategy",
+    fields: &[
+        Field::optional("maxUnavailable", Kind::IntOrString),
+        Field::optional("partition", Kind::Int(-2_147_483_648, 2_147_483_647)),
     ],
 };
 
@@ -1500,6 +1745,18 @@ pub static SECURITY_CONTEXT: Type = Type {
     ],
 };
 
+/// The kind `Service`.
+pub static SERVICE: Type = Type {
+    name: "Service",
+    fields: &[
+        Field::optional("apiVersion", Kind::String),
+        Field::optional("kind", Kind::String),
+        Field::required("metadata", Kind::Object(&OBJECT_META)),
+        Field::required("spec", Kind::Object(&SERVICE_SPEC)),
+        Field::optional("status", Kind::Object(&SERVICE_STATUS)),
+    ],
+};
+
 /// The type `ServiceAccountTokenProjection`.
 pub static SERVICE_ACCOUNT_TOKEN_PROJECTION: Type = Type {
     name: "ServiceAccountTokenProjection",
@@ -1511,11 +1768,153 @@ pub static SERVICE_ACCOUNT_TOKEN_PROJECTION: Type = Type {
     ],
 };
 
+/// The type `ServicePort`.
+pub static SERVICE_PORT: Type = Type {
+    name: "ServicePort",
+    fields: &[
+        Field::optional("appProtocol", Kind::String),
+        Field::optional("name", Kind::String),
+        Field::optional("nodePort", Kind::Int(-2_147_483_648, 2_147_483_647)),
+        Field::required("port", Kind::Int(1, 65535)),
+        Field::optional("protocol", Kind::Enum(&["TCP", "UDP", "SCTP"])),
+        Field::optional("targetPort", Kind::IntOrString),
+    ],
+};
+
+/// The type `ServiceSpec`.
+pub static SERVICE_SPEC: Type = Type {
+    name: "ServiceSpec",
+    fields: &[
+        Field::optional("allocateLoadBalancerNodePorts", Kind::Bool),
+        Field::optional("clusterIP", Kind::String),
+        Field::optional("clusterIPs", Kind::List(&Kind::String)),
+        Field::optional("externalIPs", Kind::List(&Kind::String)),
+        Field::optional("externalName", Kind::String),
+        Field::optional("externalTrafficPolicy", Kind::String),
+        Field::optional("healthCheckNodePort", Kind::Int(-2_147_483_648, 2_147_483_647)),
+        Field::optional("internalTrafficPolicy", Kind::String),
+        Field::optional("ipFamilies", Kind::List(&Kind::String)),
+        Field::optional("ipFamilyPolicy", Kind::String),
+        Field::optional("loadBalancerClass", Kind::String),
+        Field::optional("loadBalancerIP", Kind::String),
+        Field::optional("loadBalancerSourceRanges", Kind::List(&Kind::String)),
+        Field::optional("ports", Kind::List(&Kind::Object(&SERVICE_PORT))),
+        Field::optional("publishNotReadyAddresses", Kind::Bool),
+        Field::optional("selector", Kind::Map(&Kind::String)),
+        Field::optional("sessionAffinity", Kind::Enum(&["ClientIP", "None"])),
+        Field::optional("sessionAffinityConfig", Kind::Object(&SESSION_AFFINITY_CONFIG)),
+        Field::optional("trafficDistribution", Kind::String),
+        Field::optional("type", Kind::Enum(&["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"])),
+    ],
+};
+
+/// The type `ServiceStatus`.
+pub static SERVICE_STATUS: Type = Type {
+    name: "ServiceStatus",
+    fields: &[
+        Field::optional("conditions", Kind::List(&Kind::Object(&CONDITION))),
+        Field::optional("loadBalancer", Kind::Object(&LOAD_BALANCER_STATUS)),
+    ],
+};
+
+/// The type `SessionAffinityConfig`.
+pub static SESSION_AFFINITY_CONFIG: Type = Type {
+    name: "SessionAffinityConfig",
+    fields: &[
+        Field::optional("clientIP", Kind::Object(&CLIENT_IP_CONFIG)),
+    ],
+};
+
 /// The type `SleepAction`.
 pub static SLEEP_ACTION: Type = Type {
     name: "SleepAction",
     fields: &[
         Field::required("seconds", Kind::Int(0, i64::MAX)),
+    ],
+};
+
+/// The kind `StatefulSet`.
+pub static STATEFUL_SET: Type = Type {
+    name: "StatefulSet",
+    fields: &[
+        Field::optional("apiVersion", Kind::String),
+        Field::optional("kind", Kind::String),
+        Field::required("metadata", Kind::Object(&OBJECT_META)),
+        Field::required("spec", Kind::Object(&STATEFUL_SET_SPEC)),
+        Field::optional("status", Kind::Object(&STATEFUL_SET_STATUS)),
+    ],
+};
+
+/// The type `StatefulSetCondition`.
+pub static STATEFUL_SET_CONDITION: Type = Type {
+    name: "StatefulSetCondition",
+    fields: &[
+        Field::optional("lastTransitionTime", Kind::Time),
+        Field::optional("message", Kind::String),
+        Field::optional("reason", Kind::String),
+        Field::optional("status", Kind::Enum(&["True", "False", "Unknown"])),
+        Field::optional("type", Kind::String),
+    ],
+};
+
+/// The type `StatefulSetOrdinals`.
+pub static STATEFUL_SET_ORDINALS: Type = Type {
+    name: "StatefulSetOrdinals",
+    fields: &[
+        Field::optional("start", Kind::Int(-2_147_483_648, 2_147_483_647)),
+    ],
+};
+
+/// The type `StatefulSetPersistentVolumeClaimRetentionPolicy`.
+pub static STATEFUL_SET_PERSISTENT_VOLUME_CLAIM_RETENTION_POLICY: Type = Type {
+    name: "StatefulSetPersistentVolumeClaimRetentionPolicy",
+    fields: &[
+        Field::optional("whenDeleted", Kind::String),
+        Field::optional("whenScaled", Kind::String),
+    ],
+};
+
+/// The type `StatefulSetSpec`.
+pub static STATEFUL_SET_SPEC: Type = Type {
+    name: "StatefulSetSpec",
+    fields: &[
+        Field::optional("minReadySeconds", Kind::Int(0, 2_147_483_647)),
+        Field::optional("ordinals", Kind::Object(&STATEFUL_SET_ORDINALS)),
+        Field::optional("persistentVolumeClaimRetentionPolicy", Kind::Object(&STATEFUL_SET_PERSISTENT_VOLUME_CLAIM_RETENTION_POLICY)),
+        Field::optional("podManagementPolicy", Kind::Enum(&["OrderedReady", "Parallel"])),
+        Field::optional("replicas", Kind::Int(0, 2_147_483_647)),
+        Field::optional("revisionHistoryLimit", Kind::Int(0, 2_147_483_647)),
+        Field::required("selector", Kind::Object(&LABEL_SELECTOR)),
+        Field::optional("serviceName", Kind::String),
+        Field::required("template", Kind::Object(&POD_TEMPLATE_SPEC)),
+        Field::optional("updateStrategy", Kind::Object(&STATEFUL_SET_UPDATE_STRATEGY)),
+        Field::optional("volumeClaimTemplates", Kind::List(&Kind::Object(&PERSISTENT_VOLUME_CLAIM))),
+    ],
+};
+
+/// The type `StatefulSetStatus`.
+pub static STATEFUL_SET_STATUS: Type = Type {
+    name: "StatefulSetStatus",
+    fields: &[
+        Field::optional("availableReplicas", Kind::Int(-2_147_483_648, 2_147_483_647)),
+        Field::optional("collisionCount", Kind::Int(-2_147_483_648, 2_147_483_647)),
+        Field::optional("conditions", Kind::List(&Kind::Object(&STATEFUL_SET_CONDITION))),
+        Field::optional("currentReplicas", Kind::Int(-2_147_483_648, 2_147_483_647)),
+        Field::optional("currentRevision", Kind::String),
+        Field::optional("observedGeneration", Kind::Int(i64::MIN, i64::MAX)),
+        Field::optional("readyReplicas", Kind::Int(-2_147_483_648, 2_147_483_647)),
+        Field::required("replicas", Kind::Int(-2_147_483_648, 2_147_483_647)),
+        Field::optional("updateRevision", Kind::String),
+        Field::optional("updatedReplicas", Kind::Int(-2_147_483_648, 2_147_483_647)),
+    ],
+};
+
+/// The type `StatefulSetUpdateStrategy`.
+pub static STATEFUL_SET_UPDATE_STRATEGY: Type = Type {
+    name: "StatefulSetUpdateStrategy",
+    fields: &[
+        Field::optional("rollingUpdate", Kind::Object(&ROLLING_UPDATE_STATEFUL_SET_STRATEGY)),
+        Field::optional("type", Kind::Enum(&["OnDelete", "RollingUpdate"])),
     ],
 };
 
@@ -1528,6 +1927,23 @@ pub static STORAGE_OS_VOLUME_SOURCE: Type = Type {
         Field::optional("secretRef", Kind::Object(&LOCAL_OBJECT_REFERENCE)),
         Field::optional("volumeName", Kind::String),
         Field::optional("volumeNamespace", Kind::String),
+    ],
+};
+
+/// The type `SuccessPolicy`.
+pub static SUCCESS_POLICY: Type = Type {
+    name: "SuccessPolicy",
+    fields: &[
+        Field::required("rules", Kind::List(&Kind::Object(&SUCCESS_POLICY_RULE))),
+    ],
+};
+
+/// The type `SuccessPolicyRule`.
+pub static SUCCESS_POLICY_RULE: Type = Type {
+    name: "SuccessPolicyRule",
+    fields: &[
+        Field::optional("succeededCount", Kind::Int(-2_147_483_648, 2_147_483_647)),
+        Field::optional("succeededIndexes", Kind::String),
     ],
 };
 
@@ -1558,6 +1974,14 @@ pub static TOLERATION: Type = Type {
         Field::optional("operator", Kind::Enum(&["Exists", "Equal", "Lt", "Gt"])),
         Field::optional("tolerationSeconds", Kind::Int(i64::MIN, i64::MAX)),
         Field::optional("value", Kind::String),
+    ],
+};
+
+/// The type `TopologyConstraint`.
+pub static TOPOLOGY_CONSTRAINT: Type = Type {
+    name: "TopologyConstraint",
+    fields: &[
+        Field::required("key", Kind::String),
     ],
 };
 
@@ -1594,6 +2018,15 @@ pub static TYPED_OBJECT_REFERENCE: Type = Type {
         Field::required("kind", Kind::String),
         Field::required("name", Kind::String),
         Field::optional("namespace", Kind::String),
+    ],
+};
+
+/// The type `UncountedTerminatedPods`.
+pub static UNCOUNTED_TERMINATED_PODS: Type = Type {
+    name: "UncountedTerminatedPods",
+    fields: &[
+        Field::optional("failed", Kind::List(&Kind::String)),
+        Field::optional("succeeded", Kind::List(&Kind::String)),
     ],
 };
 
@@ -1748,5 +2181,49 @@ pub static WINDOWS_SECURITY_CONTEXT_OPTIONS: Type = Type {
         Field::optional("gmsaCredentialSpecName", Kind::String),
         Field::optional("hostProcess", Kind::Bool),
         Field::optional("runAsUserName", Kind::String),
+    ],
+};
+
+/// The type `WorkloadPodGroupDisruptionMode`.
+pub static WORKLOAD_POD_GROUP_DISRUPTION_MODE: Type = Type {
+    name: "WorkloadPodGroupDisruptionMode",
+    fields: &[
+        Field::optional("all", Kind::Any),
+        Field::optional("single", Kind::Any),
+    ],
+};
+
+/// The type `WorkloadPodGroupGangSchedulingPolicy`.
+pub static WORKLOAD_POD_GROUP_GANG_SCHEDULING_POLICY: Type = Type {
+    name: "WorkloadPodGroupGangSchedulingPolicy",
+    fields: &[
+        Field::optional("minCount", Kind::Int(-2_147_483_648, 2_147_483_647)),
+    ],
+};
+
+/// The type `WorkloadPodGroupResourceClaim`.
+pub static WORKLOAD_POD_GROUP_RESOURCE_CLAIM: Type = Type {
+    name: "WorkloadPodGroupResourceClaim",
+    fields: &[
+        Field::required("name", Kind::String),
+        Field::optional("resourceClaimName", Kind::String),
+        Field::optional("resourceClaimTemplateName", Kind::String),
+    ],
+};
+
+/// The type `WorkloadPodGroupSchedulingConstraints`.
+pub static WORKLOAD_POD_GROUP_SCHEDULING_CONSTRAINTS: Type = Type {
+    name: "WorkloadPodGroupSchedulingConstraints",
+    fields: &[
+        Field::optional("topology", Kind::List(&Kind::Object(&TOPOLOGY_CONSTRAINT))),
+    ],
+};
+
+/// The type `WorkloadPodGroupSchedulingPolicy`.
+pub static WORKLOAD_POD_GROUP_SCHEDULING_POLICY: Type = Type {
+    name: "WorkloadPodGroupSchedulingPolicy",
+    fields: &[
+        Field::optional("basic", Kind::Any),
+        Field::optional("gang", Kind::Object(&WORKLOAD_POD_GROUP_GANG_SCHEDULING_POLICY)),
     ],
 };

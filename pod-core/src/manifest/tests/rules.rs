@@ -26,6 +26,8 @@ fn rules_of_containers() {
             "securityContext: {capabilities: {add: [CAP_NET_ADMIN, net_raw, NET_ADMN, FLY], drop: [all]}}",
             "securityContext: {seccompProfile: {type: Localhost}}",
             "securityContext: {seccompProfile: {type: Unconfined, localhostProfile: a}}",
+            "livenessProbe: {exec: {command: [a]}, httpGet: {port: 80}, successThreshold: 2}\nreadinessProbe: {periodSeconds: 1, terminationGracePeriodSeconds: 3}",
+            "startupProbe: {tcpSocket: {port: HTTP}}\nreadinessProbe: {httpGet: {port: 0}}\nlifecycle: {preStop: {}, postStart: {sleep: {seconds: 1}, exec: {command: [a]}}}",
         ],
         container
     ));
@@ -52,6 +54,9 @@ fn rules_of_pods() {
             "containers: [{name: a, image: b}]\nshareProcessNamespace: true\nhostPID: true\nhostUsers: false",
             "containers: [{name: a, image: b}]\nhostNetwork: true\nsecurityContext: {sysctls: [{name: net.core.somaxconn, value: \"1\"}, {name: vm.swappiness, value: \"1\"}, {name: kernel.msgmax, value: \"1\"}, {name: kernel/msgmax, value: \"1\"}, {name: No, value: \"1\"}]}",
             "containers: [{name: a, image: b}]\nos: {name: windows}",
+            "containers: [{name: a, image: b, ports: [{containerPort: 80}]}, {name: c, image: d, ports: [{containerPort: 80}, {containerPort: 80, protocol: UDP}]}]\nhostNetwork: true",
+            "containers: [{name: a, image: b}]\nsubdomain: a.b\nnodeName: A\nserviceAccountName: a_b\nruntimeClassName: a-\npriorityClassName: x/y\nnodeSelector: {-k: v, k: 'a b'}",
+            "containers: [{name: a, image: b}]\ntolerations: [{}, {key: a b, operator: Exists, value: c}, {key: k, value: a-, tolerationSeconds: 3}, {operator: Exists}, {key: k, effect: NoExecute, tolerationSeconds: 3}]",
         ],
         pod
     ));
@@ -84,6 +89,8 @@ fn rules_of_deployments() {
         "{selector: {matchLables: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: b}]}}}",
         "{selector: {matchExpressions: [{key: a, operator: In}, {key: a, operator: Exists, values: [x]}, {key: a, operator: Is}]}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: b}]}}}",
         "{replicas: -1, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {restartPolicy: Never, containers: []}}}",
+        "{selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {activeDeadlineSeconds: 3, ephemeralContainers: [{name: e, image: f}], containers: [{name: a, image: b}]}}}",
+        "{selector: {matchLabels: {a: b}}, minReadySeconds: 3, progressDeadlineSeconds: 3, strategy: {type: Recreate, rollingUpdate: {maxSurge: 0, maxUnavailable: 0%}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: b}]}}}",
     ];
     insta::assert_snapshot!(gallery(texts, |spec| format!(
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: a}}\nspec: {spec}\n"
@@ -98,6 +105,8 @@ fn rules_of_config_maps_and_secrets_and_claims() {
         "kind: Secret\ndata: {password: not base64, ok: aGk=}",
         "kind: Secret\ntype: kubernetes.io/tls\ndata: {tls.crt: aGk=}",
         "kind: Secret\ntype: kubernetes.io/dockerconfigjson\nstringData: {.dockerconfigjson: 'no json'}",
+        "kind: Secret\ntype: kubernetes.io/ssh-auth\ndata: {ssh-privatekey: ''}",
+        "kind: Secret\ntype: kubernetes.io/service-account-token\ndata: {token: aGk=}",
         "kind: Secret\ntype: kubernetes.io/basic-auth\nstringData: {user: x}",
         "kind: PersistentVolumeClaim\nspec: {}",
         "kind: PersistentVolumeClaim\nspec: {accessModes: [], resources: {requests: {}}}",
@@ -138,4 +147,65 @@ fn one_object_cannot_be_played_twice() {
          hint: remove one of them or give it another name\n"
     );
     assert_eq!(loaded.documents.len(), 3);
+}
+
+/// Kinds that are generated and not played.
+#[test]
+fn rules_of_what_is_made() {
+    let long = "a".repeat(64);
+    let spec = "template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: b}]}}";
+    let selector = "selector: {matchLabels: {a: b}}";
+    let texts = [
+        ("StatefulSet", &long[..52], format!("{{serviceName: web, {selector}, {spec}}}")),
+        ("StatefulSet", &long[..53], format!("{{serviceName: a.b, selector: {{}}, {spec}}}")),
+        ("StatefulSet", "a.b", format!("{{{selector}, {spec}}}")),
+        ("DaemonSet", "a.b", format!("{{{selector}, {spec}}}")),
+        ("DaemonSet", "web", format!("{{replicas: 2, selector: {{matchLabels: {{a: c}}}}, {spec}}}")),
+        (
+            "DaemonSet",
+            "web",
+            format!("{{{selector}, {}}}", spec.replace("spec: {", "spec: {restartPolicy: Never, activeDeadlineSeconds: 1, ")),
+        ),
+        ("Job", &long[..63], format!("{{{}}}", spec.replace("spec: {", "spec: {restartPolicy: Never, activeDeadlineSeconds: 1, "))),
+        ("Job", &long, format!("{{{}}}", spec.replace("a: b}}", "job-name: b}}"))),
+        ("Service", "web", "{clusterIP: None}".to_owned()),
+        ("Service", "1web", "{selector: {a: 'b c'}}".to_owned()),
+        ("Service", &long, "{ports: [{port: 80}, {port: 80, name: A}, {port: 80, protocol: UDP, name: x, targetPort: '80'}, {port: 81, name: x, targetPort: 0}]}".to_owned()),
+        ("Service", "web.a", "{ports: [{port: 70000, targetPort: http}]}".to_owned()),
+        ("CronJob", "a", "{}".to_owned()),
+    ];
+    let mut out = String::new();
+    for (kind, name, spec) in texts {
+        let version = match kind {
+            "Service" => "v1",
+            "Job" => "batch/v1",
+            _ => "apps/v1",
+        };
+        let text = format!("apiVersion: {version}\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {spec}\n");
+        let object: serde_json::Value = serde_yaml::from_str(&text).unwrap();
+        let found = shown(&judge(&object)).trim_end().replace("error: : ", "error: ").replace('\n', "\n   ");
+        writeln!(out, "{kind} {name} {spec}\n=> {found}\n").unwrap();
+    }
+    insta::assert_snapshot!(out);
+}
+
+/// What is made is judged as what is read.
+#[test]
+fn a_made_object_is_judged_as_if_it_were_read() {
+    let text = container(
+        "ports: [{name: HTTP, containerPort: 80}]\nenv: [{name: A=B}]\nvolumeMounts: [{name: x, mountPath: srv}]\nlivenessProbe: {exec: {command: [a]}}\nfoo: 1",
+    );
+    let object: serde_json::Value = serde_yaml::from_str(&text).unwrap();
+    let errors = |found: Vec<Diagnostic>| -> Vec<(String, String)> {
+        let mut found: Vec<_> = found
+            .into_iter()
+            .filter(|diagnostic| diagnostic.severity == Severity::Error)
+            .map(|diagnostic| (diagnostic.path, diagnostic.message))
+            .collect();
+        found.sort();
+        found
+    };
+    let judged = errors(judge(&object));
+    assert_eq!(judged.len(), 5);
+    assert_eq!(judged, errors(read(&text).diagnostics));
 }

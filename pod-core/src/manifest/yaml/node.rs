@@ -52,6 +52,32 @@ pub(crate) enum Value {
 }
 
 impl Node {
+    /// A value that was written nowhere.
+    pub fn from_json(value: &serde_json::Value) -> Self {
+        use serde_json::Value as Json;
+        let scalar = |text: String, value| Data::Scalar(Scalar { text, value });
+        let data = match value {
+            Json::Null => scalar("null".to_owned(), Value::Null),
+            Json::Bool(value) => scalar(value.to_string(), Value::Bool(*value)),
+            Json::Number(number) => {
+                let int = number.as_i64().map(i128::from).or(number.as_u64().map(i128::from));
+                let value = int.map_or_else(|| Value::Float(number.as_f64().unwrap_or(f64::NAN)), Value::Int);
+                scalar(number.to_string(), value)
+            }
+            Json::String(text) => scalar(text.clone(), Value::String),
+            Json::Array(items) => Data::Sequence(items.iter().map(Self::from_json).collect()),
+            Json::Object(map) => {
+                let entry = |(key, value): (&String, _)| Entry {
+                    key: key.clone(),
+                    position: Position::default(),
+                    value: Self::from_json(value),
+                };
+                Data::Mapping(map.iter().map(entry).collect())
+            }
+        };
+        Self { position: Position::default(), data }
+    }
+
     /// True for null and for a value left out.
     pub fn is_null(&self) -> bool {
         matches!(&self.data, Data::Scalar(Scalar { value: Value::Null, .. }))

@@ -1,0 +1,284 @@
+//! What a cluster has against documents, before they are written. Pure: documents in, findings out.
+//!
+//! What it refuses by its own validation is seen to while documents are made ([`Fault::is_mended`]), so that the
+//! findings of a run are what only their reader can change. Each is told in a warning and none is an error: the
+//! document is right here, and is changed more easily than written anew.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde_json::Value;
+
+use super::place;
+use crate::manifest;
+
+/// Something that a cluster refuses or does otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// `deployment.apps/web`
+    pub document: String,
+    /// The field, as `spec.containers[0].image`; empty for a whole document.
+    pub path: String,
+    /// What is wrong with it.
+    pub fault: Fault,
+}
+
+/// What is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// The validation of Kubernetes refuses it.
+    Refused {
+        /// In the words of `kube check`.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// A Service that leads to none of the documents' pods.
+    SelectsNothing,
+    /// A StatefulSet without the Service that it names.
+    NoService {
+        /// spec.serviceName.
+        name: String,
+    },
+    /// lifecycle.stopSignal needs os.name. Source: the API reference of Lifecycle.
+    SignalWithoutOs,
+    /// A container that names a port twice: the list's key, so that server-side apply refuses it.
+    PortTwice {
+        /// Its name.
+        container: String,
+        /// `80/TCP`
+        port: String,
+    },
+    /// The name of a variable as clusters take it since 1.32 only (`RelaxedEnvironmentVariableValidation`).
+    NewVariable {
+        /// The name.
+        name: String,
+    },
+    /// A kernel parameter that the kubelet refuses unless its administrator allows it.
+    UnsafeSysctl {
+        /// `net.core.somaxconn`
+        name: String,
+    },
+    /// A resourceFieldRef to a container that the pod does not have.
+    NoContainer {
+        /// containerName.
+        name: String,
+    },
+}
+
+impl Fault {
+    /// True for what `generate` sees to itself: nothing that it writes has it, unless it was recorded so.
+    pub fn is_mended(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::SelectsNothing)
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { document, path, fault } = self;
+        write!(f, "{document}: ")?;
+        match fault {
+            Fault::Refused { message, hint } => {
+                f.write_str("a cluster refuses it: ")?;
+                if !path.is_empty() {
+                    write!(f, "{path}: ")?;
+                }
+                f.write_str(message)?;
+                hint.iter().try_for_each(|hint| write!(f, "; {hint}"))
+            }
+            Fault::SelectsNothing => f.write_str("it leads to no pod of these: mend its selector"),
+            Fault::NoService { name } => {
+                write!(f, "a StatefulSet needs a Service, here {name}: add --service, or write one")
+            }
+            Fault::SignalWithoutOs => {
+                write!(f, "a cluster takes {path} only where the pod names its OS: add `os: {{name: linux}}`")
+            }
+            Fault::PortTwice { container, port } => write!(
+                f,
+                "the container {container} names port {port} twice, which `kubectl apply --server-side` refuses: \
+                 leave one out"
+            ),
+            Fault::NewVariable { name } => write!(
+                f,
+                "clusters before Kubernetes 1.32 refuse {name} as the name of a variable: give it one of letters, \
+                 digits, -, _ and ."
+            ),
+            Fault::UnsafeSysctl { name } => write!(
+                f,
+                "a cluster's nodes refuse pods that set {name}: leave it out, or have it among the kubelet's \
+                 allowedUnsafeSysctls"
+            ),
+            Fault::NoContainer { name } => {
+                write!(
+                    f,
+                    "{path} is a resource of the container {name}, which this pod does not have: leave it out"
+                )
+            }
+        }
+    }
+}
+
+/// Kernel parameters that every kubelet takes.
+/// Source: <https://kubernetes.io/docs/tasks/administer-cluster/sysctl-cluster/#safe-and-unsafe-sysctls>
+const SAFE_SYSCTLS: [&str; 12] = [
+    "kernel.shm_rmid_forced",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.ip_local_reserved_ports",
+    "net.ipv4.ip_unprivileged_port_start",
+    "net.ipv4.ping_group_range",
+    "net.ipv4.tcp_fin_timeout",
+    "net.ipv4.tcp_keepalive_intvl",
+    "net.ipv4.tcp_keepalive_probes",
+    "net.ipv4.tcp_keepalive_time",
+    "net.ipv4.tcp_rmem",
+    "net.ipv4.tcp_syncookies",
+    "net.ipv4.tcp_wmem",
+];
+
+/// Judges documents that belong together.
+pub fn judge(documents: &[Value]) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for document in documents {
+        let mut judged = Judged { document, found: &mut found };
+        for diagnostic in manifest::judge(document) {
+            let fault = Fault::Refused { message: diagnostic.message, hint: diagnostic.hint };
+            judged.add(&diagnostic.path, fault);
+        }
+        if let Some((path, pod)) = pod_of(document) {
+            judged.pod(path, pod);
+        }
+        judged.services(documents);
+    }
+    found
+}
+
+struct Judged<'a> {
+    document: &'a Value,
+    found: &'a mut Vec<Finding>,
+}
+
+/// Where the pod's spec is in a document.
+fn pod_of(document: &Value) -> Option<(&'static str, &Value)> {
+    match kind_of(document) {
+        "Pod" => Some(("spec", document.get("spec")?)),
+        "Deployment" | "DaemonSet" | "Job" | "StatefulSet" => {
+            Some(("spec.template.spec", document.pointer("/spec/template/spec")?))
+        }
+        _ => None,
+    }
+}
+
+fn kind_of(document: &Value) -> &str {
+    document.get("kind").and_then(Value::as_str).unwrap_or_default()
+}
+
+fn list<'a>(value: &'a Value, at: &str) -> &'a [Value] {
+    value.pointer(at).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn text<'a>(value: &'a Value, at: &str) -> Option<&'a str> {
+    value.pointer(at).and_then(Value::as_str).filter(|text| !text.is_empty())
+}
+
+impl Judged<'_> {
+    fn add(&mut self, path: &str, fault: Fault) {
+        let [kind, _, name] = place(self.document);
+        // As kubectl names it: with its group, if it has one.
+        let group = text(self.document, "/apiVersion").and_then(|version| version.split_once('/'));
+        let group = group.map(|(group, _)| format!(".{group}")).unwrap_or_default();
+        let document = format!("{}{group}/{name}", kind.to_lowercase());
+        self.found.push(Finding { document, path: path.to_owned(), fault });
+    }
+
+    fn pod(&mut self, path: &str, pod: &Value) {
+        let containers =
+            || ["initContainers", "containers"].into_iter().flat_map(|name| list(pod, &format!("/{name}")));
+        let known: HashSet<&str> = containers().filter_map(|container| text(container, "/name")).collect();
+        for name in ["initContainers", "containers"] {
+            for (index, container) in list(pod, &format!("/{name}")).iter().enumerate() {
+                let path = format!("{path}.{name}[{index}]");
+                if text(container, "/lifecycle/stopSignal").is_some() && text(pod, "/os/name").is_none() {
+                    self.add(&format!("{path}.lifecycle.stopSignal"), Fault::SignalWithoutOs);
+                }
+                self.ports(&path, container);
+                self.env(&path, container, &known);
+            }
+        }
+        for (index, volume) in list(pod, "/volumes").iter().enumerate() {
+            for (item, file) in list(volume, "/downwardAPI/items").iter().enumerate() {
+                let path = format!("{path}.volumes[{index}].downwardAPI.items[{item}].resourceFieldRef");
+                self.container_name(&path, text(file, "/resourceFieldRef/containerName"), &known);
+            }
+        }
+        for (index, sysctl) in list(pod, "/securityContext/sysctls").iter().enumerate() {
+            let name = text(sysctl, "/name").unwrap_or_default().replace('/', ".");
+            if !SAFE_SYSCTLS.contains(&name.as_str()) {
+                self.add(&format!("{path}.securityContext.sysctls[{index}]"), Fault::UnsafeSysctl { name });
+            }
+        }
+    }
+
+    fn ports(&mut self, path: &str, container: &Value) {
+        let mut seen = HashSet::new();
+        for (index, port) in list(container, "/ports").iter().enumerate() {
+            let Some(number) = port.get("containerPort").and_then(Value::as_u64) else { continue };
+            let port = format!("{number}/{}", text(port, "/protocol").unwrap_or("TCP"));
+            if !seen.insert(port.clone()) {
+                let container = text(container, "/name").unwrap_or_default().to_owned();
+                self.add(&format!("{path}.ports[{index}]"), Fault::PortTwice { container, port });
+            }
+        }
+    }
+
+    fn env(&mut self, path: &str, container: &Value, known: &HashSet<&str>) {
+        for (index, variable) in list(container, "/env").iter().enumerate() {
+            let path = format!("{path}.env[{index}]");
+            let name = text(variable, "/name").unwrap_or_default();
+            let plain = !name.starts_with(|c: char| c.is_ascii_digit())
+                && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+            if !plain {
+                self.add(&format!("{path}.name"), Fault::NewVariable { name: name.to_owned() });
+            }
+            let path = format!("{path}.valueFrom.resourceFieldRef");
+            self.container_name(&path, text(variable, "/valueFrom/resourceFieldRef/containerName"), known);
+        }
+    }
+
+    fn container_name(&mut self, path: &str, name: Option<&str>, known: &HashSet<&str>) {
+        if let Some(name) = name.filter(|name| !known.contains(name)) {
+            self.add(path, Fault::NoContainer { name: name.to_owned() });
+        }
+    }
+
+    fn services(&mut self, documents: &[Value]) {
+        let [kind, namespace, _] = place(self.document);
+        match kind.as_str() {
+            "StatefulSet" => {
+                let Some(name) = text(self.document, "/spec/serviceName") else { return };
+                let wanted = ["Service".to_owned(), namespace, name.to_owned()];
+                if !documents.iter().any(|other| place(other) == wanted) {
+                    self.add("spec.serviceName", Fault::NoService { name: name.to_owned() });
+                }
+            }
+            "Service" => {
+                let Some(selector) = self.document.pointer("/spec/selector").and_then(Value::as_object)
+                else {
+                    return;
+                };
+                let selects = |other: &&Value| {
+                    let at = if kind_of(other) == "Pod" { "/metadata" } else { "/spec/template/metadata" };
+                    let labels = other.pointer(at).and_then(|metadata| metadata.get("labels"));
+                    pod_of(other).is_some()
+                        && place(other).get(1) == Some(&namespace)
+                        && selector
+                            .iter()
+                            .all(|(key, value)| labels.and_then(|labels| labels.get(key)) == Some(value))
+                };
+                if !documents.iter().any(|other| selects(&other)) {
+                    self.add("spec.selector", Fault::SelectsNothing);
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Objects that were not read but made, by the same schema and rules.
+
+use serde_json::Value;
+
+use super::kind::{PLAYED, schema_of};
+use super::schema::check::check;
+use super::yaml::Node;
+use super::{Diagnostic, Position, Severity, escape, rules};
+
+/// All that a cluster's validation has against `object`, of a kind that is played or generated: errors only, and
+/// without a position, for it stands in no file.
+pub fn judge(object: &Value) -> Vec<Diagnostic> {
+    let refused = |path: &str, message: String| Diagnostic {
+        severity: Severity::Error,
+        source: String::new(),
+        position: Position::default(),
+        path: path.to_owned(),
+        message,
+        hint: None,
+    };
+    let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default();
+    let Some(schema) = schema_of(kind) else {
+        return vec![refused("kind", format!("{} is not generated", escape(kind)))];
+    };
+    let mut checked = check(&Node::from_json(object), schema, "");
+    let mut found = std::mem::take(&mut checked.diagnostics);
+    if let Some(played) = PLAYED.iter().find(|played| played.kind == kind) {
+        match (played.read)(&checked.value) {
+            Ok(object) => found.append(&mut rules::check(&object, &checked, Position::default(), "")),
+            Err(error) => found.push(refused("", format!("not a {kind}: {}", escape(&error.to_string())))),
+        }
+    } else {
+        found.append(&mut rules::check_generated(kind, &checked));
+    }
+    found.retain(|diagnostic| diagnostic.severity == Severity::Error);
+    found
+}
