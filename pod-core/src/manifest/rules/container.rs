@@ -58,7 +58,7 @@ impl Rules<'_> {
             if !mount.name.is_empty() && !pod.volumes.contains(mount.name.as_str()) {
                 let message = format!("the pod has no volume {}", shown(&mount.name));
                 let hint = match near(&mount.name, pod.volumes.iter().copied()) {
-                    Some(near) => format!("did you mean {near}?"),
+                    Some(near) => format!("did you mean {}?", escape(near)),
                     None if pod.volumes.is_empty() => "add it under the pod's `volumes`".to_owned(),
                     None => {
                         let some: Vec<&str> = pod.volumes.iter().copied().take(10).collect();
