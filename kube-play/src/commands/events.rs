@@ -1,14 +1,11 @@
 //! `kube events`: list what happened to pods.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::MetadataExt as _;
 use std::process::ExitCode;
 
 use k8s_openapi::api::core::v1::Event;
 use pod_core::lifecycle::human_duration;
-use pod_core::store::Layout;
+use pod_core::supervisor::event_log::Reader;
 
 use crate::context::Context;
 use crate::exit::Failure;
@@ -238,77 +235,8 @@ impl Filter {
     }
 }
 
-/// Reads the event file of all supervisors, and goes on where it was after a rotation.
-struct Reader {
-    path: std::path::PathBuf,
-    current: Option<BufReader<File>>,
-    /// A line whose end is not written yet.
-    partial: Vec<u8>,
-}
-
-impl Reader {
-    fn new(layout: &Layout) -> Self {
-        Self { path: layout.events(), current: None, partial: Vec::new() }
-    }
-
-    /// All events that are new since the last call. The first call begins with the rotated file.
-    fn read(&mut self) -> anyhow::Result<Vec<Event>> {
-        let mut events = Vec::new();
-        if self.current.is_none() {
-            self.current = open(&self.path.with_extension("1"))?;
-            self.drain(&mut events)?;
-        } else {
-            self.drain(&mut events)?;
-        }
-        // The file that has our name now, if that is another than the one that we read.
-        if let Some(next) = open(&self.path)?
-            && self.current.as_ref().is_none_or(|current| !same_file(current.get_ref(), next.get_ref()))
-        {
-            // What was written between our last look and the rotation.
-            self.drain(&mut events)?;
-            self.partial.clear();
-            self.current = Some(next);
-            self.drain(&mut events)?;
-        }
-        Ok(events)
-    }
-
-    fn drain(&mut self, events: &mut Vec<Event>) -> anyhow::Result<()> {
-        let Some(file) = &mut self.current else { return Ok(()) };
-        loop {
-            let read = file.read_until(b'\n', &mut self.partial)?;
-            if read == 0 || self.partial.last() != Some(&b'\n') {
-                return Ok(());
-            }
-            // A line that a crash or a full disk cut is worth no error.
-            match serde_json::from_slice(&self.partial) {
-                Ok(event) => events.push(event),
-                Err(error) => tracing::debug!("an event that cannot be read: {error}"),
-            }
-            self.partial.clear();
-        }
-    }
-}
-
-fn open(path: &std::path::Path) -> anyhow::Result<Option<BufReader<File>>> {
-    match File::open(path) {
-        Ok(file) => Ok(Some(BufReader::new(file))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(anyhow::Error::from(error).context(format!("read {}", path.display()))),
-    }
-}
-
-fn same_file(a: &File, b: &File) -> bool {
-    match (a.metadata(), b.metadata()) {
-        (Ok(a), Ok(b)) => a.dev() == b.dev() && a.ino() == b.ino(),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
     use serde_json::json;
 
     use super::*;
@@ -324,16 +252,6 @@ mod tests {
             "type": kind, "reason": reason, "message": "it \u{1b}[31mhappened\n",
             "firstTimestamp": time, "lastTimestamp": time,
         })
-    }
-
-    fn append(layout: &Layout, text: &str) {
-        std::fs::create_dir_all(&layout.runroot).unwrap();
-        let mut file = std::fs::File::options().create(true).append(true).open(layout.events()).unwrap();
-        file.write_all(text.as_bytes()).unwrap();
-    }
-
-    fn names(events: &[Event]) -> Vec<String> {
-        events.iter().map(|event| event.metadata.name.clone().unwrap()).collect()
     }
 
     const ALL: Args = Args {
@@ -356,27 +274,6 @@ mod tests {
         57s                 Normal    Started   pod/db    it \u{1b}[31mhappened
         20s (x2 over 58s)   Warning   BackOff   pod/web   it \u{1b}[31mhappened
         ");
-    }
-
-    #[test]
-    fn nothing_is_missed_or_told_twice_across_a_rotation_and_a_torn_line() {
-        let (_dir, context) = context();
-        let layout = &context.layout;
-        let line = |n| format!("{}\n", event("web", "Started", n));
-        append(layout, &line(1));
-        std::fs::rename(layout.events(), layout.events().with_extension("1")).unwrap();
-        append(layout, &line(2));
-        let mut reader = Reader::new(layout);
-        assert_eq!(names(&reader.read().unwrap()), ["web.1", "web.2"]);
-        let third = line(3);
-        let (half, rest) = third.split_at(20);
-        append(layout, half);
-        assert!(reader.read().unwrap().is_empty());
-        append(layout, &format!("{rest}not an event\n{}", line(4)));
-        std::fs::rename(layout.events(), layout.events().with_extension("1")).unwrap();
-        append(layout, &line(5));
-        assert_eq!(names(&reader.read().unwrap()), ["web.3", "web.4", "web.5"]);
-        assert!(reader.read().unwrap().is_empty());
     }
 
     #[test]

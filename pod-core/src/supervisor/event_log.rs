@@ -1,14 +1,15 @@
 //! What `kube events` shows: v1 Event objects, one a line, appended by every supervisor.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use crate::plan::PodPlan;
-use crate::store::{Error, Layout};
+use crate::store::{Error, FileLock, Layout, LockKind};
 
 /// Past this size the file is renamed to `events.1`, over an older one.
 const LIMIT: u64 = 1024 * 1024;
@@ -60,21 +61,168 @@ pub fn append(
     let mut line =
         serde_json::to_vec(&event).map_err(|source| Error::Damaged { path: path.clone(), source })?;
     line.push(b'\n');
-    let mut file = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(Error::io("open", &path))?;
-    if file.metadata().is_ok_and(|m| m.len() > LIMIT) {
-        let _ = std::fs::rename(&path, path.with_extension("1"));
-        file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(Error::io("open", &path))?;
+    let mut file = open_to_append(&path)?;
+    if is_full(&file) {
+        // Of several supervisors that see it at once the first renames it: the others find what it began.
+        let lock = FileLock::acquire(&path, LockKind::Exclusive)?;
+        if File::open(&path).is_ok_and(|file| is_full(&file)) {
+            let _ = fs::rename(&path, rotated(&path));
+        }
+        drop(lock);
+        file = open_to_append(&path)?;
     }
     // One write of a whole line with O_APPEND: lines of several supervisors do not mix.
     file.write_all(&line).map_err(Error::io("write", &path))
+}
+
+fn open_to_append(path: &Path) -> Result<File, Error> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(Error::io("open", path))
+}
+
+fn is_full(file: &File) -> bool {
+    file.metadata().is_ok_and(|meta| meta.len() > LIMIT)
+}
+
+fn rotated(path: &Path) -> PathBuf {
+    path.with_extension("1")
+}
+
+/// Reads the events of all supervisors, and goes on where it was, after a rotation too.
+#[derive(Debug)]
+pub struct Reader {
+    path: PathBuf,
+    current: Option<BufReader<File>>,
+    /// A line whose end is not written yet.
+    partial: Vec<u8>,
+}
+
+impl Reader {
+    /// A reader that has read nothing yet.
+    pub fn new(layout: &Layout) -> Self {
+        Self { path: layout.events(), current: None, partial: Vec::new() }
+    }
+
+    /// All events that are new since the last call. The first call begins with the rotated file.
+    ///
+    /// # Errors
+    /// The file is there and cannot be read.
+    pub fn read(&mut self) -> Result<Vec<Event>, Error> {
+        let mut events = Vec::new();
+        if self.current.is_none() {
+            self.current = open_to_read(&rotated(&self.path))?;
+        }
+        self.drain(&mut events)?;
+        // The file that has our name now, if that is another than the one that we read.
+        if let Some(next) = open_to_read(&self.path)?
+            && self.current.as_ref().is_none_or(|current| !is_same(current.get_ref(), next.get_ref()))
+        {
+            // What was written between our last look and the rotation.
+            self.drain(&mut events)?;
+            self.partial.clear();
+            self.current = Some(next);
+            self.drain(&mut events)?;
+        }
+        Ok(events)
+    }
+
+    fn drain(&mut self, events: &mut Vec<Event>) -> Result<(), Error> {
+        let Some(file) = &mut self.current else { return Ok(()) };
+        loop {
+            let read = file.read_until(b'\n', &mut self.partial).map_err(Error::io("read", &self.path))?;
+            if read == 0 || self.partial.last() != Some(&b'\n') {
+                return Ok(());
+            }
+            // A line that a crash or a full disk cut is worth no error.
+            match serde_json::from_slice(&self.partial) {
+                Ok(event) => events.push(event),
+                Err(error) => tracing::debug!("an event that cannot be read: {error}"),
+            }
+            self.partial.clear();
+        }
+    }
+}
+
+fn open_to_read(path: &Path) -> Result<Option<BufReader<File>>, Error> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(BufReader::new(file))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read", path)(error)),
+    }
+}
+
+fn is_same(a: &File, b: &File) -> bool {
+    match (a.metadata(), b.metadata()) {
+        (Ok(a), Ok(b)) => a.dev() == b.dev() && a.ino() == b.ino(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout() -> (tempfile::TempDir, Layout) {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout { root: dir.path().join("root"), runroot: dir.path().join("run") };
+        fs::create_dir_all(&layout.runroot).unwrap();
+        (dir, layout)
+    }
+
+    fn add(layout: &Layout, text: &str) {
+        open_to_append(&layout.events()).unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    fn names(events: &[Event]) -> Vec<&str> {
+        events.iter().map(|event| event.metadata.name.as_deref().unwrap()).collect()
+    }
+
+    #[test]
+    fn nothing_is_missed_or_told_twice_across_a_rotation_and_a_torn_line() {
+        let (_dir, layout) = layout();
+        let line = |name| format!("{{\"metadata\": {{\"name\": \"{name}\"}}, \"involvedObject\": {{}}}}\n");
+        let rotate = || fs::rename(layout.events(), rotated(&layout.events())).unwrap();
+        add(&layout, &line("a"));
+        rotate();
+        add(&layout, &line("b"));
+        let mut reader = Reader::new(&layout);
+        assert_eq!(names(&reader.read().unwrap()), ["a", "b"]);
+        let third = line("c");
+        let (half, rest) = third.split_at(20);
+        add(&layout, half);
+        assert!(reader.read().unwrap().is_empty());
+        add(&layout, &format!("{rest}not an event\n{}", line("d")));
+        rotate();
+        add(&layout, &line("e"));
+        assert_eq!(names(&reader.read().unwrap()), ["c", "d", "e"]);
+        assert!(reader.read().unwrap().is_empty());
+    }
+
+    #[test]
+    fn supervisors_that_find_the_file_full_at_once_rotate_it_once() {
+        let (_dir, layout) = layout();
+        let pod = PodPlan {
+            uid: "u".to_owned(),
+            pod: serde_json::from_str(r#"{"metadata": {"name": "web", "namespace": "default"}}"#).unwrap(),
+            hash: String::new(),
+            network: crate::plan::PodNetwork::default(),
+            runtime: None,
+        };
+        let full = "x".repeat(usize::try_from(LIMIT).unwrap()) + "\n";
+        for _ in 0..20 {
+            let _ = fs::remove_file(layout.events());
+            add(&layout, &full);
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        let now = jiff::Timestamp::UNIX_EPOCH;
+                        append(&layout, &pod, None, "Normal", "Started", "m", now).unwrap();
+                    });
+                }
+            });
+            let rotated = fs::metadata(rotated(&layout.events())).unwrap();
+            assert!(rotated.len() > LIMIT, "what was full is kept");
+            // One that had the old file open may have added its line there.
+            assert!(!Reader::new(&layout).read().unwrap().is_empty());
+        }
+    }
 }
