@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use nix::sys::signal::Signal;
 use tests::image::BUSYBOX;
-use tests::{HostPort, IDLE, Kube, Process, host_port, in_vm, limit, pod, pod_with};
+use tests::{HostPort, IDLE, Kube, Process, host_port, limit, pod, pod_with};
 
 use crate::supervisor::reboot;
 
@@ -70,9 +70,6 @@ impl Held {
 
 #[test]
 fn a_pod_that_was_taken_down_is_not_seen_though_its_removal_goes_on() {
-    if in_vm() {
-        return;
-    }
     let held = Held::new();
     let kube = &held.kube;
     let halted = held.down();
@@ -96,9 +93,6 @@ fn a_pod_that_was_taken_down_is_not_seen_though_its_removal_goes_on() {
 
 #[test]
 fn what_would_meet_the_leftovers_waits_for_them() {
-    if in_vm() {
-        return;
-    }
     for args in [
         &["image", "rm", BUSYBOX][..],
         &["volume", "rm", "data"],
@@ -120,9 +114,6 @@ fn what_would_meet_the_leftovers_waits_for_them() {
 
 #[test]
 fn a_pod_can_be_played_anew_while_the_old_one_goes() {
-    if in_vm() {
-        return;
-    }
     let held = Held::new();
     let halted = held.down();
     let mut play = held.kube.start(&["play", &held.file]);
@@ -134,9 +125,6 @@ fn a_pod_can_be_played_anew_while_the_old_one_goes() {
 
 #[test]
 fn a_port_of_a_pod_that_goes_is_free_for_another() {
-    if in_vm() {
-        return;
-    }
     let held = Held::new();
     let other = held.kube.manifest(&web("other", &held.port));
     let halted = held.down();
@@ -157,9 +145,6 @@ fn a_port_of_a_pod_that_goes_is_free_for_another() {
 
 #[test]
 fn a_removal_whose_supervisor_was_killed_is_finished_by_the_next_command() {
-    if in_vm() {
-        return;
-    }
     let held = Held::new();
     held.down();
     for supervisor in held.kube.supervisors() {
@@ -172,9 +157,6 @@ fn a_removal_whose_supervisor_was_killed_is_finished_by_the_next_command() {
 
 #[test]
 fn a_removal_that_a_reboot_cut_short_is_finished_by_the_next_command() {
-    if in_vm() {
-        return;
-    }
     for wipe in [true, false] {
         let held = Held::new();
         held.down();

@@ -322,11 +322,9 @@ fn is_of_a_runtime(point: &str) -> bool {
 
 #[test]
 fn whoever_is_killed_while_another_runtime_makes_and_kills_containers() {
-    if in_vm() {
-        return;
-    }
-    let (runtime, steps) = (Some("runc"), [ROLLOUT[0], ROLLOUT[7]]);
-    walk(kills(&steps, runtime, is_of_a_runtime), runtime, 0, sample());
+    // crun of Debian 12 takes no hybrid cgroups; an emulated machine is slow.
+    let (runtime, of) = if in_vm() { (Some("crun"), 2 * sample()) } else { (Some("runc"), sample()) };
+    walk(kills(&[ROLLOUT[0], ROLLOUT[7]], runtime, is_of_a_runtime), runtime, 0, of);
 }
 
 /// Nothing but the file that tells of the intent is left to find it by: no lease, no sandbox in the pod's state.
