@@ -222,11 +222,10 @@ impl Filter {
         let about = self.about.as_ref().is_none_or(|about| match about.kind {
             // What happens to a Deployment happens to its pods, which are named after it:
             // NAME-HASH-SUFFIX.
-            Kind::Deployment if same("pod", &object.kind) => object.name.as_deref().is_some_and(|name| {
-                let mut parts = name.rsplitn(3, '-');
-                let _ = (parts.next(), parts.next());
-                parts.next() == Some(about.name.as_str())
-            }),
+            Kind::Deployment if same("pod", &object.kind) => object
+                .name
+                .as_deref()
+                .is_some_and(|name| name.rsplitn(3, '-').nth(2) == Some(about.name.as_str())),
             kind => same(kind.name(), &object.kind) && same(&about.name, &object.name),
         });
         about

@@ -306,6 +306,7 @@ fn write(path: &Path, text: &str, secret: bool) -> anyhow::Result<()> {
         // Unlike a rename, a link is refused where there is a file by now.
         std::fs::hard_link(&temporary, path)
     });
+    // It may not even be there; the first error is the one to tell.
     let _ = std::fs::remove_file(&temporary);
     match written {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(exists(path).into()),

@@ -183,7 +183,7 @@ impl ImageStore {
         {
             Ok(ingested) => ingested,
             Err(error) => {
-                // Now, not when the pull ends: it may be large.
+                // Now, not when the pull ends: it may be large. What stays goes then.
                 if let Some(layer) = &layer {
                     let _ = remove_dir_if_exists(layer);
                 }

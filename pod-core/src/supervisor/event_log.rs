@@ -66,6 +66,7 @@ pub fn append(
         // Of several supervisors that see it at once the first renames it: the others find what it began.
         let lock = FileLock::acquire(&path, LockKind::Exclusive)?;
         if File::open(&path).is_ok_and(|file| is_full(&file)) {
+            // Where that fails the file grows on, and the next event tries again.
             let _ = fs::rename(&path, rotated(&path));
         }
         drop(lock);

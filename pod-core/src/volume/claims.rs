@@ -217,7 +217,8 @@ pub fn remove_unmade(layout: &Layout) -> Result<(), store::Error> {
     }
     let _lock = lock(layout)?;
     for (namespace, name) in found.iter().filter(|(namespace, name)| !exists(layout, namespace, name)) {
-        // The data of a claim is not removed with it: there is none before the record, and after it none is left.
+        // The data of a claim is not removed with it: there is none before the record, and after it none is left. A
+        // folder that is not empty stays, and is looked at again by the next `down`.
         let _ = fs::remove_dir(claim_dir(layout, namespace, name));
     }
     Ok(())
