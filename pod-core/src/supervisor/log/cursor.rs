@@ -223,25 +223,31 @@ fn open_run(dir: &Path, attempt: u32) -> Result<VecDeque<(File, u64)>, Error> {
     let mut files = VecDeque::new();
     for _ in 0..TRIES {
         files.clear();
+        // A rotation that is under way, or was broken off, leaves one name free: the next one ends the list.
+        let mut free = 0;
         for rotation in 0.. {
             let path = dir.join(file_name(attempt, rotation));
             let file = match File::open(&path) {
                 Ok(file) => file,
+                Err(e) if e.kind() == ErrorKind::NotFound && free == 0 => {
+                    free += 1;
+                    continue;
+                }
                 Err(e) if e.kind() == ErrorKind::NotFound => break,
                 Err(e) => return Err(Error::io("open", path)(e)),
             };
             let inode = file.metadata().map_err(Error::io("read", &path))?.ino();
-            files.push_front((file, inode));
+            files.push_front((rotation, file, inode));
         }
-        let unmoved = (0..).zip(files.iter().rev()).all(|(rotation, (_, inode))| {
-            let path = dir.join(file_name(attempt, rotation));
+        let unmoved = files.iter().all(|(rotation, _, inode)| {
+            let path = dir.join(file_name(attempt, *rotation));
             std::fs::metadata(path).is_ok_and(|m| m.ino() == *inode)
         });
         if unmoved {
             break;
         }
     }
-    Ok(files)
+    Ok(files.into_iter().map(|(_, file, inode)| (file, inode)).collect())
 }
 
 /// Where the last `lines` lines of a file begin, and how many lines there are from there on; `last`: no lines come

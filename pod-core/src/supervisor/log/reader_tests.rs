@@ -208,6 +208,28 @@ fn follow_loses_nothing_across_rotation_and_restart() {
 }
 
 #[test]
+fn a_rotation_under_way_hides_no_file() {
+    let of_file = |n: i64| at(n, "stdout", "F", &n.to_string());
+    // Whichever file it is just about to move: its name, or the newest's, is free.
+    for free in 0..4 {
+        let dir = TempDir::new().unwrap();
+        let names: Vec<_> = (0..5).filter(|n| *n != free).map(|n| file_name(0, n)).collect();
+        for (n, name) in (0..).zip(names.iter().rev()) {
+            put(dir.path(), name, &of_file(n));
+        }
+        let log = [source(dir.path(), Run::Latest)];
+        assert_eq!(text(&log, &Options::default()), "0\n1\n2\n3\n", "{names:?}");
+        // A follower that is behind goes on with the next file, not with the first below the gap.
+        let mut cursor = cursor::Cursor::new(dir.path(), None, true).unwrap();
+        for n in 0..4 {
+            assert!(cursor.peek().unwrap());
+            assert_eq!(cursor.line().unwrap().content, n.to_string().as_bytes(), "{names:?}");
+            cursor.advance();
+        }
+    }
+}
+
+#[test]
 fn follow_reads_half_a_record_when_it_is_whole() {
     let dir = TempDir::new().unwrap();
     let mut cursor = cursor::Cursor::new(dir.path(), None, true).unwrap();
