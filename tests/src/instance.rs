@@ -233,6 +233,11 @@ impl Kube {
         self.ok(&["exec", pod, "--", "sh", "-c", script]).stdout
     }
 
+    /// Runs a shell script that lets its container end: the shell may be gone with it before it has ended by itself.
+    pub fn sh_to_end(&self, pod: &str, script: &str) {
+        let _ = self.run(&["exec", pod, "--", "sh", "-c", script]);
+    }
+
     /// The address of a pod.
     #[track_caller]
     pub fn ip(&self, pod: &str) -> std::net::IpAddr {

@@ -653,12 +653,34 @@ fn after_a_reboot_a_pod_whose_policy_is_never_does_not_run_again() {
     assert_eq!((d.todo(), d.state.phase, d.state.is_gone()), (vec![], Phase::Failed, true));
     assert_eq!(d.state.exit_code(), Some(137));
 
+    // Nor one of which a container was about to run once more, in a new sandbox.
+    let mut d = Driver::up("Never", 1, 1);
+    d.started("i0");
+    d.send(&Event::SandboxDied);
+    d.exited("i0", 0);
+    d.send(&Event::SandboxRemoved);
+    d.sandbox_ready();
+    d.todo();
+    d.state = d.state.clone().revive(&d.spec, d.now);
+    assert_eq!((d.state.pending_actions(), d.state.is_gone()), (vec![], true));
+
     // It had not begun: then it is not too late.
     let mut d = Driver::up("Never", 0, 1);
     d.state = d.state.clone().revive(&d.spec, d.now);
     d.todo();
     d.send(&Event::Start);
     assert_eq!(d.todo(), [Action::CreateSandbox]);
+}
+
+#[test]
+fn a_pod_that_had_ended_before_a_reboot_has_ended_and_nothing_of_it_is_left() {
+    let mut d = Driver::running("Never", 1);
+    d.exited("a", 1);
+    assert_eq!(d.todo(), [Action::RemoveSandbox]);
+    // The power goes before that is done.
+    d.state = d.state.clone().revive(&d.spec, d.now);
+    assert_eq!((d.state.phase, d.state.is_gone()), (Phase::Failed, true));
+    assert_eq!((d.state.exit_code(), d.state.pending_actions()), (Some(1), vec![]));
 }
 
 #[test]

@@ -283,12 +283,21 @@ impl PodState {
     /// that has run does not run again: it has ended.
     pub fn revive(mut self, spec: &PodSpec, now: Now) -> Self {
         if self.is_terminal() && self.stop.is_none() {
+            // Whoever was about to remove it need not answer any more.
+            self.sandbox = Sandbox::Absent;
             return self;
         }
         let over = spec.restart_policy == RestartPolicy::Never && self.containers.iter().any(|c| c.has_run());
         for c in &mut self.containers {
-            if let RunState::Running { since, .. } = c.state {
-                c.terminate(Terminated::lost(Some(since), now, &c.container_id), false);
+            match c.state {
+                RunState::Running { since, .. } => {
+                    c.terminate(Terminated::lost(Some(since), now, &c.container_id), false);
+                }
+                // It will not be started again: it is what its last run was.
+                RunState::Starting { .. } | RunState::Waiting(_) if over && c.has_run() => {
+                    c.state = RunState::Terminated;
+                }
+                _ => {}
             }
             // Moments of the former boot mean nothing now.
             (c.backoff, c.pull_backoff) = (None, None);

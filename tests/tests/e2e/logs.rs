@@ -94,15 +94,7 @@ fn follow_prints_what_comes_and_ends_with_the_pod() {
     kube.play(&pod_with("web", "mkfifo /data/go; echo first; cat /data/go; echo second", mount, &spec));
     let mut logs = kube.start(&["logs", "-f", "web"]);
     logs.line(|l| l == "first");
-    // The pod may end, and this shell with it, before it has ended by itself.
-    let _ = kube.run(&[
-        "exec",
-        "web",
-        "--",
-        "sh",
-        "-c",
-        "while [ ! -p /data/go ]; do :; done; echo go >/data/go",
-    ]);
+    kube.sh_to_end("web", "while [ ! -p /data/go ]; do :; done; echo go >/data/go");
     logs.line(|l| l == "go");
     logs.line(|l| l == "second");
     let (code, _) = logs.end();
@@ -122,7 +114,7 @@ fn follow_goes_on_across_a_restart() {
     kube.wait("web", "ready");
     let mut logs = kube.start(&["logs", "-f", "web"]);
     logs.line(|l| l == "run one");
-    kube.sh("web", "echo go >/data/go");
+    kube.sh_to_end("web", "echo go >/data/go");
     logs.line(|l| l == "run two");
 }
 
@@ -137,7 +129,7 @@ fn follow_goes_on_across_rotation() {
     );
     kube.play(&pod_with("web", script, mount, &init));
     let logs = kube.start(&["logs", "-f", "web"]);
-    kube.sh("web", "echo go >/data/go");
+    kube.sh_to_end("web", "echo go >/data/go");
     let (code, lines) = logs.end();
     assert_eq!(code, 0);
     // 16 MB: past the first file, and never more than a follower may lag behind.
