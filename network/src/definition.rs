@@ -10,6 +10,9 @@ use crate::host::Host;
 use crate::record::{self, Durability};
 use crate::{Error, Networks, subnet};
 
+/// What the names of all our bridges begin with.
+pub(crate) const BRIDGE_PREFIX: &str = "kube-";
+
 /// A network of one instance, as recorded before its bridge is made. The bridge itself exists only while the
 /// network has an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,7 +77,7 @@ impl Network {
         }
         Ok(Self {
             name: name.to_owned(),
-            bridge: format!("kube-{}", id.get(..8).unwrap_or_default()),
+            bridge: format!("{BRIDGE_PREFIX}{}", id.get(..8).unwrap_or_default()),
             id,
             subnets: nets
                 .into_iter()

@@ -142,9 +142,14 @@ fn adds_none(lease: &Lease, network: &Network, stands: &dyn Fn(&str) -> bool) ->
     stands(&network.name) && Published::by(&lease.interfaces, &lease.ports, &network.name).is_none()
 }
 
-/// Makes bridges, veths, addresses and routes; the rules in `tables` are put in place beside it. On failure, what was
-/// made stays: the caller takes it apart.
-pub(crate) fn setup(lease: &Lease, tables: &[NetworkTable], config_dir: &Path) -> Result<(), Error> {
+/// Makes bridges, veths, addresses and routes; the rules in `tables` are put in place beside it. `others` are the leases
+/// that are up beside this one. On failure, what was made stays: the caller takes it apart.
+pub(crate) fn setup(
+    lease: &Lease,
+    others: &[Lease],
+    tables: &[NetworkTable],
+    config_dir: &Path,
+) -> Result<(), Error> {
     let options = Options::new(lease);
     let (mut host, mut netns) =
         open_netlink_sockets(&options.netns).map_err(refused("enter the pod's network namespace"))?;
@@ -153,7 +158,8 @@ pub(crate) fn setup(lease: &Lease, tables: &[NetworkTable], config_dir: &Path) -
         // What a crash left of this very endpoint.
         route::remove_link(&interface.host_name)?;
         // A bridge that nothing is connected to was left by a crash, maybe without its addresses.
-        if route::is_empty_bridge(&interface.network.bridge)? {
+        let is_alone = !others.iter().any(|other| other.is_on(&interface.network.name));
+        if is_alone && route::is_empty_bridge(&interface.network.bridge)? {
             route::remove_link(&interface.network.bridge)?;
         }
         if !interface.network.internal && interface.network.nets().any(|net| net.addr().is_ipv6()) {

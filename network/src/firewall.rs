@@ -15,7 +15,7 @@ use netavark::network::internal_types::{
     PortForwardConfig, SetupNetwork, TearDownNetwork, TeardownPortForward,
 };
 
-use crate::definition::Network;
+use crate::definition::{BRIDGE_PREFIX, Network};
 use crate::dns::DNS_PORT;
 use crate::lease::Interface;
 use crate::nfnetlink::{NFGENMSG, Socket, attribute, attributes};
@@ -271,7 +271,7 @@ table inet {bridge} {{
     iifname "{bridge}" ct state invalid drop
     ct status dnat accept
     # Networks do not see each other.
-    oifname "{bridge}" iifname != "{bridge}" iifname "kube-*" ct state new drop
+    oifname "{bridge}" iifname != "{bridge}" iifname "{BRIDGE_PREFIX}*" ct state new drop
   }}
   chain input {{
     # Publishing to the loopback opens it (route_localnet): only for answers.

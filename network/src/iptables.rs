@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use crate::definition::Network;
+use crate::nfnetlink::{NFGENMSG, Socket, attributes};
 
 /// The host's filter tables, being asked for.
 pub(crate) struct Listings {
@@ -16,7 +17,8 @@ pub(crate) struct Listings {
 impl Listings {
     /// Begins to ask what is in force; the bridge can be made meanwhile.
     pub(crate) fn ask(network: &Network) -> Self {
-        let of = programs(network).filter_map(|program| Some((program, listing(program).spawn().ok()?)));
+        let asked = programs(network).filter(|program| may_filter(program));
+        let of = asked.filter_map(|program| Some((program, listing(program).spawn().ok()?)));
         Self { of: of.collect() }
     }
 
@@ -72,6 +74,37 @@ pub(crate) fn close(network: &Network, marks: &Path) {
         }
     }
     let _ = fs::remove_file(mark);
+}
+
+/// NFT_MSG_GETTABLE of NFNL_SUBSYS_NFTABLES, and NFTA_TABLE_NAME (linux/netfilter/nf_tables.h).
+const GET_TABLE: u16 = 10 << 8 | 1;
+const TABLE_NAME: u16 = 1;
+
+/// False if there is no filter table that a program could list, neither of the old kind nor in nftables: most hosts
+/// have none, and the program would make one only to find it empty.
+fn may_filter(program: &str) -> bool {
+    let (names, family) = match program {
+        "ip6tables" => ("/proc/thread-self/net/ip6_tables_names", libc::NFPROTO_IPV6),
+        _ => ("/proc/thread-self/net/ip_tables_names", libc::NFPROTO_IPV4),
+    };
+    let old = match fs::read_to_string(names) {
+        Ok(text) => text.lines().any(|name| name == "filter"),
+        Err(e) => e.kind() != std::io::ErrorKind::NotFound,
+    };
+    old || nftables_has(family, b"filter").unwrap_or(true)
+}
+
+/// True if a family (NFPROTO_*) has a table of that name.
+fn nftables_has(family: libc::c_int, table: &[u8]) -> std::io::Result<bool> {
+    let socket = Socket::open()?;
+    socket.send(GET_TABLE, libc::NLM_F_DUMP, u8::try_from(family).unwrap_or_default(), &[])?;
+    let mut found = false;
+    socket.receive(|body| {
+        let named = attributes(body.get(NFGENMSG..).unwrap_or_default())
+            .any(|(kind, value)| kind == TABLE_NAME && value.strip_suffix(&[0]).unwrap_or(value) == table);
+        found |= named;
+    })?;
+    Ok(found)
 }
 
 fn programs(network: &Network) -> impl Iterator<Item = &'static str> {

@@ -33,6 +33,7 @@ pub use error::Error;
 pub use fail::{FAIL_POINT, TRACE, fail_point, fail_points_in_supervisor};
 pub use firewall::find_nft;
 pub use netns::{make_netns, netns_exists, remove_netns, set_sysctls, with_netns};
+pub use route::host_addresses;
 
 use firewall::NetworkTable;
 use host::{Host, PortClaim};
@@ -217,7 +218,7 @@ impl Networks {
         let tables = driver::tables(lease, &others, dns_port, &stands)?;
         let rules = tables.iter().filter_map(NetworkTable::begin).collect::<Result<Vec<_>, _>>()?;
         let listings: Vec<_> = new.iter().map(|network| iptables::Listings::ask(network)).collect();
-        driver::setup(lease, &tables, &config_dir)?;
+        driver::setup(lease, &others, &tables, &config_dir)?;
         fail_point("endpoint-connected");
         for (network, listings) in new.iter().zip(listings) {
             iptables::open(network, dns_port, &self.iptables_dir(), listings);

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use netavark::network::netlink::Socket;
 use netavark::network::netlink_route::{LinkID, NetlinkRoute};
@@ -117,10 +118,11 @@ pub fn netns_exists(path: &Path) -> bool {
 
 /// The identity of the namespace bound at `path`, if there is one.
 pub(crate) fn inode(path: &Path) -> Option<u64> {
+    /// The one nsfs that all namespaces live on.
+    static NSFS: OnceLock<Option<u64>> = OnceLock::new();
     let found = fs::metadata(path).ok()?;
-    let own = fs::metadata("/proc/self/ns/net").ok()?;
-    // All namespaces live on the one nsfs.
-    (found.dev() == own.dev()).then(|| found.ino())
+    let nsfs = NSFS.get_or_init(|| Some(fs::metadata("/proc/self/ns/net").ok()?.dev()));
+    (*nsfs == Some(found.dev())).then(|| found.ino())
 }
 
 fn in_thread<T: Send>(f: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {

@@ -7,11 +7,13 @@ use ipnet::IpNet;
 use netavark::error::NetavarkError;
 use netavark::network::netlink::Socket;
 use netavark::network::netlink_route::{LinkID, NetlinkRoute};
-use netlink_packet_route::address::AddressAttribute;
+use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::LinkAttribute;
 use netlink_packet_route::route::{RouteAddress, RouteAttribute};
+use nix::errno::Errno;
 
 use crate::Error;
+use crate::definition::BRIDGE_PREFIX;
 
 fn refused(doing: &'static str) -> impl FnOnce(NetavarkError) -> Error {
     move |e| Error::Refused { doing: doing.to_owned(), why: e.to_string() }
@@ -39,17 +41,7 @@ pub(crate) fn used_by_host() -> Result<Vec<IpNet>, Error> {
         }
     }
     for message in socket.dump_addresses(None).map_err(refused("read the host's addresses"))? {
-        let ip = message.attributes.iter().find_map(|attribute| match attribute {
-            AddressAttribute::Local(ip) => Some(*ip),
-            _ => None,
-        });
-        let ip = ip.or_else(|| {
-            message.attributes.iter().find_map(|attribute| match attribute {
-                AddressAttribute::Address(ip) => Some(*ip),
-                _ => None,
-            })
-        });
-        if let Some(ip) = ip
+        if let Some(ip) = address_of(&message)
             && let Ok(net) = IpNet::new(ip, message.header.prefix_len)
         {
             used.push(net.trunc());
@@ -66,16 +58,55 @@ pub(crate) fn is_host_address(ip: IpAddr) -> bool {
     std::net::UdpSocket::bind((ip, 0)).is_ok()
 }
 
-/// True if there is an interface of that name.
-pub(crate) fn link_exists(name: &str) -> Result<bool, Error> {
-    match open()?.get_link(LinkID::Name(name.to_owned())) {
-        Ok(_) => Ok(true),
-        Err(e) if is_gone(&e) => Ok(false),
-        Err(e) => Err(refused("look for a bridge")(e)),
+/// This machine's own addresses that others may reach it by, with the names of their interfaces: neither loopback
+/// nor link-local, and not those of our bridges. Asks for addresses alone: a host with hundreds of pods has as many
+/// interfaces, all of which getifaddrs(3) would have the kernel describe.
+pub fn host_addresses() -> Result<Vec<(String, IpAddr)>, Error> {
+    let mut found = Vec::new();
+    for message in open()?.dump_addresses(None).map_err(refused("read the host's addresses"))? {
+        let Some(ip) = address_of(&message).filter(is_global) else { continue };
+        let Ok(name) = nix::net::if_::if_indextoname(message.header.index) else { continue };
+        let name = name.to_string_lossy().into_owned();
+        if !name.starts_with(BRIDGE_PREFIX) {
+            found.push((name, ip));
+        }
+    }
+    Ok(found)
+}
+
+fn is_global(ip: &IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local() && !v4.is_unspecified(),
+        IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unspecified() && !v6.is_unicast_link_local(),
     }
 }
 
-/// True if there is an interface of that name that no other one is connected to.
+/// The address itself; between two points, this end's.
+fn address_of(message: &AddressMessage) -> Option<IpAddr> {
+    let of = |kind: fn(&AddressAttribute) -> Option<IpAddr>| message.attributes.iter().find_map(kind);
+    let local = of(|attribute| match attribute {
+        AddressAttribute::Local(ip) => Some(*ip),
+        _ => None,
+    });
+    local.or_else(|| {
+        of(|attribute| match attribute {
+            AddressAttribute::Address(ip) => Some(*ip),
+            _ => None,
+        })
+    })
+}
+
+/// True if there is an interface of that name.
+pub(crate) fn link_exists(name: &str) -> Result<bool, Error> {
+    match nix::net::if_::if_nametoindex(name) {
+        Ok(_) => Ok(true),
+        Err(Errno::ENODEV) => Ok(false),
+        Err(e) => Err(Error::Refused { doing: "look for an interface".to_owned(), why: e.to_string() }),
+    }
+}
+
+/// True if there is an interface of that name that no other one is connected to. The kernel describes all that are:
+/// not for a bridge that is known to have some.
 pub(crate) fn is_empty_bridge(name: &str) -> Result<bool, Error> {
     let mut socket = open()?;
     let bridge = match socket.get_link(LinkID::Name(name.to_owned())) {
@@ -176,6 +207,16 @@ mod tests {
         let dir = conf("1");
         keep_router_advertisements_in(dir.path());
         assert_eq!(accept_ra(&dir), "11110");
+    }
+
+    #[test]
+    fn addresses_that_only_this_machine_or_its_neighbours_know_are_not_global() {
+        for ip in ["192.0.2.1", "10.0.0.1", "2001:db8::1", "fd00::1"] {
+            assert!(is_global(&ip.parse().unwrap()), "{ip}");
+        }
+        for ip in ["127.0.0.1", "169.254.1.1", "0.0.0.0", "::1", "::", "fe80::1"] {
+            assert!(!is_global(&ip.parse().unwrap()), "{ip}");
+        }
     }
 
     #[test]

@@ -50,24 +50,17 @@ fn memory(meminfo: &str) -> u64 {
         .map_or(0, |kib| kib.saturating_mul(1024))
 }
 
-/// Its addresses, one a family: that of the interface of the default route first, else any global one.
+/// Its addresses, one a family: that of the interface of the default route first, else any global one that is not
+/// of a bridge of ours.
 pub fn ips() -> Vec<IpAddr> {
-    let v4_device = fs::read_to_string("/proc/net/route").ok().and_then(|text| default_device_v4(&text));
-    let v6_device = fs::read_to_string("/proc/net/ipv6_route").ok().and_then(|text| default_device_v6(&text));
-    let found: Vec<(String, IpAddr)> = nix::ifaddrs::getifaddrs()
-        .map(|list| {
-            list.filter_map(|entry| {
-                let address = entry.address?;
-                let ip = match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
-                    (Some(v4), _) => IpAddr::V4(v4.ip()),
-                    (_, Some(v6)) => IpAddr::V6(v6.ip()),
-                    _ => return None,
-                };
-                is_global(&ip).then_some((entry.interface_name, ip))
-            })
-            .collect()
-        })
-        .unwrap_or_default();
+    let found = network::host_addresses().unwrap_or_default();
+    // With hundreds of pods the tables of routes are long: each is read where there is something to choose.
+    let device = |v4: bool, path: &str, of: fn(&str) -> Option<String>| {
+        let any = found.iter().any(|(_, ip)| ip.is_ipv4() == v4);
+        any.then(|| of(&fs::read_to_string(path).ok()?)).flatten()
+    };
+    let v4_device = device(true, "/proc/net/route", default_device_v4);
+    let v6_device = device(false, "/proc/net/ipv6_route", default_device_v6);
     let best = |v4: bool, device: Option<&str>| {
         let mut of_family = found.iter().filter(|(_, ip)| ip.is_ipv4() == v4);
         let on_default = of_family.clone().find(|(name, _)| Some(name.as_str()) == device);
@@ -80,13 +73,6 @@ pub fn ips() -> Vec<IpAddr> {
         ips.push(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
     }
     ips
-}
-
-fn is_global(ip: &IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local() && !v4.is_unspecified(),
-        IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unspecified() && !v6.is_unicast_link_local(),
-    }
 }
 
 /// The device of the default route in /proc/net/route (destination and mask 0), by lowest metric.

@@ -1,5 +1,6 @@
 //! `play`: every document is made, or none.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -178,13 +179,36 @@ fn prune(
         let targets: Vec<_> = gone.iter().map(|r| super::Target::Workload(r.id.clone())).collect();
         return super::down(host, &targets, &super::DownOptions::default(), report);
     }
-    for record in gone {
-        report.hint(&format!(
-            "{} is no longer in {} and keeps running; `kube play --prune` or `kube down {}` removes it",
-            record.id, record.source, record.id
-        ));
+    for hint in gone_hints(gone) {
+        report.hint(&hint);
     }
     Ok(())
+}
+
+/// A line for each workload that is gone from its file, or one for all of a file that has many.
+fn gone_hints(gone: &[WorkloadGlance]) -> Vec<String> {
+    const MANY: usize = 4;
+    let mut hints = Vec::new();
+    let mut of_source: BTreeMap<&str, Vec<&WorkloadId>> = BTreeMap::new();
+    for record in gone {
+        of_source.entry(&record.source).or_default().push(&record.id);
+    }
+    for (source, ids) in of_source {
+        match &ids[..] {
+            [first, second, .., last] if ids.len() >= MANY => hints.push(format!(
+                "{} workloads ({first}, {second}, ..., {last}) are no longer in {source} and keep running; \
+                 `kube play --prune` removes them",
+                ids.len()
+            )),
+            _ => hints.extend(ids.iter().map(|id| {
+                format!(
+                    "{id} is no longer in {source} and keeps running; `kube play --prune` or `kube down {id}` \
+                     removes it"
+                )
+            })),
+        }
+    }
+    hints
 }
 
 /// What is recorded of the workloads of a plan.
@@ -425,5 +449,36 @@ fn source_id(dir: &Path, name: &str) -> String {
     match file.and_then(|file| file.canonicalize().ok()) {
         Some(path) => path.display().to_string(),
         None => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn glance(name: &str, source: &str) -> WorkloadGlance {
+        let id = serde_json::json!({"kind": "pod", "namespace": "default", "name": name});
+        serde_json::from_value(serde_json::json!({"id": id, "source": source, "pods": []})).unwrap()
+    }
+
+    #[test]
+    fn many_workloads_that_are_gone_from_a_file_are_told_in_one_line() {
+        let few = [glance("a", "/x.yaml"), glance("b", "/x.yaml"), glance("c", "/x.yaml")];
+        let hints = gone_hints(&few);
+        assert_eq!(hints.len(), 3);
+        assert_eq!(
+            hints[0],
+            "pod/a is no longer in /x.yaml and keeps running; `kube play --prune` or `kube down pod/a` removes it"
+        );
+        let many = [&few[..], &[glance("d", "/x.yaml"), glance("e", "/y.yaml")]].concat();
+        assert_eq!(
+            gone_hints(&many),
+            [
+                "4 workloads (pod/a, pod/b, ..., pod/d) are no longer in /x.yaml and keep running; \
+                 `kube play --prune` removes them",
+                "pod/e is no longer in /y.yaml and keeps running; `kube play --prune` or `kube down pod/e` \
+                 removes it"
+            ]
+        );
     }
 }
