@@ -11,7 +11,7 @@ use crate::address::{self, Pool};
 use crate::definition::Network;
 use crate::host::Host;
 use crate::record::{self, Durability};
-use crate::{Endpoint, Error, Networks, Port, definition, subnet};
+use crate::{Endpoint, Error, Networks, Port, definition, memo, subnet};
 
 /// An endpoint's lease.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,11 +90,8 @@ impl Networks {
     }
 
     pub(crate) fn read_leases(&self) -> Result<Vec<Lease>, Error> {
-        let mut leases = Vec::new();
-        for id in self.leases()? {
-            leases.extend(self.read_lease(&id)?);
-        }
-        Ok(leases)
+        let memo = self.run_dir.join("leases.json");
+        memo::read_through(self.leases()?, |id| self.lease_path(id), &memo, record::read)
     }
 
     pub(crate) fn remove_lease(&self, id: &str) -> Result<(), Error> {

@@ -14,6 +14,7 @@ mod firewall;
 mod host;
 mod iptables;
 mod lease;
+pub mod memo;
 mod netns;
 mod nfnetlink;
 mod port;

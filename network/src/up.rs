@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::lease::Lease;
 use crate::record::{self, Durability};
-use crate::{Error, Networks, netns, route};
+use crate::{Error, Networks, memo, netns, route};
 
 /// An endpoint that is set up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,10 +61,9 @@ impl Networks {
 
     /// All that are set up and whose namespace is there.
     pub(crate) fn read_up(&self) -> Result<Vec<Up>, Error> {
-        let mut up = Vec::new();
-        for id in record::list(&self.run_dir.join("up"))? {
-            up.extend(self.up(&id)?.filter(Up::is_alive));
-        }
+        let (ids, memo) = (record::list(&self.run_dir.join("up"))?, self.run_dir.join("up.json"));
+        let mut up = memo::read_through(ids, |id| self.up_path(id), &memo, record::read)?;
+        up.retain(Up::is_alive);
         Ok(up)
     }
 

@@ -1,11 +1,12 @@
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 
+use super::layout::WORKLOAD_RECORD;
 use super::{Desired, Error, Layout, WorkloadId, WorkloadRecord, read_json};
 
 /// What of a [`WorkloadRecord`] tells who it is and what goes on. With hundreds of workloads, reading all of every
 /// record is what a command spends most of its time with.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkloadGlance {
     /// Which workload.
@@ -17,7 +18,7 @@ pub struct WorkloadGlance {
 }
 
 /// The same of a [`PodRecord`](super::PodRecord).
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodGlance {
     plan: PlanGlance,
@@ -26,13 +27,18 @@ pub struct PodGlance {
     /// It is to be removed as soon as it has stopped.
     #[serde(default)]
     pub removing: bool,
-    #[serde(default)]
-    ended: Option<IgnoredAny>,
+    #[serde(default, deserialize_with = "is_there", skip_serializing_if = "std::ops::Not::not")]
+    ended: bool,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct PlanGlance {
     uid: String,
+}
+
+/// True for whatever is there and not null.
+fn is_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(Option::<IgnoredAny>::deserialize(deserializer)?.is_some())
 }
 
 impl PodGlance {
@@ -43,7 +49,7 @@ impl PodGlance {
 
     /// It has ended for good.
     pub fn has_ended(&self) -> bool {
-        self.ended.is_some()
+        self.ended
     }
 }
 
@@ -53,7 +59,7 @@ impl From<&WorkloadRecord> for WorkloadGlance {
             plan: PlanGlance { uid: pod.plan.uid.clone() },
             desired: pod.desired,
             removing: pod.removing,
-            ended: pod.ended.as_ref().map(|_| IgnoredAny),
+            ended: pod.ended.is_some(),
         });
         Self { id: record.id.clone(), source: record.source.clone(), pods: pods.collect() }
     }
@@ -67,11 +73,9 @@ impl WorkloadGlance {
 
     /// Every recorded workload, by id.
     pub fn list(layout: &Layout) -> Result<Vec<Self>, Error> {
-        let mut found = Vec::new();
-        for id in WorkloadRecord::ids(layout)? {
-            found.extend(Self::load(layout, &id)?);
-        }
-        Ok(found)
+        let names = WorkloadRecord::ids(layout)?.iter().map(WorkloadId::dir_name).collect();
+        let record = |name: &str| layout.workloads().join(name).join(WORKLOAD_RECORD);
+        network::memo::read_through(names, record, &layout.glances(), read_json)
     }
 }
 
@@ -80,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_glance_tells_what_the_record_says() {
+    fn a_glance_tells_what_the_record_says_also_when_it_is_remembered() {
         let json = serde_json::json!({
             "id": {"kind": "pod", "namespace": "default", "name": "web"},
             "object": {"spec": {"containers": []}},
@@ -95,6 +99,8 @@ mod tests {
             ],
         });
         let glance: WorkloadGlance = serde_json::from_value(json).unwrap();
+        let text = serde_json::to_string(&glance).unwrap();
+        let glance: WorkloadGlance = serde_json::from_str(&text).unwrap();
         assert_eq!((glance.id.name.as_str(), glance.source.as_str()), ("web", "/web.yaml"));
         let pods: Vec<_> =
             glance.pods.iter().map(|p| (p.uid(), p.desired, p.removing, p.has_ended())).collect();

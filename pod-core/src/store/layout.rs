@@ -3,6 +3,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+/// The file name of a workload's record.
+pub(super) const WORKLOAD_RECORD: &str = "workload.json";
+
 /// Where everything lies below `--root` and `--runroot`. Pure path arithmetic: makes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
@@ -84,7 +87,11 @@ impl Layout {
     }
     /// The record of one workload.
     pub fn workload_record(&self, id: &WorkloadId) -> PathBuf {
-        self.workload(id).join("workload.json")
+        self.workload(id).join(WORKLOAD_RECORD)
+    }
+    /// `<runroot>/glances.json`: what a glance at every record told last.
+    pub fn glances(&self) -> PathBuf {
+        self.runroot.join("glances.json")
     }
     /// `<root>/pods/<uid>`: logs, writable layers and volumes of one pod.
     pub fn pod(&self, uid: &str) -> PathBuf {
