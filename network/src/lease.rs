@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +49,24 @@ impl Lease {
     }
 }
 
+/// What a lease takes from others.
+#[derive(Debug, Serialize, Deserialize)]
+struct Taken {
+    id: String,
+    /// Its name, for messages.
+    by: String,
+    /// Addresses of each network that it is on.
+    ips: Vec<(String, Vec<IpAddr>)>,
+}
+
+impl Taken {
+    fn by(lease: Lease) -> Self {
+        let by = lease.name();
+        let ips = lease.interfaces.into_iter().map(|i| (i.network.name, i.ips)).collect();
+        Self { id: lease.id, by, ips }
+    }
+}
+
 /// The host's end of an endpoint's n-th interface: 14 bytes at most (the kernel allows 15).
 pub(crate) fn host_interface(id: &str, index: usize) -> String {
     format!("kp{}{index:x}", subnet::hex(id, 10))
@@ -80,18 +98,20 @@ impl Networks {
 
     /// Names of the endpoints on a network.
     pub fn endpoints(&self, network: &str) -> Result<Vec<String>, Error> {
-        let mut leases = self.read_leases()?;
-        leases.retain(|lease| lease.is_on(network));
-        Ok(leases.iter().map(Lease::name).collect())
+        let mut taken = self.taken()?;
+        taken.retain(|taken| taken.ips.iter().any(|(on, _)| on == network));
+        Ok(taken.into_iter().map(|taken| taken.by).collect())
     }
 
     pub(crate) fn read_lease(&self, id: &str) -> Result<Option<Lease>, Error> {
         record::read(&self.lease_path(id))
     }
 
-    pub(crate) fn read_leases(&self) -> Result<Vec<Lease>, Error> {
-        let memo = self.run_dir.join("leases.json");
-        memo::read_through(self.leases()?, |id| self.lease_path(id), &memo, record::read)
+    /// What is taken by every lease.
+    fn taken(&self) -> Result<Vec<Taken>, Error> {
+        let read = |path: &Path| Ok(record::read(path)?.map(Taken::by));
+        let memo = self.run_dir.join("taken.json");
+        memo::read_through(self.leases()?, |id| self.lease_path(id), &memo, read)
     }
 
     pub(crate) fn remove_lease(&self, id: &str) -> Result<(), Error> {
@@ -102,8 +122,7 @@ impl Networks {
     /// are still its own. The instance and the host are locked.
     pub(crate) fn lease(&self, host: &Host, endpoint: &Endpoint) -> Result<Lease, Error> {
         let before = self.read_lease(&endpoint.id)?;
-        let others: Vec<Lease> =
-            self.read_leases()?.into_iter().filter(|lease| lease.id != endpoint.id).collect();
+        let others: Vec<Taken> = self.taken()?.into_iter().filter(|taken| taken.id != endpoint.id).collect();
         let mut interfaces: Vec<Interface> = Vec::new();
         for (index, attachment) in endpoint.attachments().into_iter().enumerate() {
             definition::check_name(&attachment.network)?;
@@ -115,9 +134,9 @@ impl Networks {
             }
             let network = self.network_to_join(host, &attachment.network)?;
             let mut taken = BTreeMap::new();
-            for lease in &others {
-                for interface in lease.interfaces.iter().filter(|i| i.network.name == network.name) {
-                    taken.extend(interface.ips.iter().map(|ip| (*ip, lease.name())));
+            for other in &others {
+                for (_, ips) in other.ips.iter().filter(|(on, _)| *on == network.name) {
+                    taken.extend(ips.iter().map(|ip| (*ip, other.by.clone())));
                 }
             }
             let last: Vec<IpAddr> = record::read(&self.last_path(&network.name))?.unwrap_or_default();

@@ -54,13 +54,10 @@ fn memory(meminfo: &str) -> u64 {
 /// of a bridge of ours.
 pub fn ips() -> Vec<IpAddr> {
     let found = network::host_addresses().unwrap_or_default();
-    // With hundreds of pods the tables of routes are long: each is read where there is something to choose.
-    let device = |v4: bool, path: &str, of: fn(&str) -> Option<String>| {
-        let any = found.iter().any(|(_, ip)| ip.is_ipv4() == v4);
-        any.then(|| of(&fs::read_to_string(path).ok()?)).flatten()
-    };
-    let v4_device = device(true, "/proc/net/route", default_device_v4);
-    let v6_device = device(false, "/proc/net/ipv6_route", default_device_v6);
+    let v4_device = fs::read_to_string("/proc/net/route").ok().and_then(|text| default_device_v4(&text));
+    let has_v6 = found.iter().any(|(_, ip)| ip.is_ipv6());
+    let v6_source = has_v6.then(default_source_v6).flatten();
+    let v6_device = found.iter().find(|(_, ip)| Some(*ip) == v6_source).map(|(name, _)| name.clone());
     let best = |v4: bool, device: Option<&str>| {
         let mut of_family = found.iter().filter(|(_, ip)| ip.is_ipv4() == v4);
         let on_default = of_family.clone().find(|(name, _)| Some(name.as_str()) == device);
@@ -90,17 +87,14 @@ fn default_device_v4(text: &str) -> Option<String> {
         .map(|(_, device)| device)
 }
 
-/// The device of the default route in /proc/net/ipv6_route (prefix length 0, not loopback).
-fn default_device_v6(text: &str) -> Option<String> {
-    text.lines()
-        .filter_map(|line| {
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            let (length, metric, device) = (fields.get(1)?, fields.get(5)?, fields.last()?);
-            (*length == "00" && *device != "lo")
-                .then(|| (u32::from_str_radix(metric, 16).unwrap_or(u32::MAX), (*device).to_owned()))
-        })
-        .min()
-        .map(|(_, device)| device)
+/// The address from which this machine would speak to the world by IPv6. Connecting a datagram socket sends nothing, it
+/// asks the kernel for a route (udp(7)); /proc/net/ipv6_route has some lines for each pod of this machine.
+fn default_source_v6() -> Option<IpAddr> {
+    // Of the block for documentation (RFC 3849): no route but the default one leads there.
+    let anywhere = std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+    let socket = std::net::UdpSocket::bind((std::net::Ipv6Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((anywhere, 9)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 /// Memory of this machine in bytes; 0 when it cannot be read.

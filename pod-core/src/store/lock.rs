@@ -1,4 +1,5 @@
 use std::fs::{self, File, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -23,17 +24,17 @@ pub struct FileLock(#[allow(dead_code, reason = "held, not read")] File);
 
 impl FileLock {
     fn open(path: &Path) -> Result<File, Error> {
-        if let Some(dir) = path.parent() {
-            fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        match (options.open(path), path.parent()) {
+            // Mostly the folder is there, and a glance at hundreds of locks is quick.
+            (Err(e), Some(dir)) if e.kind() == ErrorKind::NotFound => {
+                fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+                options.open(path)
+            }
+            (file, _) => file,
         }
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(Error::io("open", path))
+        .map_err(Error::io("open", path))
     }
 
     /// Waits for the lock.
