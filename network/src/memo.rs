@@ -79,6 +79,11 @@ pub fn read_through<T: Serialize + DeserializeOwned, E>(
 fn write<T: Serialize>(memo: &Path, known: &[Known<T>]) {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let settled: Vec<&Known<T>> = known.iter().filter(|k| k.stamp.is_some()).collect();
+    if settled.is_empty() {
+        // There may be none, and an old one does no harm.
+        let _ = fs::remove_file(memo);
+        return;
+    }
     let Ok(bytes) = serde_json::to_vec(&settled) else { return };
     let name = memo.file_name().unwrap_or_default().to_string_lossy();
     let n = COUNTER.fetch_add(1, Ordering::Relaxed);

@@ -112,9 +112,10 @@ pub(crate) fn files(run: &Path, uids: &BTreeSet<String>) -> Vec<String> {
     found
 }
 
-/// Files that stay in an instance of which everything was taken down: images, the definitions of networks, locks.
+/// Files that stay in an instance of which everything was taken down: images, the definitions of networks, locks,
+/// memos.
 fn may_stay(path: &str) -> bool {
-    const FILES: [&str; 16] = [
+    const FILES: [&str; 19] = [
         "root/images/index.json",
         "root/images/oci-layout",
         "root/images/lock",
@@ -129,6 +130,10 @@ fn may_stay(path: &str) -> bool {
         "run/volumes.lock",
         "run/pause/pause",
         "run/networks/dns-port.json",
+        // What files said when they were last read.
+        "run/glances.json",
+        "run/networks/taken.json",
+        "run/networks/up.json",
         "run/networks/netavark/firewall/firewall-driver",
         "run/networks/netavark/firewall/firewall-reload.lock",
     ];
