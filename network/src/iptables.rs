@@ -81,7 +81,7 @@ const GET_TABLE: u16 = 10 << 8 | 1;
 const TABLE_NAME: u16 = 1;
 
 /// False if there is no filter table that a program could list, neither of the old kind nor in nftables: most hosts
-/// have none, and the program would make one only to find it empty.
+/// have none, and a program of the old kind would make one only to find it empty.
 fn may_filter(program: &str) -> bool {
     let (names, family) = match program {
         "ip6tables" => ("/proc/thread-self/net/ip6_tables_names", libc::NFPROTO_IPV6),
