@@ -15,7 +15,8 @@ pub fn pull_secrets(pod: &PodPlan, objects: &Objects) -> (Vec<Credential>, Vec<S
     let mut found = Vec::new();
     let mut warnings = Vec::new();
     let references = pod.pod.spec.as_ref().and_then(|s| s.image_pull_secrets.as_ref());
-    for reference in references.into_iter().flatten() {
+    // Validation has warned of an empty name.
+    for reference in references.into_iter().flatten().filter(|reference| !reference.name.is_empty()) {
         match objects.secrets.get(&(pod.namespace().to_owned(), reference.name.clone())) {
             None => warnings.push(format!(
                 "imagePullSecret {:?} not found in namespace {:?}; pulling without it",

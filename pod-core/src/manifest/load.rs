@@ -1,6 +1,6 @@
 //! The way from text to documents.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
@@ -262,6 +262,14 @@ impl Loader<'_> {
                 None
             }
         };
+        // That a source of a volume cannot be mounted says more than that it is not honoured.
+        let errors = found.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
+        let wrong: HashSet<String> = errors
+            .filter(|diagnostic| rules::is_volume_source(&diagnostic.path))
+            .map(|diagnostic| diagnostic.path.clone())
+            .collect();
+        found
+            .retain(|diagnostic| diagnostic.severity == Severity::Error || !wrong.contains(&diagnostic.path));
         let refused = broken || found.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
         let of_list = prefix.trim_end_matches('.');
         for mut diagnostic in found {

@@ -32,7 +32,7 @@ pub use judge::judge;
 pub use kind::schema_of;
 pub use load::{MAX_DOCUMENT, MAX_DOCUMENTS, load};
 pub use quantity::Quantity;
-pub(crate) use rules::{MAX_NAMESERVERS, MAX_SEARCH_CHARS, MAX_SEARCHES, name};
+pub(crate) use rules::{MAX_NAMESERVERS, MAX_SEARCH_CHARS, MAX_SEARCHES, mount_point, name};
 pub use source::{MAX_SOURCE, ReadError, read_sources, source};
 
 /// Text to read manifests from.

@@ -6,6 +6,7 @@
 mod examples;
 mod fields;
 mod hostile;
+mod lenient;
 mod rules;
 mod text;
 

@@ -17,7 +17,11 @@ pub fn pod_spec(spec: &mut PodSpec) {
     fill(&mut spec.dns_policy, "ClusterFirst");
     fill(&mut spec.scheduler_name, "default-scheduler");
     fill(&mut spec.service_account_name, "default");
-    spec.termination_grace_period_seconds.get_or_insert(30);
+    // An API server reads a grace period below zero as one second.
+    let grace = spec.termination_grace_period_seconds.get_or_insert(30);
+    if *grace < 0 {
+        *grace = 1;
+    }
     spec.enable_service_links.get_or_insert(true);
     spec.security_context.get_or_insert_with(PodSecurityContext::default);
     let host_network = spec.host_network == Some(true);

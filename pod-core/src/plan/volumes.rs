@@ -6,6 +6,7 @@ use std::path::{Component, Path};
 use k8s_openapi::api::core::v1::{Container, PodSpec, Volume};
 
 use super::{ContainerError, VolumeMountPlan};
+use crate::manifest::mount_point;
 
 /// A container's mounts in the order to make them: parents before what lies in them.
 ///
@@ -24,7 +25,7 @@ pub fn mounts(spec: &PodSpec, container: &Container) -> Result<Vec<VolumeMountPl
         };
         let volume =
             volumes.get(mount.name.as_str()).ok_or_else(|| bad("the pod has no such volume".to_owned()))?;
-        let destination = absolute(&mount.mount_path);
+        let destination = mount_point(&mount.mount_path);
         let sub_path = match mount.sub_path.as_deref() {
             None | Some("") => None,
             Some(path) => Some(
@@ -50,18 +51,6 @@ fn is_read_only(volume: &Volume) -> bool {
         || volume.downward_api.is_some()
         || volume.projected.is_some()
         || volume.persistent_volume_claim.as_ref().is_some_and(|claim| claim.read_only == Some(true))
-}
-
-/// containerd reads a relative mountPath from the root.
-fn absolute(path: &str) -> String {
-    let mut clean = String::new();
-    for part in Path::new(path).components() {
-        if let Component::Normal(name) = part {
-            clean.push('/');
-            clean.push_str(&name.to_string_lossy());
-        }
-    }
-    if clean.is_empty() { "/".to_owned() } else { clean }
 }
 
 /// A relative path without `.` and doubled slashes; `None` when it is absolute or has `..`.
@@ -104,6 +93,23 @@ mod tests {
         .unwrap();
         let order: Vec<_> = found.iter().map(|m| m.destination.as_str()).collect();
         assert_eq!(order, ["/z", "/a", "/a/b", "/a/b/c"]);
+    }
+
+    #[test]
+    fn a_mount_path_leads_below_the_root() {
+        for (given, expected) in [
+            ("/data", "/data"),
+            ("data/x", "/data/x"),
+            ("./data", "/data"),
+            ("/a/../b", "/b"),
+            ("/a/../../../b/", "/b"),
+            ("/", "/"),
+            ("..", "/"),
+        ] {
+            let found =
+                of(json!([{"name": "v", "emptyDir": {}}]), json!([{"name": "v", "mountPath": given}]));
+            assert_eq!(found.unwrap()[0].destination, expected, "{given}");
+        }
     }
 
     #[test]

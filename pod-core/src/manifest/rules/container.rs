@@ -8,6 +8,22 @@ use super::pod::Pod;
 use super::{Rules, name, near};
 use crate::manifest::{escape, shown};
 
+/// Where a mountPath leads: below the root if it is relative, as the kubelet takes it; without `.`, doubled
+/// slashes and `..`, which never leads out of the root.
+pub(crate) fn mount_point(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
 impl Rules<'_> {
     pub(super) fn container(&mut self, path: &str, container: &Container, pod: &Pod<'_>, is_init: bool) {
         if let Some(image) = container.image.as_deref()
@@ -52,7 +68,8 @@ impl Rules<'_> {
     }
 
     fn volume_mounts(&mut self, path: &str, container: &Container, pod: &Pod<'_>) {
-        let mut places: HashMap<&str, usize> = HashMap::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
+        let privileged = container.security_context.as_ref().and_then(|security| security.privileged);
         for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
             let path = format!("{path}[{index}]");
             if !mount.name.is_empty() && !pod.volumes.contains(mount.name.as_str()) {
@@ -69,16 +86,15 @@ impl Rules<'_> {
                 self.error_hint(&format!("{path}.name"), message, hint);
             }
             let at = format!("{path}.mountPath");
-            let place = mount.mount_path.as_str();
-            if !place.is_empty() && !place.starts_with('/') {
-                let message = format!("must be an absolute path, is {}", shown(place));
-                self.error(&at, message);
-            }
-            let place = if place.len() > 1 { place.trim_end_matches('/') } else { place };
-            if let Some(first) = places.insert(place, index)
-                && !place.is_empty()
+            if !mount.mount_path.is_empty()
+                && let Some(first) = places.insert(mount_point(&mount.mount_path), index)
             {
                 self.error(&at, format!("is already where volumeMounts[{first}] is mounted"));
+            }
+            if mount.mount_propagation.as_deref() == Some("Bidirectional") && privileged != Some(true) {
+                let message = "Bidirectional needs a privileged container: its mounts reach the host";
+                let hint = "HostToContainer shows the host's mounts to a container that is not privileged";
+                self.error_hint(&format!("{path}.mountPropagation"), message, hint);
             }
             if let Some(sub_path) = mount.sub_path.as_deref() {
                 self.require(&format!("{path}.subPath"), name::descending(sub_path));

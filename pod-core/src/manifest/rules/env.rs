@@ -77,18 +77,7 @@ impl Rules<'_> {
             }
         }
         if let Some(field) = &from.resource_field_ref {
-            let at = format!("{path}.resourceFieldRef.resource");
-            let amount =
-                field.resource.strip_prefix("limits.").or_else(|| field.resource.strip_prefix("requests."));
-            let known = |name: &str| {
-                matches!(name, "cpu" | "memory" | "ephemeral-storage") || name.starts_with("hugepages-")
-            };
-            if !field.resource.is_empty() && !amount.is_some_and(known) {
-                let message =
-                    format!("{} is not a resource that a variable can have", shown(&field.resource));
-                let hint = "limits or requests, a dot, and cpu, memory, ephemeral-storage or hugepages-SIZE";
-                self.error_hint(&at, message, hint);
-            }
+            self.resource_field(&format!("{path}.resourceFieldRef"), field);
         }
         if let Some(field) = &from.field_ref {
             self.field_ref(&format!("{path}.fieldRef"), field);

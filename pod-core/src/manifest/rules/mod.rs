@@ -19,7 +19,9 @@ mod workload;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize as _;
 
+pub(crate) use container::mount_point;
 pub(crate) use pod::{MAX_NAMESERVERS, MAX_SEARCH_CHARS, MAX_SEARCHES};
+pub(crate) use volume::is_volume_source;
 
 use crate::manifest::schema::check::Checked;
 use crate::manifest::{Diagnostic, Object, Position, Severity, around};

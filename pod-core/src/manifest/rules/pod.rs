@@ -53,7 +53,10 @@ impl Rules<'_> {
                 .filter(|n| !n.is_empty())
                 .collect(),
         };
-        self.volumes(&format!("{path}.volumes"), spec.volumes.as_deref().unwrap_or_default());
+        let containers = || spec.init_containers.iter().flatten().chain(&spec.containers);
+        let mounts = containers().flat_map(|container| container.volume_mounts.iter().flatten());
+        let mounted = mounts.map(|mount| mount.name.as_str()).collect();
+        self.volumes(&format!("{path}.volumes"), spec.volumes.as_deref().unwrap_or_default(), &mounted);
         if spec.containers.is_empty() {
             self.error(&format!("{path}.containers"), "must have at least one container");
         }
@@ -78,6 +81,12 @@ impl Rules<'_> {
             }
         }
         self.host_ports(&format!("{path}.containers"), &spec.containers, pod.host_network);
+        if let Some(seconds) = spec.termination_grace_period_seconds
+            && seconds < 0
+        {
+            let at = format!("{path}.terminationGracePeriodSeconds");
+            self.warning(&at, format!("is {seconds}, which Kubernetes reads as 1"), None);
+        }
         self.names_and_dns(path, spec);
         self.pod_security(path, spec);
         self.scheduling(path, spec);
@@ -97,11 +106,11 @@ impl Rules<'_> {
             self.require(&format!("{path}.subdomain"), name::dns_label(subdomain));
         }
         for (index, secret) in spec.image_pull_secrets.iter().flatten().enumerate() {
-            if !secret.name.is_empty() {
-                self.require(
-                    &format!("{path}.imagePullSecrets[{index}].name"),
-                    name::dns_subdomain(&secret.name),
-                );
+            let at = format!("{path}.imagePullSecrets[{index}].name");
+            if secret.name.is_empty() {
+                self.warning(&at, "is empty: images are pulled without it", None);
+            } else {
+                self.require(&at, name::dns_subdomain(&secret.name));
             }
         }
         for (index, alias) in spec.host_aliases.iter().flatten().enumerate() {

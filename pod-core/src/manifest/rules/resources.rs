@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::ResourceRequirements;
+use k8s_openapi::api::core::v1::{ResourceFieldSelector, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
 
 use super::{Rules, name, near};
@@ -11,7 +11,54 @@ use crate::manifest::{escape, shown};
 
 const HONOURED: [&str; 2] = ["cpu", "memory"];
 
+/// What an amount of processors can be divided by, and what any other can. Source:
+/// `validateContainerResourceDivisor` of pkg/apis/core/validation.
+const CPU_DIVISORS: [&str; 2] = ["1m", "1"];
+const DECIMAL_DIVISORS: [&str; 7] = ["1", "1k", "1M", "1G", "1T", "1P", "1E"];
+const BINARY_DIVISORS: [&str; 6] = ["1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"];
+
+/// True for a divisor that Kubernetes has: `1000k` is `1M`, and one that is 0 is not set.
+fn is_divisor(resource: &str, divisor: &str) -> bool {
+    let Some(amount) = Quantity::parse(divisor) else { return false };
+    // The API compares texts in their canonical form, and 1e3 is one of its own.
+    let is_exponent = divisor.trim_end_matches("Ei").trim_end_matches('E').contains(['e', 'E']);
+    let list: &[&str] = match resource {
+        _ if is_exponent => return false,
+        _ if amount.is_zero() => return true,
+        "cpu" => &CPU_DIVISORS,
+        _ if divisor.ends_with('i') => &BINARY_DIVISORS,
+        _ => &DECIMAL_DIVISORS,
+    };
+    list.iter().any(|known| Quantity::parse(known) == Some(amount))
+}
+
 impl Rules<'_> {
+    /// A resource of a container, as a variable or a file shows it.
+    pub(super) fn resource_field(&mut self, path: &str, field: &ResourceFieldSelector) {
+        if field.resource.is_empty() {
+            return;
+        }
+        let amount =
+            field.resource.strip_prefix("limits.").or_else(|| field.resource.strip_prefix("requests."));
+        let known = |name: &str| {
+            matches!(name, "cpu" | "memory" | "ephemeral-storage") || name.starts_with("hugepages-")
+        };
+        let Some(resource) = amount.filter(|name| known(name)) else {
+            let message = format!("{} is not a resource that a variable can have", shown(&field.resource));
+            let hint = "limits or requests, a dot, and cpu, memory, ephemeral-storage or hugepages-SIZE";
+            return self.error_hint(&format!("{path}.resource"), message, hint);
+        };
+        let Some(divisor) = field.divisor.as_ref().map(|divisor| divisor.0.as_str()) else { return };
+        if Quantity::parse(divisor).is_some() && !is_divisor(resource, divisor) {
+            let known = match resource {
+                "cpu" => CPU_DIVISORS.join(" or "),
+                _ => [DECIMAL_DIVISORS.as_slice(), BINARY_DIVISORS.as_slice()].concat().join(", "),
+            };
+            let message = format!("{} is not a divisor of {resource}", shown(divisor));
+            self.error_hint(&format!("{path}.divisor"), message, format!("write {known}"));
+        }
+    }
+
     pub(super) fn resources(&mut self, path: &str, resources: &ResourceRequirements) {
         let (requests, limits) = (resources.requests.as_ref(), resources.limits.as_ref());
         self.amounts(&format!("{path}.limits"), limits);

@@ -7,7 +7,14 @@ use k8s_openapi::api::core::v1::{PodSpec, SeccompProfile, SecurityContext};
 use super::{Rules, name, near};
 use crate::manifest::shown;
 
-/// True for a Linux capability (capabilities(7)), named without `CAP_`.
+/// The name of a capability without `CAP_`, in capitals: it may be written in any case and with that prefix, as
+/// podman's generator writes it.
+fn plain_capability(given: &str) -> String {
+    let upper = given.to_ascii_uppercase();
+    upper.strip_prefix("CAP_").unwrap_or(&upper).to_owned()
+}
+
+/// True for a Linux capability (capabilities(7)) by its plain name.
 fn is_capability(name: &str) -> bool {
     format!("CAP_{name}").parse::<caps::Capability>().is_ok()
 }
@@ -27,7 +34,7 @@ impl Rules<'_> {
             }
             let added =
                 security.capabilities.iter().flat_map(|capabilities| capabilities.add.iter().flatten());
-            if added.map(String::as_str).any(|name| matches!(name, "SYS_ADMIN" | "CAP_SYS_ADMIN")) {
+            if added.map(|name| plain_capability(name)).any(|name| name == "SYS_ADMIN") {
                 self.error(&at, "cannot be false in a container with the capability SYS_ADMIN");
             }
         }
@@ -37,22 +44,19 @@ impl Rules<'_> {
         let Some(capabilities) = &security.capabilities else { return };
         for (field, list) in [("add", &capabilities.add), ("drop", &capabilities.drop)] {
             for (index, given) in list.iter().flatten().enumerate() {
-                if given != "ALL" && !is_capability(given) {
+                let plain = plain_capability(given);
+                if plain != "ALL" && !is_capability(&plain) {
                     let at = format!("{path}.capabilities.{field}[{index}]");
-                    self.unknown_capability(&at, given);
+                    self.unknown_capability(&at, given, &plain);
                 }
             }
         }
     }
 
-    fn unknown_capability(&mut self, path: &str, given: &str) {
-        let upper = given.to_ascii_uppercase();
-        let plain = upper.strip_prefix("CAP_").unwrap_or(&upper);
+    fn unknown_capability(&mut self, path: &str, given: &str, plain: &str) {
         let message = format!("{} is not a capability", shown(given));
         let known: Vec<String> = caps::all().iter().map(|one| one.to_string().replace("CAP_", "")).collect();
-        if plain == "ALL" || is_capability(plain) {
-            self.error_hint(path, message, format!("write {plain}"));
-        } else if let Some(near) = near(plain, known.iter().map(String::as_str)) {
+        if let Some(near) = near(plain, known.iter().map(String::as_str)) {
             self.error_hint(path, message, format!("did you mean {near}?"));
         } else {
             self.error(path, message);

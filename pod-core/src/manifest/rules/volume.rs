@@ -1,16 +1,24 @@
 //! Volumes of a pod.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use k8s_openapi::api::core::v1::{KeyToPath, Volume};
 use serde_json::Value;
 
 use super::{Rules, name};
 use crate::manifest::quantity::Quantity;
-use crate::manifest::shown;
+use crate::manifest::support::{self, Status};
+use crate::manifest::{schema, shown};
+
+/// True for the path of a volume's source: `spec.volumes[0].nfs`.
+pub(crate) fn is_volume_source(path: &str) -> bool {
+    let volume = path.rsplit_once('.').map(|(volume, _)| volume.rsplit('.').next().unwrap_or_default());
+    volume.is_some_and(|volume| volume.starts_with("volumes["))
+}
 
 impl Rules<'_> {
-    pub(super) fn volumes(&mut self, path: &str, volumes: &[Volume]) {
+    /// `mounted` names the volumes that a container mounts.
+    pub(super) fn volumes(&mut self, path: &str, volumes: &[Volume], mounted: &BTreeSet<&str>) {
         let mut names: HashMap<&str, usize> = HashMap::new();
         let pointer = format!("/{}", path.replace('.', "/"));
         for (index, volume) in volumes.iter().enumerate() {
@@ -26,26 +34,29 @@ impl Rules<'_> {
                 }
             }
             let value = self.checked.value.pointer(&format!("{pointer}/{index}"));
-            self.volume_source(&path, value, &volume.name);
+            self.volume_source(&path, value, mounted.contains(volume.name.as_str()));
             self.honoured_source(&path, volume);
         }
     }
 
-    fn volume_source(&mut self, path: &str, value: Option<&Value>, volume: &str) {
+    /// A volume has one source at most. Without one it is an emptyDir, as an API server has it.
+    fn volume_source(&mut self, path: &str, value: Option<&Value>, is_mounted: bool) {
         let sources: Vec<&str> = value
             .and_then(Value::as_object)
             .map(|fields| fields.keys().map(String::as_str).filter(|key| *key != "name").collect())
             .unwrap_or_default();
         match sources.as_slice() {
-            [_] => {}
+            [source] => self.mountable_source(&format!("{path}.{source}"), source, is_mounted),
             [] if self.bad_below(path) => {}
-            [] if self.given(&format!("{path}.emptyDir")) => {
-                let at = format!("{path}.emptyDir");
-                self.error_hint(&at, "has no value, so the volume has no source", "write `emptyDir: {}`");
-            }
             [] => {
-                let hint = "give it emptyDir, hostPath, configMap, secret or persistentVolumeClaim";
-                self.error_hint(path, format!("the volume {} has no source", shown(volume)), hint);
+                let given = schema::VOLUME.fields.iter().map(|field| field.name);
+                for source in given.filter(|name| !matches!(*name, "name" | "emptyDir")) {
+                    let at = format!("{path}.{source}");
+                    if self.given(&at) {
+                        let message = "has no value, so that the volume is an emptyDir";
+                        self.warning(&at, message, Some(format!("give {source} its fields or leave it out")));
+                    }
+                }
             }
             [first, second, ..] => {
                 self.error(
@@ -54,6 +65,21 @@ impl Rules<'_> {
                 );
             }
         }
+    }
+
+    /// A container that mounts what cannot be mounted here would never start: that is an error before anything is
+    /// made. A volume that no container mounts keeps its warning.
+    fn mountable_source(&mut self, path: &str, source: &str, is_mounted: bool) {
+        let support = support::of("Volume").iter().find(|(name, _)| *name == source);
+        let Some((_, support)) = support.filter(|_| is_mounted) else { return };
+        let why = match support.status {
+            Status::Honoured => return,
+            Status::NotYet => "volumes of this kind cannot be mounted yet",
+            Status::Meaningless => "volumes of this kind cannot be mounted on one machine",
+        };
+        let message =
+            if support.note.is_empty() { why.to_owned() } else { format!("{why}: {}", support.note) };
+        self.error_hint(path, message, "use hostPath, persistentVolumeClaim or emptyDir instead");
     }
 
     fn honoured_source(&mut self, path: &str, volume: &Volume) {

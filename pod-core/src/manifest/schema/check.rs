@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde_json::{Map, Value};
 
 use super::suggest::{Suggestion, suggest};
-use super::{Kind, Type};
+use super::{Field, Kind, Type};
 use crate::manifest::load::MAX_DIAGNOSTICS;
 use crate::manifest::quantity::Quantity;
 use crate::manifest::support::{self, Support};
@@ -180,6 +180,7 @@ impl Checker<'_> {
                 let loud = this.quiet == 0 && this.tell_support(entry, fields);
                 this.quiet += usize::from(loud);
                 if !entry.value.is_null()
+                    && !is_unset_word(&entry.value, field)
                     && let Some(value) = this.kind(&entry.value, &field.kind)
                 {
                     if field.required && value.as_str() == Some("") && !may_be_empty(ty, field.name) {
@@ -320,9 +321,10 @@ impl Checker<'_> {
         for entry in entries {
             self.at(Segment::Key(&entry.key), |this| {
                 this.remember(entry.position, &entry.value);
-                // Kubernetes takes a key with nothing after it for empty text.
+                // Kubernetes takes a key with nothing after it for empty text, and for an amount that is not set.
                 let value = match (entry.value.is_null(), inner) {
                     (true, Kind::String | Kind::Bytes) => Some(Value::String(String::new())),
+                    (true, Kind::Quantity) => None,
                     _ => this.kind(&entry.value, inner),
                 };
                 if let Some(value) = value {
@@ -389,6 +391,13 @@ impl Checker<'_> {
             }
         }
     }
+}
+
+/// True for empty text in a field that takes one of some words. An API server reads it as a field that is not
+/// given, so that a template which leaves a value out still makes a valid manifest.
+fn is_unset_word(node: &Node, field: &Field) -> bool {
+    matches!(field.kind, Kind::Enum(values) if !field.required && !values.contains(&""))
+        && node.as_str() == Some("")
 }
 
 /// Required text that may be "" all the same.

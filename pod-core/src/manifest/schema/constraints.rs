@@ -187,7 +187,6 @@ pub const RANGES: &[(&str, i64, i64)] = &[
     range("PodSecurityContext.runAsUser", ID),
     range("PodSecurityContext.supplementalGroups[]", ID),
     range("PodSpec.activeDeadlineSeconds", (1, 0x7fff_ffff)),
-    range("PodSpec.terminationGracePeriodSeconds", NATURAL),
     range("PreferredSchedulingTerm.weight", (1, 100)),
     range("Probe.failureThreshold", POSITIVE),
     range("Probe.initialDelaySeconds", NATURAL),
@@ -218,7 +217,6 @@ pub const REQUIRED: &[&str] = &[
     "DaemonSet.spec",
     "Deployment.spec",
     "Job.spec",
-    "LocalObjectReference.name",
     "PersistentVolumeClaim.spec",
     "PersistentVolumeClaimSpec.accessModes",
     "PersistentVolumeClaimSpec.resources",
@@ -231,3 +229,7 @@ pub const REQUIRED: &[&str] = &[
     "StatefulSet.spec",
     "VolumeDevice.devicePath",
 ];
+
+/// Fields that the type requires and the validation of Kubernetes takes as empty text: an entry of
+/// imagePullSecrets without a name is warned of.
+pub const OPTIONAL: &[&str] = &["LocalObjectReference.name"];

@@ -10,7 +10,7 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
-use super::constraints::{ENUMS, RANGES, REQUIRED};
+use super::constraints::{ENUMS, OPTIONAL, RANGES, REQUIRED};
 
 const ROOTS: [&str; 9] = [
     "Pod",
@@ -148,7 +148,8 @@ impl Schemas {
             names.sort();
             for field in names {
                 let place = format!("{name}.{field}");
-                let is_required = required.contains(&field.as_str()) || REQUIRED.contains(&place.as_str());
+                let is_required = (required.contains(&field.as_str()) || REQUIRED.contains(&place.as_str()))
+                    && !OPTIONAL.contains(&place.as_str());
                 let make = if is_required { "required" } else { "optional" };
                 let kind = self.kind(&place, &fields[field]);
                 writeln!(out, "        Field::{make}({field:?}, {kind}),").unwrap();
@@ -157,8 +158,11 @@ impl Schemas {
             }
             out.push_str("    ],\n};\n");
         }
-        for place in
-            ENUMS.iter().map(|e| e.0).chain(RANGES.iter().map(|r| r.0)).chain(REQUIRED.iter().copied())
+        for place in ENUMS
+            .iter()
+            .map(|e| e.0)
+            .chain(RANGES.iter().map(|r| r.0))
+            .chain(REQUIRED.iter().chain(OPTIONAL).copied())
         {
             assert!(seen.contains(place), "{place} is not in the API");
         }

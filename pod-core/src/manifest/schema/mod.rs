@@ -10,6 +10,7 @@ mod constraints;
 #[cfg(test)]
 mod generate;
 
+pub(crate) use table::VOLUME;
 pub use table::{
     CONFIG_MAP, DAEMON_SET, DEPLOYMENT, JOB, PERSISTENT_VOLUME_CLAIM, POD, SECRET, SERVICE, STATEFUL_SET,
 };

@@ -930,7 +930,7 @@ pub static LOAD_BALANCER_STATUS: Type = Type {
 pub static LOCAL_OBJECT_REFERENCE: Type = Type {
     name: "LocalObjectReference",
     fields: &[
-        Field::required("name", Kind::String),
+        Field::optional("name", Kind::String),
     ],
 };
 
@@ -1420,7 +1420,7 @@ pub static POD_SPEC: Type = Type {
         Field::optional("setHostnameAsFQDN", Kind::Bool),
         Field::optional("shareProcessNamespace", Kind::Bool),
         Field::optional("subdomain", Kind::String),
-        Field::optional("terminationGracePeriodSeconds", Kind::Int(0, i64::MAX)),
+        Field::optional("terminationGracePeriodSeconds", Kind::Int(i64::MIN, i64::MAX)),
         Field::optional("tolerations", Kind::List(&Kind::Object(&TOLERATION))),
         Field::optional("topologySpreadConstraints", Kind::List(&Kind::Object(&TOPOLOGY_SPREAD_CONSTRAINT))),
         Field::optional("volumes", Kind::List(&Kind::Object(&VOLUME))),

@@ -193,7 +193,7 @@ fn rules_of_what_is_made() {
 #[test]
 fn a_made_object_is_judged_as_if_it_were_read() {
     let text = container(
-        "ports: [{name: HTTP, containerPort: 80}]\nenv: [{name: A=B}]\nvolumeMounts: [{name: x, mountPath: srv}]\nlivenessProbe: {exec: {command: [a]}}\nfoo: 1",
+        "ports: [{name: HTTP, containerPort: 80}]\nenv: [{name: A=B}]\nvolumeMounts: [{name: x, mountPath: /srv}]\nworkingDir: srv\nlivenessProbe: {exec: {command: [a]}}\nfoo: 1",
     );
     let object: serde_json::Value = serde_yaml::from_str(&text).unwrap();
     let errors = |found: Vec<Diagnostic>| -> Vec<(String, String)> {
