@@ -18,6 +18,8 @@ pub struct Request<'a> {
     pub configmaps: &'a [PathBuf],
     /// `--strict`.
     pub strict: bool,
+    /// True if what is read would be done, so that an error says that it was not.
+    pub acts: bool,
 }
 
 /// Manifests that hold.
@@ -70,11 +72,7 @@ pub fn load(context: &Context, request: &Request<'_>, options: &PlanOptions) -> 
     }
     terminal::diagnostics(&diagnostics);
     if has_errors(&diagnostics) {
-        return Err(Failure::invalid(summary(&diagnostics)).into());
-    }
-    if documents.is_empty() {
-        let name = request.names.join(", ");
-        return Err(Failure::invalid(format!("{name}: there is no object in it")).into());
+        return Err(Failure::invalid(summary(&diagnostics, request.acts)).into());
     }
     Ok(Loaded { documents, plan })
 }
@@ -83,8 +81,8 @@ fn documents_of(context: &Context, sources: &[Source]) -> manifest::Loaded {
     if sources.is_empty() { manifest::Loaded::default() } else { manifest::load(sources, &context.namespace) }
 }
 
-/// `2 errors in web.yaml: nothing was done`.
-fn summary(diagnostics: &[Diagnostic]) -> String {
+/// `2 errors in web.yaml: nothing was done`; without the end where nothing was to be done.
+fn summary(diagnostics: &[Diagnostic], acts: bool) -> String {
     let errors: Vec<_> = diagnostics.iter().filter(|one| one.severity == Severity::Error).collect();
     let mut sources: Vec<&str> = errors.iter().map(|one| one.source.as_str()).collect();
     sources.sort_unstable();
@@ -98,5 +96,6 @@ fn summary(diagnostics: &[Diagnostic]) -> String {
         [one] => (*one).to_owned(),
         more => format!("{} files", more.len()),
     };
-    format!("{count} in {place}: nothing was done")
+    let end = if acts { ": nothing was done" } else { "" };
+    format!("{count} in {place}{end}")
 }

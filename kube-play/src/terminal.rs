@@ -1,6 +1,7 @@
 //! What a terminal needs: colour only where it is one, and nothing printed that could drive it.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 
@@ -61,6 +62,8 @@ pub fn diagnostics(diagnostics: &[Diagnostic]) {
 /// The text of [`diagnostics`].
 pub fn render_diagnostics(diagnostics: &[Diagnostic], colour: bool) -> String {
     let mut text = String::new();
+    // A hint that stands below the same message once is not repeated below each.
+    let mut hinted = HashSet::new();
     for diagnostic in diagnostics {
         let (label, paint) = match diagnostic.severity {
             Severity::Error => ("error", RED),
@@ -78,7 +81,9 @@ pub fn render_diagnostics(diagnostics: &[Diagnostic], colour: bool) -> String {
             harmless(&path),
             harmless_lines(&diagnostic.message),
         );
-        if let Some(hint) = &diagnostic.hint {
+        if let Some(hint) = &diagnostic.hint
+            && hinted.insert((&diagnostic.message, hint))
+        {
             let (start, end) = if colour { (CYAN, RESET) } else { ("", "") };
             let _ = writeln!(text, "  {start}hint:{end} {}", harmless_lines(hint));
         }

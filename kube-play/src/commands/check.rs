@@ -47,7 +47,8 @@ pub struct Args {
 /// A manifest is not valid (3), or cannot be read (1).
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     let names: Vec<String> = args.files.iter().chain(&args.filename).cloned().collect();
-    let request = load::Request { names: &names, configmaps: &args.configmap, strict: args.strict };
+    let request =
+        load::Request { names: &names, configmaps: &args.configmap, strict: args.strict, acts: false };
     let documents = load::load(context, &request, &PlanOptions::default())?.documents;
     if !args.quiet {
         output::print(&documents.iter().map(line).collect::<String>())?;

@@ -208,6 +208,7 @@ fn from_source(context: &Context, args: &Args, state: &State, name: &str) -> any
     };
     let mut targets = Vec::new();
     let mut missing: Vec<Identity> = Vec::new();
+    let mut left_out = false;
     for source in &read {
         let identities = match identity::of(source, &context.namespace) {
             Ok(identities) => identities,
@@ -216,7 +217,10 @@ fn from_source(context: &Context, args: &Args, state: &State, name: &str) -> any
             Err(_) => Vec::new(),
         };
         for identity in identities {
-            let Some(kind) = Kind::parse(&identity.kind) else { continue };
+            let Some(kind) = Kind::parse(&identity.kind) else {
+                left_out = true;
+                continue;
+            };
             match state.find(kind, &identity.namespace, &identity.name) {
                 Some(_) if kind == Kind::PersistentVolumeClaim && !args.volumes => {}
                 Some(target) => targets.push(target),
@@ -227,6 +231,10 @@ fn from_source(context: &Context, args: &Args, state: &State, name: &str) -> any
         }
     }
     targets.extend(recorded);
+    // Nothing but kinds that `play` leaves out: nothing was made of them, and nothing is to be removed.
+    if targets.is_empty() && missing.is_empty() && left_out {
+        return Ok(targets);
+    }
     if targets.is_empty() && !args.ignore_not_found {
         let what: Vec<String> = missing.iter().map(ToString::to_string).collect();
         let failure = match what.as_slice() {
@@ -310,6 +318,19 @@ mod tests {
         assert_eq!(targets(&context, &ARGS, &file).unwrap(), ["pod/a"]);
         let volumes = Args { volumes: true, ..ARGS };
         assert_eq!(targets(&context, &volumes, &file).unwrap(), ["pod/a", "persistentvolumeclaim/data"]);
+    }
+
+    #[test]
+    fn a_file_of_kinds_that_are_left_out_has_nothing_to_take_down() {
+        let (dir, context, _) = machine();
+        let file = dir.path().join("rbac.yaml").display().to_string();
+        let foreign = "kind: Namespace\nmetadata: {name: x}\n---\nkind: Role\nmetadata: {name: r}\n";
+        std::fs::write(&file, foreign).unwrap();
+        assert!(targets(&context, &ARGS, &file).unwrap().is_empty());
+        std::fs::write(&file, format!("{foreign}---\nkind: Pod\nmetadata: {{name: a}}\n")).unwrap();
+        assert_eq!(targets(&context, &ARGS, &file).unwrap(), ["pod/a"]);
+        std::fs::write(&file, format!("{foreign}---\nkind: Pod\nmetadata: {{name: gone}}\n")).unwrap();
+        assert!(targets(&context, &ARGS, &file).unwrap_err().starts_with("4: nothing of"));
     }
 
     #[test]

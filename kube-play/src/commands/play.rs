@@ -146,7 +146,8 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
         true => None,
         false => {
             let names: Vec<String> = args.files.iter().chain(&args.filename).cloned().collect();
-            let request = load::Request { names: &names, configmaps: &args.configmap, strict: args.strict };
+            let request =
+                load::Request { names: &names, configmaps: &args.configmap, strict: args.strict, acts: true };
             Some(load::load(context, &request, &plan_options(args))?)
         }
     };

@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-use super::kind::{Found, PLAYED, Played, find};
+use super::kind::{Found, KUSTOMIZE, PLAYED, Played, find};
+use super::repeats::Repeats;
 use super::schema::check::{Checked, check};
 use super::yaml::{self, Data, Node};
 use super::{Diagnostic, Document, Loaded, Object, Position, Severity, Source, escape, rules, shown};
@@ -20,7 +21,13 @@ const MAX_LISTS: usize = 4;
 
 /// Reads and validates everything in `sources`. `namespace` is for objects that name none.
 pub fn load(sources: &[Source], namespace: &str) -> Loaded {
-    let mut loader = Loader { namespace, loaded: Loaded::default(), seen: HashMap::new(), documents: 0 };
+    let mut loader = Loader {
+        namespace,
+        loaded: Loaded::default(),
+        seen: HashMap::new(),
+        documents: 0,
+        repeats: Repeats::default(),
+    };
     for source in sources {
         loader.source(source);
     }
@@ -36,6 +43,7 @@ pub fn load(sources: &[Source], namespace: &str) -> Loaded {
         };
         loader.report(source, Severity::Error, position, "", message.to_owned(), None);
     }
+    loader.repeats.count(&mut loader.loaded.diagnostics);
     loader.loaded
 }
 
@@ -45,9 +53,17 @@ struct Loader<'a> {
     /// kind, namespace, name: where it was first.
     seen: HashMap<(&'static str, String, String), String>,
     documents: usize,
+    repeats: Repeats,
 }
 
 impl Loader<'_> {
+    /// Keeps a diagnostic to tell; of warnings that say the same only the first.
+    fn push(&mut self, diagnostic: Diagnostic) {
+        if !self.repeats.is_repeat(&diagnostic) {
+            self.loaded.diagnostics.push(diagnostic);
+        }
+    }
+
     fn report(
         &mut self,
         source: &Source,
@@ -58,7 +74,7 @@ impl Loader<'_> {
         hint: Option<String>,
     ) {
         let (source, path) = (source.name.clone(), path.to_owned());
-        self.loaded.diagnostics.push(Diagnostic { severity, source, position, path, message, hint });
+        self.push(Diagnostic { severity, source, position, path, message, hint });
     }
 
     fn error(
@@ -73,6 +89,12 @@ impl Loader<'_> {
     }
 
     fn source(&mut self, source: &Source) {
+        if is_kustomization(&source.name) {
+            let message = "passed over: kustomize reads it, and what it changes is not applied".to_owned();
+            let position = Position { line: 1, column: 1 };
+            let hint = Some(KUSTOMIZE.to_owned());
+            return self.report(source, Severity::Warning, position, "", message, hint);
+        }
         let first = self.loaded.diagnostics.len();
         for chunk in yaml::split(&source.text) {
             let position = Position { line: chunk.lines_before + 1, column: chunk.columns_before + 1 };
@@ -144,20 +166,34 @@ impl Loader<'_> {
             self.head(source, node, prefix, "kind", Some(hint));
             return;
         };
-        match find(name) {
-            Found::LeftOut(hint) => {
+        let api_version = node.get("apiVersion").and_then(|entry| entry.value.as_str()).unwrap_or_default();
+        match find(name, api_version) {
+            Found::Taken => {}
+            Found::LeftOut(why, hint) => {
                 let own = node.get("metadata").and_then(|entry| entry.value.get("name"));
                 let own = own.and_then(|entry| entry.value.as_str());
                 let own = own.map(|own| format!(" {}", shown(own))).unwrap_or_default();
-                let message = format!("the {name}{own} is left out: this kind is not played yet");
+                let message = format!("the {}{own} is left out: {why}", escape(name));
                 let path = format!("{prefix}kind");
-                self.report(source, Severity::Warning, position, &path, message, Some(hint.to_owned()));
+                let first = Diagnostic {
+                    severity: Severity::Warning,
+                    source: source.name.clone(),
+                    position,
+                    path,
+                    message,
+                    hint: hint.map(str::to_owned),
+                };
+                if !self.repeats.is_repeat_of(format!("{name}: {why}"), &first) {
+                    self.loaded.diagnostics.push(first);
+                }
             }
             Found::Refused(message, hint) => {
                 self.error(source, position, &format!("{prefix}kind"), &message, Some(hint));
             }
             Found::List(right) => {
-                self.version(source, node, prefix, name, right);
+                if let Some(right) = right {
+                    self.version(source, node, prefix, name, right);
+                }
                 self.list(source, node, prefix, depth, broken);
             }
             Found::Played(played) => {
@@ -276,7 +312,7 @@ impl Loader<'_> {
             if !prefix.is_empty() {
                 diagnostic.path.insert_str(0, if diagnostic.path.is_empty() { of_list } else { prefix });
             }
-            self.loaded.diagnostics.push(diagnostic);
+            self.push(diagnostic);
         }
         if let (Some(object), false) = (object, refused) {
             self.loaded.documents.push(Document {
@@ -324,6 +360,12 @@ impl Loader<'_> {
             }),
         }
     }
+}
+
+/// True for the files that kustomize reads of a folder.
+fn is_kustomization(name: &str) -> bool {
+    let file = name.rsplit('/').next().unwrap_or(name);
+    matches!(file, "kustomization.yaml" | "kustomization.yml" | "Kustomization")
 }
 
 fn fill_namespace(object: &mut Object, namespace: &str) {

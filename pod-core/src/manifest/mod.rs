@@ -15,6 +15,7 @@ mod judge;
 mod kind;
 mod load;
 mod quantity;
+mod repeats;
 mod rules;
 pub mod schema;
 mod source;

@@ -1,4 +1,4 @@
-//! Where a pod may run, and under which names of the cluster: checked, though it means nothing on one machine.
+//! Where a pod may run, and under which names of the cluster: checked, though most of it means nothing on one machine.
 
 use k8s_openapi::api::core::v1::{PodSpec, Toleration};
 
@@ -20,11 +20,30 @@ impl Rules<'_> {
         }
         for (key, value) in spec.node_selector.iter().flatten() {
             let path = format!("{path}.nodeSelector[{}]", escape(key));
-            self.require(&path, name::qualified(key));
-            self.require(&path, name::label_value(value));
+            match name::qualified(key).and_then(|()| name::label_value(value)) {
+                Ok(()) => self.node_label(&path, key, value),
+                invalid => self.require(&path, invalid),
+            }
         }
         for (index, toleration) in spec.tolerations.iter().flatten().enumerate() {
             self.toleration(&format!("{path}.tolerations[{index}]"), toleration);
+        }
+    }
+
+    /// A label that the pod's node must have: those that a kubelet gives its node itself are known of this machine.
+    /// Source: the Kubernetes reference, "Well-Known Labels, Annotations and Taints".
+    fn node_label(&mut self, path: &str, key: &str, value: &str) {
+        let own = match key {
+            "kubernetes.io/os" | "beta.kubernetes.io/os" => "linux",
+            "kubernetes.io/arch" | "beta.kubernetes.io/arch" => architecture(),
+            _ => {
+                let message = "has no effect on one machine: there is one node and no scheduler";
+                return self.warning(path, message, None);
+            }
+        };
+        if value != own {
+            let message = format!("this machine is {own}, not {}", escape(value));
+            self.error_hint(path, message, "leave it out to run the pod all the same");
         }
     }
 
@@ -50,5 +69,17 @@ impl Rules<'_> {
         if toleration.toleration_seconds.is_some() && toleration.effect.as_deref() != Some("NoExecute") {
             self.error(&format!("{path}.effect"), "must be NoExecute where tolerationSeconds is given");
         }
+    }
+}
+
+/// This machine's processor, as Go and the labels of nodes call it.
+const fn architecture() -> &'static str {
+    match std::env::consts::ARCH.as_bytes() {
+        b"x86_64" => "amd64",
+        b"aarch64" => "arm64",
+        b"x86" => "386",
+        b"powerpc64" => "ppc64le",
+        b"loongarch64" => "loong64",
+        _ => std::env::consts::ARCH,
     }
 }

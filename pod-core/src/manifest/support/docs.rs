@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::table::TABLE;
 use super::{Status, of};
-use crate::manifest::kind::{CLUSTER, LATER, LEFT_OUT, PLAYED};
+use crate::manifest::kind::{CLUSTER, LATER, LEFT_OUT, PLAYED, TAKEN};
 use crate::manifest::schema::{Kind, Type};
 
 const INTRODUCTION: &str = "\
@@ -74,9 +74,15 @@ fn page() -> String {
     let played =
         PLAYED.iter().map(|p| format!("{} ({})", p.kind, p.api_version)).collect::<Vec<_>>().join(", ");
     writeln!(page.out, "Played: {played}, and List (v1) of them.\n").unwrap();
-    writeln!(page.out, "Left out with a warning, so far: {}.\n", LEFT_OUT.join(", ")).unwrap();
-    writeln!(page.out, "Not yet: {}.\n", LATER.join(", ")).unwrap();
-    writeln!(page.out, "Need a cluster: {}.", CLUSTER.join(", ")).unwrap();
+    writeln!(page.out, "Taken, with nothing to do: {}.\n", TAKEN.join(", ")).unwrap();
+    writeln!(page.out, "Not yet, left out with a warning: {}.\n", LEFT_OUT.join(", ")).unwrap();
+    writeln!(page.out, "Not yet, an error: {}.\n", LATER.join(", ")).unwrap();
+    writeln!(
+        page.out,
+        "Need a cluster, left out with a warning: every custom resource, and {}.",
+        CLUSTER.join(", ")
+    )
+    .unwrap();
     for played in &PLAYED {
         writeln!(page.out, "\n## {}\n\n| field | honoured | |\n|---|---|---|", played.kind).unwrap();
         page.rows(played.schema, "");

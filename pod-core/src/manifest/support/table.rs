@@ -8,6 +8,7 @@ const CLOUD: Support = Support::new(Status::Meaningless, "storage of a cluster o
 const SCHEDULER: Support = Support::new(Status::Meaningless, "there is one node and no scheduler");
 const SERVER: Support = Support::new(Status::Meaningless, "an API server fills it in");
 const STATUS: Support = Support::new(Status::Meaningless, "kube fills it in");
+const ROLLOUT: &str = "all pods are stopped before changed ones start, as with Recreate";
 const WINDOWS: Support = Support::new(Status::Meaningless, "for Windows containers");
 
 const fn yes(note: &'static str) -> Support {
@@ -68,11 +69,11 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
             ("imagePullSecrets", YES),
             ("initContainers", yes("ordinary ones, run one after another; sidecars not yet")),
             ("nodeName", SCHEDULER),
-            ("nodeSelector", SCHEDULER),
+            ("nodeSelector", yes("kubernetes.io/os and kubernetes.io/arch; a warning for other labels")),
             ("os", yes("linux")),
             ("overhead", SCHEDULER),
-            ("preemptionPolicy", SCHEDULER),
-            ("priority", SCHEDULER),
+            ("preemptionPolicy", SCHEDULER.unless(&["PreemptLowerPriority"])),
+            ("priority", SCHEDULER.unless(&["0"])),
             ("priorityClassName", SCHEDULER),
             ("readinessGates", NOT_YET),
             ("resourceClaims", not_yet("dynamic resource allocation")),
@@ -89,7 +90,7 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
             ("shareProcessNamespace", YES),
             ("subdomain", NOT_YET),
             ("terminationGracePeriodSeconds", YES),
-            ("tolerations", SCHEDULER),
+            ("tolerations", yes("this machine has no taints")),
             ("topologySpreadConstraints", SCHEDULER),
             ("volumes", YES),
         ],
@@ -288,9 +289,17 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
             ("replicas", YES),
             ("revisionHistoryLimit", not_yet("there is no rollback")),
             ("selector", YES),
-            ("strategy", not_yet("a changed pod is stopped, then made anew")),
+            ("strategy", YES),
             ("template", YES),
         ],
+    ),
+    (
+        "DeploymentStrategy",
+        &[("rollingUpdate", not_yet(ROLLOUT)), ("type", not_yet(ROLLOUT).unless(&["Recreate"]))],
+    ),
+    (
+        "Toleration",
+        &[("effect", YES), ("key", YES), ("operator", YES), ("tolerationSeconds", YES), ("value", YES)],
     ),
     ("LabelSelector", &[("matchExpressions", YES), ("matchLabels", YES)]),
     ("LabelSelectorRequirement", &[("key", YES), ("operator", YES), ("values", YES)]),

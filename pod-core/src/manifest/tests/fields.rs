@@ -179,6 +179,70 @@ fn a_service_is_left_out_and_told() {
 }
 
 #[test]
+fn what_a_cluster_is_for_is_left_out_and_told_once_a_kind() {
+    let text = include_str!("foreign.yaml");
+    let loaded = read(text);
+    assert_eq!(loaded.documents.len(), 1, "a Namespace, a ConfigMap, and what is left out");
+    assert_eq!(loaded.documents[0].object.metadata().namespace.as_deref(), Some("shop"));
+    insta::assert_snapshot!(shown(&loaded.diagnostics));
+    let only = read("apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: a}\n");
+    assert!(only.documents.is_empty() && !only.has_errors());
+}
+
+#[test]
+fn a_kind_that_is_nearly_one_of_ours_is_an_error() {
+    let mut out = String::new();
+    for head in [
+        "{apiVersion: apps/v1, kind: Deplyoment}",
+        "{apiVersion: extensions/v1beta1, kind: Deployment}",
+        "{apiVersion: networking.k8s.io/v1, kind: Ingres}",
+        "{apiVersion: app/v1, kind: Deploy}",
+        "{apiVersion: v1, kind: SecretLists}",
+        "{apiVersion: apps/v1, kind: StatefulSet}",
+        "{kind: Foo}",
+    ] {
+        writeln!(out, "{head}\n=> {}\n", told(head).trim_end().replace('\n', "\n   ")).unwrap();
+    }
+    insta::assert_snapshot!(out);
+}
+
+#[test]
+fn thousands_of_foreign_objects_hide_nothing_after_them() {
+    let mut text = "apiVersion: v1\nkind: Event\nmetadata: {name: a}\n---\n".repeat(3000);
+    text.push_str("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n");
+    let loaded = read(&text);
+    assert_eq!((loaded.documents.len(), loaded.diagnostics.len()), (1, 1));
+    assert!(loaded.diagnostics[0].message.ends_with("it needs a cluster (the first of 3000)"));
+}
+
+#[test]
+fn warnings_that_say_the_same_are_told_once_and_errors_each_time() {
+    let pod = |name: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  affinity: {{nodeAffinity: {{}}}}\n  \
+             oops: 1\n  containers:\n  - {{name: a, image: b, startupProbe: {{exec: {{command: [a]}}}}}}\n  \
+             - {{name: c, image: b, startupProbe: {{exec: {{command: [a]}}}}}}\n"
+        )
+    };
+    let files = [source(&(pod("a") + "---\n" + &pod("b"))), source(&pod("c"))];
+    insta::assert_snapshot!(shown(&load(&files, "default").diagnostics));
+}
+
+#[test]
+fn a_kustomization_is_passed_over() {
+    let kustomization = Source {
+        name: "app/kustomization.yaml".to_owned(),
+        text: "resources: [web.yaml]\n".to_owned(),
+        ..source("")
+    };
+    let map = source("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n");
+    let loaded = load(&[kustomization.clone(), map], "default");
+    assert_eq!(loaded.documents.len(), 1);
+    let alone = load(&[kustomization], "default");
+    insta::assert_snapshot!(shown(&loaded.diagnostics) + &shown(&alone.diagnostics));
+}
+
+#[test]
 fn documents_without_a_namespace_go_to_the_one_of_the_flag() {
     let map = |own: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m{own}}}\n");
     let text = [map(""), map(", namespace: own"), map(", namespace: \"\"").replace("name: m", "name: other")]
