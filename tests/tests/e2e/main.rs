@@ -21,6 +21,7 @@ mod crashes;
 mod down;
 mod errors;
 mod exec;
+mod foreign;
 mod full_disk;
 mod generate;
 mod hostile;

@@ -1,0 +1,73 @@
+//! Manifests for a cluster: what this machine has no use for is left out and told, and the rest runs.
+
+use tests::{IDLE, Kube, pod};
+
+const CLUSTER_ONLY: &str = "\
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: web, namespace: shop}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: db, namespace: shop}
+---
+apiVersion: cert-manager.io/v1
+kind: Certificate
+metadata: {name: web, namespace: shop}
+";
+
+#[test]
+fn what_needs_a_cluster_does_not_keep_the_pod_beside_it_from_running() {
+    let kube = Kube::new();
+    let web = pod("web", IDLE, "").replace("  name: web\n", "  name: web\n  namespace: shop\n");
+    let file = kube.manifest(&format!("{CLUSTER_ONLY}---\n{web}"));
+    let played = kube.ok(&["play", &file]);
+    assert_eq!(played.stderr.matches("warning: ").count(), 2, "{played}");
+    assert!(
+        played.stderr.contains("ServiceAccount \"web\" is left out: it needs a cluster (the first of 2)"),
+        "{played}"
+    );
+    kube.ok(&["ps", "-n", "shop"]).says("web");
+    kube.run(&["check", "--strict", &file]).expect(3).complains("2 errors");
+    kube.ok(&["down", &file]);
+    assert_eq!(kube.pods(), Vec::<String>::new());
+}
+
+#[test]
+fn a_file_of_nothing_but_foreign_kinds_is_played_and_taken_down() {
+    let kube = Kube::empty();
+    let file = kube.manifest(CLUSTER_ONLY);
+    for command in [["play", &file], ["check", &file], ["down", &file]] {
+        let output = kube.ok(&command);
+        assert_eq!(output.stdout, "", "{output}");
+    }
+    let file =
+        kube.manifest("{apiVersion: v1, kind: Service, metadata: {name: s}, spec: {ports: [{port: 80}]}}");
+    kube.ok(&["play", &file]).complains("the Service \"s\" is left out");
+    kube.run(&["play", "--strict", &file]).expect(3);
+    let file = kube.manifest("{apiVersion: batch/v1, kind: Job, metadata: {name: j}}");
+    kube.run(&["play", &file]).expect(3).complains("the kind Job is not played yet");
+}
+
+#[test]
+fn check_does_not_say_that_nothing_was_done_and_play_does() {
+    let kube = Kube::empty();
+    let file = kube.manifest("{apiVersion: apps/v1, kind: Deplyoment, metadata: {name: a}}");
+    let checked = kube.run(&["check", &file]).expect(3).complains("did you mean Deployment?");
+    assert!(!checked.stderr.contains("nothing was done"), "{checked}");
+    kube.run(&["play", &file]).expect(3).complains("nothing was done");
+}
+
+#[test]
+fn a_kustomization_in_a_folder_is_passed_over() {
+    let kube = Kube::empty();
+    std::fs::create_dir(kube.dir().join("app")).unwrap();
+    kube.file("app/kustomization.yaml", "resources: [map.yaml]\n");
+    kube.file("app/map.yaml", "{apiVersion: v1, kind: ConfigMap, metadata: {name: m}}");
+    let folder = kube.dir().join("app").display().to_string();
+    kube.ok(&["check", &folder]).says("configmap/m valid").complains("kubectl kustomize");
+}
