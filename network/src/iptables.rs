@@ -129,7 +129,7 @@ fn rules(network: &Network, dns_port: u16) -> Vec<(&'static str, Vec<String>)> {
         rules.extend([
             ("FORWARD", rule(format!("-i {bridge} -j ACCEPT"))),
             ("FORWARD", rule(format!("-o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"))),
-            ("FORWARD", rule(format!("-o {bridge} -m conntrack --ctstatus DNAT -j ACCEPT"))),
+            ("FORWARD", rule(format!("-o {bridge} -m conntrack --ctstate DNAT -j ACCEPT"))),
         ]);
     }
     rules

@@ -11,5 +11,6 @@
 mod crashes;
 mod instance;
 mod namespaces;
+mod neighbours;
 mod ports_and_subnets;
 mod reach;
