@@ -156,13 +156,14 @@ impl Networks {
         self.run_dir.join("netavark")
     }
 
-    /// Fails if a port is taken, by a socket of the host or by another endpoint, of this or another instance.
-    /// Makes nothing: [`Networks::setup`] looks again and takes them.
-    pub fn check_ports(&self, id: &str, ports: &[Port]) -> Result<(), Error> {
+    /// Fails if a port is taken, by a socket of the host or by another endpoint, of this or another instance, unless
+    /// it is one of `leaving`. Makes nothing: [`Networks::setup`] looks again and takes them.
+    pub fn check_ports(&self, id: &str, leaving: &[String], ports: &[Port]) -> Result<(), Error> {
         if ports.is_empty() {
             return Ok(());
         }
-        let claims = Host::lock()?.endpoints()?;
+        let mut claims = Host::lock()?.endpoints()?;
+        claims.retain(|claim| !leaving.contains(&claim.id));
         port::check(&self.instance(), id, ports, &claims)
     }
 

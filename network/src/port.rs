@@ -1,5 +1,7 @@
 //! Who has a port of the host: a listening socket, or an endpoint of this or another instance.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
@@ -23,20 +25,35 @@ const UNCONNECTED: &str = "07";
 /// Refuses ports that cannot be published: wrong ones, ones named twice, ones that `claims` (of others than
 /// endpoint `id` of this instance) or sockets of the host have.
 pub(crate) fn check(instance: &Path, id: &str, ports: &[Port], claims: &[PortClaim]) -> Result<(), Error> {
-    for (index, port) in ports.iter().enumerate() {
+    // By number and protocol, and the kernel asked once: there may be very many.
+    let mut wanted: HashMap<(u16, &str), Vec<&Port>> = HashMap::new();
+    let mut claimed: HashMap<(u16, &str), Vec<(&Port, &PortClaim)>> = HashMap::new();
+    for claim in claims.iter().filter(|claim| claim.id != id) {
+        for port in &claim.ports {
+            claimed.entry(key(port)).or_default().push((port, claim));
+        }
+    }
+    let mut listening: HashMap<&str, Vec<Listener>> = HashMap::new();
+    let mut addresses: HashMap<IpAddr, bool> = HashMap::new();
+    for port in ports {
         check_one(port)?;
         let taken =
             |by: String| Err(Error::PortTaken { port: port.host_port, protocol: port.protocol.clone(), by });
-        if ports.iter().take(index).any(|other| conflict(port, other)) {
+        let same = wanted.entry(key(port)).or_default();
+        if same.iter().any(|other| conflict(port, other)) {
             return taken("the same pod, which names it twice".to_owned());
         }
-        let other = claims.iter().find(|c| c.id != id && c.ports.iter().any(|p| conflict(port, p)));
-        if let Some(claim) = other {
+        same.push(port);
+        let rivals = claimed.get(&key(port)).into_iter().flatten();
+        if let Some((_, claim)) = rivals.into_iter().find(|(other, _)| conflict(port, other)) {
             let here = claim.instance == instance;
             let whose = if here { String::new() } else { format!(", of {}", claim.instance.display()) };
             return taken(format!("pod {}{whose}", claim.name));
         }
-        let listeners = listeners(&port.protocol)?;
+        let listeners = match listening.entry(&port.protocol) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(listeners(&port.protocol)?),
+        };
         if let Some(listener) = listeners
             .iter()
             .find(|l| l.port == port.host_port && same_address(port.host_ip.unwrap_or(route::ANY[1]), l.ip))
@@ -44,7 +61,7 @@ pub(crate) fn check(instance: &Path, id: &str, ports: &[Port], claims: &[PortCla
             return taken(owner(listener.inode));
         }
         if let Some(ip) = port.host_ip
-            && !route::is_host_address(ip)
+            && !*addresses.entry(ip).or_insert_with(|| route::is_host_address(ip))
         {
             return Err(Error::NotAnAddressOfTheHost {
                 ip,
@@ -54,6 +71,10 @@ pub(crate) fn check(instance: &Path, id: &str, ports: &[Port], claims: &[PortCla
         }
     }
     Ok(())
+}
+
+fn key(port: &Port) -> (u16, &str) {
+    (port.host_port, &port.protocol)
 }
 
 fn check_one(port: &Port) -> Result<(), Error> {

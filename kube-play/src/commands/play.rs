@@ -18,6 +18,9 @@ use crate::load::{self, Loaded};
 use crate::report::Lines;
 use crate::time::parse_duration;
 
+/// The ports of one `--publish`.
+type Published = Vec<PortMapping>;
+
 /// Arguments of `kube play`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -74,9 +77,9 @@ pub struct Args {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
     #[arg(default_value_t = true, default_missing_value = "true", action = ArgAction::Set)]
     pub start: bool,
-    /// Publish a port of the pod: [[IP:]HOST:]CONTAINER[/tcp|udp|sctp]
+    /// Publish a port of the pod, or a range: [[IP:]HOST:]CONTAINER[/tcp|udp|sctp]
     #[arg(short, long, value_name = "PORT", value_parser = parse_publish)]
-    pub publish: Vec<PortMapping>,
+    pub publish: Vec<Published>,
     /// Publish every containerPort under its own number
     #[arg(short = 'P', long)]
     pub publish_all: bool,
@@ -171,7 +174,7 @@ fn network(text: &str) -> Result<String, NetworkError> {
 
 fn plan_options(args: &Args) -> PlanOptions {
     PlanOptions {
-        publish: args.publish.clone(),
+        publish: args.publish.concat(),
         publish_all: args.publish_all,
         networks: args.network.clone(),
         runtime: args.runtime.clone(),

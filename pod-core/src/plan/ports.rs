@@ -1,6 +1,7 @@
 //! Published ports: `hostPort`, `hostIP`, `--publish`, `--publish-all`.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use k8s_openapi::api::core::v1::PodSpec;
 
@@ -10,7 +11,9 @@ use super::PortMapping;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
     /// Not of the form.
-    #[error("{0:?} is not [[IP:]HOST:]CONTAINER[/PROTO], e.g. 8080:80, 127.0.0.1:8080:80 or 53:53/udp")]
+    #[error(
+        "{0:?} is not [[IP:]HOST:]CONTAINER[/PROTO], e.g. 8080:80, 127.0.0.1:8080:80 or 8000-8010:80-90/udp"
+    )]
     Form(String),
     /// Not a port.
     #[error("{port:?} in {text:?} is not a port (1 to 65535)")]
@@ -20,9 +23,24 @@ pub enum PublishError {
         /// The whole.
         text: String,
     },
-    /// A range.
-    #[error("{0:?}: ranges are not understood; give each port by itself")]
-    Range(String),
+    /// A range that ends before it begins.
+    #[error("{range:?} in {text:?} ends before it begins")]
+    Backwards {
+        /// What stands for the range.
+        range: String,
+        /// The whole.
+        text: String,
+    },
+    /// Two ranges that do not go together.
+    #[error("{text:?} has {host} ports of the host for {container} of the pod: give as many of each")]
+    Lengths {
+        /// Ports of the host.
+        host: usize,
+        /// Ports of the pod.
+        container: usize,
+        /// The whole.
+        text: String,
+    },
     /// Not an address.
     #[error("{address:?} in {text:?} is not an IP address; IPv6 goes in brackets: [::1]:8080:80")]
     Address {
@@ -41,55 +59,86 @@ pub enum PublishError {
     },
 }
 
-/// Reads `[[IP:]HOST:]CONTAINER[/PROTO]`. Without a host port it is the same number.
+/// Reads `[[IP:]HOST:]CONTAINER[/PROTO]`, where both ports may be ranges of one length, as `8000-8010:80-90`. Without a
+/// host port it is the same number; without an address it is every address of the host.
 ///
 /// # Errors
 /// That say what is wrong in it.
-pub fn parse_publish(text: &str) -> Result<PortMapping, PublishError> {
+pub fn parse_publish(text: &str) -> Result<Vec<PortMapping>, PublishError> {
     let (ports, protocol) = match text.rsplit_once('/') {
         Some((ports, protocol)) => (ports, protocol.to_ascii_lowercase()),
         None => (text, "tcp".to_owned()),
     };
+    if ports.is_empty() {
+        return Err(PublishError::Form(text.to_owned()));
+    }
     if !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") {
         return Err(PublishError::Protocol { protocol, text: text.to_owned() });
     }
-    let address = |address: &str| match address {
-        "" => PublishError::Form(text.to_owned()),
-        address => PublishError::Address { address: address.to_owned(), text: text.to_owned() },
-    };
-    let (host_ip, rest) = if let Some(inner) = ports.strip_prefix('[') {
-        let (ip, rest) = inner.split_once("]:").ok_or_else(|| PublishError::Form(text.to_owned()))?;
-        (Some(ip), rest)
-    } else {
-        match ports.matches(':').count() {
-            0 | 1 => (None, ports),
-            2 => ports.split_once(':').map_or((None, ports), |(ip, rest)| (Some(ip), rest)),
-            // An IPv6 address without brackets: say so rather than guess.
-            _ => return Err(address(ports.rsplitn(3, ':').nth(2).unwrap_or_default())),
-        }
-    };
-    let host_ip = match host_ip {
-        None => None,
-        Some(ip) => Some(ip.parse::<IpAddr>().map_err(|_| address(ip))?),
-    };
+    let (host_ip, rest) = split_address(ports, text)?;
     // Every address is what no address means.
     let host_ip = host_ip.filter(|ip| !ip.is_unspecified());
     let (host, container) = rest.split_once(':').unwrap_or(("", rest));
-    if ports.starts_with(':') {
-        return Err(PublishError::Form(text.to_owned()));
+    let container = range(container, text)?;
+    let host = if host.is_empty() { container.clone() } else { range(host, text)? };
+    if host.len() != container.len() {
+        let (host, container) = (host.len(), container.len());
+        return Err(PublishError::Lengths { host, container, text: text.to_owned() });
     }
-    let container_port = port(container, text)?;
-    let host_port = if host.is_empty() { container_port } else { port(host, text)? };
-    Ok(PortMapping { host_ip, host_port, container_port, protocol })
+    let pairs = host.zip(container);
+    Ok(pairs
+        .map(|(host_port, container_port)| PortMapping {
+            host_ip,
+            host_port,
+            container_port,
+            protocol: protocol.clone(),
+        })
+        .collect())
+}
+
+/// The address of a `--publish`, if it has one, and what comes behind it.
+fn split_address<'a>(ports: &'a str, text: &str) -> Result<(Option<IpAddr>, &'a str), PublishError> {
+    let (address, rest) = if let Some(inner) = ports.strip_prefix('[') {
+        let (ip, rest) = inner.split_once("]:").ok_or_else(|| PublishError::Form(text.to_owned()))?;
+        (ip, rest)
+    } else {
+        match ports.matches(':').count() {
+            0 | 1 => return Ok((None, ports)),
+            2 => match ports.split_once(':') {
+                // Empty, as in `:8080:80`: every address.
+                None | Some(("", _)) => return Ok((None, ports.trim_start_matches(':'))),
+                Some(split) => split,
+            },
+            // An IPv6 address without brackets: say so rather than guess.
+            _ => {
+                let behind = ports.rsplitn(3, ':').nth(2).unwrap_or_default();
+                let all = ports.rsplit_once(':').map_or(ports, |(all, _)| all);
+                let is_address = |text: &str| text.parse::<IpAddr>().is_ok();
+                (if !is_address(behind) && is_address(all) { all } else { behind }, ports)
+            }
+        }
+    };
+    let bad = |_| PublishError::Address { address: address.to_owned(), text: text.to_owned() };
+    // One that could be read here has no brackets.
+    match address.parse() {
+        Ok(IpAddr::V6(_)) if !ports.starts_with('[') => {
+            Err(PublishError::Address { address: address.to_owned(), text: text.to_owned() })
+        }
+        parsed => Ok((Some(parsed.map_err(bad)?), rest)),
+    }
+}
+
+/// `80`, or `80-90`.
+fn range(ports: &str, text: &str) -> Result<RangeInclusive<u16>, PublishError> {
+    let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
+    let (first, last) = (port(first, text)?, port(last, text)?);
+    if first > last {
+        return Err(PublishError::Backwards { range: ports.to_owned(), text: text.to_owned() });
+    }
+    Ok(first..=last)
 }
 
 fn port(port: &str, text: &str) -> Result<u16, PublishError> {
-    if port.contains('-') {
-        return Err(PublishError::Range(text.to_owned()));
-    }
-    if port.is_empty() && text.is_empty() {
-        return Err(PublishError::Form(text.to_owned()));
-    }
     port.bytes()
         .all(|b| b.is_ascii_digit())
         .then(|| port.parse().ok())
@@ -176,9 +225,39 @@ mod tests {
             ("53:53/udp", "53/udp -> 53"),
             ("9/sctp", "9/sctp -> 9"),
             ("[::1]::80", "[::1]:80/tcp -> 80"),
+            // Empty: every address; the same port.
+            (":80", "80/tcp -> 80"),
+            (":8080:80", "8080/tcp -> 80"),
+            ("::80", "80/tcp -> 80"),
+            ("0.0.0.0::80", "80/tcp -> 80"),
+            ("[::]:8080:80", "8080/tcp -> 80"),
+            ("[::]::80/udp", "80/udp -> 80"),
+            ("80-80:90-90", "80/tcp -> 90"),
         ] {
-            assert_eq!(text(&parse_publish(given).unwrap()), expected, "{given}");
+            let found: Vec<String> = parse_publish(given).unwrap().iter().map(text).collect();
+            assert_eq!(found, [expected], "{given}");
         }
+    }
+
+    #[test]
+    fn a_range_is_as_many_ports() {
+        for (given, expected) in [
+            ("8000-8002:9000-9002", ["8000/tcp -> 9000", "8001/tcp -> 9001", "8002/tcp -> 9002"]),
+            ("80-82/udp", ["80/udp -> 80", "81/udp -> 81", "82/udp -> 82"]),
+            (
+                "127.0.0.1::80-82",
+                ["127.0.0.1:80/tcp -> 80", "127.0.0.1:81/tcp -> 81", "127.0.0.1:82/tcp -> 82"],
+            ),
+            (
+                "[::1]:1-3:65533-65535",
+                ["[::1]:1/tcp -> 65533", "[::1]:2/tcp -> 65534", "[::1]:3/tcp -> 65535"],
+            ),
+            (":1-3:4-6", ["1/tcp -> 4", "2/tcp -> 5", "3/tcp -> 6"]),
+        ] {
+            let found: Vec<String> = parse_publish(given).unwrap().iter().map(text).collect();
+            assert_eq!(found, expected, "{given}");
+        }
+        assert_eq!(parse_publish("1-65535").unwrap().len(), 65535);
     }
 
     #[test]
@@ -194,17 +273,25 @@ mod tests {
             "::1:8080:80",
             "1.2.3:80:80",
             "[::1]80",
-            "80-81:80-81",
+            "80-81:80",
+            "80:80-81",
+            "81-80",
+            "80-",
+            "-80",
+            "80-81-82",
+            "80-0:1-2",
+            ":",
+            "::",
             "+80",
             "80:",
             "[::1]:8080:80:90",
-            ":80",
-            "::80",
+            "::1:80",
+            "[]:80:80",
             "[::1]:0",
         ]
         .map(|given| parse_publish(given).unwrap_err().to_string());
         insta::assert_snapshot!(all.join("\n"), @r#"
-        "" is not [[IP:]HOST:]CONTAINER[/PROTO], e.g. 8080:80, 127.0.0.1:8080:80 or 53:53/udp
+        "" is not [[IP:]HOST:]CONTAINER[/PROTO], e.g. 8080:80, 127.0.0.1:8080:80 or 8000-8010:80-90/udp
         "0" in "0" is not a port (1 to 65535)
         "0" in "80:0" is not a port (1 to 65535)
         "65536" in "65536" is not a port (1 to 65535)
@@ -213,20 +300,28 @@ mod tests {
         "icmp" in "80/icmp" is not a protocol: tcp, udp or sctp
         "::1" in "::1:8080:80" is not an IP address; IPv6 goes in brackets: [::1]:8080:80
         "1.2.3" in "1.2.3:80:80" is not an IP address; IPv6 goes in brackets: [::1]:8080:80
-        "[::1]80" is not [[IP:]HOST:]CONTAINER[/PROTO], e.g. 8080:80, 127.0.0.1:8080:80 or 53:53/udp
-        "80-81:80-81": ranges are not understood; give each port by itself
+        "[::1]80" is not [[IP:]HOST:]CONTAINER[/PROTO], e.g. 8080:80, 127.0.0.1:8080:80 or 8000-8010:80-90/udp
+        "80-81:80" has 2 ports of the host for 1 of the pod: give as many of each
+        "80:80-81" has 1 ports of the host for 2 of the pod: give as many of each
+        "81-80" in "81-80" ends before it begins
+        "" in "80-" is not a port (1 to 65535)
+        "" in "-80" is not a port (1 to 65535)
+        "81-82" in "80-81-82" is not a port (1 to 65535)
+        "0" in "80-0:1-2" is not a port (1 to 65535)
+        "" in ":" is not a port (1 to 65535)
+        "" in "::" is not a port (1 to 65535)
         "+80" in "+80" is not a port (1 to 65535)
         "" in "80:" is not a port (1 to 65535)
         "80:90" in "[::1]:8080:80:90" is not a port (1 to 65535)
-        ":80" is not [[IP:]HOST:]CONTAINER[/PROTO], e.g. 8080:80, 127.0.0.1:8080:80 or 53:53/udp
-        "::80" is not [[IP:]HOST:]CONTAINER[/PROTO], e.g. 8080:80, 127.0.0.1:8080:80 or 53:53/udp
+        "::1" in "::1:80" is not an IP address; IPv6 goes in brackets: [::1]:8080:80
+        "" in "[]:80:80" is not an IP address; IPv6 goes in brackets: [::1]:8080:80
         "0" in "[::1]:0" is not a port (1 to 65535)
         "#);
     }
 
     #[test]
     fn ports_conflict_when_their_addresses_overlap() {
-        let of = |t: &str| parse_publish(t).unwrap();
+        let of = |t: &str| parse_publish(t).unwrap().remove(0);
         assert!(conflict(&of("80:1"), &of("80:2")));
         assert!(conflict(&of("80:1"), &of("127.0.0.1:80:2")));
         assert!(!conflict(&of("127.0.0.2:80:1"), &of("127.0.0.1:80:1")));

@@ -188,8 +188,20 @@ impl Planner<'_> {
                 }
             }
         }
-        for mapping in &self.options.publish {
-            self.publish(drafts, mapping);
+        if !self.options.publish.is_empty() {
+            let mut naming: HashMap<_, Vec<usize>> = HashMap::new();
+            for (index, draft) in drafts.iter().enumerate() {
+                for port in draft.declared() {
+                    let drafts = naming.entry((port.container_port, port.protocol)).or_default();
+                    if drafts.last() != Some(&index) {
+                        drafts.push(index);
+                    }
+                }
+            }
+            for mapping in &self.options.publish {
+                let port = (mapping.container_port, mapping.protocol.clone());
+                self.publish(drafts, mapping, naming.get(&port).map_or(&[], Vec::as_slice));
+            }
         }
         self.conflicts(drafts);
     }
@@ -245,18 +257,10 @@ impl Planner<'_> {
     }
 
     /// A `--publish` is for the one pod that names the container port, or for the only pod there is. It takes
-    /// the place of what the manifest says of that port.
-    fn publish(&mut self, drafts: &mut [Draft<'_>], mapping: &PortMapping) {
-        let names = |draft: &Draft<'_>| {
-            draft
-                .declared()
-                .iter()
-                .any(|p| p.container_port == mapping.container_port && p.protocol == mapping.protocol)
-        };
-        let naming: Vec<usize> =
-            drafts.iter().enumerate().filter(|(_, draft)| names(draft)).map(|(index, _)| index).collect();
+    /// the place of what the manifest says of that port. `naming` are the indexes of the pods that name it.
+    fn publish(&mut self, drafts: &mut [Draft<'_>], mapping: &PortMapping, naming: &[usize]) {
         let port = format!("{}/{}", mapping.container_port, mapping.protocol);
-        let chosen = match (naming.as_slice(), drafts.len()) {
+        let chosen = match (naming, drafts.len()) {
             ([index], _) => *index,
             ([], 1) => 0,
             ([], 0) => {

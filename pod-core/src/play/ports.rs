@@ -1,7 +1,10 @@
 //! Host ports, before anything is made.
 
+use std::collections::HashMap;
+
 use super::{Error, Host};
-use crate::plan::PodPlan;
+use crate::plan::ports::conflict;
+use crate::plan::{PodPlan, PortMapping};
 use crate::supervisor::{networks, published_ports};
 
 /// A pod wants something of the host, or of a network, that only one pod can have at a time.
@@ -14,27 +17,23 @@ pub fn are_claimed(pod: &PodPlan) -> bool {
 /// are stopped first.
 pub fn check(host: &Host, pods: &[&PodPlan], leaving: &[String]) -> Result<(), Error> {
     let networks = networks(&host.layout, &host.exe);
-    for (n, pod) in pods.iter().enumerate() {
+    // By number and protocol: there may be very many.
+    let mut asked: HashMap<(u16, &str), Vec<(&PortMapping, &PodPlan)>> = HashMap::new();
+    for pod in pods {
         let told = |source| Error::HostPort { object: format!("pod/{}", pod.name()), source };
-        for (port, lib_port) in pod.network.ports.iter().zip(published_ports(pod)) {
-            for other in pods.iter().take(n) {
-                if other.network.ports.iter().any(|p| crate::plan::ports::conflict(p, port)) {
-                    return Err(told(network::Error::PortTaken {
-                        port: port.host_port,
-                        protocol: port.protocol.clone(),
-                        by: format!("pod {}", other.name()),
-                    }));
-                }
+        for port in &pod.network.ports {
+            let same = asked.entry((port.host_port, &port.protocol)).or_default();
+            let rival = same.iter().find(|(other, of)| of.uid != pod.uid && conflict(other, port));
+            if let Some((_, other)) = rival {
+                return Err(told(network::Error::PortTaken {
+                    port: port.host_port,
+                    protocol: port.protocol.clone(),
+                    by: format!("pod {}", other.name()),
+                }));
             }
-            let mut taken = networks.check_ports(&pod.uid, std::slice::from_ref(&lib_port));
-            for uid in leaving {
-                if taken.is_ok() {
-                    break;
-                }
-                taken = networks.check_ports(uid, std::slice::from_ref(&lib_port));
-            }
-            taken.map_err(told)?;
+            same.push((port, pod));
         }
+        networks.check_ports(&pod.uid, leaving, &published_ports(pod)).map_err(told)?;
     }
     Ok(())
 }

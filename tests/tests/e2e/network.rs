@@ -73,6 +73,20 @@ fn publish_flags_publish() {
 }
 
 #[test]
+fn publish_takes_empty_parts_and_ranges() {
+    let kube = Kube::new();
+    let (one, two) = (host_port(), host_port());
+    let range = |first: u16| format!("{first}-{first}:80-80");
+    kube.play_with(&web("web", ""), &["-p", &format!(":{one}:80"), "-p", &range(two.number)]);
+    listening(&kube, "web");
+    for port in [&one, &two] {
+        http::get(SocketAddr::from(([127, 0, 0, 1], port.number)), "/");
+    }
+    let refused = kube.try_play(&web("other", ""), &["-p", "8000-8002:80-81"]).expect(2);
+    assert!(refused.stderr.contains("as many of each"), "{refused}");
+}
+
+#[test]
 fn publish_all_publishes_every_container_port() {
     let kube = Kube::new();
     let port = host_port();

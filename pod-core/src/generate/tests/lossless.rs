@@ -73,8 +73,9 @@ status:
 fn what_flags_of_play_made_of_it_is_written() {
     let options = PlanOptions {
         publish: ["8080:80", "8081:80", "127.0.0.1:9000:9000/udp", "7000:70"]
-            .map(|p| parse_publish(p).unwrap())
-            .to_vec(),
+            .into_iter()
+            .flat_map(|p| parse_publish(p).unwrap())
+            .collect(),
         networks: vec!["lab:ip=10.1.2.3".to_owned()],
         runtime: Some("crun".to_owned()),
         pull: Some(crate::plan::PullPolicy::Never),

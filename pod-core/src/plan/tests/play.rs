@@ -215,8 +215,7 @@ fn only_what_makes_another_pod_changes_its_hash() {
     assert!(!same(pod("web", spec()), &network));
     let runtime = PlanOptions { runtime: Some("crun".to_owned()), ..options() };
     assert!(!same(pod("web", spec()), &runtime));
-    let publish =
-        PlanOptions { publish: vec![super::super::ports::parse_publish("80").unwrap()], ..options() };
+    let publish = PlanOptions { publish: super::super::ports::parse_publish("80").unwrap(), ..options() };
     assert!(!same(pod("web", spec()), &publish));
     for change in [
         json!({"hostname": "x"}),

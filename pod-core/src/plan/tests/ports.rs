@@ -28,7 +28,7 @@ fn published(documents: &[Document], options: &PlanOptions) -> Vec<String> {
 }
 
 fn publish(list: &[&str]) -> PlanOptions {
-    PlanOptions { publish: list.iter().map(|p| parse_publish(p).unwrap()).collect(), ..options() }
+    PlanOptions { publish: list.iter().flat_map(|p| parse_publish(p).unwrap()).collect(), ..options() }
 }
 
 fn networks(list: &[&str]) -> PlanOptions {
