@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::commands;
 use crate::context::Context;
-use crate::{exit, foreign};
+use crate::{arguments, exit, foreign};
 
 /// Run Kubernetes YAML on this machine, with no cluster and no daemon
 #[derive(Debug, Parser)]
@@ -120,10 +120,10 @@ pub enum Command {
 /// Parses the command line, runs the command and tells what went wrong.
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match arguments::parse(arguments.clone()) {
         Ok(cli) => cli,
         Err(mut error) => {
-            foreign::explain(&mut error);
+            foreign::explain(&mut error, &arguments);
             // A closed stdout is no reason to say anything: the text was all there was to do.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::DONE });

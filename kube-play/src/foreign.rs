@@ -1,7 +1,11 @@
-//! Words of kubectl, docker and podman for what `kube` calls otherwise.
+//! Commands and flags of kubectl, podman and docker compose for what `kube` calls otherwise.
+
+use std::ffi::OsString;
 
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::arguments;
 
 /// What somebody who typed this command is looking for.
 fn meant(command: &str) -> Option<&'static str> {
@@ -19,19 +23,228 @@ fn meant(command: &str) -> Option<&'static str> {
         "inspect" => "`ls NAME -o json` shows one in full",
         "diff" => "`kube play --dry-run FILE` says what would change",
         "attach" => "`kube logs -f POD` follows its output, `kube exec -it POD -- sh` goes inside",
-        "validate" | "lint" => "`kube check FILE` validates manifests",
+        "validate" | "lint" | "config" => "`kube check FILE` validates manifests",
+        "kube" | "pod" | "container" | "compose" => {
+            "the command stands by itself: `kube play FILE`, `kube ps`, `kube down FILE`"
+        }
+        "build" | "push" | "tag" => {
+            "`kube image load` and `kube image import` take images that other programs made"
+        }
+        "login" | "logout" => "credentials are those that `podman login` or `docker login` wrote",
+        "scale" | "edit" | "patch" | "set" | "label" | "annotate" => {
+            "edit the manifest and `kube play` it again: what has changed is made anew"
+        }
+        "rollout" => "`kube play --replace FILE` makes its pods anew, `kube wait` waits for them",
+        "port-forward" | "port" | "expose" => "`kube play -p HOST:CONTAINER FILE` publishes a port",
+        "cp" => "`kube exec POD -- tar c PATH | tar x` copies out of a container",
         _ => return None,
     })
 }
 
-/// Adds to an error about an unknown command what it is called here.
-pub fn explain(error: &mut clap::Error) {
-    if error.kind() != ErrorKind::InvalidSubcommand {
-        return;
-    }
-    let Some(ContextValue::String(command)) = error.get(ContextKind::InvalidSubcommand) else { return };
-    if let Some(tip) = meant(command) {
+const BACKGROUND: &str = "leave it out: pods run in the background; `kube logs -f POD` follows their output";
+const BUILD: &str =
+    "kube builds no images: build it with podman or docker, `kube image load` takes what they save";
+const CREDENTIALS: &str = "credentials are those of podman and docker: `podman login` writes them, $REGISTRY_AUTH_FILE names another file";
+const NO_CLUSTER: &str = "leave it out: there is no cluster and no API server";
+const NO_CUT: &str = "leave it out: nothing is cut";
+const NOT_ASKED: &str = "leave it out: kube asks no questions";
+const KUSTOMIZE: &str = "`kubectl kustomize FOLDER | kube play -` plays a kustomization";
+const FORMAT: &str = "`-o json` and `-o yaml` print everything, `-o wide` more columns";
+const LABELS: &str = "`-l LABELS` chooses by labels, and names choose pods";
+const CONTAINER_USER: &str = "a command runs as its container does: `kube exec POD -- env NAME=VALUE CMD`, \
+                              `kube exec POD -- sh -c 'cd FOLDER && CMD'`";
+
+/// Flags of other programs: the command that they were typed with (empty: any), the flags, what leads on.
+/// Sources: the manual pages of podman-kube-play, -down and -generate, podman-ps, -logs, -exec and -events, the
+/// reference of docker compose (up, down, logs, ps, exec) and of kubectl (apply, delete, get, logs, exec, wait).
+const FLAGS: &[(&str, &[&str], &str)] = &[
+    ("play", &["-d", "--detach"], BACKGROUND),
+    ("play", &["--build", "--context-dir", "--no-build"], BUILD),
+    ("play", &["--authfile", "--creds"], CREDENTIALS),
+    (
+        "play",
+        &["--cert-dir", "--tls-verify"],
+        "registries on this machine may speak plain HTTP, others need TLS",
+    ),
+    ("play", &["--down"], "`kube down FILE` stops and removes what a file names"),
+    ("play", &["--ip"], "`--network NAME:ip=ADDRESS` asks for an address"),
+    ("play", &["--mac-address"], "`--network NAME:mac=ADDRESS` asks for an address"),
+    (
+        "play",
+        &["--log-driver", "--log-opt"],
+        "logs are files that rotate by themselves: `kube logs POD` reads them",
+    ),
+    ("play", &["--annotation"], "annotations stand in the manifest: metadata.annotations"),
+    (
+        "play",
+        &["--label", "-l", "--selector"],
+        "labels stand in the manifest; everything in a file is played",
+    ),
+    (
+        "play",
+        &["--no-hosts", "--no-hostname", "--add-host"],
+        "hostAliases of the manifest adds to /etc/hosts",
+    ),
+    ("play", &["--no-pod-prefix"], "leave it out: containers are named by `POD` and `-c CONTAINER`"),
+    (
+        "play",
+        &["--seccomp-profile-root"],
+        "securityContext.seccompProfile of the manifest names a file below /var/lib/kubelet/seccomp",
+    ),
+    (
+        "play",
+        &["--service-container"],
+        "leave it out: a unit of systemd runs `kube play FILE` and `kube down FILE`",
+    ),
+    ("play", &["--userns"], "leave it out: containers use the host's user namespace"),
+    ("play", &["-w"], "`--wait` waits until pods are ready, `--wait=complete` until they have ended"),
+    (
+        "play",
+        &["--force-recreate", "--always-recreate-deps", "-V", "--renew-anon-volumes", "--force"],
+        "`--replace` makes pods anew",
+    ),
+    ("play", &["--no-recreate", "--no-deps"], "leave it out: what has not changed keeps running"),
+    ("play", &["--no-start"], "`--start=false` records everything and starts nothing"),
+    ("play", &["--remove-orphans"], "`--prune` removes workloads that are gone from the files"),
+    ("play", &["--scale"], "`replicas` of a Deployment says how many pods there are"),
+    ("play", &["--wait-timeout", "-t"], "`--timeout DURATION` gives up waiting"),
+    (
+        "play",
+        &[
+            "--abort-on-container-exit",
+            "--abort-on-container-failure",
+            "--exit-code-from",
+            "--attach",
+            "--attach-dependencies",
+            "--no-attach",
+        ],
+        "`--wait=complete` waits until pods have ended and exits as their containers did; `kube logs` prints output",
+    ),
+    ("play", &["--quiet-pull"], "`--quiet` prints errors and warnings only"),
+    (
+        "play",
+        &["--no-color", "--no-log-prefix", "--timestamps"],
+        "`kube logs` prints output, and has flags for it",
+    ),
+    ("play", &["-v", "--volume", "-e", "--env", "--name", "--image"], "it stands in the manifest"),
+    ("play", &["-o", "--output"], "`kube inspect KIND/NAME -o yaml` shows an object"),
+    ("play", &["--overwrite", "--record", "--save-config", "--validate"], NO_CLUSTER),
+    (
+        "down",
+        &["--remove-orphans"],
+        "`kube play --prune FILE` removes what is gone from a file, `kube down --all` everything",
+    ),
+    ("down", &["--rmi"], "`kube image prune --all` removes images that no pod uses"),
+    ("down", &["-v"], "`--volumes` removes claims with their data"),
+    ("down", &["--timeout", "--now"], "`--time SECONDS` is how long containers get to end"),
+    ("down", &["--cascade"], "leave it out: pods go with their Deployment"),
+    ("down", &["-l", "--selector", "--field-selector"], "name them: `kube down KIND/NAME ...`, or `--all`"),
+    ("down", &["-A", "--all-namespaces"], "`kube down --all` is everything, in every namespace"),
+    ("down", &["-o", "--output"], "`-q` prints errors and warnings only"),
+    ("logs", &["--no-color", "--color"], "leave it out: colours are those that the container writes"),
+    ("logs", &["--no-log-prefix"], "`--prefix=false` leaves pod and container out"),
+    ("logs", &["--names"], "`--prefix` puts pod and container before every line"),
+    ("logs", &["-t"], "`--timestamps` puts the time before every line"),
+    (
+        "logs",
+        &["--until", "--limit-bytes"],
+        "`--since`, `--since-time` and `--tail` choose lines; `| head` ends",
+    ),
+    ("logs", &["--index"], "a pod's own name chooses one of a Deployment: `kube ps`"),
+    ("logs", &["--max-log-requests", "--ignore-errors", "--pod-running-timeout"], NO_CLUSTER),
+    ("logs", &["--latest", "--details"], "name the pod: `kube ps` lists them"),
+    ("ps", &["-a", "--all"], "leave it out: pods that have ended are listed too; `-A` lists every namespace"),
+    ("ps", &["-q", "--quiet"], "`-o name` prints names only"),
+    (
+        "ps",
+        &["-f", "--filter", "--status", "--orphans", "--services", "--field-selector", "--latest"],
+        LABELS,
+    ),
+    ("ps", &["--format", "--show-labels", "-p", "--pod", "-s", "--size", "--ns", "--namespace-ids"], FORMAT),
+    ("ps", &["--noheading"], "`--no-headers` prints no header line"),
+    ("ps", &["--sort", "--sort-by"], "`kube ps --no-headers | sort -k COLUMN` sorts"),
+    ("generate", &["-t", "--type"], "`--kind` chooses what to write"),
+    ("generate", &["-r"], "`--replicas N` is how many pods"),
+    ("generate", &["--podman-only"], "leave it out: what works on this machine only is named in warnings"),
+    ("exec", &["-u", "--user", "-e", "--env", "-w", "--workdir", "--env-file"], CONTAINER_USER),
+    ("exec", &["-d", "--detach"], "`kube exec POD -- sh -c 'CMD &'` leaves it running"),
+    ("exec", &["-T", "--no-tty", "--no-TTY"], "leave it out: there is a terminal with `-t` only"),
+    ("exec", &["--privileged"], "securityContext of the manifest says what a container may do"),
+    ("exec", &["--index"], "a pod's own name chooses one of a Deployment: `kube ps`"),
+    (
+        "inspect",
+        &["-f", "--format", "--template"],
+        "`-o json` prints everything: `kube inspect POD | jq FILTER`",
+    ),
+    ("inspect", &["-t", "--type"], "KIND/NAME says of which kind it is"),
+    ("events", &["--filter", "--field-selector"], "`--for POD` and `--types TYPE` choose events"),
+    ("events", &["--since", "--until", "--sort-by"], "events are listed in the order of time"),
+    ("events", &["--stream"], "leave it out: events end with the last one, `--follow` goes on"),
+    ("events", &["--format"], FORMAT),
+    ("wait", &["--condition"], "`--for=ready`, `--for=complete` or `--for=deleted` says what to wait for"),
+    ("", &["--no-trunc"], NO_CUT),
+    ("", &["-y", "--yes"], NOT_ASKED),
+    ("", &["-k", "--kustomize"], KUSTOMIZE),
+    ("", &["-R", "--recursive"], "name the folders, each of them: `kube play FOLDER FOLDER/OTHER`"),
+    ("", &["--file"], "`-f FILE`, or FILE alone, names a manifest"),
+    ("", &["-f"], "the file comes after the command: `kube play FILE`"),
+    (
+        "",
+        &["--env-file"],
+        "a ConfigMap with envFrom gives variables; `--configmap FILE` reads one beside the manifest",
+    ),
+    ("", &["--project-name", "--project-directory", "--profile"], "`-n NAMESPACE` keeps things apart"),
+    (
+        "",
+        &[
+            "--context",
+            "--kubeconfig",
+            "--cluster",
+            "--server",
+            "--as",
+            "--token",
+            "--insecure-skip-tls-verify",
+            "--server-side",
+            "--force-conflicts",
+            "--field-manager",
+            "--request-timeout",
+        ],
+        NO_CLUSTER,
+    ),
+    (
+        "",
+        &["--url", "--connection", "--remote", "-H", "--host"],
+        "kube runs pods on this machine only: `ssh HOST kube ...`",
+    ),
+    ("", &["--debug", "--verbose"], "`--log-level debug` tells more"),
+];
+
+/// What somebody who typed this flag is looking for.
+fn meant_flag(command: &str, flag: &str) -> Option<&'static str> {
+    let of = |wanted: &str| {
+        FLAGS.iter().find(|(command, flags, _)| *command == wanted && flags.contains(&flag)).map(|row| row.2)
+    };
+    of(command).or_else(|| of(""))
+}
+
+/// Adds to an error about an unknown command or flag what it is called here.
+pub fn explain(error: &mut clap::Error, arguments: &[OsString]) {
+    let tip = match error.kind() {
+        ErrorKind::InvalidSubcommand => match error.get(ContextKind::InvalidSubcommand) {
+            Some(ContextValue::String(command)) => meant(command),
+            _ => None,
+        },
+        ErrorKind::UnknownArgument => match error.get(ContextKind::InvalidArg) {
+            Some(ContextValue::String(flag)) => {
+                meant_flag(&arguments::command(arguments).unwrap_or_default(), flag)
+            }
+            _ => None,
+        },
+        _ => None,
+    };
+    if let Some(tip) = tip {
         error.remove(ContextKind::SuggestedSubcommand);
+        error.remove(ContextKind::SuggestedArg);
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![StyledStr::from(tip)]));
     }
 }
@@ -45,8 +258,51 @@ mod tests {
 
     fn told(args: &[&str]) -> String {
         let mut error = Cli::try_parse_from(args).unwrap_err();
-        explain(&mut error);
+        let arguments: Vec<OsString> = args.iter().map(OsString::from).collect();
+        explain(&mut error, &arguments);
         error.to_string()
+    }
+
+    #[test]
+    fn a_flag_of_another_program_leads_to_ours() {
+        let tips: String = [
+            "kube play --build x.yaml",
+            "kube play x.yaml -d",
+            "kube play x.yaml -d --force-recreate",
+            "kube down x.yaml -v --remove-orphans",
+            "kube logs -ft web",
+            "kube ps -a --format json",
+            "kube generate web -t deployment",
+            "kube -f compose.yaml up",
+            "kube play -k base",
+            "kube play x.yaml --context=prod",
+            "kube play x.yaml --replcae",
+        ]
+        .map(|line| {
+            let error = told(&line.split(' ').collect::<Vec<_>>());
+            let tip = error.lines().find(|line| line.trim_start().starts_with("tip: ")).unwrap_or("  none");
+            format!("{line}\n{tip}\n")
+        })
+        .concat();
+        insta::assert_snapshot!(tips);
+    }
+
+    /// A row for a flag that is ours would never be told.
+    #[test]
+    fn no_flag_that_is_ours_is_explained() {
+        let mut root = Cli::command();
+        root.build();
+        for (command, flags, _) in FLAGS.iter().filter(|(command, _, _)| !command.is_empty()) {
+            let command = root.find_subcommand(command).unwrap();
+            for arg in command.get_arguments() {
+                let longs = arg.get_long().into_iter().chain(arg.get_all_aliases().unwrap_or_default());
+                for name in
+                    longs.map(|long| format!("--{long}")).chain(arg.get_short().map(|c| format!("-{c}")))
+                {
+                    assert!(!flags.contains(&name.as_str()), "{} {name}", command.get_name());
+                }
+            }
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! The terminal's side of it: arguments, tables, messages and exit codes. What pods are is `pod_core`'s.
 
+mod arguments;
 mod cli;
 mod commands;
 mod container;
