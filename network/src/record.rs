@@ -20,14 +20,14 @@ impl Lock {
         if let Some(dir) = path.parent() {
             fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
         }
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(Error::io("open", path))?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = match options.open(path) {
+            // What is on a read-only disk can still be taken apart; flock(2) asks for no right to write.
+            Err(e) if e.kind() == ErrorKind::ReadOnlyFilesystem => File::open(path),
+            opened => opened,
+        }
+        .map_err(Error::io("open", path))?;
         rustix::io::retry_on_intr(|| flock(&file, FlockOperation::LockExclusive))
             .map_err(|e| Error::io("lock", path)(e.into()))?;
         Ok(Self(file))

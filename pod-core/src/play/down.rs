@@ -3,7 +3,7 @@
 use super::objects::CLAIM;
 use super::wait::{Awaited, Judge, await_removals, wait_telling};
 use super::{Change, DownOptions, Error, Host, Report, Target, judge};
-use crate::store::{Desired, Objects, PodRecord, WorkloadRecord};
+use crate::store::{self, Desired, Objects, PodRecord, WorkloadRecord, removal};
 use crate::supervisor::client;
 use crate::volume::claims;
 
@@ -33,6 +33,7 @@ pub fn down(
     let grace_seconds = if options.force { Some(0) } else { options.grace_seconds };
     let mut going = Vec::new();
     let mut leaving = Vec::new();
+    let mut failed = Vec::new();
     for record in &records {
         let mut record = record.clone();
         for pod in &mut record.pods {
@@ -40,12 +41,16 @@ pub fn down(
             leaving.push(Awaited::new(&record.id, &pod.plan));
         }
         if record.pods.is_empty() {
-            crate::store::remove_dir_if_exists(&host.layout.workload(&record.id))?;
+            if let Err(e) = store::remove_dir_if_exists(&host.layout.workload(&record.id)) {
+                failed.push((record.id.clone(), e.into()));
+            }
             continue;
         }
         going.push(record);
     }
-    let clients = client::apply_all(&host.layout, &host.exe, &going)?;
+    let (clients, unasked) = client::apply_all(&host.layout, &host.exe, &going);
+    failed.extend(unasked.into_iter().map(|(id, e)| (id, Error::from(e))));
+    leaving.retain(|pod| !failed.iter().any(|(id, _)| *id == pod.workload));
     network::fail_point("removal-asked");
     // Claims can go only once no pod is left that has them.
     let is_claim = |target: &Target| matches!(target, Target::Object(kind, ..) if kind == CLAIM);
@@ -56,31 +61,50 @@ pub fn down(
         await_removals(host, &[])?;
     }
     network::fail_point("pods-gone");
-    for record in &records {
-        report.changed(&record.id.to_string(), Change::Deleted);
-    }
     let mut first = None;
+    for record in &records {
+        if let Some(at) = failed.iter().position(|(id, _)| *id == record.id) {
+            let (id, e) = failed.swap_remove(at);
+            // The last error is told by the caller.
+            if let Some((id, e)) = first.replace((id.to_string(), e)) {
+                report.warning(&format!("{id}: {e}"));
+            }
+            continue;
+        }
+        report.changed(&record.id.to_string(), Change::Deleted);
+        if removal::is_volatile(&host.layout, &record.id) {
+            report.warning(&format!(
+                "{}: nothing of it runs any more, but {} cannot be changed or removed. A later command removes it once \
+                 it can be; if the machine is restarted before, `kube play --all` starts it again",
+                record.id,
+                host.layout.workload(&record.id).display()
+            ));
+        }
+    }
     for target in targets {
         let Target::Object(kind, namespace, name) = target else { continue };
         if kind == CLAIM
             && let Err(e) = claims::remove(&host.layout, namespace, name)
         {
-            report.warning(&e.to_string());
-            first.get_or_insert(Error::Failed {
-                object: format!("persistentvolumeclaim/{name}"),
-                message: e.to_string(),
-            });
+            let object = format!("persistentvolumeclaim/{name}");
+            let e = Error::Failed { object: object.clone(), message: e.to_string() };
+            if let Some((_, e)) = first.replace((object, e)) {
+                report.warning(&e.to_string());
+            }
             continue;
         }
-        Objects::remove(&host.layout, kind, namespace, name)?;
+        if let Err(e) = Objects::remove(&host.layout, kind, namespace, name) {
+            let object = format!("{}/{name}", kind.to_lowercase());
+            if let Some((object, e)) = first.replace((object, e.into())) {
+                report.warning(&format!("{object}: {e}"));
+            }
+            continue;
+        }
         network::fail_point("object-removed");
         report.changed(&format!("{}/{name}", kind.to_lowercase()), Change::Deleted);
     }
     super::sweep::temporary_files(host);
-    match first {
-        Some(e) => Err(e),
-        None => Ok(()),
-    }
+    first.map_or(Ok(()), |(_, e)| Err(e))
 }
 
 #[cfg(test)]

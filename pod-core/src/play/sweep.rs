@@ -29,18 +29,24 @@ pub(super) fn workloads(layout: &Layout, records: &[WorkloadGlance]) -> Result<(
         if WorkloadGlance::load(layout, &id)?.is_some_and(|record| !record.pods.is_empty()) {
             continue;
         }
-        store::remove_dir_if_exists(&layout.workload(&id))?;
+        // A read-only disk stops nobody who only looks, or stops something.
+        if let Err(error) = store::remove_dir_if_exists(&layout.workload(&id)) {
+            tracing::warn!(%error, "what is left of {id} stays");
+            continue;
+        }
         store::remove_dir_if_exists(&layout.workload_run(&id))?;
     }
+    store::removal::sweep(layout)?;
     Ok(())
 }
 
 /// Removes what killed pulls left.
-pub(super) fn pulls(layout: &Layout) -> Result<(), Error> {
-    if !entries(&layout.images().join("tmp")).is_empty() {
-        ImageStore::open(&layout.images())?;
+pub(super) fn pulls(layout: &Layout) {
+    if !entries(&layout.images().join("tmp")).is_empty()
+        && let Err(error) = ImageStore::open(&layout.images())
+    {
+        tracing::warn!(%error, "what a killed pull left stays");
     }
-    Ok(())
 }
 
 /// Removes temporary files of processes that are gone. Looks into every folder in which one may lie.

@@ -1,7 +1,10 @@
+use std::path::Path;
+
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::layout::WORKLOAD_RECORD;
+use super::layout::{WORKLOAD_LEAVING, WORKLOAD_RECORD};
+use super::removal::Note;
 use super::{Desired, Error, Layout, WorkloadId, WorkloadRecord, read_json};
 
 /// What of a [`WorkloadRecord`] tells who it is and what goes on. With hundreds of workloads, reading all of every
@@ -47,6 +50,11 @@ impl PodGlance {
         &self.plan.uid
     }
 
+    /// It is to be removed.
+    fn leave(&mut self) {
+        (self.desired, self.removing) = (Desired::Stopped, true);
+    }
+
     /// It has ended for good.
     pub fn has_ended(&self) -> bool {
         self.ended
@@ -68,14 +76,35 @@ impl From<&WorkloadRecord> for WorkloadGlance {
 impl WorkloadGlance {
     /// Reads that much of a workload's record, if there is one.
     pub fn load(layout: &Layout, id: &WorkloadId) -> Result<Option<Self>, Error> {
-        read_json(&layout.workload_record(id))
+        Ok(WorkloadRecord::load(layout, id)?.as_ref().map(Self::from))
+    }
+
+    /// Reads that much of a record, which may lie there under its other name.
+    fn read(path: &Path) -> Result<Option<Self>, Error> {
+        if let Some(glance) = read_json(path)? {
+            return Ok(Some(glance));
+        }
+        let Some(mut glance) = read_json::<Self>(&path.with_file_name(WORKLOAD_LEAVING))? else {
+            // It may have been saved under its usual name in between.
+            return read_json(path);
+        };
+        glance.pods.iter_mut().for_each(PodGlance::leave);
+        Ok(Some(glance))
     }
 
     /// Every recorded workload, by id.
     pub fn list(layout: &Layout) -> Result<Vec<Self>, Error> {
         let names = WorkloadRecord::ids(layout)?.iter().map(WorkloadId::dir_name).collect();
         let record = |name: &str| layout.workloads().join(name).join(WORKLOAD_RECORD);
-        network::memo::read_through(names, record, &layout.glances(), read_json)
+        let mut found = network::memo::read_through(names, record, &layout.glances(), Self::read)?;
+        let notes = Note::list(layout);
+        for glance in &mut found {
+            if let Some(note) = notes.get(&glance.id) {
+                let named = glance.pods.iter_mut().filter(|pod| note.names(&pod.plan.uid));
+                named.for_each(PodGlance::leave);
+            }
+        }
+        Ok(found)
     }
 }
 

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 
 /// The file name of a workload's record.
 pub(super) const WORKLOAD_RECORD: &str = "workload.json";
+/// What it is renamed to when all of the workload is to be removed and there is no room to write that down.
+pub(super) const WORKLOAD_LEAVING: &str = "leaving.json";
 
 /// Where everything lies below `--root` and `--runroot`. Pure path arithmetic: makes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +90,22 @@ impl Layout {
     /// The record of one workload.
     pub fn workload_record(&self, id: &WorkloadId) -> PathBuf {
         self.workload(id).join(WORKLOAD_RECORD)
+    }
+    /// The record of a workload that is to be removed, where that could not be written into the record.
+    pub fn workload_leaving(&self, id: &WorkloadId) -> PathBuf {
+        self.workload(id).join(WORKLOAD_LEAVING)
+    }
+    /// `<runroot>/removals`: removals that could not be written into records.
+    pub fn removal_notes(&self) -> PathBuf {
+        self.runroot.join("removals")
+    }
+    /// The note of one workload's removal.
+    pub fn removal_note(&self, id: &WorkloadId) -> PathBuf {
+        self.removal_notes().join(format!("{}.json", id.dir_name()))
+    }
+    /// Room that is kept for [`Layout::removal_note`].
+    pub fn removal_reserve(&self, id: &WorkloadId) -> PathBuf {
+        self.workload_run(id).join("reserve")
     }
     /// `<runroot>/glances.json`: what a glance at every record told last.
     pub fn glances(&self) -> PathBuf {

@@ -10,6 +10,7 @@ mod layout;
 mod lock;
 mod objects;
 mod record;
+pub mod removal;
 mod remove_tree;
 
 pub use atomic::{
@@ -52,6 +53,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// A file that does not hold what it should; shaped for a call with `path` at hand.
+    pub fn damaged(path: &std::path::Path, source: serde_json::Error) -> Self {
+        Self::Damaged { path: path.to_owned(), source }
+    }
+
     /// An I/O error with what was tried and where; shaped for `map_err`.
     pub fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();

@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::removal::{self, Note};
 use super::{Error, Layout, WorkloadId, names_in, read_json, write_json};
 use crate::plan::PodPlan;
 
@@ -61,14 +62,52 @@ pub struct WorkloadRecord {
 }
 
 impl WorkloadRecord {
-    /// Reads a workload's record, if there is one.
+    /// Reads a workload's record, if there is one, with the removals that are noted beside it.
     pub fn load(layout: &Layout, id: &WorkloadId) -> Result<Option<Self>, Error> {
-        read_json(&layout.workload_record(id))
+        let path = layout.workload_record(id);
+        let mut record = match read_json(&path)? {
+            Some(record) => record,
+            None => match read_json::<Self>(&layout.workload_leaving(id))? {
+                Some(record) => record.leaving(),
+                // It may have been saved under its usual name in between.
+                None => match read_json(&path)? {
+                    Some(record) => record,
+                    None => return Ok(None),
+                },
+            },
+        };
+        if let Some(note) = Note::read(layout, id) {
+            note.apply(&mut record);
+        }
+        Ok(Some(record))
     }
 
-    /// Writes the record, atomically and durably.
+    /// The same record with every pod on its way out.
+    fn leaving(mut self) -> Self {
+        for pod in &mut self.pods {
+            (pod.desired, pod.removing) = (Desired::Stopped, true);
+        }
+        self
+    }
+
+    /// Writes the record, atomically and durably. Removals that were noted beside it are in it by then.
     pub fn save(&self, layout: &Layout) -> Result<(), Error> {
-        write_json(&layout.workload_record(&self.id), self)
+        write_json(&layout.workload_record(&self.id), self)?;
+        removal::forget(layout, &self.id)
+    }
+
+    /// Saves the record. If there is no room for it, and it does no more to `before` than remove pods, this is noted
+    /// where no room is needed.
+    ///
+    /// # Errors
+    /// It can be neither saved nor noted.
+    pub fn save_or_note(&self, layout: &Layout, before: Option<&Self>) -> Result<(), Error> {
+        let Err(error) = self.save(layout) else { return Ok(()) };
+        if !before.is_some_and(|before| removal::only_removes(before, self)) {
+            return Err(error);
+        }
+        tracing::warn!(%error, "the removal of pods of {} is noted beside its record", self.id);
+        removal::note(layout, self)
     }
 
     /// This record, taking over from `before`: a pod that `before` has and this one does not name is to go, and

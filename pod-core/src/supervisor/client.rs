@@ -130,26 +130,40 @@ impl Client {
     }
 }
 
-/// [`apply`] of several workloads: all supervisors that run are asked before the first answer is waited for.
-pub fn apply_all(layout: &Layout, exe: &Path, records: &[WorkloadRecord]) -> Result<Vec<Client>, Error> {
+/// [`apply`] of several workloads: all supervisors that run are asked before the first answer is waited for. One that
+/// fails is no reason for the others to stay: its error is given beside the clients of the rest.
+pub fn apply_all(
+    layout: &Layout,
+    exe: &Path,
+    records: &[WorkloadRecord],
+) -> (Vec<Client>, Vec<(WorkloadId, Error)>) {
     let mut asked = Vec::new();
     for record in records {
-        let client = Client::connect(layout, &record.id)?;
-        asked.push((record, client.and_then(|mut client| client.ask(record).ok().map(|()| client))));
+        let client = Client::connect(layout, &record.id)
+            .map(|client| client.and_then(|mut client| client.ask(record).ok().map(|()| client)));
+        asked.push((record, client));
     }
-    let mut clients = Vec::new();
+    let (mut clients, mut failed) = (Vec::new(), Vec::new());
     for (record, client) in asked {
-        match client.map(|mut client| client.answer().map(|()| client)) {
-            Some(Ok(client)) => {
-                network::fail_point("supervisors-asked");
-                clients.push(client);
-            }
-            // There is none, or it left while we spoke.
-            Some(Err(Error::Socket { .. })) | None => clients.extend(apply(layout, exe, record)?),
-            Some(Err(e)) => return Err(e),
+        let applied = match client {
+            Ok(Some(mut client)) => match client.answer() {
+                Ok(()) => {
+                    network::fail_point("supervisors-asked");
+                    Ok(Some(client))
+                }
+                // It left while we spoke.
+                Err(Error::Socket { .. }) => apply(layout, exe, record),
+                Err(e) => Err(e),
+            },
+            Ok(None) => apply(layout, exe, record),
+            Err(e) => Err(e),
+        };
+        match applied {
+            Ok(client) => clients.extend(client),
+            Err(e) => failed.push((record.id.clone(), e)),
         }
     }
-    Ok(clients)
+    (clients, failed)
 }
 
 /// Makes a workload as recorded in `record`, through its supervisor, which is started where none runs and there
@@ -174,8 +188,9 @@ pub fn apply(layout: &Layout, exe: &Path, record: &WorkloadRecord) -> Result<Opt
             patience.bear(&record.id, Spawned::Busy)?;
             continue;
         };
-        let merged = record.clone().with_removals(WorkloadRecord::load(layout, &record.id)?.as_ref());
-        merged.save(layout)?;
+        let before = WorkloadRecord::load(layout, &record.id)?;
+        let merged = record.clone().with_removals(before.as_ref());
+        merged.save_or_note(layout, before.as_ref())?;
         network::fail_point("workload-recorded");
         drop(lock);
         if merged.pods.iter().all(|pod| pod.is_at_rest()) {

@@ -186,8 +186,15 @@ fn run(layout: Layout, id: WorkloadId, ready: &mut Option<std::fs::File>) -> Res
         .map_err(Error::kernel("read signals"))?;
     let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)
         .map_err(Error::kernel("make a timer"))?;
-    let listener = listen(&layout.supervisor_socket(&id))?;
+    let listener = listen(&layout.supervisor_socket(&id)).or_else(|_| {
+        // A full run tree: the supervisor is needed more than the room for a note that it may have to write.
+        store::removal::release_reserve(&layout, &id);
+        listen(&layout.supervisor_socket(&id))
+    })?;
     network::fail_point("socket-bound");
+    if let Err(error) = store::removal::reserve(&layout, &id) {
+        tracing::warn!(%error, "no room is kept for the removal of {id}");
+    }
     let mut events = EventLoop::new().map_err(Error::kernel("make an epoll"))?;
     events.add(signals.as_fd(), Source::Signals).map_err(Error::kernel("wait for signals"))?;
     events.add(timer.as_fd(), Source::Timer).map_err(Error::kernel("wait for the timer"))?;
@@ -277,8 +284,14 @@ impl Supervisor {
         let socket = self.layout.supervisor_socket(&self.id);
         if self.record.pods.is_empty() {
             network::fail_point("workload-empty");
-            store::remove_dir_if_exists(&self.layout.workload(&self.id))?;
+            if let Err(error) = store::remove_dir_if_exists(&self.layout.workload(&self.id)) {
+                // A read-only disk. The note of its removal stays, and the next command tries again.
+                tracing::error!(%error, "the record of {} stays", self.id);
+                store::remove_file_if_exists(&socket)?;
+                return Ok(());
+            }
             network::fail_point("workload-removed");
+            store::removal::forget_note(&self.layout, &self.id)?;
             // The lock file goes last; who waits for it finds that the record is gone.
             store::remove_dir_if_exists(&self.layout.workload_run(&self.id))?;
             return Ok(());

@@ -8,7 +8,7 @@ use super::pod::{Pod, Purge};
 use super::protocol::{Reply, Request};
 use super::{Supervisor, exec};
 use crate::lifecycle::{Event, PodSpec, PodState};
-use crate::store::{Desired, WorkloadRecord};
+use crate::store::{self, Desired, WorkloadRecord};
 
 impl Supervisor {
     pub(super) fn on_client(&mut self) {
@@ -103,9 +103,17 @@ impl Supervisor {
     }
 
     /// Records what should be, then goes for it.
-    fn apply(&mut self, record: WorkloadRecord) -> Result<(), crate::store::Error> {
+    fn apply(&mut self, record: WorkloadRecord) -> Result<(), store::Error> {
         let record = record.with_removals(Some(&self.record));
-        record.save(&self.layout)?;
+        store::removal::reserve(&self.layout, &self.id)
+            .or_else(|e| if store::removal::only_removes(&self.record, &record) { Ok(()) } else { Err(e) })?;
+        match record.save_or_note(&self.layout, Some(&self.record)) {
+            // With neither tree to write to, this process still knows: what fills a disk has to be stopped.
+            Err(error) if store::removal::only_removes(&self.record, &record) => {
+                tracing::error!(%error, "the removal of pods of {} is known to this process alone", self.id);
+            }
+            result => result?,
+        }
         network::fail_point("change-recorded");
         self.record = record;
         self.follow_record();

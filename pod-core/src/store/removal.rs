@@ -1,0 +1,308 @@
+//! Removals that cannot be written into a record, because the disk below `--root` is full or read-only.
+//!
+//! Taking something down must not need room: what fills the disk would run on. Where a record cannot be saved,
+//! its removal is noted twice. If all pods of the workload go, the record is renamed to
+//! [`Layout::workload_leaving`], which needs no room and survives a reboot. In any case a [`Note`] with the uids and
+//! the grace period is put below `--runroot`, into room that was reserved when the workload was started.
+//! [`WorkloadRecord::load`] and [`super::WorkloadGlance`] read both, so that nobody else has to know.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Desired, Error, Layout, PodRecord, WorkloadId, WorkloadRecord, names_in, read_json, remove_file_if_exists,
+};
+
+/// The pods of one workload that are to be removed, in addition to those of which its record says so.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Note {
+    uids: Vec<String>,
+    #[serde(default)]
+    grace_seconds: Option<u64>,
+}
+
+impl Note {
+    fn of(record: &WorkloadRecord) -> Self {
+        let removing = || record.pods.iter().filter(|pod| pod.removing);
+        Self {
+            uids: removing().map(|pod| pod.plan.uid.clone()).collect(),
+            grace_seconds: removing().find_map(|pod| pod.grace_seconds),
+        }
+    }
+
+    /// True if the pod with this uid is to be removed.
+    pub fn names(&self, uid: &str) -> bool {
+        self.uids.iter().any(|named| named == uid)
+    }
+
+    /// Marks the pods of a record that are named here.
+    pub(super) fn apply(&self, record: &mut WorkloadRecord) {
+        for pod in record.pods.iter_mut().filter(|pod| self.names(&pod.plan.uid)) {
+            let grace_seconds = self.grace_seconds.or(pod.grace_seconds);
+            *pod = PodRecord { desired: Desired::Stopped, removing: true, grace_seconds, ..pod.clone() };
+        }
+    }
+
+    /// Reads the note of one workload. One that is damaged tells nothing: a warning is logged, and the removal has to
+    /// be asked for again.
+    pub(super) fn read(layout: &Layout, id: &WorkloadId) -> Option<Self> {
+        match read_json(&layout.removal_note(id)) {
+            Ok(note) => note,
+            Err(error) => {
+                tracing::warn!(%error, "a note of a removal is passed over");
+                None
+            }
+        }
+    }
+
+    /// Reads all notes; cheap where there are none.
+    pub(super) fn list(layout: &Layout) -> BTreeMap<WorkloadId, Self> {
+        let names = names_in(&layout.removal_notes()).unwrap_or_default();
+        let ids = names.iter().filter_map(|name| WorkloadId::from_dir_name(name.strip_suffix(".json")?));
+        ids.filter_map(|id| Some((id.clone(), Self::read(layout, &id)?))).collect()
+    }
+}
+
+/// Returns whether `after` does no more to the pods of `before` than remove some of them.
+pub fn only_removes(before: &WorkloadRecord, after: &WorkloadRecord) -> bool {
+    let all_go = after.pods.iter().all(|pod| pod.removing);
+    let is_same = |pod: &PodRecord| {
+        let old = before.pods.iter().find(|old| old.plan.uid == pod.plan.uid);
+        old.is_some_and(|old| pod.removing || (pod.desired, pod.removing) == (old.desired, old.removing))
+    };
+    (all_go || before.hash == after.hash) && after.pods.iter().all(is_same)
+}
+
+/// Notes the removal of the pods that are `removing` in a record that cannot be saved.
+///
+/// # Errors
+/// Neither of the two notes could be made.
+pub fn note(layout: &Layout, record: &WorkloadRecord) -> Result<(), Error> {
+    let renamed = if record.pods.iter().all(|pod| pod.removing) {
+        let (from, to) = (layout.workload_record(&record.id), layout.workload_leaving(&record.id));
+        match fs::rename(&from, &to) {
+            Ok(()) => {
+                network::fail_point("record-leaving");
+                // A power cut may bring the old name back; the note below does not survive one either.
+                if let Err(error) = fs::File::open(layout.workload(&record.id)).and_then(|dir| dir.sync_all())
+                {
+                    tracing::warn!(%error, "cannot sync the folder of {}", record.id);
+                }
+                true
+            }
+            // It was renamed by an earlier call.
+            Err(e) if e.kind() == ErrorKind::NotFound => to.exists(),
+            Err(_) => false,
+        }
+    } else {
+        false
+    };
+    match write_note(layout, record) {
+        Err(error) if renamed => {
+            tracing::warn!(%error, "the grace period of a removal is not noted");
+            Ok(())
+        }
+        result => result,
+    }
+}
+
+/// Writes the note of a record into its reserved file, which needs no room, and moves it to its place.
+fn write_note(layout: &Layout, record: &WorkloadRecord) -> Result<(), Error> {
+    let path = layout.removal_note(&record.id);
+    let reserve = layout.removal_reserve(&record.id);
+    let note = Note::of(record);
+    let text = serde_json::to_vec(&note).map_err(|source| Error::damaged(&path, source))?;
+    // Blanks after the JSON fill the file, which keeps its size.
+    let mut bytes = text.clone();
+    bytes.resize(text.len().max(RESERVE_BYTES), b' ');
+    let fill = |file: &Path| OpenOptions::new().write(true).open(file)?.write_all(&bytes);
+    let noted = fill(&reserve).and_then(|()| fs::rename(&reserve, &path));
+    network::fail_point("removal-noted");
+    // An earlier note used the reserve up, and has the room now; else there may be some left.
+    noted.or_else(|_| fill(&path)).or_else(|_| super::write_volatile(&path, &text))
+}
+
+/// The size of a reserved file: one page, enough for a hundred pods. More of them take what room there is.
+const RESERVE_BYTES: usize = 4096;
+
+/// Reserves room below `--runroot` for the removal of a workload. Quick once it is there.
+///
+/// # Errors
+/// There is no room.
+pub fn reserve(layout: &Layout, id: &WorkloadId) -> Result<(), Error> {
+    let path = layout.removal_reserve(id);
+    if fs::metadata(&path).is_ok_and(|meta| meta.len() >= RESERVE_BYTES as u64) {
+        return Ok(());
+    }
+    let notes = layout.removal_notes();
+    fs::create_dir_all(&notes).map_err(Error::io("create", &notes))?;
+    let dir = layout.workload_run(id);
+    fs::create_dir_all(&dir).map_err(Error::io("create", &dir))?;
+    let written = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path)
+        .and_then(|mut file| file.write_all(&[b' '; RESERVE_BYTES]));
+    network::fail_point("removal-reserved");
+    written.map_err(Error::io("write", path))
+}
+
+/// Gives the reserved room up, for a supervisor that cannot start without it.
+pub fn release_reserve(layout: &Layout, id: &WorkloadId) {
+    let _ = fs::remove_file(layout.removal_reserve(id));
+}
+
+/// Returns whether a removal of this workload lies in a note alone, so that a reboot would forget it.
+pub fn is_volatile(layout: &Layout, id: &WorkloadId) -> bool {
+    layout.workload_record(id).exists() && layout.removal_note(id).exists()
+}
+
+/// Removes the notes of a workload whose record has been saved, or removed.
+pub(super) fn forget(layout: &Layout, id: &WorkloadId) -> Result<(), Error> {
+    remove_file_if_exists(&layout.workload_leaving(id))?;
+    forget_note(layout, id)
+}
+
+/// Removes the note of a workload whose record has been removed.
+///
+/// # Errors
+/// It cannot be removed.
+pub fn forget_note(layout: &Layout, id: &WorkloadId) -> Result<(), Error> {
+    remove_file_if_exists(&layout.removal_note(id))
+}
+
+/// Removes the notes of workloads of which nothing is recorded: whoever was to remove them with the record was
+/// killed in between.
+///
+/// # Errors
+/// One cannot be removed.
+pub fn sweep(layout: &Layout) -> Result<(), Error> {
+    for name in names_in(&layout.removal_notes())? {
+        if let Some(id) = name.strip_suffix(".json").and_then(WorkloadId::from_dir_name)
+            && !layout.workload(&id).exists()
+        {
+            forget_note(layout, &id)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::WorkloadGlance;
+
+    fn record(pods: &[&str]) -> WorkloadRecord {
+        let pod = |uid: &&str| {
+            let network = crate::plan::PodNetwork::default();
+            let plan =
+                json!({"uid": uid, "hash": "h", "pod": {"metadata": {"name": uid}}, "network": network});
+            json!({"desired": "running", "plan": plan})
+        };
+        serde_json::from_value(json!({
+            "id": {"kind": "deployment", "namespace": "default", "name": "web"},
+            "object": {}, "hash": "1", "uid": "w", "created": "2026-01-01T00:00:00Z", "source": "-",
+            "pods": pods.iter().map(pod).collect::<Vec<_>>(),
+        }))
+        .unwrap()
+    }
+
+    fn removing(mut record: WorkloadRecord, uids: &[&str], grace_seconds: Option<u64>) -> WorkloadRecord {
+        for pod in record.pods.iter_mut().filter(|pod| uids.contains(&pod.plan.uid.as_str())) {
+            (pod.desired, pod.removing, pod.grace_seconds) = (Desired::Stopped, true, grace_seconds);
+        }
+        record
+    }
+
+    fn layout(dir: &Path) -> Layout {
+        Layout { root: dir.join("root"), runroot: dir.join("run") }
+    }
+
+    /// Whether each pod is on its way out, by its record and by a glance at it.
+    fn seen(layout: &Layout, record: &WorkloadRecord) -> Vec<bool> {
+        let loaded = WorkloadRecord::load(layout, &record.id).unwrap().unwrap();
+        let seen: Vec<bool> = loaded.pods.iter().map(|pod| pod.removing).collect();
+        let glances = WorkloadGlance::list(layout).unwrap();
+        assert_eq!(glances[0].pods.iter().map(|pod| pod.removing).collect::<Vec<_>>(), seen);
+        seen
+    }
+
+    #[test]
+    fn a_removal_is_noted_where_the_record_cannot_be_written_and_read_back_from_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = layout(dir.path());
+        let before = record(&["a", "b"]);
+        before.save(&layout).unwrap();
+        reserve(&layout, &before.id).unwrap();
+        assert_eq!(seen(&layout, &before), [false, false]);
+
+        note(&layout, &removing(before.clone(), &["a"], Some(3))).unwrap();
+        assert_eq!(seen(&layout, &before), [true, false]);
+        assert!(!layout.removal_reserve(&before.id).exists(), "the note lies in the reserved room");
+        let loaded = WorkloadRecord::load(&layout, &before.id).unwrap().unwrap();
+        assert_eq!(loaded.pods[0].grace_seconds, Some(3));
+        assert!(is_volatile(&layout, &before.id));
+
+        note(&layout, &removing(before.clone(), &["a", "b"], Some(0))).unwrap();
+        assert!(layout.workload_leaving(&before.id).exists() && !layout.workload_record(&before.id).exists());
+        assert_eq!(seen(&layout, &before), [true, true]);
+        assert!(!is_volatile(&layout, &before.id), "the renamed record survives a reboot");
+        // A reboot takes the run tree.
+        fs::remove_dir_all(&layout.runroot).unwrap();
+        assert_eq!(seen(&layout, &before), [true, true]);
+
+        // Once there is room again, the record says so itself.
+        WorkloadRecord::load(&layout, &before.id).unwrap().unwrap().save(&layout).unwrap();
+        assert!(!layout.workload_leaving(&before.id).exists());
+        assert_eq!(seen(&layout, &before), [true, true]);
+    }
+
+    #[test]
+    fn a_note_is_of_the_pods_it_names_and_none_that_come_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = layout(dir.path());
+        let before = record(&["a"]);
+        before.save(&layout).unwrap();
+        note(&layout, &removing(record(&["a", "x"]), &["a"], None)).unwrap();
+        write_record(&layout, &record(&["a", "c"]));
+        assert_eq!(seen(&layout, &before), [true, false]);
+        // A damaged one tells nothing and is in nobody's way.
+        fs::write(layout.removal_note(&before.id), "{").unwrap();
+        assert_eq!(seen(&layout, &before), [false, false]);
+        // That of a workload that is gone goes.
+        fs::remove_dir_all(layout.workload(&before.id)).unwrap();
+        sweep(&layout).unwrap();
+        assert!(!layout.removal_note(&before.id).exists());
+    }
+
+    /// As a writer that was killed before it removed the note.
+    fn write_record(layout: &Layout, record: &WorkloadRecord) {
+        crate::store::write_json(&layout.workload_record(&record.id), record).unwrap();
+    }
+
+    #[test]
+    fn only_what_removes_and_does_nothing_else_is_noted() {
+        let before = record(&["a", "b"]);
+        assert!(only_removes(&before, &removing(before.clone(), &["a", "b"], None)));
+        assert!(only_removes(&before, &removing(before.clone(), &["a"], None)));
+        assert!(!only_removes(&before, &record(&["a", "b", "c"])), "a new pod");
+        let changed = WorkloadRecord { hash: "2".to_owned(), ..before.clone() };
+        assert!(
+            !only_removes(&before, &removing(changed.clone(), &["a"], None)),
+            "b is of another object now"
+        );
+        assert!(only_removes(&before, &removing(changed, &["a", "b"], None)));
+        let stopped = removing(before.clone(), &["a", "b"], None);
+        assert!(!only_removes(&stopped, &before), "what was to go is to run again");
+    }
+}
