@@ -48,7 +48,7 @@ pub fn down(
         }
         going.push(record);
     }
-    let (clients, unasked) = client::apply_all(&host.layout, &host.exe, &going);
+    let (clients, unasked) = client::apply_all(&host.layout, &host.exe, &going, options.force);
     failed.extend(unasked.into_iter().map(|(id, e)| (id, Error::from(e))));
     leaving.retain(|pod| !failed.iter().any(|(id, _)| *id == pod.workload));
     network::fail_point("removal-asked");

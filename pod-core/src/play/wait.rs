@@ -132,13 +132,15 @@ pub fn wait_for(
             let message = "it does not run, and nothing is going to start it".to_owned();
             return Ok(Outcome::Failed { object: pod.to_string(), message });
         }
-        let spec = timeout.map(|t| Timespec {
-            tv_sec: i64::try_from(t.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(t.subsec_nanos()),
-        });
+        // Nobody tells us when a supervisor is stopped (SIGSTOP).
+        let slice = timeout.unwrap_or(LOOK).min(LOOK);
+        let spec = Timespec {
+            tv_sec: i64::try_from(slice.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(slice.subsec_nanos()),
+        };
         let mut fds: Vec<PollFd<'_>> =
             clients.iter().map(|c| PollFd::from_borrowed_fd(c.fd(), PollFlags::IN)).collect();
-        match poll(&mut fds, spec.as_ref()) {
+        match poll(&mut fds, Some(&spec)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(e) => return Err(store::Error::io("wait for", "a supervisor")(e.into()).into()),
         }
@@ -146,6 +148,9 @@ pub fn wait_for(
         let mut keep = Vec::new();
         for (mut client, ready) in clients.into_iter().zip(ready) {
             let mut open = true;
+            if !ready {
+                client.is_stopped()?;
+            }
             while ready && open && !left.is_empty() {
                 // Whole lines come as fast as they are sent; what is half here is awaited.
                 let Some(reply) = client.next(Some(Duration::from_millis(1)))? else {
@@ -189,6 +194,9 @@ pub fn wait_for(
     }
     Ok(Outcome::Met)
 }
+
+/// How often is looked whether the supervisors that are waited for stand still.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How long people wait without wondering.
 const PATIENCE: Duration = Duration::from_secs(3);

@@ -4,8 +4,8 @@
 //! processes instead of sleeping), and the last steps before execve are [`super::executor`]'s.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io::{ErrorKind, Read, Seek, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ use super::cgroup::{self, Cgroups, Driver};
 use super::executor::{self, ContainerExecutor};
 use super::seccomp::Filter;
 use super::{Create, Error, Exec, Runtime, Stdio, guard, spec, worker};
-use crate::store::{remove_dir_if_exists, write_json_volatile};
+use crate::store::remove_dir_if_exists;
 
 /// The environment that libcontainer is told. Without HOME it would ask libc for the user's, and libc loads
 /// libraries of the container for that, into a process that still has every capability (as CVE-2019-14271).
@@ -175,8 +175,8 @@ impl Runtime for Libcontainer {
             .set_capabilities(None)
             .set_rlimits(None)
             .set_no_new_privileges(None);
-        let file = self.bundles.join(exec.id).join(format!("exec-{}.json", uuid::Uuid::new_v4().simple()));
-        write_json_volatile(&file, &entering)?;
+        // In memory, so that a command can be run while the run tree is full.
+        let (_held, file) = in_memory(&entering)?;
         let filter = self.filter(&spec)?;
         let (report_read, report_write) =
             nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(Error::call("create", "pipe"))?;
@@ -191,7 +191,6 @@ impl Runtime for Libcontainer {
                 .build()
                 .map_err(failed)
         });
-        let _ = fs::remove_file(&file);
         let pid = result?;
         let mut message = String::new();
         File::from(report_read).read_to_string(&mut message).map_err(Error::call("read", "pipe"))?;
@@ -308,4 +307,15 @@ fn chain(error: &dyn std::error::Error) -> String {
         Some((_, said)) => said.to_owned(),
         None => text,
     }
+}
+
+/// Writes a value as JSON to a file without a name; its path is good for as long as the file is held.
+fn in_memory(value: &impl serde::Serialize) -> Result<(File, PathBuf), Error> {
+    let fd = rustix::fs::memfd_create("process", rustix::fs::MemfdFlags::CLOEXEC)
+        .map_err(Error::call("create", "memfd"))?;
+    let mut file = File::from(fd);
+    let bytes = serde_json::to_vec(value).map_err(|error| Error::Spec(error.to_string()))?;
+    file.write_all(&bytes).and_then(|()| file.rewind()).map_err(Error::call("write", "memfd"))?;
+    let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    Ok((file, path))
 }

@@ -420,6 +420,8 @@ impl Supervisor {
             self.record.pods.retain(|pod| pod.plan.uid != uid);
             if let Err(e) = self.record.save(&self.layout) {
                 tracing::error!("{e}");
+                // Who asks must not look for it on disk.
+                self.gone.push(uid.clone());
             }
             network::fail_point("pod-forgotten");
             self.tell_watchers(&Reply::Removed { uid });

@@ -6,9 +6,11 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use super::connection::{receive, send_with_descriptors, with_short_path};
 use super::protocol::{Reply, Request};
-use super::{Error, Spawned, spawn};
+use super::{Error, Spawned, process, spawn};
 use crate::store::{FileLock, Layout, LockKind, WorkloadId, WorkloadRecord};
 
 /// A connection to the supervisor of one workload.
@@ -19,19 +21,40 @@ pub struct Client {
     received: Vec<u8>,
     descriptors: Vec<OwnedFd>,
     closed: bool,
+    /// The process at the other end, and since when it has been seen stopped.
+    pid: i32,
+    stopped: Option<Instant>,
 }
+
+/// How long a supervisor may stand still (SIGSTOP, a debugger) before nobody waits for it any more.
+const MOST_STOPPED: Duration = Duration::from_secs(3);
+/// How long a supervisor may take to answer: it has one thread, which writes to the disk.
+const MOST_SILENT: Duration = Duration::from_mins(1);
+/// How often is looked whether a supervisor stands still: the kernel tells nobody but its parent.
+const LOOK: Duration = Duration::from_millis(200);
 
 impl Client {
     /// Connects to a supervisor that runs; `None` when none does.
     pub fn connect(layout: &Layout, id: &WorkloadId) -> Result<Option<Self>, Error> {
         match with_short_path(&layout.supervisor_socket(id), |path| UnixStream::connect(path)) {
-            Ok(stream) => Ok(Some(Self {
-                id: id.clone(),
-                stream,
-                received: Vec::new(),
-                descriptors: Vec::new(),
-                closed: false,
-            })),
+            Ok(stream) => {
+                let broken = |source: io::Error| Error::Socket { id: id.clone(), source };
+                let peer = rustix::net::sockopt::socket_peercred(&stream).map_err(|e| broken(e.into()))?;
+                stream.set_write_timeout(Some(MOST_SILENT)).map_err(broken)?;
+                let mut client = Self {
+                    id: id.clone(),
+                    stream,
+                    received: Vec::new(),
+                    descriptors: Vec::new(),
+                    closed: false,
+                    pid: peer.pid.as_raw_nonzero().get(),
+                    stopped: None,
+                };
+                while client.is_stopped()? {
+                    std::thread::sleep(LOOK);
+                }
+                Ok(Some(client))
+            }
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
                 Ok(None)
             }
@@ -107,6 +130,21 @@ impl Client {
         self.closed
     }
 
+    /// Returns whether the supervisor stands still.
+    ///
+    /// # Errors
+    /// It has for so long that it is not worth waiting for.
+    pub fn is_stopped(&mut self) -> Result<bool, Error> {
+        if !process::is_stopped(self.pid) {
+            self.stopped = None;
+            return Ok(false);
+        }
+        if self.stopped.get_or_insert_with(Instant::now).elapsed() < MOST_STOPPED {
+            return Ok(true);
+        }
+        Err(Error::Stopped { id: self.id.clone(), pid: self.pid })
+    }
+
     /// To wait for replies beside other things.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
@@ -119,23 +157,30 @@ impl Client {
 
     /// Waits for the answer to [`Client::ask`].
     fn answer(&mut self) -> Result<(), Error> {
+        let asked = Instant::now();
         loop {
-            match self.next(None)? {
+            match self.next(Some(LOOK))? {
                 Some(Reply::Done) => return Ok(()),
                 Some(Reply::Failed { message }) => return Err(Error::Refused(message)),
                 Some(_) => {}
-                None => return Err(self.broken()(io::ErrorKind::UnexpectedEof.into())),
+                None if self.closed => return Err(self.broken()(io::ErrorKind::UnexpectedEof.into())),
+                None if !self.is_stopped()? && asked.elapsed() > MOST_SILENT => {
+                    return Err(Error::Silent { id: self.id.clone(), pid: self.pid });
+                }
+                None => {}
             }
         }
     }
 }
 
 /// [`apply`] of several workloads: all supervisors that run are asked before the first answer is waited for. One that
-/// fails is no reason for the others to stay: its error is given beside the clients of the rest.
+/// fails is no reason for the others to stay: its error is given beside the clients of the rest. With `force`, a
+/// supervisor that does not answer is killed, and another one does what was asked for.
 pub fn apply_all(
     layout: &Layout,
     exe: &Path,
     records: &[WorkloadRecord],
+    force: bool,
 ) -> (Vec<Client>, Vec<(WorkloadId, Error)>) {
     let mut asked = Vec::new();
     for record in records {
@@ -158,12 +203,43 @@ pub fn apply_all(
             Ok(None) => apply(layout, exe, record),
             Err(e) => Err(e),
         };
+        let applied = match applied {
+            Err(Error::Stopped { pid, .. } | Error::Silent { pid, .. }) if force => {
+                kill(&record.id, pid).and_then(|()| apply(layout, exe, record))
+            }
+            applied => applied,
+        };
         match applied {
             Ok(client) => clients.extend(client),
             Err(e) => failed.push((record.id.clone(), e)),
         }
     }
     (clients, failed)
+}
+
+/// Kills a supervisor that does not answer. What it supervises runs on, for the next one to adopt.
+fn kill(id: &WorkloadId, pid: i32) -> Result<(), Error> {
+    let Some(process) = process::Process::of(pid).filter(|_| is_supervisor(id, pid)) else { return Ok(()) };
+    let Some(pidfd) = process.open() else { return Ok(()) };
+    tracing::warn!("the supervisor of {id} (pid {pid}) does not answer: it is killed");
+    process.signal(libc::SIGKILL);
+    let limit = Timespec { tv_sec: 10, tv_nsec: 0 };
+    let ended = rustix::io::retry_on_intr(|| {
+        poll(&mut [PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN)], Some(&limit))
+    });
+    match ended {
+        Ok(0) => Err(Error::Silent { id: id.clone(), pid }),
+        Ok(_) => Ok(()),
+        Err(e) => Err(Error::Socket { id: id.clone(), source: e.into() }),
+    }
+}
+
+/// Returns whether a process is the supervisor of a workload, by its arguments.
+fn is_supervisor(id: &WorkloadId, pid: i32) -> bool {
+    let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let mut arguments = arguments.split(|byte| *byte == 0).skip(1);
+    arguments.next() == Some(super::SUPERVISE.as_bytes())
+        && arguments.nth(2) == Some(id.dir_name().as_bytes())
 }
 
 /// Makes a workload as recorded in `record`, through its supervisor, which is started where none runs and there

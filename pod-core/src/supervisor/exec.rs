@@ -40,10 +40,13 @@ impl Supervisor {
                 .map_err(|e| e.to_string())?;
             let fd = |n: usize| descriptors.get(n).map_or(null.as_fd(), AsFd::as_fd);
             let stdio = Stdio { stdin: fd(0), stdout: fd(1), stderr: fd(2) };
-            let scratch =
-                tempfile::Builder::new().prefix("exec").tempdir_in(&run.bundle).map_err(|e| e.to_string())?;
-            let terminal = tty
-                .then(|| runtime::console::ConsoleSocket::bind(&scratch.path().join("console")))
+            let scratch = tty
+                .then(|| tempfile::Builder::new().prefix("exec").tempdir_in(&run.bundle))
+                .transpose()
+                .map_err(|e| e.to_string())?;
+            let terminal = scratch
+                .as_ref()
+                .map(|scratch| runtime::console::ConsoleSocket::bind(&scratch.path().join("console")))
                 .transpose();
             let terminal = terminal.map_err(|e| e.to_string())?;
             // As containerd has it: a terminal has a name.

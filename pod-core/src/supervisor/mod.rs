@@ -83,6 +83,30 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// It was stopped (SIGSTOP) and does not go on.
+    #[error(
+        "the supervisor of {id} (pid {pid}) is stopped: `kill -CONT {pid}` lets it go on, `kube down --force {}` \
+         takes {id} down without it",
+        arguments(id)
+    )]
+    Stopped {
+        /// Which workload.
+        id: WorkloadId,
+        /// Its process.
+        pid: i32,
+    },
+    /// It does not answer.
+    #[error(
+        "the supervisor of {id} (pid {pid}) does not answer: see what it waits for (/proc/{pid}/stack), or take {id} \
+         down without it: `kube down --force {}`",
+        arguments(id)
+    )]
+    Silent {
+        /// Which workload.
+        id: WorkloadId,
+        /// Its process.
+        pid: i32,
+    },
     /// The OCI runtime's part.
     #[error(transparent)]
     Runtime(#[from] crate::runtime::Error),
@@ -92,6 +116,14 @@ pub enum Error {
     /// A supervisor's own words.
     #[error("{0}")]
     Refused(String),
+}
+
+/// What names a workload on the command line.
+fn arguments(id: &WorkloadId) -> String {
+    match id.namespace.as_str() {
+        "default" => id.to_string(),
+        namespace => format!("{id} -n {namespace}"),
+    }
 }
 
 impl Error {
@@ -107,6 +139,8 @@ struct Supervisor {
     id: WorkloadId,
     record: WorkloadRecord,
     pods: BTreeMap<String, Pod>,
+    /// Pods that are gone and still recorded, because the disk is full or read-only.
+    gone: Vec<String>,
     connections: HashMap<u64, Connection>,
     watchers: Vec<u64>,
     /// Commands run by `exec`: pid to the connection that asked.
@@ -206,6 +240,7 @@ fn run(layout: Layout, id: WorkloadId, ready: &mut Option<std::fs::File>) -> Res
         id,
         record,
         pods: BTreeMap::new(),
+        gone: Vec::new(),
         connections: HashMap::new(),
         watchers: Vec::new(),
         execs: HashMap::new(),

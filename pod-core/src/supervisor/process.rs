@@ -21,6 +21,14 @@ fn start_time(stat: &str) -> Option<u64> {
     after.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
+/// Returns whether a process stands still: SIGSTOP, or a debugger (proc_pid_stat(5), field 3). One that is gone does
+/// not.
+pub fn is_stopped(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(')').and_then(|(_, after)| after.trim_start().chars().next());
+    matches!(state, Some('T' | 't'))
+}
+
 impl Process {
     /// Looks a process up; `None` when it is gone.
     pub fn of(pid: i32) -> Option<Self> {

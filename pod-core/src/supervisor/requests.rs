@@ -57,7 +57,9 @@ impl Supervisor {
                     .collect();
                 let ended = self.pods.iter().filter(|(_, pod)| pod.told_end);
                 let ended: Vec<Reply> = ended.map(|(uid, _)| Reply::Ended { uid: uid.clone() }).collect();
-                for reply in states.iter().chain(&ended) {
+                let gone = self.gone.iter().map(|uid| Reply::Removed { uid: uid.clone() });
+                let gone: Vec<Reply> = gone.collect();
+                for reply in states.iter().chain(&ended).chain(&gone) {
                     self.reply(token, reply);
                 }
                 // A pod that was removed before the asker watched is in none of these: this ends the list.

@@ -32,8 +32,40 @@ impl Disk {
     }
 
     fn resize(&self, bytes: u64) -> bool {
-        let options = format!("size={bytes}");
-        mount(None::<&str>, &self.0, None::<&str>, MsFlags::MS_REMOUNT, Some(options.as_str())).is_ok()
+        self.remount(&format!("size={bytes}"))
+    }
+}
+
+/// What a tree lacks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Lack {
+    Nothing,
+    Room,
+    Inodes,
+}
+
+impl Disk {
+    /// Takes all of one kind of room away.
+    fn lack(&self, lack: Lack) {
+        match lack {
+            Lack::Nothing => {}
+            Lack::Room => self.leave(0),
+            Lack::Inodes => {
+                let limit = || {
+                    let stat = nix::sys::statvfs::statvfs(&self.0).unwrap();
+                    format!("nr_inodes={}", stat.files() - stat.files_free())
+                };
+                while !self.remount(&limit()) {}
+            }
+        }
+    }
+
+    fn remount(&self, options: &str) -> bool {
+        mount(None::<&str>, &self.0, None::<&str>, MsFlags::MS_REMOUNT, Some(options)).is_ok()
+    }
+
+    fn give_all(&self) {
+        assert!(self.remount("size=256m,nr_inodes=100000"));
     }
 }
 
@@ -73,14 +105,20 @@ fn play_until_it_fits(kube: &Kube, disk: &Disk) {
         let fits = output.code == 0;
         disk.enlarge();
         kube.ok(&["ps"]);
+        let mut uid = None;
         if fits {
             kube.wait("web", "ready");
+            uid = Some(kube.pod("web")["metadata"]["uid"].as_str().unwrap().to_owned());
         } else {
             assert_eq!(kube.pods().len(), 0, "{pages} pages: {output}");
         }
         // Down on a full disk: what is to go needs no room.
         disk.leave(0);
-        kube.run(&["down", "--all", "--volumes"]);
+        kube.ok(&["down", "--all", "--volumes"]);
+        assert_eq!(kube.pods().len(), 0, "{pages} pages");
+        if let Some(uid) = uid {
+            assert!(kube.processes_of(&uid).is_empty(), "{pages} pages: it runs on");
+        }
         disk.enlarge();
         kube.ok(&["down", "--all", "--volumes"]);
         let left = kube.not_as_before();
@@ -130,4 +168,175 @@ fn a_pull_onto_a_full_disk_leaves_nothing() {
         kube.ok(&["image", "prune", "--all"]);
     }
     kube.ok(&["image", "pull", &image]);
+}
+
+/// An instance with two small file systems for trees, and pods web and db (a Deployment) that run.
+fn playing() -> (Kube, Disk, Disk) {
+    let kube = Kube::empty();
+    let (root, run) = (Disk::at(kube.root()), Disk::at(kube.runroot()));
+    play_web_and_db(&kube);
+    (kube, root, run)
+}
+
+fn play_web_and_db(kube: &Kube) {
+    kube.ok(&["image", "import", busybox_tar().to_str().unwrap(), "localhost/busybox:1", "--cmd", "sh"]);
+    let talks = "trap 'exit 0' TERM; echo hello; while :; do sleep 1 & wait $!; done";
+    let web = pod_with("web", IDLE, "", "").replace(IDLE, talks);
+    let db = "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: db}\nspec:\n  replicas: 2\n  \
+              selector: {matchLabels: {app: db}}\n  template:\n    metadata: {labels: {app: db}}\n    spec:\n      \
+              terminationGracePeriodSeconds: 1\n      \
+              containers: [{name: c, image: \"localhost/busybox:1\", command: [sleep, \"1000\"]}]\n";
+    kube.play(&(web + db));
+    kube.wait("web", "ready");
+}
+
+fn kill_supervisors(kube: &Kube) {
+    for supervisor in kube.supervisors() {
+        supervisor.kill(nix::sys::signal::Signal::SIGKILL);
+        assert!(supervisor.ends_within(tests::limit(10)));
+    }
+}
+
+fn nothing_is_left(kube: &Kube, disks: [&Disk; 2], what: &str) {
+    kube.ok(&["down", "--all", "--volumes"]);
+    let left = kube.not_as_before();
+    let own: Vec<String> = disks.iter().map(|disk| format!("mount {}", disk.0.display())).collect();
+    let left: Vec<_> = left.iter().filter(|l| !own.contains(l)).collect();
+    assert!(left.is_empty(), "{what}: left behind: {left:#?}");
+}
+
+#[test]
+fn whatever_room_is_lacking_pods_are_seen_entered_and_taken_down() {
+    use Lack::{Inodes, Nothing, Room};
+    for (root_lacks, run_lacks) in [
+        (Room, Nothing),
+        (Inodes, Nothing),
+        (Nothing, Room),
+        (Nothing, Inodes),
+        (Room, Room),
+        (Inodes, Inodes),
+    ] {
+        for killed in [false, true] {
+            let what =
+                format!("root lacks {root_lacks:?}, run tree {run_lacks:?}, supervisors killed: {killed}");
+            let (kube, root, run) = playing();
+            if killed {
+                kill_supervisors(&kube);
+            }
+            root.lack(root_lacks);
+            run.lack(run_lacks);
+            assert_eq!(kube.pods().len(), 3, "{what}");
+            assert_eq!(kube.ok(&["logs", "web", "--tail", "1"]).lines(), ["hello"], "{what}");
+            assert_eq!(kube.pod("web")["status"]["phase"], "Running", "{what}");
+            // A runtime makes a socket for each command.
+            if run_lacks != Inodes {
+                assert_eq!(kube.sh("web", "echo inside"), "inside\n", "{what}");
+            }
+            let uid = kube.pod("web")["metadata"]["uid"].as_str().unwrap().to_owned();
+            kube.ok(&["down", "web", "--wait"]);
+            assert!(kube.processes_of(&uid).is_empty(), "{what}: it runs on");
+            assert_eq!(kube.pods().len(), 2, "{what}");
+            if killed {
+                kill_supervisors(&kube);
+            }
+            kube.ok(&["down", "--all", "--volumes", "--time", "1"]);
+            assert_eq!(kube.pods().len(), 0, "{what}");
+            root.give_all();
+            run.give_all();
+            nothing_is_left(&kube, [&root, &run], &what);
+        }
+    }
+}
+
+#[test]
+fn on_a_read_only_disk_pods_are_taken_down_and_their_records_go_when_it_is_writable_again() {
+    for run_lacks in [Lack::Nothing, Lack::Room] {
+        let (kube, root, run) = playing();
+        // A log that is open for writing keeps a disk writable; one that fails is turned read-only all the same.
+        let remounts = || {
+            kill_supervisors(&kube);
+            let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+            mount(None::<&str>, &root.0, None::<&str>, flags, None::<&str>).is_ok()
+        };
+        while !remounts() {}
+        run.lack(run_lacks);
+        assert_eq!(kube.pods().len(), 3);
+        assert_eq!(kube.sh("web", "echo inside"), "inside\n");
+        let uid = kube.pod("web")["metadata"]["uid"].as_str().unwrap().to_owned();
+        let down = kube.ok(&["down", "web", "--wait"]);
+        assert!(down.stderr.contains("`kube play --all` starts it again"), "{down}");
+        assert!(kube.processes_of(&uid).is_empty());
+        assert_eq!(kube.pods().len(), 2);
+        kill_supervisors(&kube);
+        assert_eq!(kube.pods().len(), 2, "what was taken down does not come back");
+        kube.ok(&["down", "--all"]);
+        assert_eq!(kube.pods().len(), 0);
+        assert_eq!(std::fs::read_dir(kube.root().join("workloads")).unwrap().count(), 2);
+        mount(None::<&str>, &root.0, None::<&str>, MsFlags::MS_REMOUNT, None::<&str>).unwrap();
+        run.give_all();
+        nothing_is_left(&kube, [&root, &run], "writable again");
+        assert_eq!(std::fs::read_dir(kube.root().join("workloads")).unwrap().count(), 0);
+    }
+}
+
+/// Whoever notes a removal without room is killed at it; what was asked for is done, or asked for again.
+#[test]
+fn a_crash_while_a_removal_is_noted_is_put_right() {
+    if in_vm() {
+        return;
+    }
+    for point in ["removal-reserved", "record-leaving", "removal-noted"] {
+        for alive in [true, false] {
+            let (kube, root, run) = playing();
+            let mark = kube.dir().join("mark");
+            let wish = format!("{point}:kill:0:{}", mark.display());
+            kill_supervisors(&kube);
+            if alive {
+                // These have the wish from their starter.
+                kube.run_command(kube.command(&["ps"]).env("KUBE_FAIL_POINT", &wish), None);
+            }
+            root.lack(Lack::Room);
+            kube.run_command(kube.command(&["down", "--all"]).env("KUBE_FAIL_POINT", &wish), None);
+            if point != "removal-reserved" {
+                assert!(mark.exists(), "{point} is never reached");
+            }
+            kube.ok(&["ps"]);
+            kube.ok(&["down", "--all"]);
+            assert_eq!(kube.pods().len(), 0, "{point}");
+            root.give_all();
+            nothing_is_left(&kube, [&root, &run], point);
+        }
+    }
+}
+
+#[test]
+fn a_reboot_while_the_disk_is_full_does_not_bring_back_what_was_taken_down() {
+    let kube = Kube::empty();
+    // The disk lies elsewhere: what is mounted in the instance's folder goes with the power.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let root = Disk::at(elsewhere.path().to_owned());
+    let attach = || {
+        std::fs::create_dir_all(kube.root()).unwrap();
+        let none = None::<&str>;
+        mount(Some(elsewhere.path()), &kube.root(), none, MsFlags::MS_BIND, none).unwrap();
+        Disk(kube.root())
+    };
+    let (attached, run) = (attach(), Disk::at(kube.runroot()));
+    play_web_and_db(&kube);
+    let mark = kube.dir().join("mark");
+    let halt = format!("pod-files-going:stop:0:{}", mark.display());
+    kill_supervisors(&kube);
+    kube.run_command(kube.command(&["ps"]).env("KUBE_FAIL_POINT", &halt), None);
+    root.lack(Lack::Room);
+    // It answers while the files of the pod are still there.
+    kube.ok(&["down", "web"]);
+    kube.wipe_kernel();
+    drop((attached, run));
+    let (attached, run) = (attach(), Disk::at(kube.runroot()));
+    assert!(kube.root().join("workloads/pod_default_web").exists(), "the reboot came too late");
+    kube.ok(&["ps"]);
+    root.give_all();
+    kube.ok(&["play", "--all"]);
+    assert_eq!(kube.pods().len(), 2, "the Deployment's, and no more");
+    nothing_is_left(&kube, [&attached, &run], "after a reboot");
 }

@@ -206,3 +206,17 @@ fn several_pods_are_printed_with_their_names_in_the_order_of_time() {
     kube.ok(&["down", "deployment/api"]);
     assert_eq!(logs.end().0, 0);
 }
+
+#[test]
+fn the_last_lines_of_a_container_at_full_speed_are_as_many_as_asked_for() {
+    let kube = Kube::new();
+    kube.play(&pod("web", "yes", ""));
+    kube.wait("web", "ready");
+    for n in [0, 1, 20, 500] {
+        let output = kube.ok(&["logs", "web", "--tail", &n.to_string()]);
+        assert_eq!(output.lines().len(), n);
+    }
+    // All of it comes to an end, too.
+    kube.ok(&["logs", "web"]);
+    kube.ok(&["down", "web", "--force"]);
+}

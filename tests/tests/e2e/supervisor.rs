@@ -260,3 +260,46 @@ fn commands_at_once_do_not_disturb_each_other() {
         assert!(supervisor.ends_within(limit(10)), "{supervisor:?}");
     }
 }
+
+#[test]
+fn a_stopped_supervisor_is_named_by_who_needs_it_and_gone_without_by_force() {
+    let kube = Kube::new();
+    kube.play(&pod("web", IDLE, ""));
+    kube.wait("web", "ready");
+    let uid = kube.pod("web")["metadata"]["uid"].as_str().unwrap().to_owned();
+    let [supervisor] = kube.supervisors().try_into().unwrap();
+    supervisor.kill(Signal::SIGSTOP);
+    for args in [&["down", "web"][..], &["exec", "web", "--", "true"], &["play", "--all"]] {
+        let output = kube.run(args).expect(1);
+        let told = format!("the supervisor of pod/web (pid {}) is stopped: `kill -CONT {0}`", supervisor.pid);
+        assert!(output.stderr.contains(&told), "{output}");
+        assert!(output.stderr.contains("`kube down --force pod/web`"), "{output}");
+    }
+    // What needs it not works.
+    assert_eq!(kube.pods(), ["web"]);
+    kube.ok(&["logs", "web"]);
+    kube.ok(&["down", "web", "--force"]);
+    assert!(kube.processes_of(&uid).is_empty());
+    assert!(supervisor.ends_within(limit(10)));
+    assert_eq!(kube.pods().len(), 0);
+}
+
+#[test]
+fn a_supervisor_that_is_stopped_for_a_moment_is_waited_for() {
+    let kube = Kube::new();
+    kube.play(&pod("web", IDLE, ""));
+    let [supervisor] = kube.supervisors().try_into().unwrap();
+    supervisor.kill(Signal::SIGSTOP);
+    let down = kube.start(&["down", "web"]);
+    let is_connected = || {
+        let fds = std::fs::read_dir(format!("/proc/{}/fd", down.pid())).unwrap().flatten();
+        let mut links = fds.filter_map(|fd| std::fs::read_link(fd.path()).ok());
+        links.any(|to| to.to_string_lossy().starts_with("socket:"))
+    };
+    while !is_connected() {
+        std::thread::yield_now();
+    }
+    supervisor.kill(Signal::SIGCONT);
+    assert_eq!(down.end().0, 0);
+    assert_eq!(kube.pods().len(), 0);
+}

@@ -25,6 +25,9 @@ pub(super) struct Cursor {
     file: Option<(File, u64)>,
     /// Files of this run to read after it.
     next: VecDeque<(File, u64)>,
+    /// How many bytes are left to read of the newest file, unless it is followed: what was there at the start.
+    /// A container that writes as fast as it is read would never come to an end.
+    left: Option<u64>,
     /// Goes on to files that come into being later, and to later runs.
     follow: bool,
     buffer: Vec<u8>,
@@ -62,6 +65,7 @@ impl Cursor {
             attempt,
             file: None,
             next: VecDeque::new(),
+            left: None,
             follow,
             buffer: Vec::new(),
             start: 0,
@@ -71,6 +75,9 @@ impl Cursor {
         };
         if let Some(attempt) = attempt {
             cursor.next = open_run(dir, attempt)?;
+            if !follow && let Some((newest, _)) = cursor.next.back() {
+                cursor.left = Some(newest.metadata().map_err(Error::io("read", dir))?.len());
+            }
         }
         Ok(cursor)
     }
@@ -81,8 +88,16 @@ impl Cursor {
         let mut kept = VecDeque::new();
         while let Some((mut file, inode)) = self.next.pop_back() {
             let last = wanted == lines;
-            let (start, found) = tail_start(&mut file, wanted, last).map_err(Error::io("read", &self.dir))?;
+            let size = match self.left {
+                Some(left) if last => left,
+                _ => file.metadata().map_err(Error::io("read", &self.dir))?.len(),
+            };
+            let (start, found) =
+                tail_start(&mut file, size, wanted, last).map_err(Error::io("read", &self.dir))?;
             file.seek(SeekFrom::Start(start)).map_err(Error::io("read", &self.dir))?;
+            if last {
+                self.left = self.left.map(|left| left - start.min(left));
+            }
             kept.push_front((file, inode));
             wanted -= found.min(wanted);
             if start > 0 {
@@ -142,9 +157,21 @@ impl Cursor {
                 if self.buffer.len() < self.end + BLOCK_BYTES {
                     self.buffer.resize(self.end + BLOCK_BYTES, 0);
                 }
-                let room = self.buffer.get_mut(self.end..).unwrap_or_default();
-                let n = read(file, room).map_err(Error::io("read", &self.dir))?;
+                let mut room = self.buffer.get_mut(self.end..).unwrap_or_default();
+                // The newest file comes last.
+                if let Some(left) = self.left.filter(|_| self.next.is_empty()) {
+                    let left = usize::try_from(left).unwrap_or(usize::MAX).min(room.len());
+                    room = room.get_mut(..left).unwrap_or_default();
+                }
+                let n = if room.is_empty() {
+                    0
+                } else {
+                    read(file, room).map_err(Error::io("read", &self.dir))?
+                };
                 self.end += n;
+                if self.next.is_empty() {
+                    self.left = self.left.map(|left| left.saturating_sub(n as u64));
+                }
                 if n > 0 {
                     return Ok(true);
                 }
@@ -250,10 +277,9 @@ fn open_run(dir: &Path, attempt: u32) -> Result<VecDeque<(File, u64)>, Error> {
     Ok(files.into_iter().map(|(_, file, inode)| (file, inode)).collect())
 }
 
-/// Where the last `lines` lines of a file begin, and how many lines there are from there on; `last`: no lines come
+/// Where the last `lines` lines of the first `size` bytes of a file begin, and how many lines there are from there on; `last`: no lines come
 /// after those of this file, so that an unfinished one at its end is a line of its own.
-fn tail_start(file: &mut File, lines: u64, last: bool) -> std::io::Result<(u64, u64)> {
-    let size = file.metadata()?.len();
+fn tail_start(file: &mut File, size: u64, lines: u64, last: bool) -> std::io::Result<(u64, u64)> {
     if lines == 0 && last {
         return Ok((size, 0));
     }

@@ -98,6 +98,29 @@ fn tail_of_a_long_log_is_exact() {
 }
 
 #[test]
+fn what_is_written_while_it_is_read_is_not_waited_for() {
+    for (options, expected) in [
+        (Options::default(), vec!["one", "two", "three"]),
+        (tail(2), vec!["two", "three"]),
+        (tail(9), vec!["one", "two", "three"]),
+        (tail(0), vec![]),
+    ] {
+        let dir = TempDir::new().unwrap();
+        put(dir.path(), "0.log.1", &at(1, "stdout", "F", "one"));
+        put(dir.path(), "0.log", &(at(2, "stdout", "F", "two") + &at(3, "stdout", "F", "three")));
+        let mut lines = Vec::new();
+        read(&[source(dir.path(), Run::Latest)], &options, &mut |_, line| {
+            // The container is as quick as its reader, and more than a block ahead.
+            put(dir.path(), "0.log", &at(4, "stdout", "F", "late").repeat(3000));
+            lines.push(String::from_utf8(line.content.to_vec()).unwrap());
+            if lines.len() > 100 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .unwrap();
+        assert_eq!(lines, expected, "{options:?}");
+    }
+}
+
+#[test]
 fn since_leaves_out_what_is_older() {
     let dir = TempDir::new().unwrap();
     let records: String = (0..10).map(|i| at(i, "stdout", "F", &i.to_string())).collect();
