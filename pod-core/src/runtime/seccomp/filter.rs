@@ -17,13 +17,14 @@ use oci_spec::runtime::{
 use rustix::fs::MemfdFlags;
 use sha2::{Digest as _, Sha256};
 
+use super::newer_calls;
 use crate::runtime::Error;
 use crate::store;
 
 /// Bytes of one instruction (`struct sock_filter`).
 const INSTRUCTION: usize = 8;
 /// A kept program is made anew when what is written here changes.
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
 /// Where profiles come from by now, for messages.
 const OF: &str = "of the container";
 
@@ -63,11 +64,14 @@ impl Filter {
     }
 
     fn compile(profile: &LinuxSeccomp) -> Result<Self, Error> {
-        let context = context(profile).map_err(Error::seccomp(OF))?;
+        let default = action(profile.default_action(), profile.default_errno_ret());
+        let arches = arches(profile).map_err(Error::seccomp(OF))?;
+        let context = context(profile, default, &arches).map_err(Error::seccomp(OF))?;
         let file = rustix::fs::memfd_create("seccomp", MemfdFlags::CLOEXEC);
         let mut file = std::fs::File::from(file.map_err(Error::call("create", "seccomp filter"))?);
         context.export_bpf(&file).map_err(Error::seccomp(OF))?;
-        let mut program = Vec::new();
+        // Jumps are relative: what comes first changes nothing in what follows.
+        let mut program = newer_calls::bytes(&newer_calls::program(profile, default, &arches));
         let read = file.rewind().and_then(|()| file.read_to_end(&mut program));
         read.map_err(Error::call("read", "seccomp filter"))?;
         Ok(Self { flags: flags(profile), program })
@@ -102,13 +106,28 @@ impl Filter {
     }
 }
 
-/// A profile with all that libseccomp is to make of it.
-fn context(profile: &LinuxSeccomp) -> Result<ScmpFilterContext, SeccompError> {
-    let default = action(profile.default_action(), profile.default_errno_ret());
-    let mut context = ScmpFilterContext::new(default)?;
+/// The architectures of a profile, and the one that we run on.
+fn arches(profile: &LinuxSeccomp) -> Result<Vec<ScmpArch>, SeccompError> {
+    let mut arches = vec![ScmpArch::native()];
     for arch in profile.architectures().iter().flatten() {
         // Both have the names of the OCI spec.
-        context.add_arch(arch.to_string().parse::<ScmpArch>()?)?;
+        let arch = arch.to_string().parse::<ScmpArch>()?;
+        if !arches.contains(&arch) {
+            arches.push(arch);
+        }
+    }
+    Ok(arches)
+}
+
+/// A profile with all that libseccomp is to make of it.
+fn context(
+    profile: &LinuxSeccomp,
+    default: ScmpAction,
+    arches: &[ScmpArch],
+) -> Result<ScmpFilterContext, SeccompError> {
+    let mut context = ScmpFilterContext::new(default)?;
+    for arch in arches {
+        context.add_arch(*arch)?;
     }
     for rule in profile.syscalls().iter().flatten() {
         add(&mut context, rule, default)?;

@@ -4,6 +4,7 @@
 //! `linux.seccomp`, as with the kubelet's Localhost profiles.
 
 mod filter;
+mod newer_calls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
