@@ -257,6 +257,7 @@ fn resource(
         set.filter(|a| *a > Quantity::default()).unwrap_or_else(|| match name {
             "cpu" => Quantity::from_millis(inputs.node.cpu_millis),
             "memory" => Quantity::from_value(inputs.node.memory),
+            "ephemeral-storage" => Quantity::from_value(inputs.node.storage),
             _ => Quantity::default(),
         })
     } else {

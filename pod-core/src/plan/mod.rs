@@ -258,6 +258,9 @@ pub struct Node {
     pub cpu_millis: u64,
     /// Memory, in bytes.
     pub memory: u64,
+    /// Size of the file system that pods write to, in bytes.
+    #[serde(default)]
+    pub storage: u64,
     /// The contents of the host's resolv.conf.
     pub resolv_conf: String,
     /// The contents of the host's /etc/hosts: what a pod on the host's network starts from.

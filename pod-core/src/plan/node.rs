@@ -19,9 +19,16 @@ pub fn node() -> Node {
         ips: ips(),
         cpu_millis: u64::try_from(cpus).unwrap_or(1).saturating_mul(1000),
         memory: memory(&read("/proc/meminfo")),
+        storage: 0,
         resolv_conf,
         hosts: read("/etc/hosts"),
     }
+}
+
+/// This machine with the size of the file system that pods write to: that of `root`.
+pub fn node_with_storage(root: &Path) -> Node {
+    let storage = rustix::fs::statvfs(root).map_or(0, |found| found.f_blocks.saturating_mul(found.f_frsize));
+    Node { storage, ..node() }
 }
 
 /// Its name: the host's, in lower case as the kubelet has it.
@@ -113,6 +120,7 @@ mod tests {
         assert!(!node.ips.is_empty());
         assert!(node.cpu_millis >= 1000);
         assert!(node.memory > 1 << 20);
+        assert!(node_with_storage(Path::new("/")).storage > 1 << 20);
     }
 
     #[test]

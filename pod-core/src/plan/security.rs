@@ -1,6 +1,6 @@
 //! What a container may do: capabilities, seccomp, sysctls.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, SeccompProfile};
@@ -93,6 +93,19 @@ pub fn sysctls(pod: &Pod) -> Vec<(String, String)> {
         .flatten()
         .map(|s| (dotted(&s.name), s.value.clone()))
         .collect()
+}
+
+/// The sysctls of a pod's sandbox: those of its securityContext and, in a network namespace of its own, what containerd
+/// 2 gives every pod (`enable_unprivileged_ports`, `enable_unprivileged_icmp`): a user who is not root listens on any
+/// port and may use ping.
+pub fn sandbox_sysctls(pod: &Pod, host_network: bool) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    if !host_network {
+        all.insert("net.ipv4.ip_unprivileged_port_start".to_owned(), "0".to_owned());
+        all.insert("net.ipv4.ping_group_range".to_owned(), "0 2147483647".to_owned());
+    }
+    all.extend(sysctls(pod));
+    all
 }
 
 /// `net/ipv4/conf/eth0.1/forwarding` is `net.ipv4.conf.eth0/1.forwarding`: whichever separator comes first is

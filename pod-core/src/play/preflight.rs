@@ -20,7 +20,7 @@ pub fn check(host: &super::Host, pods: &[(String, PodPlan)], objects: &Objects) 
         return Ok(());
     }
     let store = ImageStore::open(&host.layout.images())?;
-    let node = plan::node::node();
+    let node = plan::node::node_with_storage(&host.layout.root);
     for (object, pod) in pods {
         let failed = |message: String| Error::Failed { object: object.clone(), message };
         let Some(spec) = &pod.pod.spec else { continue };

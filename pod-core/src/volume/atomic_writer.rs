@@ -36,6 +36,11 @@ pub fn is_safe(path: &str) -> bool {
         && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
 }
 
+/// True for a folder that shows a payload.
+pub fn is_written(dir: &Path) -> bool {
+    fs::metadata(dir.join(DATA)).is_ok_and(|meta| meta.is_dir())
+}
+
 /// Makes the folder show `payload`; changes nothing when it does already.
 pub fn write(dir: &Path, payload: &Payload) -> Result<(), Error> {
     let current = fs::read_link(dir.join(DATA)).ok().filter(|target| target.components().count() == 1);
@@ -124,7 +129,9 @@ fn normal(path: &str) -> String {
     path.split('/').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
 }
 
-/// Every first component of a path is a link through `..data`; links to what is gone go.
+/// Every first component of a path is a link through `..data`; links to what is gone go. What is no link stays: a
+/// place that something is mounted on, or a folder that a subPath without a key of its name made. Where a key has that
+/// name, its link is not made.
 fn link_names(dir: &Path, payload: &Payload) -> Result<(), Error> {
     let wanted: BTreeSet<OsString> = payload
         .keys()
@@ -141,8 +148,10 @@ fn link_names(dir: &Path, payload: &Payload) -> Result<(), Error> {
         }
     }
     for entry in fs::read_dir(dir).map_err(Error::io("read", dir))? {
-        let name = entry.map_err(Error::io("read", dir))?.file_name();
-        if !name.to_string_lossy().starts_with("..") && !wanted.contains(&name) {
+        let entry = entry.map_err(Error::io("read", dir))?;
+        let name = entry.file_name();
+        let is_link = entry.file_type().map_err(Error::io("look at", entry.path()))?.is_symlink();
+        if is_link && !name.to_string_lossy().starts_with("..") && !wanted.contains(&name) {
             crate::store::remove_file_if_exists(&dir.join(&name))?;
         }
     }

@@ -6,6 +6,7 @@ mod config_map;
 mod empty_dir;
 mod host_path;
 mod mounts;
+mod nested;
 mod secret;
 mod sub_path;
 mod tmpfs;
@@ -19,6 +20,7 @@ use k8s_openapi::api::core::v1::Volume;
 
 pub use claims::Claim;
 pub(crate) use mounts::is_mount_point;
+pub use nested::make_mount_points;
 pub use sub_path::{bind_sub_path, open_sub_path};
 
 use crate::plan::{ContainerError, PodPlan};
@@ -58,7 +60,16 @@ pub fn prepare(
                 mount.name
             ))
         })?;
-        let path = prepare_one(&Scope { layout, pod, objects }, volume)?;
+        let scope = Scope { layout, pod, objects };
+        let path = match (prepare_one(&scope, volume), scope.existing(volume)) {
+            (Ok(path), _) => path,
+            // The ConfigMap is gone, or a key of it: a container that is started again finds what its pod has had.
+            (Err(error), Some(path)) => {
+                tracing::warn!(pod = pod.uid, volume = volume.name, %error, "the volume keeps its contents");
+                path
+            }
+            (Err(error), None) => return Err(error),
+        };
         paths.insert(mount.name.clone(), path);
     }
     Ok(paths)
@@ -75,9 +86,9 @@ pub fn update(layout: &Layout, pod: &PodPlan, objects: &Objects) -> Result<(), V
     let scope = Scope { layout, pod, objects };
     let mut errors = Vec::new();
     for volume in spec.volumes.iter().flatten() {
-        let exists = (volume.config_map.is_some() && scope.disk(&volume.name).exists())
-            || (volume.secret.is_some() && mounts::is_mount_point(&scope.memory(&volume.name)));
-        if exists && let Err(error) = prepare_one(&scope, volume) {
+        if scope.existing(volume).is_some()
+            && let Err(error) = prepare_one(&scope, volume)
+        {
             errors.push(error);
         }
     }
@@ -121,6 +132,19 @@ impl Scope<'_> {
     /// Where a tmpfs is mounted.
     fn memory(&self, volume: &str) -> PathBuf {
         self.layout.pod_run(&self.pod.uid).join("volumes").join(volume)
+    }
+
+    /// The folder of a ConfigMap or Secret whose contents have been written.
+    fn existing(&self, volume: &Volume) -> Option<PathBuf> {
+        let path = if volume.config_map.is_some() {
+            self.disk(&volume.name)
+        } else if volume.secret.is_some() {
+            let path = self.memory(&volume.name);
+            Some(path).filter(|path| mounts::is_mount_point(path))?
+        } else {
+            return None;
+        };
+        atomic_writer::is_written(&path).then_some(path)
     }
 }
 

@@ -200,6 +200,9 @@ fn resource_field_refs_are_rounded_up_and_fall_back_to_the_node() {
     assert_eq!(of(json!({}), "limits.cpu", "1"), "4");
     assert_eq!(of(json!({}), "limits.memory", "1Gi"), "8");
     assert_eq!(of(json!({}), "requests.memory", "1"), "0");
+    assert_eq!(of(json!({}), "limits.ephemeral-storage", "1Gi"), "100");
+    assert_eq!(of(json!({"limits": {"ephemeral-storage": "2Gi"}}), "limits.ephemeral-storage", "1Gi"), "2");
+    assert_eq!(of(json!({}), "requests.ephemeral-storage", "1"), "0");
 }
 
 #[test]

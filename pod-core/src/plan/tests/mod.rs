@@ -43,6 +43,7 @@ fn node() -> Node {
         ips: vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
         cpu_millis: 4000,
         memory: 8 << 30,
+        storage: 100 << 30,
         resolv_conf: "nameserver 192.0.2.53\nsearch home.example\noptions timeout:2 rotate\n".to_owned(),
         hosts: "127.0.0.1 localhost\n192.0.2.1 box".to_owned(),
     }

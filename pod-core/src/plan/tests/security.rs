@@ -155,3 +155,17 @@ fn sysctls_are_the_pods_in_either_notation() {
     let names: Vec<_> = security::sysctls(&plan.pod).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["net.core.somaxconn", "kernel.shm_rmid_forced", "net.ipv4.conf.eth0/1.forwarding"]);
 }
+
+#[test]
+fn a_pod_may_listen_on_any_port_and_ping_unless_it_says_otherwise() {
+    let of = |sysctls: Value, host_network: bool| {
+        let plan = pod_plan(&json!({"containers": [], "securityContext": {"sysctls": sysctls}}));
+        security::sandbox_sysctls(&plan.pod, host_network)
+    };
+    let all = of(json!([]), false);
+    assert_eq!(all["net.ipv4.ip_unprivileged_port_start"], "0");
+    assert_eq!(all["net.ipv4.ping_group_range"], "0 2147483647");
+    let own = of(json!([{"name": "net/ipv4/ip_unprivileged_port_start", "value": "1024"}]), false);
+    assert_eq!(own["net.ipv4.ip_unprivileged_port_start"], "1024");
+    assert_eq!(of(json!([]), true).len(), 0, "the host's network is the host's");
+}
