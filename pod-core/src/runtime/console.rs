@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Uid, fchown};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::pty::OpenptFlags;
 use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::Error;
@@ -112,6 +114,17 @@ fn verify(fd: &OwnedFd) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::failed("receive", "a terminal", "what came is not the master of a pseudo-terminal"))
+}
+
+/// Gives a terminal to a user, so that a process of its can open it again (/dev/stdout). Other runtimes do so
+/// themselves.
+///
+/// # Errors
+/// When the descriptor is no master.
+pub fn set_owner(master: impl AsFd, uid: u32) -> Result<(), Error> {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let terminal = rustix::pty::ioctl_tiocgptpeer(master, flags).map_err(Error::call("open", "terminal"))?;
+    fchown(terminal, Some(Uid::from_raw(uid)), None).map_err(Error::call("set the owner of", "terminal"))
 }
 
 /// Sets the size of a terminal, in characters; the processes in it get SIGWINCH.

@@ -17,6 +17,7 @@ use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, Exec
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access, execve};
 use oci_spec::runtime::{Capabilities, Process, Spec};
+use rustix::fs::FileType;
 use rustix::process::{Gid, Uid};
 
 use super::seccomp::Filter;
@@ -97,10 +98,11 @@ impl ContainerExecutor {
                 let _ = super::console::set_size(std::io::stdin(), rows, columns);
             }
         }
-        if self.role == Role::Joining
-            && let Err(message) = assume(process, self.filter.as_deref())
-        {
-            return message;
+        if self.role == Role::Joining {
+            own_streams(process);
+            if let Err(message) = assume(process, self.filter.as_deref()) {
+                return message;
+            }
         }
         let env = environment(process);
         let (Some(args), Some(env)) = (c_strings(process.args().iter().flatten()), c_strings(env.iter()))
@@ -194,6 +196,11 @@ fn assume(process: &Process, filter: Option<&Filter>) -> Result<(), String> {
     if !no_new_privileges {
         load_seccomp()?;
     }
+    // A folder that root may not enter may be the user's own (on NFS), as in other runtimes.
+    let entered = match enter_working_dir(process) {
+        Err(Errno::EACCES | Errno::EPERM) => false,
+        result => result.map(|()| true).map_err(told_of(process.cwd()))?,
+    };
     let capabilities = process.capabilities();
     let set_of = |set: Option<&Capabilities>| -> CapsHashSet {
         set.into_iter().flatten().map(CapabilityExt::to_cap).collect()
@@ -215,6 +222,9 @@ fn assume(process: &Process, filter: Option<&Filter>) -> Result<(), String> {
     ] {
         caps::set(None, kind, set).map_err(told("drop capabilities"))?;
     }
+    if !entered {
+        enter_working_dir(process).map_err(told_of(process.cwd()))?;
+    }
     if no_new_privileges {
         rustix::thread::set_no_new_privs(true).map_err(told("set no_new_privs"))?;
         load_seccomp()?;
@@ -222,10 +232,43 @@ fn assume(process: &Process, filter: Option<&Filter>) -> Result<(), String> {
     Ok(())
 }
 
-/// The environment of a process, with HOME where it has none: what the container's /etc/passwd says, else `/`.
-/// The file is read as it is; a libc would load libraries of the container to do it.
+/// Gives a process its standard streams, as runc does: without that a user who is not root could not open /dev/stdout.
+/// Pipes, which are made for one process, and its own terminal; what else it was given is somebody else's.
+fn own_streams(process: &Process) {
+    let uid = Uid::from_raw(process.user().uid());
+    for stream in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
+        let kind = rustix::fs::fstat(stream).map(|stat| FileType::from_raw_mode(stat.st_mode));
+        let is_own = match kind {
+            Ok(FileType::Fifo) => true,
+            Ok(FileType::CharacterDevice) => process.terminal() == Some(true),
+            _ => false,
+        };
+        if is_own {
+            // One that cannot be given can still be written to.
+            let _ = rustix::fs::fchown(stream, Some(uid), None);
+        }
+    }
+}
+
+/// Enters the working directory of a process that joins a container, which must be one of that container
+/// (CVE-2024-21626).
+fn enter_working_dir(process: &Process) -> Result<(), Errno> {
+    nix::unistd::chdir(process.cwd())?;
+    // The kernel's own answer: a libc goes on to look by itself.
+    let here = rustix::process::getcwd(Vec::new()).map_err(|error| Errno::from_raw(error.raw_os_error()))?;
+    if here.to_bytes().starts_with(b"/") { Ok(()) } else { Err(Errno::ENOENT) }
+}
+
+fn told_of(dir: &Path) -> impl FnOnce(Errno) -> String + use<> {
+    let dir = dir.display().to_string();
+    move |error| format!("workingDir {dir}: {}", describe(error))
+}
+
+/// The environment of a process, with HOME where it has none or an empty one, as with runc: what the container's
+/// /etc/passwd says, else `/`. The file is read as it is; a libc would load libraries of the container to do it.
 fn environment(process: &Process) -> Vec<String> {
     let mut env = process.env().clone().unwrap_or_default();
+    env.retain(|one| one != "HOME=");
     if !env.iter().any(|one| one.starts_with("HOME=")) {
         let path = Path::new("/etc/passwd");
         let is_file = std::fs::metadata(path).is_ok_and(|meta| meta.is_file());
@@ -316,6 +359,21 @@ fn c_strings<'a>(strings: impl Iterator<Item = &'a String>) -> Option<Vec<CStrin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_empty_home_is_none() {
+        let of = |env: &[&str]| {
+            let mut process = Process::default();
+            process.set_env(Some(env.iter().map(|one| (*one).to_owned()).collect()));
+            environment(&process)
+        };
+        assert_eq!(of(&["A=1", "HOME=/mine"]), ["A=1", "HOME=/mine"]);
+        for env in [&["A=1", "HOME="][..], &["A=1"]] {
+            let found = of(env);
+            assert_eq!(found.len(), 2, "{found:?}");
+            assert!(found[1].len() > "HOME=".len() && found[1].starts_with("HOME=/"), "{found:?}");
+        }
+    }
 
     #[test]
     fn home_comes_from_passwd() {

@@ -23,10 +23,22 @@ pub(super) struct External {
     calls: PathBuf,
 }
 
+/// Folders below the state folder: the program's own, and that of our calls.
+const ROOT: &str = "runtime";
+const CALLS: &str = "calls";
+
+/// See [`super::forget_external`].
+pub(super) fn forget(state: &Path, id: &str) -> Result<(), Error> {
+    for dir in [ROOT, CALLS] {
+        remove_dir_if_exists(&state.join(dir).join(id))?;
+    }
+    Ok(())
+}
+
 impl External {
     pub(super) fn open(name: &str, state: &Path) -> Result<Self, Error> {
         let program = find(name).ok_or_else(|| Error::NoRuntime { name: name.to_owned() })?;
-        Ok(Self { program, root: state.join("runtime"), calls: state.join("calls") })
+        Ok(Self { program, root: state.join(ROOT), calls: state.join(CALLS) })
     }
 
     /// The program with its global options, logging to a file of this call.
@@ -105,11 +117,12 @@ impl Runtime for External {
 
     fn delete(&self, id: &str) -> Result<(), Error> {
         let dir = self.calls.join(id);
-        if !dir.exists() {
+        let has_state = self.root.join(id).exists();
+        if !dir.exists() && !has_state {
             return Ok(());
         }
         let mut errors = Vec::new();
-        if self.root.join(id).exists() {
+        if has_state {
             errors.extend(self.simple("delete", id, &["delete", "--force", id]).err());
         }
         if let Ok(path) = fs::read_to_string(dir.join("cgroup"))

@@ -5,14 +5,11 @@
 //! may be seen at `/proc` (CVE-2019-16884, CVE-2025-52881): on a false one, what is to be hidden or protected
 //! is not, and what is written there goes where a link points.
 
-use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
 
-use oci_spec::runtime::{Mount, Spec};
 use rustix::fs::{PROC_SUPER_MAGIC, statfs};
-use rustix::io::Errno;
 
 /// Single files of /proc that may be replaced by a volume (lxcfs does), as runc has them.
 const REPLACEABLE: &[&str] = &[
@@ -28,122 +25,74 @@ const REPLACEABLE: &[&str] = &[
     "/proc/sys/crypto/fips_enabled",
 ];
 
-/// What libcontainer makes in a container's /dev.
-const OWN_DEVICES: &[&str] = &[
-    "/dev/null",
-    "/dev/zero",
-    "/dev/full",
-    "/dev/random",
-    "/dev/urandom",
-    "/dev/tty",
-    "/dev/ptmx",
-    "/dev/fd",
-    "/dev/stdin",
-    "/dev/stdout",
-    "/dev/stderr",
-    "/dev/kcore",
+/// What libcontainer makes in a container's /dev, with the numbers of the devices (Documentation/admin-guide/devices.txt
+/// of the kernel).
+const OWN_DEVICES: &[(&str, Option<(u32, u32)>)] = &[
+    ("/dev/null", Some((1, 3))),
+    ("/dev/zero", Some((1, 5))),
+    ("/dev/full", Some((1, 7))),
+    ("/dev/random", Some((1, 8))),
+    ("/dev/urandom", Some((1, 9))),
+    ("/dev/tty", Some((5, 0))),
+    ("/dev/ptmx", None),
+    ("/dev/fd", None),
+    ("/dev/stdin", None),
+    ("/dev/stdout", None),
+    ("/dev/stderr", None),
+    ("/dev/kcore", None),
 ];
 
-/// As the kernel has it (path_resolution(7)).
-const MOST_LINKS: usize = 40;
-
-/// Refuses a spec that would lead libcontainer astray, in words for whoever wrote its manifest or image.
-pub(super) fn check(spec: &Spec) -> Result<(), String> {
-    let Some(root) = spec.root() else { return Err("its spec has no root".to_owned()) };
-    for name in ["dev", "proc", "sys"] {
-        match fs::symlink_metadata(root.path().join(name)) {
-            Ok(meta) if !meta.is_dir() => return Err(format!("/{name} of the image is not a folder")),
-            _ => {}
-        }
-    }
-    for mount in spec.mounts().iter().flatten().filter(|mount| mount.typ().as_deref() == Some("bind")) {
-        check_bind(root.path(), mount)?;
-    }
-    Ok(())
-}
-
-fn check_bind(root: &Path, mount: &Mount) -> Result<(), String> {
-    let wanted = mount.destination();
-    let place = resolve(root, wanted)
-        .map_err(|error| format!("cannot look up {} in the image: {error}", wanted.display()))?;
-    let through = if place == *wanted {
-        String::new()
-    } else {
-        format!(" (a link of the image leads to {})", place.display())
-    };
+/// Refuses a bind mount that would lead libcontainer astray, in words for whoever wrote its manifest or image: `shown`
+/// is the path as they know it, `place` where it leads.
+pub(super) fn check_place(shown: &str, place: &Path, source: &Path) -> Result<(), String> {
     if place == Path::new("/dev") {
         return Err(format!(
-            "a volume mounted at {}{through} needs another OCI runtime: use --runtime crun or runc",
-            wanted.display()
+            "a volume mounted at {shown} needs another OCI runtime: use --runtime crun or runc"
         ));
     }
-    if OWN_DEVICES.iter().any(|one| place == Path::new(one)) {
-        return Err(format!(
-            "a volume cannot be mounted at {}{through}: every container has its own",
-            wanted.display()
-        ));
+    if let Some((_, number)) = OWN_DEVICES.iter().find(|(path, _)| place == Path::new(path)) {
+        // The host's own /dev/null is as good as the container's.
+        let is_same = number.is_some() && device_number(source) == *number;
+        return if is_same {
+            Ok(())
+        } else {
+            Err(format!("a volume cannot be mounted at {shown}: every container has its own"))
+        };
     }
     if !place.starts_with("/proc") || REPLACEABLE.iter().any(|one| place == Path::new(one)) {
         return Ok(());
     }
-    let is_proc =
-        || mount.source().as_ref().is_some_and(|it| statfs(it).is_ok_and(|it| it.f_type == PROC_SUPER_MAGIC));
+    let is_proc = || statfs(source).is_ok_and(|it| it.f_type == PROC_SUPER_MAGIC);
     if place == Path::new("/proc") && is_proc() {
         return Ok(());
     }
-    Err(format!(
-        "a volume cannot be mounted at {}{through}: it would hide what the kernel tells",
-        wanted.display()
-    ))
+    Err(format!("a volume cannot be mounted at {shown}: it would hide what the kernel tells"))
 }
 
-/// Where a path leads in the image once /proc is there: a link may lead to what does not exist yet. Nobody else
-/// has this root yet, so it does not change meanwhile.
-fn resolve(root: &Path, path: &Path) -> Result<PathBuf, Errno> {
-    let parts = |path: &Path| {
-        let text = path.as_os_str().as_bytes().split(|byte| *byte == b'/').rev();
-        text.map(|part| OsStr::from_bytes(part).to_owned()).collect::<Vec<_>>()
-    };
-    let (mut left, mut found, mut links) = (parts(path), PathBuf::from("/"), 0);
-    while let Some(part) = left.pop() {
-        match part.as_bytes() {
-            b"" | b"." => continue,
-            b".." => {
-                found.pop();
-                continue;
-            }
-            _ => found.push(&part),
-        }
-        let below = found.strip_prefix("/").unwrap_or(&found);
-        let Ok(target) = fs::read_link(root.join(below)) else { continue };
-        links += 1;
-        if links > MOST_LINKS {
-            return Err(Errno::LOOP);
-        }
-        found.pop();
-        if target.is_absolute() {
-            found = PathBuf::from("/");
-        }
-        left.extend(parts(&target));
-    }
-    Ok(found)
+/// True for a path that libcontainer makes in every container.
+pub(super) fn is_own_device(place: &Path) -> bool {
+    OWN_DEVICES.iter().any(|(path, _)| place == Path::new(path))
+}
+
+/// Major and minor number of a character device.
+fn device_number(path: &Path) -> Option<(u32, u32)> {
+    let meta = fs::metadata(path).ok()?;
+    meta.file_type().is_char_device().then(|| (libc::major(meta.rdev()), libc::minor(meta.rdev())))
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
 
-    use serde_json::json;
-
     use super::*;
+    use crate::runtime::rootfs::Root;
 
     fn told(root: &Path, source: &str, destination: &str) -> String {
-        let spec = json!({
-            "ociVersion": "1.0.2",
-            "root": { "path": root },
-            "mounts": [{ "destination": destination, "type": "bind", "source": source, "options": [] }],
-        });
-        check(&serde_json::from_value(spec).unwrap()).err().unwrap_or_default()
+        let place = match Root::open(root).unwrap().place(Path::new(destination)) {
+            Ok(place) => place,
+            Err(error) => return error.to_string(),
+        };
+        check_place(destination, &place, Path::new(source)).err().unwrap_or_default()
     }
 
     #[test]
@@ -168,14 +117,29 @@ mod tests {
         }
         assert_eq!(
             told(root, "/tmp", "/data"),
-            "a volume cannot be mounted at /data (a link of the image leads to /proc/sys): it would hide what \
-             the kernel tells"
+            "a volume cannot be mounted at /data: it would hide what the kernel tells"
         );
         assert!(told(root, "/tmp", "/devices").contains("needs another OCI runtime"));
         for destination in ["/etc", "/round", "/procs", "/new/deep/folder", "/dev/shm", "/proc/cpuinfo"] {
             assert_eq!(told(root, "/tmp", destination), "", "{destination}");
         }
-        assert!(told(root, "/tmp", "/loop/x").contains("cannot look up /loop/x"));
+        assert_eq!(told(root, "/tmp", "/loop/x"), rustix::io::Errno::LOOP.to_string());
         assert_eq!(told(root, "/proc", "/proc"), "", "the host's own proc may be shown");
+    }
+
+    #[test]
+    fn a_device_that_every_container_has_may_be_the_hosts_own_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        for device in ["/dev/null", "/dev/zero", "/dev/urandom", "/dev/tty"] {
+            assert_eq!(told(dir.path(), device, device), "");
+        }
+        for (source, destination) in
+            [("/dev/zero", "/dev/null"), ("/tmp", "/dev/null"), ("/dev/null", "/dev/fd")]
+        {
+            assert!(
+                told(dir.path(), source, destination).contains("every container has its own"),
+                "{destination}"
+            );
+        }
     }
 }

@@ -19,8 +19,9 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use super::cgroup::{self, Cgroups, Driver};
 use super::executor::{self, ContainerExecutor};
+use super::failures::Failures;
 use super::seccomp::Filter;
-use super::{Create, Error, Exec, Runtime, Stdio, guard, spec, worker};
+use super::{Create, Error, Exec, Runtime, Stdio, rootfs, spec, worker};
 use crate::store::remove_dir_if_exists;
 
 /// The environment that libcontainer is told. Without HOME it would ask libc for the user's, and libc loads
@@ -63,9 +64,10 @@ impl Libcontainer {
 
     fn try_create(&self, create: &Create<'_>, bundle: &Path) -> Result<i32, Error> {
         let failed = |error: LibcontainerError| Error::failed("create", create.id, chain(&error));
+        let failures = Failures::new().map_err(Error::call("create", "log"))?;
         let inherited = worker::open_descriptors(3);
         let mut spec = load(create.bundle)?;
-        guard::check(&spec).map_err(|message| Error::failed("create", create.id, message))?;
+        rootfs::assemble(&mut spec).map_err(|error| Error::failed("create", create.id, error))?;
         let process = spec.process().clone().ok_or_else(|| Error::Spec("it has no process".to_owned()))?;
         let filter = self.filter(&spec)?;
         adapt(&mut spec);
@@ -77,16 +79,17 @@ impl Libcontainer {
             OpenOptions::new().read(true).write(true).open(&fifo).map_err(Error::io("open", &fifo))?;
         let cgroups = Cgroups::get();
         let executor = ContainerExecutor::init(process, filter, report.into(), inherited);
-        let container = self
+        let builder = self
             .builder(create.id, &create.stdio)
             .map_err(failed)?
             .with_console_socket(create.console_socket)
             .with_executor(executor)
             .as_init(bundle)
             .with_systemd(cgroups.driver == Driver::Systemd)
-            .with_detach(true)
-            .build()
-            .map_err(failed)?;
+            .with_detach(true);
+        let container = failures
+            .watch(|| builder.build())
+            .map_err(|error| Error::failed("create", create.id, said(failures, &error)))?;
         if let Some(path) = cgroups_path(&spec) {
             cgroup::kill_as_group(&path);
             if cgroups.driver == Driver::Systemd
@@ -159,6 +162,7 @@ impl Runtime for Libcontainer {
     fn exec(&self, exec: &Exec<'_>) -> Result<i32, Error> {
         worker::prepare_worker();
         let failed = |error: LibcontainerError| Error::failed("exec in", exec.id, chain(&error));
+        let failures = Failures::new().map_err(Error::call("create", "log"))?;
         let inherited = worker::open_descriptors(3);
         let spec = load(exec.bundle)?;
         let process = exec_process(&spec, exec)?;
@@ -169,7 +173,8 @@ impl Runtime for Libcontainer {
             .set_user(root.build().map_err(|error| Error::Spec(error.to_string()))?)
             .set_args(process.args().clone())
             .set_env(Some(vec![HOME.to_owned()]))
-            .set_cwd(process.cwd().clone())
+            // The executor enters the real one, and can say which.
+            .set_cwd(PathBuf::from("/"))
             .set_terminal(process.terminal())
             .set_oom_score_adj(process.oom_score_adj())
             .set_capabilities(None)
@@ -182,14 +187,15 @@ impl Runtime for Libcontainer {
             nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(Error::call("create", "pipe"))?;
         let executor = ContainerExecutor::joining(process, filter, report_write, inherited);
         let result = self.builder(exec.id, &exec.stdio).map_err(failed).and_then(|builder| {
-            builder
+            let builder = builder
                 .with_console_socket(exec.console_socket)
                 .with_executor(executor)
                 .as_tenant()
                 .with_detach(true)
-                .with_process(Some(&file))
-                .build()
-                .map_err(failed)
+                .with_process(Some(&file));
+            failures
+                .watch(|| builder.build())
+                .map_err(|error| Error::failed("exec in", exec.id, said(failures, &error)))
         });
         let pid = result?;
         let mut message = String::new();
@@ -286,6 +292,12 @@ fn read_report(report: &mut File) -> std::io::Result<String> {
             Err(error) => return Err(error),
         }
     }
+}
+
+/// An error of libcontainer with its cause. What our executor says is whole.
+fn said(failures: Failures, error: &LibcontainerError) -> String {
+    let message = chain(error);
+    if message.starts_with("exec: ") { message } else { failures.explain(&message) }
 }
 
 /// How libcontainer introduces what an executor says.

@@ -8,10 +8,12 @@ pub mod cgroup;
 pub mod console;
 mod executor;
 mod external;
+mod failures;
 mod guard;
 pub mod host;
 pub mod infra;
 mod libcontainer;
+mod rootfs;
 pub mod sealed_exe;
 pub mod seccomp;
 pub mod spec;
@@ -118,7 +120,8 @@ pub struct Stdio<'a> {
     pub stderr: BorrowedFd<'a>,
 }
 
-/// A container to make from a bundle whose config.json lies on disk.
+/// A container to make from a bundle whose config.json lies on disk. Its root is in a mount namespace of the caller's
+/// own: volumes are mounted into it there.
 #[derive(Debug)]
 pub struct Create<'a> {
     /// Unique on this host.
@@ -173,6 +176,15 @@ pub fn open(runtime: Option<&str>, state: &Path) -> Result<Box<dyn Runtime>, Err
         None | Some("" | "libcontainer") => Box::new(libcontainer::Libcontainer::open(state)),
         Some(name) => Box::new(external::External::open(name, state)?),
     })
+}
+
+/// Removes what an OCI runtime program and our calls of it have left on disk of a container of which nothing runs any
+/// more.
+///
+/// # Errors
+/// When a folder stays.
+pub fn forget_external(state: &Path, id: &str) -> Result<(), Error> {
+    external::forget(state, id)
 }
 
 /// What a container of a pod joins.

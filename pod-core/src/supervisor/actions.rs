@@ -67,15 +67,19 @@ impl Supervisor {
             Action::CreateSandbox => self.create_sandbox(uid),
             Action::StartContainer { container, attempt } => self.start_container(uid, &container, attempt),
             Action::StopContainer { container, signal } => {
-                let process = self.pods.get(uid).and_then(|p| p.runs.get(&container)).and_then(|r| r.process);
-                if let (Some(process), Some(signal)) = (process, crate::plan::stop_signal::number(&signal)) {
+                let run = self.pods.get_mut(uid).and_then(|p| p.runs.get_mut(&container));
+                if let (Some(run), Some(signal)) = (run, crate::plan::stop_signal::number(&signal))
+                    && let Some(process) = run.process
+                {
+                    run.killed |= signal == libc::SIGKILL;
                     process.signal(signal);
                     network::fail_point("stop-signalled");
                 }
             }
             Action::KillContainer { container } => {
-                let Some(pod) = self.pods.get(uid) else { return };
-                if let Some(run) = pod.runs.get(&container) {
+                let Some(pod) = self.pods.get_mut(uid) else { return };
+                if let Some(run) = pod.runs.get_mut(&container) {
+                    run.killed = true;
                     let cgroup = pod.sandbox.as_ref().map(|s| s.sandbox.cgroup.as_str());
                     container::kill(cgroup, &container::id(uid, &container, run.attempt), run.process);
                     network::fail_point("container-killed");
@@ -210,9 +214,11 @@ impl Supervisor {
         network::fail_point("container-ended");
         let Some(run) = self.close_run(uid, name) else { return };
         let Some(pod) = self.pods.get(uid) else { return };
-        let oom_killed = pod.sandbox.as_ref().is_some_and(|s| {
-            container::oom_killed(&s.sandbox.cgroup, &container::id(uid, name, run.attempt))
-        });
+        let kills = pod
+            .sandbox
+            .as_ref()
+            .map_or(0, |s| container::oom_kills(&s.sandbox.cgroup, &container::id(uid, name, run.attempt)));
+        let oom_killed = container::ended_by_oom(kills, code, run.killed);
         self.leave_run(uid, name, run.attempt);
         let event = Event::Exited { container: name.to_owned(), attempt: run.attempt, code, oom_killed };
         self.dispatch(uid, &event);

@@ -188,7 +188,7 @@ fn create(
         group: &group,
         objects: &objects,
         ips,
-        node: &plan::node::node(),
+        node: &plan::node::node_with_storage(&layout.root),
     };
     let resolved = plan::container::resolve(&inputs)?;
 
@@ -220,6 +220,9 @@ fn create(
             read_only: wanted.read_only,
         });
     }
+
+    let sources: Vec<PathBuf> = mounts.iter().map(|mount| mount.source.clone()).collect();
+    volume::make_mount_points(layout, pod, &resolved.mounts, &sources)?;
 
     let rootfs = bundle.join("rootfs");
     images.mount(&image, &scratch(layout, uid, name, attempt), &rootfs).map_err(|e| create(&e))?;
@@ -262,7 +265,11 @@ fn create_process(
     };
     let (stdout, stderr) = (open(Stream::Stdout)?, open(Stream::Stderr)?);
     let stdin = if plan.stdin && !plan.tty {
-        console::open_stdin(bundle).map_err(|e| create(&format!("open stdin: {e}")))?
+        let stdin = console::open_stdin(bundle).map_err(|e| create(&format!("open stdin: {e}")))?;
+        // As its output, for /dev/stdin.
+        let user = Some(rustix::fs::Uid::from_raw(plan.uid));
+        rustix::fs::fchown(&stdin, user, None).map_err(|e| create(&format!("open stdin: {e}")))?;
+        stdin
     } else {
         worker::dev_null().map_err(|e| create(&e))?
     };
@@ -278,6 +285,7 @@ fn create_process(
         None => None,
         Some(terminal) => {
             let master = terminal.receive(console::TIMEOUT).map_err(|e| create(&e))?;
+            runtime::console::set_owner(&master, plan.uid).map_err(|e| create(&e))?;
             let stdin = plan.stdin.then(|| console::open_stdin(bundle)).transpose();
             let stdin = stdin.map_err(|e| create(&format!("open stdin: {e}")))?;
             let holder = console::hold(master, stdout, stdin);
@@ -338,9 +346,17 @@ pub fn kill(cgroup: Option<&str>, id: &str, process: Option<Process>) {
     }
 }
 
-/// True if the kernel killed a process of this run for lack of memory. Ask before [`delete`].
-pub fn oom_killed(cgroup: &str, id: &str) -> bool {
-    cgroup::oom_kills(&cgroup::container_path(cgroup, id)).is_some_and(|kills| kills > 0)
+/// How many processes of this run the kernel killed for lack of memory. Ask once, before [`delete`].
+pub fn oom_kills(cgroup: &str, id: &str) -> u64 {
+    cgroup::oom_kills(&cgroup::container_path(cgroup, id)).unwrap_or(0)
+}
+
+/// True for a run that lack of memory ended. A child that was killed long before says nothing of how the run ended: it
+/// counts only where the exit code is that of SIGKILL (a shell passes on that of its last child) and nobody else
+/// sent that.
+pub fn ended_by_oom(kills: u64, code: Option<i32>, killed_by_us: bool) -> bool {
+    const KILLED: i32 = 128 + libc::SIGKILL;
+    kills > 0 && code == Some(KILLED) && !killed_by_us
 }
 
 /// Gives back the layers of every run of a pod that is left.
@@ -377,4 +393,19 @@ pub fn delete(layout: &Layout, pod: &PodPlan, name: &str, attempt: u32) -> Vec<S
     // The folder of the container, once its last run is gone.
     let _ = fs::remove_dir(layout.bundle(&pod.uid, name));
     problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_run_that_ends_by_the_signal_of_the_kernel_is_oom_killed() {
+        assert!(ended_by_oom(1, Some(137), false));
+        assert!(!ended_by_oom(0, Some(137), false), "killed by a person");
+        assert!(!ended_by_oom(1, Some(137), true), "a child was killed for memory, then we killed the rest");
+        for code in [Some(0), Some(1), Some(143), None] {
+            assert!(!ended_by_oom(3, code, false), "{code:?}");
+        }
+    }
 }

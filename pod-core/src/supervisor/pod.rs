@@ -67,6 +67,8 @@ pub struct Run {
     pub process: Option<Process>,
     /// The process that holds its terminal.
     pub terminal: Option<Process>,
+    /// True once we have sent it SIGKILL.
+    pub killed: bool,
     /// For a process that is not our child, and its token.
     pub pidfd: Option<(u64, OwnedFd)>,
     /// Reading ends of its output, with their tokens.
@@ -130,7 +132,8 @@ pub fn has_ended(plan: &PodPlan, state: &PodState) -> bool {
 impl Run {
     /// One that nothing is known of yet, and whose output nobody reads.
     pub fn new(attempt: u32, bundle: PathBuf) -> Self {
-        Self { attempt, bundle, process: None, terminal: None, pidfd: None, outputs: Vec::new(), log: None }
+        let (process, terminal, pidfd) = (None, None, None);
+        Self { attempt, bundle, process, terminal, killed: false, pidfd, outputs: Vec::new(), log: None }
     }
 }
 

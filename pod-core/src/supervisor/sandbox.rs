@@ -172,6 +172,12 @@ fn try_create(
     Ok(info)
 }
 
+/// Where the files of /etc lie. Containers write to them, so they are on the disk with everything else that these
+/// write, not in the host's /run, which is memory and small (CVE-2020-8557).
+fn etc(layout: &Layout, uid: &str) -> PathBuf {
+    layout.pod(uid).join("etc")
+}
+
 /// All of a sandbox that comes before its infra container.
 fn prepare_sandbox(layout: &Layout, plan: &PodPlan, netns: Option<PathBuf>) -> Result<Sandbox, String> {
     let uid = plan.uid.as_str();
@@ -182,7 +188,7 @@ fn prepare_sandbox(layout: &Layout, plan: &PodPlan, netns: Option<PathBuf>) -> R
         share_pid: spec_of.share_process_namespace.unwrap_or(false),
         host_pid: spec_of.host_pid.unwrap_or(false),
         host_ipc: spec_of.host_ipc.unwrap_or(false),
-        etc: layout.pod_run(uid).join("etc"),
+        etc: etc(layout, uid),
         shm: PathBuf::new(),
         cgroup: cgroup::pod_path(uid),
     };
@@ -205,7 +211,7 @@ fn create_infra(layout: &Layout, plan: &PodPlan, sandbox: &mut Sandbox) -> Resul
         id: &infra_id(uid),
         sandbox,
         hostname: &hostname,
-        sysctls: &plan::security::sysctls(&plan.pod).into_iter().collect(),
+        sysctls: &plan::security::sandbox_sysctls(&plan.pod, plan.network.host),
         rootfs: &rootfs,
         host: runtime::host::Host::get(),
     })
@@ -278,6 +284,12 @@ pub fn remove_sandbox(layout: &Layout, exe: &Path, uid: &str, runtime: Option<&s
         }
         Err(e) => problems.push(e.to_string()),
     }
+    // Which runtime made a container is not known of a pod without a record, or it is not installed any more.
+    for id in containers_of(&state, uid) {
+        if let Err(e) = runtime::forget_external(&state, &id) {
+            problems.push(e.to_string());
+        }
+    }
     fail_point("pod-containers-deleted");
     let (instance, id) = (networks(layout, exe), uid.to_owned());
     // In a process of its own: netavark changes the namespaces of its thread.
@@ -312,19 +324,19 @@ pub fn remove_sandbox(layout: &Layout, exe: &Path, uid: &str, runtime: Option<&s
         }
     }
     fail_point("sandbox-forgotten");
-    for dir in ["infra", "etc", "bundles"] {
-        if let Err(e) = store::remove_dir_if_exists(&run.join(dir)) {
+    for dir in [run.join("infra"), run.join("bundles"), etc(layout, uid)] {
+        if let Err(e) = store::remove_dir_if_exists(&dir) {
             problems.push(e.to_string());
         }
     }
     problems
 }
 
-/// Ids that a runtime keeps state of and that are of this pod: libcontainer's bundles and containers, and the
-/// folder of any other runtime.
+/// Ids that a runtime keeps state of and that are of this pod: libcontainer's bundles and containers, and of any other
+/// runtime its own folder and that of our calls.
 fn containers_of(state: &Path, uid: &str) -> std::collections::BTreeSet<String> {
     let prefix = format!("{uid}-");
-    ["bundles", "containers", "runtime"]
+    ["bundles", "containers", "runtime", "calls"]
         .iter()
         .filter_map(|dir| fs::read_dir(state.join(dir)).ok())
         .flatten()

@@ -291,6 +291,10 @@ fn worker(call: impl FnOnce() -> Result<i32, Error>) -> Outcome<i32> {
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0, "fork");
     if pid == 0 {
+        // Volumes are mounted into the root there, and end with the container.
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+        let private = nix::mount::MsFlags::MS_REC | nix::mount::MsFlags::MS_SLAVE;
+        nix::mount::mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
         let text = match call() {
             Ok(pid) => format!("+{pid}"),
             Err(error) => format!("-{error}"),

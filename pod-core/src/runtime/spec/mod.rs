@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::{LinuxSeccomp, Spec};
 use serde_json::{Value, json};
 
-use super::host::Host;
+use super::host::{Device, Host};
 use super::{Error, Sandbox, cgroup, seccomp};
 use crate::plan::{ContainerPlan, Resources, Seccomp};
 use crate::store::write_json_volatile;
@@ -149,7 +149,13 @@ pub fn container(container: &Container<'_>) -> Result<Spec, Error> {
             process.insert("noNewPrivileges".to_owned(), json!(true));
         }
         if plan.privileged {
-            linux.insert("devices".to_owned(), security::devices(&host.devices));
+            // Where a volume is mounted, it is what is seen there.
+            let devices: Vec<&Device> = host
+                .devices
+                .iter()
+                .filter(|device| !mounts::is_covered(&device.path, container.mounts))
+                .collect();
+            linux.insert("devices".to_owned(), security::devices(&devices));
         } else {
             linux.insert("maskedPaths".to_owned(), json!(security::masked_paths(host.cpus)));
             let mut read_only: Vec<&str> = security::readonly_paths().to_vec();

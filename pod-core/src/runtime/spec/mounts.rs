@@ -40,14 +40,22 @@ pub(super) fn container(container: &Container<'_>) -> Vec<Value> {
     all
 }
 
-/// A path without `//`, `/./` and a trailing `/`.
+/// True for a path at or below a volume.
+pub(super) fn is_covered(path: &Path, mounts: &[Mount]) -> bool {
+    mounts.iter().any(|mount| path.starts_with(normal(&mount.destination)))
+}
+
+/// A path without `//`, `/./`, `..` and a trailing `/`.
 fn normal(path: &str) -> String {
-    let mut normal = String::new();
+    let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
-        normal.push('/');
-        normal.push_str(part);
+        if part == ".." {
+            parts.pop();
+        } else {
+            parts.push(part);
+        }
     }
-    if normal.is_empty() { "/".to_owned() } else { normal }
+    format!("/{}", parts.join("/"))
 }
 
 fn depth(path: &str) -> usize {

@@ -119,7 +119,7 @@ fn device_rules(privileged: bool) -> Value {
 }
 
 /// `linux.devices` of a privileged container.
-pub(super) fn devices(devices: &[Device]) -> Value {
+pub(super) fn devices(devices: &[&Device]) -> Value {
     let nodes = devices.iter().map(|device| {
         json!({
             "path": device.path,

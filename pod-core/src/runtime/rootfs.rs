@@ -1,0 +1,468 @@
+//! A container's root, assembled before libcontainer is called.
+//!
+//! libcontainer does not mount through a link that leads to what is not there yet, does not name the path that fails,
+//! and expects the working directory to exist. So volumes are mounted here, in the order of the spec, into the root as
+//! it lies in the caller's own mount namespace; libcontainer binds the root with everything mounted in it. What belongs
+//! below /proc, /sys and /dev stays in the spec, because libcontainer mounts those folders itself.
+//!
+//! Image and volumes are hostile, and other containers of the pod may change a shared volume meanwhile. So a path is
+//! first resolved to one without links ([`Root::place`]), and everything is then opened and made by descriptors that
+//! refuse any link on the way ([`Root::look_up`]): a link that appears in between is an error, never followed.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::mem::size_of;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, Path, PathBuf};
+
+use oci_spec::runtime::{Mount, Spec};
+use rustix::fs::{
+    CWD, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, open, openat, openat2, readlinkat,
+};
+use rustix::io::Errno;
+use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
+
+use super::guard;
+
+/// As the kernel has it (path_resolution(7)).
+const MOST_LINKS: usize = 40;
+/// How often a lookup is repeated that something changed under (openat2(2), EAGAIN; a link that has just appeared).
+const RETRIES: usize = 100;
+/// Folders that libcontainer mounts: nothing of the image or a volume is seen below them.
+const MOUNTED_LATER: [&str; 3] = ["/proc", "/dev", "/sys"];
+
+/// What can go wrong.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// Not a spec of ours.
+    #[error("its spec has no root")]
+    NoRoot,
+    /// What an image or a volume may not do.
+    #[error("{0}")]
+    Refused(String),
+    /// The root itself.
+    #[error("cannot open its root {}: {source}", path.display())]
+    Open {
+        /// Where it is.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A mount.
+    #[error("cannot mount {} at {destination}: {problem}", volume.display())]
+    Mount {
+        /// What was to be mounted.
+        volume: PathBuf,
+        /// `mountPath`, with where a link of the image leads it.
+        destination: String,
+        /// Why not.
+        problem: Problem,
+    },
+    /// `workingDir`.
+    #[error("workingDir {}: {problem}", dir.display())]
+    WorkingDir {
+        /// As the manifest or the image has it.
+        dir: PathBuf,
+        /// Why not.
+        problem: Problem,
+    },
+}
+
+/// Why a place in the root cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Problem {
+    /// A call to the kernel.
+    #[error("{action} {}: {}", path.display(), io::Error::from(*source))]
+    Call {
+        /// "create", "look up", ...
+        action: &'static str,
+        /// With which path of the container.
+        path: PathBuf,
+        /// What the kernel said.
+        source: Errno,
+    },
+    /// A file is where a folder is wanted.
+    #[error("{} is not a folder", .0.display())]
+    NotFolder(PathBuf),
+    /// A folder is where a file is wanted.
+    #[error("what is mounted is a file, but {} is a folder", .0.display())]
+    NotFile(PathBuf),
+}
+
+impl Problem {
+    fn call(action: &'static str, path: &Path) -> impl FnOnce(Errno) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| match source {
+            Errno::NOTDIR => Self::NotFolder(path.parent().unwrap_or(&path).to_owned()),
+            source => Self::Call { action, path, source },
+        }
+    }
+
+    /// True where another attempt may succeed: something was renamed or became a link meanwhile.
+    fn is_race(&self) -> bool {
+        matches!(self, Self::Call { source: Errno::LOOP | Errno::AGAIN, .. })
+    }
+}
+
+/// Mounts the volumes of a spec and makes its working directory. What has been mounted is taken out of the spec; what
+/// is left has its destination resolved.
+///
+/// To be called in a mount namespace of its own, so that the mounts end with the container.
+pub(super) fn assemble(spec: &mut Spec) -> Result<(), Error> {
+    let path = spec.root().as_ref().ok_or(Error::NoRoot)?.path().clone();
+    // Whatever the umask of our caller is, folders that we make are for everybody to enter.
+    let umask = rustix::process::umask(Mode::from_raw_mode(0o022));
+    let result = try_assemble(spec, &path);
+    rustix::process::umask(umask);
+    result
+}
+
+fn try_assemble(spec: &mut Spec, path: &Path) -> Result<(), Error> {
+    let mut root = Root::open(path)?;
+    let mut left = Vec::new();
+    for mut mount in spec.mounts().iter().flatten().cloned() {
+        if mount.typ().as_deref() != Some("bind") {
+            left.push(mount);
+            continue;
+        }
+        match root.mount(&mount)? {
+            Outcome::Done(place) if place == Path::new("/") => root = Root::open(path)?,
+            Outcome::Done(_) => {}
+            Outcome::Later(place) => {
+                mount.set_destination(place);
+                left.push(mount);
+            }
+        }
+    }
+    spec.set_mounts(Some(left));
+    if let Some(process) = spec.process() {
+        root.make_working_dir(process.cwd())
+            .map_err(|problem| Error::WorkingDir { dir: process.cwd().clone(), problem })?;
+    }
+    Ok(())
+}
+
+/// What became of a mount.
+enum Outcome {
+    /// It is there, at this path of the container.
+    Done(PathBuf),
+    /// Left to libcontainer, at this path of the container.
+    Later(PathBuf),
+}
+
+/// The kind of thing to make for a mount.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Folder,
+    File,
+}
+
+/// The root of a container.
+pub(super) struct Root(OwnedFd);
+
+impl Root {
+    /// Opens a root, and refuses one whose /dev, /proc or /sys is not a folder.
+    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = open(path, flags, Mode::empty())
+            .map_err(|source| Error::Open { path: path.to_owned(), source: source.into() })?;
+        let root = Self(fd);
+        for folder in MOUNTED_LATER {
+            match root.look_up(Path::new(folder), OFlags::DIRECTORY) {
+                Ok(_) | Err(Errno::NOENT) => {}
+                Err(_) => return Err(Error::Refused(format!("{folder} of the image is not a folder"))),
+            }
+        }
+        Ok(root)
+    }
+
+    /// Where a path of the container leads: a path without links and `..`, of which the end may not exist yet. Below
+    /// the folders that libcontainer mounts nothing is looked at.
+    pub(super) fn place(&self, path: &Path) -> Result<PathBuf, Errno> {
+        let (mut left, mut found, mut links) = (parts(path), PathBuf::from("/"), 0);
+        while let Some(part) = left.pop() {
+            match part.as_bytes() {
+                b"" | b"." => continue,
+                b".." => {
+                    found.pop();
+                    continue;
+                }
+                _ => found.push(&part),
+            }
+            if is_mounted_later(&found) {
+                continue;
+            }
+            let Some(target) = self.read_link(&found)? else { continue };
+            links += 1;
+            if links > MOST_LINKS {
+                return Err(Errno::LOOP);
+            }
+            found.pop();
+            if target.is_absolute() {
+                found = PathBuf::from("/");
+            }
+            left.extend(parts(&target));
+        }
+        Ok(found)
+    }
+
+    /// The target of a link; `None` for anything else and for nothing.
+    fn read_link(&self, path: &Path) -> Result<Option<PathBuf>, Errno> {
+        match self.look_up(path, OFlags::empty()) {
+            Ok(fd) if is_link(&fd)? => {
+                let target = readlinkat(&fd, "", Vec::new())?;
+                Ok(Some(PathBuf::from(OsString::from_vec(target.into_bytes()))))
+            }
+            // Whoever makes something there meets the same.
+            Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens (O_PATH) what lies at a path without links; a link at its very end is opened itself.
+    fn look_up(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let flags = flags | OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let below = path.strip_prefix("/").unwrap_or(path);
+        let below = if below.as_os_str().is_empty() { Path::new(".") } else { below };
+        for _ in 0..RETRIES {
+            match openat2(&self.0, below, flags, Mode::empty(), how) {
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                result => return result,
+            }
+        }
+        Err(Errno::AGAIN)
+    }
+
+    /// Opens what lies at a path without links; what is missing of it is made, as root's, 0755 or 0644.
+    fn make(&self, place: &Path, kind: Kind) -> Result<OwnedFd, Problem> {
+        let names: Vec<&OsStr> = place
+            .components()
+            .filter_map(|part| match part {
+                Component::Normal(name) => Some(name),
+                _ => None,
+            })
+            .collect();
+        let mut above = PathBuf::from("/");
+        for (n, name) in names.iter().enumerate() {
+            let parent = self.look_up(&above, OFlags::empty()).map_err(Problem::call("look up", &above))?;
+            match file_type(&parent).map_err(Problem::call("look at", &above))? {
+                FileType::Directory => {}
+                FileType::Symlink => return Err(Problem::call("look up", &above)(Errno::LOOP)),
+                _ => return Err(Problem::NotFolder(above)),
+            }
+            above.push(name);
+            match self.look_up(&above, OFlags::empty()) {
+                Ok(_) => continue,
+                Err(Errno::NOENT) => {}
+                Err(error) => return Err(Problem::call("look up", &above)(error)),
+            }
+            let made = if n + 1 == names.len() && kind == Kind::File {
+                let flags =
+                    OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                openat(&parent, *name, flags, Mode::from_raw_mode(0o644)).map(drop)
+            } else {
+                mkdirat(&parent, *name, Mode::from_raw_mode(0o755))
+            };
+            match made {
+                // Another container made it first, in a volume of both.
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(Problem::call("create", &above)(error)),
+            }
+        }
+        let fd = self.look_up(place, OFlags::empty()).map_err(Problem::call("look up", place))?;
+        if is_link(&fd).map_err(Problem::call("look at", place))? {
+            return Err(Problem::call("look up", place)(Errno::LOOP));
+        }
+        Ok(fd)
+    }
+
+    fn make_working_dir(&self, dir: &Path) -> Result<(), Problem> {
+        retry(|| {
+            let place = self.place(dir).map_err(Problem::call("look up", dir))?;
+            if is_mounted_later(&place) {
+                return Ok(());
+            }
+            let fd = self.make(&place, Kind::Folder)?;
+            if is_folder(&fd).map_err(Problem::call("look at", &place))? {
+                Ok(())
+            } else {
+                Err(Problem::NotFolder(place))
+            }
+        })
+    }
+
+    /// Mounts one bind mount of a spec.
+    fn mount(&self, mount: &Mount) -> Result<Outcome, Error> {
+        let source = mount.source().clone().unwrap_or_default();
+        let wanted = mount.destination();
+        let mut shown = wanted.display().to_string();
+        let failed = |destination: &str, problem| Error::Mount {
+            volume: source.clone(),
+            destination: destination.to_owned(),
+            problem,
+        };
+        for _ in 0..RETRIES {
+            let place = self
+                .place(wanted)
+                .map_err(|error| failed(&shown, Problem::call("look up", wanted)(error)))?;
+            if place != *wanted {
+                shown = format!("{} (a link of the image leads to {})", wanted.display(), place.display());
+            }
+            guard::check_place(&shown, &place, &source).map_err(Error::Refused)?;
+            if guard::is_own_device(&place) {
+                return Ok(Outcome::Done(place));
+            }
+            let options: Vec<&str> = mount.options().iter().flatten().map(String::as_str).collect();
+            let Some(options) = Options::parse(&options).filter(|_| !is_mounted_later(&place)) else {
+                return Ok(Outcome::Later(place));
+            };
+            match self.mount_at(&source, &place, &options) {
+                Ok(()) => return Ok(Outcome::Done(place)),
+                Err(problem) if problem.is_race() => {}
+                Err(problem) => return Err(failed(&shown, problem)),
+            }
+        }
+        Err(failed(&shown, Problem::call("look up", wanted)(Errno::LOOP)))
+    }
+
+    fn mount_at(&self, source: &Path, place: &Path, options: &Options) -> Result<(), Problem> {
+        let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        if options.recursive {
+            flags |= OpenTreeFlags::AT_RECURSIVE;
+        }
+        let tree = open_tree(CWD, source, flags).map_err(Problem::call("open", source))?;
+        options.apply(tree.as_fd()).map_err(Problem::call("set the mount options of", source))?;
+        let is_tree = is_folder(&tree).map_err(Problem::call("look at", source))?;
+        let target = self.make(place, if is_tree { Kind::Folder } else { Kind::File })?;
+        let is_target_folder = is_folder(&target).map_err(Problem::call("look at", place))?;
+        match (is_tree, is_target_folder) {
+            (true, false) => return Err(Problem::NotFolder(place.to_owned())),
+            (false, true) => return Err(Problem::NotFile(place.to_owned())),
+            _ => {}
+        }
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+        move_mount(&tree, "", &target, "", flags).map_err(Problem::call("mount on", place))
+    }
+}
+
+/// Repeats what was disturbed.
+fn retry(mut attempt: impl FnMut() -> Result<(), Problem>) -> Result<(), Problem> {
+    for _ in 1..RETRIES {
+        match attempt() {
+            Err(problem) if problem.is_race() => {}
+            result => return result,
+        }
+    }
+    attempt()
+}
+
+/// The parts of a path, the last one first.
+fn parts(path: &Path) -> Vec<OsString> {
+    let text = path.as_os_str().as_bytes().split(|byte| *byte == b'/').rev();
+    text.map(|part| OsStr::from_bytes(part).to_owned()).collect()
+}
+
+fn is_mounted_later(place: &Path) -> bool {
+    MOUNTED_LATER.iter().any(|folder| place.starts_with(folder))
+}
+
+fn file_type(fd: &OwnedFd) -> Result<FileType, Errno> {
+    Ok(FileType::from_raw_mode(fstat(fd)?.st_mode))
+}
+
+fn is_link(fd: &OwnedFd) -> Result<bool, Errno> {
+    Ok(file_type(fd)? == FileType::Symlink)
+}
+
+fn is_folder(fd: &OwnedFd) -> Result<bool, Errno> {
+    Ok(file_type(fd)? == FileType::Directory)
+}
+
+/// Options of a bind mount (config.md of the OCI runtime spec, "Linux mount options").
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Options {
+    /// With what is mounted below the source.
+    recursive: bool,
+    /// `MOUNT_ATTR_*` of the mount itself.
+    attributes: u64,
+    /// `MOUNT_ATTR_*` of the mount and all below it.
+    recursive_attributes: u64,
+    /// `MS_*` for the mount and all below it; 0 leaves it as it is.
+    propagation: u64,
+}
+
+impl Options {
+    /// `None` when there is one that only libcontainer knows.
+    fn parse(options: &[&str]) -> Option<Self> {
+        let mut parsed = Self::default();
+        for option in options {
+            match *option {
+                "rbind" => parsed.recursive = true,
+                "bind" | "rw" => {}
+                "ro" => parsed.attributes |= attribute::READ_ONLY,
+                "rro" => parsed.recursive_attributes |= attribute::READ_ONLY,
+                "nosuid" => parsed.attributes |= attribute::NO_SUID,
+                "nodev" => parsed.attributes |= attribute::NO_DEVICES,
+                "noexec" => parsed.attributes |= attribute::NO_EXEC,
+                "rprivate" => parsed.propagation = libc::MS_PRIVATE,
+                "rslave" => parsed.propagation = libc::MS_SLAVE,
+                _ => return None,
+            }
+        }
+        Some(parsed)
+    }
+
+    fn apply(&self, mount: BorrowedFd<'_>) -> Result<(), Errno> {
+        if self.propagation != 0 || self.recursive_attributes != 0 {
+            let recursive = libc::AT_RECURSIVE;
+            set_attributes(mount, recursive, self.recursive_attributes, self.propagation)?;
+        }
+        if self.attributes != 0 {
+            set_attributes(mount, 0, self.attributes, 0)?;
+        }
+        Ok(())
+    }
+}
+
+/// `struct mount_attr` of mount_setattr(2).
+#[repr(C)]
+struct MountAttributes {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    user_namespace: u64,
+}
+
+/// `MOUNT_ATTR_*` (linux/mount.h).
+mod attribute {
+    pub(super) const READ_ONLY: u64 = 0x1;
+    pub(super) const NO_SUID: u64 = 0x2;
+    pub(super) const NO_DEVICES: u64 = 0x4;
+    pub(super) const NO_EXEC: u64 = 0x8;
+}
+
+/// mount_setattr(2), which no crate offers. libcontainer needs it as well (Linux 5.12).
+fn set_attributes(mount: BorrowedFd<'_>, flags: i32, set: u64, propagation: u64) -> Result<(), Errno> {
+    let attributes = MountAttributes { set, clear: 0, propagation, user_namespace: 0 };
+    // SAFETY: path and attributes live for the call, which reads as many bytes as it is told.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH | flags,
+            &raw const attributes,
+            size_of::<MountAttributes>(),
+        )
+    };
+    if done == 0 {
+        return Ok(());
+    }
+    Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::INVAL))
+}
+
+#[cfg(test)]
+mod tests;
