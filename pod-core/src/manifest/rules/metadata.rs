@@ -32,7 +32,10 @@ impl Rules<'_> {
             self.labels(&format!("{path}.labels"), labels);
         }
         let Some(annotations) = &metadata.annotations else { return };
-        for key in annotations.keys() {
+        for (key, value) in annotations {
+            if self.of_podman(path, key, value) {
+                continue;
+            }
             // Kubernetes compares annotation keys in lower case.
             if let Err(mut invalid) = name::qualified(&key.to_ascii_lowercase()) {
                 if let Err(own) = name::qualified(key) {
@@ -48,11 +51,53 @@ impl Rules<'_> {
         }
     }
 
+    /// Tells of an annotation by which podman is told what Kubernetes has no field for, and which is not honoured. True
+    /// for one whose key no cluster takes: nothing else is to be said of it.
+    fn of_podman(&mut self, path: &str, key: &str, value: &str) -> bool {
+        let Some(meaning) = podman_meaning(key, value) else { return false };
+        let hint = (!meaning.is_empty()).then(|| meaning.to_owned());
+        let path = format!("{path}.annotations[{}]", escape(key));
+        self.warning(&path, "is for podman, and is not honoured", hint);
+        // `bind-mount-options:/PATH`
+        key.contains(':')
+    }
+
     pub(super) fn labels(&mut self, path: &str, labels: &BTreeMap<String, String>) {
         for (key, value) in labels {
             let path = format!("{path}[{}]", escape(key));
             self.require(&path, name::qualified(key));
             self.require(&path, name::label_value(value));
         }
+    }
+}
+
+/// What to do instead of an annotation of podman that asks for something: empty if there is nothing. `None` for every
+/// other annotation. Sources: podman's `libpod/define/annotations.go` and `pkg/util/kube.go`, its manual page of
+/// `kube play`.
+fn podman_meaning(key: &str, value: &str) -> Option<&'static str> {
+    let off = matches!(value.to_ascii_lowercase().as_str(), "" | "false" | "0" | "f");
+    if key == "bind-mount-options" || key.starts_with("bind-mount-options:") {
+        return Some("SELinux labels of files stay as they are: `chcon` changes them");
+    }
+    if let Some(option) = key.strip_prefix("volume.podman.io/") {
+        return (!matches!((option, value), ("driver", "" | "local")))
+            .then_some("a claim is a folder of its own");
+    }
+    if key.starts_with("io.containers.") {
+        let update = key.starts_with("io.containers.autoupdate");
+        return Some(if update { "`kube play --pull always FILE` takes new images" } else { "" });
+    }
+    let option = key.strip_prefix("io.podman.annotations.")?;
+    // Podman names one container of several behind a slash.
+    let option = option.split('/').next().unwrap_or(option);
+    match option {
+        "autoremove" | "init" | "privileged" | "publish-all" if off => None,
+        "privileged" => Some("write securityContext.privileged of the container"),
+        "publish-all" => Some("`kube play --publish-all` publishes every containerPort"),
+        "seccomp" => Some("write securityContext.seccompProfile"),
+        "apparmor" => Some("write securityContext.appArmorProfile"),
+        "label" => Some("write securityContext.seLinuxOptions"),
+        "userns" => Some("containers use the host's user namespace"),
+        _ => Some(""),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde_json::{Map, Value};
 
 use super::suggest::{Suggestion, suggest};
-use super::{Field, Kind, Type};
+use super::{Field, Kind, Type, dialect};
 use crate::manifest::load::MAX_DIAGNOSTICS;
 use crate::manifest::quantity::Quantity;
 use crate::manifest::support::{self, Support};
@@ -181,7 +181,7 @@ impl Checker<'_> {
                 this.quiet += usize::from(loud);
                 if !entry.value.is_null()
                     && !is_unset_word(&entry.value, field)
-                    && let Some(value) = this.kind(&entry.value, &field.kind)
+                    && let Some(value) = this.value(&entry.value, ty, field)
                 {
                     if field.required && value.as_str() == Some("") && !may_be_empty(ty, field.name) {
                         this.error(entry.value.position, "is required and must not be empty", None);
@@ -191,6 +191,7 @@ impl Checker<'_> {
                 this.quiet -= usize::from(loud);
             });
         }
+        self.settle(node, ty, &mut object);
         // A misspelled field is told of once, not also as missing.
         for name in &meant {
             self.at(Segment::Field(name), |this| this.bad.insert(this.path.clone()));
@@ -198,6 +199,7 @@ impl Checker<'_> {
         for field in ty.fields.iter().filter(|field| field.required && !meant.contains(&field.name)) {
             match node.get(field.name) {
                 Some(entry) if !entry.value.is_null() => {}
+                _ if object.contains_key(field.name) => {}
                 entry => {
                     let position = entry.map_or(node.position, |entry| entry.position);
                     self.at(Segment::Field(field.name), |this| this.error(position, "is required", None));
@@ -206,6 +208,32 @@ impl Checker<'_> {
         }
         self.chain.pop();
         Some(Value::Object(object))
+    }
+
+    /// The value of a field, where podman's dialect does not say otherwise by its type.
+    fn value(&mut self, node: &Node, ty: &'static Type, field: &'static Field) -> Option<Value> {
+        let Some(text) = dialect::variable(ty, field.name, node) else {
+            return self.kind(node, &field.kind);
+        };
+        if self.quiet == 0 {
+            let message = "is no text, and is taken as it is written".to_owned();
+            let hint = "a cluster takes text only: put it in quotes".to_owned();
+            self.report(Severity::Warning, node.position, message, Some(hint));
+        }
+        Some(text)
+    }
+
+    /// Reads an object as podman does where that is harmless, and tells of it.
+    fn settle(&mut self, node: &Node, ty: &'static Type, object: &mut Map<String, Value>) {
+        let Some(remark) = dialect::settle(ty, object) else { return };
+        let severity = if remark.is_error { Severity::Error } else { Severity::Warning };
+        if self.quiet > 0 && severity == Severity::Warning {
+            return;
+        }
+        let position = node.get(remark.field).map_or(node.position, |entry| entry.value.position);
+        self.at(Segment::Field(remark.field), |this| {
+            this.report(severity, position, remark.message, Some(remark.hint));
+        });
     }
 
     /// Tells of a field that does not exist. Gives the field of this object that was meant, if one was.

@@ -1,6 +1,7 @@
 //! The Kubernetes API as data, and node trees checked against it.
 
 pub(crate) mod check;
+mod dialect;
 mod suggest;
 #[rustfmt::skip]
 mod table;

@@ -243,6 +243,40 @@ fn a_kustomization_is_passed_over() {
 }
 
 #[test]
+fn what_podman_takes_and_is_harmless_is_taken_and_told() {
+    let text = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n  annotations:\n    \
+                io.podman.annotations.autoremove: \"FALSE\"\n    io.podman.annotations.userns: keep-id\n    \
+                io.podman.annotations.pids-limit/c: \"100\"\n    io.containers.autoupdate: registry\n    \
+                bind-mount-options: /srv:Z\n    bind-mount-options:/opt: z\n    example.com/own: x\n\
+                spec:\n  containers:\n  - name: c\n    image: b\n    env:\n    - {name: A, value: 8080}\n    \
+                - {name: B, value: true}\n    - {name: C, value: 1.5}\n    ports: [{hostPort: 8080}]\n    \
+                volumeMounts: [{name: v, mountPath: '/v:ro,Z'}]\n  volumes: [{name: v, emptyDir: {}}]\n---\n\
+                apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata:\n  name: p\n  annotations:\n    \
+                volume.podman.io/driver: local\n    volume.podman.io/uid: \"1000\"\nspec:\n  accessModes: \
+                [ReadWriteOnce]\n  resources: {requests: {storage: 1Gi}}\n";
+    let loaded = read(text);
+    insta::assert_snapshot!(shown(&loaded.diagnostics));
+    let Object::Pod(pod) = &loaded.documents[0].object else { panic!() };
+    let container = &pod.spec.as_ref().unwrap().containers[0];
+    let values: Vec<_> = container.env.iter().flatten().filter_map(|one| one.value.as_deref()).collect();
+    assert_eq!(values, ["8080", "true", "1.5"]);
+    assert_eq!(container.ports.as_ref().unwrap()[0].container_port, 8080);
+    let mount = &container.volume_mounts.as_ref().unwrap()[0];
+    assert_eq!((mount.mount_path.as_str(), mount.read_only), ("/v", Some(true)));
+}
+
+#[test]
+fn what_podman_takes_and_could_be_meant_otherwise_is_an_error() {
+    let texts = [
+        "env: [{name: A, value: yes}, {name: B, value: 1.10}, {name: C, value: 0755}, {name: D, value: [1]}]",
+        "env: [{name: 1, value: a}]",
+        "ports: [{hostPort: 0}, {hostIP: 127.0.0.1}]",
+        "volumeMounts: [{name: v, mountPath: '/v:U'}]",
+    ];
+    insta::assert_snapshot!(gallery(texts, |text| container(text) + "  volumes: [{name: v, emptyDir: {}}]\n"));
+}
+
+#[test]
 fn documents_without_a_namespace_go_to_the_one_of_the_flag() {
     let map = |own: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m{own}}}\n");
     let text = [map(""), map(", namespace: own"), map(", namespace: \"\"").replace("name: m", "name: other")]
