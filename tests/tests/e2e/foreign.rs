@@ -1,6 +1,6 @@
 //! Manifests for a cluster: what this machine has no use for is left out and told, and the rest runs.
 
-use tests::{IDLE, Kube, pod};
+use tests::{IDLE, Kube, host_port, pod, pod_with};
 
 const CLUSTER_ONLY: &str = "\
 apiVersion: v1
@@ -70,4 +70,36 @@ fn a_kustomization_in_a_folder_is_passed_over() {
     kube.file("app/map.yaml", "{apiVersion: v1, kind: ConfigMap, metadata: {name: m}}");
     let folder = kube.dir().join("app").display().to_string();
     kube.ok(&["check", &folder]).says("configmap/m valid").complains("kubectl kustomize");
+}
+
+#[test]
+fn what_podman_takes_runs_and_is_told() {
+    let kube = Kube::new();
+    let container = "    env: [{name: PORT, value: 8080}, {name: DEBUG, value: true}]\n    ports: [{hostPort: 8080}]\n    \
+                     volumeMounts: [{name: v, mountPath: '/v:ro,Z'}]\n";
+    let spec = "  hostNetwork: false\n  volumes: [{name: v, emptyDir: {}}]\n";
+    let port = host_port();
+    let yaml = pod_with("web", IDLE, container, spec)
+        .replace("8080}]\n    vol", &format!("{}}}]\n    vol", port.number))
+        .replace("  name: web\n", "  name: web\n  annotations: {io.podman.annotations.pids-limit: '9'}\n");
+    let played = kube.play(&yaml);
+    for told in ["pids-limit", "the first of 2", "containerPort is the same", "mount options"] {
+        assert!(played.stderr.contains(told), "{told}: {played}");
+    }
+    assert_eq!(
+        kube.sh("web", "echo $PORT $DEBUG; touch /v/x 2>/dev/null || echo read-only").trim(),
+        "8080 true\nread-only"
+    );
+    let pod = kube.pod("web");
+    assert_eq!(pod["spec"]["containers"][0]["ports"][0]["containerPort"], port.number);
+}
+
+#[test]
+fn a_pod_for_another_system_is_an_error_and_one_for_this_is_no_warning() {
+    let kube = Kube::empty();
+    let selecting = |os: &str| pod("web", IDLE, &format!("  nodeSelector: {{kubernetes.io/os: {os}}}\n"));
+    let file = kube.manifest(&selecting("windows"));
+    kube.run(&["check", &file]).expect(3).complains("this machine is linux, not windows");
+    let file = kube.manifest(&selecting("linux"));
+    kube.ok(&["check", "--strict", &file]);
 }
