@@ -138,6 +138,14 @@ pub fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     let context = Context::new(&cli.global)?;
+    // Those that look at no tree work in any surroundings.
+    let needs_trees = !matches!(
+        cli.command,
+        Command::Check(_) | Command::Version(_) | Command::Completion(_) | Command::Man(_)
+    );
+    if needs_trees {
+        context.layout.close_to_others()?;
+    }
     match &cli.command {
         Command::Play(args) => commands::play::run(&context, args),
         Command::Down(args) => commands::down::run(&context, args),

@@ -29,6 +29,7 @@ mod sources;
 mod terminal;
 mod time;
 mod tty;
+mod umask;
 mod watch;
 
 use std::process::ExitCode;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     match arguments.next().as_ref().and_then(|first| first.to_str()) {
         Some(network::AARDVARK_DNS) => {
+            pod_core::supervisor::detach_name_server();
             let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
             code(network::aardvark_dns_main(arguments.collect()))
         }
@@ -47,7 +49,10 @@ fn main() -> ExitCode {
             cli::start_log(cli::LogLevel::Warn);
             code(pod_core::supervisor::main(&arguments.collect::<Vec<_>>()))
         }
-        _ => cli::main(),
+        _ => {
+            umask::begin_command();
+            cli::main()
+        }
     }
 }
 

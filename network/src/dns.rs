@@ -133,15 +133,12 @@ impl Networks {
 
     fn start_dns(&self, dir: &Path) -> Result<(), Error> {
         self.end_strays();
-        let mut command = if has_systemd() {
-            // As netavark does: in a scope of its own, or it would end with whoever started it.
-            let mut command = Command::new("systemd-run");
-            command.args(["--quiet", "--scope", "--collect", "--"]).arg(&self.exe);
-            command
-        } else {
-            Command::new(&self.exe)
-        };
-        let output = command
+        // It outlives this process, and needs nothing of its environment; what else it inherits, it sets itself.
+        let passed_on = [crate::FAIL_POINT, crate::TRACE, "PATH", "KUBE_PLAY_CGROUP_DRIVER"];
+        let passed_on = passed_on.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+        let output = Command::new(&self.exe)
+            .env_clear()
+            .envs(passed_on)
             .arg(AARDVARK_DNS)
             .arg("--config")
             .arg(dir)
@@ -200,7 +197,7 @@ fn join(ips: &[IpAddr]) -> String {
 /// Makes the files in `dir` those wanted, each at once; true if any changed. aardvark-dns takes every file in
 /// its folder for a network, so the temporary one lies elsewhere.
 fn write_files(dir: &Path, temp: &Path, wanted: &BTreeMap<String, String>) -> Result<bool, Error> {
-    fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+    crate::create_private_dir_all(dir).map_err(Error::io("create", dir))?;
     let mut changed = false;
     for entry in fs::read_dir(dir).map_err(Error::io("list", dir))? {
         let entry = entry.map_err(Error::io("list", dir))?;
@@ -223,12 +220,6 @@ fn write_files(dir: &Path, temp: &Path, wanted: &BTreeMap<String, String>) -> Re
         changed = true;
     }
     Ok(changed)
-}
-
-fn has_systemd() -> bool {
-    let path = std::env::var("PATH").unwrap_or_default();
-    Path::new("/run/systemd/system").exists()
-        && std::env::split_paths(&path).any(|dir| dir.join("systemd-run").is_file())
 }
 
 /// Process `pid`, if it is an aardvark-dns that reads `dir`.

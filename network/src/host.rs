@@ -55,7 +55,10 @@ impl Host {
     }
 
     fn lock_in(dir: &Path) -> Result<Self, Error> {
-        Ok(Self { dir: dir.to_owned(), _lock: Lock::acquire(&dir.join("lock"))? })
+        let lock = Lock::acquire(&dir.join("lock"))?;
+        // It may have been made, by an earlier version, with the umask of whoever came first.
+        crate::close_dir(dir).map_err(Error::io("close to others", dir))?;
+        Ok(Self { dir: dir.to_owned(), _lock: lock })
     }
 
     fn endpoint_path(&self, id: &str) -> PathBuf {

@@ -50,7 +50,7 @@ pub(crate) fn open(network: &Network, dns_port: u16, marks: &Path, listings: Lis
                 continue;
             }
             let mark = marks.join(&network.bridge);
-            if let Err(error) = fs::create_dir_all(marks).and_then(|()| fs::write(&mark, [])) {
+            if let Err(error) = crate::create_private_dir_all(marks).and_then(|()| fs::write(&mark, [])) {
                 tracing::warn!(file = %mark.display(), %error, "cannot remember an opened firewall");
                 return;
             }

@@ -18,6 +18,7 @@ pub mod memo;
 mod netns;
 mod nfnetlink;
 mod port;
+mod private_dir;
 mod record;
 mod route;
 mod subnet;
@@ -34,6 +35,7 @@ pub use error::Error;
 pub use fail::{FAIL_POINT, TRACE, fail_point, fail_points_in_supervisor};
 pub use firewall::find_nft;
 pub use netns::{make_netns, netns_exists, remove_netns, set_sysctls, with_netns};
+pub use private_dir::{close_dir, create_private_dir_all, is_private};
 pub use route::host_addresses;
 
 use firewall::NetworkTable;
@@ -212,7 +214,7 @@ impl Networks {
             return self.update_dns(&up);
         }
         let config_dir = self.netavark_dir();
-        std::fs::create_dir_all(&config_dir).map_err(Error::io("create", &config_dir))?;
+        create_private_dir_all(&config_dir).map_err(Error::io("create", &config_dir))?;
         let dns_port = if others.is_empty() { self.choose_dns_port() } else { self.dns_port() }?;
         let new = lease.interfaces.iter().map(|i| &i.network);
         let new: Vec<_> = new.filter(|n| !others.iter().any(|other| other.is_on(&n.name))).collect();

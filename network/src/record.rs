@@ -18,7 +18,7 @@ impl Lock {
     /// Waits for the lock; makes the file and its folder when missing.
     pub(crate) fn acquire(path: &Path) -> Result<Self, Error> {
         if let Some(dir) = path.parent() {
-            fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+            crate::create_private_dir_all(dir).map_err(Error::io("create", dir))?;
         }
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -53,7 +53,7 @@ pub(crate) fn write<T: Serialize>(path: &Path, value: &T, durability: Durability
 /// [`write`] of bytes.
 pub(crate) fn write_bytes(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), Error> {
     let dir = path.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+    crate::create_private_dir_all(dir).map_err(Error::io("create", dir))?;
     // Dotted names are skipped by `list`; the lock makes one name enough, and a crash leaves one file at most.
     let temp = dir.join(format!(".{}.tmp", path.file_name().unwrap_or_default().to_string_lossy()));
     let result = (|| {

@@ -11,12 +11,14 @@
 //! - [`image`]: references, pull, store, unpack, config, overlay.
 //! - [`plan`]: objects + image configs + flags, fully resolved. Pure.
 //! - [`manifest`]: YAML to typed objects, with positions, validation and diagnostics.
+//! - [`inherited`]: what our long-lived processes have from their starter, and how they get rid of it.
 //! - [`store`]: what is on disk: layout, records, locks, atomic writes.
 
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 pub mod generate;
 pub mod image;
+pub mod inherited;
 pub mod lifecycle;
 pub mod manifest;
 pub mod plan;

@@ -20,6 +20,7 @@ use crate::output::{self, ObjectFormat};
 use crate::resource::{self, Resource};
 use crate::select::{self, nearest};
 use crate::terminal;
+use crate::umask::CallersUmask;
 
 /// Arguments of `kube generate`.
 #[derive(Debug, clap::Args)]
@@ -300,6 +301,7 @@ fn write(path: &Path, text: &str, secret: bool) -> anyhow::Result<()> {
     let temporary = dir.join(format!(".{name}.{}.tmp", std::process::id()));
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true).mode(if secret { 0o600 } else { 0o666 });
+    let _umask = CallersUmask::begin();
     let written = options.open(&temporary).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
         file.sync_all()?;

@@ -18,6 +18,7 @@ use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::output::{self, Listing, Shape, Table, print};
 use crate::progress::{self, size};
+use crate::umask::CallersUmask;
 
 /// Arguments of `kube image`.
 #[derive(Debug, clap::Args)]
@@ -365,7 +366,10 @@ fn save(store: &ImageStore, args: &Save) -> anyhow::Result<()> {
     name.push(format!(".{}.part", std::process::id()));
     let part = PathBuf::from(name);
     let written = (|| {
-        let mut file = File::create(&part).with_context(|| shown(&part))?;
+        let mut file = {
+            let _umask = CallersUmask::begin();
+            File::create(&part).with_context(|| shown(&part))?
+        };
         store.save(&args.images, format, &mut file).map_err(told)?;
         file.sync_all().with_context(|| shown(&part))?;
         fs::rename(&part, path).with_context(|| shown(path))

@@ -8,6 +8,7 @@ use clap::{CommandFactory as _, ValueHint};
 
 use crate::cli::Cli;
 use crate::context::Context;
+use crate::umask::CallersUmask;
 
 /// Arguments of `kube man`.
 #[derive(Debug, clap::Args)]
@@ -27,6 +28,7 @@ pub struct Args {
 /// The folder cannot be written.
 pub fn run(_context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     let dir = &args.dir;
+    let _umask = CallersUmask::begin();
     let write = || -> std::io::Result<()> {
         std::fs::create_dir_all(dir)?;
         clap_mangen::generate_to(Cli::command(), dir)

@@ -45,7 +45,7 @@ impl ImageStore {
             move |e| Error::Store(make(e))
         };
         for dir in [scratch, target] {
-            fs::create_dir_all(dir).map_err(io("create", dir))?;
+            network::create_private_dir_all(dir).map_err(io("create", dir))?;
         }
         let (layers, root) = {
             // Shared with other mounts, never with a removal.
@@ -58,7 +58,7 @@ impl ImageStore {
         if lower.is_empty() {
             // Overlayfs wants a lower directory even for an image that has no layer.
             let empty = self.dir().join("empty");
-            fs::create_dir_all(&empty).map_err(io("create", &empty))?;
+            network::create_private_dir_all(&empty).map_err(io("create", &empty))?;
             lower.push(empty);
         }
         let root = root.map(|l| self.layer_dir(&l).join("diff"));

@@ -75,6 +75,17 @@ impl PodRecord {
     }
 }
 
+/// Makes an unchanged workload one that is started where `rests` says of a pod that is to run that nobody runs it.
+pub fn start_resting(steps: &mut [Step], rests: impl Fn(&WorkloadId, &PodRecord) -> bool) {
+    for step in steps.iter_mut().filter(|step| step.change == Change::Unchanged) {
+        let mut wanted =
+            step.keep.iter().filter(|pod| pod.desired == Desired::Running && pod.ended.is_none());
+        if wanted.any(|pod| rests(&step.plan.id, pod)) {
+            step.change = Change::Started;
+        }
+    }
+}
+
 /// Workloads out of `records` that an earlier play of one of `sources` made and that this one does not name.
 pub fn gone(
     mut records: Vec<WorkloadGlance>,
@@ -183,6 +194,23 @@ mod tests {
         assert_eq!((started.change, started.keep[0].desired), (Change::Started, Desired::Running));
         let left = step(plan("h", "t", 1), Some(before), false, false);
         assert_eq!(left.change, Change::Unchanged);
+    }
+
+    #[test]
+    fn an_unchanged_workload_with_a_pod_that_nobody_runs_is_started() {
+        let change = |desired: Desired, rests: bool| {
+            let mut before = record("h", &[("a", "t"), ("b", "t")]);
+            before.pods[1].desired = desired;
+            let mut steps = [step(plan("h", "t", 2), Some(before), false, false)];
+            start_resting(&mut steps, |id, pod| {
+                assert_eq!(id.name, "api");
+                rests && pod.plan.uid == "b"
+            });
+            steps[0].change
+        };
+        assert_eq!(change(Desired::Running, true), Change::Started);
+        assert_eq!(change(Desired::Running, false), Change::Unchanged);
+        assert_eq!(change(Desired::Stopped, true), Change::Unchanged);
     }
 
     #[test]

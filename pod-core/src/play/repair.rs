@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 
 use super::{Error, Host, sweep};
-use crate::store::{self, Desired, FileLock, LockKind, PodGlance, WorkloadGlance, boot_id};
+use crate::store::{self, Desired, FileLock, LockKind, PodGlance, WorkloadGlance, WorkloadId, boot_id};
 use crate::supervisor;
 
 /// Puts right what crashes and reboots left: supervisors that died are replaced, half-made things removed.
@@ -68,10 +68,13 @@ pub(super) fn is_at_work(host: &Host, record: &WorkloadGlance) -> bool {
         return true;
     }
     let wanted = record.pods.iter().any(|p| p.desired == Desired::Running && !p.has_ended());
-    // Not started in this boot: that is for `play --all`.
-    wanted
-        && host.layout.supervisor_lock(&record.id).exists()
-        && !host.layout.supervisor_left(&record.id).exists()
+    wanted && !rests(host, &record.id)
+}
+
+/// Nobody runs a workload and no repair changes that: its supervisor was told to end, or none has run since the machine
+/// was started. The next play of it starts its pods.
+pub(super) fn rests(host: &Host, id: &WorkloadId) -> bool {
+    !host.layout.supervisor_lock(id).exists() || host.layout.supervisor_left(id).exists()
 }
 
 /// Uids of pods that have folders, or addresses: a glance at four directories, no more.

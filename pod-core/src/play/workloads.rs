@@ -6,16 +6,19 @@ use std::time::{Duration, Instant};
 
 use network::fail_point;
 
-use super::diff::{Step, diff, gone};
+use super::diff::{Step, diff, gone, start_resting};
+use super::repair::rests;
 use super::wait::{Awaited, Judge, Outcome, await_removals, wait_for, wait_telling};
 use super::{
     Change, Error, Host, PlayOptions, Report, WaitFor, images, judge, objects, ports, preflight, view,
 };
+use crate::lifecycle::PodSpec;
 use crate::manifest::Document;
 use crate::plan::{self, Plan, PodPlan, WorkloadPlan};
 use crate::store::{
     Desired, FileLock, LockKind, Objects, PodRecord, WorkloadGlance, WorkloadId, WorkloadRecord,
 };
+use crate::supervisor;
 use crate::supervisor::client::{self, Client};
 
 /// How long an undo waits for what stood before to start again.
@@ -53,7 +56,10 @@ pub fn play(
     let records = recorded(host, &plan.workloads)?;
     let objects =
         plan.objects.into_iter().map(|o| objects::diff(&host.layout, o)).collect::<Result<Vec<_>, _>>()?;
-    let steps = diff(plan.workloads, records, options.start, options.replace);
+    let mut steps = diff(plan.workloads, records, options.start, options.replace);
+    if options.start {
+        start_resting(&mut steps, |id, pod| rests(host, id) && runs_again(host, pod));
+    }
     let applied: Vec<Applied> = steps.into_iter().map(|step| apply(step, options.start)).collect();
     if options.start {
         check_ports(host, &applied, options.dry_run)?;
@@ -209,6 +215,14 @@ fn gone_hints(gone: &[WorkloadGlance]) -> Vec<String> {
         }
     }
     hints
+}
+
+/// A pod that nobody runs would run if it were started: with restartPolicy Never, one that has run has ended.
+fn runs_again(host: &Host, recorded: &PodRecord) -> bool {
+    let spec = PodSpec::from_pod(&recorded.plan.pod);
+    // A state that cannot be read is made anew.
+    supervisor::last_state(&host.layout, recorded)
+        .map_or(true, |state| !state.revive(&spec, supervisor::now()).is_terminal())
 }
 
 /// What is recorded of the workloads of a plan.

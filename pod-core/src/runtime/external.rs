@@ -79,7 +79,7 @@ impl External {
             return Err(Error::failed("find", id, "this is not a container id"));
         }
         let dir = self.calls.join(id);
-        fs::create_dir_all(&dir).map_err(Error::io("create", &dir))?;
+        network::create_private_dir_all(&dir).map_err(Error::io("create", &dir))?;
         Ok(dir)
     }
 }

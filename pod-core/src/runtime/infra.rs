@@ -29,9 +29,11 @@ pub fn prepare_rootfs(dir: &Path) -> Result<(), Error> {
     {
         return Ok(());
     }
-    for folder in ["proc", "dev", "sys"] {
-        let path = dir.join(folder);
-        fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
+    // The infra container's process is no root: it needs to enter its root folder, whatever the umask is.
+    for path in [dir.to_owned(), dir.join("proc"), dir.join("dev"), dir.join("sys")] {
+        network::create_private_dir_all(&path)
+            .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)))
+            .map_err(Error::io("create", &path))?;
     }
     write_atomic(&pause, PAUSE, 0o555)?;
     Ok(())
@@ -42,7 +44,7 @@ pub fn prepare_rootfs(dir: &Path) -> Result<(), Error> {
 /// # Errors
 /// When the kernel refuses the tmpfs.
 pub fn mount_shm(dir: &Path) -> Result<(), Error> {
-    fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+    network::create_private_dir_all(dir).map_err(Error::io("create", dir))?;
     if is_mount_point(dir) {
         return Ok(());
     }

@@ -109,9 +109,9 @@ impl Libcontainer {
 impl Runtime for Libcontainer {
     fn create(&self, create: &Create<'_>) -> Result<i32, Error> {
         worker::prepare_worker();
-        fs::create_dir_all(&self.containers).map_err(Error::io("create", &self.containers))?;
+        network::create_private_dir_all(&self.containers).map_err(Error::io("create", &self.containers))?;
         let bundle = self.bundles.join(create.id);
-        match fs::create_dir_all(&self.bundles).and_then(|()| fs::create_dir(&bundle)) {
+        match network::create_private_dir_all(&self.bundles).and_then(|()| fs::create_dir(&bundle)) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 return Err(Error::failed("create", create.id, "a container of this id exists"));
             }

@@ -33,7 +33,7 @@ pub(super) fn close_on_exec_from(first: RawFd) {
 }
 
 /// Every descriptor of this process from `first` on.
-pub(super) fn open_descriptors(first: RawFd) -> Vec<RawFd> {
+pub(crate) fn open_descriptors(first: RawFd) -> Vec<RawFd> {
     let entries = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     let listed: Vec<RawFd> = entries
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())

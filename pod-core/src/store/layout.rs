@@ -135,8 +135,8 @@ impl Layout {
     pub fn supervisor_lock(&self, id: &WorkloadId) -> PathBuf {
         self.workload_run(id).join("lock")
     }
-    /// Left by a supervisor that was told to end (SIGTERM): its pods start again with `play --all`, and by no
-    /// repair.
+    /// Left by a supervisor that was told to end (SIGTERM): its pods start again with `play --all` or a play of their
+    /// file, and by no repair.
     pub fn supervisor_left(&self, id: &WorkloadId) -> PathBuf {
         self.workload_run(id).join("left")
     }

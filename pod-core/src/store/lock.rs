@@ -29,7 +29,7 @@ impl FileLock {
         match (options.open(path), path.parent()) {
             // Mostly the folder is there, and a glance at hundreds of locks is quick.
             (Err(e), Some(dir)) if e.kind() == ErrorKind::NotFound => {
-                fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+                network::create_private_dir_all(dir).map_err(Error::io("create", dir))?;
                 options.open(path)
             }
             (file, _) => file,

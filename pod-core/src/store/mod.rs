@@ -12,6 +12,7 @@ mod objects;
 mod record;
 pub mod removal;
 mod remove_tree;
+mod trees;
 
 pub use atomic::{
     names_in, read_json, remove_dir_if_exists, remove_file_if_exists, write_atomic, write_json,
@@ -40,6 +41,33 @@ pub enum Error {
         /// What the kernel said.
         #[source]
         source: std::io::Error,
+    },
+    /// A tree belongs to another user, who could always enter it.
+    #[error(
+        "{} belongs to uid {owner}, and kube runs as uid {caller}: name a folder of your own with --root or --runroot, \
+         or give this one to uid {caller}",
+        path.display()
+    )]
+    NotOurs {
+        /// The tree.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// The effective uid of this process.
+        caller: u32,
+    },
+    /// A tree would have to be closed to other users, and holds what they may need.
+    #[error(
+        "{} is open to other users, and not kube's alone{}: name a folder of its own with --root or --runroot{}",
+        path.display(),
+        holds.as_ref().map(|it| format!(" (it holds {})", it.display())).unwrap_or_default(),
+        if holds.is_some() { ", or close this one with chmod 700" } else { "" }
+    )]
+    Shared {
+        /// The tree.
+        path: PathBuf,
+        /// What is not of the tree.
+        holds: Option<PathBuf>,
     },
     /// A file of ours does not hold what it should.
     #[error("{} is damaged: {source}", path.display())]

@@ -155,7 +155,7 @@ impl Supervisor {
     /// Makes the bundle folder, FIFOs and log of a run of a container.
     pub(super) fn open_run(&mut self, uid: &str, name: &str, attempt: u32) -> Result<Run, String> {
         let bundle = container::bundle(&self.layout, uid, name, attempt);
-        std::fs::create_dir_all(&bundle).map_err(|e| format!("create {}: {e}", bundle.display()))?;
+        network::create_private_dir_all(&bundle).map_err(|e| format!("create {}: {e}", bundle.display()))?;
         let logs = self.layout.container_logs(uid, name);
         let log =
             log::Writer::open(&logs, attempt, log::Limits::default(), &bundle).map_err(|e| e.to_string())?;

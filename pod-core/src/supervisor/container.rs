@@ -137,7 +137,8 @@ pub fn create_ahead(
 ) -> Result<(), ContainerError> {
     let failed = error("CreateContainerError");
     let bundle = bundle(layout, &pod.uid, name, attempt);
-    fs::create_dir_all(&bundle).map_err(|e| failed(&format!("create {}: {e}", bundle.display())))?;
+    network::create_private_dir_all(&bundle)
+        .map_err(|e| failed(&format!("create {}: {e}", bundle.display())))?;
     let mut readers = Vec::new();
     for stream in Stream::ALL {
         // Until the container has them open.

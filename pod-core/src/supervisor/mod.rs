@@ -28,7 +28,7 @@ mod worker;
 
 pub use adopt::{last_state, present_state};
 pub use sandbox::{networks, ports as published_ports, remove_leftovers, remove_sandbox};
-pub use spawn::{SUPERVISE, Spawned, spawn};
+pub use spawn::{SUPERVISE, Spawned, detach_name_server, spawn};
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
@@ -45,6 +45,7 @@ use rustix::time::{
 use self::connection::Connection;
 use self::event_loop::{EventLoop, Source};
 use self::pod::Pod;
+use crate::inherited;
 use crate::lifecycle::{Event, Now};
 use crate::store::{self, FileLock, Layout, LockKind, WorkloadId, WorkloadRecord};
 
@@ -167,13 +168,14 @@ pub fn now() -> Now {
 /// The main function of `kube supervise ROOT RUNROOT WORKLOAD`; `args` is what follows `supervise`.
 pub fn main(args: &[std::ffi::OsString]) -> i32 {
     let ready = std::env::var(spawn::READY_FD).ok().and_then(|v| v.parse::<i32>().ok());
+    for lack in inherited::reset(ready.as_slice()) {
+        tracing::warn!("{lack}");
+    }
     if let Err(e) = crate::runtime::sealed_exe::reexec_sealed() {
         tracing::warn!("cannot protect the kube binary from containers: {e}");
     }
     // Run from a descriptor, it would be called after its number.
     let _ = nix::sys::prctl::set_name(c"kube");
-    // Whoever played may have had an odd one; files and folders of pods must not depend on it.
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     // SAFETY: the starter made this descriptor for us and told its number; nothing else in this process owns it.
     let mut ready = ready.map(|fd| unsafe { std::fs::File::from_raw_fd(fd) });
     let result = match args {
@@ -209,6 +211,11 @@ fn run(layout: Layout, id: WorkloadId, ready: &mut Option<std::fs::File>) -> Res
     };
     network::fail_points_in_supervisor();
     network::fail_point("supervisor-locked");
+    // It may have been made, or opened to others, since the command that started this process looked.
+    layout.close_to_others()?;
+    if let Err(e) = crate::runtime::cgroup::leave_callers("supervisor", &id.to_string()) {
+        tracing::warn!("{e}: this pod ends with whoever started it");
+    }
     store::remove_file_if_exists(&layout.supervisor_left(&id))?;
     nix::sys::prctl::set_child_subreaper(true).map_err(Error::kernel("become a subreaper"))?;
     let mut mask = SigSet::empty();

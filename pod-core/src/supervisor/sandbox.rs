@@ -109,7 +109,7 @@ pub fn create(
     if intent.exists() {
         remove(layout, exe, plan);
     }
-    fs::create_dir_all(&run).map_err(|e| format!("create {}: {e}", run.display()))?;
+    network::create_private_dir_all(&run).map_err(|e| format!("create {}: {e}", run.display()))?;
     fs::write(&intent, []).map_err(|e| format!("create {}: {e}", intent.display()))?;
     fail_point("sandbox-intended");
     try_create(layout, exe, plan, first).inspect_err(|_| {
@@ -206,7 +206,7 @@ fn create_infra(layout: &Layout, plan: &PodPlan, sandbox: &mut Sandbox) -> Resul
     let rootfs = layout.runroot.join("pause");
     runtime::infra::prepare_rootfs(&rootfs).map_err(|e| e.to_string())?;
     let bundle = layout.pod_run(uid).join("infra");
-    fs::create_dir_all(&bundle).map_err(|e| format!("create {}: {e}", bundle.display()))?;
+    network::create_private_dir_all(&bundle).map_err(|e| format!("create {}: {e}", bundle.display()))?;
     let config = spec::infra(&spec::Infra {
         id: &infra_id(uid),
         sandbox,
@@ -245,7 +245,7 @@ fn write_etc(
     ips: &[IpAddr],
     addresses: &Addresses,
 ) -> Result<(), store::Error> {
-    fs::create_dir_all(dir).map_err(store::Error::io("create", dir))?;
+    network::create_private_dir_all(dir).map_err(store::Error::io("create", dir))?;
     let hostname = plan::hosts::hostname(&plan.pod, node);
     for (name, text) in [
         ("hosts", plan::hosts::etc_hosts(&plan.pod, node, ips)),

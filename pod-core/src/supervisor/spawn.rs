@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::Error;
-use crate::runtime::sealed_exe;
+use crate::inherited;
+use crate::runtime::{cgroup, sealed_exe};
 use crate::store::{Layout, WorkloadId};
 
 /// The first argument of `kube` that makes it a supervisor.
@@ -31,7 +32,7 @@ pub enum Spawned {
 /// another holds the workload.
 pub fn spawn(exe: &Path, layout: &Layout, id: &WorkloadId) -> Result<Spawned, Error> {
     let dir = layout.workload_run(id);
-    std::fs::create_dir_all(&dir).map_err(crate::store::Error::io("create", &dir))?;
+    network::create_private_dir_all(&dir).map_err(crate::store::Error::io("create", &dir))?;
     let log_path = dir.join("log");
     let log = std::fs::File::options()
         .create(true)
@@ -57,9 +58,8 @@ pub fn spawn(exe: &Path, layout: &Layout, id: &WorkloadId) -> Result<Spawned, Er
         .arg(&layout.runroot)
         .arg(id.dir_name())
         .current_dir("/")
-        .env("PATH", std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into()))
+        .envs(inherited::environment(|name| std::env::var_os(name)))
         .env(READY_FD, ready.to_string())
-        .envs(PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
         .stdin(Stdio::null())
         .stdout(Stdio::from(log.try_clone().map_err(Error::Spawn)?))
         .stderr(Stdio::from(log));
@@ -92,25 +92,6 @@ pub fn spawn(exe: &Path, layout: &Layout, id: &WorkloadId) -> Result<Spawned, Er
     }
 }
 
-/// What a supervisor keeps of its starter's environment: the cgroup driver, and what a later pull of an image
-/// needs to know of its user.
-const PASSED_ON: [&str; 15] = [
-    network::FAIL_POINT,
-    network::TRACE,
-    crate::runtime::cgroup::DRIVER_VARIABLE,
-    "HOME",
-    "XDG_RUNTIME_DIR",
-    "XDG_CONFIG_HOME",
-    "REGISTRY_AUTH_FILE",
-    "DOCKER_CONFIG",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-    "SSL_CERT_FILE",
-];
 /// The variable that names the descriptor on which a supervisor tells its starter that it listens.
 pub const READY_FD: &str = "KUBE_READY_FD";
 /// What it says.
@@ -119,4 +100,13 @@ pub const READY: &str = "ready";
 pub const BUSY: &str = "busy";
 /// What it says when its workload is not recorded any more.
 pub const GONE: &str = "gone";
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Frees a process that is about to become the name server of all pods from whatever it has of its starter: the worker
+/// of a supervisor, or a command that found it gone. To be called first thing.
+pub fn detach_name_server() {
+    let mut lacks = inherited::reset(&[]);
+    lacks.extend(cgroup::leave_callers("dns", "all pods").err());
+    for lack in lacks {
+        tracing::debug!("{lack}");
+    }
+}

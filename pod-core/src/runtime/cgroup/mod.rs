@@ -1,10 +1,11 @@
 //! Control groups: what this host has, where a pod's and a container's lie, and what is done with them.
 //!
 //! cgroupfs driver: `/kube-play/pod<uid>/<container id>` in every hierarchy. systemd driver (only where systemd
-//! runs): `kubeplay-pod<uid>.slice` with one scope a container. cgroups(7) and the kernel's
+//! runs): `kubeplay-pod<uid>.slice` with one scope a container. Supervisors are in none of these ([`leave_callers`]). cgroups(7) and the kernel's
 //! admin-guide/cgroup-v1 and cgroup-v2 are the reference for every file name here.
 
 mod kill;
+mod own;
 mod pod;
 mod systemd;
 mod warm;
@@ -16,6 +17,7 @@ use std::sync::OnceLock;
 
 pub(super) use kill::kill_as_group;
 pub use kill::{kill_all, oom_kills, processes};
+pub use own::leave_callers;
 pub use pod::{PodCgroup, create_pod, missing, of_pod, pod_path, remove};
 pub use warm::Warm;
 

@@ -103,7 +103,7 @@ fn settings(hierarchy: &Hierarchy, resources: &Resources) -> Vec<(&'static str, 
     files
 }
 
-fn make_v1(hierarchy: &Hierarchy, dir: &Path) -> std::io::Result<()> {
+pub(super) fn make_v1(hierarchy: &Hierarchy, dir: &Path) -> std::io::Result<()> {
     fs::create_dir_all(dir)?;
     if hierarchy.controllers.iter().any(|name| name == "cpuset") {
         // An empty cpuset takes no process; it does not inherit by itself.
@@ -123,7 +123,7 @@ fn make_v1(hierarchy: &Hierarchy, dir: &Path) -> std::io::Result<()> {
 }
 
 /// Makes a v2 folder; each controller is handed down to what will lie in it.
-fn make_v2(hierarchy: &Hierarchy, dir: &Path) -> std::io::Result<()> {
+pub(super) fn make_v2(hierarchy: &Hierarchy, dir: &Path) -> std::io::Result<()> {
     fs::create_dir_all(dir)?;
     let mut parents: Vec<&Path> =
         dir.ancestors().take_while(|path| path.starts_with(&hierarchy.mount)).collect();

@@ -48,6 +48,16 @@ pub(super) fn start_slice(slice: &str, uid: &str, resources: &Resources) -> Resu
     }
 }
 
+/// Starts a scope of its own for a process that runs already. systemd forgets it with its last process.
+pub(super) fn start_scope(scope: &str, description: &str, pid: u32) -> Result<(), Error> {
+    let mut busctl = manager();
+    busctl.args(["StartTransientUnit", "ssa(sv)a(sa(sv))", scope, "fail", "3"]);
+    busctl.args(["Description", "s", description]);
+    busctl.args(["CollectMode", "s", "inactive-or-failed"]);
+    busctl.args(["PIDs", "au", "1", &pid.to_string()]).arg("0");
+    run(busctl, scope)
+}
+
 /// Stops the slice or the scope that a cgroups path names; one that is gone is fine.
 pub(super) fn stop(cgroups_path: &str) -> Result<(), Error> {
     let mut parts = cgroups_path.splitn(3, ':');

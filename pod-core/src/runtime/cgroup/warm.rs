@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::Cgroups;
+use super::own::memberships;
 
 /// Shorter than the grace periods that were measured, 6 ms and more.
 const INTERVAL: Duration = Duration::from_millis(4);
@@ -55,19 +56,9 @@ fn own_procs() -> Option<File> {
     own_folders(&own, cgroups).into_iter().find_map(|dir| open(dir.join("cgroup.procs")))
 }
 
-/// Folders of `/proc/self/cgroup` (cgroups(7)): `id:controllers:path` a line, no controllers for v2.
+/// Folders of `/proc/self/cgroup`.
 fn own_folders(own: &str, cgroups: &Cgroups) -> Vec<PathBuf> {
-    own.lines()
-        .filter_map(|line| {
-            let mut parts = line.splitn(3, ':').skip(1);
-            let (controllers, path) = (parts.next()?, parts.next()?);
-            let hierarchy = match controllers {
-                "" => cgroups.hierarchies.iter().find(|one| one.unified),
-                names => names.split(',').find_map(|name| cgroups.hierarchy(name)),
-            };
-            Some(hierarchy?.dir(path))
-        })
-        .collect()
+    memberships(own, cgroups).into_iter().map(|(hierarchy, path)| hierarchy.dir(path)).collect()
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The files of one run's log: appended to, rotated, and never torn.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{Limits, file_name, parse_file_name};
@@ -22,7 +22,7 @@ pub(super) struct LogFile {
 impl LogFile {
     /// Opens or makes the log of a run, and removes those of the runs before the one before it.
     pub(super) fn open(dir: &Path, attempt: u32, limits: Limits) -> Result<Self, Error> {
-        DirBuilder::new().recursive(true).mode(0o755).create(dir).map_err(Error::io("create", dir))?;
+        network::create_private_dir_all(dir).map_err(Error::io("create", dir))?;
         prune(dir, attempt)?;
         let path = dir.join(file_name(attempt, 0));
         let (file, size, inode) = open_append(&path)?;

@@ -62,7 +62,7 @@ impl Writer {
     /// A folder or file that cannot be made or read.
     pub fn open(dir: &Path, attempt: u32, limits: Limits, spool: &Path) -> Result<Self, Error> {
         let mut log = LogFile::open(dir, attempt, limits)?;
-        std::fs::create_dir_all(spool).map_err(Error::io("create", spool))?;
+        network::create_private_dir_all(spool).map_err(Error::io("create", spool))?;
         let (journal, intent) = Journal::open(&spool.join(journal_name(attempt)))?;
         let mut spools =
             [Stream::Stdout, Stream::Stderr].map(|s| Spool::open(&spool.join(spool_name(attempt, s))));

@@ -1,0 +1,128 @@
+//! The control group of a process that outlives its starter.
+//!
+//! A service manager or a CI job that ends kills what is left in its control group, and its limits count everything
+//! in it. So a supervisor leaves the group of whoever called `play`: with systemd for a transient scope, else for a
+//! group that all of ours share.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use super::pod::{make_v1, make_v2};
+use super::{Cgroups, DRIVER_VARIABLE, Hierarchy, PARENT, systemd, systemd_runs};
+
+/// The group of our processes that belong to no pod, below [`PARENT`].
+const SUPERVISORS: &str = "supervisors";
+
+/// systemd starts a scope in milliseconds.
+const SCOPE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Moves this process, `role` of `subject` ("supervisor", "pod/web"), out of its starter's control group.
+///
+/// # Errors
+/// What could not be done, in words. The process goes on where it is.
+pub fn leave_callers(role: &str, subject: &str) -> Result<(), String> {
+    let by_hand = std::env::var_os(DRIVER_VARIABLE).is_some_and(|driver| driver == "cgroupfs");
+    if systemd_runs() && !by_hand {
+        let scope = format!("{PARENT}-{role}-{}.scope", uuid::Uuid::new_v4().simple());
+        let description = format!("kube {role} of {subject}");
+        match systemd::start_scope(&scope, &description, std::process::id()) {
+            Ok(()) => return wait_for_scope(&scope),
+            Err(e) => {
+                tracing::warn!("cannot get a scope from systemd, a control group is made without it: {e}");
+            }
+        }
+    }
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let mut failed = Vec::new();
+    for (hierarchy, path) in memberships(&own, Cgroups::get()) {
+        if is_left(hierarchy, path)
+            && let Err(e) = enter(hierarchy)
+        {
+            failed.push(format!("{}: {e}", hierarchy.dir(path).display()));
+        }
+    }
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("cannot leave the control group {}", failed.join(", ")))
+    }
+}
+
+/// True for a group that may end with its owner. The root of a hierarchy is nobody's; where containers get no group of
+/// their own they inherit that of their supervisor, which is to be the same whoever called.
+fn is_left(hierarchy: &Hierarchy, path: &str) -> bool {
+    path != format!("/{PARENT}/{SUPERVISORS}") && (path != "/" || !hierarchy.is_used())
+}
+
+fn enter(hierarchy: &Hierarchy) -> std::io::Result<()> {
+    let parent = hierarchy.dir(PARENT);
+    let dir = parent.join(SUPERVISORS);
+    if hierarchy.unified {
+        // Only the parent hands controllers down: a group that does takes no process itself.
+        make_v2(hierarchy, &parent)?;
+        fs::create_dir_all(&dir)?;
+    } else {
+        make_v1(hierarchy, &dir)?;
+    }
+    fs::write(dir.join("cgroup.procs"), "0")
+}
+
+/// systemd answers before it has moved the process, and nothing else tells.
+fn wait_for_scope(scope: &str) -> Result<(), String> {
+    let since = Instant::now();
+    while since.elapsed() < SCOPE_WITHIN {
+        if fs::read_to_string("/proc/self/cgroup").is_ok_and(|own| own.contains(scope)) {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Err(format!("systemd has not moved this process into {scope} within {} s", SCOPE_WITHIN.as_secs()))
+}
+
+/// The groups of `/proc/PID/cgroup` (cgroups(7)): `id:controllers:path` a line, no controllers for v2. Each with its
+/// hierarchy.
+pub(super) fn memberships<'a>(own: &'a str, cgroups: &'a Cgroups) -> Vec<(&'a Hierarchy, &'a str)> {
+    own.lines()
+        .filter_map(|line| {
+            let mut parts = line.splitn(3, ':').skip(1);
+            let (controllers, path) = (parts.next()?, parts.next()?);
+            let hierarchy = match controllers {
+                "" => cgroups.hierarchies.iter().find(|one| one.unified),
+                names => names.split(',').find_map(|name| cgroups.hierarchy(name)),
+            };
+            Some((hierarchy?, path))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_callers_group_is_left_in_every_hierarchy() {
+        let hybrid = "30 23 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+                      31 23 0:27 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n\
+                      32 23 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n";
+        let cgroups = Cgroups::parse(hybrid, |_| String::new());
+        let own = "4:memory:/ci/job:1\n3:name=systemd:/ci.slice/job.service\n0::/\n";
+        let left: Vec<_> = memberships(own, &cgroups)
+            .into_iter()
+            .filter(|(hierarchy, path)| is_left(hierarchy, path))
+            .map(|(hierarchy, path)| (hierarchy.mount.display().to_string(), path))
+            .collect();
+        assert_eq!(
+            left,
+            [
+                ("/sys/fs/cgroup/memory".to_owned(), "/ci/job:1"),
+                ("/sys/fs/cgroup/systemd".to_owned(), "/ci.slice/job.service"),
+                // Containers get no group there.
+                ("/sys/fs/cgroup/unified".to_owned(), "/"),
+            ]
+        );
+        let of_memory = cgroups.hierarchy("memory").unwrap();
+        assert!(!is_left(of_memory, "/"));
+        assert!(!is_left(of_memory, "/kube-play/supervisors"));
+        assert!(is_left(of_memory, "/kube-play/supervisors/inner"));
+    }
+}

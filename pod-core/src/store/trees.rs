@@ -1,0 +1,239 @@
+//! The two trees are their owner's alone: containers leave setuid files, FIFOs and memory in them that no other user
+//! of the machine may reach.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::{Error, Layout};
+
+/// What lies directly in `--root`.
+const IN_ROOT: &[&str] = &["images", "networks", "objects", "pods", "volumes", "workloads"];
+/// What lies directly in `--runroot`.
+const IN_RUNROOT: &[&str] = &[
+    "boot",
+    "events",
+    "glances.json",
+    "lock",
+    "netns",
+    "networks",
+    "pause",
+    "play.lock",
+    "pods",
+    "runtime",
+    "volumes.lock",
+    "workloads",
+];
+
+/// Folders that every user of a machine needs open, also while they are empty.
+const FOR_EVERYBODY: &[&str] = &["/", "/dev/shm", "/run", "/run/lock", "/tmp", "/var/tmp"];
+
+/// What is known of the top folder of a tree before it is closed to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Top<'a> {
+    mode: u32,
+    owner: u32,
+    /// The effective uid of this process.
+    caller: u32,
+    /// One of [`FOR_EVERYBODY`].
+    for_everybody: bool,
+    /// An entry that is not of the tree.
+    foreign: Option<&'a OsStr>,
+}
+
+/// What to do with the top folder of a tree.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Nobody else can enter it.
+    IsPrivate,
+    /// It becomes private.
+    Close,
+    /// It is another user's: whoever owns a folder can always enter it.
+    OwnedBy(u32),
+    /// It holds something else, and others may need that: /tmp, a home, a whole disk.
+    Shared,
+}
+
+/// Decides about the top folder of a tree.
+fn judge(top: Top<'_>) -> Verdict {
+    if top.owner != top.caller {
+        return Verdict::OwnedBy(top.owner);
+    }
+    if network::is_private(top.mode) {
+        return Verdict::IsPrivate;
+    }
+    if top.for_everybody || top.foreign.is_some() { Verdict::Shared } else { Verdict::Close }
+}
+
+impl Layout {
+    /// Closes both trees, and `<root>/pods`, to everybody but their owner, whoever made them and whatever with: an
+    /// administrator's mkdir, the umask of an earlier version, the root of a mounted disk. A tree that does not exist
+    /// yet is left to be created ([`network::create_private_dir_all`]).
+    ///
+    /// # Errors
+    /// `NotOurs` and `Shared` for a folder that is no tree of ours and that others can enter.
+    pub fn close_to_others(&self) -> Result<(), Error> {
+        for (dir, known, other) in
+            [(&self.root, IN_ROOT, &self.runroot), (&self.runroot, IN_RUNROOT, &self.root)]
+        {
+            close(dir, known, other)?;
+        }
+        let pods = self.root.join("pods");
+        match network::close_dir(&pods) {
+            Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
+                Err(Error::io("close to others", pods)(e))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Closes the top folder of one tree; `other` is the other tree, which may lie in this one.
+fn close(dir: &Path, known: &[&str], other: &Path) -> Result<(), Error> {
+    // A file in the way, or a folder above it that is closed to us, is told by whoever needs the tree.
+    let Ok(meta) = fs::metadata(dir) else { return Ok(()) };
+    if !meta.is_dir() {
+        return Ok(());
+    }
+    let (mode, owner, caller) = (meta.permissions().mode(), meta.uid(), rustix::process::geteuid().as_raw());
+    let foreign = if network::is_private(mode) { None } else { foreign_entry(dir, known, other, caller)? };
+    let for_everybody = fs::canonicalize(dir)
+        .is_ok_and(|path| FOR_EVERYBODY.iter().any(|everybodys| path == Path::new(everybodys)));
+    match judge(Top {
+        mode,
+        owner,
+        caller,
+        for_everybody,
+        foreign: foreign.as_deref().and_then(Path::file_name),
+    }) {
+        Verdict::IsPrivate => Ok(()),
+        Verdict::Close => network::close_dir(dir).map(drop).map_err(Error::io("close to others", dir)),
+        Verdict::OwnedBy(owner) => Err(Error::NotOurs { path: dir.to_owned(), owner, caller }),
+        Verdict::Shared => Err(Error::Shared { path: dir.to_owned(), holds: foreign }),
+    }
+}
+
+/// The first entry of a tree's top folder that is not of the tree, or not of its owner: where everybody could write,
+/// somebody may have put it there. Temporary files have a dot before their names, and
+/// a file system may have its own `lost+found`.
+fn foreign_entry(dir: &Path, known: &[&str], other: &Path, caller: u32) -> Result<Option<PathBuf>, Error> {
+    for entry in fs::read_dir(dir).map_err(Error::io("list", dir))? {
+        let entry = entry.map_err(Error::io("list", dir))?;
+        let (name, path) = (entry.file_name(), entry.path());
+        let temporary = name.to_str().is_some_and(|name| super::writer_of(name).is_some());
+        let is_known = known.iter().chain(&["lost+found"]).any(|known| name == *known);
+        let is_callers = entry.metadata().is_ok_and(|meta| meta.uid() == caller);
+        if !is_callers || !is_known && !temporary && !other.starts_with(&path) {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::WorkloadId;
+
+    fn top(mode: u32, owner: u32, foreign: Option<&'static str>) -> Top<'static> {
+        Top {
+            mode: 0o040_000 | mode,
+            owner,
+            caller: 0,
+            for_everybody: false,
+            foreign: foreign.map(OsStr::new),
+        }
+    }
+
+    #[test]
+    fn a_tree_that_others_can_enter_is_closed_and_what_is_shared_is_not() {
+        assert_eq!(judge(top(0o700, 0, None)), Verdict::IsPrivate);
+        assert_eq!(judge(top(0o700, 0, Some("notes"))), Verdict::IsPrivate);
+        for mode in [0o755, 0o777, 0o711, 0o750, 0o701, 0o2770, 0o1777] {
+            assert_eq!(judge(top(mode, 0, None)), Verdict::Close, "{mode:o}");
+            assert_eq!(judge(top(mode, 0, Some("notes"))), Verdict::Shared, "{mode:o}");
+        }
+        assert_eq!(judge(Top { for_everybody: true, ..top(0o1777, 0, None) }), Verdict::Shared);
+        for mode in [0o700, 0o755] {
+            assert_eq!(judge(top(mode, 1000, None)), Verdict::OwnedBy(1000), "{mode:o}");
+        }
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    fn make(dir: &Path, mode: u32) {
+        fs::create_dir_all(dir).unwrap();
+        fs::set_permissions(dir, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn existing_trees_are_closed_and_missing_ones_are_not_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout { root: dir.path().join("root"), runroot: dir.path().join("run") };
+        layout.close_to_others().unwrap();
+        assert!(!layout.root.exists() && !layout.runroot.exists());
+        make(&layout.root, 0o755);
+        make(&layout.root.join("lost+found"), 0o755);
+        make(&layout.root.join("pods"), 0o755);
+        make(&layout.runroot, 0o777);
+        layout.close_to_others().unwrap();
+        for closed in [&layout.root, &layout.root.join("pods"), &layout.runroot] {
+            assert_eq!(mode(closed), 0o700, "{}", closed.display());
+        }
+    }
+
+    #[test]
+    fn one_tree_may_lie_in_the_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        let layout = Layout { runroot: root.join("state/run"), root };
+        make(&layout.runroot, 0o755);
+        make(&layout.root, 0o755);
+        layout.close_to_others().unwrap();
+        assert_eq!(mode(&layout.root), 0o700);
+    }
+
+    #[test]
+    fn a_folder_with_other_things_in_it_is_refused_and_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout { root: dir.path().join("home"), runroot: dir.path().join("run") };
+        make(&layout.root, 0o755);
+        fs::write(layout.root.join("letter"), "x").unwrap();
+        let error = layout.close_to_others().unwrap_err().to_string();
+        assert!(error.contains("home/letter") && error.contains("--root"), "{error}");
+        assert_eq!(mode(&layout.root), 0o755);
+        make(&layout.root, 0o700);
+        layout.close_to_others().unwrap();
+    }
+
+    #[test]
+    fn every_file_of_the_layout_lies_in_a_known_entry() {
+        let layout = Layout { root: "/root".into(), runroot: "/run".into() };
+        let id = WorkloadId::new("Pod", "default", "web");
+        let paths = [
+            layout.images(),
+            layout.volumes(),
+            layout.objects(),
+            layout.networks(),
+            layout.workload(&id),
+            layout.pod("uid"),
+            layout.networks_run(),
+            layout.glances(),
+            layout.workload_run(&id),
+            layout.pod_run("uid"),
+            layout.events(),
+            layout.netns("uid"),
+            layout.boot_lock(),
+            layout.play_lock(),
+        ];
+        for path in paths {
+            let tree = if path.starts_with("/root") { IN_ROOT } else { IN_RUNROOT };
+            let entry = path.iter().nth(2).and_then(OsStr::to_str).unwrap();
+            assert!(tree.contains(&entry), "{}", path.display());
+        }
+    }
+}
