@@ -44,6 +44,7 @@ pub fn record(context: &Context, kind: &str, namespace: &str, name: &str, source
         "uid": format!("uid-{name}"),
         "created": "2026-11-23T18:00:00Z",
         "source": source,
+        "standsWithoutPods": pods.is_empty(),
         "pods": pods,
     });
     serde_json::from_value::<WorkloadRecord>(record).unwrap().save(&context.layout).unwrap();

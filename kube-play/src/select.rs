@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use pod_core::play::{PodView, pods, workload};
+use pod_core::play::{self, PodView, pods, workload};
 use pod_core::store::{Objects, WorkloadId};
 
 use crate::context::Context;
@@ -65,6 +65,24 @@ impl Choice<'_> {
         });
         Ok(found)
     }
+}
+
+/// The workloads that stand without pods and are meant by a choice; a selector means pods alone.
+///
+/// # Errors
+/// A name is none (2).
+pub fn without_pods(context: &Context, choice: &Choice<'_>) -> anyhow::Result<Vec<WorkloadId>> {
+    let wanted: Vec<Resource> = choice.names.iter().map(|name| parse(name)).collect::<anyhow::Result<_>>()?;
+    let mut found = play::without_pods(&context.layout)?;
+    found.retain(|id| {
+        let is_meant = |resource: &Resource| {
+            id.kind.eq_ignore_ascii_case(resource.kind.name()) && id.name == resource.name
+        };
+        choice.selector.is_none()
+            && (choice.all_namespaces || id.namespace == context.namespace)
+            && (wanted.is_empty() || wanted.iter().any(is_meant))
+    });
+    Ok(found)
 }
 
 /// The one pod that is meant; the readiest of a Deployment's.
@@ -134,10 +152,16 @@ fn not_found(context: &Context, resource: &Resource, pods: &[PodView]) -> Failur
     let namespace = &context.namespace;
     let failure = Failure::not_found(format!("{resource} not found in namespace {namespace}"));
     let here: Vec<&PodView> = pods.iter().filter(|pod| pod.plan.namespace() == namespace).collect();
+    // What cannot be read gives no hint.
+    let without_pods = play::without_pods(&context.layout).unwrap_or_default();
+    let idle: Vec<&WorkloadId> = without_pods.iter().filter(|id| id.namespace == *namespace).collect();
     if resource.kind == Kind::Pod {
         // `kube logs api`, where api is a Deployment.
         if let Some(pod) = here.iter().find(|pod| pod.workload.name == resource.name) {
             return failure.hint(format!("did you mean {}?", pod.workload));
+        }
+        if let Some(id) = idle.iter().find(|id| id.name == resource.name) {
+            return failure.hint(format!("{id} has no pods (replicas: 0)"));
         }
     }
     if let Some(pod) = pods.iter().find(|pod| is_meant(resource, pod)) {
@@ -145,7 +169,11 @@ fn not_found(context: &Context, resource: &Resource, pods: &[PodView]) -> Failur
     }
     let names: Vec<&str> = match resource.kind {
         Kind::Pod => here.iter().map(|pod| pod.plan.name()).collect(),
-        kind => here.iter().filter(|pod| is_of(kind, pod)).map(|pod| pod.workload.name.as_str()).collect(),
+        kind => {
+            let with_pods = here.iter().filter(|pod| is_of(kind, pod)).map(|pod| pod.workload.name.as_str());
+            let idle = idle.iter().filter(|id| id.kind.eq_ignore_ascii_case(kind.name()));
+            with_pods.chain(idle.map(|id| id.name.as_str())).collect()
+        }
     };
     match nearest(&resource.name, names) {
         Some(name) => failure.hint(format!("did you mean {}/{name}?", resource.kind)),
@@ -217,6 +245,13 @@ mod tests {
         assert_eq!(chosen(&["web"], false, None), all(&["web"]));
         assert_eq!(chosen(&["deploy/api"], false, None), all(&["api-1a2b-xxxxx", "api-1a2b-yyyyy"]));
         assert_eq!(chosen(&["deploy/idle"], false, None), all(&[]));
+        let (_dir, context) = machine();
+        let idle = |choice| without_pods(&context, &choice).unwrap();
+        let id = WorkloadId::new("Deployment", "default", "idle");
+        assert_eq!(idle(Choice::default()), std::slice::from_ref(&id));
+        let names = ["deploy/idle".to_owned()];
+        assert_eq!(idle(Choice { names: &names, ..Choice::default() }), [id]);
+        assert!(idle(Choice { selector: Some("app=web"), ..Choice::default() }).is_empty());
         assert_eq!(chosen(&[], false, Some("app=web")), all(&["web"]));
         assert_eq!(chosen(&[], true, Some("!app")), all(&["db"]));
     }
@@ -267,6 +302,18 @@ mod tests {
             told("deploy/appi"),
             not_found(
                 "deployment.apps/appi not found in namespace default; did you mean deployment.apps/api?"
+            )
+        );
+        assert_eq!(
+            told("idle"),
+            not_found(
+                "pod/idle not found in namespace default; deployment.apps/idle has no pods (replicas: 0)"
+            )
+        );
+        assert_eq!(
+            told("deploy/idel"),
+            not_found(
+                "deployment.apps/idel not found in namespace default; did you mean deployment.apps/idle?"
             )
         );
         assert_eq!(

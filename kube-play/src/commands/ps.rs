@@ -61,10 +61,15 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     }
     let pods = shown(args, select::pods_of(context, &args.choice())?);
     match args.listing.shape() {
-        Shape::Table if pods.is_empty() => {
-            output::none_found("pods", (!args.all_namespaces).then_some(&context.namespace));
+        Shape::Table => {
+            match pods.is_empty() {
+                true => output::none_found("pods", (!args.all_namespaces).then_some(&context.namespace)),
+                false => table(&pods, args, jiff::Timestamp::now()).print(!args.listing.no_headers)?,
+            }
+            for id in select::without_pods(context, &args.choice())? {
+                terminal::note(&format!("{id} has no pods (replicas: 0)"));
+            }
         }
-        Shape::Table => table(&pods, args, jiff::Timestamp::now()).print(!args.listing.no_headers)?,
         Shape::Names => output::print_lines(pods.iter().map(name))?,
         Shape::Objects(format) => output::print_list(pods.iter().map(|pod| &pod.pod), format)?,
     }

@@ -59,7 +59,7 @@ fn step(plan: WorkloadPlan, before: Option<WorkloadRecord>, start: bool, replace
     let change = match &before {
         None => Change::Created,
         // A workload on its way out is made anew.
-        Some(record) if !record.pods.is_empty() && record.pods.iter().all(|pod| pod.removing) => {
+        Some(record) if !record.stands_without_pods && record.pods.iter().all(|pod| pod.removing) => {
             Change::Created
         }
         Some(record) if record.hash != plan.hash || add > 0 || removes => Change::Configured,
@@ -93,9 +93,7 @@ pub fn gone(
     sources: &[String],
 ) -> Vec<WorkloadGlance> {
     records.retain(|record| {
-        sources.contains(&record.source)
-            && (record.pods.is_empty() || record.pods.iter().any(|pod| !pod.removing))
-            && !played.contains(&&record.id)
+        sources.contains(&record.source) && record.stands() && !played.contains(&&record.id)
     });
     records
 }
@@ -146,6 +144,7 @@ mod tests {
                     ended: None,
                 })
                 .collect(),
+            stands_without_pods: pods.is_empty(),
         }
     }
 
@@ -178,6 +177,26 @@ mod tests {
         assert_eq!((uids(&down.keep), uids(&down.remove), down.add), (vec!["a"], vec!["b"], 0));
         let up = step(plan("h2", "t", 3), Some(record("h", &[("a", "t")])), true, false);
         assert_eq!((uids(&up.keep), up.add), (vec!["a"], 2));
+    }
+
+    #[test]
+    fn a_workload_without_pods_is_known_and_scales() {
+        let stands = record("h", &[]);
+        let same = step(plan("h", "t", 0), Some(stands.clone()), true, false);
+        assert_eq!((same.change, same.add), (Change::Unchanged, 0));
+        let up = step(plan("h2", "t", 2), Some(stands.clone()), true, false);
+        assert_eq!((up.change, up.add), (Change::Configured, 2));
+        let down = step(plan("h2", "t", 0), Some(record("h", &[("a", "t")])), true, false);
+        assert_eq!((down.change, uids(&down.remove)), (Change::Configured, vec!["a"]));
+        // Its last pods are still going.
+        let mut scaled = record("h", &[("a", "t")]);
+        (scaled.pods[0].removing, scaled.stands_without_pods) = (true, true);
+        assert_eq!(step(plan("h", "t", 0), Some(scaled), true, false).change, Change::Unchanged);
+        // What a killed removal left is none.
+        let leftover = WorkloadRecord { stands_without_pods: false, ..stands.clone() };
+        assert_eq!(step(plan("h", "t", 0), Some(leftover.clone()), true, false).change, Change::Created);
+        let found = [WorkloadGlance::from(&stands), WorkloadGlance::from(&leftover)];
+        assert_eq!(gone(found.to_vec(), &[], &["/f.yaml".to_owned()]).len(), 1);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::objects::CLAIM;
 use super::wait::{Awaited, Judge, await_removals, wait_telling};
 use super::{Change, DownOptions, Error, Host, Report, Target, judge};
-use crate::store::{self, Desired, Objects, PodRecord, WorkloadRecord, removal};
+use crate::store::{Desired, Objects, PodRecord, WorkloadRecord, removal};
 use crate::supervisor::client;
 use crate::volume::claims;
 
@@ -40,12 +40,7 @@ pub fn down(
             *pod = PodRecord { desired: Desired::Stopped, removing: true, grace_seconds, ..pod.clone() };
             leaving.push(Awaited::new(&record.id, &pod.plan));
         }
-        if record.pods.is_empty() {
-            if let Err(e) = store::remove_dir_if_exists(&host.layout.workload(&record.id)) {
-                failed.push((record.id.clone(), e.into()));
-            }
-            continue;
-        }
+        record.stands_without_pods = false;
         going.push(record);
     }
     let (clients, unasked) = client::apply_all(&host.layout, &host.exe, &going, options.force);

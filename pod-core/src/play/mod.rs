@@ -17,7 +17,7 @@ mod workloads;
 
 pub use down::down;
 pub use repair::repair;
-pub use view::{pods, pods_of, workload, workloads};
+pub use view::{pods, pods_of, without_pods, workload, workloads};
 pub use wait::await_removals;
 pub use workloads::{play, play_all};
 

@@ -10,11 +10,11 @@ use crate::image::ImageStore;
 use crate::store::{self, FileLock, Layout, LockKind, WorkloadGlance, WorkloadId};
 use crate::supervisor;
 
-/// Removes folders of workloads that have no record, or one without pods: their supervisor, or who was about to
-/// start it, was killed. Cheap where there are none.
+/// Removes folders of workloads that have no record, or a leftover one: their supervisor, or who was about to
+/// start it, was killed. A workload that stands without pods keeps its folders. Cheap where there are none.
 pub(super) fn workloads(layout: &Layout, records: &[WorkloadGlance]) -> Result<(), Error> {
     let at_work: BTreeSet<String> =
-        records.iter().filter(|r| !r.pods.is_empty()).map(|r| r.id.dir_name()).collect();
+        records.iter().filter(|r| !r.is_leftover()).map(|r| r.id.dir_name()).collect();
     let mut names = BTreeSet::new();
     for dir in [layout.workloads(), layout.runroot.join("workloads")] {
         names.extend(
@@ -26,7 +26,7 @@ pub(super) fn workloads(layout: &Layout, records: &[WorkloadGlance]) -> Result<(
         let Some(_lock) = FileLock::try_acquire(&layout.supervisor_lock(&id), LockKind::Exclusive)? else {
             continue;
         };
-        if WorkloadGlance::load(layout, &id)?.is_some_and(|record| !record.pods.is_empty()) {
+        if WorkloadGlance::load(layout, &id)?.is_some_and(|record| !record.is_leftover()) {
             continue;
         }
         // A read-only disk stops nobody who only looks, or stops something.

@@ -47,19 +47,22 @@ pub fn workloads(layout: &Layout) -> Result<Vec<WorkloadRecord>, store::Error> {
     Ok(WorkloadRecord::list(layout)?.into_iter().filter_map(|record| seen(layout, record)).collect())
 }
 
+/// The workloads that stand without pods, as Deployments with `replicas: 0` do, by id.
+pub fn without_pods(layout: &Layout) -> Result<Vec<WorkloadId>, store::Error> {
+    let glances = WorkloadGlance::list(layout)?.into_iter();
+    Ok(glances.filter(|glance| glance.stands() && glance.pods.is_empty()).map(|glance| glance.id).collect())
+}
+
 /// One workload, with the pods that are seen.
 pub fn workload(layout: &Layout, id: &WorkloadId) -> Result<Option<WorkloadRecord>, store::Error> {
     Ok(WorkloadRecord::load(layout, id)?.and_then(|record| seen(layout, record)))
 }
 
-/// A workload with pods of which none is seen is not there.
+/// A workload of which no pod is seen is not there, unless it stands without pods.
 fn seen(layout: &Layout, mut record: WorkloadRecord) -> Option<WorkloadRecord> {
-    if record.pods.is_empty() {
-        return Some(record);
-    }
     // One whose state cannot be read is there, so that it can be taken down.
     record.pods.retain(|pod| !pod.removing || !matches!(present_state(layout, pod), Ok(None)));
-    (!record.pods.is_empty()).then_some(record)
+    (!record.is_leftover()).then_some(record)
 }
 
 /// The pods that are not seen, because all that is left is to give back what they had.

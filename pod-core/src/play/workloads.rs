@@ -271,6 +271,7 @@ fn apply(step: Step, start: bool) -> Applied {
         created,
         source: step.plan.source.clone(),
         pods,
+        stands_without_pods: step.plan.replicas == 0,
     };
     Applied { step, after }
 }
@@ -347,7 +348,7 @@ fn undo(host: &Host, objects: &[objects::Applied], applied: &[Applied], report: 
     for workload in applied.iter().rev().filter(|a| a.step.change != Change::Unchanged) {
         let mut record = match &workload.step.before {
             Some(before) => before.clone(),
-            None => workload.after.clone(),
+            None => WorkloadRecord { stands_without_pods: false, ..workload.after.clone() },
         };
         record.pods.clone_from(&workload.step.keep);
         if let Some(before) = &workload.step.before {

@@ -18,6 +18,9 @@ pub struct WorkloadGlance {
     pub source: String,
     /// Its pods, oldest first.
     pub pods: Vec<PodGlance>,
+    /// As in [`WorkloadRecord`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stands_without_pods: bool,
 }
 
 /// The same of a [`PodRecord`](super::PodRecord).
@@ -69,11 +72,26 @@ impl From<&WorkloadRecord> for WorkloadGlance {
             removing: pod.removing,
             ended: pod.ended.is_some(),
         });
-        Self { id: record.id.clone(), source: record.source.clone(), pods: pods.collect() }
+        Self {
+            id: record.id.clone(),
+            source: record.source.clone(),
+            pods: pods.collect(),
+            stands_without_pods: record.stands_without_pods,
+        }
     }
 }
 
 impl WorkloadGlance {
+    /// Nothing is left of the workload: its last pod was removed, and it does not stand without pods.
+    pub fn is_leftover(&self) -> bool {
+        self.pods.is_empty() && !self.stands_without_pods
+    }
+
+    /// The workload is there, and not merely on its way out.
+    pub fn stands(&self) -> bool {
+        self.stands_without_pods || self.pods.iter().any(|pod| !pod.removing)
+    }
+
     /// Reads that much of a workload's record, if there is one.
     pub fn load(layout: &Layout, id: &WorkloadId) -> Result<Option<Self>, Error> {
         Ok(WorkloadRecord::load(layout, id)?.as_ref().map(Self::from))
@@ -89,6 +107,7 @@ impl WorkloadGlance {
             return read_json(path);
         };
         glance.pods.iter_mut().for_each(PodGlance::leave);
+        glance.stands_without_pods = false;
         Ok(Some(glance))
     }
 

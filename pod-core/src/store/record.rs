@@ -59,9 +59,18 @@ pub struct WorkloadRecord {
     pub source: String,
     /// Its pods, oldest first.
     pub pods: Vec<PodRecord>,
+    /// The workload is known without any pod, as a Deployment with `replicas: 0` is. A record without pods that does
+    /// not say so is a leftover of a removal.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stands_without_pods: bool,
 }
 
 impl WorkloadRecord {
+    /// Nothing is left of the workload: its last pod was removed, and it does not stand without pods.
+    pub fn is_leftover(&self) -> bool {
+        self.pods.is_empty() && !self.stands_without_pods
+    }
+
     /// Reads a workload's record, if there is one, with the removals that are noted beside it.
     pub fn load(layout: &Layout, id: &WorkloadId) -> Result<Option<Self>, Error> {
         let path = layout.workload_record(id);
@@ -87,6 +96,7 @@ impl WorkloadRecord {
         for pod in &mut self.pods {
             (pod.desired, pod.removing) = (Desired::Stopped, true);
         }
+        self.stands_without_pods = false;
         self
     }
 

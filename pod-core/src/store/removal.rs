@@ -76,7 +76,8 @@ pub fn only_removes(before: &WorkloadRecord, after: &WorkloadRecord) -> bool {
         let old = before.pods.iter().find(|old| old.plan.uid == pod.plan.uid);
         old.is_some_and(|old| pod.removing || (pod.desired, pod.removing) == (old.desired, old.removing))
     };
-    (all_go || before.hash == after.hash) && after.pods.iter().all(is_same)
+    // One that is to stand without pods is another object than before.
+    (all_go && !after.stands_without_pods || before.hash == after.hash) && after.pods.iter().all(is_same)
 }
 
 /// Notes the removal of the pods that are `removing` in a record that cannot be saved.
@@ -84,7 +85,7 @@ pub fn only_removes(before: &WorkloadRecord, after: &WorkloadRecord) -> bool {
 /// # Errors
 /// Neither of the two notes could be made.
 pub fn note(layout: &Layout, record: &WorkloadRecord) -> Result<(), Error> {
-    let renamed = if record.pods.iter().all(|pod| pod.removing) {
+    let renamed = if !record.stands_without_pods && record.pods.iter().all(|pod| pod.removing) {
         let (from, to) = (layout.workload_record(&record.id), layout.workload_leaving(&record.id));
         match fs::rename(&from, &to) {
             Ok(()) => {
@@ -302,6 +303,12 @@ mod tests {
             "b is of another object now"
         );
         assert!(only_removes(&before, &removing(changed, &["a", "b"], None)));
+        let scaled = WorkloadRecord {
+            hash: "2".to_owned(),
+            stands_without_pods: true,
+            ..removing(before.clone(), &["a", "b"], None)
+        };
+        assert!(!only_removes(&before, &scaled), "it is to stay known, with no pods");
         let stopped = removing(before.clone(), &["a", "b"], None);
         assert!(!only_removes(&stopped, &before), "what was to go is to run again");
     }

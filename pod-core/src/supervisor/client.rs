@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::connection::{receive, send_with_descriptors, with_short_path};
 use super::protocol::{Reply, Request};
 use super::{Error, Spawned, process, spawn};
-use crate::store::{FileLock, Layout, LockKind, WorkloadId, WorkloadRecord};
+use crate::store::{self, FileLock, Layout, LockKind, WorkloadId, WorkloadRecord};
 
 /// A connection to the supervisor of one workload.
 #[derive(Debug)]
@@ -243,7 +243,8 @@ fn is_supervisor(id: &WorkloadId, pid: i32) -> bool {
 }
 
 /// Makes a workload as recorded in `record`, through its supervisor, which is started where none runs and there
-/// is something to do. Gives the connection; `None` when all was done at once, and the supervisor has left.
+/// is something to do. Gives the connection; `None` when all was done at once, and the supervisor has left. A
+/// record of which nothing is left is removed.
 pub fn apply(layout: &Layout, exe: &Path, record: &WorkloadRecord) -> Result<Option<Client>, Error> {
     let mut patience = Patience::new();
     loop {
@@ -266,6 +267,13 @@ pub fn apply(layout: &Layout, exe: &Path, record: &WorkloadRecord) -> Result<Opt
         };
         let before = WorkloadRecord::load(layout, &record.id)?;
         let merged = record.clone().with_removals(before.as_ref());
+        if merged.is_leftover() {
+            store::remove_dir_if_exists(&layout.workload(&record.id))?;
+            store::removal::forget_note(layout, &record.id)?;
+            // The lock file goes last; whoever waits for it finds that the record is gone.
+            store::remove_dir_if_exists(&layout.workload_run(&record.id))?;
+            return Ok(None);
+        }
         merged.save_or_note(layout, before.as_ref())?;
         network::fail_point("workload-recorded");
         drop(lock);

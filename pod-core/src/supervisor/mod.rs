@@ -324,7 +324,7 @@ impl Supervisor {
 
     fn leave(&mut self) -> Result<(), Error> {
         let socket = self.layout.supervisor_socket(&self.id);
-        if self.record.pods.is_empty() {
+        if self.record.is_leftover() {
             network::fail_point("workload-empty");
             if let Err(error) = store::remove_dir_if_exists(&self.layout.workload(&self.id)) {
                 // A read-only disk. The note of its removal stays, and the next command tries again.

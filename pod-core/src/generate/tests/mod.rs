@@ -50,6 +50,7 @@ fn recorded(plan: &WorkloadPlan) -> WorkloadRecord {
         created: jiff::Timestamp::UNIX_EPOCH,
         source: plan.source.clone(),
         pods: (0..plan.replicas).map(pod).collect(),
+        stands_without_pods: plan.replicas == 0,
     }
 }
 

@@ -32,6 +32,7 @@ fn record(place: &Place, source: Value) {
             grace_seconds: None,
             ended: None,
         }],
+        stands_without_pods: false,
     };
     record.save(&place.layout).unwrap();
 }
