@@ -119,9 +119,20 @@ fn judge_play(error: &play::Error) -> (u8, Vec<String>) {
             let hint = "what was made keeps running: `kube ps` shows it, `kube events` tells what happened";
             (TIMED_OUT, one(hint))
         }
-        play::Error::Failed { .. } => (FAILED, one("`kube events` tells what happened")),
+        play::Error::PodFailed { object, .. } => {
+            let hint = format!(
+                "`kube events --for {object}` tells what happened, `kube logs {object}` what its containers wrote"
+            );
+            (FAILED, vec![hint])
+        }
         play::Error::Undone(inner) => {
-            let (code, mut hints) = judge_play(inner);
+            let (code, mut hints) = match &**inner {
+                // Its logs are gone with it.
+                play::Error::PodFailed { object, .. } => {
+                    (FAILED, vec![format!("`kube events --for {object}` tells what happened")])
+                }
+                other => judge_play(other),
+            };
             hints.insert(0, "what this play had made is undone".to_owned());
             (code, hints)
         }
@@ -179,7 +190,7 @@ mod tests {
             (play::Error::NotFound { what: "pod/x".into() }.into(), NOT_FOUND),
             (anyhow::Error::from(Failure::not_found("x")).context("while y"), NOT_FOUND),
             (play::Error::TimedOut { what: "x".into(), after: Duration::ZERO }.into(), TIMED_OUT),
-            (play::Error::Failed { object: "pod/x".into(), message: "y".into() }.into(), FAILED),
+            (play::Error::PodFailed { object: "pod/x".into(), message: "y".into() }.into(), FAILED),
         ];
         for (error, code) in cases {
             assert_eq!(judge(&error).0, code, "{error}");
@@ -188,10 +199,18 @@ mod tests {
 
     #[test]
     fn a_play_that_was_undone_says_so_and_what_to_do_besides() {
-        let failed = play::Error::Failed { object: "pod/x".into(), message: "y".into() };
-        let (code, hints) = judge(&play::Error::Undone(Box::new(failed)).into());
+        let failed = || play::Error::PodFailed { object: "pod/x".into(), message: "y".into() };
+        let (code, hints) = judge(&play::Error::Undone(Box::new(failed())).into());
         assert_eq!(code, FAILED);
-        assert_eq!(hints, ["what this play had made is undone", "`kube events` tells what happened"]);
+        let events = "`kube events --for pod/x` tells what happened";
+        assert_eq!(hints, ["what this play had made is undone", events]);
+        // A pod that stands has logs; what could not even be tried has neither logs nor events.
+        assert_eq!(
+            judge(&failed().into()).1,
+            [format!("{events}, `kube logs pod/x` what its containers wrote")]
+        );
+        let refused = play::Error::Failed { object: "pod/x".into(), message: "y".into() };
+        assert!(judge(&refused.into()).1.is_empty());
         let by = || "nginx, pid 8".to_owned();
         let source = network::Error::PortTaken { port: 80, protocol: "tcp".into(), by: by() };
         let error = anyhow::Error::from(play::Error::HostPort { object: "pod/x".into(), source });

@@ -63,9 +63,19 @@ impl Report for Lines {
         }
     }
 
+    fn last_lines(&mut self, object: &str, container: &str, lines: &[String]) {
+        terminal::note(&last_lines(object, container, lines));
+    }
+
     fn pull(&mut self, image: &str) -> Arc<dyn Progress> {
         progress::of_pull(image, self.quiet)
     }
+}
+
+/// What a container wrote last, set off from what is ours.
+fn last_lines(object: &str, container: &str, lines: &[String]) -> String {
+    let shown = lines.iter().map(|line| format!("\n  {line}")).collect::<String>();
+    format!("{object}: container {container} wrote last:{shown}")
 }
 
 /// `waiting for pod/web (Init:0/1), pod/db (Terminating, killed after 30 s)`; of many, the first few.

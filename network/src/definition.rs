@@ -31,6 +31,9 @@ pub struct Network {
     /// The subnets were chosen by us and may be chosen anew when the host's routes collide with them.
     #[serde(default)]
     pub subnets_chosen: bool,
+    /// The endpoint whose setup recorded the network because there was none of this name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_for: Option<String>,
 }
 
 /// A subnet and its gateway, which is the bridge's address.
@@ -85,6 +88,7 @@ impl Network {
                 .collect(),
             internal: options.internal,
             subnets_chosen: chosen,
+            made_for: None,
         })
     }
 
@@ -128,12 +132,19 @@ impl Networks {
         if self.definition(name)?.is_some() {
             return Err(Error::NetworkExists(name.to_owned()));
         }
-        self.record_definition(&host, name, options)
+        self.record_definition(&host, name, options, None)
     }
 
-    fn record_definition(&self, host: &Host, name: &str, options: &NetworkOptions) -> Result<Network, Error> {
+    fn record_definition(
+        &self,
+        host: &Host,
+        name: &str,
+        options: &NetworkOptions,
+        made_for: Option<&str>,
+    ) -> Result<Network, Error> {
         let used = self.used_subnets(host, name)?;
-        let network = Network::plan(&self.instance().to_string_lossy(), name, options, &used)?;
+        let mut network = Network::plan(&self.instance().to_string_lossy(), name, options, &used)?;
+        network.made_for = made_for.map(str::to_owned);
         record::write(&self.definition_path(name), &network, Durability::Machine)?;
         crate::fail_point("network-defined");
         host.claim_network(&network, &self.definition_path(name))?;
@@ -152,25 +163,25 @@ impl Networks {
         Ok(used)
     }
 
-    /// The network that an endpoint is about to join: recorded on first use, with its subnets chosen anew if
+    /// The network that the endpoint `id` is about to join: recorded on first use, with its subnets chosen anew if
     /// it has no bridge now and a route of the host has come to collide with it meanwhile, and without IPv6
     /// where the host has that disabled.
-    pub(crate) fn network_to_join(&self, host: &Host, name: &str) -> Result<Network, Error> {
+    pub(crate) fn network_to_join(&self, host: &Host, name: &str, id: &str) -> Result<Network, Error> {
         let has_ipv6 = crate::route::host_has_ipv6();
-        let mut network = self.defined_or_chosen(host, name, has_ipv6)?;
+        let mut network = self.defined_or_chosen(host, name, id, has_ipv6)?;
         if !has_ipv6 && network.nets().any(|net| net.addr().is_ipv4()) {
             network.subnets.retain(|s| s.gateway.is_ipv4());
         }
         Ok(network)
     }
 
-    fn defined_or_chosen(&self, host: &Host, name: &str, has_ipv6: bool) -> Result<Network, Error> {
+    fn defined_or_chosen(&self, host: &Host, name: &str, id: &str, has_ipv6: bool) -> Result<Network, Error> {
         let Some(network) = self.definition(name)? else {
             if !has_ipv6 {
                 tracing::warn!(network = name, "IPv6 is disabled on this host: the network is IPv4 only");
             }
             let options = NetworkOptions { ipv6: has_ipv6, ..NetworkOptions::default() };
-            return self.record_definition(host, name, &options);
+            return self.record_definition(host, name, &options, Some(id));
         };
         if crate::route::link_exists(&network.bridge)? {
             return Ok(network);
@@ -191,7 +202,7 @@ impl Networks {
                 );
                 let ipv6 = network.nets().any(|net| net.addr().is_ipv6());
                 let options = NetworkOptions { ipv6, internal: network.internal, subnets: Vec::new() };
-                self.record_definition(host, name, &options)
+                self.record_definition(host, name, &options, network.made_for.as_deref())
             }
             Some((subnet, with)) => Err(Error::SubnetTaken { subnet, with }),
         }
@@ -209,6 +220,28 @@ impl Networks {
         if !by.is_empty() {
             return Err(Error::NetworkInUse { network: name.to_owned(), by });
         }
+        self.forget(&host, name)
+    }
+
+    /// Forgets the networks that were recorded because one of the endpoints `ids` joined them, and that no endpoint
+    /// is on. One that was there before, was created by name, or has been joined by another endpoint stays.
+    pub fn remove_made_for(&self, ids: &[&str]) -> Result<(), Error> {
+        // Without the lock first: most often there are none.
+        let is_made_for = |network: &Network| network.made_for.as_deref().is_some_and(|id| ids.contains(&id));
+        if !self.list()?.iter().any(is_made_for) {
+            return Ok(());
+        }
+        let _instance = self.lock()?;
+        let host = Host::lock()?;
+        for network in self.list()?.iter().filter(|network| is_made_for(network)) {
+            if self.endpoints(&network.name)?.is_empty() {
+                self.forget(&host, &network.name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn forget(&self, host: &Host, name: &str) -> Result<(), Error> {
         record::remove(&self.definition_path(name))?;
         record::remove(&self.last_path(name))?;
         host.release_network(&self.definition_path(name))

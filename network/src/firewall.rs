@@ -366,6 +366,7 @@ mod tests {
             subnets: vec![subnet("10.1.2.0/24", "10.1.2.1"), subnet("fd00:1::/64", "fd00:1::1")],
             internal: false,
             subnets_chosen: true,
+            made_for: None,
         }
     }
 

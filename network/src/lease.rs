@@ -132,7 +132,7 @@ impl Networks {
             if let Some(mac) = &attachment.mac {
                 address::check_mac(mac)?;
             }
-            let network = self.network_to_join(host, &attachment.network)?;
+            let network = self.network_to_join(host, &attachment.network, &endpoint.id)?;
             let mut taken = BTreeMap::new();
             for other in &others {
                 for (_, ips) in other.ips.iter().filter(|(on, _)| *on == network.name) {

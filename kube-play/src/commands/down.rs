@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::ValueHint;
-use pod_core::play::{self, DownOptions, Target};
+use pod_core::play::{self, DownOptions, Report as _, Target};
 use pod_core::store::{Objects, WorkloadId, WorkloadRecord};
-use pod_core::volume::claims;
+use pod_core::volume::claims::{self, Claim};
 
 use crate::context::Context;
 use crate::exit::Failure;
@@ -20,7 +20,7 @@ use crate::{select, sources};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Stops in order, by what was recorded: also when the file has changed or is gone. Claims and their data are kept \
-unless --volumes is given.
+unless --volumes is given: then those that are named go, and those that only a pod that goes has used.
 
 Examples:
   # Take down what a file names
@@ -91,6 +91,15 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
         force: args.force,
         wait: args.wait || args.all || args.volumes,
     };
+    if args.volumes {
+        for (claim, stays) in state.claims_used_by(&targets, &claims::list(&context.layout)?) {
+            match stays {
+                None => targets.push(claim),
+                Some(why) if !targets.contains(&claim) => report.hint(&why),
+                Some(_) => {}
+            }
+        }
+    }
     play::down(&context.host(), &unique(targets), &options, &mut report)?;
     report.finish();
     Ok(ExitCode::SUCCESS)
@@ -125,6 +134,39 @@ impl State {
             objects.extend(keys.into_iter().map(|(namespace, name)| (kind, namespace, name)));
         }
         Ok(Self { workloads: play::workloads(&context.layout)?, objects })
+    }
+
+    /// The claims that pods of these targets mount, for `--volumes`; of those that stay, with why. One that a pod's use
+    /// made is named by nothing but that pod, and goes with it. One that was played may be of another file.
+    fn claims_used_by(&self, targets: &[Target], claims: &[Claim]) -> Vec<(Target, Option<String>)> {
+        let goes = |record: &WorkloadRecord| targets.contains(&Target::Workload(record.id.clone()));
+        let mounts = |record: &WorkloadRecord, claim: &Claim| {
+            let volumes = record.pods.iter().flat_map(|pod| pod.plan.pod.spec.iter());
+            let mut volumes = volumes.flat_map(|spec| spec.volumes.iter().flatten());
+            record.id.namespace == claim.namespace
+                && volumes.any(|volume| {
+                    let source = volume.persistent_volume_claim.as_ref();
+                    source.is_some_and(|source| source.claim_name == claim.name)
+                })
+        };
+        let mut found = Vec::new();
+        for claim in claims {
+            let users = || self.workloads.iter().filter(|record| mounts(record, claim));
+            if !users().any(goes) {
+                continue;
+            }
+            let name = format!("persistentvolumeclaim/{}", claim.name);
+            let stays = match users().find(|record| !goes(record)) {
+                Some(other) => Some(format!("{name} stays: {} uses it too", other.id)),
+                None if claim.declared => {
+                    Some(format!("{name} was played by itself and stays; `kube down {name}` removes it"))
+                }
+                None => None,
+            };
+            let kind = Kind::PersistentVolumeClaim.name().to_owned();
+            found.push((Target::Object(kind, claim.namespace.clone(), claim.name.clone()), stays));
+        }
+        found
     }
 
     /// The target for an object, if there is one.
@@ -331,6 +373,41 @@ mod tests {
         assert_eq!(targets(&context, &ARGS, &file).unwrap(), ["pod/a"]);
         std::fs::write(&file, format!("{foreign}---\nkind: Pod\nmetadata: {{name: gone}}\n")).unwrap();
         assert!(targets(&context, &ARGS, &file).unwrap_err().starts_with("4: nothing of"));
+    }
+
+    #[test]
+    fn volumes_takes_claims_that_only_pods_that_go_have_made() {
+        let (_dir, context) = context();
+        let mounting = |name: &str, claims: &[&str]| {
+            let mut plan = pod("default", name, &json!({}));
+            let source = |claim: &&str| json!({"name": claim, "persistentVolumeClaim": {"claimName": claim}});
+            let volumes: Vec<_> = claims.iter().map(source).collect();
+            plan.pod.spec.as_mut().unwrap().volumes = serde_json::from_value(json!(volumes)).unwrap();
+            record(&context, "Pod", "default", name, "-", vec![plan]);
+        };
+        mounting("a", &["own", "shared", "played", "absent"]);
+        mounting("b", &["shared"]);
+        let claim = |name: &str, declared| -> Claim {
+            let created = "2026-11-23T18:00:00Z";
+            let claim =
+                json!({"namespace": "default", "name": name, "created": created, "declared": declared});
+            serde_json::from_value(claim).unwrap()
+        };
+        let all = [claim("own", false), claim("shared", false), claim("played", true), claim("other", false)];
+        let state = State::read(&context).unwrap();
+        let shown = |names: &[&str]| -> Vec<String> {
+            let ids = names.iter().map(|name| Target::Workload(WorkloadId::new("Pod", "default", name)));
+            let found = state.claims_used_by(&ids.collect::<Vec<_>>(), &all).into_iter();
+            let shown = found.map(|(target, stays)| match (target, stays) {
+                (Target::Object(_, _, name), None) => name,
+                (_, stays) => stays.unwrap_or_default(),
+            });
+            shown.collect()
+        };
+        let played = "persistentvolumeclaim/played was played by itself and stays; `kube down persistentvolumeclaim/played` \
+             removes it";
+        assert_eq!(shown(&["a"]), ["own", "persistentvolumeclaim/shared stays: pod/b uses it too", played]);
+        assert_eq!(shown(&["a", "b"]), ["own", "shared", played]);
     }
 
     #[test]

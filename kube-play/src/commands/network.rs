@@ -202,6 +202,7 @@ mod tests {
             subnets,
             internal,
             subnets_chosen: true,
+            made_for: None,
         };
         let both = vec![subnet("10.179.81.0/24", "10.179.81.1"), subnet("fd84:e732::/64", "fd84:e732::1")];
         vec![

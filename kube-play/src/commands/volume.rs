@@ -232,6 +232,7 @@ mod tests {
             storage: storage.map(str::to_owned),
             access_modes: storage.map(|_| "ReadWriteOnce".to_owned()).into_iter().collect(),
             declared: storage.is_some(),
+            made_for: None,
             used_by: used_by.iter().map(|pod| (*pod).to_owned()).collect(),
             path: format!("/var/lib/kube-play/volumes/default/{name}/data").into(),
         };

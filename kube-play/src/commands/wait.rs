@@ -185,6 +185,11 @@ fn look(context: &Context, target: &Resource, state: State) -> anyhow::Result<Pr
         if !met && state == State::Ready && has_ended(pod) {
             return Ok(Progress::Never(format!("it has ended ({})", phase(pod))));
         }
+        let policy = pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref());
+        if !met && state == State::Complete && policy.is_none_or(|policy| policy == "Always") {
+            let why = "its restartPolicy is Always: it starts again whenever it ends";
+            return Ok(Progress::Never(why.to_owned()));
+        }
         if !met {
             return Ok(Progress::NotYet(told(pod)));
         }

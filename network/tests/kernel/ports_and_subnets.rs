@@ -35,6 +35,35 @@ fn a_taken_port_is_refused_with_the_name_of_who_has_it_before_anything_is_made()
 }
 
 #[test]
+fn a_network_is_forgotten_for_the_endpoint_that_it_was_made_for_unless_another_is_on_it() {
+    let one = Instance::new();
+    let networks = one.networks();
+    let names = || networks.list().unwrap().into_iter().map(|network| network.name).collect::<Vec<_>>();
+    let on = |id: &str, network: &str| {
+        let attachment = Attachment { network: network.to_owned(), ips: Vec::new(), mac: None };
+        Endpoint { attachments: vec![attachment], ..one.endpoint(id) }
+    };
+    networks.create("given", &NetworkOptions::default()).unwrap();
+    for (id, network) in [("a", "given"), ("b", "own"), ("c", "shared"), ("d", "shared")] {
+        one.setup(&on(id, network));
+    }
+    for id in ["a", "b", "c"] {
+        one.teardown(id);
+    }
+    let forget = |names: &[&str]| {
+        let ids: Vec<String> = names.iter().map(|name| one.id(name)).collect();
+        networks.remove_made_for(&ids.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    };
+    forget(&["x", "d"]);
+    assert_eq!(names(), ["given", "own", "shared"]);
+    forget(&["a", "b", "c"]);
+    assert_eq!(names(), ["given", "shared"]);
+    one.teardown("d");
+    forget(&["c"]);
+    assert_eq!(names(), ["given"]);
+}
+
+#[test]
 fn a_port_whose_pod_vanished_is_free() {
     let (one, other) = (Instance::new(), Instance::new());
     let mut a = one.endpoint("gone");

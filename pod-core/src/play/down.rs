@@ -117,6 +117,7 @@ mod tests {
         fn warning(&mut self, _: &str) {}
         fn waiting(&mut self, _: &[PodView]) {}
         fn hint(&mut self, _: &str) {}
+        fn last_lines(&mut self, _: &str, _: &str, _: &[String]) {}
         fn pull(&mut self, _: &str) -> std::sync::Arc<dyn crate::image::Progress> {
             unreachable!("down pulls nothing")
         }

@@ -71,6 +71,14 @@ pub fn ready(spec: &PodSpec, known: Known<'_>) -> Verdict {
     }
 }
 
+/// The pod has ended or is gone: `Failed` at once, so that the first of several ends the wait.
+pub fn has_ended(_: &PodSpec, known: Known<'_>) -> Verdict {
+    match known {
+        Known::State(state) if !state.is_terminal() => Verdict::NotYet,
+        _ => Verdict::Failed("it has ended".to_owned()),
+    }
+}
+
 /// The pod has ended.
 pub fn complete(spec: &PodSpec, known: Known<'_>) -> Verdict {
     let Known::State(state) = known else { return Verdict::Failed("it was removed meanwhile".to_owned()) };

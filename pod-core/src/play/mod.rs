@@ -6,11 +6,13 @@ mod diff;
 mod down;
 mod images;
 mod judge;
+mod last_lines;
 mod objects;
 mod ports;
 mod preflight;
 mod repair;
 mod sweep;
+mod undo;
 mod view;
 mod wait;
 mod workloads;
@@ -103,6 +105,8 @@ pub trait Report {
     fn waiting(&mut self, pods: &[PodView]);
     /// A hint at the end: pods gone from the file, ...
     fn hint(&mut self, message: &str);
+    /// The last lines of the log of a container that failed, before they are gone with `object`, its pod.
+    fn last_lines(&mut self, object: &str, container: &str, lines: &[String]);
     /// A pull begins; told about through the returned value.
     fn pull(&mut self, image: &str) -> std::sync::Arc<dyn crate::image::Progress>;
 }
@@ -181,7 +185,15 @@ pub enum Error {
     /// A play failed in the middle; what it had made is undone, and what stood before stands.
     #[error("{0}")]
     Undone(#[source] Box<Error>),
-    /// A workload cannot be made, or did not become what was waited for.
+    /// A pod that was waited for failed, or will not become what was waited for.
+    #[error("{object}: {message}")]
+    PodFailed {
+        /// `pod/web`
+        object: String,
+        /// Why.
+        message: String,
+    },
+    /// An object cannot be made, or not be removed.
     #[error("{object}: {message}")]
     Failed {
         /// `pod/web`

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{Error, Host, Report, judge, view};
-use crate::lifecycle::{PodSpec, PodState};
+use crate::lifecycle::{PodSpec, PodState, RestartPolicy};
 use crate::plan::PodPlan;
 use crate::store::{self, WorkloadGlance, WorkloadId, WorkloadRecord};
 use crate::supervisor::protocol::{Reply, Request};
@@ -82,7 +82,7 @@ impl Outcome {
     pub fn met(self, what: &str, limit: Option<Duration>) -> Result<(), Error> {
         match self {
             Self::Met => Ok(()),
-            Self::Failed { object, message } => Err(Error::Failed { object, message }),
+            Self::Failed { object, message } => Err(Error::PodFailed { object, message }),
             Self::TimedOut(left) => {
                 let names: Vec<String> = left.iter().map(Awaited::to_string).collect();
                 let what = format!("{} to {what}", names.join(", "));
@@ -233,6 +233,70 @@ pub fn wait_telling(
     wait_for(host, &left, Vec::new(), deadline, judge)
 }
 
+/// Whether `judge` is content with all of these pods at one moment, by what is on disk; a failure if one never will be
+/// as wished. Of several pods that are waited for, the first may have changed before the last one is as wished.
+pub fn is_so(host: &Host, pods: &[Awaited], judge: Judge) -> Result<(Outcome, bool), Error> {
+    let mut left: BTreeMap<String, Awaited> = pods.iter().map(|pod| (pod.uid.clone(), pod.clone())).collect();
+    for id in pods.iter().map(|pod| &pod.workload).collect::<BTreeSet<_>>() {
+        let record = WorkloadRecord::load(&host.layout, id)?;
+        if let Some(failed) = judge_recorded(host, pods, &mut left, id, record.as_ref(), judge)? {
+            return Ok((failed, false));
+        }
+    }
+    Ok((Outcome::Met, left.is_empty()))
+}
+
+/// How long a pod that is not started again has to have been ready.
+const FIRST_MOMENT: Duration = Duration::from_secs(1);
+
+/// Waits until pods that no restartPolicy starts again have been ready for a moment, or one of them has ended: without
+/// a readiness probe a pod is ready as soon as it runs, also one that fails a millisecond later.
+pub fn outlast_first_moment(host: &Host, pods: &[Awaited], deadline: Option<Instant>) -> Result<(), Error> {
+    let now = jiff::Timestamp::now();
+    let mut young = Vec::new();
+    for pod in pods.iter().filter(|pod| pod.spec.restart_policy != RestartPolicy::Always) {
+        let views = view::pods_of(&host.layout, &pod.workload)?;
+        let state = views.iter().find(|view| view.plan.uid == pod.uid).map(|view| &view.state);
+        let age = state.map(|state| now.duration_since(state.conditions.ready.since));
+        if age.is_some_and(|age| age.unsigned_abs() < FIRST_MOMENT) {
+            young.push(pod.clone());
+        }
+    }
+    if !young.is_empty() {
+        let until = Instant::now() + FIRST_MOMENT;
+        let until = deadline.map_or(until, |deadline| deadline.min(until));
+        wait_for(host, &young, Vec::new(), Some(until), judge::has_ended)?;
+    }
+    Ok(())
+}
+
+/// Judges the pods of a workload that are left by what is on disk; the first of them that failed.
+fn judge_recorded(
+    host: &Host,
+    pods: &[Awaited],
+    left: &mut BTreeMap<String, Awaited>,
+    id: &WorkloadId,
+    record: Option<&WorkloadRecord>,
+    judge: Judge,
+) -> Result<Option<Outcome>, Error> {
+    for pod in pods.iter().filter(|pod| pod.workload == *id) {
+        if !left.contains_key(&pod.uid) {
+            continue;
+        }
+        let recorded = record.iter().flat_map(|record| &record.pods).find(|r| r.plan.uid == pod.uid);
+        let state = recorded.map(|pod| supervisor::present_state(&host.layout, pod)).transpose()?;
+        let known = match &state {
+            None => Known::Removed,
+            Some(None) => Known::Ended,
+            Some(Some(state)) => Known::State(state),
+        };
+        if let Some(failed) = settle(left, pod, judge(&pod.spec, known)) {
+            return Ok(Some(failed));
+        }
+    }
+    Ok(None)
+}
+
 /// What became of the wait for one workload whose supervisor is not there.
 enum Rejoined {
     /// A supervisor is in charge (again) and is asked to tell.
@@ -253,20 +317,8 @@ fn rejoin(
     judge: Judge,
 ) -> Result<Rejoined, Error> {
     let record = WorkloadRecord::load(&host.layout, id)?;
-    for pod in pods.iter().filter(|pod| pod.workload == *id) {
-        if !left.contains_key(&pod.uid) {
-            continue;
-        }
-        let recorded = record.iter().flat_map(|record| &record.pods).find(|r| r.plan.uid == pod.uid);
-        let state = recorded.map(|pod| supervisor::present_state(&host.layout, pod)).transpose()?;
-        let known = match &state {
-            None => Known::Removed,
-            Some(None) => Known::Ended,
-            Some(Some(state)) => Known::State(state),
-        };
-        if let Some(failed) = settle(left, pod, judge(&pod.spec, known)) {
-            return Ok(Rejoined::Failed(failed));
-        }
+    if let Some(failed) = judge_recorded(host, pods, left, id, record.as_ref(), judge)? {
+        return Ok(Rejoined::Failed(failed));
     }
     let waits = left.values().any(|pod| pod.workload == *id);
     if !waits || !record.is_some_and(|record| super::repair::is_at_work(host, &WorkloadGlance::from(&record)))

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use network::fail_point;
 
 use super::diff::{Step, diff, gone, start_resting};
 use super::repair::rests;
-use super::wait::{Awaited, Judge, Outcome, await_removals, wait_for, wait_telling};
+use super::undo::undo;
+use super::wait::{Awaited, Judge, Outcome, await_removals, is_so, outlast_first_moment, wait_telling};
 use super::{
-    Change, Error, Host, PlayOptions, Report, WaitFor, images, judge, objects, ports, preflight, view,
+    Change, Error, Host, PlayOptions, Report, WaitFor, images, judge, last_lines, objects, ports, preflight,
+    view,
 };
 use crate::lifecycle::PodSpec;
 use crate::manifest::Document;
@@ -20,14 +22,12 @@ use crate::store::{
 };
 use crate::supervisor;
 use crate::supervisor::client::{self, Client};
-
-/// How long an undo waits for what stood before to start again.
-const RESTORE: Duration = Duration::from_mins(1);
+use crate::volume::claims;
 
 /// One workload as this play leaves it.
-struct Applied {
-    step: Step,
-    after: WorkloadRecord,
+pub(super) struct Applied {
+    pub(super) step: Step,
+    pub(super) after: WorkloadRecord,
 }
 
 /// Plays a plan of `documents`. Every document is made, or none: what this call made is undone when one fails, and
@@ -84,11 +84,11 @@ pub fn play(
     // While the pods start: there may be hundreds of others.
     let gone = if made.is_ok() { find_gone() } else { Ok(Vec::new()) };
     drop(lock);
+    let changed = applied.iter().filter(|a| a.step.change != Change::Unchanged);
+    let changed: Vec<Awaited> = changed.flat_map(Applied::running).collect();
     let made = made.and_then(|()| match options.start {
         true => {
-            let changed = applied.iter().filter(|a| a.step.change != Change::Unchanged);
-            let pods: Vec<Awaited> = changed.flat_map(Applied::running).collect();
-            let outcome = wait_telling(host, &pods, clients, deadline, report, judge::started)?;
+            let outcome = wait_telling(host, &changed, clients, deadline, report, judge::started)?;
             outcome.met("start", options.timeout)
         }
         false => Ok(()),
@@ -98,6 +98,7 @@ pub fn play(
         if matches!(e, Error::TimedOut { .. }) {
             return Err(e);
         }
+        last_lines::tell(host, &changed, &e, report);
         undo(host, &objects, &applied, report);
         return Err(Error::Undone(Box::new(e)));
     }
@@ -122,7 +123,8 @@ fn fill_in(host: &Host, plan: &mut Plan, report: &mut dyn Report) -> Result<(), 
         }
     }
     for (namespace, name) in plan::undeclared_claims(plan) {
-        if Objects::get(&host.layout, objects::CLAIM, &namespace, &name)?.is_none() {
+        let stands = claims::exists(&host.layout, &namespace, &name);
+        if !stands && Objects::get(&host.layout, objects::CLAIM, &namespace, &name)?.is_none() {
             report.warning(&format!(
                 "no manifest makes the PersistentVolumeClaim {name} (namespace {namespace}): an empty volume is made on first use"
             ));
@@ -283,7 +285,7 @@ impl Applied {
     }
 
     /// Those of them that this play makes.
-    fn added(&self) -> impl Iterator<Item = &PodPlan> {
+    pub(super) fn added(&self) -> impl Iterator<Item = &PodPlan> {
         let kept = |pod: &PodRecord| self.step.keep.iter().any(|k| k.plan.uid == pod.plan.uid);
         self.standing().filter(move |pod| !kept(pod)).map(|pod| &pod.plan)
     }
@@ -325,105 +327,25 @@ fn finish(
         WaitFor::Ready => (judge::ready, "be ready"),
         WaitFor::Complete => (judge::complete, "complete"),
     };
-    wait_telling(host, pods, Vec::new(), deadline, report, judge)?.met(what, options.timeout)?;
+    loop {
+        let mut outcome = wait_telling(host, pods, Vec::new(), deadline, report, judge)?;
+        let mut stands = true;
+        if outcome == Outcome::Met && options.wait == WaitFor::Ready {
+            outlast_first_moment(host, pods, deadline)?;
+            // One that was ready may have failed while another was waited for.
+            (outcome, stands) = is_so(host, pods, judge)?;
+        }
+        outcome.met(what, options.timeout).inspect_err(|e| last_lines::tell(host, pods, e, report))?;
+        if stands {
+            break;
+        }
+    }
     if options.wait == WaitFor::Ready {
         return Ok(0);
     }
     let views = view::pods(&host.layout)?;
     let ended = views.iter().filter(|view| pods.iter().any(|pod| pod.uid == view.plan.uid));
     Ok(ended.filter_map(|view| view.state.exit_code()).find(|code| *code != 0).unwrap_or(0))
-}
-
-/// Puts back what stood before. Whatever goes wrong is told, and the rest goes on.
-fn undo(host: &Host, objects: &[objects::Applied], applied: &[Applied], report: &mut dyn Report) {
-    let mut failed = |e: &dyn std::fmt::Display| report.warning(&format!("undoing: {e}"));
-    for object in objects.iter().rev() {
-        if let Err(e) = objects::undo(&host.layout, object) {
-            failed(&e);
-        }
-    }
-    fail_point("objects-undone");
-    let mut clients = Vec::new();
-    let (mut leaving, mut restored) = (Vec::new(), Vec::new());
-    for workload in applied.iter().rev().filter(|a| a.step.change != Change::Unchanged) {
-        let mut record = match &workload.step.before {
-            Some(before) => before.clone(),
-            None => WorkloadRecord { stands_without_pods: false, ..workload.after.clone() },
-        };
-        record.pods.clone_from(&workload.step.keep);
-        if let Some(before) = &workload.step.before {
-            for pod in &mut record.pods {
-                if let Some(old) = before.pods.iter().find(|old| old.plan.uid == pod.plan.uid) {
-                    pod.desired = old.desired;
-                }
-            }
-            // Those that this play stopped are made again, of what they were made of.
-            record.pods.extend(workload.step.remove.iter().filter(|pod| !pod.removing).map(|pod| {
-                PodRecord {
-                    plan: renewed(&pod.plan),
-                    desired: pod.desired,
-                    removing: false,
-                    grace_seconds: None,
-                    ended: None,
-                }
-            }));
-        }
-        for pod in &workload.after.pods {
-            if !record.pods.iter().any(|p| p.plan.uid == pod.plan.uid) {
-                // Nobody wants to wait for what never worked.
-                let grace_seconds = if pod.removing { pod.grace_seconds } else { Some(0) };
-                record.pods.push(PodRecord {
-                    desired: Desired::Stopped,
-                    removing: true,
-                    grace_seconds,
-                    ..pod.clone()
-                });
-                leaving.push(Awaited::new(&record.id, &pod.plan));
-            }
-        }
-        let runs = record.pods.iter().filter(|p| !p.removing && p.desired == Desired::Running);
-        restored.extend(runs.map(|pod| Awaited::new(&record.id, &pod.plan)));
-        // A play that failed before it came to this workload has left no trace of it.
-        if matches!(WorkloadRecord::load(&host.layout, &record.id), Ok(None)) {
-            leaving.retain(|pod: &Awaited| pod.workload != record.id);
-            restored.retain(|pod: &Awaited| pod.workload != record.id);
-            continue;
-        }
-        match client::apply(&host.layout, &host.exe, &record) {
-            Ok(client) => clients.extend(client),
-            Err(e) => failed(&e),
-        }
-        fail_point("workload-undone");
-    }
-    // Not only ended: a claim that goes below must have no pod.
-    let removed = wait_for(host, &leaving, clients, None, judge::removed);
-    if let Err(e) = removed.and_then(|outcome| outcome.met("be removed", None)) {
-        failed(&e);
-    }
-    fail_point("undone-pods-gone");
-    for object in objects {
-        if let Err(e) = objects::undo_volume(&host.layout, object) {
-            failed(&e);
-        }
-    }
-    // What stood before is back when it has started; what did not then is not made to now.
-    match wait_for(host, &restored, Vec::new(), Some(Instant::now() + RESTORE), judge::started) {
-        Ok(Outcome::TimedOut(_)) => failed(&"what stood before has not started again yet"),
-        Ok(outcome) => {
-            if let Err(e) = outcome.met("start", None) {
-                failed(&e);
-            }
-        }
-        Err(e) => failed(&e),
-    }
-}
-
-/// The same pod with a uid of its own: what has been removed does not come back under its old one.
-fn renewed(plan: &PodPlan) -> PodPlan {
-    let mut plan = plan.clone();
-    plan.uid = uuid::Uuid::new_v4().to_string();
-    plan.pod.metadata.uid = Some(plan.uid.clone());
-    plan
 }
 
 /// `play --all`: starts what should run and does not (after a reboot). Gives the exit code, as [`play`] does.

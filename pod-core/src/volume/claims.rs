@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use serde::{Deserialize, Serialize};
 
 use super::{make_dir, mounts};
+use crate::plan::PodPlan;
 use crate::store::{self, FileLock, Layout, LockKind, Objects, WorkloadRecord, names_in};
 
 /// A claim's volume on this machine.
@@ -32,6 +33,9 @@ pub struct Claim {
     /// True when a PersistentVolumeClaim was played, false when a pod's use made it.
     #[serde(default)]
     pub declared: bool,
+    /// The uid of the pod whose use made it, unless it was played first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_for: Option<String>,
     /// Names of the pods that mount it; not recorded, found by [`list`].
     #[serde(skip)]
     pub used_by: Vec<String>,
@@ -101,6 +105,29 @@ pub fn ensure(
     name: &str,
     object: Option<&PersistentVolumeClaim>,
 ) -> Result<PathBuf, store::Error> {
+    make(layout, namespace, name, object, None)
+}
+
+/// [`ensure`] for a pod that mounts the claim: one that is not there is remembered as made for this pod.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn ensure_for(
+    layout: &Layout,
+    pod: &PodPlan,
+    name: &str,
+    object: Option<&PersistentVolumeClaim>,
+) -> Result<PathBuf, store::Error> {
+    make(layout, pod.namespace(), name, object, Some(&pod.uid))
+}
+
+fn make(
+    layout: &Layout,
+    namespace: &str,
+    name: &str,
+    object: Option<&PersistentVolumeClaim>,
+    made_for: Option<&str>,
+) -> Result<PathBuf, store::Error> {
     let dir = claim_dir(layout, namespace, name);
     let data = dir.join("data");
     let _lock = lock(layout)?;
@@ -120,6 +147,10 @@ pub fn ensure(
             .or_else(|| existing.as_ref().map(|c| c.access_modes.clone()))
             .unwrap_or_default(),
         declared: object.is_some() || existing.as_ref().is_some_and(|c| c.declared),
+        made_for: match &existing {
+            Some(existing) => existing.made_for.clone(),
+            None => made_for.map(str::to_owned),
+        },
         used_by: Vec::new(),
         path: PathBuf::new(),
     };
@@ -163,6 +194,28 @@ pub fn standing(layout: &Layout) -> Result<Vec<(String, String)>, store::Error> 
     let mut found = folders(layout)?;
     found.retain(|(namespace, name)| exists(layout, namespace, name));
     Ok(found)
+}
+
+/// Deletes the claims that the use of one of the pods `uids` made, once no pod is left that mounts them. What was
+/// played, or is mounted by another pod, stays.
+///
+/// # Errors
+/// The first that went wrong; the others are deleted all the same.
+pub fn remove_made_for(layout: &Layout, uids: &[&str]) -> Result<(), Error> {
+    let mut first = Ok(());
+    for (namespace, name) in folders(layout)? {
+        let record = claim_dir(layout, &namespace, &name).join("volume.json");
+        let claim: Option<Claim> = store::read_json(&record)?;
+        let made_for = claim.filter(|claim| !claim.declared).and_then(|claim| claim.made_for);
+        if made_for.is_none_or(|uid| !uids.contains(&uid.as_str())) {
+            continue;
+        }
+        match remove(layout, &namespace, &name) {
+            Err(Error::NotFound { .. } | Error::InUse { .. }) | Ok(()) => {}
+            failed => first = first.and(failed),
+        }
+    }
+    first
 }
 
 /// Deletes a claim with all that is in it, and forgets the object.

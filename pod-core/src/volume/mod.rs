@@ -160,7 +160,7 @@ fn prepare_one(scope: &Scope<'_>, volume: &Volume) -> Result<PathBuf, ContainerE
     } else if let Some(source) = &volume.persistent_volume_claim {
         let (namespace, claim) = (scope.pod.namespace(), &source.claim_name);
         let object = scope.objects.claims.get(&(namespace.to_owned(), claim.clone()));
-        claims::ensure(scope.layout, namespace, claim, object).map_err(|e| failed(&volume.name, e))
+        claims::ensure_for(scope.layout, scope.pod, claim, object).map_err(|e| failed(&volume.name, e))
     } else {
         Err(failed(&volume.name, "this kind of volume is not supported"))
     }

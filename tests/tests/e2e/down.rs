@@ -87,6 +87,38 @@ fn volumes_takes_the_claims_too() {
 }
 
 #[test]
+fn volumes_takes_claims_that_only_the_pod_names() {
+    let kube = Kube::new();
+    let file = kube.manifest(with_claim().strip_prefix(CLAIM).unwrap());
+    let claim = kube.manifest(CLAIM);
+    kube.ok(&["play", &file]).complains("an empty volume is made on first use");
+    let again = kube.ok(&["play", &file]);
+    assert!(!again.stderr.contains("first use"), "it stands by now: {again}");
+    kube.ok(&["down", &file, "--volumes"]).says("persistentvolumeclaim/data deleted");
+    assert_eq!(kube.ok(&["volume", "ls", "-o", "name"]).stdout, "");
+    // By name, and when the file is gone.
+    kube.ok(&["play", &file]);
+    kube.ok(&["down", "pod/db", "--volumes"]).says("persistentvolumeclaim/data deleted");
+    kube.ok(&["play", &file]);
+    std::fs::remove_file(&file).unwrap();
+    kube.ok(&["down", &file, "--volumes"]).says("persistentvolumeclaim/data deleted");
+    // One that was played from another file is that one's.
+    kube.ok(&["play", &claim]);
+    kube.play(with_claim().strip_prefix(CLAIM).unwrap());
+    kube.ok(&["down", "pod/db", "--volumes"])
+        .complains("persistentvolumeclaim/data was played by itself and stays");
+    kube.ok(&["volume", "ls", "-o", "name"]).says("data");
+}
+
+#[test]
+fn a_claim_in_use_is_told_once() {
+    let kube = Kube::new();
+    kube.play(&with_claim());
+    let output = kube.run(&["down", "pvc/data"]).expect(1);
+    assert_eq!(output.stderr.matches("in use by pod/db").count(), 1, "{output}");
+}
+
+#[test]
 fn a_claim_by_its_own_name_goes_with_its_data() {
     let kube = Kube::new();
     let file = kube.manifest(&with_claim());

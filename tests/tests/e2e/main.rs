@@ -42,5 +42,6 @@ mod security;
 mod soak;
 mod supervisor;
 mod trees;
+mod undo;
 mod update;
 mod volumes;

@@ -179,6 +179,26 @@ fn wait_ready_returns_when_pods_are_ready() {
 }
 
 #[test]
+fn a_pod_that_has_failed_is_not_ready_however_soon_it_did() {
+    let kube = Kube::new();
+    let never = "  restartPolicy: Never\n";
+    let file = kube.manifest(&pod("bad", "echo why; exit 3", never));
+    kube.ok(&["play", &file, "--start=false"]);
+    let fails = |output: tests::Output| {
+        let output = output.expect(1).complains("pod/bad: it has ended (Failed)");
+        assert!(output.stderr.contains("container main wrote last:\n  why\n"), "{output}");
+    };
+    fails(kube.run(&["play", &file, "--wait"]));
+    // Also when nothing is left to be done.
+    fails(kube.run(&["play", &file, "--wait"]));
+    kube.ok(&["down", "pod/bad"]);
+    // It was ready when the other one was not yet.
+    let slow = "  initContainers: [{name: i, image: localhost/busybox:1, command: [sleep, '1']}]\n";
+    let both = [pod("bad", "sleep 0.3; echo why; exit 3", never), pod("slow", IDLE, slow)].join("---\n");
+    fails(kube.try_play(&both, &["--wait"]));
+}
+
+#[test]
 fn a_wait_that_takes_too_long_ends_with_5_and_leaves_the_pod() {
     let kube = Kube::new();
     let yaml = pod("slow", IDLE, "  restartPolicy: Never\n");

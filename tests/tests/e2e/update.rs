@@ -155,6 +155,50 @@ fn a_deployment_grows_and_shrinks_and_keeps_the_pods_that_stay() {
 }
 
 #[test]
+fn a_deployment_of_no_replicas_stays_known_and_scales() {
+    let kube = Kube::new();
+    let file = kube.dir().join("api.yaml").display().to_string();
+    let play = |replicas: u32| {
+        let text = format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: api}}\nspec:\n  replicas: {replicas}\n  \
+             selector: {{matchLabels: {{app: api}}}}\n  template:\n    metadata: {{labels: {{app: api}}}}\n    \
+             spec:\n      terminationGracePeriodSeconds: 2\n      containers:\n      - name: main\n        \
+             image: localhost/busybox:1\n        command: [sh, -c, {IDLE:?}]\n"
+        );
+        kube.file("api.yaml", text);
+        kube.ok(&["play", &file])
+    };
+    let is_known = || {
+        let shown = kube.ok(&["inspect", "deployment/api"]).json();
+        assert_eq!((&shown["spec"]["replicas"], &shown["status"]["replicas"]), (&0.into(), &0.into()));
+        kube.ok(&["ps"]).complains("deployment.apps/api has no pods (replicas: 0)");
+        kube.ok(&["generate", "deployment/api"]).says("replicas: 0");
+        play(0).says("deployment.apps/api unchanged");
+        assert_eq!(kube.supervisors(), [], "nothing is left to do");
+    };
+    play(0).says("deployment.apps/api created");
+    is_known();
+    play(2).says("deployment.apps/api configured");
+    assert_eq!(kube.pods().len(), 2);
+    play(0).says("deployment.apps/api configured");
+    removed(&kube);
+    kube.ok(&["network", "rm", "kube"]);
+    for supervisor in kube.supervisors() {
+        assert!(supervisor.ends_within(tests::limit(10)), "{supervisor:?}");
+    }
+    is_known();
+    kube.ok(&["down", &file]).says("deployment.apps/api deleted");
+    kube.run(&["inspect", "deployment/api"]).expect(4);
+    // One that a failed play made goes with it.
+    play(0);
+    kube.ok(&["down", "--all"]);
+    let broken = pod("broken", "", "").replace("[sh, -c, \"\"]", "[nosuchprogram]");
+    std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + "---\n" + &broken).unwrap();
+    kube.run(&["play", &file]).expect(1);
+    kube.run(&["inspect", "deployment/api"]).expect(4);
+}
+
+#[test]
 fn a_deployment_with_another_template_gets_new_pods() {
     let kube = Kube::new();
     let yaml = |value: &str| {

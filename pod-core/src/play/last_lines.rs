@@ -1,0 +1,80 @@
+//! The end of the logs of containers that failed: what tells why, and is gone with the pod when a play is undone.
+
+use std::ops::ControlFlow;
+
+use super::wait::Awaited;
+use super::{Error, Host, Report};
+use crate::lifecycle::PodState;
+use crate::store::WorkloadRecord;
+use crate::supervisor::{self, log};
+
+/// How many lines of a container are told.
+const LINES: u64 = 10;
+
+/// Tells the last lines of the containers for which one of `pods` failed. A log that cannot be read is left out: the
+/// failure itself is what matters.
+pub(super) fn tell(host: &Host, pods: &[Awaited], error: &Error, report: &mut dyn Report) {
+    let Error::PodFailed { object, .. } = error else { return };
+    for pod in pods.iter().filter(|pod| pod.to_string() == *object) {
+        let Ok(Some(record)) = WorkloadRecord::load(&host.layout, &pod.workload) else { continue };
+        let Some(recorded) = record.pods.iter().find(|other| other.plan.uid == pod.uid) else { continue };
+        let Ok(state) = supervisor::last_state(&host.layout, recorded) else { continue };
+        for container in failed(&state) {
+            let lines = read(host, pod, container);
+            if !lines.is_empty() {
+                report.last_lines(object, container, &lines);
+            }
+        }
+    }
+}
+
+/// The containers whose latest end was a failure, init containers first.
+fn failed(state: &PodState) -> Vec<&str> {
+    let failed = state.containers.iter().filter(|c| c.latest.as_ref().is_some_and(|end| end.exit_code != 0));
+    failed.map(|container| container.name.as_str()).collect()
+}
+
+fn read(host: &Host, pod: &Awaited, container: &str) -> Vec<String> {
+    let source = log::Source {
+        name: container.to_owned(),
+        dir: host.layout.container_logs(&pod.uid, container),
+        run: log::Run::Latest,
+    };
+    let options = log::Options { tail: Some(LINES), since: None };
+    let mut lines: Vec<String> = Vec::new();
+    let mut emit = |_: &log::Source, line: &log::Line<'_>| {
+        let content = String::from_utf8_lossy(line.content);
+        match lines.last_mut() {
+            Some(last) if !line.begins => last.push_str(&content),
+            _ => lines.push(content.into_owned()),
+        }
+        ControlFlow::Continue(())
+    };
+    if let Err(e) = log::read(&[source], &options, &mut emit) {
+        tracing::debug!("{e}");
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::{Now, PodSpec};
+
+    #[test]
+    fn the_lines_of_containers_that_failed_are_told() {
+        let pod = serde_json::json!({"spec": {
+            "initContainers": [{"name": "good"}, {"name": "bad"}], "containers": [{"name": "never"}],
+        }});
+        let spec = PodSpec::from_pod(&serde_json::from_value(pod).unwrap());
+        let now = Now { boot: 0, wall: jiff::Timestamp::UNIX_EPOCH };
+        let mut state = PodState::new(&spec, now);
+        for (container, code) in state.containers.iter_mut().zip([0, 3]) {
+            let ended = serde_json::json!({
+                "exit_code": code, "reason": "Error", "finished_at": now.wall, "finished_boot": 0,
+            });
+            container.latest = Some(serde_json::from_value(ended).unwrap());
+        }
+        assert_eq!(failed(&state), ["bad"]);
+    }
+}
