@@ -25,7 +25,7 @@ use std::time::Duration;
 use super::layer::{Destination, Ingested, LayerRecord, ingest};
 use super::manifests::{ConfigFile, Descriptor, Either, Index, Manifest, REF_NAME, REPO_DIGESTS};
 use super::unpack::Limits;
-use super::{Digest, Error, Image, ImageStore};
+use super::{Digest, Error, Image, ImageStore, TimeLimits};
 use crate::store::{self, FileLock, LockKind, read_json, remove_dir_if_exists, write_atomic};
 
 /// Largest manifest or config that is read into memory: the distribution project's limit for manifests.
@@ -68,8 +68,12 @@ impl ImageStore {
     /// # Errors
     /// When its folder cannot be made or is no store of this version.
     pub fn open(dir: &Path) -> Result<Self, Error> {
-        let store =
-            Self { dir: dir.to_owned(), limits: Limits::default(), retry_wait: Duration::from_millis(500) };
+        let store = Self {
+            dir: dir.to_owned(),
+            limits: Limits::default(),
+            retry_wait: Duration::from_millis(500),
+            times: TimeLimits::default(),
+        };
         if !dir.join("oci-layout").exists() {
             // Not readable by others: images contain setuid files.
             make_dir(dir, 0o700)?;

@@ -20,18 +20,23 @@ mod lookup;
 mod manifests;
 mod overlay;
 mod platforms;
+mod proxies;
 mod pull;
+#[cfg(test)]
+mod pull_hostile_tests;
 mod pull_secrets;
 #[cfg(test)]
 mod pull_secrets_tests;
 #[cfg(test)]
 mod pull_tests;
+mod redirects;
 mod references;
 mod registry;
 mod removal;
 #[cfg(test)]
 mod store_tests;
 mod tar_stream;
+mod transport;
 mod unpack;
 #[cfg(test)]
 mod unpack_tests;
@@ -41,6 +46,7 @@ pub use digest::Digest;
 pub use pull_secrets::pull_secrets;
 pub use references::{DEFAULT_REGISTRY, Reference};
 pub use removal::Removed;
+pub use transport::TimeLimits;
 pub use unpack::{Limits, UnpackError};
 
 use std::path::{Path, PathBuf};
@@ -48,6 +54,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::manifest::escape;
 use crate::plan::ImageConfig;
 
 /// An image in the store.
@@ -118,9 +125,11 @@ pub struct ImageStore {
     limits: Limits,
     /// Before the first retry of a request; doubled for each further one.
     retry_wait: Duration,
+    times: TimeLimits,
 }
 
-/// What can go wrong with images.
+/// What can go wrong with images. Each message is one line whatever a registry or an archive says: a text of theirs
+/// could otherwise bring a line that looks like ours.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The store's own files.
@@ -155,7 +164,7 @@ pub enum Error {
         limit: u64,
     },
     /// A layer could not be unpacked.
-    #[error("{image}: {error}")]
+    #[error("{image}: {}", escape(&error.to_string()))]
     Unpack {
         /// The image, or the archive's name.
         image: String,
@@ -170,7 +179,7 @@ pub enum Error {
         platform: String,
     },
     /// A file with credentials cannot be used.
-    #[error("credentials in {}: {reason}", path.display())]
+    #[error("credentials in {}: {}", path.display(), escape(reason))]
     AuthFile {
         /// Which file.
         path: PathBuf,
@@ -186,7 +195,7 @@ pub enum Error {
         registry: String,
     },
     /// The registry wants other credentials.
-    #[error("{image}: {registry} denies access: {reason}")]
+    #[error("{image}: {registry} denies access: {}", escape(reason))]
     Denied {
         /// Its name.
         image: String,
@@ -196,7 +205,7 @@ pub enum Error {
         reason: String,
     },
     /// Nobody answers.
-    #[error("{image}: cannot reach {registry}: {reason}")]
+    #[error("{image}: cannot reach {registry}: {}", escape(reason))]
     Unreachable {
         /// Its name.
         image: String,
@@ -206,7 +215,7 @@ pub enum Error {
         reason: String,
     },
     /// The registry answers, but not as it should.
-    #[error("{image}: {registry}: {reason}")]
+    #[error("{image}: {registry}: {}", escape(reason))]
     Registry {
         /// Its name.
         image: String,
@@ -215,8 +224,21 @@ pub enum Error {
         /// What it said.
         reason: String,
     },
+    /// The whole pull took too long.
+    #[error(
+        "{image}: the pull from {registry} was given up after {}: layers that are complete are kept, pulling again goes on from there",
+        spoken(*.limit)
+    )]
+    TookTooLong {
+        /// Its name.
+        image: String,
+        /// The registry.
+        registry: String,
+        /// How long a pull may take.
+        limit: Duration,
+    },
     /// No image for this platform.
-    #[error("{image}: there is no image for {wanted}; there is: {available}")]
+    #[error("{image}: there is no image for {wanted}; there is: {}", escape(available))]
     NoPlatform {
         /// Its name.
         image: String,
@@ -226,7 +248,7 @@ pub enum Error {
         available: String,
     },
     /// Something else under an image's name.
-    #[error("{image} is no image that can be run: {reason}")]
+    #[error("{image} is no image that can be run: {}", escape(reason))]
     NotAnImage {
         /// Its name.
         image: String,
@@ -270,7 +292,7 @@ pub enum Error {
         names: Vec<String>,
     },
     /// An archive of images that cannot be read or written.
-    #[error("{archive}: {reason}")]
+    #[error("{archive}: {}", escape(reason))]
     Archive {
         /// Its file name.
         archive: String,
@@ -290,6 +312,16 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+}
+
+/// A time for a message: `4 hours`, `30 seconds`.
+fn spoken(time: Duration) -> String {
+    let (count, unit) = match time.as_secs() {
+        seconds if seconds > 0 && seconds % 3600 == 0 => (seconds / 3600, "hour"),
+        seconds if seconds > 0 && seconds % 60 == 0 => (seconds / 60, "minute"),
+        seconds => (seconds, "second"),
+    };
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
 impl Error {
@@ -312,6 +344,12 @@ impl ImageStore {
     /// The same store with other bounds for layers.
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// The same store with other bounds for how long a pull may take.
+    pub fn with_times(mut self, times: TimeLimits) -> Self {
+        self.times = times;
         self
     }
 

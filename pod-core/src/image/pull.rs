@@ -14,6 +14,7 @@ use super::manifests::{ConfigFile, Descriptor, Either, Manifest, OCI_MANIFEST, P
 use super::platforms::{available, select, this_machine};
 use super::registry::{Registry, short};
 use super::{Digest, Error, Image, ImageStore, Progress, PullOptions, Reference, UnpackError};
+use crate::manifest::escape;
 use crate::store::{self, FileLock, LockKind};
 
 /// Layers fetched at once.
@@ -40,6 +41,7 @@ impl ImageStore {
         options: &PullOptions,
         progress: &dyn Progress,
     ) -> Result<Image, Error> {
+        let progress: &dyn Progress = &OneLine(progress);
         let reference = Reference::parse(reference)?;
         let platform = match &options.platform {
             Some(text) => {
@@ -56,8 +58,9 @@ impl ImageStore {
             .enable_all()
             .build()
             .map_err(|e| Error::Store(store::Error::io("start the network for", self.dir())(e)))?;
-        let registry = Registry::new(&reference, logins, self.retry_wait, progress)?;
+        let registry = Registry::new(&reference, logins, self.retry_wait, &self.times, progress)?;
         let pull = Pull {
+            until: tokio::time::Instant::now() + self.times.total,
             store: self,
             reference: &reference,
             platform,
@@ -66,7 +69,7 @@ impl ImageStore {
             progress,
         };
         let name = reference.stored_name();
-        if let Some(image) = runtime.block_on(pull.unchanged(&name))? {
+        if let Some(image) = runtime.block_on(pull.in_time(pull.unchanged(&name)))? {
             return Ok(image);
         }
         for _ in 0..ROUNDS {
@@ -81,7 +84,27 @@ impl ImageStore {
     }
 }
 
+/// Passes on what is told with each note as one line, whatever a registry puts into it.
+struct OneLine<'a>(&'a dyn Progress);
+
+impl Progress for OneLine<'_> {
+    fn layer(&self, digest: &str, total: u64) {
+        self.0.layer(digest, total);
+    }
+    fn advance(&self, digest: &str, bytes: u64) {
+        self.0.advance(digest, bytes);
+    }
+    fn done(&self, digest: &str) {
+        self.0.done(digest);
+    }
+    fn note(&self, message: &str) {
+        self.0.note(&escape(message));
+    }
+}
+
 struct Pull<'a> {
+    /// When it is given up.
+    until: tokio::time::Instant,
     store: &'a ImageStore,
     reference: &'a Reference,
     platform: Platform,
@@ -103,6 +126,17 @@ struct Intake<'a> {
 }
 
 impl Pull<'_> {
+    /// What `work` gives, unless the time for the whole pull is over before. Threads of layers end with their data.
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        tokio::time::timeout_at(self.until, work).await.unwrap_or_else(|_| {
+            Err(Error::TookTooLong {
+                image: self.reference.to_string(),
+                registry: self.reference.registry().to_owned(),
+                limit: self.store.times.total,
+            })
+        })
+    }
+
     /// The image as it is here, if its name still leads to it in the registry.
     async fn unchanged(&self, name: &str) -> Result<Option<Image>, Error> {
         if self.explicit {
@@ -126,8 +160,8 @@ impl Pull<'_> {
         runtime: &tokio::runtime::Runtime,
         staging: &Staging,
     ) -> Result<(Descriptor, Vec<String>), Error> {
-        let (manifest, bytes, mut digests) = runtime.block_on(self.manifest())?;
-        let config = runtime.block_on(self.config(&manifest))?;
+        let (manifest, bytes, mut digests) = runtime.block_on(self.in_time(self.manifest()))?;
+        let config = runtime.block_on(self.in_time(self.config(&manifest)))?;
         let mut seen = HashSet::new();
         let layers: Vec<(&Descriptor, &Digest)> = manifest
             .layers
@@ -143,7 +177,8 @@ impl Pull<'_> {
                 let Self { store, reference, progress, .. } = *self;
                 self.layer(scope, Intake { store, reference, progress, staging, layer, diff_id })
             });
-            runtime.block_on(stream::iter(fetch).buffer_unordered(PARALLEL).try_collect::<()>())
+            let all = stream::iter(fetch).buffer_unordered(PARALLEL).try_collect::<()>();
+            runtime.block_on(self.in_time(all))
         })?;
         let digest = self.store.write_blob(&bytes)?;
         network::fail_point("manifest-written");

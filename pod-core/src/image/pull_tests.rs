@@ -14,26 +14,28 @@ use super::store_tests::store;
 use super::unpack_tests::{Member, TarMaker, member};
 use super::*;
 
-struct Request {
-    method: String,
-    path: String,
-    headers: BTreeMap<String, String>,
+pub(super) struct Request {
+    pub(super) method: String,
+    pub(super) path: String,
+    pub(super) headers: BTreeMap<String, String>,
 }
 
 #[derive(Clone)]
-struct Reply {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Vec<u8>,
     /// Says how long the body is, sends this much and hangs up.
-    cut: Option<usize>,
+    pub(super) cut: Option<usize>,
+    /// After that waits for the client to hang up.
+    pub(super) hold: bool,
 }
 
 impl Reply {
-    fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, headers: Vec::new(), body: body.into(), cut: None }
+    pub(super) fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        Self { status, headers: Vec::new(), body: body.into(), cut: None, hold: false }
     }
-    fn with(mut self, name: &str, value: &str) -> Self {
+    pub(super) fn with(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
@@ -49,19 +51,21 @@ struct Content {
 }
 
 /// A registry with what it was given, which does as its script says.
-struct Fake {
-    address: String,
+pub(super) struct Fake {
+    pub(super) address: String,
     content: Arc<Mutex<Content>>,
     seen: Arc<Mutex<Vec<String>>>,
     stop: Arc<AtomicBool>,
 }
 
 impl Fake {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with(|_, _, _| None)
     }
 
-    fn with(script: impl Fn(&Request, usize, &Reply) -> Option<Reply> + Send + Sync + 'static) -> Self {
+    pub(super) fn with(
+        script: impl Fn(&Request, usize, &Reply) -> Option<Reply> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let fake = Self {
             address: listener.local_addr().unwrap().to_string(),
@@ -86,22 +90,22 @@ impl Fake {
         fake
     }
 
-    fn name(&self, rest: &str) -> String {
+    pub(super) fn name(&self, rest: &str) -> String {
         format!("{}/{rest}", self.address)
     }
 
-    fn requests(&self, part: &str) -> usize {
+    pub(super) fn requests(&self, part: &str) -> usize {
         self.seen.lock().unwrap().iter().filter(|r| r.contains(part)).count()
     }
 
-    fn blob(&self, bytes: Vec<u8>) -> Value {
+    pub(super) fn blob(&self, bytes: Vec<u8>) -> Value {
         let digest = Digest::of(&bytes).to_string();
         let size = bytes.len();
         self.content.lock().unwrap().blobs.insert(digest.clone(), bytes);
         json!({"mediaType": "application/octet-stream", "digest": digest, "size": size})
     }
 
-    fn manifest(&self, version: &str, media_type: &str, manifest: &Value) -> Value {
+    pub(super) fn manifest(&self, version: &str, media_type: &str, manifest: &Value) -> Value {
         let bytes = serde_json::to_vec(manifest).unwrap();
         let digest = Digest::of(&bytes).to_string();
         let size = bytes.len();
@@ -112,7 +116,7 @@ impl Fake {
     }
 
     /// An image of layers, each given as blob and archive.
-    fn image(&self, version: &str, architecture: &str, layers: &[(Vec<u8>, Vec<u8>)]) -> Value {
+    pub(super) fn image(&self, version: &str, architecture: &str, layers: &[(Vec<u8>, Vec<u8>)]) -> Value {
         let config = json!({
             "architecture": architecture, "os": "linux", "created": "2026-01-02T03:04:05Z",
             "config": {"Cmd": ["/sh"], "Entrypoint": null, "Env": ["A=b"], "ExposedPorts": {"80/tcp": {}}, "Labels": null},
@@ -200,17 +204,19 @@ fn serve(
     if request.method != "HEAD" {
         stream.write_all(&reply.body[..reply.cut.unwrap_or(reply.body.len())])?;
     }
-    stream.shutdown(std::net::Shutdown::Write)?;
+    if !reply.hold {
+        stream.shutdown(std::net::Shutdown::Write)?;
+    }
     // Closing with something unread would reset the connection before the client has read all.
     stream.read_to_end(&mut Vec::new()).map(|_| ())
 }
 
 #[derive(Default)]
-struct Watched {
+pub(super) struct Watched {
     total: AtomicU64,
     arrived: AtomicU64,
     done: AtomicU64,
-    notes: Mutex<Vec<String>>,
+    pub(super) notes: Mutex<Vec<String>>,
 }
 
 impl Progress for Watched {
@@ -228,21 +234,21 @@ impl Progress for Watched {
     }
 }
 
-fn quick() -> (tempfile::TempDir, ImageStore) {
+pub(super) fn quick() -> (tempfile::TempDir, ImageStore) {
     let (dir, store) = store();
     (dir, store.with_retry_wait(Duration::from_millis(1)))
 }
 
-fn pull(store: &ImageStore, name: &str) -> Result<Image, Error> {
+pub(super) fn pull(store: &ImageStore, name: &str) -> Result<Image, Error> {
     store.pull(name, &PullOptions::default(), &Watched::default())
 }
 
 /// The message of a failed pull, with the registry's address made the same for every run.
-fn message(fake: &Fake, result: Result<Image, Error>) -> String {
+pub(super) fn message(fake: &Fake, result: Result<Image, Error>) -> String {
     result.unwrap_err().to_string().replace(&fake.address, "REGISTRY")
 }
 
-fn tar() -> TarMaker {
+pub(super) fn tar() -> TarMaker {
     TarMaker::default()
 }
 
@@ -251,7 +257,7 @@ fn plain(archive: TarMaker) -> (Vec<u8>, Vec<u8>) {
     (archive.clone(), archive)
 }
 
-fn gzip(archive: TarMaker) -> (Vec<u8>, Vec<u8>) {
+pub(super) fn gzip(archive: TarMaker) -> (Vec<u8>, Vec<u8>) {
     let archive = archive.end();
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(&archive).unwrap();
@@ -273,11 +279,11 @@ fn noise(length: usize) -> Vec<u8> {
     (0..length).map(|_| step(&mut state)).collect()
 }
 
-fn large() -> TarMaker {
+pub(super) fn large() -> TarMaker {
     tar().add(Member { data: noise(600_000), ..member(b'0', "large") })
 }
 
-fn architecture() -> String {
+pub(super) fn architecture() -> String {
     platforms::this_machine().architecture
 }
 
@@ -488,11 +494,11 @@ fn what_is_no_image_is_told_apart() {
     "#);
 }
 
-fn basic(user: &str, password: &str) -> String {
+pub(super) fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(format!("{user}:{password}")))
 }
 
-fn credential(fake: &Fake, username: &str, password: &str) -> Credential {
+pub(super) fn credential(fake: &Fake, username: &str, password: &str) -> Credential {
     Credential {
         registry: fake.address.clone(),
         username: username.to_owned(),

@@ -1,14 +1,11 @@
 //! Speaks to a registry (OCI distribution-spec, "Pull"; Docker's token authentication).
 
 use std::cell::{Cell, RefCell};
-use std::error::Error as _;
-use std::sync::Once;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use futures_util::StreamExt;
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue, RANGE, RETRY_AFTER};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderValue, RANGE, RETRY_AFTER};
 use reqwest::{Client, Method, Response, StatusCode, Url};
 use serde_json::Value;
 
@@ -16,6 +13,8 @@ use super::challenge::{Challenge, challenge};
 use super::content::MAX_JSON;
 use super::credentials::Login;
 use super::manifests::{DOCKER_LIST, DOCKER_MANIFEST, Descriptor, OCI_INDEX, OCI_MANIFEST};
+use super::redirects::without_login;
+use super::transport::{Answer, Meter, Request, SendError, TimeLimits, client, explain, send};
 use super::{Digest, Error, Progress, Reference};
 
 /// Tries of one request, and of a blob without any progress.
@@ -37,6 +36,7 @@ pub(super) struct Registry<'a> {
     login: Cell<usize>,
     authorization: RefCell<Option<HeaderValue>>,
     first_wait: Duration,
+    limits: &'a TimeLimits,
     progress: &'a dyn Progress,
 }
 
@@ -45,13 +45,9 @@ impl<'a> Registry<'a> {
         reference: &'a Reference,
         logins: Vec<Login>,
         first_wait: Duration,
+        limits: &'a TimeLimits,
         progress: &'a dyn Progress,
     ) -> Result<Self, Error> {
-        static PROVIDER: Once = Once::new();
-        PROVIDER.call_once(|| {
-            // Somebody else's choice is as good.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        });
         let scheme = if reference.is_loopback() { "http" } else { "https" };
         let base = format!("{scheme}://{}/v2/{}/", reference.api_host(), reference.repository());
         let unreachable = |reason: String| Error::Unreachable {
@@ -60,27 +56,7 @@ impl<'a> Registry<'a> {
             reason,
         };
         let base = Url::parse(&base).map_err(|e| unreachable(e.to_string()))?;
-        let redirects = reqwest::redirect::Policy::custom(|attempt| {
-            let insecure = attempt.url().scheme() != "https";
-            let was_secure = attempt.previous().iter().any(|u| u.scheme() == "https");
-            if attempt.previous().len() > 10 {
-                attempt.error("too many redirects")
-            } else if insecure && was_secure {
-                attempt.error("it redirects from HTTPS to plain HTTP")
-            } else {
-                attempt.follow()
-            }
-        });
-        let mut builder = Client::builder()
-            .user_agent(concat!("kube-play/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(Duration::from_secs(20))
-            .read_timeout(Duration::from_mins(1))
-            .redirect(redirects);
-        if reference.is_loopback() {
-            // Needs neither a proxy nor this host's certificates, which a bare host may lack.
-            builder = builder.no_proxy().tls_certs_only([]);
-        }
-        let client = builder.build().map_err(|e| unreachable(explain(&e)))?;
+        let client = client(reference.is_loopback()).map_err(|e| unreachable(explain(&e)))?;
         Ok(Self {
             client,
             reference,
@@ -89,6 +65,7 @@ impl<'a> Registry<'a> {
             login: Cell::new(0),
             authorization: RefCell::new(None),
             first_wait,
+            limits,
             progress,
         })
     }
@@ -147,11 +124,12 @@ impl<'a> Registry<'a> {
             // A server that does not know ranges starts from the beginning.
             let mut skip = if response.status() == StatusCode::PARTIAL_CONTENT { 0 } else { have };
             let mut body = response.bytes_stream();
+            let mut meter = Meter::new(self.limits);
             let broken = loop {
-                match body.next().await {
+                match meter.next(&mut body).await {
                     None if have >= blob.size => return Ok(()),
                     None => break "it ended early".to_owned(),
-                    Some(Err(error)) => break explain(&error),
+                    Some(Err(error)) => break error,
                     Some(Ok(bytes)) => {
                         let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(bytes.len());
                         skip -= skipped as u64;
@@ -194,20 +172,17 @@ impl<'a> Registry<'a> {
         let url = self.base.join(path).map_err(|e| self.failed(e.to_string()))?;
         let (mut failures, mut refused) = (0, 0);
         loop {
-            let mut request = self
-                .client
-                .request(method.clone(), url.clone())
-                .headers(headers.clone())
-                .header(ACCEPT_ENCODING, "identity");
-            if let Some(value) = self.authorization.borrow().clone() {
-                request = request.header(AUTHORIZATION, value);
-            }
-            let response = match request.send().await {
-                Ok(response) => response,
-                Err(error) => {
+            let mut request = Request::new(method.clone(), url.clone());
+            request.headers.clone_from(&headers);
+            request.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            request.authorization.clone_from(&self.authorization.borrow());
+            let answer = match send(&self.client, request).await {
+                Ok(answer) => answer,
+                Err(SendError::Redirect(refusal)) => return Err(self.failed(refusal.to_string())),
+                Err(SendError::Transport(error)) => {
                     failures += 1;
                     let most = if error.is_connect() { CONNECT_ATTEMPTS } else { ATTEMPTS };
-                    if failures >= most || error.is_redirect() || error.is_builder() {
+                    if failures >= most || error.is_builder() {
                         return Err(self.unreachable(&error));
                     }
                     self.progress.note(&format!(
@@ -219,7 +194,12 @@ impl<'a> Registry<'a> {
                     continue;
                 }
             };
-            let status = response.status();
+            let status = answer.response.status();
+            if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) && !answer.own {
+                // A challenge of somebody else: nothing that the user has for the registry is an answer to it.
+                return Err(self.refused_elsewhere(answer).await);
+            }
+            let response = answer.response;
             match status {
                 s if s.is_success() => return Ok(response),
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
@@ -305,10 +285,7 @@ impl<'a> Registry<'a> {
                     }
                 }
             };
-            let mut value = HeaderValue::from_str(&value).map_err(|_| {
-                denied("the credentials contain characters that no header may have".to_owned())
-            })?;
-            value.set_sensitive(true);
+            let value = self.secret_header(&value)?;
             *self.authorization.borrow_mut() = Some(value);
             return Ok(());
         }
@@ -328,43 +305,14 @@ impl<'a> Registry<'a> {
         if url.scheme() != "https" && !(self.reference.is_loopback() && is_loopback_url(&url)) {
             return Err(self.failed(format!("its token server {realm} does not use HTTPS")));
         }
+        without_login(&mut url);
         let scope =
             scope.map_or_else(|| format!("repository:{}:pull", self.reference.repository()), str::to_owned);
         let mut failures = 0;
         loop {
-            let request = match login {
-                Some(Login::IdentityToken(token)) => {
-                    let mut form = Url::parse("http://form").map_err(|e| self.failed(e.to_string()))?;
-                    form.query_pairs_mut()
-                        .extend_pairs([
-                            ("grant_type", "refresh_token"),
-                            ("client_id", "kube-play"),
-                            ("scope", &scope),
-                        ])
-                        .append_pair("refresh_token", token)
-                        .extend_pairs(service.map(|s| ("service", s)));
-                    self.client
-                        .post(url.clone())
-                        .header("content-type", "application/x-www-form-urlencoded")
-                        .body(form.query().unwrap_or_default().to_owned())
-                }
-                other => {
-                    if failures == 0 {
-                        url.query_pairs_mut()
-                            .extend_pairs(service.map(|s| ("service", s)))
-                            .append_pair("scope", &scope);
-                    }
-                    let request = self.client.get(url.clone());
-                    match other {
-                        Some(Login::Password { username, password }) => {
-                            request.header(AUTHORIZATION, basic(username, password))
-                        }
-                        _ => request,
-                    }
-                }
-            };
-            let (why, wait) = match request.send().await {
-                Ok(response) if response.status().is_success() => {
+            let request = self.token_request(&url, service, &scope, login)?;
+            let (why, wait) = match send(&self.client, request).await {
+                Ok(Answer { response, .. }) if response.status().is_success() => {
                     let body = self.small_body(response, "the token").await?;
                     let value: Value = serde_json::from_slice(&body).unwrap_or_default();
                     let token = ["token", "access_token"]
@@ -375,7 +323,7 @@ impl<'a> Registry<'a> {
                         None => Err(self.failed("its token server gave no token".to_owned())),
                     };
                 }
-                Ok(response) => {
+                Ok(Answer { response, .. }) => {
                     let status = response.status();
                     let wait = retry_after(response.headers());
                     let retry = status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error();
@@ -387,7 +335,10 @@ impl<'a> Registry<'a> {
                     }
                     (why, wait)
                 }
-                Err(error) => (format!("its token server: {}", explain(&error)), None),
+                Err(SendError::Redirect(refusal)) => {
+                    return Err(self.failed(format!("its token server: {refusal}")));
+                }
+                Err(SendError::Transport(error)) => (format!("its token server: {}", explain(&error)), None),
             };
             failures += 1;
             if failures >= ATTEMPTS {
@@ -398,11 +349,50 @@ impl<'a> Registry<'a> {
         }
     }
 
+    /// A password goes into a header, which a redirect to another host does not get; an identity token into the body
+    /// of a request that is not redirected at all.
+    fn token_request(
+        &self,
+        server: &Url,
+        service: Option<&str>,
+        scope: &str,
+        login: Option<&Login>,
+    ) -> Result<Request, Error> {
+        if let Some(Login::IdentityToken(token)) = login {
+            let mut form = Url::parse("http://form").map_err(|e| self.failed(e.to_string()))?;
+            form.query_pairs_mut()
+                .extend_pairs([("grant_type", "refresh_token"), ("client_id", "kube-play"), ("scope", scope)])
+                .append_pair("refresh_token", token)
+                .extend_pairs(service.map(|s| ("service", s)));
+            let mut request = Request::new(Method::POST, server.clone());
+            request.form = Some(form.query().unwrap_or_default().to_owned());
+            return Ok(request);
+        }
+        let mut url = server.clone();
+        url.query_pairs_mut().extend_pairs(service.map(|s| ("service", s))).append_pair("scope", scope);
+        let mut request = Request::new(Method::GET, url);
+        if let Some(Login::Password { username, password }) = login {
+            request.authorization = Some(self.secret_header(&basic(username, password))?);
+        }
+        Ok(request)
+    }
+
+    fn secret_header(&self, value: &str) -> Result<HeaderValue, Error> {
+        let mut value = HeaderValue::from_str(value).map_err(|_| Error::Denied {
+            image: self.reference.to_string(),
+            registry: self.reference.registry().to_owned(),
+            reason: "the credentials contain characters that no header may have".to_owned(),
+        })?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+
     async fn small_body(&self, response: Response, what: &'static str) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
         let mut body = response.bytes_stream();
-        while let Some(part) = body.next().await {
-            let part = part.map_err(|e| self.failed(format!("{what} broke off: {}", explain(&e))))?;
+        let mut meter = Meter::new(self.limits);
+        while let Some(part) = meter.next(&mut body).await {
+            let part = part.map_err(|why| self.failed(format!("{what} broke off: {why}")))?;
             bytes.extend_from_slice(&part);
             if bytes.len() as u64 > MAX_JSON {
                 return Err(Error::TooLarge { what: format!("{}: {what}", self.reference), limit: MAX_JSON });
@@ -431,6 +421,13 @@ impl<'a> Registry<'a> {
             Some(said) => format!("{status}: {said}"),
             None => status.to_string(),
         })
+    }
+
+    async fn refused_elsewhere(&self, answer: Answer) -> Error {
+        let (host, status) = (answer.host(), answer.response.status());
+        let body = self.small_body(answer.response, "the answer").await.unwrap_or_default();
+        let said = registry_message(&body).map(|said| format!(": {said}")).unwrap_or_default();
+        self.failed(format!("it redirects to {host}, which answers {status}{said}"))
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Error {
@@ -468,22 +465,6 @@ fn is_loopback_url(url: &Url) -> bool {
 /// First 12 digits of a digest, for a line that people read.
 pub(super) fn short(digest: &str) -> &str {
     digest.strip_prefix("sha256:").and_then(|d| d.get(..12)).unwrap_or(digest)
-}
-
-/// What an error comes down to: its last cause; those before it only tell in which layer it was noticed. Never the
-/// error's own text: URLs may hold signatures.
-fn explain(error: &reqwest::Error) -> String {
-    let mut last: Option<&dyn std::error::Error> = None;
-    let mut next = error.source();
-    while let Some(cause) = next {
-        last = Some(cause);
-        next = cause.source();
-    }
-    match last {
-        Some(cause) => cause.to_string(),
-        None if error.is_timeout() => "it did not answer in time".to_owned(),
-        None => "the connection failed".to_owned(),
-    }
 }
 
 /// The messages in an error answer (distribution-spec, "Error Codes").
