@@ -140,6 +140,12 @@ fn judge_play(error: &play::Error) -> (u8, Vec<String>) {
             (FAILED, one("stop what has it, or give the pod another hostPort"))
         }
         play::Error::Image(error) => (FAILED, image_hint(error)),
+        play::Error::OnlyHere { image, .. } => {
+            let hint = format!(
+                "to run the {image} that is here, write imagePullPolicy: IfNotPresent, or give --pull missing"
+            );
+            (FAILED, vec![hint])
+        }
         _ => (FAILED, Vec::new()),
     }
 }
@@ -150,6 +156,11 @@ fn image_hint(error: &image::Error) -> Vec<String> {
         image::Error::Unreachable { .. } => {
             vec!["without the network: `kube image load` brings an image from another machine".to_owned()]
         }
+        image::Error::NoRegistry { .. } => vec![
+            "`kube image load` or `kube image import` bring an image under that name; a registry on this machine is \
+             written with its port, e.g. localhost:5000/app"
+                .to_owned(),
+        ],
         _ => Vec::new(),
     }
 }

@@ -18,6 +18,7 @@ use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::output::{self, Listing, Shape, Table, print};
 use crate::progress::{self, size};
+use crate::terminal;
 use crate::umask::CallersUmask;
 
 /// Arguments of `kube image`.
@@ -209,6 +210,9 @@ pub struct Import {
     /// EXPOSE: a port, as 80 or 53/udp
     #[arg(long, value_name = "PORT")]
     pub expose: Vec<String>,
+    /// VOLUME: a folder of which each container gets a writable copy that lives as long as its pod
+    #[arg(long, value_name = "DIR")]
+    pub volume: Vec<String>,
 }
 
 /// An argument vector.
@@ -333,11 +337,16 @@ fn load(store: &ImageStore, args: &Load) -> anyhow::Result<()> {
     let file = args.input.as_ref().unwrap_or(&args.file);
     let name = args.name.as_deref().map(Reference::parse).transpose().map_err(told)?;
     let mut archive = open(file)?;
-    for image in store.load(&mut archive, &shown(file), name.as_ref()).map_err(told)? {
-        if image.names.is_empty() {
-            print(&format!("loaded: {}\n", image.id))?;
+    for loaded in store.load(&mut archive, &shown(file), name.as_ref()).map_err(told)? {
+        if loaded.names.is_empty() {
+            print(&format!("loaded: {}\n", loaded.image.id))?;
+            if loaded.image.names.is_empty() {
+                terminal::hint(
+                    "the archive gives this image no name: load it with --name NAME to give it one",
+                );
+            }
         } else {
-            output::print_lines(image.names.iter().map(|name| format!("loaded: {name}")))?;
+            output::print_lines(loaded.names.iter().map(|name| format!("loaded: {name}")))?;
         }
     }
     Ok(())
@@ -495,8 +504,11 @@ fn import(store: &ImageStore, args: &Import) -> anyhow::Result<ExitCode> {
             .map(|p| if p.contains('/') { p.clone() } else { format!("{p}/tcp") })
             .collect(),
         labels: args.label.iter().cloned().collect(),
-        ..ImageConfig::default()
+        volumes: args.volume.clone(),
     };
+    if let Some(relative) = args.volume.iter().find(|dir| !dir.starts_with('/')) {
+        return Err(Failure::usage(format!("--volume {relative} is not an absolute path")).into());
+    }
     if !config.working_dir.is_empty() && !config.working_dir.starts_with('/') {
         return Err(
             Failure::usage(format!("--workdir {} is not an absolute path", config.working_dir)).into()

@@ -12,7 +12,7 @@ use super::digest::Hasher;
 use super::import::to_json;
 use super::layer::decoder;
 use super::manifests::{ConfigFile, Descriptor, Either, Index, Manifest, OCI_MANIFEST, REF_NAME};
-use super::platforms::{available, select, this_machine};
+use super::platforms::{available, of_archive, select, this_machine};
 use super::tar_stream::{Kind, TarStream};
 use super::{Digest, Error, Image, ImageStore, Reference};
 
@@ -30,6 +30,25 @@ pub enum ArchiveFormat {
     Docker,
     /// An OCI layout: blobs as they are in the registry.
     Oci,
+}
+
+/// An image that an archive brought.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// The image, as it is in the store now.
+    pub image: Image,
+    /// The names that the archive gave it. It may have others from before.
+    pub names: Vec<String>,
+}
+
+/// Config digest and names of each image of an archive.
+type Ids = Vec<(String, Vec<String>)>;
+
+fn add_names(ids: &mut Ids, id: String, names: Vec<String>) {
+    match ids.iter_mut().find(|(other, _)| *other == id) {
+        Some((_, all)) => all.extend(names),
+        None => ids.push((id, names)),
+    }
 }
 
 /// One image of a docker-archive's `manifest.json`.
@@ -169,17 +188,18 @@ impl ImageStore {
     }
 
     /// Takes the images of an archive in, whichever kind it is, plain or compressed. `source` is its name for
-    /// messages; `name` is for an archive with one image that does not say its own.
+    /// messages; `name` is for an archive with one image that does not say its own. Of an image for several platforms
+    /// this machine's is taken.
     ///
     /// # Errors
-    /// `Archive` for what is no such archive; `Unpack` for a layer that is not what it should be. Images before
+    /// `Archive` for what is no such archive; `NoPlatform` for an image for other machines only; `Unpack` for a layer that is not what it should be. Images before
     /// the bad one stay.
     pub fn load(
         &self,
         archive: &mut dyn Read,
         source: &str,
         name: Option<&Reference>,
-    ) -> Result<Vec<Image>, Error> {
+    ) -> Result<Vec<Loaded>, Error> {
         let staging = self.stage()?;
         let spooled = spool(archive, source, &staging, self.limits.bytes)?;
         let index: Option<Index> = if spooled.has("oci-layout") || spooled.has("index.json") {
@@ -202,8 +222,10 @@ impl ImageStore {
             }
         };
         let mut images = Vec::new();
-        for id in ids {
-            images.extend(self.find(&id)?);
+        for (id, mut names) in ids {
+            names.sort();
+            names.dedup();
+            images.extend(self.find(&id)?.map(|image| Loaded { image, names }));
         }
         Ok(images)
     }
@@ -214,7 +236,7 @@ impl ImageStore {
         spooled: &Spooled<'_>,
         staging: &Staging,
         name: Option<&Reference>,
-    ) -> Result<Vec<String>, Error> {
+    ) -> Result<Ids, Error> {
         let mut ids = Vec::new();
         for image in listed {
             let bytes = spooled.bytes(&image.config)?;
@@ -238,7 +260,7 @@ impl ImageStore {
                 names.extend(name.map(Reference::to_string));
             }
             self.record_with_config(&bytes, layers, &names)?;
-            ids.push(Digest::of(&bytes).to_string());
+            add_names(&mut ids, Digest::of(&bytes).to_string(), names);
         }
         Ok(ids)
     }
@@ -249,10 +271,17 @@ impl ImageStore {
         spooled: &Spooled<'_>,
         staging: &Staging,
         name: Option<&Reference>,
-    ) -> Result<Vec<String>, Error> {
+    ) -> Result<Ids, Error> {
         let mut ids = Vec::new();
-        let single = index.manifests.len() == 1;
-        for listed in &index.manifests {
+        let platform = this_machine();
+        let chosen = of_archive(&index.manifests, annotated_name, &platform);
+        let chosen = chosen.ok_or_else(|| Error::NoPlatform {
+            image: spooled.source.to_owned(),
+            wanted: platform.text(),
+            available: available(&index.manifests),
+        })?;
+        let single = chosen.len() == 1;
+        for listed in chosen {
             let (manifest, bytes) = spooled.manifest(listed)?;
             let config_bytes = spooled.blob(&manifest.config.digest)?;
             let config: ConfigFile = serde_json::from_slice(&config_bytes)
@@ -279,9 +308,7 @@ impl ImageStore {
             if !self.commit(&descriptor, &names, &[])? {
                 return Err(Error::Incomplete { image: spooled.source.to_owned() });
             }
-            if !ids.contains(&id) {
-                ids.push(id);
-            }
+            add_names(&mut ids, id, names);
         }
         Ok(ids)
     }

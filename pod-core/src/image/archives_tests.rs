@@ -51,11 +51,15 @@ fn what_is_saved_in_either_format_loads_as_the_same_images() {
         for archive in [plain, packed] {
             let (_dir, to) = store();
             let loaded = to.load(&mut archive.as_slice(), "images.tar", None).unwrap();
-            assert_eq!(loaded.iter().map(|i| &i.id).collect::<Vec<_>>(), [&app.id, &other.id], "{format:?}");
+            assert_eq!(
+                loaded.iter().map(|l| &l.image.id).collect::<Vec<_>>(),
+                [&app.id, &other.id],
+                "{format:?}"
+            );
             assert_eq!(loaded[0].names, app.names);
             assert_eq!(loaded[1].names, other.names);
-            assert_eq!(to.read_file(&loaded[1], "b", 10).unwrap().as_deref(), Some("other"));
-            assert_eq!(loaded[0].config, app.config);
+            assert_eq!(to.read_file(&loaded[1].image, "b", 10).unwrap().as_deref(), Some("other"));
+            assert_eq!(loaded[0].image.config, app.config);
             // Loading what is here already changes nothing.
             to.load(&mut archive.as_slice(), "images.tar", None).unwrap();
             assert_eq!(to.list().unwrap().len(), 2);
@@ -101,7 +105,7 @@ fn old_docker_archives_with_links_between_layers_load() {
         .end();
     let loaded = store.load(&mut archive.as_slice(), "old.tar", None).unwrap();
     assert_eq!(loaded[0].names, ["docker.io/library/old:1"]);
-    assert_eq!(store.read_file(&loaded[0], "f", 10).unwrap().as_deref(), Some("f"));
+    assert_eq!(store.read_file(&loaded[0].image, "f", 10).unwrap().as_deref(), Some("f"));
 }
 
 #[test]
@@ -117,7 +121,63 @@ fn an_archive_without_a_name_takes_the_one_that_is_given() {
         let name: Reference = "localhost/named:1".parse().unwrap();
         let loaded = to.load(&mut archive.as_slice(), "x.tar", Some(&name)).unwrap();
         assert_eq!(loaded[0].names, ["localhost/named:1"]);
+        // Only the names that this archive made, not those from before.
+        let loaded = to.load(&mut archive.as_slice(), "x.tar", None).unwrap();
+        assert!(loaded[0].names.is_empty());
+        assert_eq!(loaded[0].image.names, ["localhost/named:1"]);
     }
+}
+
+/// An oci-archive whose `index.json` lists one image for each platform, all under `name`.
+fn for_platforms(platforms: &[&str], name: Option<&str>) -> Vec<u8> {
+    let mut archive = tar();
+    let mut listed = Vec::new();
+    for architecture in platforms {
+        let layer = tar().file("arch", architecture).end();
+        let config = serde_json::json!({"os": "linux", "architecture": architecture,
+            "rootfs": {"type": "layers", "diff_ids": [Digest::of(&layer)]}});
+        let mut blob = |bytes: Vec<u8>| {
+            let (digest, size) = (Digest::of(&bytes), bytes.len());
+            let path = format!("blobs/sha256/{}", digest.hex());
+            archive = std::mem::take(&mut archive).add(Member { data: bytes, ..member(b'0', &path) });
+            serde_json::json!({"mediaType": "x", "digest": digest, "size": size})
+        };
+        let layer = blob(layer);
+        let config = blob(config.to_string().into_bytes());
+        let manifest = serde_json::json!({"schemaVersion": 2, "config": config, "layers": [layer]});
+        let mut entry = blob(manifest.to_string().into_bytes());
+        entry["platform"] = serde_json::json!({"os": "linux", "architecture": architecture});
+        if let Some(name) = name {
+            entry["annotations"] = serde_json::json!({"org.opencontainers.image.ref.name": name});
+        }
+        listed.push(entry);
+    }
+    let index = serde_json::json!({"schemaVersion": 2, "manifests": listed}).to_string();
+    archive.file("oci-layout", r#"{"imageLayoutVersion": "1.0.0"}"#).file("index.json", &index).end()
+}
+
+#[test]
+fn an_archive_for_several_platforms_gives_this_machines_image_whatever_the_order() {
+    let own = platforms::this_machine().architecture;
+    for order in [[own.as_str(), "s390x", "mips"], ["s390x", "mips", own.as_str()]] {
+        let archive = for_platforms(&order, Some("quay.io/team/app:1"));
+        let (_dir, store) = store();
+        let loaded = store.load(&mut archive.as_slice(), "multi.tar", None).unwrap();
+        assert_eq!(loaded.len(), 1);
+        assert_eq!(loaded[0].names, ["quay.io/team/app:1"]);
+        let image = store.find("quay.io/team/app:1").unwrap().unwrap();
+        assert_eq!(store.read_file(&image, "arch", 10).unwrap().as_deref(), Some(own.as_str()));
+    }
+    // Without a name in it, the one that is given is this machine's image's.
+    let archive = for_platforms(&["s390x", &own], None);
+    let (_dir, store) = store();
+    let name: Reference = "localhost/named:1".parse().unwrap();
+    let loaded = store.load(&mut archive.as_slice(), "multi.tar", Some(&name)).unwrap();
+    assert_eq!(loaded[0].names, ["localhost/named:1"]);
+    assert_eq!(loaded[0].image.architecture, own);
+    let archive = for_platforms(&["s390x", "mips"], Some("quay.io/team/app:1"));
+    let error = store.load(&mut archive.as_slice(), "multi.tar", None).unwrap_err().to_string();
+    assert!(error.ends_with("there is: linux/mips, linux/s390x"), "{error}");
 }
 
 #[test]

@@ -44,6 +44,34 @@ pub(super) struct LayerRecord {
     pub root_entry: bool,
     /// It hides all layers below.
     pub opaque_root: bool,
+    /// Directories that it has no entry for: their mode and owner are those of a lower layer. A path is bytes, which
+    /// need not be text; `layer.json` has each as its text where it is one. Layers that earlier versions unpacked
+    /// tell of none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub implied: Vec<ImpliedPath>,
+}
+
+/// The path of a directory in a layer, without a slash in front.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum ImpliedPath {
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl From<Vec<u8>> for ImpliedPath {
+    fn from(path: Vec<u8>) -> Self {
+        String::from_utf8(path).map_or_else(|e| Self::Bytes(e.into_bytes()), Self::Text)
+    }
+}
+
+impl ImpliedPath {
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
 }
 
 /// A layer that was taken in.
@@ -130,6 +158,7 @@ pub(super) fn ingest(
             tar_size,
             root_entry: unpacked.root_entry,
             opaque_root: unpacked.opaque_root,
+            implied: unpacked.implied.into_iter().map(ImpliedPath::from).collect(),
         },
         notes: unpacked.notes,
     })

@@ -210,7 +210,7 @@ fn child(layers: &Merged, name: &[u8]) -> Result<Option<Node>, Errno> {
     Ok((!merged.is_empty()).then_some(Node::Directory(merged)))
 }
 
-fn is_opaque(fd: &OwnedFd) -> bool {
+pub(super) fn is_opaque(fd: &OwnedFd) -> bool {
     let mut value = [0u8; 4];
     let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
     matches!(rustix::fs::getxattr(path, OPAQUE_XATTR, &mut value), Ok(1) if value.first() == Some(&b'y'))

@@ -14,6 +14,9 @@ mod digest;
 pub(crate) mod fuzz;
 #[cfg(test)]
 mod hostile_tests;
+mod implied;
+#[cfg(test)]
+mod implied_tests;
 mod import;
 mod layer;
 mod lookup;
@@ -41,8 +44,9 @@ mod unpack;
 #[cfg(test)]
 mod unpack_tests;
 
-pub use archives::ArchiveFormat;
+pub use archives::{ArchiveFormat, Loaded};
 pub use digest::Digest;
+pub(crate) use implied::copy_metadata;
 pub use pull_secrets::pull_secrets;
 pub use references::{DEFAULT_REGISTRY, Reference};
 pub use removal::Removed;
@@ -214,6 +218,14 @@ pub enum Error {
         /// What went wrong.
         reason: String,
     },
+    /// A name that begins with `localhost/` and is not here: nobody answers there.
+    #[error(
+        "image {image} is in no registry: a name that begins with localhost/ is that of an image made on this machine"
+    )]
+    NoRegistry {
+        /// Its name.
+        image: String,
+    },
     /// The registry answers, but not as it should.
     #[error("{image}: {registry}: {}", escape(reason))]
     Registry {
@@ -332,6 +344,20 @@ impl Error {
             Self::Mount { .. } => "CreateContainerError",
             _ => "ErrImagePull",
         }
+    }
+
+    /// True if the registry did not give the image, for whatever reason; false if what it gave is bad, or this machine
+    /// could not take it.
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::NoSuchImage { .. }
+                | Self::Denied { .. }
+                | Self::Unreachable { .. }
+                | Self::NoRegistry { .. }
+                | Self::Registry { .. }
+                | Self::TookTooLong { .. }
+        )
     }
 }
 

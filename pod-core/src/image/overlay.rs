@@ -13,7 +13,7 @@ use rustix::mount::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Digest, Error, Image, ImageStore};
+use super::{Digest, Error, Image, ImageStore, implied};
 use crate::store;
 
 /// mount(2) takes one page of options, its closing NUL included.
@@ -63,7 +63,8 @@ impl ImageStore {
         }
         let root = root.map(|l| self.layer_dir(&l).join("diff"));
         let upper = scratch.join("upper");
-        make_upper(scratch, &upper, root.as_deref()).map_err(io("create", &upper))?;
+        let implied = self.implied(&layers)?;
+        make_upper(scratch, &upper, root.as_deref(), &implied).map_err(io("create", &upper))?;
         let work = scratch.join("work");
         match fs::create_dir(&work) {
             Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(io("create", &work)(e)),
@@ -75,6 +76,21 @@ impl ImageStore {
             hint: mount_hint(source, scratch),
             source: source.into(),
         })
+    }
+
+    /// The layers with what they imply; none where nothing is implied, as in most images.
+    fn implied(&self, layers: &[Digest]) -> Result<Vec<implied::Layer>, Error> {
+        let mut all = Vec::new();
+        for layer in layers {
+            let record = self.layer_record(layer)?;
+            let paths = record.iter().flat_map(|r| &r.implied).map(|path| path.as_bytes().to_vec());
+            let implied = paths.collect();
+            all.push(implied::Layer { diff: self.layer_dir(layer).join("diff"), implied });
+        }
+        if all.iter().all(|layer| layer.implied.is_empty()) {
+            all.clear();
+        }
+        Ok(all)
     }
 
     /// Not synced: after a power cut nothing is mounted, and the next mount writes it again.
@@ -98,8 +114,13 @@ impl ImageStore {
 }
 
 /// The merged root has the attributes of the upper directory, so that one starts with those of the image's
-/// root, before anybody can see it.
-fn make_upper(scratch: &Path, upper: &Path, root: Option<&Path>) -> std::io::Result<()> {
+/// root, before anybody can see it; and with the directories that `layers` would show with the wrong ones.
+fn make_upper(
+    scratch: &Path,
+    upper: &Path,
+    root: Option<&Path>,
+    layers: &[implied::Layer],
+) -> std::io::Result<()> {
     if upper.exists() {
         return Ok(());
     }
@@ -115,6 +136,7 @@ fn make_upper(scratch: &Path, upper: &Path, root: Option<&Path>) -> std::io::Res
         rustix::fs::chown(&fresh, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
     }
     rustix::fs::chmod(&fresh, mode)?;
+    implied::settle(layers, &fresh)?;
     fs::rename(&fresh, upper)
 }
 

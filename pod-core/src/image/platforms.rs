@@ -69,14 +69,63 @@ pub(super) fn this_machine() -> Platform {
 
 /// The best of an index for a platform. Entries that are no images (attestations) never fit.
 pub(super) fn select<'a>(manifests: &'a [Descriptor], wanted: &Platform) -> Option<&'a Descriptor> {
+    best(manifests, wanted)
+}
+
+fn best<'a>(
+    manifests: impl IntoIterator<Item = &'a Descriptor>,
+    wanted: &Platform,
+) -> Option<&'a Descriptor> {
     manifests
-        .iter()
+        .into_iter()
         .filter_map(|d| {
             let platform = d.platform.clone().unwrap_or_default().normalized();
             Some((wanted.rank(&platform)?, d))
         })
         .min_by_key(|(rank, _)| *rank)
         .map(|(_, d)| d)
+}
+
+/// Those of the images in an archive's index that are for `wanted`: entries under one name are one image for several
+/// platforms, of which the best is taken. Entries without a name are so too, unless two of them are for one platform or
+/// one says none: then they are images of their own, and those for other platforms are left out. `None` when nothing is
+/// left of an image.
+pub(super) fn of_archive<'a>(
+    manifests: &'a [Descriptor],
+    name: impl Fn(&Descriptor) -> Option<&String>,
+    wanted: &Platform,
+) -> Option<Vec<&'a Descriptor>> {
+    let mut groups: Vec<Vec<&Descriptor>> = Vec::new();
+    for descriptor in manifests {
+        match groups
+            .iter_mut()
+            .find(|group| group.first().is_some_and(|first| name(first) == name(descriptor)))
+        {
+            Some(group) => group.push(descriptor),
+            None => groups.push(vec![descriptor]),
+        }
+    }
+    let mut chosen = Vec::new();
+    for group in groups {
+        let mut platforms: Vec<String> =
+            group.iter().filter_map(|d| Some(d.platform.clone()?.normalized().text())).collect();
+        platforms.sort();
+        platforms.dedup();
+        let runs =
+            |d: &&&Descriptor| d.platform.clone().is_none_or(|p| wanted.rank(&p.normalized()).is_some());
+        let before = chosen.len();
+        if group.len() == 1 {
+            chosen.extend(group);
+        } else if platforms.len() == group.len() {
+            chosen.extend(best(group, wanted));
+        } else {
+            chosen.extend(group.iter().filter(runs).copied());
+        }
+        if chosen.len() == before {
+            return None;
+        }
+    }
+    Some(chosen)
 }
 
 /// What there is instead, for a message.
@@ -136,6 +185,36 @@ mod tests {
         assert_eq!(chosen(&all, "linux/s390x"), None);
         assert_eq!(chosen(&["windows/amd64"], "linux/amd64"), None);
         assert_eq!(available(&index(&all[1..5])), "linux/amd64, linux/arm/v6, linux/arm64/v8");
+    }
+
+    #[test]
+    fn an_archive_gives_the_images_of_the_platform() {
+        let taken = |entries: &[(&str, &str)]| {
+            let texts: Vec<&str> = entries.iter().map(|(_, platform)| *platform).collect();
+            let mut all = index(&texts);
+            for (descriptor, (name, platform)) in all.iter_mut().zip(entries) {
+                if !name.is_empty() {
+                    descriptor.annotations.insert("name".to_owned(), (*name).to_owned());
+                }
+                if platform.starts_with('-') {
+                    descriptor.platform = None;
+                }
+            }
+            let wanted = Platform::parse("linux/amd64").unwrap();
+            let chosen = of_archive(&all, |d| d.annotations.get("name"), &wanted)?;
+            let place = |d: &&Descriptor| all.iter().position(|other| std::ptr::eq(other, *d)).unwrap();
+            Some(chosen.iter().map(place).collect::<Vec<_>>())
+        };
+        let (arm, amd, none) = ("linux/arm64", "linux/amd64", "unknown/unknown");
+        assert_eq!(taken(&[("a", arm), ("a", amd), ("a", none)]), Some(vec![1]));
+        assert_eq!(taken(&[("", arm), ("", amd), ("", none)]), Some(vec![1]));
+        assert_eq!(taken(&[("a", arm), ("a", amd), ("b", amd), ("b", arm)]), Some(vec![1, 2]));
+        assert_eq!(taken(&[("a", arm), ("a", "linux/s390x")]), None);
+        // Images of their own; and one image for another machine, which somebody wants to have.
+        assert_eq!(taken(&[("", amd), ("", amd), ("", arm)]), Some(vec![0, 1]));
+        assert_eq!(taken(&[("", "-/1"), ("", "-/2")]), Some(vec![0, 1]));
+        assert_eq!(taken(&[("a", arm)]), Some(vec![0]));
+        assert_eq!(taken(&[]), Some(vec![]));
     }
 
     #[test]

@@ -13,20 +13,18 @@ use super::pull_tests::{
 use super::registry::Registry;
 use super::*;
 
-/// A host that answers everything with `status` and `challenge`, and keeps the secrets that it is shown.
-fn thief(
-    status: u16,
-    challenge: impl Fn(&str) -> String + Send + Sync + 'static,
-) -> (Fake, Arc<Mutex<Vec<String>>>) {
+/// A host that answers everything with `status` and `challenge`, in which `HOST` is its own address, and keeps the
+/// secrets that it is shown.
+fn thief(status: u16, challenge: &'static str) -> (Fake, Arc<Mutex<Vec<String>>>) {
     let seen: Arc<Mutex<Vec<String>>> = Arc::default();
     let kept = seen.clone();
     let fake = Fake::with(move |request, _, _| {
         if let Some(secret) = request.headers.get("authorization") {
             kept.lock().unwrap().push(format!("{} {secret}", request.path));
         }
-        let host = request.headers.get("host").cloned().unwrap_or_default();
+        let challenge = challenge.replace("HOST", &request.headers["host"]);
         let message = r#"{"errors":[{"message":"password, please"}]}"#;
-        Some(Reply::new(status, message).with("WWW-Authenticate", &challenge(&host)))
+        Some(Reply::new(status, message).with("WWW-Authenticate", &challenge))
     });
     (fake, seen)
 }
@@ -51,16 +49,11 @@ fn asks() -> Reply {
 
 #[test]
 fn cve_2020_15157_the_challenge_of_a_redirect_target_is_not_answered() {
-    let basic_challenge = |_: &str| "Basic realm=x".to_owned();
-    let bearer_challenge = |host: &str| format!("Bearer realm=\"http://{host}/token\",service=\"x\"");
-    let challenges: [Box<dyn Fn(&str) -> String + Send + Sync>; 2] =
-        [Box::new(basic_challenge), Box::new(bearer_challenge)];
-    for challenge in challenges {
+    for challenge in ["Basic realm=x", "Bearer realm=\"http://HOST/token\",service=\"x\""] {
         for status in [401, 403] {
             // A blob, a manifest, and both by way of the registry itself.
             for (part, detour) in [("/blobs/", false), ("/manifests/", false), ("/blobs/", true)] {
-                let challenge_of = challenge("HOST");
-                let (thief, stolen) = thief(status, move |host| challenge_of.replace("HOST", host));
+                let (thief, stolen) = thief(status, challenge);
                 let address = thief.address.clone();
                 let fake = Fake::with(move |request, _, _| match logged_in(request) {
                     false => Some(asks()),
@@ -114,7 +107,7 @@ fn redirecting_token_server(target: String) -> Fake {
 
 #[test]
 fn a_token_server_that_redirects_passes_on_neither_password_nor_identity_token() {
-    let (thief, stolen) = thief(401, |_| "Basic realm=x".to_owned());
+    let (thief, stolen) = thief(401, "Basic realm=x");
     let fake = redirecting_token_server(thief.address.clone());
     let (_dir, store) = quick();
     let text = message(&fake, store.pull(&fake.name("app:1"), &login(&fake), &Watched::default()));

@@ -144,6 +144,12 @@ impl Reference {
         }
     }
 
+    /// True for `localhost/NAME`, as podman and buildah call what is made on this machine. Without a port it is hardly
+    /// a registry.
+    pub fn is_of_this_machine(&self) -> bool {
+        self.registry == "localhost"
+    }
+
     /// True for `localhost`, 127.0.0.0/8 and `[::1]`: the only registries spoken to without TLS.
     pub fn is_loopback(&self) -> bool {
         let (host, _) = split_port(&self.registry);

@@ -181,7 +181,12 @@ impl<'a> Registry<'a> {
                 Err(SendError::Redirect(refusal)) => return Err(self.failed(refusal.to_string())),
                 Err(SendError::Transport(error)) => {
                     failures += 1;
-                    let most = if error.is_connect() { CONNECT_ATTEMPTS } else { ATTEMPTS };
+                    let most = match error.is_connect() {
+                        // No registry is expected to be there.
+                        true if self.reference.is_of_this_machine() => 1,
+                        true => CONNECT_ATTEMPTS,
+                        false => ATTEMPTS,
+                    };
                     if failures >= most || error.is_builder() {
                         return Err(self.unreachable(&error));
                     }
@@ -431,6 +436,9 @@ impl<'a> Registry<'a> {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Error {
+        if self.reference.is_of_this_machine() && error.is_connect() {
+            return Error::NoRegistry { image: self.reference.to_string() };
+        }
         let mut reason = explain(error);
         if reason.contains("InvalidContentType") {
             reason.push_str(

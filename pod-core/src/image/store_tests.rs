@@ -43,12 +43,12 @@ fn tar() -> TarMaker {
 }
 
 /// A mounted image, unmounted when dropped.
-struct Mounted {
-    dir: tempfile::TempDir,
+pub(super) struct Mounted {
+    pub(super) dir: tempfile::TempDir,
 }
 
 impl Mounted {
-    fn new(store: &ImageStore, image: &Image) -> Self {
+    pub(super) fn new(store: &ImageStore, image: &Image) -> Self {
         let dir = tempfile::tempdir().unwrap();
         store.mount(image, &dir.path().join("scratch"), &dir.path().join("root")).unwrap();
         Self { dir }
@@ -56,7 +56,7 @@ impl Mounted {
     fn read(&self, name: &str) -> Option<String> {
         fs::read_to_string(self.dir.path().join("root").join(name)).ok()
     }
-    fn mode(&self, name: &str) -> u32 {
+    pub(super) fn mode(&self, name: &str) -> u32 {
         use std::os::unix::fs::MetadataExt;
         fs::symlink_metadata(self.dir.path().join("root").join(name)).unwrap().mode() & 0o7777
     }

@@ -5,7 +5,9 @@
 //! and everything is then made by one name in that directory, never following a link.
 
 mod metadata;
+mod room;
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -18,6 +20,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use self::metadata::{chmod, set_xattr};
+use self::room::{check_room, explain_full};
 use super::tar_stream::{Entry, Kind, TarStream};
 
 /// How much one layer may hold. What a registry sends is not trusted: a few kilobytes can unpack to petabytes.
@@ -110,6 +113,9 @@ pub(super) struct Unpacked {
     pub entries: u64,
     /// The archive had an entry for the root itself, so the layer decides the root's mode and owner.
     pub root_entry: bool,
+    /// Directories that no entry describes: entries below them imply that they exist. Paths below the root, sorted.
+    /// What a lower layer says about their mode and owner still holds.
+    pub implied: Vec<Vec<u8>>,
     /// The layer hides all that lies below it. Overlayfs reads no opaque mark on a root, so it is kept here.
     pub opaque_root: bool,
     /// What was left out, for a log.
@@ -127,8 +133,10 @@ const BUFFER: usize = 128 << 10;
 const HOLE: usize = 4 << 10;
 /// After how many bytes written to look how full the disk is.
 const CHECK_ROOM: u64 = 64 << 20;
-/// What of the disk an image must leave free: a fiftieth, at most this.
-const MOST_RESERVED: u64 = 1 << 30;
+/// After how many files to look how many more the file system can have.
+const CHECK_INODES: u64 = 64;
+/// Implied directories that are remembered. Images have tens of them.
+const MAX_IMPLIED: usize = 20_000;
 
 /// Unpacks `archive` into the empty directory `root`. `trash` is a directory of the same file system that takes
 /// what later entries replace. On an error the caller removes both.
@@ -139,42 +147,27 @@ pub(super) fn unpack<R: Read>(
     limits: &Limits,
 ) -> Result<Unpacked, UnpackError> {
     let root = Rc::new(root.try_clone_to_owned()?);
-    let mut unpacker = Unpacker {
+    let unpacker = Unpacker {
         root,
         trash,
         trashed: 0,
         limits,
         parent: None,
         directories: Vec::new(),
+        implied: BTreeSet::new(),
         done: Unpacked::default(),
         buffer: vec![0; BUFFER],
         unchecked: 0,
     };
     // A layer without an entry for its root gets what most images have.
     rustix::fs::chmod(fd_path(&unpacker.root), Mode::from_raw_mode(0o755)).map_err(io::Error::from)?;
-    let mut stream = TarStream::new(archive, limits.path);
-    while let Some(entry) = stream.next_entry()? {
-        unpacker.count()?;
-        unpacker.add(&entry, &mut stream)?;
-    }
-    unpacker.finish()
+    let root = Rc::clone(&unpacker.root);
+    unpacker.take(&mut TarStream::new(archive, limits.path)).map_err(|error| explain_full(&root, error))
 }
 
 fn is_zero(bytes: &[u8]) -> bool {
     // One comparison of the whole with itself, shifted by one: the fastest that is safe.
     matches!(bytes, [0, rest @ ..] if rest == bytes.get(..rest.len()).unwrap_or_default())
-}
-
-/// An image is not to take the last of the disk, which what runs needs.
-fn check_room(root: &OwnedFd) -> Result<(), UnpackError> {
-    let stat = rustix::fs::fstatvfs(root).map_err(io::Error::from)?;
-    let (free, all) =
-        (stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize));
-    if free >= (all / 50).min(MOST_RESERVED) {
-        return Ok(());
-    }
-    let text = format!("the disk is nearly full: {} MiB are free", free >> 20);
-    Err(io::Error::new(io::ErrorKind::StorageFull, text).into())
 }
 
 struct Unpacker<'a> {
@@ -186,6 +179,8 @@ struct Unpacker<'a> {
     parent: Option<(Vec<u8>, Rc<OwnedFd>)>,
     /// Times of directories, set last because making their contents changes them.
     directories: Vec<(Vec<u8>, (i64, u32))>,
+    /// Directories without an entry so far, by their real path.
+    implied: BTreeSet<Vec<u8>>,
     done: Unpacked,
     buffer: Vec<u8>,
     /// Bytes written since the last look at how full the disk is.
@@ -240,12 +235,38 @@ fn kind_of(stat: &Stat) -> FileType {
 }
 
 impl Unpacker<'_> {
+    fn take<R: Read>(mut self, stream: &mut TarStream<R>) -> Result<Unpacked, UnpackError> {
+        while let Some(entry) = stream.next_entry()? {
+            self.count()?;
+            self.add(&entry, stream)?;
+        }
+        self.finish()
+    }
+
     fn count(&mut self) -> Result<(), UnpackError> {
         self.done.entries += 1;
         if self.done.entries > self.limits.entries {
-            Err(UnpackError::Limit { what: "the number of files", limit: self.limits.entries })
-        } else {
-            Ok(())
+            return Err(UnpackError::Limit { what: "the number of files", limit: self.limits.entries });
+        }
+        if self.done.entries % CHECK_INODES == 1 {
+            check_room(&self.root)?;
+        }
+        Ok(())
+    }
+
+    /// The path of an open directory below the root, all links resolved.
+    fn real_path(&self, fd: &OwnedFd) -> Option<Vec<u8>> {
+        let read = |fd: &OwnedFd| rustix::fs::readlink(fd_path(fd), Vec::new()).ok();
+        let (root, path) = (read(&self.root)?.into_bytes(), read(fd)?.into_bytes());
+        let path = path.strip_prefix(root.as_slice())?;
+        Some(path.strip_prefix(b"/").unwrap_or(path).to_vec())
+    }
+
+    fn imply(&mut self, fd: &OwnedFd) {
+        if self.implied.len() >= MAX_IMPLIED {
+            self.note("it has too many folders without an entry: some may lose their mode".to_owned());
+        } else if let Some(path) = self.real_path(fd) {
+            self.implied.insert(path);
         }
     }
 
@@ -288,6 +309,15 @@ impl Unpacker<'_> {
                     }
                 }
                 self.directory_metadata(&parent, name, entry)?;
+                if !self.implied.is_empty()
+                    && let Some(mut path) = self.real_path(&parent)
+                {
+                    if !path.is_empty() {
+                        path.push(b'/');
+                    }
+                    path.extend_from_slice(name);
+                    self.implied.remove(&path);
+                }
                 self.directories.push((parts.join(&b'/'), entry.mtime));
             }
             Kind::File => {
@@ -349,7 +379,9 @@ impl Unpacker<'_> {
                             if hidden {
                                 self.opaque(&current, name).map_err(fail)?;
                             }
-                            Rc::new(open_in_root(&self.root, &prefix).map_err(fail)?)
+                            let made = Rc::new(open_in_root(&self.root, &prefix).map_err(fail)?);
+                            self.imply(&made);
+                            made
                         }
                         Err(error) => return Err(fail(error)),
                     };
@@ -583,6 +615,9 @@ impl Unpacker<'_> {
                 )?;
             }
         }
+        // A later entry may have put something else in its place.
+        let is_directory = |path: &Vec<u8>| open_in_root(&self.root, path).is_ok();
+        self.done.implied = std::mem::take(&mut self.implied).into_iter().filter(is_directory).collect();
         Ok(self.done)
     }
 }

@@ -124,6 +124,9 @@ impl Layer {
         value.truncate(n);
         Some(value)
     }
+    pub fn implied(&self) -> Vec<String> {
+        self.done.implied.iter().map(|path| String::from_utf8(path.clone()).unwrap()).collect()
+    }
     pub fn is_opaque(&self, name: &str) -> bool {
         self.xattr(name, "trusted.overlay.opaque") == Some(b"y".to_vec())
     }

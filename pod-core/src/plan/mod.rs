@@ -59,6 +59,8 @@ pub struct Plan {
     pub objects: Vec<ObjectPlan>,
     /// Workloads, in file order.
     pub workloads: Vec<WorkloadPlan>,
+    /// `--pull`, which every container's imagePullPolicy is already set to.
+    pub pull: Option<PullPolicy>,
 }
 
 /// A ConfigMap, Secret or PersistentVolumeClaim to record.

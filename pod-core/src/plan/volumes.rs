@@ -5,8 +5,11 @@ use std::path::{Component, Path};
 
 use k8s_openapi::api::core::v1::{Container, PodSpec, Volume};
 
-use super::{ContainerError, VolumeMountPlan};
+use super::{ContainerError, ImageConfig, VolumeMountPlan};
 use crate::manifest::mount_point;
+
+/// Images declare one or two.
+const MAX_IMAGE_VOLUMES: usize = 100;
 
 /// A container's mounts in the order to make them: parents before what lies in them.
 ///
@@ -42,6 +45,29 @@ pub fn mounts(spec: &PodSpec, container: &Container) -> Result<Vec<VolumeMountPl
     }
     mounts.sort_by_key(|mount| Path::new(&mount.destination).components().count());
     Ok(mounts)
+}
+
+/// Where the volumes that an image declares (`VOLUME`) are mounted, parents first. A volumeMount at the same path wins,
+/// as with containerd and podman; so does a read-only one above it, in which no mount point can be made. What the
+/// runtime mounts itself stays.
+pub fn of_image(image: &ImageConfig, mounts: &[VolumeMountPlan]) -> Vec<String> {
+    const KEPT: [&str; 3] = ["/proc", "/sys", "/dev"];
+    let is_kept = |path: &str| KEPT.iter().any(|kept| Path::new(path).starts_with(kept));
+    let wins = |mount: &VolumeMountPlan, path: &str| {
+        mount.destination == path || mount.read_only && Path::new(path).starts_with(&mount.destination)
+    };
+    let mut paths: Vec<String> = image
+        .volumes
+        .iter()
+        .filter(|path| !path.contains('\0'))
+        .map(|path| mount_point(path))
+        .filter(|path| path != "/" && !is_kept(path) && !mounts.iter().any(|mount| wins(mount, path)))
+        .collect();
+    paths.sort();
+    paths.dedup();
+    paths.sort_by_key(|path| Path::new(path).components().count());
+    paths.truncate(MAX_IMAGE_VOLUMES);
+    paths
 }
 
 /// ConfigMaps, Secrets and the like are never written through a mount; a claim may say so itself.
@@ -110,6 +136,31 @@ mod tests {
                 of(json!([{"name": "v", "emptyDir": {}}]), json!([{"name": "v", "mountPath": given}]));
             assert_eq!(found.unwrap()[0].destination, expected, "{given}");
         }
+    }
+
+    #[test]
+    fn volumes_of_an_image_give_way_to_volume_mounts_at_the_same_path() {
+        let mounts = of(
+            json!([{"name": "v", "emptyDir": {}}]),
+            json!([
+                {"name": "v", "mountPath": "/data/"},
+                {"name": "v", "mountPath": "/var/lib"},
+                {"name": "v", "mountPath": "/etc/app", "readOnly": true},
+            ]),
+        )
+        .unwrap();
+        let image = |volumes: &[&str]| ImageConfig {
+            volumes: volumes.iter().map(|path| (*path).to_owned()).collect(),
+            ..ImageConfig::default()
+        };
+        let found = of_image(
+            &image(&["/var/lib/db/log", "/data", "/var/lib/db/", "cache", "/cache", "/etc/app/x"]),
+            &mounts,
+        );
+        assert_eq!(found, ["/cache", "/var/lib/db", "/var/lib/db/log"]);
+        let hostile =
+            image(&["/", ".", "/proc", "/proc/self", "/sys/fs", "/dev", "/a/../../b", "/x\0y", "/procfs"]);
+        assert_eq!(of_image(&hostile, &[]), ["/b", "/procfs"]);
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub fn plan(
         Err(error) => planner.diagnostics.push(of_flag("--network", error.to_string())),
     }
 
-    let mut result = Plan::default();
+    let mut result = Plan { pull: options.pull, ..Plan::default() };
     let mut drafts = Vec::new();
     for document in documents {
         match &document.object {

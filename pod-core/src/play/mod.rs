@@ -170,6 +170,14 @@ pub enum Error {
     /// An image.
     #[error(transparent)]
     Image(#[from] crate::image::Error),
+    /// An image is here, but imagePullPolicy: Always was given, and the registry does not confirm it.
+    #[error("{source}; an image of that name is here, but imagePullPolicy is Always")]
+    OnlyHere {
+        /// Its name, as the manifest has it.
+        image: String,
+        /// What came of asking the registry.
+        source: crate::image::Error,
+    },
     /// A network.
     #[error(transparent)]
     Network(#[from] network::Error),

@@ -138,13 +138,15 @@ fn prepare(host: &Host, plan: &Plan, options: &PlayOptions, report: &mut dyn Rep
     let records = recorded(host, &plan.workloads)?;
     let steps = diff(plan.workloads.clone(), records, options.start, options.replace);
     let new = steps.iter().filter(|step| step.add > 0);
+    let objects_of: Vec<&serde_json::Value> = new.clone().map(|step| &step.plan.object).collect();
     let new: Vec<_> = new.map(|step| (step.plan.id.to_string(), instantiate(&step.plan))).collect();
     let mut objects = Objects::load(&host.layout)?;
     // Those of this play over those of this machine.
     for object in &plan.objects {
         objects.overlay(&object.kind, &object.namespace, &object.name, &object.object);
     }
-    images::pull(host, new.iter().map(|(_, pod)| pod), &objects, report)?;
+    let pods = new.iter().map(|(_, pod)| pod).zip(objects_of);
+    images::pull(host, pods, plan.pull, &objects, report)?;
     preflight::check(host, &new, &objects)?;
     for warning in preflight::lacking(&new) {
         report.warning(&warning);

@@ -228,6 +228,15 @@ fn create(
     let rootfs = bundle.join("rootfs");
     images.mount(&image, &scratch(layout, uid, name, attempt), &rootfs).map_err(|e| create(&e))?;
     network::fail_point("rootfs-mounted");
+    let declared = plan::volumes::of_image(&image.config, &resolved.mounts);
+    let folders = volume::prepare_image_volumes(layout, uid, name, &declared, &rootfs)?;
+    mounts.extend(folders.into_iter().zip(declared).map(|(source, destination)| spec::Mount {
+        source,
+        destination,
+        read_only: false,
+    }));
+    // Parents before what lies in them.
+    mounts.sort_by_key(|mount| Path::new(&mount.destination).components().count());
     let sandbox = sandbox().ok_or_else(|| create(&"the pod has no sandbox"))?;
     let id = id(uid, name, attempt);
     let mut host = runtime::host::Host::get().clone();

@@ -5,6 +5,7 @@ pub mod claims;
 mod config_map;
 mod empty_dir;
 mod host_path;
+mod image_volumes;
 mod mounts;
 mod nested;
 mod secret;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use k8s_openapi::api::core::v1::Volume;
 
 pub use claims::Claim;
+pub use image_volumes::prepare_image_volumes;
 pub(crate) use mounts::is_mount_point;
 pub use nested::make_mount_points;
 pub use sub_path::{bind_sub_path, open_sub_path};

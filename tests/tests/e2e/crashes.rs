@@ -37,7 +37,7 @@ spec:
   - {{name: first, image: \"localhost/busybox:1\", command: [\"true\"]}}
   containers:
   - name: main
-    image: localhost/busybox:1
+    image: localhost/volume:1
     command: [{command}, -c, \"trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done\"]
     ports: [{{containerPort: 80, hostPort: {port}}}]
     volumeMounts:
@@ -121,6 +121,9 @@ struct Crash {
 impl Crash {
     fn new(point: &str, action: &str, n: usize) -> Self {
         let kube = Kube::new();
+        let tar = busybox_tar();
+        // An image that has a volume to be filled.
+        kube.ok(&["image", "import", tar.to_str().unwrap(), "localhost/volume:1", "--volume", "/www"]);
         let mark = kube.dir().join("mark");
         let wish = format!("{point}:{action}:{n}:{}", mark.display());
         Self { kube, port: tests::host_port(), wish, mark }

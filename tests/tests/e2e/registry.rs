@@ -1,6 +1,9 @@
 //! Pulls from a real registry on loopback.
 
+use std::sync::{Arc, Mutex};
+
 use serde_json::{Value, json};
+use tests::http::{Answer, Response};
 use tests::image::{Entry, busybox_tar, tar};
 use tests::registry::{Layer, Proxy, Registry};
 use tests::{IDLE, Kube, pod};
@@ -337,6 +340,74 @@ fn pull_policies() {
     assert_eq!(played("    imagePullPolicy: Never\n"), "one");
     // No tag is :latest, which is always asked for.
     assert_eq!(played(""), "two");
+}
+
+#[test]
+fn a_local_image_runs_without_a_registry_unless_always_is_given() {
+    let kube = Kube::empty();
+    let tar = busybox_tar();
+    // A registry that nobody runs: the port is free.
+    let absent = format!("127.0.0.1:{}/app:latest", tests::host_port());
+    let registry = Registry::start(kube.dir());
+    let unknown = registry.name("app");
+    for name in ["localhost/app:latest", "localhost/app", absent.as_str(), unknown.as_str()] {
+        kube.ok(&["image", "import", tar.to_str().unwrap(), name, "--cmd", "sh"]);
+        let with = |policy: &str| pod_of(name).replace("    command:", &format!("{policy}    command:"));
+        for policy in ["", "    imagePullPolicy: IfNotPresent\n", "    imagePullPolicy: Never\n"] {
+            let output = kube.try_play(&with(policy), &[]).expect(0);
+            let asked = policy.is_empty() && !name.starts_with("localhost/");
+            assert_eq!(output.stderr.contains("that is here is used"), asked, "{name} {policy}: {output}");
+            kube.ok(&["down", "pod/web"]);
+        }
+        let refused = kube.try_play(&with("    imagePullPolicy: Always\n"), &[]).expect(1);
+        assert!(refused.stderr.contains("is here, but imagePullPolicy is Always"), "{refused}");
+        assert!(refused.stderr.contains("write imagePullPolicy: IfNotPresent"), "{refused}");
+        // The flag says so as well.
+        kube.try_play(&with(""), &["--pull", "always"]).expect(1).complains("imagePullPolicy is Always");
+        assert_eq!(kube.pods().len(), 0);
+        kube.ok(&["image", "rm", name]);
+    }
+    for policy in ["", "    imagePullPolicy: Always\n"] {
+        let yaml = pod_of("localhost/app:latest").replace("    command:", &format!("{policy}    command:"));
+        let refused = kube.try_play(&yaml, &[]).expect(1);
+        assert!(refused.stderr.contains("localhost/app:latest is in no registry"), "{refused}");
+        assert!(refused.stderr.contains("kube image load"), "{refused}");
+    }
+}
+
+#[test]
+fn a_redirect_target_that_asks_for_the_password_is_not_given_it() {
+    let kube = Kube::empty();
+    let registry = Registry::with_password(kube.dir());
+    registry.push("app", "1", &[Layer::gzip(busybox())], &config());
+    let stolen = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&stolen);
+    let thief = tests::http::serve(move |request| {
+        seen.lock().unwrap().extend(request.header("authorization").map(str::to_owned));
+        let challenge = ("www-authenticate".to_owned(), "Basic realm=x".to_owned());
+        let body = br#"{"errors":[{"code":"X","message":"log in\nerror: forged"}]}"#.to_vec();
+        Answer { response: Response { status: 401, headers: vec![challenge], body }, cut_after: None }
+    });
+    let proxy = Proxy::start(&registry, move |request, _, answer| {
+        if !request.path.contains("/blobs/") || answer.response.status != 200 {
+            return answer;
+        }
+        let location = ("location".to_owned(), format!("http://{thief}{}", request.path));
+        Answer {
+            response: Response { status: 307, headers: vec![location], body: Vec::new() },
+            cut_after: None,
+        }
+    });
+    let auth = kube.dir().join("auth.json");
+    let entry = json!({"auths": {proxy.address.to_string(): {"auth": "a3ViZTpzZWNyZXQ="}}});
+    std::fs::write(&auth, entry.to_string()).unwrap();
+    let name = proxy.name("app:1");
+    let mut command = kube.command(&["image", "pull", &name]);
+    let output = kube.run_command(command.env("REGISTRY_AUTH_FILE", &auth), None).expect(1);
+    assert!(output.stderr.contains(&format!("it redirects to {thief}, which answers 401")), "{output}");
+    assert!(output.stderr.contains("log in\\u{a}error: forged"), "{output}");
+    assert!(!output.stderr.lines().any(|line| line.starts_with("error: forged")), "{output}");
+    assert_eq!(*stolen.lock().unwrap(), Vec::<String>::new());
 }
 
 #[test]

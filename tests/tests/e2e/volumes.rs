@@ -1,5 +1,6 @@
 //! Volumes of every kind, as containers see them.
 
+use tests::image::{BUSYBOX, busybox_tar};
 use tests::{IDLE, Kube, pod_with};
 
 fn one(kube: &Kube, mount: &str, volume: &str) {
@@ -275,4 +276,61 @@ fn a_claim_that_a_pod_made_is_seen_and_goes_as_one_that_was_played() {
     assert_eq!(claim, kube.ok(&["volume", "ls", "-o", "json"]).json()["items"][0]);
     kube.ok(&["down", "--all", "--volumes"]).says("persistentvolumeclaim/data deleted");
     assert_eq!(kube.ok(&["volume", "ls", "-o", "name"]).stdout, "");
+}
+
+/// A kube with the image `localhost/volume:1`, whose folder /www is a volume that has files of user `web`.
+fn with_image_volume(more: &[&str]) -> Kube {
+    let kube = Kube::new();
+    let tar = busybox_tar();
+    let mut args = vec!["image", "import", tar.to_str().unwrap(), "localhost/volume:1", "--volume", "/www"];
+    args.extend(more);
+    kube.ok(&args);
+    kube
+}
+
+fn of_image_volume(container: &str, spec: &str) -> String {
+    pod_with("web", IDLE, container, spec).replace(BUSYBOX, "localhost/volume:1")
+}
+
+#[test]
+fn the_volumes_of_an_image_are_writable_and_start_as_the_image_has_them() {
+    let kube = with_image_volume(&["--volume", "/var/empty/new"]);
+    kube.play(&pod_with("plain", IDLE, "", ""));
+    let seen = "stat -c '%a %u %g %n' /www /www/*; cat /www/index.html | head -1";
+    let in_image = kube.sh("plain", seen);
+    kube.play(&of_image_volume("    securityContext: {readOnlyRootFilesystem: true}\n", ""));
+    assert_eq!(kube.sh("web", seen), in_image);
+    let script = "touch /x 2>/dev/null || echo read-only; echo mine >/www/mine; echo new >/var/empty/new/f; cat /www/mine";
+    assert_eq!(kube.sh("web", script), "read-only\nmine\n");
+    assert_eq!(kube.sh("web", "stat -c '%a %u' /var/empty/new"), "755 0\n");
+}
+
+#[test]
+fn a_volume_of_an_image_outlives_its_container_and_dies_with_the_pod() {
+    let kube = with_image_volume(&[]);
+    let script =
+        format!("if test -e /www/again; then {IDLE}; fi; touch /www/again; rm /www/index.html; exit 1");
+    kube.play(&pod_with("web", &script, "", "").replace(BUSYBOX, "localhost/volume:1"));
+    kube.until("web", |pod| {
+        let status = &pod["status"]["containerStatuses"][0];
+        status["restartCount"] == 1 && status["state"]["running"].is_object()
+    });
+    assert_eq!(kube.sh("web", "ls /www"), "again\n");
+    let uid = kube.pod("web")["metadata"]["uid"].as_str().unwrap().to_owned();
+    kube.ok(&["down", "pod/web", "--wait"]);
+    assert!(!kube.root().join("pods").join(uid).exists());
+    // A new pod begins with what the image has.
+    kube.play(&of_image_volume("", ""));
+    assert_eq!(kube.sh("web", "ls /www"), "index.html\n");
+}
+
+#[test]
+fn a_volume_mount_wins_over_the_volume_of_an_image_at_its_path() {
+    let kube = with_image_volume(&["--volume", "/www/below"]);
+    let mounts = "    volumeMounts: [{name: v, mountPath: /www}]\n";
+    kube.play(&of_image_volume(mounts, "  volumes: [{name: v, emptyDir: {}}]\n"));
+    assert_eq!(
+        kube.sh("web", "stat -c %a /www; ls /www; touch /www/below/x && echo writable"),
+        "777\nbelow\nwritable\n"
+    );
 }
