@@ -2,6 +2,7 @@
 //!
 //! Reads what Kubernetes reads: YAML 1.1 as Go's yaml.v2 understands it, and JSON.
 
+mod indent;
 mod node;
 mod parse;
 mod scalar;

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
 
+use super::indent::Moved;
 use super::node::{Data, Entry, Node, Scalar, Value};
 use super::{Chunk, scalar};
 use crate::manifest::{Position, escape};
@@ -49,36 +50,61 @@ pub(crate) struct Parsed {
 
 /// Reads one chunk.
 pub(crate) fn parse(chunk: Chunk<'_>) -> Parsed {
-    let mut parsed = Parsed::default();
     if let Some(problem) = unreadable(chunk) {
-        parsed.problems.push(problem);
-        return parsed;
+        return Parsed { documents: Vec::new(), problems: vec![problem] };
     }
-    let mut builder = Builder::new(chunk);
     let text = if chunk.json { join_surrogates(chunk.text) } else { Cow::Borrowed(chunk.text) };
+    let mut moved = Moved::new(&text);
+    let mut first = None;
+    loop {
+        match read(chunk, &mut moved) {
+            Ok(parsed) if moved.holds() || parsed.problems.iter().any(|problem| problem.fatal) => {
+                return parsed;
+            }
+            // Lines were moved that may not be: the text stands as it was written, and so does its error.
+            Ok(parsed) => return first.unwrap_or(parsed),
+            Err((mut parsed, error)) => {
+                parsed.problems.push(syntax_error(chunk, &moved, &error));
+                if !moved.mend(&error) {
+                    return parsed;
+                }
+                first.get_or_insert(parsed);
+            }
+        }
+    }
+}
+
+/// Reads the chunk with its lines as they were moved. Whatever is wrong with its values is told in what is read;
+/// an error is where the parser ends.
+fn read(chunk: Chunk<'_>, moved: &mut Moved<'_>) -> Result<Parsed, (Parsed, ScanError)> {
+    let mut parsed = Parsed::default();
+    let mut builder = Builder::new(chunk);
+    let text = moved.text.clone();
     let mut parser = Parser::new_from_str(&text);
     loop {
         match parser.next_event() {
             None | Some(Ok((Event::StreamEnd, _))) => break,
             Some(Err(error)) => {
                 parsed.problems.append(&mut builder.problems);
-                parsed.problems.push(syntax_error(chunk, &error));
-                return parsed;
+                return Err((parsed, error));
             }
             Some(Ok((Event::DocumentStart(_), _))) => builder = Builder::new(chunk).with(builder.problems),
             Some(Ok((Event::DocumentEnd, _))) => parsed.documents.extend(builder.root.take()),
             Some(Ok((event, span))) => {
-                if let Err(problem) = builder.event(event, span) {
+                moved.note(&event, span);
+                let line = span.start.line();
+                let position = place(chunk, line, moved.column(line, span.start.col()));
+                if let Err(problem) = builder.event(event, position, span.is_empty()) {
                     parsed.problems.append(&mut builder.problems);
                     parsed.problems.push(problem);
-                    return parsed;
+                    return Ok(parsed);
                 }
             }
         }
     }
     parsed.problems.append(&mut builder.problems);
     parsed.documents.retain(|node| !node.is_null());
-    parsed
+    Ok(parsed)
 }
 
 /// JSON writes what lies beyond U+FFFF as two escapes, which YAML does not know: puts the character there.
@@ -142,10 +168,10 @@ fn place(chunk: Chunk<'_>, line: usize, column: usize) -> Position {
     Position { line: chunk.lines_before + line.max(1), column: columns_before + column + 1 }
 }
 
-fn syntax_error(chunk: Chunk<'_>, error: &ScanError) -> Problem {
+fn syntax_error(chunk: Chunk<'_>, moved: &Moved<'_>, error: &ScanError) -> Problem {
     let marker = error.marker();
     let problem = Problem::new(
-        place(chunk, marker.line(), marker.col()),
+        place(chunk, marker.line(), moved.column(marker.line(), marker.col())),
         format!("not valid YAML: {}", escape(error.info())),
     );
     let line = chunk.text.lines().nth(marker.line().saturating_sub(1)).unwrap_or_default();
@@ -209,8 +235,7 @@ struct Anchored {
     height: usize,
 }
 
-struct Builder<'a> {
-    chunk: Chunk<'a>,
+struct Builder {
     stack: Vec<Frame>,
     anchors: HashMap<usize, Anchored>,
     root: Option<Node>,
@@ -219,6 +244,14 @@ struct Builder<'a> {
     problems: Vec<Problem>,
     /// Lines that a tab indents, in order.
     tabbed: Vec<usize>,
+}
+
+/// The name of a tag of YAML's own: `!!str`, or written out as `!<tag:yaml.org,2002:str>`.
+fn core_name(tag: &Tag) -> Option<&str> {
+    if tag.is_yaml_core_schema() {
+        return Some(&tag.suffix);
+    }
+    tag.handle.is_empty().then(|| tag.suffix.strip_prefix("tag:yaml.org,2002:")).flatten()
 }
 
 /// How many nodes a tree has, and how deep it is.
@@ -231,10 +264,9 @@ fn measure(node: &Node) -> (usize, usize) {
     children.iter().fold((1, 1), |(nodes, height), child| (nodes + child.0, height.max(child.1 + 1)))
 }
 
-impl<'a> Builder<'a> {
-    fn new(chunk: Chunk<'a>) -> Self {
+impl Builder {
+    fn new(chunk: Chunk<'_>) -> Self {
         Self {
-            chunk,
             stack: Vec::new(),
             anchors: HashMap::new(),
             root: None,
@@ -250,10 +282,8 @@ impl<'a> Builder<'a> {
         self
     }
 
-    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Problem> {
-        let position = place(self.chunk, span.start.line(), span.start.col());
-        // What begins with no character of its own is in block style.
-        let block = span.is_empty();
+    /// `block` is true for what begins with no character of its own: it is in block style.
+    fn event(&mut self, event: Event<'_>, position: Position, block: bool) -> Result<(), Problem> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
             return Err(Problem::new(position, format!("a document of more than {MAX_NODES} values")));
@@ -321,7 +351,9 @@ impl<'a> Builder<'a> {
         let resolved = match tag {
             None if style == ScalarStyle::Plain => Ok(Scalar { value: scalar::resolve(&text), text }),
             None => Ok(Scalar { text, value: Value::String }),
-            Some(tag) if tag.is_yaml_core_schema() => scalar::resolve_tagged(&tag.suffix, text),
+            Some(tag) if core_name(tag).is_some() => {
+                scalar::resolve_tagged(core_name(tag).unwrap_or_default(), text)
+            }
             // `!` alone: not resolved.
             Some(tag)
                 if tag.handle.is_empty() && tag.suffix == "!"
@@ -342,7 +374,7 @@ impl<'a> Builder<'a> {
 
     fn collection_tag(&mut self, tag: Option<&Tag>, expected: &str, position: Position) {
         let Some(tag) = tag else { return };
-        if !(tag.is_yaml_core_schema() && tag.suffix == expected) {
+        if core_name(tag) != Some(expected) {
             let message =
                 format!("the tag {} is not one that Kubernetes knows here", escape(&tag.to_string()));
             self.problems.push(Problem::new(position, message));
