@@ -5,16 +5,17 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::ValueHint;
+use pod_core::manifest::{self, Identity};
 use pod_core::play::{self, DownOptions, Report as _, Target};
 use pod_core::store::{Objects, WorkloadId, WorkloadRecord};
 use pod_core::volume::claims::{self, Claim};
 
 use crate::context::Context;
 use crate::exit::Failure;
-use crate::identity::{self, Identity};
+use crate::identity;
 use crate::report::Lines;
 use crate::resource::{Kind, Resource};
-use crate::{select, sources};
+use crate::{select, sources, terminal};
 
 /// Arguments of `kube down`.
 #[derive(Debug, clap::Args)]
@@ -252,13 +253,16 @@ fn from_source(context: &Context, args: &Args, state: &State, name: &str) -> any
     let mut missing: Vec<Identity> = Vec::new();
     let mut left_out = false;
     for source in &read {
-        let identities = match identity::of(source, &context.namespace) {
-            Ok(identities) => identities,
-            Err(error) if recorded.is_empty() => return Err(error),
-            // It can be read no more; what was played from it is known.
-            Err(_) => Vec::new(),
-        };
-        for identity in identities {
+        let named = manifest::identities(source, &context.namespace);
+        for diagnostic in &named.unreadable {
+            if named.found.is_empty() && recorded.is_empty() {
+                return Err(Failure::invalid(diagnostic.to_string())
+                    .hint("`kube down KIND/NAME` needs no file; `kube ps` tells the names")
+                    .into());
+            }
+            terminal::warning(&format!("{diagnostic}: this document is left alone"));
+        }
+        for identity in named.found {
             let Some(kind) = Kind::parse(&identity.kind) else {
                 left_out = true;
                 continue;
@@ -278,7 +282,8 @@ fn from_source(context: &Context, args: &Args, state: &State, name: &str) -> any
         return Ok(targets);
     }
     if targets.is_empty() && !args.ignore_not_found {
-        let what: Vec<String> = missing.iter().map(ToString::to_string).collect();
+        let shown = |one: &Identity| format!("{}/{}", one.kind.to_ascii_lowercase(), one.name);
+        let what: Vec<String> = missing.iter().map(shown).collect();
         let failure = match what.as_slice() {
             [] => Failure::not_found(format!("nothing of {name} is here")),
             what => Failure::not_found(format!("nothing of {name} is here: {}", what.join(", "))),

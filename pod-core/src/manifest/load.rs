@@ -17,7 +17,12 @@ pub const MAX_DOCUMENT: usize = 3 << 20;
 /// How many diagnostics of a source are told.
 pub(super) const MAX_DIAGNOSTICS: usize = 1_000;
 /// How deep lists may lie in lists.
-const MAX_LISTS: usize = 4;
+pub(super) const MAX_LISTS: usize = 4;
+
+/// What is told of a document that exceeds [`MAX_DOCUMENT`].
+pub(super) fn too_long() -> String {
+    format!("a document of more than {} MiB", MAX_DOCUMENT >> 20)
+}
 
 /// Reads and validates everything in `sources`. `namespace` is for objects that name none.
 pub fn load(sources: &[Source], namespace: &str) -> Loaded {
@@ -109,9 +114,8 @@ impl Loader<'_> {
                 break;
             }
             if chunk.text.len() > MAX_DOCUMENT {
-                let message = format!("a document of more than {} MiB", MAX_DOCUMENT >> 20);
                 self.documents += 1;
-                self.error(source, position, "", &message, None);
+                self.error(source, position, "", &too_long(), None);
                 continue;
             }
             let parsed = yaml::parse(chunk);

@@ -11,6 +11,7 @@ use serde_json::Value;
 mod escape;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
+mod identity;
 mod judge;
 mod kind;
 mod load;
@@ -29,6 +30,7 @@ mod tests;
 
 pub use escape::escape;
 use escape::shown;
+pub use identity::{Identities, Identity, identities};
 pub use judge::judge;
 pub use kind::schema_of;
 pub use load::{MAX_DOCUMENT, MAX_DOCUMENTS, load};

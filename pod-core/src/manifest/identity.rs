@@ -1,0 +1,148 @@
+//! Which objects a text names, whatever else is wrong with it: what was played can be taken down by its file also
+//! when that is not valid any more.
+
+use super::load::{MAX_DOCUMENT, MAX_LISTS, too_long};
+use super::yaml::{self, Data, Node};
+use super::{Diagnostic, Position, Severity, Source};
+
+/// An object, by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// As `kind:` says it.
+    pub kind: String,
+    /// metadata.namespace, or the namespace of whoever asks.
+    pub namespace: String,
+    /// metadata.name.
+    pub name: String,
+}
+
+/// What [`identities`] found.
+#[derive(Debug, Clone, Default)]
+pub struct Identities {
+    /// The objects that say who they are, in order; a List's items stand on their own.
+    pub found: Vec<Identity>,
+    /// Documents that cannot be read: an error each, with its place.
+    pub unreadable: Vec<Diagnostic>,
+}
+
+/// Reads the objects that a source names, with the reader of [`super::load`]: what that plays, this finds.
+pub fn identities(source: &Source, namespace: &str) -> Identities {
+    let mut result = Identities::default();
+    for chunk in yaml::split(&source.text) {
+        let position = Position { line: chunk.lines_before + 1, column: chunk.columns_before + 1 };
+        let mut unreadable = |position, message, hint| {
+            let (severity, source, path) = (Severity::Error, source.name.clone(), String::new());
+            result.unreadable.push(Diagnostic { severity, source, position, path, message, hint });
+        };
+        if chunk.text.len() > MAX_DOCUMENT {
+            unreadable(position, too_long(), None);
+            continue;
+        }
+        let parsed = yaml::parse(chunk);
+        // A document with a key that is given twice, say, still names its object.
+        if parsed.documents.is_empty()
+            && let Some(problem) = parsed.problems.into_iter().find(|problem| problem.fatal)
+        {
+            unreadable(problem.position, problem.message, problem.hint);
+        }
+        for node in &parsed.documents {
+            gather(node, namespace, 0, &mut result.found);
+        }
+    }
+    result
+}
+
+fn gather(node: &Node, namespace: &str, depth: usize, found: &mut Vec<Identity>) {
+    let text = |node: &Node, key: &str| {
+        let text = node.get(key).and_then(|entry| entry.value.as_str());
+        text.filter(|text| !text.is_empty()).map(str::to_owned)
+    };
+    let Some(kind) = text(node, "kind") else { return };
+    if kind.ends_with("List") {
+        if let Some(Data::Sequence(items)) = node.get("items").map(|items| &items.value.data)
+            && depth <= MAX_LISTS
+        {
+            items.iter().for_each(|item| gather(item, namespace, depth + 1, found));
+        }
+        return;
+    }
+    let Some(metadata) = node.get("metadata").map(|entry| &entry.value) else { return };
+    let Some(name) = text(metadata, "name") else { return };
+    let namespace = text(metadata, "namespace").unwrap_or_else(|| namespace.to_owned());
+    found.push(Identity { kind, namespace, name });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::load;
+
+    fn source(text: &str) -> Source {
+        Source { name: "x.yaml".into(), dir: "/".into(), text: text.into() }
+    }
+
+    fn named(text: &str) -> Vec<String> {
+        let found = identities(&source(text), "ns").found;
+        found.into_iter().map(|one| format!("{} {}/{}", one.kind, one.namespace, one.name)).collect()
+    }
+
+    #[test]
+    fn documents_that_do_not_validate_still_say_who_they_are() {
+        let text = "kind: Pod\nmetadata: {name: web, name: web}\nspec: {conatiners: 7}\n---\n\n---\nkind: v1\n---\n\
+                    kind: List\nitems:\n- {kind: Deployment, metadata: {name: api, namespace: other}}\n- 5\n\
+                    - {kind: Pod, metadata: {name: a, namespace: ''}}\n- {kind: Pod, metadata: {name: 5}}\n";
+        assert_eq!(named(text), ["Pod ns/web", "Deployment other/api", "Pod ns/a"]);
+    }
+
+    #[test]
+    fn a_document_that_cannot_be_read_hides_no_other_and_is_told() {
+        let text = "a: [b\n---\nkind: Pod\nmetadata: {name: web}\n---\n\"x\n";
+        let result = identities(&source(text), "ns");
+        assert_eq!(result.found.len(), 1);
+        let lines: Vec<usize> = result.unreadable.iter().map(|told| told.position.line).collect();
+        assert_eq!(lines, [2, 6]);
+    }
+
+    /// Whatever a play makes of a text, a `down` of it finds.
+    #[test]
+    fn every_object_that_is_loaded_is_named() {
+        let map = |name: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n");
+        let json = |name: &str| {
+            format!(
+                "{{\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\", \"metadata\": {{\"name\": \"{name}\"}}}}\n"
+            )
+        };
+        for text in [
+            format!("\u{feff}{}", map("a")),
+            format!("\u{feff}{}---\n{}", map("a"), map("b")),
+            format!("{}{}", json("a"), json("b")),
+            format!("{} {}", json("a").trim_end(), json("b")),
+            format!("%YAML 1.1\n---\n{}...\n{}", map("a"), map("b")),
+            map("a").replace('\n', "\r\n"),
+            "apiVersion: v1\nkind: List\nitems:\n- &cm {apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n\
+             - {<<: *cm, metadata: {name: b}}\n"
+                .to_owned(),
+            "apiVersion: v1\nkind: List\nitems:\n- &cm\n  apiVersion: v1\n  kind: ConfigMap\n  metadata: &m {name: a}\n\
+             - <<: *cm\n  metadata: {<<: *m, namespace: other}\n"
+                .to_owned(),
+            "apiVersion: v1\nkind: ConfigMapList\nitems: [\n{apiVersion: v1, kind: ConfigMap, metadata: {\nname: a\n}}\n]\n"
+                .to_owned(),
+            "apiVersion: v1\nkind: List\nitems:\n- kind: List\n  apiVersion: v1\n  items:\n  - {apiVersion: v1, kind: \
+             ConfigMap, metadata: {name: !!str 5}}\n"
+                .to_owned(),
+        ] {
+            let loaded = load(&[source(&text)], "ns");
+            assert_eq!(loaded.diagnostics, [], "{text}");
+            let expected: Vec<String> = loaded
+                .documents
+                .iter()
+                .map(|document| {
+                    let metadata = document.object.metadata();
+                    let part = |part: &Option<String>| part.clone().unwrap_or_default();
+                    format!("ConfigMap {}/{}", part(&metadata.namespace), part(&metadata.name))
+                })
+                .collect();
+            assert_eq!(named(&text), expected, "{text}");
+        }
+    }
+}
