@@ -261,6 +261,12 @@ pub(crate) fn wait_for_address(ip: IpAddr) {
     }
 }
 
+/// True for a name that DNS has room for (RFC 1035, section 2.3.4): parts of at most 63 bytes, 253 in all. Kubernetes'
+/// names may be longer than that once a namespace and a domain follow.
+pub fn is_host_name(name: &str) -> bool {
+    name.len() <= 253 && name.split('.').all(|label| (1..=63).contains(&label.len()))
+}
+
 /// Waits until aardvark-dns at `server` knows `name`: a signal made it read its files, and has no answer.
 pub(crate) fn wait_for_name(server: SocketAddr, name: &str) {
     let since = Instant::now();
@@ -321,6 +327,23 @@ pub fn aardvark_dns_main(args: Vec<String>) -> i32 {
         Err(e) => {
             eprintln!("{e}");
             1
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_host_name;
+
+    #[test]
+    fn names_that_dns_has_no_room_for_are_none() {
+        let part = "a".repeat(63);
+        let four = [part.as_str(); 3].join(".") + "." + &part[..61];
+        for good in ["a", "web.default.svc", &part, &four] {
+            assert!(is_host_name(good), "{good}");
+        }
+        for bad in ["", ".a", "a..b", "a.", &format!("{part}a"), &format!("{four}a")] {
+            assert!(!is_host_name(bad), "{bad}");
         }
     }
 }

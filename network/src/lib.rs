@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use definition::{Network, NetworkOptions, Subnet};
-pub use dns::{AARDVARK_DNS, CLUSTER_DOMAIN, aardvark_dns_main};
+pub use dns::{AARDVARK_DNS, CLUSTER_DOMAIN, aardvark_dns_main, is_host_name};
 pub use error::Error;
 pub use fail::{FAIL_POINT, TRACE, fail_point, fail_points_in_supervisor};
 pub use firewall::find_nft;
@@ -237,7 +237,9 @@ impl Networks {
         up.sort_by(|a, b| a.lease.id.cmp(&b.lease.id));
         self.update_dns(&up)?;
         fail_point("names-told");
-        if let Some(name) = lease.names.first() {
+        // Asked for below our own domain, which a very long name has no room for.
+        let askable = |name: &&String| is_host_name(&format!("{name}.{CLUSTER_DOMAIN}"));
+        if let Some(name) = lease.names.iter().find(askable) {
             for subnet in lease.interfaces.iter().filter_map(|i| i.network.subnets.first()) {
                 dns::wait_for_name((subnet.gateway, dns_port).into(), name);
             }

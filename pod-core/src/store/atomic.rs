@@ -34,7 +34,9 @@ fn write(path: &Path, bytes: &[u8], mode: u32, durable: bool) -> Result<(), Erro
     network::create_private_dir_all(dir).map_err(Error::io("create", dir))?;
     let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("file");
     let n = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let temp = dir.join(format!(".{name}.{}.{n}.tmp", std::process::id()));
+    // A name may be as long as a file's name can be: what tells a temporary file apart is its end.
+    let short: String = name.chars().take(50).collect();
+    let temp = dir.join(format!(".{short}.{}.{n}.tmp", std::process::id()));
     let result = (|| {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temp)?;
         file.write_all(bytes)?;

@@ -1,7 +1,8 @@
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 /// The file name of a workload's record.
 pub(super) const WORKLOAD_RECORD: &str = "workload.json";
@@ -34,16 +35,52 @@ impl WorkloadId {
         Self { kind: kind.to_lowercase(), namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
-    /// The folder name of this workload. Kubernetes' names hold no `_`, so this is unambiguous.
-    pub fn dir_name(&self) -> String {
+    /// Kind, namespace and name as one word. Kubernetes' names hold no `_`, so this is unambiguous.
+    pub fn key(&self) -> String {
         format!("{}_{}_{}", self.kind, self.namespace, self.name)
     }
 
-    /// The inverse of [`WorkloadId::dir_name`].
-    pub fn from_dir_name(name: &str) -> Option<Self> {
-        let mut parts = name.splitn(3, '_');
+    /// The inverse of [`WorkloadId::key`].
+    pub fn from_key(key: &str) -> Option<Self> {
+        let mut parts = key.splitn(3, '_');
         Some(Self::new(parts.next()?, parts.next()?, parts.next()?))
     }
+
+    /// The folder name of this workload: its key, cut where that is longer than the name of a file may be.
+    pub fn dir_name(&self) -> String {
+        file_name(&self.key(), "")
+    }
+
+    /// The workload that a folder's name stands for. Of one that was cut, it has no more than the folder's name:
+    /// it leads to the same folder, and the record in it says whose that is.
+    pub fn from_dir_name(name: &str) -> Option<Self> {
+        Self::from_key(name)
+    }
+}
+
+/// How long the name of a file may be, in bytes (path_resolution(7)).
+const MAX_FILE_NAME: usize = 255;
+/// Separates the beginning of a name from the hash of all of it. Kubernetes' names hold no `~`.
+const CUT: char = '~';
+
+/// A file's name for a name of Kubernetes, with an ending: a name that is too long is cut and ends with a hash of
+/// all of it.
+pub(super) fn file_name(name: &str, ending: &str) -> String {
+    if name.len() + ending.len() <= MAX_FILE_NAME {
+        return format!("{name}{ending}");
+    }
+    let hash = Sha256::digest(name).iter().take(16).fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
+    let rest = MAX_FILE_NAME - hash.len() - CUT.len_utf8() - ending.len();
+    let (at, _) = name.char_indices().take_while(|(at, _)| *at <= rest).last().unwrap_or_default();
+    format!("{}{CUT}{hash}{ending}", name.get(..at).unwrap_or_default())
+}
+
+/// True for what [`file_name`] made of a name that was too long.
+pub(super) fn is_cut(file_name: &str) -> bool {
+    file_name.contains(CUT)
 }
 
 impl fmt::Display for WorkloadId {
@@ -179,5 +216,24 @@ mod tests {
         let id = WorkloadId::new("Deployment", "my-ns", "api");
         assert_eq!(WorkloadId::from_dir_name(&id.dir_name()), Some(id.clone()));
         assert_eq!(id.to_string(), "deployment.apps/api");
+    }
+
+    #[test]
+    fn names_of_any_length_have_folders_of_their_own() {
+        let ids: Vec<WorkloadId> = ["a", "b"]
+            .map(|last| WorkloadId::new("deployment", &"n".repeat(63), &format!("{}{last}", "x".repeat(252))))
+            .into();
+        let names: Vec<String> = ids.iter().map(WorkloadId::dir_name).collect();
+        assert_ne!(names[0], names[1]);
+        for (id, name) in ids.iter().zip(&names) {
+            assert_eq!(name.len(), MAX_FILE_NAME);
+            assert!(is_cut(name) && name.starts_with(&id.key()[..200]));
+            // Whatever is read of the folder's name leads back to it.
+            assert_eq!(WorkloadId::from_dir_name(name).unwrap().dir_name(), *name);
+            assert_eq!(WorkloadId::from_key(&id.key()).as_ref(), Some(id));
+        }
+        assert_eq!(file_name(&"x".repeat(250), ".json"), format!("{}.json", "x".repeat(250)));
+        assert_eq!(file_name(&"x".repeat(251), ".json").len(), MAX_FILE_NAME);
+        assert_eq!(file_name(&"ü".repeat(200), "").len(), MAX_FILE_NAME);
     }
 }

@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::layout::{file_name, is_cut};
 use super::{Error, Layout, names_in, read_json, remove_file_if_exists, write_json};
 
 /// The ConfigMaps, Secrets and claims of this machine, by (namespace, name).
@@ -26,7 +27,7 @@ struct Stored {
 
 impl Objects {
     fn path(layout: &Layout, kind: &str, namespace: &str, name: &str) -> PathBuf {
-        layout.objects().join(kind.to_lowercase()).join(namespace).join(format!("{name}.json"))
+        layout.objects().join(kind.to_lowercase()).join(namespace).join(file_name(name, ".json"))
     }
 
     /// Reads one kind's objects as they were played.
@@ -37,9 +38,11 @@ impl Objects {
             let dir = top.join(&namespace);
             for file in names_in(&dir)? {
                 let Some(name) = file.strip_suffix(".json") else { continue };
-                if let Some(stored) = read_json::<Stored>(&dir.join(&file))? {
-                    found.insert((namespace.clone(), name.to_owned()), stored.object);
-                }
+                let Some(stored) = read_json::<Stored>(&dir.join(&file))? else { continue };
+                // Of a name that was cut, the object has all.
+                let own = stored.object.pointer("/metadata/name").and_then(Value::as_str);
+                let name = own.filter(|_| is_cut(name)).unwrap_or(name).to_owned();
+                found.insert((namespace.clone(), name), stored.object);
             }
         }
         Ok(found)

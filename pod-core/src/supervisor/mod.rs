@@ -182,7 +182,7 @@ pub fn main(args: &[std::ffi::OsString]) -> i32 {
         [root, runroot, dir] => {
             let layout = Layout { root: root.into(), runroot: runroot.into() };
             dir.to_str()
-                .and_then(WorkloadId::from_dir_name)
+                .and_then(WorkloadId::from_key)
                 .ok_or_else(|| Error::Refused(format!("not a workload: {}", dir.display())))
                 .and_then(|id| run(layout, id, &mut ready))
         }

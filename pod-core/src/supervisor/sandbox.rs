@@ -70,12 +70,15 @@ fn endpoint(layout: &Layout, plan: &PodPlan) -> Endpoint {
     };
     Endpoint {
         id: plan.uid.clone(),
-        names: vec![
+        names: [
             name.to_owned(),
             format!("{name}.{namespace}"),
             format!("{name}.{namespace}.svc"),
             format!("{name}.{namespace}.svc.{CLUSTER_DOMAIN}"),
-        ],
+        ]
+        .into_iter()
+        .filter(|name| network::is_host_name(name))
+        .collect(),
         attachments: attachments.map(attachment).collect(),
         ports: ports(plan),
         netns: layout.netns(&plan.uid),

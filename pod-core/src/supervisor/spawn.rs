@@ -56,7 +56,7 @@ pub fn spawn(exe: &Path, layout: &Layout, id: &WorkloadId) -> Result<Spawned, Er
         .arg(SUPERVISE)
         .arg(&layout.root)
         .arg(&layout.runroot)
-        .arg(id.dir_name())
+        .arg(id.key())
         .current_dir("/")
         .envs(inherited::environment(|name| std::env::var_os(name)))
         .env(READY_FD, ready.to_string())

@@ -192,3 +192,28 @@ fn who_waits_is_told_what_for() {
     kube.ok(&["play", &file]);
     kube.ok(&["down", &file]).complains("waiting for pod/deaf (Terminating, killed after 5 s)");
 }
+
+/// Whatever `play` reads, `down` reads too.
+#[test]
+fn takes_down_what_files_of_any_form_name() {
+    let kube = Kube::new();
+    let map = |name: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n");
+    let json = |name: &str| {
+        format!(r#"{{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {{"name": "{name}"}}}}"#)
+    };
+    let merged = "apiVersion: v1\nkind: List\nitems:\n- &cm {apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n\
+                  - {<<: *cm, metadata: {name: b}}\n";
+    for text in [
+        format!("\u{feff}{}---\n{}", map("a"), map("b")),
+        format!("{}\n{}\n", json("a"), json("b")),
+        merged.to_owned(),
+    ] {
+        let file = kube.manifest(&text);
+        kube.ok(&["play", &file]);
+        kube.ok(&["inspect", "cm/a"]);
+        kube.ok(&["down", &file]).says("configmap/a deleted");
+        for name in ["cm/a", "cm/b"] {
+            kube.run(&["inspect", name]).expect(4);
+        }
+    }
+}

@@ -31,6 +31,7 @@ mod leaving;
 mod lifecycle;
 mod logs;
 mod manifests;
+mod names;
 mod network;
 mod opposites;
 mod play;
