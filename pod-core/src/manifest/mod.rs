@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
+mod device;
 mod escape;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
@@ -28,6 +29,7 @@ mod generated;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use device::Device;
 pub use escape::escape;
 use escape::shown;
 pub use identity::{Identities, Identity, identities};

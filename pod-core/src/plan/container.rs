@@ -92,6 +92,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<ContainerPlan, ContainerError> {
         read_only_root: context.and_then(|c| c.read_only_root_filesystem) == Some(true),
         seccomp: security::seccomp(spec, container),
         resources: resources::container_resources(container),
+        devices: resources::devices(container),
         oom_score_adj: qos::oom_score_adj(class, container, inputs.node.memory),
         mounts: volumes::mounts(spec, container)?,
         tty,

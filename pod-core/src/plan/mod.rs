@@ -300,6 +300,9 @@ pub struct ContainerPlan {
     pub seccomp: Seccomp,
     /// cgroup limits.
     pub resources: Resources,
+    /// Devices of this machine, beside those that every container has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DevicePlan>,
     /// oom_score_adj by QoS class.
     pub oom_score_adj: i32,
     /// volumeMounts, in the order to mount.
@@ -334,6 +337,17 @@ pub struct Resources {
     pub cpu_period: Option<u64>,
     /// Bytes.
     pub memory_limit: Option<i64>,
+}
+
+/// A device of this machine in a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DevicePlan {
+    /// Its path on this machine, below /dev.
+    pub source: String,
+    /// Its path in the container, below /dev.
+    pub destination: String,
+    /// Of `rwm`: what the container may do with it.
+    pub access: String,
 }
 
 /// One volumeMount.

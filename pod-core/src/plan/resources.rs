@@ -2,8 +2,8 @@
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 
-use super::Resources;
-use crate::manifest::Quantity;
+use super::{DevicePlan, Resources};
+use crate::manifest::{Device, Quantity};
 
 /// Microseconds: the kernel's and the kubelet's default period.
 const CPU_PERIOD: u64 = 100_000;
@@ -39,6 +39,16 @@ fn build(cpu_request: i64, cpu_limit: Option<i64>, memory_limit: Option<i64>) ->
         cpu_period: cpu_limit.map(|_| CPU_PERIOD),
         memory_limit: memory_limit.filter(|bytes| *bytes > 0),
     }
+}
+
+/// Devices that a container asks for among its limits; an amount of 0 is none.
+pub fn devices(container: &Container) -> Vec<DevicePlan> {
+    let limits = container.resources.iter().flat_map(|resources| resources.limits.iter().flatten());
+    limits
+        .filter(|(_, amount)| Quantity::from(*amount).value() > 0)
+        .filter_map(|(name, _)| Device::from_resource(name)?.ok())
+        .map(|Device { source, destination, access }| DevicePlan { source, destination, access })
+        .collect()
 }
 
 /// cgroup values of one container.

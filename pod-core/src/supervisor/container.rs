@@ -240,8 +240,12 @@ fn create(
     let sandbox = sandbox().ok_or_else(|| create(&"the pod has no sandbox"))?;
     let id = id(uid, name, attempt);
     let mut host = runtime::host::Host::get().clone();
-    if resolved.privileged {
+    if resolved.privileged || !resolved.devices.is_empty() {
         host = host.with_devices();
+    }
+    let has = |wanted: &str| host.devices.iter().any(|device| device.path == Path::new(wanted));
+    if let Some(missing) = resolved.devices.iter().find(|device| !has(&device.source)) {
+        return Err(create(&format!("this machine has no device {}", missing.source)));
     }
     let oci_spec = spec::container(&spec::Container {
         id: &id,

@@ -271,6 +271,7 @@ pub fn shell(name: &str, script: &str) -> ContainerPlan {
         read_only_root: false,
         seccomp: Seccomp::RuntimeDefault,
         resources: Resources::default(),
+        devices: Vec::new(),
         oom_score_adj: 0,
         mounts: Vec::new(),
         tty: false,

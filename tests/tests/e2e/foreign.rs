@@ -103,3 +103,25 @@ fn a_pod_for_another_system_is_an_error_and_one_for_this_is_no_warning() {
     let file = kube.manifest(&selecting("linux"));
     kube.ok(&["check", "--strict", &file]);
 }
+
+#[test]
+fn a_device_that_is_asked_for_as_a_resource_is_there() {
+    let kube = Kube::new();
+    let with = |device: &str| {
+        pod_with("web", IDLE, &format!("    resources: {{limits: {{'podman.io/device={device}': 1}}}}\n"), "")
+    };
+    // The kernel lets everybody open its log for writing, so that whether that works is the device rules' doing.
+    let open =
+        "(exec 3>/dev/messages) 2>/dev/null && echo opened || echo refused; test -c /dev/messages && ls /dev";
+    for (access, told) in [("w", "opened"), ("r", "refused")] {
+        kube.play(&with(&format!("/dev/kmsg:/dev/messages:{access}")));
+        let shown = kube.sh("web", open);
+        let mut lines = shown.lines();
+        assert_eq!(lines.next(), Some(told), "{shown}");
+        assert!(lines.all(|name| name != "kmsg"), "{shown}");
+    }
+    kube.ok(&["down", "web"]);
+    let failed = kube.try_play(&with("/dev/no-such-device"), &[]);
+    assert_ne!(failed.code, 0);
+    failed.complains("this machine has no device /dev/no-such-device");
+}

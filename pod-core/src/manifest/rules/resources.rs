@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
 
 use super::{Rules, name, near};
 use crate::manifest::quantity::Quantity;
-use crate::manifest::{escape, shown};
+use crate::manifest::{Device, escape, shown};
 
 const HONOURED: [&str; 2] = ["cpu", "memory"];
 
@@ -83,6 +83,17 @@ impl Rules<'_> {
             }
             if HONOURED.contains(&resource.as_str()) {
                 continue;
+            }
+            match Device::from_resource(resource) {
+                Some(Ok(_)) => {
+                    self.warning(&path, "is a device, as podman has it: a cluster does not know it", None);
+                    continue;
+                }
+                Some(Err(why)) => {
+                    self.error(&path, why);
+                    continue;
+                }
+                None => {}
             }
             if resource == "ephemeral-storage" || resource.starts_with("hugepages-") {
                 self.warning(&path, "is not honoured yet", None);

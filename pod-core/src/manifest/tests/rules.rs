@@ -21,6 +21,7 @@ fn rules_of_containers() {
             "volumeMounts: [{mountPath: data}, {name: x}]",
             "resources: {requests: {cpu: 2, memory: 1Gi}, limits: {cpu: 1500m, memory: 1G}}",
             "resources: {limits: {cpu: -1, cpus: 1, gpu: 1}}",
+            "resources: {limits: {podman.io/device=/dev/fuse: 1, 'podman.io/device=/etc': 1, 'podman.io/device=/dev/a:/dev/b:q': 1}}",
             "securityContext: {privileged: true, allowPrivilegeEscalation: false}",
             "securityContext: {allowPrivilegeEscalation: false, capabilities: {add: [SYS_ADMIN]}}",
             "securityContext: {capabilities: {add: [CAP_NET_ADMIN, net_raw, NET_ADMN, FLY], drop: [all]}}",

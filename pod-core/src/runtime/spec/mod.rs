@@ -51,7 +51,7 @@ pub struct Container<'a> {
     pub mounts: &'a [Mount],
     /// Its mounted root.
     pub rootfs: &'a Path,
-    /// What this host has ([`Host::with_devices`] for a privileged container).
+    /// What this host has ([`Host::with_devices`] for one that is privileged or asks for devices).
     pub host: &'a Host,
 }
 
@@ -110,7 +110,7 @@ pub fn infra(infra: &Infra<'_>) -> Result<Spec, Error> {
             "namespaces": namespaces,
             "sysctl": infra.sysctls,
             "cgroupsPath": cgroup::container_path(&sandbox.cgroup, infra.id),
-            "resources": security::resources(&resources, false, host),
+            "resources": security::resources(&resources, false, &[], host),
             "rootfsPropagation": "private",
             "maskedPaths": security::masked_paths(host.cpus),
             "readonlyPaths": security::readonly_paths(),
@@ -136,10 +136,11 @@ pub fn container(container: &Container<'_>) -> Result<Spec, Error> {
         "capabilities": security::capabilities(&capabilities, plan.uid, host),
         "oomScoreAdj": security::oom_score_adj(plan.oom_score_adj, host),
     });
+    let own_devices = security::own_devices(&plan.devices, host);
     let mut linux = json!({
         "namespaces": namespaces(container),
         "cgroupsPath": cgroup::container_path(&sandbox.cgroup, id),
-        "resources": security::resources(&plan.resources, plan.privileged, host),
+        "resources": security::resources(&plan.resources, plan.privileged, &own_devices, host),
         "rootfsPropagation": "private",
     });
     let mut profile = None;
@@ -157,6 +158,9 @@ pub fn container(container: &Container<'_>) -> Result<Spec, Error> {
                 .collect();
             linux.insert("devices".to_owned(), security::devices(&devices));
         } else {
+            if !own_devices.is_empty() {
+                linux.insert("devices".to_owned(), security::asked_devices(&own_devices));
+            }
             linux.insert("maskedPaths".to_owned(), json!(security::masked_paths(host.cpus)));
             let mut read_only: Vec<&str> = security::readonly_paths().to_vec();
             read_only.extend(mounts::cgroup_folder(container));

@@ -1,10 +1,11 @@
 //! What a container may do and see: capabilities, paths, devices, limits.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::plan::Resources;
+use crate::plan::{DevicePlan, Resources};
 use crate::runtime::cgroup::{Cgroups, Version};
 use crate::runtime::host::{Device, Host};
 
@@ -64,8 +65,13 @@ pub(super) fn oom_score_adj(wanted: i32, host: &Host) -> i32 {
 }
 
 /// `linux.resources`: device rules, and the limits that this host has controllers for.
-pub(super) fn resources(resources: &Resources, privileged: bool, host: &Host) -> Value {
-    let mut all = json!({ "devices": device_rules(privileged) });
+pub(super) fn resources(
+    resources: &Resources,
+    privileged: bool,
+    own: &[OwnDevice<'_>],
+    host: &Host,
+) -> Value {
+    let mut all = json!({ "devices": device_rules(privileged, own) });
     let Some(fields) = all.as_object_mut() else { return all };
     if host.cgroups.hierarchy("cpu").is_some() {
         let cpu = cpu(resources);
@@ -101,7 +107,7 @@ fn memory(limit: i64, cgroups: &Cgroups) -> Value {
 }
 
 /// Device rules: everything may be made (mknod), only what is harmless opened.
-fn device_rules(privileged: bool) -> Value {
+fn device_rules(privileged: bool, own: &[OwnDevice<'_>]) -> Value {
     if privileged {
         return json!([{ "allow": true, "access": "rwm" }]);
     }
@@ -115,7 +121,36 @@ fn device_rules(privileged: bool) -> Value {
         rules.push(json!({ "allow": true, "type": "c", "major": major, "minor": minor, "access": "rwm" }));
     }
     rules.push(json!({ "allow": true, "type": "c", "major": 136, "access": "rwm" }));
+    for (plan, device) in own {
+        rules.push(json!({
+            "allow": true,
+            "type": if device.block { "b" } else { "c" },
+            "major": device.major,
+            "minor": device.minor,
+            "access": plan.access,
+        }));
+    }
     Value::Array(rules)
+}
+
+/// A device that a container asks for, and what it is on this machine.
+pub(super) type OwnDevice<'a> = (&'a DevicePlan, &'a Device);
+
+/// The devices that a container asks for, of those that this host has.
+pub(super) fn own_devices<'a>(plan: &'a [DevicePlan], host: &'a Host) -> Vec<OwnDevice<'a>> {
+    let find = |plan: &'a DevicePlan| {
+        Some((plan, host.devices.iter().find(|device| device.path == Path::new(&plan.source))?))
+    };
+    plan.iter().filter_map(find).collect()
+}
+
+/// `linux.devices` of a container that is not privileged: what it asks for, where it asks for it.
+pub(super) fn asked_devices(own: &[OwnDevice<'_>]) -> Value {
+    let moved: Vec<Device> = own
+        .iter()
+        .map(|(plan, device)| Device { path: (&plan.destination).into(), ..(*device).clone() })
+        .collect();
+    devices(&moved.iter().collect::<Vec<_>>())
 }
 
 /// `linux.devices` of a privileged container.

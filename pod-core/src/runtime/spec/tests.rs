@@ -67,6 +67,7 @@ fn plan() -> ContainerPlan {
             cpu_period: Some(100_000),
             memory_limit: Some(64 << 20),
         },
+        devices: Vec::new(),
         oom_score_adj: 900,
         mounts: Vec::new(),
         tty: false,
@@ -230,4 +231,23 @@ fn path_and_term_are_set_where_they_are_missing() {
     let plan = ContainerPlan { tty: true, ..plan() };
     let env = build(&plan, &sandbox(), &[], &host(Version::V2))["process"]["env"].clone();
     assert_eq!(env, json!([format!("PATH={}", security::DEFAULT_PATH), "TERM=xterm", "A=1"]));
+}
+
+#[test]
+fn a_device_that_is_asked_for_is_made_and_may_be_opened() {
+    let device = crate::plan::DevicePlan {
+        source: "/dev/kmsg".to_owned(),
+        destination: "/dev/log".to_owned(),
+        access: "r".to_owned(),
+    };
+    let plan = ContainerPlan { devices: vec![device], ..plan() };
+    let linux = build(&plan, &sandbox(), &[], &host(Version::V2))["linux"].clone();
+    assert_eq!(linux["devices"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        (&linux["devices"][0]["path"], &linux["devices"][0]["minor"]),
+        (&json!("/dev/log"), &json!(11))
+    );
+    let rules = linux["resources"]["devices"].as_array().unwrap();
+    let last = rules.last().unwrap();
+    assert_eq!((&last["major"], &last["minor"], &last["access"]), (&json!(1), &json!(11), &json!("r")));
 }
