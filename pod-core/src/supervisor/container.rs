@@ -72,7 +72,7 @@ fn scratch(layout: &Layout, uid: &str, container: &str, attempt: u32) -> PathBuf
 }
 
 fn error(reason: &str) -> impl Fn(&dyn std::fmt::Display) -> ContainerError + '_ {
-    move |e| ContainerError { reason: reason.to_owned(), message: e.to_string() }
+    move |e| ContainerError::new(reason, e.to_string())
 }
 
 /// A container whose process waits to be started, on disk for the worker that starts it.

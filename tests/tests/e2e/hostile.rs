@@ -147,3 +147,23 @@ fn a_hostile_image_reaches_nothing_of_the_host() {
         .retain(|name| name != "run" && !name.to_string_lossy().ends_with(".yaml") && !before.contains(name));
     assert!(after.is_empty(), "made on the host: {after:?}");
 }
+
+#[test]
+fn what_an_image_says_of_itself_brings_no_line_of_its_own() {
+    let kube = Kube::new();
+    let tar = busybox_tar();
+    let forged = "x\nerror: forged";
+    let folder = format!("/www/index.html/{forged}");
+    for (flag, value) in
+        [("--volume", &folder), ("--user", &forged.to_owned()), ("--stop-signal", &forged.to_owned())]
+    {
+        kube.ok(&["image", "import", tar.to_str().unwrap(), "localhost/evil:1", "--cmd", "sh", flag, value]);
+        let yaml = pod("web", IDLE, "").replace(tests::image::BUSYBOX, "localhost/evil:1");
+        let output = kube.try_play(&yaml, &["--wait"]);
+        assert_ne!(output.code, 0, "{flag}: {output}");
+        let events = kube.ok(&["events"]);
+        let lines = output.stderr.lines().chain(output.stdout.lines()).chain(events.stdout.lines());
+        let taken: Vec<&str> = lines.filter(|line| line.starts_with("error: forged")).collect();
+        assert!(taken.is_empty(), "{flag}: {output}\n{events}");
+    }
+}
