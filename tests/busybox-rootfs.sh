@@ -3,6 +3,9 @@
 #
 #   tests/busybox-rootfs.sh OUT.tar
 set -eu
+usage() { echo "usage: tests/busybox-rootfs.sh OUT.tar (a name with a dash at its front: ./-OUT.tar)" >&2; exit 2; }
+[ $# -eq 1 ] || usage
+case $1 in -* | '') usage ;; esac
 out=$1
 busybox=$(command -v busybox) || { echo "busybox is missing: apt-get install busybox-static" >&2; exit 1; }
 dir=$(mktemp -d)

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Builds kube, makes a small image without the internet, runs manifests/hello.yaml and fetches its page.
 set -euo pipefail
+[ $# -eq 0 ] || { echo "usage: tests/demo.sh (no arguments)" >&2; exit 2; }
 cd "$(dirname "$0")/.."
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }

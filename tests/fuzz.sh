@@ -4,6 +4,10 @@
 # Seeds are in tests/fuzz/corpus (which plain tests run too); what is found on the way goes to tests/fuzz/work, a
 # crashing input to tests/fuzz/artifacts: put it into the corpus when it is mended.
 set -eu
+for argument in "$@"; do
+    case $argument in -* | '' | */*) echo "usage: tests/fuzz.sh [SECONDS [TARGET...]]" >&2; exit 2 ;; esac
+done
+case ${1:-600} in *[!0-9]*) echo "usage: tests/fuzz.sh [SECONDS [TARGET...]]: $1 is no number" >&2; exit 2 ;; esac
 cd "$(dirname "$0")/.."
 seconds=${1:-600}
 [ $# -eq 0 ] || shift

@@ -4,6 +4,11 @@
 #
 #   tests/kubernetes-validate.sh FILE...
 set -euo pipefail
+usage() { echo "usage: tests/kubernetes-validate.sh FILE... (a name with a dash at its front: ./-FILE)" >&2; exit 2; }
+[ $# -gt 0 ] || usage
+for file in "$@"; do
+    case $file in -* | '') usage ;; esac
+done
 dir=$(cd "$(dirname "$0")/.." && pwd)/target/kubernetes-validate
 mkdir -p "$(dirname "$dir")"
 (

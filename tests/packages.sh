@@ -22,7 +22,7 @@ for what in "$@"; do
         bench) wanted+=(podman netavark aardvark-dns conmon catatonit runc nftables iptables busybox-static \
             docker-registry iproute2 gzip) ;;
         vm) wanted+=(qemu-system-x86 mmdebstrap e2fsprogs binutils) ;;
-        *) echo "packages.sh: what is $what?" >&2; exit 2 ;;
+        *) echo "usage: tests/packages.sh build|fuzz|run|test|bench|vm...: there is no $what" >&2; exit 2 ;;
     esac
 done
 

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Reads the output of test runs (cargo test, cargo nextest) and prints what they sum up to.
+[ $# -eq 0 ] || { echo "usage: tests/summary.sh <OUTPUT" >&2; exit 2; }
 awk '
     # cargo test: "test result: ok. 12 passed; 0 failed; ..."
     match($0, /test result: [a-zA-Z]+\. [0-9]+ passed; [0-9]+ failed/) {

@@ -3,6 +3,9 @@
 #
 #   tests/test.sh [FILTER]      only tests whose name holds FILTER (and neither format check nor clippy)
 set -euo pipefail
+usage() { echo "usage: tests/test.sh [FILTER]" >&2; exit 2; }
+[ $# -le 1 ] || usage
+case ${1:-} in -*) usage ;; esac
 cd "$(dirname "$0")/.."
 
 if [ "$(id -u)" != 0 ]; then

@@ -2,7 +2,8 @@
 # Runs the end-to-end suite in a throwaway Debian 12 virtual machine: systemd, cgroup v2 with every controller,
 # all capabilities, crun and runc. That is the host that users have.
 #
-#   tests/vm.sh [ARGUMENT...]     arguments of the test binary: a filter, --nocapture, ...
+#   tests/vm.sh [FILTER...]       only tests whose names hold one of these
+#   tests/vm.sh -- ARGUMENT...    any arguments of the test binary: --nocapture, ...
 #   tests/vm.sh --shell SCRIPT    runs a script of yours there instead (the payload is in /payload)
 #
 # The base system is built once for a list of packages and kept in target/vm. What runs is copied there on
@@ -11,6 +12,19 @@
 #   VM_TIME_LIMIT   seconds until the machine is switched off (2700)
 #   VM_MEMORY       its memory in MiB (3072)
 set -euo pipefail
+usage() { echo "usage: tests/vm.sh [FILTER... | -- ARGUMENT... | --shell SCRIPT]" >&2; exit 2; }
+case ${1:-} in
+    --shell)
+        [ $# -eq 2 ] || usage
+        case $2 in -* | '') usage ;; esac
+        ;;
+    --) ;;
+    *)
+        for argument in "$@"; do
+            case $argument in -*) usage ;; esac
+        done
+        ;;
+esac
 cd "$(dirname "$0")/.."
 
 packages=(
@@ -89,6 +103,7 @@ UNIT
 payload() {
     local payload=$dir/payload
     rm -rf "$payload" && mkdir -p "$payload"
+    [ "${1:-}" != -- ] || shift
     if [ "${1:-}" = --shell ]; then
         cp "$2" "$payload/script"
         set --

@@ -142,9 +142,9 @@ pub fn reserve(layout: &Layout, id: &WorkloadId) -> Result<(), Error> {
         return Ok(());
     }
     let notes = layout.removal_notes();
-    fs::create_dir_all(&notes).map_err(Error::io("create", &notes))?;
+    network::create_private_dir_all(&notes).map_err(Error::io("create", &notes))?;
     let dir = layout.workload_run(id);
-    fs::create_dir_all(&dir).map_err(Error::io("create", &dir))?;
+    network::create_private_dir_all(&dir).map_err(Error::io("create", &dir))?;
     let written = OpenOptions::new()
         .write(true)
         .create(true)

@@ -22,6 +22,7 @@ const IN_RUNROOT: &[&str] = &[
     "pause",
     "play.lock",
     "pods",
+    "removals",
     "runtime",
     "volumes.lock",
     "workloads",
@@ -135,7 +136,6 @@ fn foreign_entry(dir: &Path, known: &[&str], other: &Path, caller: u32) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::WorkloadId;
 
     fn top(mode: u32, owner: u32, foreign: Option<&'static str>) -> Top<'static> {
         Top {
@@ -210,30 +210,59 @@ mod tests {
         layout.close_to_others().unwrap();
     }
 
+    /// Source files of a crate, without tests.
+    fn sources(dir: &Path, found: &mut Vec<(PathBuf, String)>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            if name.contains("tests") || name == "fuzz" {
+                continue;
+            }
+            if path.is_dir() {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let code = text.split("#[cfg(test)]").next().unwrap().to_owned();
+                found.push((path, code));
+            }
+        }
+    }
+
+    fn all_sources() -> Vec<(PathBuf, String)> {
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let mut found = Vec::new();
+        for name in ["pod-core", "network"] {
+            sources(&crates.join(name).join("src"), &mut found);
+        }
+        assert!(found.len() > 50, "{}", found.len());
+        found
+    }
+
     #[test]
-    fn every_file_of_the_layout_lies_in_a_known_entry() {
-        let layout = Layout { root: "/root".into(), runroot: "/run".into() };
-        let id = WorkloadId::new("Pod", "default", "web");
-        let paths = [
-            layout.images(),
-            layout.volumes(),
-            layout.objects(),
-            layout.networks(),
-            layout.workload(&id),
-            layout.pod("uid"),
-            layout.networks_run(),
-            layout.glances(),
-            layout.workload_run(&id),
-            layout.pod_run("uid"),
-            layout.events(),
-            layout.netns("uid"),
-            layout.boot_lock(),
-            layout.play_lock(),
-        ];
-        for path in paths {
-            let tree = if path.starts_with("/root") { IN_ROOT } else { IN_RUNROOT };
-            let entry = path.iter().nth(2).and_then(OsStr::to_str).unwrap();
-            assert!(tree.contains(&entry), "{}", path.display());
+    fn every_entry_of_a_tree_is_known() {
+        let entry =
+            regex::Regex::new(r#"\b(?:self|layout)\s*\.(root|runroot)\s*\.join\("([^"]+)"\)"#).unwrap();
+        let mut count = 0;
+        for (path, code) in all_sources() {
+            for found in entry.captures_iter(&code) {
+                count += 1;
+                let known = if &found[1] == "root" { IN_ROOT } else { IN_RUNROOT };
+                assert!(known.contains(&&found[2]), "{}: {:?} is not known here", path.display(), &found[2]);
+            }
+        }
+        assert!(count > 15, "{count}");
+    }
+
+    #[test]
+    fn every_folder_in_the_trees_is_created_private() {
+        for (path, code) in all_sources() {
+            // Control groups are no files of ours.
+            let elsewhere = path.iter().any(|part| part == "cgroup");
+            assert!(
+                elsewhere || !code.contains("fs::create_dir_all("),
+                "{}: network::create_private_dir_all makes folders that nobody else can enter",
+                path.display()
+            );
         }
     }
 }

@@ -39,6 +39,7 @@ mod pods;
 mod registry;
 mod rollouts;
 mod runtimes;
+mod scripts;
 mod security;
 mod soak;
 mod supervisor;

@@ -1,0 +1,62 @@
+//! The scripts beside the tests refuse arguments that they do not know, above all options: `--help` is no file's name.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+macro_rules! scripts {
+    ($($path:literal),* $(,)?) => {
+        [$(($path, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../", $path)))),*]
+    };
+}
+
+const SCRIPTS: [(&str, &str); 11] = scripts![
+    ".ci/run",
+    "tests/busybox-rootfs.sh",
+    "tests/demo.sh",
+    "tests/deny.sh",
+    "tests/e2e-binary.sh",
+    "tests/fuzz.sh",
+    "tests/kubernetes-validate.sh",
+    "tests/packages.sh",
+    "tests/summary.sh",
+    "tests/test.sh",
+    "tests/vm.sh",
+];
+
+#[test]
+fn options_are_refused_and_nothing_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    for (path, text) in SCRIPTS {
+        let shell = text.strip_prefix("#!").unwrap().lines().next().unwrap();
+        for arguments in
+            [&["--help"][..], &["-x"], &["--shell", "--help"], &["name", "--help"], &["--help", "name"]]
+        {
+            // Where it lies does not matter: it refuses before it looks around.
+            let output = Command::new(shell)
+                .args(["-c", text, path])
+                .args(arguments)
+                .current_dir(dir.path())
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{path} {arguments:?}: {said}");
+            assert!(said.contains("usage: ") && said.contains(path), "{path} {arguments:?}: {said}");
+            assert_eq!(
+                fs::read_dir(dir.path()).unwrap().count(),
+                0,
+                "{path} {arguments:?} has made something"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_script_is_looked_at() {
+    let known = |name: &str| SCRIPTS.iter().any(|(path, _)| *path == format!("tests/{name}"));
+    // In a virtual machine there are no sources, and the host that built it has looked.
+    let names = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR"))).into_iter().flatten().flatten();
+    let scripts = names.filter_map(|e| e.file_name().into_string().ok()).filter(|name| name.ends_with(".sh"));
+    let unknown: Vec<_> = scripts.filter(|name| !known(name)).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
