@@ -8,6 +8,7 @@ use super::{
     ContainerError, ContainerPlan, ImageConfig, Node, PodPlan, command, environment, hosts, qos, resources,
     security, stop_signal, user, volumes,
 };
+use crate::manifest::mount_point;
 use crate::store::Objects;
 
 /// All that a container is resolved from.
@@ -101,9 +102,9 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<ContainerPlan, ContainerError> {
     })
 }
 
-/// workingDir, else the image's, else `/`; always absolute.
+/// workingDir, else the image's, else `/`; always absolute and without `..`, which would need what it leaves to be there.
 fn working_dir(container: &Container, image: &ImageConfig) -> String {
     let given = container.working_dir.as_deref().filter(|dir| !dir.is_empty());
     let dir = given.unwrap_or(&image.working_dir);
-    if dir.starts_with('/') { dir.to_owned() } else { format!("/{dir}") }
+    mount_point(dir)
 }

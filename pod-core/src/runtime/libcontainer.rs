@@ -87,9 +87,9 @@ impl Libcontainer {
             .as_init(bundle)
             .with_systemd(cgroups.driver == Driver::Systemd)
             .with_detach(true);
-        let container = failures
-            .watch(|| builder.build())
-            .map_err(|error| Error::failed("create", create.id, said(failures, &error)))?;
+        let container = failures.watch(|| builder.build()).map_err(|error| {
+            Error::failed("create", create.id, name_working_dir(&spec, said(failures, &error)))
+        })?;
         if let Some(path) = cgroups_path(&spec) {
             cgroup::kill_as_group(&path);
             if cgroups.driver == Driver::Systemd
@@ -298,6 +298,18 @@ fn read_report(report: &mut File) -> std::io::Result<String> {
 fn said(failures: Failures, error: &LibcontainerError) -> String {
     let message = chain(error);
     if message.starts_with("exec: ") { message } else { failures.explain(&message) }
+}
+
+/// Adds to a failure to enter the working directory which one that is.
+fn name_working_dir(spec: &Spec, message: String) -> String {
+    match spec.process() {
+        Some(process)
+            if message.contains("failed to chdir") || message.contains("working directory is safe") =>
+        {
+            format!("workingDir {}: {message}", process.cwd().display())
+        }
+        _ => message,
+    }
 }
 
 /// How libcontainer introduces what an executor says.

@@ -136,11 +136,11 @@ fn try_assemble(spec: &mut Spec, path: &Path) -> Result<(), Error> {
             }
         }
     }
-    spec.set_mounts(Some(left));
     if let Some(process) = spec.process() {
-        root.make_working_dir(process.cwd())
+        root.make_working_dir(process.cwd(), &left)
             .map_err(|problem| Error::WorkingDir { dir: process.cwd().clone(), problem })?;
     }
+    spec.set_mounts(Some(left));
     Ok(())
 }
 
@@ -176,6 +176,12 @@ impl Root {
             }
         }
         Ok(root)
+    }
+
+    /// A volume on its own.
+    fn of_volume(path: &Path) -> Result<Self, Problem> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        open(path, flags, Mode::empty()).map(Self).map_err(Problem::call("open", path))
     }
 
     /// Where a path of the container leads: a path without links and `..`, of which the end may not exist yet. Below
@@ -279,11 +285,21 @@ impl Root {
         Ok(fd)
     }
 
-    fn make_working_dir(&self, dir: &Path) -> Result<(), Problem> {
+    /// Makes the working directory; in what one of `later` mounts, if that is where it leads.
+    fn make_working_dir(&self, dir: &Path, later: &[Mount]) -> Result<(), Problem> {
         retry(|| {
             let place = self.place(dir).map_err(Problem::call("look up", dir))?;
             if is_mounted_later(&place) {
-                return Ok(());
+                let binds = later.iter().filter(|mount| mount.typ().as_deref() == Some("bind"));
+                let above = binds.filter_map(|mount| {
+                    let below = place.strip_prefix(mount.destination()).ok()?;
+                    Some((mount.source().as_ref()?, below))
+                });
+                // Nothing can be made in what the kernel shows.
+                return match above.min_by_key(|(_, below)| below.components().count()) {
+                    Some((source, below)) => Self::of_volume(source)?.make_working_dir(below, &[]),
+                    None => Ok(()),
+                };
             }
             let fd = self.make(&place, Kind::Folder)?;
             if is_folder(&fd).map_err(Problem::call("look at", &place))? {

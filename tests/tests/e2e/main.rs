@@ -17,6 +17,7 @@
 
 mod cgroups;
 mod cli;
+mod containers;
 mod crashes;
 mod down;
 mod errors;

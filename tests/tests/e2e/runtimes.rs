@@ -49,3 +49,46 @@ fn a_runtime_that_is_not_there_is_told() {
     output.complains("/no/such/runtime");
     assert_eq!(kube.pods().len(), 0);
 }
+
+/// What runc and our calls of it have left on disk.
+fn state_left(kube: &Kube) -> Vec<String> {
+    let state = kube.runroot().join("runtime");
+    let folders = ["runtime", "calls", "containers", "bundles"].map(|name| state.join(name));
+    let entries = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
+    entries.map(|entry| entry.unwrap().path().display().to_string()).collect()
+}
+
+#[test]
+fn no_state_of_another_runtime_stays() {
+    let kube = Kube::new();
+    let runc = ["--runtime", "runc"];
+    let web = pod_with("web", IDLE, "", "");
+    kube.play_with(&web, &runc);
+    assert_ne!(state_left(&kube), [""; 0]);
+    kube.ok(&["down", "web", "--wait"]);
+    assert_eq!(state_left(&kube), [""; 0], "after down");
+    // What cannot be made: runc's init fails, and its program is not there.
+    for more in ["    workingDir: /etc/passwd", "    command: [/absent]"] {
+        let yaml = if more.contains("command") {
+            web.replace("    command: [sh,", "    command: [/absent,")
+        } else {
+            pod_with("web", IDLE, more, "")
+        };
+        kube.try_play(&yaml, &runc);
+        kube.run(&["down", "--all", "--wait"]);
+        kube.until_all(<[_]>::is_empty);
+        kube.ok(&["down", "--all", "--wait"]);
+        assert_eq!(state_left(&kube), [""; 0], "after {more}");
+    }
+    // Nobody knows any more which runtime made it.
+    kube.play_with(&web, &runc);
+    for supervisor in kube.supervisors() {
+        supervisor.kill(nix::sys::signal::Signal::SIGKILL);
+        supervisor.ends_within(tests::limit(5));
+    }
+    for entry in std::fs::read_dir(kube.root().join("workloads")).unwrap() {
+        std::fs::remove_dir_all(entry.unwrap().path()).unwrap();
+    }
+    kube.ok(&["ps"]);
+    assert_eq!(state_left(&kube), [""; 0], "after a crash");
+}

@@ -334,3 +334,92 @@ fn a_volume_mount_wins_over_the_volume_of_an_image_at_its_path() {
         "777\nbelow\nwritable\n"
     );
 }
+
+/// A ConfigMap and a Secret of one key each.
+const OBJECTS: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {key: map}\n---\n\
+                       apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {key: secret}\n---\n";
+
+/// Ends with 1 when it is sent SIGUSR1.
+const ENDS: &str = "trap 'exit 1' USR1; while :; do sleep 0.1; done";
+
+fn restarted(kube: &Kube, container: &str, count: u64) {
+    kube.ok(&["exec", "web", "-c", container, "--", "sh", "-c", "kill -USR1 1"]);
+    kube.until("web", |pod| {
+        let all = pod["status"]["containerStatuses"].as_array().unwrap();
+        let status = all.iter().find(|status| status["name"] == container).unwrap();
+        status["restartCount"] == count && status["state"]["running"].is_object()
+    });
+}
+
+#[test]
+fn a_mount_below_a_config_map_or_a_secret_works_in_any_order() {
+    let kube = Kube::new();
+    let file = kube.file("file", "host");
+    let mounts = "    volumeMounts: [{name: e, mountPath: /c/sub/deep}, {name: c, mountPath: /c}, \
+                  {name: c, mountPath: /s/sub}, {name: f, mountPath: /s/file}, {name: s, mountPath: /s}, \
+                  {name: r, mountPath: /r, readOnly: true}, {name: e, mountPath: /r/x}]";
+    let spec = format!(
+        "  volumes: [{{name: c, configMap: {{name: c}}}}, {{name: s, secret: {{secretName: s}}}}, \
+         {{name: e, emptyDir: {{}}}}, {{name: r, emptyDir: {{}}}}, {{name: f, hostPath: {{path: {file}}}}}]\n"
+    );
+    let yaml = OBJECTS.to_owned() + &pod_with("web", ENDS, mounts, &spec);
+    let script = "cat /c/key /s/key /s/sub/key /s/file; touch /c/sub/deep/x /r/x/y && ls /c/sub/deep; touch /r/z 2>/dev/null || echo ro";
+    for flags in [&[][..], &["--runtime", "runc"]] {
+        kube.play_with(&yaml, flags);
+        assert_eq!(kube.sh("web", script), "mapsecretmaphostx\ny\nro\n", "{flags:?}");
+        // Changed contents keep the places.
+        restarted(&kube, "main", 1);
+        assert_eq!(kube.sh("web", script), "mapsecretmaphostx\ny\nro\n", "{flags:?}");
+        kube.ok(&["down", "web", "--wait"]);
+    }
+}
+
+#[test]
+fn a_place_below_a_config_map_stays_when_its_contents_change() {
+    let kube = Kube::new();
+    let mounts = "    volumeMounts: [{name: c, mountPath: /c}, {name: e, mountPath: /c/sub}]";
+    let web = pod_with(
+        "web",
+        IDLE,
+        mounts,
+        "  volumes: [{name: c, configMap: {name: c}}, {name: e, emptyDir: {}}]\n",
+    );
+    kube.play(&(OBJECTS.to_owned() + &web));
+    kube.sh("web", "echo kept >/c/sub/x");
+    kube.play(&(OBJECTS.replace("key: map", "other: new") + &web));
+    kube.sh("web", "until test -e /c/other; do sleep 0.1; done; cat /c/other");
+    assert_eq!(
+        kube.sh("web", "ls /c; cat /c/sub/x; grep -c ' /c/sub ' /proc/mounts"),
+        "other\nsub\nkept\n1\n"
+    );
+}
+
+#[test]
+fn a_sub_path_without_a_key_of_its_name_blocks_nothing() {
+    let kube = Kube::new();
+    let mounts = "    volumeMounts: [{name: c, mountPath: /x, subPath: absent}, {name: s, mountPath: /y, subPath: absent}]";
+    let spec = "  volumes: [{name: c, configMap: {name: c}}, {name: s, secret: {secretName: s}}]\n";
+    let whole = format!(
+        "  - name: whole\n    image: localhost/busybox:1\n    command: [sh, -c, {ENDS:?}]\n    \
+         volumeMounts: [{{name: c, mountPath: /c}}, {{name: s, mountPath: /s}}]\n"
+    );
+    kube.play(&(OBJECTS.to_owned() + &pod_with("web", ENDS, mounts, spec) + &whole));
+    assert_eq!(kube.sh("web", "ls /x /y"), "/x:\n\n/y:\n");
+    restarted(&kube, "main", 1);
+    restarted(&kube, "whole", 1);
+    assert_eq!(kube.ok(&["exec", "web", "-c", "whole", "--", "cat", "/c/key", "/s/key"]).stdout, "mapsecret");
+}
+
+#[test]
+fn what_was_mounted_stays_for_a_restart_when_its_object_is_taken_down() {
+    let kube = Kube::new();
+    let mounts = "    volumeMounts: [{name: c, mountPath: /c}, {name: s, mountPath: /s}]";
+    let spec = "  volumes: [{name: c, configMap: {name: c}}, {name: s, secret: {secretName: s}}]\n";
+    let web = pod_with("web", ENDS, mounts, spec);
+    kube.play(&(OBJECTS.to_owned() + &web));
+    kube.ok(&["down", "configmap/c", "secret/s"]);
+    restarted(&kube, "main", 1);
+    assert_eq!(kube.sh("web", "cat /c/key /s/key"), "mapsecret");
+    // A pod that has never had it does not start.
+    kube.try_play(&web.replace("name: web", "name: late"), &[]).expect(1).complains("not found");
+}

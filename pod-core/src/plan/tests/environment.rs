@@ -278,6 +278,7 @@ fn working_dir_beats_the_images_and_is_absolute() {
     assert_eq!(with("/srv", json!({})), "/srv");
     assert_eq!(with("srv", json!({})), "/srv");
     assert_eq!(with("", json!({})), "/");
+    assert_eq!(with("", json!({"workingDir": "/not/there/../../../srv//x/."})), "/srv/x");
 }
 
 #[test]

@@ -61,8 +61,14 @@ fn what_is_made_is_roots_and_for_everybody_to_enter_whatever_the_umask() {
         );
     }
     // libcontainer mounts these; nothing is made in what lies under them.
-    assemble(&mut spec("/dev/shm/x")).unwrap();
+    let shm = tempfile::tempdir().unwrap();
+    let mut spec = spec("/dev/shm/x/y");
+    let bind = serde_json::json!({ "destination": "/dev/shm", "type": "bind", "source": shm.path(), "options": ["rbind"] });
+    spec.set_mounts(Some(vec![serde_json::from_value(bind).unwrap()]));
+    assemble(&mut spec).unwrap();
     assert!(!dir.path().join("dev").exists());
+    assert!(shm.path().join("x/y").is_dir());
+    assert_eq!(spec.mounts().as_ref().map(Vec::len), Some(1), "libcontainer mounts it");
 }
 
 #[test]

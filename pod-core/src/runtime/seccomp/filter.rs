@@ -307,4 +307,36 @@ mod tests {
         });
         assert_eq!(answers(either, &[7, 9, 0]), [libc::EPERM, libc::EPERM, 0]);
     }
+
+    #[test]
+    fn what_is_newer_than_the_profile_is_not_implemented_and_what_it_leaves_out_is_denied() {
+        let dir = tempfile::tempdir().unwrap();
+        let default = super::super::default_profile(&BTreeSet::new(), std::env::consts::ARCH).unwrap();
+        let filter = Filter::of(&default, dir.path()).unwrap();
+        let answer = |call: libc::c_long| {
+            // SAFETY: the child makes system calls only, and ends.
+            match unsafe { nix::unistd::fork() }.unwrap() {
+                nix::unistd::ForkResult::Child => {
+                    // SAFETY: a call without pointers, or none at all.
+                    unsafe {
+                        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+                        if filter.load().is_err() {
+                            libc::_exit(255);
+                        }
+                        let done = libc::syscall(call, 0, 0, 0, 0, 0, 0);
+                        libc::_exit(if done < 0 { *libc::__errno_location() } else { 0 });
+                    }
+                }
+                nix::unistd::ForkResult::Parent { child } => match nix::sys::wait::waitpid(child, None) {
+                    Ok(nix::sys::wait::WaitStatus::Exited(_, code)) => code,
+                    other => panic!("{other:?}"),
+                },
+            }
+        };
+        assert_eq!(answer(9999), libc::ENOSYS);
+        assert_eq!(answer(libc::SYS_unshare), libc::EPERM);
+        // A libc that is told so makes threads by clone(2).
+        assert_eq!(answer(libc::SYS_clone3), libc::ENOSYS);
+        assert_eq!(answer(libc::SYS_getppid), 0);
+    }
 }

@@ -287,3 +287,48 @@ fn cve_2025_9566_links_planted_in_a_volume_lead_no_write_out_of_it() {
     place.remove();
     assert_eq!(fs::read_to_string(outside.join("key")).unwrap(), "host", "removed with the volume");
 }
+
+#[test]
+fn contents_stay_when_the_object_or_a_key_of_it_is_gone() {
+    let mut place = Place::new();
+    place.config_map("m", json!({"a": "1"}));
+    place.secret("s", json!({"a": "MQ=="}));
+    for source in [
+        json!({"configMap": {"name": "m", "items": [{"key": "a", "path": "a"}]}}),
+        json!({"secret": {"secretName": "s"}}),
+    ] {
+        let path = place.prepare(source.clone()).unwrap();
+        let (maps, secrets) = (place.objects.config_maps.clone(), place.objects.secrets.clone());
+        place.config_map("m", json!({"b": "2"}));
+        place.objects.secrets.clear();
+        assert_eq!(place.prepare(source.clone()).unwrap(), path);
+        assert_eq!(std::fs::read_to_string(path.join("a")).unwrap(), "1");
+        (place.objects.config_maps, place.objects.secrets) = (maps, secrets);
+        place.remove();
+    }
+    place.objects.config_maps.clear();
+    let error = place.prepare(json!({"configMap": {"name": "m"}})).unwrap_err();
+    assert!(error.message.contains("not found"), "{error}");
+}
+
+#[test]
+fn what_is_no_key_stays_in_the_folder_and_blocks_no_update() {
+    let mut place = Place::new();
+    place.config_map("m", json!({"a": "1"}));
+    let source = json!({"configMap": {"name": "m"}});
+    let path = place.prepare(source.clone()).unwrap();
+    // As a subPath without a key, and the places of mounts, make them.
+    std::fs::create_dir_all(path.join("sub/deep")).unwrap();
+    std::fs::write(path.join("file"), "").unwrap();
+    place.config_map("m", json!({"b": "2", "sub": "key"}));
+    place.prepare(source).unwrap();
+    let mut names: Vec<_> = std::fs::read_dir(&path)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !name.starts_with(".."))
+        .collect();
+    names.sort();
+    assert_eq!(names, ["b", "file", "sub"]);
+    assert!(path.join("sub/deep").is_dir());
+    assert_eq!(std::fs::read_to_string(path.join("b")).unwrap(), "2");
+}
