@@ -5,7 +5,9 @@ use std::path::Path;
 /// True if `recorded` and `given` are the same source; `given` may be a folder.
 pub fn same_source(recorded: &str, given: &str) -> bool {
     if recorded == given {
-        return given != "-";
+        // What came out of a pipe is not there a second time.
+        let is_stream = std::fs::metadata(given).is_ok_and(|meta| !meta.is_file() && !meta.is_dir());
+        return given != "-" && !is_stream;
     }
     if recorded == "-" || given == "-" || crate::sources::is_url(recorded) || crate::sources::is_url(given) {
         return false;
@@ -39,6 +41,7 @@ mod tests {
         assert!(same_source("/nowhere/web.yaml", "/nowhere/"));
         assert!(!same_source("/nowhere/web.yaml", "/elsewhere/web.yaml"));
         assert!(!same_source("-", "-"), "two different pipes");
+        assert!(!same_source("/dev/null", "/dev/null"), "no file that could be read again");
         assert!(same_source("http://a/b.yaml", "http://a/b.yaml"));
         let here = std::env::current_dir().unwrap().join("web.yaml");
         assert!(same_source(&here.display().to_string(), "web.yaml"));

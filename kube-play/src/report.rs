@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pod_core::image::Progress;
-use pod_core::lifecycle::pod_row;
+use pod_core::lifecycle::{Goal, pod_row};
 use pod_core::play::{Change, PodView, Report};
 
 use crate::{output, pods, progress, terminal};
@@ -44,6 +44,18 @@ impl Report for Lines {
         }
     }
 
+    fn unchanged(&mut self, object: &str, pods: &[PodView]) {
+        let dry_run = if self.dry_run { " (dry run)" } else { "" };
+        let state = not_ready(pods).map_or_else(String::new, |state| format!(" ({state})"));
+        if !self.quiet {
+            let line = format!("{object} unchanged{state}{dry_run}\n");
+            let _ = output::print(&terminal::harmless_lines(&line));
+        }
+        if !pods.is_empty() && pods.iter().all(|pod| pod.state.is_terminal()) {
+            self.hint(&format!("{object} has ended; `kube play --replace` runs it once more"));
+        }
+    }
+
     fn warning(&mut self, message: &str) {
         if !self.told.iter().any(|told| told == message) {
             terminal::warning(message);
@@ -76,6 +88,26 @@ impl Report for Lines {
 fn last_lines(object: &str, container: &str, lines: &[String]) -> String {
     let shown = lines.iter().map(|line| format!("\n  {line}")).collect::<String>();
     format!("{object}: container {container} wrote last:{shown}")
+}
+
+/// How the pods are that are not ready: `Error`, or `2 of 3 pods are not ready: CrashLoopBackOff`.
+fn not_ready(pods: &[PodView]) -> Option<String> {
+    let now = jiff::Timestamp::now();
+    let status = |pod: &PodView| {
+        if pod.state.goal == Goal::Idle {
+            return "not started".to_owned();
+        }
+        let row = pod_row(&pods::object(pod, &[]), now);
+        if row.status == "Running" { format!("{} ready", row.ready) } else { row.status }
+    };
+    let mut states: Vec<String> = pods.iter().filter(|pod| !pod.state.is_ready()).map(status).collect();
+    let count = states.len();
+    states.dedup();
+    match (count, pods.len()) {
+        (0, _) => None,
+        (_, 1) => states.pop(),
+        (count, all) => Some(format!("{count} of {all} pods are not ready: {}", states.join(", "))),
+    }
 }
 
 /// `waiting for pod/web (Init:0/1), pod/db (Terminating, killed after 30 s)`; of many, the first few.
@@ -113,5 +145,21 @@ mod tests {
         assert!(told.starts_with("waiting for pod/a (ContainerCreating), pod/b"), "{told}");
         assert!(told.ends_with("pod/d (ContainerCreating), 2 more"), "{told}");
         assert_eq!(waiting(&views[..1]), "waiting for pod/a (ContainerCreating)");
+    }
+
+    #[test]
+    fn pods_that_are_not_ready_are_told_with_their_state() {
+        let (_dir, context) = context();
+        let pods = ["a", "b", "c"].map(|name| pod("default", name, &json!({})));
+        record(&context, "Deployment", "default", "web", "-", pods.to_vec());
+        let mut views = pod_core::play::pods(&context.layout).unwrap();
+        assert_eq!(not_ready(&views[..1]).unwrap(), "not started");
+        views[0].state.conditions.ready.status = true;
+        assert_eq!(not_ready(&views[..1]), None);
+        for view in &mut views[1..] {
+            view.state.goal = Goal::Run;
+        }
+        assert_eq!(not_ready(&views).unwrap(), "2 of 3 pods are not ready: ContainerCreating");
+        assert_eq!(not_ready(&[]), None);
     }
 }

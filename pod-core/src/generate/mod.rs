@@ -190,6 +190,14 @@ pub fn generate(subjects: &[Subject<'_>], options: &Options, facts: &Facts) -> R
     Ok(Generated { documents, warnings })
 }
 
+/// Whether `object` is what [`generate`] writes of a recorded workload: it says the same as what was played with the
+/// flags that it was played with.
+pub fn is_written_as(record: &WorkloadRecord, object: &Value) -> bool {
+    let subject = Subject { record, pod: None, container: None };
+    let written = generate(&[subject], &Options::default(), &Facts::default());
+    written.is_ok_and(|written| written.documents.contains(object))
+}
+
 fn source(subject: &Subject<'_>, facts: &Facts) -> Result<recorded::Workload, Error> {
     let pod = subject.pod.and_then(|uid| subject.record.pods.iter().find(|pod| pod.plan.uid == uid));
     let mut workload = recorded::workload(subject.record, pod, facts)?;

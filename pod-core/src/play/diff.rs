@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Change;
+use crate::generate;
 use crate::plan::WorkloadPlan;
 use crate::store::{Desired, PodRecord, WorkloadGlance, WorkloadId, WorkloadRecord};
 
@@ -32,9 +33,23 @@ pub fn diff(plans: Vec<WorkloadPlan>, records: Vec<WorkloadRecord>, start: bool,
         .into_iter()
         .map(|plan| {
             let before = records.remove(&plan.id);
-            step(plan, before, start, replace)
+            step(as_recorded(plan, before.as_ref()), before, start, replace)
         })
         .collect()
+}
+
+/// The plan of a manifest that `generate` wrote, with the hashes of what it was written from: it says what flags said
+/// when that was played (`--publish`, `--pull`, ...), and changes nothing.
+fn as_recorded(mut plan: WorkloadPlan, before: Option<&WorkloadRecord>) -> WorkloadPlan {
+    let Some(record) = before.filter(|record| record.hash != plan.hash) else { return plan };
+    let Some(pod) = record.pods.iter().rev().find(|pod| !pod.removing) else { return plan };
+    let template = &plan.template;
+    let has_same_flags = template.network == pod.plan.network && template.runtime == pod.plan.runtime;
+    if has_same_flags && generate::is_written_as(record, &plan.object) {
+        plan.hash.clone_from(&record.hash);
+        plan.template.hash.clone_from(&pod.plan.hash);
+    }
+    plan
 }
 
 fn step(plan: WorkloadPlan, before: Option<WorkloadRecord>, start: bool, replace: bool) -> Step {

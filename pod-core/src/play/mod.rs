@@ -99,6 +99,11 @@ impl Change {
 pub trait Report {
     /// `pod/web created`. `object` is kubectl's `kind[.group]/name`.
     fn changed(&mut self, object: &str, change: Change);
+    /// A workload that is as it should be, with its pods: not all of them need to run.
+    fn unchanged(&mut self, object: &str, pods: &[PodView]) {
+        let _ = pods;
+        self.changed(object, Change::Unchanged);
+    }
     /// A warning: printed at once, once.
     fn warning(&mut self, message: &str);
     /// It takes long: these pods are waited for.

@@ -65,12 +65,13 @@ pub fn play(
         check_ports(host, &applied, options.dry_run)?;
     }
     let find_gone = || -> Result<Vec<WorkloadGlance>, Error> {
-        let sources: Vec<String> = documents.iter().map(|d| source_id(&d.dir, &d.source)).collect();
+        let sources = documents.iter().map(|d| source_id(&d.dir, &d.source));
+        let sources: Vec<String> = sources.filter(|source| is_lasting(source)).collect();
         let played: Vec<&WorkloadId> = applied.iter().map(|a| &a.after.id).collect();
         Ok(gone(WorkloadGlance::list(&host.layout)?, &played, &sources))
     };
     if options.dry_run {
-        tell(&objects, &applied, report);
+        tell(host, &objects, &applied, report)?;
         let gone = find_gone()?;
         for record in gone.iter().filter(|_| options.prune) {
             report.changed(&record.id.to_string(), Change::Deleted);
@@ -103,11 +104,11 @@ pub fn play(
         return Err(Error::Undone(Box::new(e)));
     }
     fail_point("workloads-started");
-    tell(&objects, &applied, report);
+    tell(host, &objects, &applied, report)?;
     for line in objects::update_volumes(&host.layout, &objects)? {
         report.warning(&line);
     }
-    prune(host, &gone?, options, report)?;
+    prune(host, documents, &gone?, options, report)?;
     let pods: Vec<Awaited> = applied.iter().flat_map(Applied::running).collect();
     finish(host, &pods, options, deadline, report)
 }
@@ -170,22 +171,40 @@ fn check_ports(host: &Host, applied: &[Applied], dry_run: bool) -> Result<(), Er
 }
 
 /// What a play does, or did, in kubectl's words.
-fn tell(objects: &[objects::Applied], applied: &[Applied], report: &mut dyn Report) {
+fn tell(
+    host: &Host,
+    objects: &[objects::Applied],
+    applied: &[Applied],
+    report: &mut dyn Report,
+) -> Result<(), Error> {
     for object in objects {
         report.changed(&object.object(), object.change);
     }
     for workload in applied {
-        report.changed(&workload.after.id.to_string(), workload.step.change);
+        let id = &workload.after.id;
+        match workload.step.change {
+            Change::Unchanged => {
+                let mut pods = view::pods_of(&host.layout, id)?;
+                pods.retain(|pod| !pod.terminating);
+                report.unchanged(&id.to_string(), &pods);
+            }
+            change => report.changed(&id.to_string(), change),
+        }
     }
+    Ok(())
 }
 
 fn prune(
     host: &Host,
+    documents: &[Document],
     gone: &[WorkloadGlance],
     options: &PlayOptions,
     report: &mut dyn Report,
 ) -> Result<(), Error> {
     if options.prune {
+        if !documents.iter().any(|d| is_lasting(&source_id(&d.dir, &d.source))) {
+            report.hint("--prune removes nothing here: what comes from a pipe is no earlier play's file");
+        }
         let targets: Vec<_> = gone.iter().map(|r| super::Target::Workload(r.id.clone())).collect();
         return super::down(host, &targets, &super::DownOptions::default(), report);
     }
@@ -382,6 +401,12 @@ pub fn play_all(host: &Host, options: &PlayOptions, report: &mut dyn Report) -> 
     finish(host, &pods, options, deadline, report)
 }
 
+/// Whether the next play of a source reads the same again, changed or not: a file or a URL. What comes out of a pipe
+/// (stdin, `<(...)`) is another one each time.
+fn is_lasting(source: &str) -> bool {
+    source.starts_with("http://") || source.starts_with("https://") || Path::new(source).is_file()
+}
+
 /// What a document's source is called in records: its absolute path, where it is a file.
 fn source_id(dir: &Path, name: &str) -> String {
     let file = Path::new(name).file_name().map(|name| dir.join(name));
@@ -398,6 +423,19 @@ mod tests {
     fn glance(name: &str, source: &str) -> WorkloadGlance {
         let id = serde_json::json!({"kind": "pod", "namespace": "default", "name": name});
         serde_json::from_value(serde_json::json!({"id": id, "source": source, "pods": []})).unwrap()
+    }
+
+    #[test]
+    fn only_what_can_be_read_again_can_lose_a_workload() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("web.yaml");
+        std::fs::write(&file, "").unwrap();
+        assert!(is_lasting(&source_id(dir.path(), "web.yaml")));
+        assert!(is_lasting(&source_id(dir.path(), "https://example.com/web.yaml")));
+        let (_read, write) = std::io::pipe().unwrap();
+        let name = std::os::fd::AsRawFd::as_raw_fd(&write).to_string();
+        assert!(!is_lasting(&source_id(Path::new("/dev/fd"), &format!("/dev/fd/{name}"))));
+        assert!(!is_lasting(&source_id(dir.path(), "-")));
     }
 
     #[test]

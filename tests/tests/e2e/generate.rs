@@ -40,6 +40,28 @@ fn plans(kube: &Kube) -> Vec<(String, Vec<Value>)> {
     found
 }
 
+#[test]
+fn what_flags_said_is_unchanged_when_it_is_played_back() {
+    let kube = Kube::new();
+    let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: api}\nspec:\n  selector: {matchLabels: \
+                      {app: api}}\n  template:\n    metadata: {labels: {app: api}}\n    spec:\n      containers:\n      \
+                      - {name: main, image: localhost/busybox:1, command: [sleep, '1000']}\n";
+    let web = tests::pod("web", tests::IDLE, "");
+    for (name, yaml) in [("web", web.as_str()), ("deployment/api", deployment)] {
+        let file = kube.manifest(yaml);
+        let port = tests::host_port();
+        let publish = format!("{port}:80");
+        kube.ok(&["play", &file, "--publish", &publish, "--pull", "never", "--start=false"]);
+        let written = kube.ok(&["generate", name]);
+        assert!(written.stdout.contains("hostPort"), "{written}");
+        let same =
+            kube.run_with_input(&["play", "-", "--start=false"], &written.stdout).expect(0).says("unchanged");
+        assert!(!same.stdout.contains("configured"), "{same}");
+        // Without the flag the port is published no more, and that is a change.
+        kube.ok(&["play", &file, "--start=false"]).says("configured");
+    }
+}
+
 /// Made, not run: that they run is another test's.
 #[test]
 fn every_example_is_played_back_as_the_same_plan() {

@@ -51,6 +51,35 @@ fn a_line_longer_than_a_buffer_is_one_line() {
 }
 
 #[test]
+fn a_line_that_a_container_did_not_end_is_whole_for_a_collector() {
+    let kube = Kube::new();
+    let script = "echo one; printf half; printf why >&2";
+    kube.play_with(&pod("half", script, "  restartPolicy: Never\n"), &["--wait=complete"]);
+    let uid = kube.pod("half")["metadata"]["uid"].as_str().unwrap().to_owned();
+    let log = std::fs::read_to_string(kube.root().join("pods").join(uid).join("logs/main/0.log")).unwrap();
+    for (stream, lines) in [("stdout", vec!["one", "half"]), ("stderr", vec!["why"])] {
+        // As collectors do: parts are joined until a full record comes.
+        let (mut joined, mut part) = (Vec::new(), String::new());
+        for record in log.lines() {
+            let fields: Vec<&str> = record.splitn(4, ' ').collect();
+            if fields[1] == stream {
+                part += fields[3];
+                if fields[2] == "F" {
+                    joined.push(std::mem::take(&mut part));
+                }
+            }
+        }
+        assert_eq!(
+            (joined.iter().map(String::as_str).collect::<Vec<_>>(), part.as_str()),
+            (lines, ""),
+            "{log}"
+        );
+    }
+    let told = kube.ok(&["logs", "half"]).stdout;
+    assert!(told.contains("half") && !told.ends_with('\n'), "what was not written is not printed: {told:?}");
+}
+
+#[test]
 fn rotation_keeps_three_files_of_ten_megabytes() {
     let kube = Kube::new();
     // 64 MB in lines of 64 bytes.

@@ -80,6 +80,35 @@ fn pods_gone_from_the_file_stay_and_are_named() {
 }
 
 #[test]
+fn what_comes_from_pipes_is_never_gone_from_a_file() {
+    let kube = Kube::new();
+    let play = |name: &str, args: &[&str]| kube.run_with_input(args, &pod(name, IDLE, "")).expect(0);
+    play("a", &["play", "-"]);
+    for (name, source) in [("b", "-"), ("c", "/dev/stdin"), ("d", "/dev/stdin")] {
+        let output = play(name, &["play", source]);
+        assert_eq!(output.stderr, "", "{output}");
+    }
+    play("e", &["play", "-", "--prune"]).complains("--prune removes nothing here");
+    assert_eq!(kube.pods(), ["a", "b", "c", "d", "e"]);
+    play("d", &["down", "/dev/stdin"]);
+    assert_eq!(kube.pods(), ["a", "b", "c", "e"]);
+}
+
+#[test]
+fn what_is_unchanged_and_does_not_run_is_told_with_its_state() {
+    let kube = Kube::new();
+    let file = kube.manifest(&pod("job", "exit 3", "  restartPolicy: Never\n"));
+    kube.ok(&["play", &file, "--start=false"]);
+    kube.ok(&["play", &file, "--start=false"]).says("pod/job unchanged (not started)");
+    assert_eq!(kube.run(&["play", &file, "--wait=complete"]).code, 3);
+    kube.ok(&["play", &file]).says("pod/job unchanged (Error)").complains("--replace");
+    kube.ok(&["play", &file, "--dry-run"]).says("pod/job unchanged (Error) (dry run)");
+    let web = kube.manifest(&pod("web", IDLE, ""));
+    kube.ok(&["play", &web]);
+    assert_eq!(kube.ok(&["play", &web]).stdout, "pod/web unchanged\n");
+}
+
+#[test]
 fn prune_leaves_what_other_files_made() {
     let kube = Kube::new();
     let file = kube.manifest(&(pod("a", IDLE, "") + "---\n" + &pod("b", IDLE, "")));

@@ -130,12 +130,13 @@ impl Cursor {
         let record = self.buffer.get(self.start..self.start + self.record?)?;
         let mut line = parse(record)?;
         line.begins = !self.open.get(line.stream as usize).copied().unwrap_or_default();
+        line.ends &= !line.closes();
         Some(line)
     }
 
     /// Goes on to the record after it.
     pub(super) fn advance(&mut self) {
-        if let Some((stream, ends)) = self.line().map(|l| (l.stream, l.ends))
+        if let Some((stream, ends)) = self.line().map(|l| (l.stream, l.ends || l.closes()))
             && let Some(open) = self.open.get_mut(stream as usize)
         {
             *open = !ends;

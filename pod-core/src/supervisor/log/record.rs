@@ -37,14 +37,20 @@ pub struct Line<'a> {
     pub stream: Stream,
     /// What the container wrote, without the newline.
     pub content: &'a [u8],
-    /// A newline followed. If not, the line goes on in a later record of the same stream (or the container ended
-    /// without one).
+    /// A newline followed. If not, the line goes on in a later record of the same stream, or the container ended
+    /// without one.
     pub ends: bool,
     /// It is not the continuation of a record before it.
     pub begins: bool,
 }
 
 impl Line<'_> {
+    /// It completes a line that the container never ended: an empty record after a partial one. A long line that ends
+    /// has something in its last record.
+    pub(super) fn closes(&self) -> bool {
+        !self.begins && self.content.is_empty()
+    }
+
     /// [`Line::time`], parsed.
     pub fn timestamp(&self) -> Option<Timestamp> {
         self.time.parse().ok()
@@ -72,7 +78,10 @@ pub(super) fn push_line(out: &mut Vec<u8>, stamp: &str, stream: Stream, content:
 }
 
 /// Appends records of all of `data` that can be told by now to `out`, and says how many bytes that were: the rest,
-/// at most [`MAX_CONTENT`] bytes, waits for the end of its line. At the end of the stream (`last`) nothing waits.
+/// at most [`MAX_CONTENT`] bytes, waits for the end of its line. At the end of the stream (`last`) nothing waits: a line
+/// that the container did not end is a partial record, and an empty full one that completes it. Collectors of logs join
+/// partial records until a full one comes, and would hold the line back without it; [`Line::closes`] tells the two
+/// from a line that ended.
 pub(super) fn push_all(out: &mut Vec<u8>, stamp: &str, stream: Stream, data: &[u8], last: bool) -> usize {
     let mut rest = data;
     loop {
@@ -90,6 +99,7 @@ pub(super) fn push_all(out: &mut Vec<u8>, stamp: &str, stream: Stream, data: &[u
             }
             None if last && !line.is_empty() => {
                 push(out, stamp, stream, "P", line);
+                push(out, stamp, stream, "F", b"");
                 return data.len();
             }
             None => return data.len() - line.len(),
@@ -139,9 +149,10 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_newline_at_the_end_is_partial() {
+    fn a_line_without_a_newline_at_the_end_is_completed() {
         let (out, used) = records(b"half", true);
-        assert_eq!((String::from_utf8(out).unwrap(), used), (format!("{STAMP} stdout P half\n"), 4));
+        let whole = format!("{STAMP} stdout P half\n{STAMP} stdout F \n");
+        assert_eq!((String::from_utf8(out).unwrap(), used), (whole, 4));
         assert_eq!(records(b"", true), (Vec::new(), 0));
     }
 
