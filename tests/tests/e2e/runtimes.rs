@@ -1,5 +1,6 @@
 //! `--runtime`: any OCI runtime runs pods as the built-in one does.
 
+use tests::image::{BUSYBOX, busybox_tar};
 use tests::{IDLE, Kube, in_vm, pod_with};
 
 fn works_with(runtime: &str) {
@@ -7,10 +8,11 @@ fn works_with(runtime: &str) {
     let more =
         "    securityContext: {capabilities: {drop: [ALL]}}\n    volumeMounts: [{name: v, mountPath: /v}]";
     let spec = "  volumes: [{name: v, emptyDir: {}}]\n";
-    kube.play_with(
-        &pod_with("web", &format!("echo started; {IDLE}"), more, spec),
-        &["--runtime", runtime, "--wait"],
-    );
+    let tar = busybox_tar();
+    kube.ok(&["image", "import", tar.to_str().unwrap(), "localhost/volume:1", "--volume", "/www"]);
+    let yaml = pod_with("web", &format!("echo started; {IDLE}"), more, spec);
+    kube.play_with(&yaml.replace(BUSYBOX, "localhost/volume:1"), &["--runtime", runtime, "--wait"]);
+    assert_eq!(kube.sh("web", "touch /www/kept; ls /www"), "index.html\nkept\n");
     assert_eq!(
         kube.sh("web", "grep -E '^(CapEff|Seccomp):' /proc/self/status"),
         "CapEff:\t0000000000000000\nSeccomp:\t2\n"
@@ -25,6 +27,11 @@ fn works_with(runtime: &str) {
         let status = &p["status"]["containerStatuses"][0];
         status["restartCount"] == 1 && status["state"]["running"].is_object()
     });
+    assert_eq!(
+        kube.sh("web", "ls /www"),
+        "index.html\nkept\n",
+        "a volume of the image outlives its container"
+    );
     kube.ok(&["down", "pod/web"]);
 }
 
