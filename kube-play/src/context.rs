@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use pod_core::play::Host;
+use pod_core::play::{Host, Repaired};
 use pod_core::store::Layout;
 
 use crate::cli::Global;
 use crate::exit::Failure;
+use crate::terminal;
 
 /// This call of `kube`: where its trees lie and which namespace it means.
 #[derive(Debug, Clone)]
@@ -66,9 +67,23 @@ impl Context {
     /// # Errors
     /// The trees cannot be read.
     pub fn repair(&self) -> anyhow::Result<()> {
-        for line in pod_core::play::repair(&self.host())? {
-            tracing::info!("{line}");
+        let repaired = pod_core::play::repair(&self.host())?;
+        log(&repaired);
+        if repaired.are_new {
+            tell_problems(&repaired);
         }
+        Ok(())
+    }
+
+    /// [`Self::repair`], for a command that is about to say that all is as it should be: problems with networks are told
+    /// although an earlier command did.
+    ///
+    /// # Errors
+    /// As [`Self::repair`].
+    pub fn repair_and_tell(&self) -> anyhow::Result<()> {
+        let repaired = pod_core::play::repair(&self.host())?;
+        log(&repaired);
+        tell_problems(&repaired);
         Ok(())
     }
 
@@ -78,6 +93,18 @@ impl Context {
     /// As [`pod_core::play::await_removals`].
     pub fn await_removals(&self) -> anyhow::Result<()> {
         Ok(pod_core::play::await_removals(&self.host(), &[])?)
+    }
+}
+
+fn log(repaired: &Repaired) {
+    for line in &repaired.told {
+        tracing::info!("{line}");
+    }
+}
+
+fn tell_problems(repaired: &Repaired) {
+    for problem in &repaired.problems {
+        terminal::warning(problem);
     }
 }
 

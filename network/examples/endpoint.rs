@@ -3,6 +3,7 @@
 //!
 //! endpoint setup DIR RUN_DIR JSON (an `Endpoint`)
 //! endpoint teardown DIR RUN_DIR ID
+//! endpoint repair DIR RUN_DIR -
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -29,7 +30,12 @@ fn main() -> ExitCode {
         ["teardown", dir, run_dir, id] => open(dir, run_dir)
             .teardown(id)
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
-        _ => Err("use: endpoint setup DIR RUN_DIR JSON | endpoint teardown DIR RUN_DIR ID".to_owned()),
+        ["repair", dir, run_dir, _] => open(dir, run_dir)
+            .repair()
+            .map_err(|e| e.to_string())
+            .and_then(|repaired| serde_json::to_string(&repaired).map_err(|e| e.to_string()))
+            .map(|repaired| println!("{repaired}")),
+        _ => Err("use: endpoint setup DIR RUN_DIR JSON | endpoint teardown|repair DIR RUN_DIR ID".to_owned()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

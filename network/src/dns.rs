@@ -85,6 +85,13 @@ impl Networks {
         Ok(lost)
     }
 
+    /// Has the name server read which name servers the host uses.
+    pub(crate) fn reread_resolvers(&self) {
+        if let Some(process) = self.running_dns() {
+            let _ = pidfd_send_signal(&process, Signal::HUP);
+        }
+    }
+
     /// The aardvark-dns of this instance, if it runs; never a stranger that got its pid.
     fn running_dns(&self) -> Option<OwnedFd> {
         let dir = self.dns_dir();

@@ -184,7 +184,7 @@ pub(crate) fn setup(
 }
 
 /// The rules of a network for those of its endpoints that are given.
-fn table<'a>(
+pub(crate) fn table<'a>(
     network: &Network,
     leases: impl Iterator<Item = &'a Lease>,
     dns_port: u16,

@@ -91,6 +91,17 @@ impl NetworkTable {
         Change::begin(&ruleset(&self.network, &self.published, self.dns_port), &self.network)
     }
 
+    /// The name of its network.
+    pub(crate) fn name(&self) -> &str {
+        &self.network.name
+    }
+
+    /// True if the table is there, with as many chains and rules as it is to have.
+    pub(crate) fn is_in_place(&self) -> bool {
+        let script = ruleset(&self.network, &self.published, self.dns_port);
+        is_whole(&self.network.bridge) && count_rules(&self.network.bridge).ok() == Some(rules_in(&script))
+    }
+
     /// Takes all rules of the network away; fine if there are none.
     pub(crate) fn remove(&self) -> Result<(), Error> {
         // Only a table that is there can be deleted; adding it first makes it so.
@@ -123,6 +134,51 @@ fn is_whole(table: &str) -> bool {
         std::io::Result::Ok(chains >= CHAINS)
     };
     ask().unwrap_or(false)
+}
+
+const NFT_MSG_GETRULE: u16 = (10 << 8) | 7;
+const NFTA_RULE_TABLE: u16 = 1;
+const NFT_MSG_GETGEN: u16 = (10 << 8) | 16;
+const NFTA_GEN_ID: u16 = 1;
+
+/// The number of rules in a table of ours.
+fn count_rules(table: &str) -> std::io::Result<usize> {
+    let socket = Socket::open()?;
+    let name = attribute(NFTA_RULE_TABLE, &[table.as_bytes(), b"\0"].concat());
+    let inet = u8::try_from(libc::NFPROTO_INET).unwrap_or_default();
+    socket.send(NFT_MSG_GETRULE, libc::NLM_F_DUMP, inet, &name)?;
+    let mut count = 0;
+    socket.receive(|body| {
+        let mut of = attributes(body.get(NFGENMSG..).unwrap_or_default());
+        let named = |(kind, value): (u16, &[u8])| {
+            kind == NFTA_RULE_TABLE && value.strip_suffix(&[0]).unwrap_or(value) == table.as_bytes()
+        };
+        count += usize::from(of.any(named));
+    })?;
+    Ok(count)
+}
+
+/// The number of rules that a script of [`ruleset`] makes.
+fn rules_in(script: &str) -> usize {
+    let is_rule = |line: &&str| {
+        let first = line.split_ascii_whitespace().next().unwrap_or_default();
+        !matches!(first, "" | "#" | "}" | "table" | "chain" | "type")
+    };
+    let filled = script.split_once("flush table").map_or("", |(_, filled)| filled);
+    filled.lines().skip(1).filter(is_rule).count()
+}
+
+/// A number that the kernel changes with every change of nftables in this network namespace.
+pub(crate) fn generation() -> std::io::Result<u32> {
+    let socket = Socket::open()?;
+    socket.send(NFT_MSG_GETGEN, libc::NLM_F_ACK, 0, &[])?;
+    let mut generation = None;
+    socket.receive(|body| {
+        let id = attributes(body.get(NFGENMSG..).unwrap_or_default())
+            .find_map(|(kind, value)| (kind == NFTA_GEN_ID).then(|| value.try_into().ok())?);
+        generation = id.map(u32::from_be_bytes).or(generation);
+    })?;
+    generation.ok_or_else(|| ErrorKind::InvalidData.into())
 }
 
 /// Where `nft` is, in PATH or in the administrator's folders.
@@ -417,6 +473,16 @@ mod tests {
         let script = ruleset(&network(), &[], 53);
         let (made, _) = script.split_once("flush table").unwrap();
         assert_eq!(made.matches("  chain ").count(), usize::try_from(CHAINS).unwrap());
+    }
+
+    #[test]
+    fn the_rules_of_a_script_are_counted() {
+        assert_eq!(
+            rules_in(
+                "table inet x {\n}\nflush table inet x\ntable inet x {\n  chain a {\n    # no\n    type x\n    jump b\n  }\n}\n"
+            ),
+            1
+        );
     }
 
     #[test]

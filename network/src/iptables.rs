@@ -17,7 +17,7 @@ pub(crate) struct Listings {
 impl Listings {
     /// Begins to ask what is in force; the bridge can be made meanwhile.
     pub(crate) fn ask(network: &Network) -> Self {
-        let asked = programs(network).filter(|program| may_filter(program));
+        let asked = programs(network).into_iter();
         let of = asked.filter_map(|program| Some((program, listing(program).spawn().ok()?)));
         Self { of: of.collect() }
     }
@@ -41,23 +41,56 @@ impl Drop for Listings {
     }
 }
 
-/// Opens the way for a network whose bridge was just made. `marks` is a folder where it is remembered that there
-/// is something to undo. What fails is logged: the host may have no such firewall in force.
-pub(crate) fn open(network: &Network, dns_port: u16, marks: &Path, listings: Listings) {
+/// A rule that is missing from a chain that is closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Missing {
+    pub program: &'static str,
+    pub chain: &'static str,
+    rule: Vec<String>,
+}
+
+/// The rules that a network needs and that closed chains do not have.
+pub(crate) fn missing(network: &Network, dns_port: u16, listings: Listings) -> Vec<Missing> {
+    let mut missing = Vec::new();
     for (program, listing) in listings.answers() {
         for (chain, rule) in rules(network, dns_port) {
-            if !closes(&listing, chain) || has(&listing, chain, &rule) {
-                continue;
+            if closes(&listing, chain) && !has(&listing, chain, &rule) {
+                missing.push(Missing { program, chain, rule });
             }
-            let mark = marks.join(&network.bridge);
-            if let Err(error) = crate::create_private_dir_all(marks).and_then(|()| fs::write(&mark, [])) {
-                tracing::warn!(file = %mark.display(), %error, "cannot remember an opened firewall");
-                return;
-            }
-            let rule: Vec<&str> = rule.iter().map(String::as_str).collect();
-            run(program, &[&["-I", chain], &rule[..]].concat());
         }
     }
+    missing
+}
+
+/// Adds a missing rule. `marks` is a folder where it is remembered that there is something to undo.
+pub(crate) fn add(network: &Network, missing: &Missing, marks: &Path) -> Result<(), String> {
+    let mark = marks.join(&network.bridge);
+    crate::create_private_dir_all(marks)
+        .and_then(|()| fs::write(&mark, []))
+        .map_err(|e| format!("cannot write {}: {e}", mark.display()))?;
+    let rule: Vec<&str> = missing.rule.iter().map(String::as_str).collect();
+    run(missing.program, &[&["-I", missing.chain], &rule[..]].concat())
+}
+
+/// Opens the way for a network whose bridge was just made. Gives a warning for each chain that stays closed.
+pub(crate) fn open(network: &Network, dns_port: u16, marks: &Path, listings: Listings) -> Vec<String> {
+    let mut refused: Vec<(Missing, String)> = Vec::new();
+    for missing in missing(network, dns_port, listings) {
+        let is_told = refused.iter().any(|(m, _)| (m.program, m.chain) == (missing.program, missing.chain));
+        if let Err(why) = add(network, &missing, marks)
+            && !is_told
+        {
+            refused.push((missing, why));
+        }
+    }
+    let warning = |(Missing { program, chain, .. }, why): (Missing, String)| {
+        format!(
+            "the host's firewall ({program}, chain {chain}) may keep others from pods of network {}, and from their \
+             published ports: {why}",
+            network.name
+        )
+    };
+    refused.into_iter().map(warning).collect()
 }
 
 /// Undoes [`open`], for a network whose bridge is gone.
@@ -70,7 +103,9 @@ pub(crate) fn close(network: &Network, marks: &Path) {
         let listing = list(program).unwrap_or_default();
         for line in listing.lines().filter(|line| names(line, &network.bridge)) {
             let rule: Vec<&str> = line.split_ascii_whitespace().skip(1).collect();
-            run(program, &[&["-D"], &rule[..]].concat());
+            if let Err(error) = run(program, &[&["-D"], &rule[..]].concat()) {
+                tracing::warn!(program, line, error, "a rule for a bridge that is gone stays");
+            }
         }
     }
     let _ = fs::remove_file(mark);
@@ -80,22 +115,48 @@ pub(crate) fn close(network: &Network, marks: &Path) {
 const GET_TABLE: u16 = 10 << 8 | 1;
 const TABLE_NAME: u16 = 1;
 
-/// False if there is no filter table that a program could list, neither of the old kind nor in nftables: most hosts
-/// have none, and a program of the old kind would make one only to find it empty.
-fn may_filter(program: &str) -> bool {
-    let (names, family) = match program {
-        "ip6tables" => ("/proc/thread-self/net/ip6_tables_names", libc::NFPROTO_IPV6),
-        _ => ("/proc/thread-self/net/ip_tables_names", libc::NFPROTO_IPV4),
-    };
-    let old = match fs::read_to_string(names) {
-        Ok(text) => text.lines().any(|name| name == "filter"),
-        Err(e) => e.kind() != std::io::ErrorKind::NotFound,
-    };
-    old || nftables_has(family, b"filter").unwrap_or(true)
+/// The programs that know the filter tables in force, of each family that a network has: of the old kind, in nftables,
+/// or both. None where there are no such tables, as on most hosts: a program of the old kind would make one only to find
+/// it empty.
+fn programs(network: &Network) -> Vec<&'static str> {
+    const OF: [(&str, libc::c_int, [&str; 3]); 2] = [
+        (
+            "/proc/thread-self/net/ip_tables_names",
+            libc::NFPROTO_IPV4,
+            ["iptables", "iptables-legacy", "iptables-nft"],
+        ),
+        (
+            "/proc/thread-self/net/ip6_tables_names",
+            libc::NFPROTO_IPV6,
+            ["ip6tables", "ip6tables-legacy", "ip6tables-nft"],
+        ),
+    ];
+    let has_ipv6 = network.nets().any(|net| net.addr().is_ipv6());
+    let mut programs = Vec::new();
+    for (names, family, [either, legacy, nft]) in OF {
+        if family == libc::NFPROTO_IPV6 && !has_ipv6 {
+            continue;
+        }
+        let is_legacy = match fs::read_to_string(names) {
+            Ok(text) => text.lines().any(|name| name == "filter"),
+            Err(e) => e.kind() != std::io::ErrorKind::NotFound,
+        };
+        // Hosts may have one of them, or both, and either by the short name.
+        let of_kind = |name| if is_installed(name) { name } else { either };
+        programs.extend(is_legacy.then(|| of_kind(legacy)));
+        programs.extend(nftables_has(family, b"filter").unwrap_or(true).then(|| of_kind(nft)));
+    }
+    programs.dedup();
+    programs
+}
+
+fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
 /// True if a family (NFPROTO_*) has a table of that name.
-fn nftables_has(family: libc::c_int, table: &[u8]) -> std::io::Result<bool> {
+pub(crate) fn nftables_has(family: libc::c_int, table: &[u8]) -> std::io::Result<bool> {
     let socket = Socket::open()?;
     socket.send(GET_TABLE, libc::NLM_F_DUMP, u8::try_from(family).unwrap_or_default(), &[])?;
     let mut found = false;
@@ -105,11 +166,6 @@ fn nftables_has(family: libc::c_int, table: &[u8]) -> std::io::Result<bool> {
         found |= named;
     })?;
     Ok(found)
-}
-
-fn programs(network: &Network) -> impl Iterator<Item = &'static str> {
-    let has_ipv6 = network.nets().any(|net| net.addr().is_ipv6());
-    ["iptables", "ip6tables"].into_iter().filter(move |program| *program == "iptables" || has_ipv6)
 }
 
 /// What a network needs: chain and rule.
@@ -170,17 +226,14 @@ fn text(output: Output) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn run(program: &str, args: &[&str]) {
-    match Command::new(program).arg("-w").args(args).stdout(Stdio::null()).output() {
-        Ok(output) if output.status.success() => {}
-        Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            tracing::warn!(program, ?args, said, "the host's firewall may keep pods from each other");
-        }
-        Err(error) => {
-            tracing::warn!(program, ?args, %error, "the host's firewall may keep pods from each other");
-        }
+fn run(program: &str, args: &[&str]) -> Result<(), String> {
+    let output = Command::new(program).arg("-w").args(args).stdout(Stdio::null()).output();
+    let output = output.map_err(|e| format!("cannot run {program}: {e}"))?;
+    if output.status.success() {
+        return Ok(());
     }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{program} {}: {}", args.join(" "), said.trim().lines().next().unwrap_or("it failed")))
 }
 
 #[cfg(test)]

@@ -14,12 +14,14 @@ mod firewall;
 mod host;
 mod iptables;
 mod lease;
+mod legacy;
 pub mod memo;
 mod netns;
 mod nfnetlink;
 mod port;
 mod private_dir;
 mod record;
+mod repair;
 mod route;
 mod subnet;
 mod up;
@@ -36,6 +38,7 @@ pub use fail::{FAIL_POINT, TRACE, fail_point, fail_points_in_supervisor};
 pub use firewall::find_nft;
 pub use netns::{make_netns, netns_exists, remove_netns, set_sysctls, with_netns};
 pub use private_dir::{close_dir, create_private_dir_all, is_private};
+pub use repair::Repaired;
 pub use route::host_addresses;
 
 use firewall::NetworkTable;
@@ -103,6 +106,9 @@ pub struct Addresses {
     pub ips: Vec<IpAddr>,
     /// Addresses of its networks' DNS server.
     pub dns_servers: Vec<IpAddr>,
+    /// What the user has to know: something of the host keeps the endpoint from being reached.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// The network that endpoints join when they name none.
@@ -177,8 +183,8 @@ impl Networks {
             lease::check_endpoint_name(name)?;
         }
         let _instance = self.lock()?;
-        let made = self.take(endpoint).and_then(|lease| self.connect(&lease).map(|()| lease));
-        made.map(|lease| addresses(&lease)).inspect_err(|_| {
+        let made = self.take(endpoint).and_then(|lease| Ok((self.connect(&lease)?, lease)));
+        made.map(|(warnings, lease)| addresses(&lease, warnings)).inspect_err(|_| {
             for e in self.disconnect(&endpoint.id) {
                 tracing::warn!(endpoint = endpoint.id, error = %e, "undoing a failed network setup");
             }
@@ -206,12 +212,14 @@ impl Networks {
         Ok(lease)
     }
 
-    fn connect(&self, lease: &Lease) -> Result<(), Error> {
+    /// Gives what the user has to know.
+    fn connect(&self, lease: &Lease) -> Result<Vec<String>, Error> {
         let mut up = self.others_up(&lease.id)?;
         let others: Vec<Lease> = up.iter().map(|up| up.lease.clone()).collect();
         if let Some(before) = self.up(&lease.id)?.filter(|before| before.is_set_up(lease)) {
             up.push(before);
-            return self.update_dns(&up);
+            self.update_dns(&up)?;
+            return Ok(Vec::new());
         }
         let config_dir = self.netavark_dir();
         create_private_dir_all(&config_dir).map_err(Error::io("create", &config_dir))?;
@@ -224,8 +232,9 @@ impl Networks {
         let listings: Vec<_> = new.iter().map(|network| iptables::Listings::ask(network)).collect();
         driver::setup(lease, &others, &tables, &config_dir)?;
         fail_point("endpoint-connected");
+        let mut warnings = Vec::new();
         for (network, listings) in new.iter().zip(listings) {
-            iptables::open(network, dns_port, &self.iptables_dir(), listings);
+            warnings.extend(iptables::open(network, dns_port, &self.iptables_dir(), listings));
         }
         let own = Up::new(lease);
         self.write_up(&own)?;
@@ -252,7 +261,7 @@ impl Networks {
         self.write_up(&own.with_rules())?;
         // Only now do packets take the new way.
         conntrack::forget(&lease.ports);
-        Ok(())
+        Ok(warnings)
     }
 
     /// Undoes a setup from what was recorded, also when half of it is gone; gathers every error and always
@@ -335,8 +344,9 @@ fn remove_links(lease: &Lease) -> Vec<Error> {
     lease.interfaces.iter().filter_map(|i| route::remove_link(&i.host_name).err()).collect()
 }
 
-fn addresses(lease: &Lease) -> Addresses {
+fn addresses(lease: &Lease, warnings: Vec<String>) -> Addresses {
     Addresses {
+        warnings,
         ips: lease.interfaces.iter().flat_map(|i| i.ips.clone()).collect(),
         dns_servers: lease.interfaces.iter().flat_map(|i| &i.network.subnets).map(|s| s.gateway).collect(),
     }

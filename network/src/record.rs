@@ -17,20 +17,34 @@ pub(crate) struct Lock(#[allow(dead_code, reason = "held, not read")] File);
 impl Lock {
     /// Waits for the lock; makes the file and its folder when missing.
     pub(crate) fn acquire(path: &Path) -> Result<Self, Error> {
+        let file = Self::open(path)?;
+        rustix::io::retry_on_intr(|| flock(&file, FlockOperation::LockExclusive))
+            .map_err(|e| Error::io("lock", path)(e.into()))?;
+        Ok(Self(file))
+    }
+
+    /// Takes the lock if nobody has it.
+    pub(crate) fn try_acquire(path: &Path) -> Result<Option<Self>, Error> {
+        let file = Self::open(path)?;
+        match rustix::io::retry_on_intr(|| flock(&file, FlockOperation::NonBlockingLockExclusive)) {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(e) => Err(Error::io("lock", path)(e.into())),
+        }
+    }
+
+    fn open(path: &Path) -> Result<File, Error> {
         if let Some(dir) = path.parent() {
             crate::create_private_dir_all(dir).map_err(Error::io("create", dir))?;
         }
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = match options.open(path) {
+        match options.open(path) {
             // What is on a read-only disk can still be taken apart; flock(2) asks for no right to write.
             Err(e) if e.kind() == ErrorKind::ReadOnlyFilesystem => File::open(path),
             opened => opened,
         }
-        .map_err(Error::io("open", path))?;
-        rustix::io::retry_on_intr(|| flock(&file, FlockOperation::LockExclusive))
-            .map_err(|e| Error::io("lock", path)(e.into()))?;
-        Ok(Self(file))
+        .map_err(Error::io("open", path))
     }
 }
 

@@ -120,6 +120,39 @@ pub(crate) fn is_empty_bridge(name: &str) -> Result<bool, Error> {
     Ok(ports.is_empty())
 }
 
+/// Gives a bridge back an address that somebody took from it, and turns it on.
+pub(crate) fn give_address(bridge: &str, net: &IpNet) -> Result<(), Error> {
+    let doing = "give a bridge its address back";
+    let mut socket = open()?;
+    let link = socket.get_link(LinkID::Name(bridge.to_owned())).map_err(refused(doing))?;
+    socket.add_addr(link.header.index, net).map_err(refused(doing))?;
+    // Without a link-local address the kernel asks no neighbour for its own: nobody would be reached by IPv6.
+    let mac = link.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::Address(mac) => Some(mac.as_slice()),
+        _ => None,
+    });
+    if net.addr().is_ipv6()
+        && let Some(link_local) = mac.and_then(link_local)
+        && let Err(e) = socket.add_addr(link.header.index, &link_local)
+    {
+        tracing::debug!(bridge, error = %e, "the bridge has its link-local address still");
+    }
+    socket.set_up(LinkID::ID(link.header.index)).map_err(refused(doing))
+}
+
+/// The address that the kernel gives an interface by its MAC address (RFC 4291, appendix A).
+fn link_local(mac: &[u8]) -> Option<IpNet> {
+    let [first, rest @ ..] = <[u8; 6]>::try_from(mac).ok()?;
+    let bytes: Vec<u8> = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, first ^ 2]
+        .into_iter()
+        .chain(rest.into_iter().take(2))
+        .chain([0xff, 0xfe])
+        .chain(rest.into_iter().skip(2))
+        .collect();
+    let ip = Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?);
+    IpNet::new(ip.into(), 64).ok()
+}
+
 /// Removes an interface; one that is gone is fine.
 pub(crate) fn remove_link(name: &str) -> Result<(), Error> {
     match open()?.del_link(LinkID::Name(name.to_owned())) {
@@ -217,6 +250,13 @@ mod tests {
         for ip in ["127.0.0.1", "169.254.1.1", "0.0.0.0", "::1", "::", "fe80::1"] {
             assert!(!is_global(&ip.parse().unwrap()), "{ip}");
         }
+    }
+
+    #[test]
+    fn a_link_local_address_follows_from_the_mac() {
+        let mac = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
+        assert_eq!(link_local(&mac), Some("fe80::5054:ff:fe12:3456/64".parse().unwrap()));
+        assert_eq!(link_local(&mac[..5]), None);
     }
 
     #[test]

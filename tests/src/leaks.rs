@@ -115,7 +115,7 @@ pub(crate) fn files(run: &Path, uids: &BTreeSet<String>) -> Vec<String> {
 /// Files that stay in an instance of which everything was taken down: images, the definitions of networks, locks,
 /// memos.
 fn may_stay(path: &str) -> bool {
-    const FILES: [&str; 19] = [
+    const FILES: [&str; 20] = [
         "root/images/index.json",
         "root/images/oci-layout",
         "root/images/lock",
@@ -132,6 +132,7 @@ fn may_stay(path: &str) -> bool {
         "run/networks/dns-port.json",
         // What files said when they were last read.
         "run/glances.json",
+        "run/networks/checked.json",
         "run/networks/taken.json",
         "run/networks/up.json",
         "run/networks/netavark/firewall/firewall-driver",

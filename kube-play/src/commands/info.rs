@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::commands::version::KUBERNETES;
 use crate::context::Context;
-use crate::facts::Facts;
+use crate::facts::{Facts, Feature, Status};
 use crate::output::{ObjectFormat, Table, print, print_object};
 use crate::terminal::harmless;
 
@@ -33,7 +33,8 @@ pub struct Args {
 /// stdout cannot be written.
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     let facts = Facts::gather(&context.layout.root, &context.layout.runroot);
-    let features = facts.features();
+    let mut features = facts.features();
+    features.push(networks(context));
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let memory = rustix::system::sysinfo();
     let memory = memory.totalram.saturating_mul(u64::from(memory.mem_unit.max(1)));
@@ -91,4 +92,22 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     }
     print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The networks of this instance's pods, as they are now: other programs may have changed them.
+fn networks(context: &Context) -> Feature {
+    let layout = &context.layout;
+    let networks = network::Networks::new(&layout.networks(), &layout.networks_run(), &context.exe);
+    let (detail, remedy) = match networks.problems() {
+        Ok(problems) if problems.is_empty() => ("nothing is wrong with those in use".to_owned(), None),
+        Ok(problems) => (
+            problems.join("; "),
+            Some(
+                "any command that looks at pods, such as `kube ps`, mends what can be mended and tells the rest",
+            ),
+        ),
+        Err(e) => (e.to_string(), None),
+    };
+    let status = if remedy.is_some() { Status::Limited } else { Status::Ok };
+    Feature { name: "pod networks", status, detail, remedy: remedy.map(str::to_owned) }
 }

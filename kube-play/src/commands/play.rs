@@ -155,7 +155,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
         }
     };
     if !args.dry_run {
-        context.repair()?;
+        context.repair_and_tell()?;
     }
     let code = match loaded {
         Some(Loaded { documents, plan }) => {

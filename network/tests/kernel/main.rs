@@ -14,3 +14,4 @@ mod namespaces;
 mod neighbours;
 mod ports_and_subnets;
 mod reach;
+mod repair;

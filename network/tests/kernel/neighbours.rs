@@ -129,7 +129,7 @@ fn a_port_of_one_address_is_not_reached_by_another_of_the_same_host() {
 }
 
 /// A folder with the programs `iptables` and `ip6tables` of one kind, before those of PATH.
-fn programs_of(kind: &str, dir: &Path) -> Option<std::ffi::OsString> {
+pub(crate) fn programs_of(kind: &str, dir: &Path) -> Option<std::ffi::OsString> {
     let path = std::env::var_os("PATH")?;
     for program in ["iptables", "ip6tables"] {
         let name = format!("{program}-{kind}");

@@ -18,7 +18,7 @@ mod wait;
 mod workloads;
 
 pub use down::down;
-pub use repair::repair;
+pub use repair::{Repaired, repair};
 pub use view::{pods, pods_of, without_pods, workload, workloads};
 pub use wait::await_removals;
 pub use workloads::{play, play_all};

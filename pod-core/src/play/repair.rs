@@ -7,9 +7,37 @@ use super::{Error, Host, sweep};
 use crate::store::{self, Desired, FileLock, LockKind, PodGlance, WorkloadGlance, WorkloadId, boot_id};
 use crate::supervisor;
 
-/// Puts right what crashes and reboots left: supervisors that died are replaced, half-made things removed.
-/// Every command calls it first. Says what it did, for the log.
-pub fn repair(host: &Host) -> Result<Vec<String>, Error> {
+/// What [`repair`] did and found.
+#[derive(Debug, Default)]
+pub struct Repaired {
+    /// What it did, for the log.
+    pub told: Vec<String>,
+    /// What is wrong with the pods' networks and could not be put right.
+    pub problems: Vec<String>,
+    /// An earlier command has not told of these problems.
+    pub are_new: bool,
+}
+
+/// Puts right what crashes and reboots left, and what other programs did to the networks: supervisors that died are
+/// replaced, half-made things removed, rules and sysctls set again. Every command calls it first.
+pub fn repair(host: &Host) -> Result<Repaired, Error> {
+    let mut told = repair_pods(host)?;
+    let networks = supervisor::networks(&host.layout, &host.exe);
+    match networks.repair_dns() {
+        Ok(true) => told.push("the name server of the pods was gone; a new one runs".to_owned()),
+        Ok(false) => {}
+        Err(e) => tracing::warn!("{e}"),
+    }
+    // A user who may not change the networks may still look at pods.
+    let network = networks.repair().unwrap_or_else(|e| {
+        tracing::warn!("{e}");
+        network::Repaired::default()
+    });
+    told.extend(network.mended.into_iter().map(|fault| format!("mended: {fault}")));
+    Ok(Repaired { told, problems: network.problems, are_new: network.is_new })
+}
+
+fn repair_pods(host: &Host) -> Result<Vec<String>, Error> {
     let layout = &host.layout;
     let mut told = Vec::new();
     let boot_path = layout.runroot.join("boot");
@@ -52,11 +80,6 @@ pub fn repair(host: &Host) -> Result<Vec<String>, Error> {
     if orphaned || is_some_unrecorded(&pods, &records) {
         told.extend(supervisor::remove_leftovers(layout, &host.exe)?);
         sweep::temporary_files(host);
-    }
-    match supervisor::networks(layout, &host.exe).repair_dns() {
-        Ok(true) => told.push("the name server of the pods was gone; a new one runs".to_owned()),
-        Ok(false) => {}
-        Err(e) => tracing::warn!("{e}"),
     }
     Ok(told)
 }

@@ -90,6 +90,7 @@ pub fn play(
     let made = made.and_then(|()| match options.start {
         true => {
             let outcome = wait_telling(host, &changed, clients, deadline, report, judge::started)?;
+            tell_of_networks(host, &changed, report);
             outcome.met("start", options.timeout)
         }
         false => Ok(()),
@@ -111,6 +112,15 @@ pub fn play(
     prune(host, documents, &gone?, options, report)?;
     let pods: Vec<Awaited> = applied.iter().flat_map(Applied::running).collect();
     finish(host, &pods, options, deadline, report)
+}
+
+/// Warns of what keeps pods that have started from being reached, each thing once.
+fn tell_of_networks(host: &Host, pods: &[Awaited], report: &mut dyn Report) {
+    for pod in pods {
+        for warning in crate::supervisor::network_warnings(&host.layout, &pod.uid) {
+            report.warning(&warning);
+        }
+    }
 }
 
 /// Fills in what `generate` left out of Secrets; tells of what nobody provides.
@@ -397,7 +407,9 @@ pub fn play_all(host: &Host, options: &PlayOptions, report: &mut dyn Report) -> 
         return Ok(0);
     }
     let pods: Vec<Awaited> = pods().map(|(id, pod)| Awaited::new(id, pod)).collect();
-    wait_telling(host, &pods, clients, deadline, report, judge::started)?.met("start", options.timeout)?;
+    let outcome = wait_telling(host, &pods, clients, deadline, report, judge::started)?;
+    tell_of_networks(host, &pods, report);
+    outcome.met("start", options.timeout)?;
     finish(host, &pods, options, deadline, report)
 }
 

@@ -328,6 +328,11 @@ impl Supervisor {
                 network::fail_point("sandbox-told");
                 let ips = info.ips.clone();
                 let ended = self.unclaimed.remove(&info.infra.pid).is_some();
+                let wall = super::now().wall;
+                for message in info.warnings.clone() {
+                    let (kind, reason) = ("Warning".to_owned(), "FirewallClosed".to_owned());
+                    self.act(uid, Action::Emit { kind, reason, message, container: None }, wall);
+                }
                 if let Some(pod) = self.pods.get_mut(uid) {
                     pod.sandbox = Some(info);
                 }

@@ -27,7 +27,7 @@ mod spawn;
 mod worker;
 
 pub use adopt::{last_state, present_state};
-pub use sandbox::{networks, ports as published_ports, remove_leftovers, remove_sandbox};
+pub use sandbox::{network_warnings, networks, ports as published_ports, remove_leftovers, remove_sandbox};
 pub use spawn::{SUPERVISE, Spawned, detach_name_server, spawn};
 
 use std::collections::{BTreeMap, HashMap};

@@ -29,6 +29,9 @@ pub struct SandboxInfo {
     pub ips: Vec<IpAddr>,
     /// What containers join.
     pub sandbox: Sandbox,
+    /// What the user has to know of its network.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// For an infra container that is not our child, and its token.
     #[serde(skip)]
     pub pidfd: Option<(u64, OwnedFd)>,
@@ -43,6 +46,11 @@ impl SandboxInfo {
     pub fn load(layout: &Layout, uid: &str) -> Option<Self> {
         store::read_json(&Self::path(layout, uid)).ok().flatten()
     }
+}
+
+/// What the user has to know of the network of a pod that was started.
+pub fn network_warnings(layout: &Layout, uid: &str) -> Vec<String> {
+    SandboxInfo::load(layout, uid).map(|info| info.warnings).unwrap_or_default()
 }
 
 /// The networks of this instance.
@@ -169,7 +177,7 @@ fn try_create(
     let ips = if plan.network.host { node.ips.clone() } else { addresses.ips.clone() };
     write_etc(&sandbox.etc, plan, &node, &ips, &addresses).map_err(|e| text(&e))?;
     fail_point("etc-written");
-    let info = SandboxInfo { infra, ips, sandbox, pidfd: None };
+    let info = SandboxInfo { infra, ips, sandbox, warnings: addresses.warnings, pidfd: None };
     store::write_json_volatile(&SandboxInfo::path(layout, uid), &info).map_err(|e| text(&e))?;
     fail_point("sandbox-recorded");
     Ok(info)
