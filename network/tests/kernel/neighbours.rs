@@ -167,3 +167,29 @@ fn a_closed_forward_chain_lets_other_machines_reach_what_is_published() {
         assert_eq!(left.trim(), "-P FORWARD DROP", "iptables-{kind}");
     }
 }
+
+#[test]
+fn a_firewall_that_refuses_its_rules_is_told_once_for_each_chain() {
+    let dir = tempfile::tempdir().unwrap();
+    // It lists what is in force and refuses every change.
+    for program in ["iptables", "ip6tables"] {
+        let script = format!(
+            "#!/bin/sh\ncase \"$*\" in *-S*) echo '-P INPUT ACCEPT'; echo '-P FORWARD DROP'; exit;; esac\n\
+             echo '{program}: refused' >&2; exit 1\n"
+        );
+        let file = dir.path().join(format!("{program}-nft"));
+        std::fs::write(&file, script).unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap());
+    let instance = Instance::new();
+    let lan = Lan::new(&instance);
+    inside(&lan.host, || run("iptables-nft", &["-P", "FORWARD", "DROP"]));
+    let web = instance.endpoint("web");
+    let mut setup = instance.command("setup", &serde_json::to_string(&web).unwrap());
+    let output = inside(&lan.host, || setup.env("PATH", &path).output().unwrap());
+    let got: Addresses = serde_json::from_str(&crate::instance::answer(&output).unwrap()).unwrap();
+    let [warning] = got.warnings.as_slice() else { panic!("{:?}", got.warnings) };
+    assert!(warning.contains("chain FORWARD") && warning.contains("iptables: refused"), "{warning}");
+    inside(&lan.host, || instance.teardown("web"));
+}
