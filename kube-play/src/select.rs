@@ -30,7 +30,8 @@ pub fn pods_of(context: &Context, choice: &Choice<'_>) -> anyhow::Result<Vec<Pod
     for name in choice.names {
         let resource = parse(name)?;
         let any = found.iter().any(|pod| choice.looks_into(context, pod) && is_meant(&resource, pod));
-        let there = any || (resource.kind == Kind::Deployment && is_recorded(context, &resource)?);
+        // One whose record is damaged is told as that, and not as one that is not there.
+        let there = any || (is_recorded(context, &resource)? && resource.kind == Kind::Deployment);
         if !there {
             return Err(not_found(context, &resource, &found).into());
         }
@@ -132,6 +133,7 @@ fn is_recorded(context: &Context, resource: &Resource) -> anyhow::Result<bool> {
 /// What is there cannot be read.
 pub fn missing(context: &Context, resource: &Resource) -> anyhow::Result<Failure> {
     if matches!(resource.kind, Kind::Pod | Kind::Deployment) {
+        is_recorded(context, resource)?;
         return Ok(not_found(context, resource, &pods(&context.layout)?));
     }
     let namespace = &context.namespace;

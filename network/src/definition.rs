@@ -111,17 +111,28 @@ impl Networks {
         self.dir.join("definitions").join(format!("{name}.json"))
     }
 
-    /// Every network of this instance, by name.
+    /// Every network of this instance, by name. Those that cannot be read are logged and left out.
     pub fn list(&self) -> Result<Vec<Network>, Error> {
         let mut networks = Vec::new();
         for name in record::list(&self.dir.join("definitions"))? {
-            networks.extend(self.definition(&name)?);
+            networks.extend(record::or_none(self.definition(&name)));
         }
         Ok(networks)
     }
 
     pub(crate) fn definition(&self, name: &str) -> Result<Option<Network>, Error> {
-        record::read(&self.definition_path(name))
+        let read = record::read(&self.definition_path(name));
+        if !matches!(read, Err(Error::Damaged { .. })) {
+            return read;
+        }
+        // Whoever is on it knows it.
+        let ids = self.leases().unwrap_or_default();
+        let mut interfaces =
+            ids.iter().filter_map(|id| self.read_lease(id).ok().flatten()).flat_map(|lease| lease.interfaces);
+        match interfaces.find(|interface| interface.network.name == name) {
+            Some(interface) => Ok(Some(interface.network)),
+            None => read,
+        }
     }
 
     /// Records a new network. Its bridge is made when the first endpoint joins.
@@ -213,7 +224,7 @@ impl Networks {
         check_name(name)?;
         let _instance = self.lock()?;
         let host = Host::lock()?;
-        if self.definition(name)?.is_none() {
+        if !self.definition_path(name).exists() {
             return Err(Error::NoSuchNetwork(name.to_owned()));
         }
         let by = self.endpoints(name)?;

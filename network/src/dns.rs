@@ -117,14 +117,14 @@ impl Networks {
     }
 
     /// Where this instance's aardvark-dns listens.
-    pub(crate) fn dns_port(&self) -> Result<u16, Error> {
-        Ok(record::read(&self.dns_port_path())?.unwrap_or(DNS_PORT))
+    pub(crate) fn dns_port(&self) -> u16 {
+        record::or_none(record::read(&self.dns_port_path())).unwrap_or(DNS_PORT)
     }
 
     /// Chooses where it will listen, when nothing is up yet.
     pub(crate) fn choose_dns_port(&self) -> Result<u16, Error> {
         if self.running_dns().is_some() {
-            return self.dns_port();
+            return Ok(self.dns_port());
         }
         let port = [DNS_PORT].into_iter().chain(OTHER_DNS_PORTS).find(|port| is_free_on_new_addresses(*port));
         let port = port.unwrap_or(DNS_PORT);
@@ -149,7 +149,7 @@ impl Networks {
             .arg(AARDVARK_DNS)
             .arg("--config")
             .arg(dir)
-            .args(["--port", &self.dns_port()?.to_string(), "run"])
+            .args(["--port", &self.dns_port().to_string(), "run"])
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -218,9 +218,9 @@ fn write_files(dir: &Path, temp: &Path, wanted: &BTreeMap<String, String>) -> Re
         let path = dir.join(name);
         match fs::read_to_string(&path) {
             Ok(before) if before == *text => continue,
-            Ok(_) => {}
-            Err(e) if e.kind() == ErrorKind::NotFound => {}
-            Err(e) => return Err(Error::io("read", &path)(e)),
+            Err(e) if e.kind() == ErrorKind::IsADirectory => record::remove(&path)?,
+            // It is damaged, or says something else.
+            Ok(_) | Err(_) => {}
         }
         record::write_bytes(temp, text.as_bytes(), Durability::Process)?;
         fs::rename(temp, &path).map_err(Error::io("write", &path))?;

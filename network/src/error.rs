@@ -158,13 +158,28 @@ pub enum Error {
         source: io::Error,
     },
     /// A file of ours that does not parse.
-    #[error("{} is damaged: {source}", path.display())]
+    #[error("{} is damaged ({source}): {}", path.display(), remedy(path))]
     Damaged {
         /// Which.
         path: PathBuf,
         /// Why.
         source: serde_json::Error,
     },
+}
+
+/// What to do about a damaged file, by where it lies.
+fn remedy(path: &Path) -> String {
+    let names: Vec<&str> = path.iter().rev().filter_map(|name| name.to_str()).collect();
+    match names.as_slice() {
+        [file, "definitions", ..] => {
+            let name = file.strip_suffix(".json").unwrap_or(file);
+            format!(
+                "take down the pods on network {name}, remove it with `kube network rm {name}` and create it again"
+            )
+        }
+        [_, "leases" | "up", ..] => "it goes with its pod: take that down and play it again".to_owned(),
+        _ => "remove it; it is made again when it is needed".to_owned(),
+    }
 }
 
 impl Error {

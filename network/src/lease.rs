@@ -81,7 +81,7 @@ pub(crate) fn check_endpoint_name(name: &str) -> Result<(), Error> {
 }
 
 impl Networks {
-    fn lease_path(&self, id: &str) -> PathBuf {
+    pub(crate) fn lease_path(&self, id: &str) -> PathBuf {
         self.dir.join("leases").join(format!("{id}.json"))
     }
 
@@ -104,12 +104,23 @@ impl Networks {
     }
 
     pub(crate) fn read_lease(&self, id: &str) -> Result<Option<Lease>, Error> {
-        record::read(&self.lease_path(id))
+        match record::read(&self.lease_path(id)) {
+            // What is set up has a copy.
+            Err(damaged @ Error::Damaged { .. }) => match self.up(id) {
+                Ok(Some(up)) => Ok(Some(up.lease)),
+                _ => Err(damaged),
+            },
+            read => read,
+        }
     }
 
     /// What is taken by every lease.
     fn taken(&self) -> Result<Vec<Taken>, Error> {
-        let read = |path: &Path| Ok(record::read(path)?.map(Taken::by));
+        // One that cannot be read, and is not set up, takes nothing.
+        let read = |path: &Path| -> Result<Option<Taken>, Error> {
+            let id = path.file_stem().unwrap_or_default().to_string_lossy();
+            Ok(record::or_none(self.read_lease(&id)).map(Taken::by))
+        };
         let memo = self.run_dir.join("taken.json");
         memo::read_through(self.leases()?, |id| self.lease_path(id), &memo, read)
     }
@@ -121,7 +132,7 @@ impl Networks {
     /// Gives an endpoint its addresses, and records them. One that had a lease keeps its addresses where they
     /// are still its own. The instance and the host are locked.
     pub(crate) fn lease(&self, host: &Host, endpoint: &Endpoint) -> Result<Lease, Error> {
-        let before = self.read_lease(&endpoint.id)?;
+        let before = record::or_none(self.read_lease(&endpoint.id));
         let others: Vec<Taken> = self.taken()?.into_iter().filter(|taken| taken.id != endpoint.id).collect();
         let mut interfaces: Vec<Interface> = Vec::new();
         for (index, attachment) in endpoint.attachments().into_iter().enumerate() {
@@ -139,7 +150,8 @@ impl Networks {
                     taken.extend(ips.iter().map(|ip| (*ip, other.by.clone())));
                 }
             }
-            let last: Vec<IpAddr> = record::read(&self.last_path(&network.name))?.unwrap_or_default();
+            let last: Vec<IpAddr> =
+                record::or_none(record::read(&self.last_path(&network.name))).unwrap_or_default();
             let pools: Vec<Pool> = network
                 .subnets
                 .iter()

@@ -216,14 +216,19 @@ impl Networks {
     fn connect(&self, lease: &Lease) -> Result<Vec<String>, Error> {
         let mut up = self.others_up(&lease.id)?;
         let others: Vec<Lease> = up.iter().map(|up| up.lease.clone()).collect();
-        if let Some(before) = self.up(&lease.id)?.filter(|before| before.is_set_up(lease)) {
+        if let Some(before) = record::or_none(self.up(&lease.id)).filter(|before| before.is_set_up(lease)) {
             up.push(before);
             self.update_dns(&up)?;
             return Ok(Vec::new());
         }
         let config_dir = self.netavark_dir();
         create_private_dir_all(&config_dir).map_err(Error::io("create", &config_dir))?;
-        let dns_port = if others.is_empty() { self.choose_dns_port() } else { self.dns_port() }?;
+        // One that is damaged is written again; a folder in its place would keep netavark from doing so.
+        let firewall = config_dir.join("firewall/firewall-driver");
+        if firewall.is_dir() {
+            record::remove(&firewall)?;
+        }
+        let dns_port = if others.is_empty() { self.choose_dns_port()? } else { self.dns_port() };
         let new = lease.interfaces.iter().map(|i| &i.network);
         let new: Vec<_> = new.filter(|n| !others.iter().any(|other| other.is_on(&n.name))).collect();
         let stands = |network: &str| up::rules_stand(&up, network);
@@ -309,7 +314,7 @@ impl Networks {
                     note(Err(e));
                 }
                 let others: Vec<Lease> = up.iter().map(|up| up.lease.clone()).collect();
-                let dns_port = self.dns_port().unwrap_or(dns::DNS_PORT);
+                let dns_port = self.dns_port();
                 for index in 0..lease.interfaces.len() {
                     let stands = |network: &str| up::rules_stand(&up, network);
                     let torn =
@@ -333,10 +338,23 @@ impl Networks {
                 note(route::remove_link(&lease::host_interface(id, 0)));
             }
         }
+        self.remove_netavark_files(id);
         note(self.remove_lease(id));
         fail_point("addresses-given-back");
         note(Host::lock().and_then(|host| host.release_ports(id)));
         errors
+    }
+
+    /// Removes the files about an endpoint that netavark could not read, and so has left.
+    fn remove_netavark_files(&self, id: &str) {
+        let entries = std::fs::read_dir(self.netavark_dir().join("firewall/ports")).into_iter().flatten();
+        for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+            if path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(id))
+                && let Err(e) = record::remove(&path)
+            {
+                tracing::warn!("{e}");
+            }
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! Records on disk: written whole or not at all, durably, before what they speak of is made.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use rustix::fs::{FlockOperation, flock};
 use serde::{Serialize, de::DeserializeOwned};
@@ -77,6 +79,9 @@ pub(crate) fn write_bytes(path: &Path, bytes: &[u8], durability: Durability) -> 
             file.sync_all()?;
         }
         crate::fail_point("network-file-written");
+        if path.is_dir() {
+            fs::remove_dir(path)?;
+        }
         fs::rename(&temp, path)?;
         if durability == Durability::Machine {
             File::open(dir)?.sync_all()?;
@@ -93,7 +98,10 @@ pub(crate) fn write_bytes(path: &Path, bytes: &[u8], durability: Durability) -> 
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
+        Err(e) if e.kind() == ErrorKind::IsADirectory => {
+            return Err(Error::Damaged { path: path.to_owned(), source: serde_json::Error::io(e) });
+        }
         Err(e) => return Err(Error::io("read", path)(e)),
     };
     serde_json::from_slice(&bytes)
@@ -101,11 +109,23 @@ pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error>
         .map_err(|source| Error::Damaged { path: path.to_owned(), source })
 }
 
+/// Unwraps what was read; a file that cannot be read is logged, once per process, and counts as none.
+pub(crate) fn or_none<T>(read: Result<Option<T>, Error>) -> Option<T> {
+    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    read.unwrap_or_else(|error| {
+        let text = error.to_string();
+        if TOLD.lock().is_ok_and(|mut told| told.insert(text.clone())) {
+            tracing::warn!("{text}");
+        }
+        None
+    })
+}
+
 /// Names of the records in `dir` (file names without `.json`), sorted; none when there is no such folder.
 pub(crate) fn list(dir: &Path) -> Result<Vec<String>, Error> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(Vec::new()),
         Err(e) => return Err(Error::io("list", dir)(e)),
     };
     let mut names = Vec::new();
@@ -131,6 +151,10 @@ pub(crate) fn temporary_files(dir: &Path) -> Vec<PathBuf> {
 /// Removes a file; one that is gone is fine.
 pub(crate) fn remove(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
+        // A folder in its place, if there is nothing in it.
+        Err(e) if e.kind() == ErrorKind::IsADirectory => {
+            fs::remove_dir(path).map_err(Error::io("remove", path))
+        }
         Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io("remove", path)(e)),
         _ => Ok(()),
     }

@@ -206,7 +206,7 @@ impl Networks {
 
     fn faults(&self, leases: &[Lease]) -> Result<Vec<Fault>, Error> {
         let mut faults = Vec::new();
-        let dns_port = self.dns_port()?;
+        let dns_port = self.dns_port();
         for network in networks(leases) {
             if !route::link_exists(&network.bridge)? {
                 faults.push(Fault::Bridge(network));

@@ -1,7 +1,7 @@
 //! Endpoints that are set up: what the name server's files are made from, and how a second setup knows that
 //! there is nothing to do. Below the run folder: a reboot takes it, as it takes the endpoints.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -62,7 +62,18 @@ impl Networks {
     /// All that are set up and whose namespace is there.
     pub(crate) fn read_up(&self) -> Result<Vec<Up>, Error> {
         let (ids, memo) = (record::list(&self.run_dir.join("up"))?, self.run_dir.join("up.json"));
-        let mut up = memo::read_through(ids, |id| self.up_path(id), &memo, record::read)?;
+        let read = |path: &Path| -> Result<Option<Up>, Error> {
+            Ok(record::read(path).unwrap_or_else(|damaged| {
+                // The lease says the same, but for whether the rules are in place: they are made again.
+                let id = path.file_stem().unwrap_or_default().to_string_lossy();
+                let lease: Option<Lease> = record::read(&self.lease_path(&id)).ok().flatten();
+                match lease {
+                    Some(lease) => Some(Up::new(&lease)),
+                    None => record::or_none(Err(damaged)),
+                }
+            }))
+        };
+        let mut up = memo::read_through(ids, |id| self.up_path(id), &memo, read)?;
         up.retain(Up::is_alive);
         Ok(up)
     }

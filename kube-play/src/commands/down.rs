@@ -121,6 +121,8 @@ fn unique(targets: Vec<Target>) -> Vec<Target> {
 /// What is recorded.
 struct State {
     workloads: Vec<WorkloadRecord>,
+    /// Those whose record cannot be read.
+    damaged: Vec<WorkloadId>,
     objects: Vec<(Kind, String, String)>,
 }
 
@@ -128,13 +130,17 @@ impl State {
     fn read(context: &Context) -> anyhow::Result<Self> {
         let mut objects = Vec::new();
         for kind in [Kind::ConfigMap, Kind::Secret, Kind::PersistentVolumeClaim] {
-            let mut keys: BTreeSet<_> = Objects::list(&context.layout, kind.name())?.into_keys().collect();
+            let mut keys: BTreeSet<_> = Objects::names(&context.layout, kind.name())?.into_iter().collect();
             if kind == Kind::PersistentVolumeClaim {
                 keys.extend(claims::standing(&context.layout)?);
             }
             objects.extend(keys.into_iter().map(|(namespace, name)| (kind, namespace, name)));
         }
-        Ok(Self { workloads: play::workloads(&context.layout)?, objects })
+        let workloads = play::workloads(&context.layout)?;
+        let read: BTreeSet<&WorkloadId> = workloads.iter().map(|record| &record.id).collect();
+        let mut damaged = WorkloadRecord::ids(&context.layout)?;
+        damaged.retain(|id| !read.contains(id) && WorkloadRecord::load(&context.layout, id).is_err());
+        Ok(Self { workloads, damaged, objects })
     }
 
     /// The claims that pods of these targets mount, for `--volumes`; of those that stay, with why. One that a pod's use
@@ -175,7 +181,8 @@ impl State {
         match kind {
             Kind::Pod | Kind::Deployment => {
                 let id = WorkloadId::new(kind.name(), namespace, name);
-                self.workloads.iter().any(|record| record.id == id).then_some(Target::Workload(id))
+                let known = self.workloads.iter().any(|record| record.id == id) || self.damaged.contains(&id);
+                known.then_some(Target::Workload(id))
             }
             _ => self
                 .objects
@@ -189,7 +196,9 @@ impl State {
     fn everything(&self, context: &Context, args: &Args) -> Vec<Target> {
         let wanted = |namespace: &str| !context.namespace_given || namespace == context.namespace;
         let workloads = self.workloads.iter().filter(|record| wanted(&record.id.namespace));
-        let workloads = workloads.map(|record| Target::Workload(record.id.clone()));
+        let workloads = workloads.map(|record| &record.id);
+        let damaged = self.damaged.iter().filter(|id| wanted(&id.namespace));
+        let workloads = workloads.chain(damaged).map(|id| Target::Workload(id.clone()));
         let objects = self.objects.iter().filter(|(kind, namespace, _)| {
             wanted(namespace) && (args.volumes || *kind != Kind::PersistentVolumeClaim)
         });

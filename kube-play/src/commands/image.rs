@@ -292,7 +292,7 @@ struct Users(Vec<(String, String)>);
 impl Users {
     fn find(context: &Context, store: &ImageStore) -> anyhow::Result<Self> {
         let mut users = Vec::new();
-        for workload in WorkloadRecord::list(&context.layout)? {
+        for workload in WorkloadRecord::list_all(&context.layout)? {
             for pod in &workload.pods {
                 let Some(spec) = &pod.plan.pod.spec else { continue };
                 for container in spec.init_containers.iter().flatten().chain(&spec.containers) {

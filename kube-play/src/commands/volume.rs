@@ -6,7 +6,7 @@ use clap::Subcommand;
 use jiff::Timestamp;
 use pod_core::lifecycle::human_duration;
 use pod_core::play;
-use pod_core::store::Objects;
+use pod_core::store::{Objects, damage};
 use pod_core::volume::claims::{self, Claim, Error};
 use serde_json::{Map, Value, json};
 
@@ -115,7 +115,8 @@ fn list(context: &Context, names: &[String], all: bool, listing: Listing) -> any
             let kind = Kind::PersistentVolumeClaim.name();
             let mut objects = Vec::new();
             for claim in &found {
-                let played = Objects::get(&context.layout, kind, &claim.namespace, &claim.name)?;
+                let played =
+                    damage::or_none(Objects::get(&context.layout, kind, &claim.namespace, &claim.name));
                 objects.push(object(claim, played));
             }
             output::print_list(objects, format)

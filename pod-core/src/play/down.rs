@@ -3,8 +3,10 @@
 use super::objects::CLAIM;
 use super::wait::{Awaited, Judge, await_removals, wait_telling};
 use super::{Change, DownOptions, Error, Host, Report, Target, judge};
-use crate::store::{Desired, Objects, PodRecord, WorkloadRecord, removal};
-use crate::supervisor::client;
+use crate::store::{
+    self, Desired, FileLock, LockKind, Objects, PodRecord, WorkloadId, WorkloadRecord, removal,
+};
+use crate::supervisor::{self, client};
 use crate::volume::claims;
 
 /// Stops and removes, in order, from recorded state. Workloads go together, each in its own order; what cannot
@@ -17,14 +19,20 @@ pub fn down(
     report: &mut dyn Report,
 ) -> Result<(), Error> {
     let mut records = Vec::new();
+    let mut failed: Vec<(WorkloadId, Error)> = Vec::new();
+    let mut discarded = Vec::new();
     for target in targets {
         match target {
-            // One that is gone since its caller looked, as with an earlier down, is as it should be.
-            Target::Workload(id) => records.extend(WorkloadRecord::load(&host.layout, id)?),
+            Target::Workload(id) => match WorkloadRecord::load(&host.layout, id) {
+                // One that is gone since its caller looked, as with an earlier down, is as it should be.
+                Ok(record) => records.extend(record),
+                Err(_) if options.force => discarded.push(id),
+                Err(e) => failed.push((id.clone(), e.into())),
+            },
             Target::Object(kind, namespace, name) => {
                 // A pod's use makes a claim that nobody played.
                 let stands = kind == CLAIM && claims::exists(&host.layout, namespace, name);
-                if !stands && Objects::get(&host.layout, kind, namespace, name)?.is_none() {
+                if !stands && !Objects::exists(&host.layout, kind, namespace, name) {
                     return Err(Error::NotFound { what: format!("{}/{name}", kind.to_lowercase()) });
                 }
             }
@@ -33,7 +41,6 @@ pub fn down(
     let grace_seconds = if options.force { Some(0) } else { options.grace_seconds };
     let mut going = Vec::new();
     let mut leaving = Vec::new();
-    let mut failed = Vec::new();
     for record in &records {
         let mut record = record.clone();
         for pod in &mut record.pods {
@@ -56,16 +63,14 @@ pub fn down(
         await_removals(host, &[])?;
     }
     network::fail_point("pods-gone");
-    let mut first = None;
-    for record in &records {
-        if let Some(at) = failed.iter().position(|(id, _)| *id == record.id) {
-            let (id, e) = failed.swap_remove(at);
-            // The last error is told by the caller.
-            if let Some((id, e)) = first.replace((id.to_string(), e)) {
-                report.warning(&format!("{id}: {e}"));
-            }
-            continue;
+    for id in discarded {
+        match discard(host, id) {
+            Ok(()) => report.changed(&id.to_string(), Change::Deleted),
+            Err(e) => failed.push((id.clone(), e)),
         }
+    }
+    let mut first: Option<(String, Error)> = None;
+    for record in records.iter().filter(|record| !failed.iter().any(|(id, _)| *id == record.id)) {
         report.changed(&record.id.to_string(), Change::Deleted);
         if removal::is_volatile(&host.layout, &record.id) {
             report.warning(&format!(
@@ -74,6 +79,12 @@ pub fn down(
                 record.id,
                 host.layout.workload(&record.id).display()
             ));
+        }
+    }
+    for (id, e) in failed {
+        // The last error is told by the caller.
+        if let Some((id, e)) = first.replace((id.to_string(), e)) {
+            report.warning(&format!("{id}: {e}"));
         }
     }
     for target in targets {
@@ -100,6 +111,25 @@ pub fn down(
     }
     super::sweep::temporary_files(host);
     first.map_or(Ok(()), |(_, e)| Err(e))
+}
+
+/// Removes a workload whose record cannot be read: nobody knows its pods, so that what is left of them is found as
+/// what no record names.
+fn discard(host: &Host, id: &WorkloadId) -> Result<(), Error> {
+    let layout = &host.layout;
+    client::kill_supervisor(layout, id)?;
+    let Some(lock) = FileLock::try_acquire(&layout.supervisor_lock(id), LockKind::Exclusive)? else {
+        let message = "another process holds it: try again".to_owned();
+        return Err(Error::Failed { object: id.to_string(), message });
+    };
+    store::remove_dir_if_exists(&layout.workload(id))?;
+    removal::forget_note(layout, id)?;
+    store::remove_dir_if_exists(&layout.workload_run(id))?;
+    drop(lock);
+    for line in supervisor::remove_leftovers(layout, &host.exe)? {
+        tracing::info!("{line}");
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Change, Error};
 use crate::plan::{ObjectPlan, PodPlan, VALUES_LEFT_OUT, value_left_out};
-use crate::store::{Layout, Objects, WorkloadRecord};
+use crate::store::{Layout, Objects, WorkloadRecord, damage};
 use crate::volume::{self, claims};
 
 /// Its data goes with it.
@@ -53,15 +53,16 @@ pub fn fill_in(layout: &Layout, plan: &mut ObjectPlan) -> Result<Vec<String>, Er
 }
 
 /// What applying would do.
-pub fn diff(layout: &Layout, plan: ObjectPlan) -> Result<Applied, Error> {
-    let before = Objects::get(layout, &plan.kind, &plan.namespace, &plan.name)?;
+pub fn diff(layout: &Layout, plan: ObjectPlan) -> Applied {
+    // One that is damaged is written anew.
+    let before = damage::or_none(Objects::get(layout, &plan.kind, &plan.namespace, &plan.name));
     let change = match &before {
         None => Change::Created,
         Some(before) if *before == plan.object => Change::Unchanged,
         Some(_) => Change::Configured,
     };
     let makes_volume = plan.kind == CLAIM && !claims::exists(layout, &plan.namespace, &plan.name);
-    Ok(Applied { plan, before, makes_volume, change })
+    Applied { plan, before, makes_volume, change }
 }
 
 /// Records the object.

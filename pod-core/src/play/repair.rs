@@ -2,10 +2,13 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::path::Path;
 
 use super::{Error, Host, sweep};
-use crate::store::{self, Desired, FileLock, LockKind, PodGlance, WorkloadGlance, WorkloadId, boot_id};
-use crate::supervisor;
+use crate::store::{
+    self, Desired, FileLock, Layout, LockKind, PodGlance, WorkloadGlance, WorkloadId, boot_id,
+};
+use crate::supervisor::{self, client};
 
 /// What [`repair`] did and found.
 #[derive(Debug, Default)]
@@ -43,9 +46,13 @@ fn repair_pods(host: &Host) -> Result<Vec<String>, Error> {
     let boot_path = layout.runroot.join("boot");
     let this_boot = boot_id()?;
     let known = match fs::read_to_string(&boot_path) {
-        Ok(text) => Some(text),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-        Err(e) => return Err(store::Error::io("read", &boot_path)(e).into()),
+        Ok(text) if !is_damaged_boot(&text, &this_boot) => Some(text),
+        Ok(_) | Err(_) => {
+            // What runs must not be taken for what a reboot left: it counts as this boot's.
+            mend_boot(&boot_path, &this_boot);
+            Some(this_boot.clone())
+        }
     };
     if known.as_deref() != Some(this_boot.as_str()) {
         if known.is_none() && !layout.root.exists() && !layout.runroot.exists() {
@@ -62,26 +69,53 @@ fn repair_pods(host: &Host) -> Result<Vec<String>, Error> {
     }
     let mut orphaned = false;
     // Before the records: what was made before we looked is recorded, and what is recorded meanwhile is no leftover.
-    let pods = pods_found(host)?;
-    let records = WorkloadGlance::list(layout)?;
-    sweep::workloads(layout, &records)?;
+    let pods = pods_found(host);
+    let (mut records, damaged) = WorkloadGlance::list_with_damaged(layout)?;
+    let damaged = mend(layout, damaged, &mut records);
+    sweep::workloads(layout, &records, &damaged)?;
     sweep::pulls(layout);
     for record in &records {
         if !is_at_work(host, record) {
             continue;
         }
-        if FileLock::try_acquire(&layout.supervisor_lock(&record.id), LockKind::Exclusive)?.is_some() {
-            supervisor::spawn(&host.exe, layout, &record.id)?;
+        // What is wrong with one workload is told by who needs that one.
+        let lock = FileLock::try_acquire(&layout.supervisor_lock(&record.id), LockKind::Exclusive);
+        if store::damage::or_none(lock).is_some() {
+            if let Err(e) = supervisor::spawn(&host.exe, layout, &record.id) {
+                tracing::warn!("{}: {e}", record.id);
+                continue;
+            }
             network::fail_point("supervisor-replaced");
             told.push(format!("{}: its supervisor was gone; a new one is in charge", record.id));
             orphaned = true;
         }
     }
     if orphaned || is_some_unrecorded(&pods, &records) {
-        told.extend(supervisor::remove_leftovers(layout, &host.exe)?);
+        // Pods of a record that cannot be read would be taken for leftovers.
+        if damaged.is_empty() {
+            match supervisor::remove_leftovers(layout, &host.exe) {
+                Ok(removed) => told.extend(removed),
+                Err(e) => store::damage::pass_over(&e),
+            }
+        }
         sweep::temporary_files(host);
     }
     Ok(told)
+}
+
+/// Returns whether the text of a `boot` file names no boot at all: it is empty, cut off, or not text.
+fn is_damaged_boot(text: &str, this_boot: &str) -> bool {
+    let id = text.trim();
+    id.is_empty() || id.contains(char::is_control) || (id != this_boot && this_boot.starts_with(id))
+}
+
+fn mend_boot(path: &Path, this_boot: &str) {
+    // An empty folder in its place.
+    let _ = fs::remove_dir(path);
+    match store::write_atomic(path, this_boot.as_bytes(), 0o600) {
+        Ok(()) => tracing::warn!("{} was damaged; it is written again, as of this boot", path.display()),
+        Err(e) => tracing::warn!("{} is damaged and counts as of this boot; remove it: {e}", path.display()),
+    }
 }
 
 /// Something goes on, or should, in a workload: it needs a supervisor.
@@ -101,7 +135,7 @@ pub(super) fn rests(host: &Host, id: &WorkloadId) -> bool {
 }
 
 /// Uids of pods that have folders, or addresses: a glance at four directories, no more.
-fn pods_found(host: &Host) -> Result<Vec<String>, Error> {
+fn pods_found(host: &Host) -> Vec<String> {
     let layout = &host.layout;
     let dirs = [layout.runroot.join("pods"), layout.runroot.join("netns"), layout.root.join("pods")];
     let mut found: Vec<String> = dirs
@@ -110,8 +144,35 @@ fn pods_found(host: &Host) -> Result<Vec<String>, Error> {
         .flatten()
         .filter_map(|e| e.ok()?.file_name().into_string().ok())
         .collect();
-    found.extend(supervisor::networks(layout, &host.exe).leases()?);
-    Ok(found)
+    match supervisor::networks(layout, &host.exe).leases() {
+        Ok(leases) => found.extend(leases),
+        Err(e) => tracing::warn!("{e}"),
+    }
+    found
+}
+
+/// Has records that cannot be read written again by supervisors that know them. Gives the ones that stay damaged.
+fn mend(
+    layout: &Layout,
+    damaged: Vec<store::DamagedRecord>,
+    records: &mut Vec<WorkloadGlance>,
+) -> Vec<WorkloadId> {
+    let mut left = Vec::new();
+    for (id, error) in damaged {
+        let mended = client::rewrite(layout, &id).then(|| WorkloadGlance::load(layout, &id).ok().flatten());
+        match mended.flatten() {
+            Some(record) => {
+                let path = layout.workload_record(&id);
+                tracing::warn!("{} was damaged; the supervisor of {id} has written it again", path.display());
+                records.push(record);
+            }
+            None => {
+                store::damage::pass_over(&error);
+                left.push(id);
+            }
+        }
+    }
+    left
 }
 
 fn is_some_unrecorded(pods: &[String], records: &[WorkloadGlance]) -> bool {
@@ -129,4 +190,20 @@ fn after_boot(host: &Host, stale: bool, told: &mut Vec<String>) -> Result<(), Er
         told.push("the machine was restarted since; `kube play --all` starts what should run".to_owned());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_boot_file_is_told_from_that_of_another_boot() {
+        let this = "3f2504e0-4f89-11d3-9a0c-0305e82c3301";
+        for damaged in ["", "\n", "3f2504e0-4f", "\u{0}\u{0}\u{0}"] {
+            assert!(is_damaged_boot(damaged, this), "{damaged:?}");
+        }
+        for other in [this, "0b7e9c5e-4f89-11d3-9a0c-0305e82c3301", "another\n"] {
+            assert!(!is_damaged_boot(other, this), "{other:?}");
+        }
+    }
 }

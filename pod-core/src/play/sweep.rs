@@ -12,7 +12,11 @@ use crate::supervisor;
 
 /// Removes folders of workloads that have no record, or a leftover one: their supervisor, or who was about to
 /// start it, was killed. A workload that stands without pods keeps its folders. Cheap where there are none.
-pub(super) fn workloads(layout: &Layout, records: &[WorkloadGlance]) -> Result<(), Error> {
+pub(super) fn workloads(
+    layout: &Layout,
+    records: &[WorkloadGlance],
+    damaged: &[WorkloadId],
+) -> Result<(), Error> {
     let at_work: BTreeSet<String> =
         records.iter().filter(|r| !r.is_leftover()).map(|r| r.id.dir_name()).collect();
     let mut names = BTreeSet::new();
@@ -22,12 +26,15 @@ pub(super) fn workloads(layout: &Layout, records: &[WorkloadGlance]) -> Result<(
         );
     }
     for id in names.difference(&at_work).filter_map(|name| WorkloadId::from_dir_name(name)) {
+        if damaged.contains(&id) {
+            continue;
+        }
         // Whoever is about to record it, or to leave, holds this.
-        let Some(_lock) = FileLock::try_acquire(&layout.supervisor_lock(&id), LockKind::Exclusive)? else {
-            continue;
-        };
-        if WorkloadGlance::load(layout, &id)?.is_some_and(|record| !record.is_leftover()) {
-            continue;
+        let lock = FileLock::try_acquire(&layout.supervisor_lock(&id), LockKind::Exclusive);
+        let Some(_lock) = store::damage::or_none(lock) else { continue };
+        match WorkloadGlance::load(layout, &id) {
+            Ok(record) if record.as_ref().is_none_or(WorkloadGlance::is_leftover) => {}
+            _ => continue,
         }
         // A read-only disk stops nobody who only looks, or stops something.
         if let Err(error) = store::remove_dir_if_exists(&layout.workload(&id)) {

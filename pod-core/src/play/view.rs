@@ -5,14 +5,15 @@
 
 use super::PodView;
 use super::wait::Awaited;
-use crate::store::{self, Layout, WorkloadGlance, WorkloadId, WorkloadRecord};
-use crate::supervisor::present_state;
+use crate::lifecycle::{PodSpec, PodState};
+use crate::store::{self, Layout, PodRecord, WorkloadGlance, WorkloadId, WorkloadRecord};
+use crate::supervisor::{self, client, present_state};
 
 /// Every pod, by namespace and name.
 pub fn pods(layout: &Layout) -> Result<Vec<PodView>, store::Error> {
     let mut found = Vec::new();
     for record in WorkloadRecord::list(layout)? {
-        found.extend(views(layout, &record)?);
+        found.extend(views(layout, &record));
     }
     found.sort_by(|a: &PodView, b| {
         (a.plan.namespace(), a.plan.name()).cmp(&(b.plan.namespace(), b.plan.name()))
@@ -23,15 +24,26 @@ pub fn pods(layout: &Layout) -> Result<Vec<PodView>, store::Error> {
 /// The pods of one workload, oldest first.
 pub fn pods_of(layout: &Layout, id: &WorkloadId) -> Result<Vec<PodView>, store::Error> {
     match WorkloadRecord::load(layout, id)? {
-        Some(record) => views(layout, &record),
+        Some(record) => Ok(views(layout, &record)),
         None => Ok(Vec::new()),
     }
 }
 
-fn views(layout: &Layout, record: &WorkloadRecord) -> Result<Vec<PodView>, store::Error> {
+fn views(layout: &Layout, record: &WorkloadRecord) -> Vec<PodView> {
     let mut found = Vec::new();
     for pod in &record.pods {
-        let Some(state) = present_state(layout, pod)? else { continue };
+        let state = match present_state(layout, pod) {
+            Ok(Some(state)) => state,
+            Ok(None) => continue,
+            Err(damaged) => match rewritten(layout, &record.id, pod) {
+                Some(state) => state,
+                None => {
+                    store::damage::pass_over(&damaged);
+                    let new = || PodState::new(&PodSpec::from_pod(&pod.plan.pod), supervisor::now());
+                    supervisor::former_state(layout, pod).unwrap_or_else(new)
+                }
+            },
+        };
         found.push(PodView {
             workload: record.id.clone(),
             plan: pod.plan.clone(),
@@ -39,7 +51,12 @@ fn views(layout: &Layout, record: &WorkloadRecord) -> Result<Vec<PodView>, store
             terminating: pod.removing,
         });
     }
-    Ok(found)
+    found
+}
+
+/// The state of a pod whose file is damaged: its supervisor, if there is one, writes it again.
+fn rewritten(layout: &Layout, id: &WorkloadId, pod: &PodRecord) -> Option<PodState> {
+    client::rewrite(layout, id).then(|| present_state(layout, pod).ok().flatten()).flatten()
 }
 
 /// Every workload, by id, with the pods that are seen.
@@ -72,9 +89,9 @@ pub fn leaving(layout: &Layout) -> Result<Vec<Awaited>, store::Error> {
         if !glance.pods.iter().any(|pod| pod.removing) {
             continue;
         }
-        let record = WorkloadRecord::load(layout, &glance.id)?;
+        let record = store::damage::or_none(WorkloadRecord::load(layout, &glance.id));
         for pod in record.iter().flat_map(|record| &record.pods).filter(|pod| pod.removing) {
-            if present_state(layout, pod)?.is_none() {
+            if matches!(present_state(layout, pod), Ok(None)) {
                 found.push(Awaited::new(&glance.id, &pod.plan));
             }
         }

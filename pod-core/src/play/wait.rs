@@ -239,7 +239,7 @@ pub fn is_so(host: &Host, pods: &[Awaited], judge: Judge) -> Result<(Outcome, bo
     let mut left: BTreeMap<String, Awaited> = pods.iter().map(|pod| (pod.uid.clone(), pod.clone())).collect();
     for id in pods.iter().map(|pod| &pod.workload).collect::<BTreeSet<_>>() {
         let record = WorkloadRecord::load(&host.layout, id)?;
-        if let Some(failed) = judge_recorded(host, pods, &mut left, id, record.as_ref(), judge)? {
+        if let Some(failed) = judge_recorded(host, pods, &mut left, id, record.as_ref(), judge) {
             return Ok((failed, false));
         }
     }
@@ -278,23 +278,28 @@ fn judge_recorded(
     id: &WorkloadId,
     record: Option<&WorkloadRecord>,
     judge: Judge,
-) -> Result<Option<Outcome>, Error> {
+) -> Option<Outcome> {
     for pod in pods.iter().filter(|pod| pod.workload == *id) {
         if !left.contains_key(&pod.uid) {
             continue;
         }
         let recorded = record.iter().flat_map(|record| &record.pods).find(|r| r.plan.uid == pod.uid);
-        let state = recorded.map(|pod| supervisor::present_state(&host.layout, pod)).transpose()?;
+        let state = recorded.map(|pod| {
+            supervisor::present_state(&host.layout, pod).unwrap_or_else(|damaged| {
+                store::damage::pass_over(&damaged);
+                Some(PodState::new(&PodSpec::from_pod(&pod.plan.pod), supervisor::now()))
+            })
+        });
         let known = match &state {
             None => Known::Removed,
             Some(None) => Known::Ended,
             Some(Some(state)) => Known::State(state),
         };
         if let Some(failed) = settle(left, pod, judge(&pod.spec, known)) {
-            return Ok(Some(failed));
+            return Some(failed);
         }
     }
-    Ok(None)
+    None
 }
 
 /// What became of the wait for one workload whose supervisor is not there.
@@ -317,7 +322,7 @@ fn rejoin(
     judge: Judge,
 ) -> Result<Rejoined, Error> {
     let record = WorkloadRecord::load(&host.layout, id)?;
-    if let Some(failed) = judge_recorded(host, pods, left, id, record.as_ref(), judge)? {
+    if let Some(failed) = judge_recorded(host, pods, left, id, record.as_ref(), judge) {
         return Ok(Rejoined::Failed(failed));
     }
     let waits = left.values().any(|pod| pod.workload == *id);

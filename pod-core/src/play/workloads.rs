@@ -54,8 +54,7 @@ pub fn play(
 
     let lock = FileLock::acquire(&host.layout.play_lock(), LockKind::Exclusive)?;
     let records = recorded(host, &plan.workloads)?;
-    let objects =
-        plan.objects.into_iter().map(|o| objects::diff(&host.layout, o)).collect::<Result<Vec<_>, _>>()?;
+    let objects = plan.objects.into_iter().map(|o| objects::diff(&host.layout, o)).collect::<Vec<_>>();
     let mut steps = diff(plan.workloads, records, options.start, options.replace);
     if options.start {
         start_resting(&mut steps, |id, pod| rests(host, id) && runs_again(host, pod));

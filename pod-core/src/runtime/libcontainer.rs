@@ -147,7 +147,8 @@ impl Runtime for Libcontainer {
         if bundle.join("config.json").exists() {
             match load(&bundle) {
                 Ok(spec) => errors.extend(cgroups_path(&spec).and_then(|path| cgroup::remove(&path).err())),
-                Err(error) => errors.push(error),
+                // Damaged for good. Its cgroup goes with the pod's.
+                Err(error) => tracing::warn!("deleting {id}: {error}"),
             }
         }
         // What is needed to try again goes last.

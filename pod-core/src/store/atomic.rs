@@ -73,7 +73,10 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
+        Err(e) if e.kind() == ErrorKind::IsADirectory => {
+            return Err(Error::damaged(path, serde_json::Error::io(e)));
+        }
         Err(e) => return Err(Error::io("read", path)(e)),
     };
     serde_json::from_slice(&bytes)
@@ -101,7 +104,8 @@ pub fn remove_dir_if_exists(path: &Path) -> Result<(), Error> {
 pub fn names_in(dir: &Path) -> Result<Vec<String>, Error> {
     let read = match fs::read_dir(dir) {
         Ok(read) => read,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        // A file in the place of a folder has no names either; whoever needs the folder is told.
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(Vec::new()),
         Err(e) => return Err(Error::io("read", dir)(e)),
     };
     let mut found = Vec::new();

@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::path::Path;
 
 use serde::de::IgnoredAny;
@@ -5,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::layout::{WORKLOAD_LEAVING, WORKLOAD_RECORD};
 use super::removal::Note;
-use super::{Desired, Error, Layout, WorkloadId, WorkloadRecord, read_json};
+use super::{Desired, Error, Layout, WorkloadId, WorkloadRecord, damage, read_json};
 
 /// What of a [`WorkloadRecord`] tells who it is and what goes on. With hundreds of workloads, reading all of every
 /// record is what a command spends most of its time with.
@@ -22,6 +23,9 @@ pub struct WorkloadGlance {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stands_without_pods: bool,
 }
+
+/// A workload whose record cannot be read, and why.
+pub type DamagedRecord = (WorkloadId, Error);
 
 /// The same of a [`PodRecord`](super::PodRecord).
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -111,19 +115,38 @@ impl WorkloadGlance {
         Ok(Some(glance))
     }
 
-    /// Every recorded workload, by id.
+    /// Every recorded workload, by id. Records that cannot be read are logged and left out.
     pub fn list(layout: &Layout) -> Result<Vec<Self>, Error> {
+        let (found, damaged) = Self::list_with_damaged(layout)?;
+        for (_, error) in &damaged {
+            damage::pass_over(error);
+        }
+        Ok(found)
+    }
+
+    /// Every recorded workload, by id, and the ones whose record cannot be read.
+    pub fn list_with_damaged(layout: &Layout) -> Result<(Vec<Self>, Vec<DamagedRecord>), Error> {
+        let damaged = RefCell::new(Vec::new());
+        let read = |path: &Path| -> Result<Option<Self>, Error> {
+            let read = Self::read(path);
+            let name = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+            Ok(read.unwrap_or_else(|error| {
+                let id = name.and_then(WorkloadId::from_dir_name);
+                damaged.borrow_mut().extend(id.map(|id| (id, error)));
+                None
+            }))
+        };
         let names = WorkloadRecord::ids(layout)?.iter().map(WorkloadId::dir_name).collect();
         let record = |name: &str| layout.workloads().join(name).join(WORKLOAD_RECORD);
-        let mut found = network::memo::read_through(names, record, &layout.glances(), Self::read)?;
+        let mut found = network::memo::read_through(names, record, &layout.glances(), read)?;
         let notes = Note::list(layout);
         for glance in &mut found {
-            if let Some(note) = notes.get(&glance.id) {
+            if let Some(note) = notes.get(&glance.id.dir_name()) {
                 let named = glance.pods.iter_mut().filter(|pod| note.names(&pod.plan.uid));
                 named.for_each(PodGlance::leave);
             }
         }
-        Ok(found)
+        Ok((found, damaged.into_inner()))
     }
 }
 

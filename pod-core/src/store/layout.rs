@@ -40,6 +40,14 @@ impl WorkloadId {
         format!("{}_{}_{}", self.kind, self.namespace, self.name)
     }
 
+    /// What names it on the command line.
+    pub fn arguments(&self) -> String {
+        match self.namespace.as_str() {
+            "default" => self.to_string(),
+            namespace => format!("{self} -n {namespace}"),
+        }
+    }
+
     /// The inverse of [`WorkloadId::key`].
     pub fn from_key(key: &str) -> Option<Self> {
         let mut parts = key.splitn(3, '_');
@@ -138,7 +146,7 @@ impl Layout {
     }
     /// The note of one workload's removal.
     pub fn removal_note(&self, id: &WorkloadId) -> PathBuf {
-        self.removal_notes().join(format!("{}.json", id.dir_name()))
+        self.removal_notes().join(id.dir_name())
     }
     /// Room that is kept for [`Layout::removal_note`].
     pub fn removal_reserve(&self, id: &WorkloadId) -> PathBuf {

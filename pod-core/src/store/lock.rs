@@ -34,7 +34,10 @@ impl FileLock {
             }
             (file, _) => file,
         }
-        .map_err(Error::io("open", path))
+        .map_err(|e| match e.kind() {
+            ErrorKind::IsADirectory => Error::damaged(path, serde_json::Error::io(e)),
+            _ => Error::io("open", path)(e),
+        })
     }
 
     /// Waits for the lock.

@@ -5,6 +5,7 @@
 
 mod atomic;
 mod boot;
+pub mod damage;
 mod glance;
 mod layout;
 mod lock;
@@ -19,7 +20,7 @@ pub use atomic::{
     write_json_volatile, write_volatile, writer_of,
 };
 pub use boot::boot_id;
-pub use glance::{PodGlance, WorkloadGlance};
+pub use glance::{DamagedRecord, PodGlance, WorkloadGlance};
 pub use layout::{Layout, WorkloadId};
 pub use lock::{FileLock, LockKind};
 pub use objects::Objects;
@@ -70,7 +71,7 @@ pub enum Error {
         holds: Option<PathBuf>,
     },
     /// A file of ours does not hold what it should.
-    #[error("{} is damaged: {source}", path.display())]
+    #[error("{} is damaged ({source}): {}", path.display(), damage::remedy(path))]
     Damaged {
         /// Which file.
         path: PathBuf,

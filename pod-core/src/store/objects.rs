@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::layout::{file_name, is_cut};
-use super::{Error, Layout, names_in, read_json, remove_file_if_exists, write_json};
+use super::{
+    Error, Layout, damage, names_in, read_json, remove_dir_if_exists, remove_file_if_exists, write_json,
+};
 
 /// The ConfigMaps, Secrets and claims of this machine, by (namespace, name).
 #[derive(Debug, Clone, Default)]
@@ -30,19 +32,35 @@ impl Objects {
         layout.objects().join(kind.to_lowercase()).join(namespace).join(file_name(name, ".json"))
     }
 
-    /// Reads one kind's objects as they were played.
-    pub fn list(layout: &Layout, kind: &str) -> Result<BTreeMap<(String, String), Value>, Error> {
-        let mut found = BTreeMap::new();
+    /// Namespace and name of every object of a kind, whether it can be read or not.
+    pub fn names(layout: &Layout, kind: &str) -> Result<Vec<(String, String)>, Error> {
+        let mut found = Vec::new();
         let top = layout.objects().join(kind.to_lowercase());
         for namespace in names_in(&top)? {
             let dir = top.join(&namespace);
             for file in names_in(&dir)? {
                 let Some(name) = file.strip_suffix(".json") else { continue };
-                let Some(stored) = read_json::<Stored>(&dir.join(&file))? else { continue };
                 // Of a name that was cut, the object has all.
-                let own = stored.object.pointer("/metadata/name").and_then(Value::as_str);
-                let name = own.filter(|_| is_cut(name)).unwrap_or(name).to_owned();
-                found.insert((namespace.clone(), name), stored.object);
+                let stored = is_cut(name).then(|| damage::or_none(read_json::<Stored>(&dir.join(&file))));
+                let own = stored.flatten().map(|stored| stored.object);
+                let own = own.as_ref().and_then(|own| own.pointer("/metadata/name")?.as_str());
+                found.push((namespace.clone(), own.unwrap_or(name).to_owned()));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Returns whether there is such an object, whether it can be read or not.
+    pub fn exists(layout: &Layout, kind: &str, namespace: &str, name: &str) -> bool {
+        Self::path(layout, kind, namespace, name).exists()
+    }
+
+    /// Reads one kind's objects as they were played. Those that cannot be read are logged and left out.
+    pub fn list(layout: &Layout, kind: &str) -> Result<BTreeMap<(String, String), Value>, Error> {
+        let mut found = BTreeMap::new();
+        for (namespace, name) in Self::names(layout, kind)? {
+            if let Some(object) = damage::or_none(Self::get(layout, kind, &namespace, &name)) {
+                found.insert((namespace, name), object);
             }
         }
         Ok(found)
@@ -66,7 +84,8 @@ impl Objects {
 
     /// Forgets an object.
     pub fn remove(layout: &Layout, kind: &str, namespace: &str, name: &str) -> Result<(), Error> {
-        remove_file_if_exists(&Self::path(layout, kind, namespace, name))
+        let path = Self::path(layout, kind, namespace, name);
+        if path.is_dir() { remove_dir_if_exists(&path) } else { remove_file_if_exists(&path) }
     }
 
     /// Puts one object over what is here, as if it were recorded. What is not of its kind is left out.
@@ -82,21 +101,18 @@ impl Objects {
         }
     }
 
-    /// Reads all of them.
+    /// Reads all of them but those that cannot be read, which are logged.
     pub fn load(layout: &Layout) -> Result<Self, Error> {
         fn typed<T: serde::de::DeserializeOwned>(
             layout: &Layout,
             kind: &str,
         ) -> Result<BTreeMap<(String, String), T>, Error> {
-            Objects::list(layout, kind)?
-                .into_iter()
-                .map(|(key, value)| {
-                    let path = Objects::path(layout, kind, &key.0, &key.1);
-                    serde_json::from_value(value)
-                        .map(|object| (key, object))
-                        .map_err(|source| Error::Damaged { path, source })
-                })
-                .collect()
+            let read = |(key, value): ((String, String), Value)| {
+                let path = Objects::path(layout, kind, &key.0, &key.1);
+                let object = serde_json::from_value(value).map_err(|e| Error::damaged(&path, e));
+                Some((key, damage::or_none(object.map(Some))?))
+            };
+            Ok(Objects::list(layout, kind)?.into_iter().filter_map(read).collect())
         }
         Ok(Self {
             config_maps: typed(layout, "ConfigMap")?,

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::removal::{self, Note};
-use super::{Error, Layout, WorkloadId, names_in, read_json, write_json};
+use super::{Error, Layout, WorkloadId, damage, names_in, read_json, write_json};
 use crate::plan::PodPlan;
 
 /// What a workload should be doing.
@@ -138,8 +138,17 @@ impl WorkloadRecord {
         self
     }
 
-    /// Every recorded workload, by id.
+    /// Every recorded workload, by id. Records that cannot be read are logged and left out.
     pub fn list(layout: &Layout) -> Result<Vec<Self>, Error> {
+        let ids = Self::ids(layout)?;
+        Ok(ids.iter().filter_map(|id| damage::or_none(Self::load(layout, id))).collect())
+    }
+
+    /// Every recorded workload, by id, for whoever would do harm if it missed one.
+    ///
+    /// # Errors
+    /// A record cannot be read.
+    pub fn list_all(layout: &Layout) -> Result<Vec<Self>, Error> {
         let mut found = Vec::new();
         for id in Self::ids(layout)? {
             found.extend(Self::load(layout, &id)?);

@@ -55,17 +55,20 @@ impl Note {
         match read_json(&layout.removal_note(id)) {
             Ok(note) => note,
             Err(error) => {
-                tracing::warn!(%error, "a note of a removal is passed over");
+                super::damage::pass_over(&error);
                 None
             }
         }
     }
 
-    /// Reads all notes; cheap where there are none.
-    pub(super) fn list(layout: &Layout) -> BTreeMap<WorkloadId, Self> {
+    /// Reads all notes, by the folder names of their workloads; cheap where there are none.
+    pub(super) fn list(layout: &Layout) -> BTreeMap<String, Self> {
         let names = names_in(&layout.removal_notes()).unwrap_or_default();
-        let ids = names.iter().filter_map(|name| WorkloadId::from_dir_name(name.strip_suffix(".json")?));
-        ids.filter_map(|id| Some((id.clone(), Self::read(layout, &id)?))).collect()
+        let read = |name: String| {
+            let note = Self::read(layout, &WorkloadId::from_dir_name(&name)?)?;
+            Some((name, note))
+        };
+        names.into_iter().filter_map(read).collect()
     }
 }
 
@@ -187,7 +190,7 @@ pub fn forget_note(layout: &Layout, id: &WorkloadId) -> Result<(), Error> {
 /// One cannot be removed.
 pub fn sweep(layout: &Layout) -> Result<(), Error> {
     for name in names_in(&layout.removal_notes())? {
-        if let Some(id) = name.strip_suffix(".json").and_then(WorkloadId::from_dir_name)
+        if let Some(id) = WorkloadId::from_dir_name(&name)
             && !layout.workload(&id).exists()
         {
             forget_note(layout, &id)?;

@@ -8,7 +8,7 @@ use super::container::{self, Started};
 use super::event_loop::Source;
 use super::pod::{Pod, Run, has_ended};
 use super::sandbox::SandboxInfo;
-use crate::lifecycle::{Action, Event, PodSpec, PodState};
+use crate::lifecycle::{Action, Event, PodSpec, PodState, Sandbox};
 use crate::store::{self, Layout, PodRecord};
 
 /// The state of a recorded pod: as it ended, as its supervisor last wrote it in this boot, or in a new life after
@@ -24,11 +24,21 @@ pub fn last_state(layout: &Layout, recorded: &PodRecord) -> Result<PodState, sto
     if let Some(state) = store::read_json(&layout.pod_status(uid))? {
         return Ok(state);
     }
+    Ok(revived(layout, recorded))
+}
+
+/// The state of a pod that nothing is known of in this boot: in a new life after the last one that is known.
+fn revived(layout: &Layout, recorded: &PodRecord) -> PodState {
     let (spec, now) = (PodSpec::from_pod(&recorded.plan.pod), super::now());
-    Ok(match store::read_json::<PodState>(&layout.pod_last_status(uid))? {
+    match former_state(layout, recorded) {
         Some(former) => former.revive(&spec, now),
         None => PodState::new(&spec, now),
-    })
+    }
+}
+
+/// The state that a pod had when a container of it began or ended a run last, if it is known.
+pub fn former_state(layout: &Layout, recorded: &PodRecord) -> Option<PodState> {
+    store::damage::or_none(store::read_json(&layout.pod_last_status(&recorded.plan.uid)))
 }
 
 /// The state of a recorded pod, unless it is on its way out and nothing of it runs any more: such a one is there
@@ -58,9 +68,10 @@ impl Supervisor {
                 // It was stopped in order when its supervisor was told to end; now it is wanted again.
                 Ok(state) if state.is_gone() && recorded.ended.is_none() => state.revive(&spec, super::now()),
                 Ok(state) => state,
+                // The sandbox that may be there is removed before another one is created.
                 Err(e) => {
                     tracing::error!("{e}");
-                    PodState::new(&spec, super::now())
+                    revived(&self.layout, &recorded)
                 }
             };
             let mut pod = Pod::new(recorded.plan.clone(), spec, state);
@@ -88,6 +99,9 @@ impl Supervisor {
                 },
                 None => infra_lost = true,
             }
+        } else {
+            // What was known of it is damaged.
+            infra_lost = matches!(pod.state.sandbox, Sandbox::Ready);
         }
         for (name, attempt) in running {
             self.adopt_container(uid, &name, attempt);

@@ -173,6 +173,26 @@ impl Client {
     }
 }
 
+/// Has the supervisor of a workload write its files again, of which one is damaged. False if there is none, or it
+/// could not.
+pub fn rewrite(layout: &Layout, id: &WorkloadId) -> bool {
+    let Ok(Some(mut client)) = Client::connect(layout, id) else { return false };
+    client.send(&Request::Save, &[]).and_then(|()| client.answer()).is_ok()
+}
+
+/// Kills the supervisor of a workload whose record nobody can read any more, if there is one.
+///
+/// # Errors
+/// It does not end.
+pub fn kill_supervisor(layout: &Layout, id: &WorkloadId) -> Result<(), Error> {
+    match Client::connect(layout, id) {
+        Ok(Some(client)) => kill(id, client.pid),
+        Err(Error::Stopped { pid, .. }) => kill(id, pid),
+        Ok(None) => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
 /// [`apply`] of several workloads: all supervisors that run are asked before the first answer is waited for. One that
 /// fails is no reason for the others to stay: its error is given beside the clients of the rest. With `force`, a
 /// supervisor that does not answer is killed, and another one does what was asked for.

@@ -129,7 +129,10 @@ impl Reader {
     fn drain(&mut self, events: &mut Vec<Event>) -> Result<(), Error> {
         let Some(file) = &mut self.current else { return Ok(()) };
         loop {
-            let read = file.read_until(b'\n', &mut self.partial).map_err(Error::io("read", &self.path))?;
+            let read = file.read_until(b'\n', &mut self.partial).map_err(|e| match e.kind() {
+                ErrorKind::IsADirectory => Error::damaged(&self.path, serde_json::Error::io(e)),
+                _ => Error::io("read", &self.path)(e),
+            })?;
             if read == 0 || self.partial.last() != Some(&b'\n') {
                 return Ok(());
             }

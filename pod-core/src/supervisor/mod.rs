@@ -26,7 +26,7 @@ mod sandbox;
 mod spawn;
 mod worker;
 
-pub use adopt::{last_state, present_state};
+pub use adopt::{former_state, last_state, present_state};
 pub use sandbox::{network_warnings, networks, ports as published_ports, remove_leftovers, remove_sandbox};
 pub use spawn::{SUPERVISE, Spawned, detach_name_server, spawn};
 
@@ -88,7 +88,7 @@ pub enum Error {
     #[error(
         "the supervisor of {id} (pid {pid}) is stopped: `kill -CONT {pid}` lets it go on, `kube down --force {}` \
          takes {id} down without it",
-        arguments(id)
+        id.arguments()
     )]
     Stopped {
         /// Which workload.
@@ -100,7 +100,7 @@ pub enum Error {
     #[error(
         "the supervisor of {id} (pid {pid}) does not answer: see what it waits for (/proc/{pid}/stack), or take {id} \
          down without it: `kube down --force {}`",
-        arguments(id)
+        id.arguments()
     )]
     Silent {
         /// Which workload.
@@ -117,14 +117,6 @@ pub enum Error {
     /// A supervisor's own words.
     #[error("{0}")]
     Refused(String),
-}
-
-/// What names a workload on the command line.
-fn arguments(id: &WorkloadId) -> String {
-    match id.namespace.as_str() {
-        "default" => id.to_string(),
-        namespace => format!("{id} -n {namespace}"),
-    }
 }
 
 impl Error {

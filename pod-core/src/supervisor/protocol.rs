@@ -16,6 +16,8 @@ pub enum Request {
         /// The workload as it should be.
         record: Box<WorkloadRecord>,
     },
+    /// Writes the record and the states again, because one of these files is damaged. Answered with [`Reply::Done`].
+    Save,
     /// Every pod's state now, [`Reply::Ended`] of those that have ended and are on their way out, [`Reply::Done`], then
     /// each change, as [`Reply::State`], [`Reply::Ended`] and [`Reply::Removed`], until the asker hangs up.
     Watch,

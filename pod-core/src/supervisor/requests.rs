@@ -48,6 +48,17 @@ impl Supervisor {
                 };
                 self.reply(token, &reply);
             }
+            Request::Save => {
+                let uids: Vec<String> = self.pods.keys().cloned().collect();
+                for uid in &uids {
+                    self.write_state(uid);
+                }
+                let reply = match self.record.save(&self.layout) {
+                    Ok(()) => Reply::Done,
+                    Err(e) => Reply::Failed { message: e.to_string() },
+                };
+                self.reply(token, &reply);
+            }
             Request::Watch => {
                 self.watchers.push(token);
                 let states: Vec<Reply> = self

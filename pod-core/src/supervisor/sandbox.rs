@@ -380,6 +380,9 @@ pub fn purge(layout: &Layout, exe: &Path, uid: &str, runtime: Option<&str>) -> V
 
 /// Removes everything on this host that carries the uid of a pod that no workload records. What is removed is
 /// told in words.
+///
+/// # Errors
+/// A record cannot be read: its pods would be taken for leftovers.
 pub fn remove_leftovers(layout: &Layout, exe: &Path) -> Result<Vec<String>, store::Error> {
     let mut found = std::collections::BTreeSet::new();
     for dir in [layout.root.join("pods"), layout.runroot.join("pods"), layout.runroot.join("netns")] {
@@ -390,7 +393,7 @@ pub fn remove_leftovers(layout: &Layout, exe: &Path) -> Result<Vec<String>, stor
     found.extend(networks(layout, exe).leases().unwrap_or_default());
     // Only now: what was made before we looked is recorded, and what is recorded meanwhile is none of these.
     let known: std::collections::HashSet<String> =
-        WorkloadRecord::list(layout)?.into_iter().flat_map(|w| w.pods).map(|p| p.plan.uid).collect();
+        WorkloadRecord::list_all(layout)?.into_iter().flat_map(|w| w.pods).map(|p| p.plan.uid).collect();
     let mut told = Vec::new();
     for uid in found {
         if known.contains(&uid) {

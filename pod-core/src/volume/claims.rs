@@ -132,7 +132,7 @@ fn make(
     let data = dir.join("data");
     let _lock = lock(layout)?;
     let record = dir.join("volume.json");
-    let existing: Option<Claim> = store::read_json(&record)?;
+    let existing: Option<Claim> = store::damage::or_none(store::read_json(&record));
     let spec = object.and_then(|o| o.spec.as_ref());
     let claim = Claim {
         namespace: namespace.to_owned(),
@@ -174,11 +174,12 @@ pub fn exists(layout: &Layout, namespace: &str, name: &str) -> bool {
 /// # Errors
 /// When our files cannot be read.
 pub fn list(layout: &Layout) -> Result<Vec<Claim>, store::Error> {
-    let users = users(layout)?;
+    let users = users(&WorkloadRecord::list(layout)?);
     let mut found = Vec::new();
     for (namespace, name) in folders(layout)? {
         let dir = claim_dir(layout, &namespace, &name);
-        let Some(mut claim) = store::read_json::<Claim>(&dir.join("volume.json"))? else { continue };
+        let read = store::damage::or_none(store::read_json::<Claim>(&dir.join("volume.json")));
+        let Some(mut claim) = read else { continue };
         claim.used_by = pods_of(&users, &namespace, &name);
         claim.path = dir.join("data");
         found.push(claim);
@@ -227,14 +228,14 @@ pub fn remove(layout: &Layout, namespace: &str, name: &str) -> Result<(), Error>
     let here = || (namespace.to_owned(), name.to_owned());
     let _lock = lock(layout)?;
     let dir = claim_dir(layout, namespace, name);
-    let object = Objects::get(layout, "PersistentVolumeClaim", namespace, name)?;
+    let is_played = Objects::exists(layout, "PersistentVolumeClaim", namespace, name);
     let plain = |text: &str| !text.is_empty() && !text.contains('/') && !text.starts_with('.');
     let exists = plain(namespace) && plain(name) && dir.join("volume.json").exists();
-    if !exists && object.is_none() {
+    if !exists && !is_played {
         let (namespace, name) = here();
         return Err(Error::NotFound { namespace, name });
     }
-    let pods = pods_of(&users(layout)?, namespace, name);
+    let pods = pods_of(&users(&WorkloadRecord::list_all(layout)?), namespace, name);
     if !pods.is_empty() {
         let (namespace, name) = here();
         return Err(Error::InUse { namespace, name, pods });
@@ -288,9 +289,9 @@ fn folders(layout: &Layout) -> Result<Vec<(String, String)>, store::Error> {
 }
 
 /// (namespace, claim, pod) for every recorded pod that mounts a claim.
-fn users(layout: &Layout) -> Result<Vec<(String, String, String)>, store::Error> {
+fn users(records: &[WorkloadRecord]) -> Vec<(String, String, String)> {
     let mut found = Vec::new();
-    for record in WorkloadRecord::list(layout)? {
+    for record in records {
         for pod in &record.pods {
             let volumes = pod.plan.pod.spec.as_ref().and_then(|s| s.volumes.as_ref());
             for volume in volumes.into_iter().flatten() {
@@ -304,7 +305,7 @@ fn users(layout: &Layout) -> Result<Vec<(String, String, String)>, store::Error>
             }
         }
     }
-    Ok(found)
+    found
 }
 
 fn pods_of(users: &[(String, String, String)], namespace: &str, name: &str) -> Vec<String> {

@@ -19,6 +19,7 @@ mod cgroups;
 mod cli;
 mod containers;
 mod crashes;
+mod damaged;
 mod down;
 mod errors;
 mod exec;

@@ -1,0 +1,79 @@
+//! Files of ours that do not hold what they should. One of them stops only what needs it: lists leave it out and say
+//! so, and the error of whoever needs it says what to do about it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Mutex;
+
+use super::{Error, WorkloadId};
+
+/// What to do about a damaged file, by where it lies.
+pub fn remedy(path: &Path) -> String {
+    let names: Vec<&str> = path.iter().rev().filter_map(|name| name.to_str()).collect();
+    let stem = |file: &str| file.strip_suffix(".json").unwrap_or(file).to_owned();
+    match names.as_slice() {
+        ["workload.json" | "leaving.json", id, "workloads", ..] => match WorkloadId::from_dir_name(id) {
+            Some(id) => format!(
+                "`kube down --force {}` removes {id} and what is left of its pods; then play its manifest again",
+                id.arguments()
+            ),
+            None => "remove the folder".to_owned(),
+        },
+        [file, namespace, kind, "objects", ..] => format!(
+            "play its manifest again, or remove it with `kube down {kind}/{} -n {namespace}`",
+            stem(file)
+        ),
+        ["volume.json", _, _, "volumes", ..] => {
+            "the data of the claim is not touched; play the claim again".to_owned()
+        }
+        ["index.json", "images", ..] => {
+            "move it away, and pull or load the images again; pods that run are not concerned".to_owned()
+        }
+        ["layer.json", ..] => "remove the image with `kube image rm` and pull it again".to_owned(),
+        ["state.json", _, "pods", ..] => {
+            "it is written again when something happens to the pod; if not, take the pod down and play it again".to_owned()
+        }
+        _ => "remove it; it is made again when it is needed".to_owned(),
+    }
+}
+
+/// Logs a file that is left out of what is read, once per process.
+pub fn pass_over(error: &Error) {
+    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let text = error.to_string();
+    if TOLD.lock().is_ok_and(|mut told| told.insert(text.clone())) {
+        tracing::warn!("{text}");
+    }
+}
+
+/// Unwraps what was read; a file that cannot be read is logged and counts as none.
+pub fn or_none<T>(read: Result<Option<T>, Error>) -> Option<T> {
+    read.unwrap_or_else(|error| {
+        pass_over(&error);
+        None
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_file_has_its_remedy() {
+        for (path, expected) in [
+            ("/r/workloads/pod_default_web/workload.json", "`kube down --force pod/web` removes pod/web"),
+            (
+                "/r/workloads/deployment_prod_api/leaving.json",
+                "`kube down --force deployment.apps/api -n prod`",
+            ),
+            ("/r/objects/configmap/default/c.json", "`kube down configmap/c -n default`"),
+            ("/r/volumes/default/data/volume.json", "play the claim again"),
+            ("/r/images/index.json", "pull or load the images again"),
+            ("/r/images/layers/ab/layer.json", "`kube image rm`"),
+            ("/run/pods/uid/state.json", "take the pod down and play it again"),
+            ("/run/boot", "remove it"),
+        ] {
+            assert!(remedy(Path::new(path)).contains(expected), "{path}: {}", remedy(Path::new(path)));
+        }
+    }
+}
