@@ -278,7 +278,7 @@ fn a_stopped_supervisor_is_named_by_who_needs_it_and_gone_without_by_force() {
     // What needs it not works.
     assert_eq!(kube.pods(), ["web"]);
     kube.ok(&["logs", "web"]);
-    kube.ok(&["down", "web", "--force"]);
+    kube.ok(&["down", "web", "--force", "--wait"]);
     assert!(kube.processes_of(&uid).is_empty());
     assert!(supervisor.ends_within(limit(10)));
     assert_eq!(kube.pods().len(), 0);
