@@ -252,7 +252,7 @@ fn a_pod_whose_supervisor_was_ended_is_started_by_the_next_play_of_its_file() {
     assert!(kube.container("web", "main")["state"]["running"].is_object());
     assert_eq!(kube.ok(&["play", &file]).stdout, "pod/web unchanged\n");
     // As in a cluster, one that has run does not run again.
-    assert_eq!(kube.ok(&["play", &job]).stdout, "pod/once unchanged\n");
+    assert_eq!(kube.ok(&["play", &job]).stdout, "pod/once unchanged (Completed)\n");
 }
 
 #[test]
