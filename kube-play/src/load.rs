@@ -1,8 +1,9 @@
 //! From what a user names to a plan that holds; what does not hold is told, all of it at once.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
-use pod_core::manifest::{self, Diagnostic, Document, Object, Severity, Source};
+use pod_core::manifest::{self, Diagnostic, Document, Object, Position, Severity, Source};
 use pod_core::plan::{self, Plan, PlanOptions};
 
 use crate::context::Context;
@@ -53,6 +54,7 @@ pub fn load(context: &Context, request: &Request<'_>, options: &PlanOptions) -> 
             });
         }
     }
+    diagnostics.extend(given_twice(&configmaps.documents, &main.documents));
     let documents: Vec<Document> = configmaps.documents.into_iter().chain(main.documents).collect();
     let has_errors = |all: &[Diagnostic]| all.iter().any(|one| one.severity == Severity::Error);
     let mut plan = Plan::default();
@@ -75,6 +77,33 @@ pub fn load(context: &Context, request: &Request<'_>, options: &PlanOptions) -> 
         return Err(Failure::invalid(summary(&diagnostics, request.acts)).into());
     }
     Ok(Loaded { documents, plan })
+}
+
+/// ConfigMaps of the manifests that `--configmap` gives too: each play would make the one of the other.
+fn given_twice(configmaps: &[Document], main: &[Document]) -> Vec<Diagnostic> {
+    let key = |document: &Document| {
+        let metadata = document.object.metadata();
+        (metadata.namespace.clone(), metadata.name.clone())
+    };
+    let given: HashMap<_, _> = configmaps.iter().map(|document| (key(document), document)).collect();
+    let maps = main.iter().filter(|document| matches!(document.object, Object::ConfigMap(_)));
+    maps.filter_map(|document| {
+        let first = given.get(&key(document))?;
+        let Position { line, column } = first.position_of("metadata.name");
+        let name = document.object.metadata().name.as_deref().unwrap_or_default();
+        Some(Diagnostic {
+            severity: Severity::Error,
+            source: document.source.clone(),
+            position: document.position_of("metadata.name"),
+            path: "metadata.name".to_owned(),
+            message: format!(
+                "the ConfigMap {name:?} is given by --configmap too, at {}:{line}:{column}",
+                first.source
+            ),
+            hint: Some("leave it out of one of the two".to_owned()),
+        })
+    })
+    .collect()
 }
 
 fn documents_of(context: &Context, sources: &[Source]) -> manifest::Loaded {

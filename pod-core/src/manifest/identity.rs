@@ -62,7 +62,9 @@ fn gather(node: &Node, namespace: &str, depth: usize, found: &mut Vec<Identity>)
         if let Some(Data::Sequence(items)) = node.get("items").map(|items| &items.value.data)
             && depth <= MAX_LISTS
         {
-            items.iter().for_each(|item| gather(item, namespace, depth + 1, found));
+            for item in items {
+                gather(item, namespace, depth + 1, found);
+            }
         }
         return;
     }

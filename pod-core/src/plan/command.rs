@@ -3,8 +3,8 @@
 use k8s_openapi::api::core::v1::Container;
 
 use super::environment::Variables;
-use super::expansion::expand;
-use super::{ContainerError, ImageConfig};
+use super::expansion::{expand, expanded_length};
+use super::{ContainerError, ImageConfig, bounds};
 
 /// argv. `command` replaces ENTRYPOINT and drops CMD; `args` replaces CMD. `$(VAR)` is expanded against the
 /// variables that the manifest declares, never those of the image.
@@ -16,11 +16,19 @@ pub fn argv(
     image: &ImageConfig,
     declared: &Variables,
 ) -> Result<Vec<String>, ContainerError> {
-    let expanded = |list: &Option<Vec<String>>| -> Vec<String> {
-        list.iter().flatten().map(|text| expand(text, |name| declared.get(name))).collect()
+    let mut total = declared.taken();
+    let mut expanded = |list: &Option<Vec<String>>| -> Result<Vec<String>, ContainerError> {
+        let one = |text: &String| {
+            let length = expanded_length(text, |name| declared.get(name).map(str::len));
+            bounds::check_string("an argument", length)?;
+            total = total.saturating_add(bounds::taken(length));
+            bounds::check_strings(total)?;
+            Ok(expand(text, |name| declared.get(name)))
+        };
+        list.iter().flatten().map(one).collect()
     };
-    let command = expanded(&container.command);
-    let args = expanded(&container.args);
+    let command = expanded(&container.command)?;
+    let args = expanded(&container.args)?;
     let argv = match (command.is_empty(), args.is_empty()) {
         (false, _) => [command, args].concat(),
         (true, false) => [image.entrypoint.clone(), args].concat(),

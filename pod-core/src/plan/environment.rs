@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use k8s_openapi::api::core::v1::{Container, EnvVar, ObjectFieldSelector, ResourceFieldSelector};
 
 use super::container::Inputs;
-use super::expansion::expand;
+use super::expansion::{expand, expanded_length};
 use super::resources::effective_request;
-use super::{ContainerError, user::User};
+use super::{ContainerError, bounds, user::User};
 use crate::manifest::Quantity;
 
 /// PATH of a container whose image sets none; containerd's.
@@ -19,6 +19,8 @@ pub struct Variables {
     list: Vec<(String, String)>,
     /// Where in the list each stands.
     at: HashMap<String, usize>,
+    /// What all of them take of the room that the kernel has for them.
+    taken: usize,
 }
 
 impl Variables {
@@ -30,6 +32,8 @@ impl Variables {
     /// Sets a variable.
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
         let value = value.into();
+        let size = |value: &str| bounds::taken(name.len() + 1 + value.len());
+        self.taken = self.taken.saturating_sub(self.get(name).map_or(0, size)) + size(&value);
         match self.at.get(name).and_then(|at| self.list.get_mut(*at)) {
             Some(slot) => slot.1 = value,
             None => {
@@ -37,6 +41,11 @@ impl Variables {
                 self.list.push((name.to_owned(), value));
             }
         }
+    }
+
+    /// What all of them take of [`super::MAX_STRINGS`].
+    pub(super) fn taken(&self) -> usize {
+        self.taken
     }
 
     /// All of them, in order.
@@ -53,6 +62,7 @@ impl Variables {
 pub fn declared(inputs: &Inputs<'_>, container: &Container) -> Result<Variables, ContainerError> {
     let mut variables = Variables::default();
     for source in container.env_from.iter().flatten() {
+        bounds::check_strings(variables.taken)?;
         let prefix = source.prefix.as_deref().unwrap_or_default();
         if let Some(reference) = &source.config_map_ref {
             match inputs.config_map(&reference.name) {
@@ -80,9 +90,12 @@ pub fn declared(inputs: &Inputs<'_>, container: &Container) -> Result<Variables,
     for var in container.env.iter().flatten() {
         if let Some(value) = value_of(inputs, container, var, &variables)? {
             variables.set(&var.name, value);
+            bounds::check_strings(variables.taken)?;
         }
     }
+    bounds::check_strings(variables.taken)?;
     for (name, value) in &variables.list {
+        bounds::check_string(&format!("the variable {name}"), name.len() + 1 + value.len())?;
         if value.contains('\0') {
             return Err(ContainerError::config(format!("the value of variable {name} holds a NUL byte")));
         }
@@ -150,6 +163,8 @@ fn value_of(
 ) -> Result<Option<String>, ContainerError> {
     let Some(from) = &var.value_from else {
         let value = var.value.as_deref().unwrap_or_default();
+        let length = expanded_length(value, |name| earlier.get(name).map(str::len));
+        bounds::check_string(&format!("the variable {}", var.name), length)?;
         return Ok(Some(expand(value, |name| earlier.get(name))));
     };
     if let Some(reference) = &from.config_map_key_ref {

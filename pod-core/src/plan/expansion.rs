@@ -4,36 +4,45 @@
 /// an unknown or unfinished reference stays as it is written. What was put in is not expanded again.
 pub fn expand<'a>(text: &str, lookup: impl Fn(&str) -> Option<&'a str>) -> String {
     let mut out = String::with_capacity(text.len());
+    walk(text, |part, name| out.push_str(name.and_then(&lookup).unwrap_or(part)));
+    out
+}
+
+/// How long [`expand`] makes a text, by how long the variables are. Variables that refer to others ten times each
+/// grow by powers of ten: whoever expands asks first.
+pub fn expanded_length(text: &str, lookup: impl Fn(&str) -> Option<usize>) -> usize {
+    let mut length = 0_usize;
+    walk(text, |part, name| {
+        length = length.saturating_add(name.and_then(&lookup).unwrap_or(part.len()));
+    });
+    length
+}
+
+/// Visits the parts of a text in order, each with the name of the variable if it is a reference.
+fn walk<'a>(text: &'a str, mut visit: impl FnMut(&'a str, Option<&'a str>)) {
     let mut rest = text;
     // Looked for once: a reference that nothing closes would be looked through to the end each time.
     let last = text.rfind(')').unwrap_or_default();
     let closed = |rest: &str| text.len() - rest.len() <= last;
     while let Some(at) = rest.find('$') {
         let (before, dollar) = rest.split_at(at);
-        out.push_str(before);
+        visit(before, None);
         let after = dollar.get(1..).unwrap_or_default();
         if let Some(tail) = after.strip_prefix('$') {
-            out.push('$');
+            visit("$", None);
             rest = tail;
         } else if let Some((name, tail)) =
             after.strip_prefix('(').filter(|r| closed(r)).and_then(|r| r.split_once(')'))
         {
-            match lookup(name) {
-                Some(value) => out.push_str(value),
-                None => {
-                    out.push_str("$(");
-                    out.push_str(name);
-                    out.push(')');
-                }
-            }
+            let whole = dollar.len() - tail.len();
+            visit(dollar.get(..whole).unwrap_or_default(), Some(name));
             rest = tail;
         } else {
-            out.push('$');
+            visit("$", None);
             rest = after;
         }
     }
-    out.push_str(rest);
-    out
+    visit(rest, None);
 }
 
 #[cfg(test)]
@@ -90,6 +99,13 @@ mod tests {
             } else {
                 prop_assert_eq!(expanded, text);
             }
+        }
+
+        #[test]
+        fn the_length_is_told_without_expanding(text in "[$()A-C]*", value in "[a-z]{0,9}") {
+            let lookup = |name: &str| (name == "A").then_some(value.as_str());
+            let length = expanded_length(&text, |name| lookup(name).map(str::len));
+            prop_assert_eq!(length, expand(&text, lookup).len());
         }
 
         #[test]

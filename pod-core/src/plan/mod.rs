@@ -5,6 +5,7 @@
 //! pod into a [`ContainerPlan`] right before it is made, when the image, the pod's addresses and the
 //! ConfigMaps and Secrets of that moment are known.
 
+mod bounds;
 pub mod command;
 pub mod container;
 mod defaults;
@@ -398,6 +399,7 @@ pub struct ContainerError {
     pub message: String,
 }
 
+pub use bounds::{MAX_PODS, MAX_RECORDED, MAX_REPLICAS, MAX_STRING, MAX_STRINGS};
 pub use workloads::{plan, undeclared_claims};
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::networks::{NetworkChoice, parse_networks};
 use super::ports::{Declared, conflict, declared, describe};
 use super::{
-    ObjectPlan, Plan, PlanOptions, PodNetwork, PodTemplate, PortMapping, WorkloadPlan, defaults, deployment,
-    hash, host_path,
+    MAX_PODS, MAX_RECORDED, MAX_REPLICAS, ObjectPlan, Plan, PlanOptions, PodNetwork, PodTemplate,
+    PortMapping, WorkloadPlan, bounds, defaults, deployment, hash, host_path,
 };
 use crate::manifest::{Diagnostic, Document, Object, Position, Severity};
 use crate::store::WorkloadId;
@@ -44,6 +44,7 @@ pub fn plan(
                     id,
                     pod,
                     spec_path: "spec.template.spec",
+                    // Validation has refused what is negative.
                     replicas: u32::try_from(replicas).unwrap_or(0),
                     suffixed: true,
                     ports: Vec::new(),
@@ -61,6 +62,9 @@ pub fn plan(
         }
     }
 
+    if !planner.bounds(&drafts) {
+        return Err(planner.diagnostics);
+    }
     planner.ports(&mut drafts);
     planner.addresses(&drafts);
     for draft in drafts {
@@ -140,6 +144,38 @@ impl Planner<'_> {
             Ok(object) => result.objects.push(ObjectPlan { kind, namespace, name, object }),
             Err(error) => self.error(document, "", format!("cannot be recorded: {error}"), None),
         }
+    }
+
+    /// False, and told, if the drafts ask for more pods or for longer text than there may be.
+    fn bounds(&mut self, drafts: &[Draft<'_>]) -> bool {
+        let before = self.diagnostics.len();
+        let mut pods = 0;
+        for draft in drafts {
+            let replicas = draft.replicas;
+            let copies = usize::try_from(replicas).unwrap_or(usize::MAX);
+            let length = || serde_json::to_vec(&draft.pod).map_or(0, |text| text.len());
+            pods += u64::from(replicas);
+            let problem = if replicas > MAX_REPLICAS {
+                format!("must not be more than {MAX_REPLICAS}, is {replicas}")
+            } else if pods > MAX_PODS {
+                format!("is {replicas}, and these manifests have more than {MAX_PODS} pods together")
+            } else if replicas > 1 && length().saturating_mul(copies) > MAX_RECORDED {
+                let most = MAX_RECORDED >> 20;
+                format!("is {replicas}, and that many pods of this manifest are longer than {most} MiB")
+            } else {
+                let spec = draft.pod.spec.iter();
+                for (path, message) in spec.flat_map(|spec| bounds::strings(draft.spec_path, spec)) {
+                    let hint = "long text belongs into a file: mount it from a ConfigMap";
+                    self.error(draft.document, &path, message, Some(hint.to_owned()));
+                }
+                continue;
+            };
+            self.error(draft.document, "spec.replicas", problem, None);
+            if pods > MAX_PODS {
+                break;
+            }
+        }
+        self.diagnostics.iter().skip(before).all(|diagnostic| diagnostic.severity != Severity::Error)
     }
 
     /// What has to be so before defaults are filled in and anything is hashed.

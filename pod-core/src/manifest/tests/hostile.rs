@@ -36,6 +36,15 @@ fn aliases_that_laugh_a_billion_times_cannot_blow_up() {
 }
 
 #[test]
+fn aliases_of_long_text_are_limited_too() {
+    let text = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), "*a, ".repeat(50_000));
+    assert!(quickly(&text).contains("the aliases of this document stand for more than 8 MiB of text"));
+    let text =
+        format!("a: {}{}\n", (0..90).map(|i| format!("[&a{i} ")).collect::<String>(), "x".repeat(1 << 20));
+    assert!(quickly(&text).contains("more than 8 MiB of text") || quickly(&text).starts_with("error: "));
+}
+
+#[test]
 fn depth_is_limited() {
     for text in [
         "[".repeat(100_000),

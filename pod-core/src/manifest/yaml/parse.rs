@@ -16,6 +16,8 @@ pub(crate) const MAX_DEPTH: usize = 100;
 pub(crate) const MAX_NODES: usize = 500_000;
 /// How many values anchors and aliases of one document may copy.
 const MAX_COPIED: usize = 100_000;
+/// How much text they may copy, in bytes.
+const MAX_COPIED_BYTES: usize = 8 << 20;
 
 const TABS: &str = "YAML is indented with spaces, not with tabs";
 
@@ -231,8 +233,16 @@ enum Frame {
 
 struct Anchored {
     node: Node,
+    size: Size,
+}
+
+/// How large a tree is.
+#[derive(Clone, Copy, Default)]
+struct Size {
     nodes: usize,
     height: usize,
+    /// Of text, in bytes.
+    bytes: usize,
 }
 
 struct Builder {
@@ -240,7 +250,7 @@ struct Builder {
     anchors: HashMap<usize, Anchored>,
     root: Option<Node>,
     nodes: usize,
-    copied: usize,
+    copied: Size,
     problems: Vec<Problem>,
     /// Lines that a tab indents, in order.
     tabbed: Vec<usize>,
@@ -254,14 +264,37 @@ fn core_name(tag: &Tag) -> Option<&str> {
     tag.handle.is_empty().then(|| tag.suffix.strip_prefix("tag:yaml.org,2002:")).flatten()
 }
 
-/// How many nodes a tree has, and how deep it is.
-fn measure(node: &Node) -> (usize, usize) {
-    let children: Vec<(usize, usize)> = match &node.data {
-        Data::Scalar(_) => return (1, 0),
+fn measure(node: &Node) -> Size {
+    let children: Vec<Size> = match &node.data {
+        Data::Scalar(scalar) => return Size { nodes: 1, height: 0, bytes: scalar.text.len() },
         Data::Sequence(items) => items.iter().map(measure).collect(),
-        Data::Mapping(entries) => entries.iter().map(|entry| measure(&entry.value)).collect(),
+        Data::Mapping(entries) => {
+            let entry = |entry: &Entry| {
+                let size = measure(&entry.value);
+                Size { bytes: size.bytes + entry.key.len(), ..size }
+            };
+            entries.iter().map(entry).collect()
+        }
     };
-    children.iter().fold((1, 1), |(nodes, height), child| (nodes + child.0, height.max(child.1 + 1)))
+    children.iter().fold(Size { nodes: 1, height: 1, bytes: 0 }, |all, child| Size {
+        nodes: all.nodes + child.nodes,
+        height: all.height.max(child.height + 1),
+        bytes: all.bytes + child.bytes,
+    })
+}
+
+/// Counts what anchors and aliases copy; an error if that is too much.
+fn copy(copied: &mut Size, size: Size, what: &str, position: Position) -> Result<(), Problem> {
+    copied.nodes += size.nodes;
+    copied.bytes += size.bytes;
+    let most = if copied.nodes > MAX_COPIED {
+        format!("{MAX_COPIED} values")
+    } else if copied.bytes > MAX_COPIED_BYTES {
+        format!("{} MiB of text", MAX_COPIED_BYTES >> 20)
+    } else {
+        return Ok(());
+    };
+    Err(Problem::new(position, format!("the {what} of this document stand for more than {most}")))
 }
 
 impl Builder {
@@ -271,7 +304,7 @@ impl Builder {
             anchors: HashMap::new(),
             root: None,
             nodes: 0,
-            copied: 0,
+            copied: Size::default(),
             problems: Vec::new(),
             tabbed: tabbed_lines(chunk),
         }
@@ -334,15 +367,12 @@ impl Builder {
         let Some(anchored) = self.anchors.get(&id) else {
             return Err(Problem::new(position, "an alias stands inside of what it refers to"));
         };
-        self.copied += anchored.nodes;
-        self.nodes += anchored.nodes;
-        if self.copied > MAX_COPIED {
-            let message = format!("the aliases of this document stand for more than {MAX_COPIED} values");
-            return Err(Problem::new(position, message));
-        }
-        if self.stack.len() + anchored.height > MAX_DEPTH {
+        let size = anchored.size;
+        self.nodes += size.nodes;
+        if self.stack.len() + size.height > MAX_DEPTH {
             return Err(Problem::new(position, format!("nested more than {MAX_DEPTH} levels deep")));
         }
+        copy(&mut self.copied, size, "aliases", position)?;
         let node = anchored.node.clone();
         self.add(node, 0, false)
     }
@@ -384,13 +414,9 @@ impl Builder {
     /// Puts a finished node where it belongs.
     fn add(&mut self, node: Node, anchor: usize, merges: bool) -> Result<(), Problem> {
         if anchor != 0 {
-            let (nodes, height) = measure(&node);
-            self.copied += nodes;
-            if self.copied > MAX_COPIED {
-                let message = format!("the anchors of this document stand for more than {MAX_COPIED} values");
-                return Err(Problem::new(node.position, message));
-            }
-            self.anchors.insert(anchor, Anchored { node: node.clone(), nodes, height });
+            let size = measure(&node);
+            copy(&mut self.copied, size, "anchors", node.position)?;
+            self.anchors.insert(anchor, Anchored { node: node.clone(), size });
         }
         match self.stack.last_mut() {
             None => self.root = Some(node),

@@ -130,10 +130,10 @@ fn written(value: &Value, break_lines: &mut impl FnMut() -> String, out: &mut St
     };
     match value {
         Value::Array(items) => {
-            many(out, '[', ']', items.iter().map(|item| (None, item)).collect(), break_lines)
+            many(out, '[', ']', items.iter().map(|item| (None, item)).collect(), break_lines);
         }
         Value::Object(map) => {
-            many(out, '{', '}', map.iter().map(|(k, v)| (Some(k), v)).collect(), break_lines)
+            many(out, '{', '}', map.iter().map(|(k, v)| (Some(k), v)).collect(), break_lines);
         }
         other => out.push_str(&other.to_string()),
     }
