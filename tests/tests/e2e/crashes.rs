@@ -325,8 +325,8 @@ fn a_pull_is_killed_at_every_point() {
         registry.push("app", "1", &[Layer::gzip(tar)], &json!({"Cmd": ["sh"]}));
         let yaml = pod("web", IDLE, "").replace(BUSYBOX, &registry.name("app:1"));
         let file = crash.kube.file("app.yaml", yaml);
-        // Made without the image that other tests find there: all of it has to come.
-        crash.kube.ok(&["image", "rm", BUSYBOX]);
+        // Without the images that other tests find there, which have the same layer: all of it has to come, and to go.
+        crash.kube.ok(&["image", "rm", BUSYBOX, "localhost/volume:1"]);
         for args in
             [&["play", &file][..], &["down", "--all"], &["image", "rm", "--force", &registry.name("app:1")]]
         {
