@@ -158,7 +158,7 @@ impl Planner<'_> {
             let problem = if replicas > MAX_REPLICAS {
                 format!("must not be more than {MAX_REPLICAS}, is {replicas}")
             } else if pods > MAX_PODS {
-                format!("is {replicas}, and these manifests have more than {MAX_PODS} pods together")
+                format!("these manifests have more than {MAX_PODS} pods together, {replicas} of them here")
             } else if replicas > 1 && length().saturating_mul(copies) > MAX_RECORDED {
                 let most = MAX_RECORDED >> 20;
                 format!("is {replicas}, and that many pods of this manifest are longer than {most} MiB")
@@ -170,7 +170,8 @@ impl Planner<'_> {
                 }
                 continue;
             };
-            self.error(draft.document, "spec.replicas", problem, None);
+            let field = if draft.suffixed { "spec.replicas" } else { "kind" };
+            self.error(draft.document, field, problem, None);
             if pods > MAX_PODS {
                 break;
             }

@@ -106,9 +106,8 @@ fn broken_yaml_names_its_line() {
 #[test]
 fn a_kind_that_is_not_played_is_an_error_that_names_it() {
     let kube = Kube::new();
-    let file =
-        kube.manifest("apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: x}\nspec: {}\n");
-    kube.run(&["check", &file]).expect(3).complains("Ingress");
+    let file = kube.manifest("apiVersion: batch/v1\nkind: Job\nmetadata: {name: x}\nspec: {}\n");
+    kube.run(&["check", &file]).expect(3).complains("Job");
 }
 
 #[test]

@@ -129,6 +129,19 @@ fn a_config_map_of_another_file_comes_by_flag() {
     assert_eq!(kube.sh("web", "echo $GREETING"), "hello\n");
 }
 
+/// Each play would make the one of the other.
+#[test]
+fn a_config_map_that_is_given_twice_is_an_error() {
+    let kube = Kube::empty();
+    let conf = kube.manifest(CONFIG);
+    let both = kube.manifest(&format!("{CONFIG}---\n{}", pod("web", IDLE, "")));
+    for command in ["check", "play"] {
+        let output = kube.run(&[command, &both, "--configmap", &conf]).expect(3);
+        output.complains("metadata.name: the ConfigMap \"conf\" is given by --configmap too, at ");
+    }
+    kube.run(&["inspect", "configmap/conf"]).expect(4);
+}
+
 #[test]
 fn dry_run_says_what_would_be_done_and_does_nothing() {
     let kube = Kube::new();

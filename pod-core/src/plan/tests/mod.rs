@@ -1,5 +1,6 @@
 //! One test for each of the kubelet's rules that a plan follows, named after it.
 
+mod bounds;
 mod environment;
 mod names;
 mod play;
