@@ -429,8 +429,14 @@ impl Supervisor {
         for uid in gone {
             self.pods.remove(&uid);
             self.record.pods.retain(|pod| pod.plan.uid != uid);
-            if let Err(e) = self.record.save(&self.layout) {
-                tracing::error!("{e}");
+            let saved = if self.layout.pod(&uid).exists() {
+                // A read-only disk. The pod stays recorded, so that a later supervisor removes what is left of it.
+                tracing::error!("the files of pod {uid} stay");
+                false
+            } else {
+                self.record.save(&self.layout).inspect_err(|e| tracing::error!("{e}")).is_ok()
+            };
+            if !saved {
                 // Who asks must not look for it on disk.
                 self.gone.push(uid.clone());
             }

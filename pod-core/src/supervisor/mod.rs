@@ -318,8 +318,13 @@ impl Supervisor {
         let socket = self.layout.supervisor_socket(&self.id);
         if self.record.is_leftover() {
             network::fail_point("workload-empty");
+            // A read-only disk. The record and the note of its removal stay, and the next command tries again.
+            if self.gone.iter().any(|uid| self.layout.pod(uid).exists()) {
+                tracing::error!("the record of {} stays, because files of its pods do", self.id);
+                store::remove_file_if_exists(&socket)?;
+                return Ok(());
+            }
             if let Err(error) = store::remove_dir_if_exists(&self.layout.workload(&self.id)) {
-                // A read-only disk. The note of its removal stays, and the next command tries again.
                 tracing::error!(%error, "the record of {} stays", self.id);
                 store::remove_file_if_exists(&socket)?;
                 return Ok(());

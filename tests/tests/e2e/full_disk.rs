@@ -272,6 +272,10 @@ fn on_a_read_only_disk_pods_are_taken_down_and_their_records_go_when_it_is_writa
         kube.ok(&["down", "--all"]);
         assert_eq!(kube.pods().len(), 0);
         assert_eq!(std::fs::read_dir(kube.root().join("workloads")).unwrap().count(), 2);
+        // What these supervisors cannot remove is left to the next command, once they have ended.
+        for supervisor in kube.supervisors() {
+            assert!(supervisor.ends_within(tests::limit(10)));
+        }
         mount(None::<&str>, &root.0, None::<&str>, MsFlags::MS_REMOUNT, None::<&str>).unwrap();
         run.give_all();
         nothing_is_left(&kube, [&root, &run], "writable again");

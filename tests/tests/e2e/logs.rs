@@ -240,7 +240,11 @@ fn several_pods_are_printed_with_their_names_in_the_order_of_time() {
 fn the_last_lines_of_a_container_at_full_speed_are_as_many_as_asked_for() {
     let kube = Kube::new();
     kube.play(&pod("web", "yes", ""));
-    kube.wait("web", "ready");
+    let mut logs = kube.start(&["logs", "-f", "web"]);
+    for _ in 0..1000 {
+        logs.line(|_| true);
+    }
+    drop(logs);
     for n in [0, 1, 20, 500] {
         let output = kube.ok(&["logs", "web", "--tail", &n.to_string()]);
         assert_eq!(output.lines().len(), n);

@@ -64,8 +64,11 @@ fn inspect_shows_the_pod_as_kubectl_would() {
 #[test]
 fn wait_for_deleted_and_complete() {
     let kube = Kube::new();
+    kube.play(&pod("once", IDLE, "  restartPolicy: Never\n"));
+    kube.run(&["wait", "once", "--for=complete", "--timeout=1s"]).expect(5);
     kube.play(&pod("web", IDLE, ""));
-    kube.run(&["wait", "web", "--for=complete", "--timeout=1s"]).expect(5);
+    let never = kube.run(&["wait", "web", "--for=complete", "--timeout=60s"]).expect(1);
+    never.complains("pod/web cannot become complete: its restartPolicy is Always");
     let waiting = kube.start(&["wait", "web", "--for=deleted", "--timeout=60s"]);
     kube.ok(&["down", "pod/web"]);
     assert_eq!(waiting.end().0, 0);
