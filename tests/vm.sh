@@ -9,7 +9,7 @@
 # The base system is built once for a list of packages and kept in target/vm. What runs is copied there on
 # a drive of its own; the system's disk is a snapshot, so every run begins with the same one.
 #
-#   VM_TIME_LIMIT   seconds until the machine is switched off (2700)
+#   VM_TIME_LIMIT   seconds until the machine is switched off (3300)
 #   VM_MEMORY       its memory in MiB (3072)
 set -euo pipefail
 usage() { echo "usage: tests/vm.sh [FILTER... | -- ARGUMENT... | --shell SCRIPT]" >&2; exit 2; }
@@ -31,7 +31,7 @@ packages=(
     systemd systemd-sysv dbus udev kmod linux-image-cloud-amd64
     iproute2 nftables busybox-static docker-registry crun runc libseccomp2 libelf1 zlib1g ca-certificates
 )
-time_limit=${VM_TIME_LIMIT:-2700}
+time_limit=${VM_TIME_LIMIT:-3300}
 memory=${VM_MEMORY:-3072}
 dir=$PWD/target/vm
 mkdir -p "$dir"
