@@ -1,15 +1,15 @@
 //! Ports of the host for tests that run side by side.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::net::{TcpListener, UdpSocket};
 
 use nix::fcntl::{Flock, FlockArg};
 
-/// A port that no other test uses for as long as this lives.
+/// A port that no other test uses until this process ends: an instance that publishes it is often dropped, and with
+/// that taken down, after this value.
 pub struct HostPort {
     /// Its number.
     pub number: u16,
-    _lock: Flock<File>,
 }
 
 impl std::fmt::Display for HostPort {
@@ -33,7 +33,8 @@ pub fn host_port() -> HostPort {
             .unwrap();
         let Ok(lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else { continue };
         if TcpListener::bind(("0.0.0.0", number)).is_ok() && UdpSocket::bind(("0.0.0.0", number)).is_ok() {
-            return HostPort { number, _lock: lock };
+            std::mem::forget(lock);
+            return HostPort { number };
         }
     }
     panic!("no port is free between 20000 and 30000");
