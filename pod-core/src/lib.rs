@@ -4,6 +4,7 @@
 //!
 //! - [`play`]: plan against what is recorded; make, change and remove workloads; undo.
 //! - [`supervisor`]: the detached process of one workload.
+//! - [`workload`]: which pods of a workload should exist now. Pure.
 //! - [`lifecycle`]: one pod as a pure state machine.
 //! - [`generate`]: what is recorded, as manifests. Pure.
 //! - [`runtime`]: OCI specs, and create/start/exec/delete behind one trait.
@@ -27,3 +28,4 @@ pub mod runtime;
 pub mod store;
 pub mod supervisor;
 pub mod volume;
+pub mod workload;

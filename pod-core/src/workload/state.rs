@@ -1,0 +1,76 @@
+//! What the controller remembers.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::plan::PodTemplate;
+
+/// What the controller of a workload remembers between steps. It is part of the workload's record.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct State {
+    /// status.observedGeneration: the [`super::Spec::generation`] that the last step saw.
+    pub observed_generation: u64,
+    /// The templates that pods exist of or may be rolled back to, oldest first. The last one is current. Kind Pod has
+    /// one entry.
+    pub revisions: Vec<Revision>,
+    /// Condition Available of a Deployment.
+    pub available: Option<Condition>,
+    /// Condition Progressing of a Deployment.
+    pub progressing: Option<Condition>,
+    /// The last progress of the rollout under way.
+    pub progress: Progress,
+    /// When the next [`super::Event::Tick`] is due, if nothing else happens before.
+    pub next_deadline: Option<Timestamp>,
+}
+
+/// One revision of a workload's template: what a ReplicaSet is to a Deployment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Revision {
+    /// Annotation deployment.kubernetes.io/revision. A template that comes back gets the next number.
+    pub number: u64,
+    /// [`PodTemplate::hash`], which pods carry as `PodPlan::hash`.
+    pub hash: String,
+    /// What its pods are created from.
+    pub template: PodTemplate,
+    /// spec.template of the applied object, for `rollout undo` and `rollout history`.
+    pub object: Value,
+    /// metadata.uid of the ReplicaSet; pods name it as their owner.
+    pub uid: String,
+    /// When the revision was first applied.
+    pub created: Timestamp,
+    /// spec.replicas of the ReplicaSet: how many of its pods the controller wants.
+    pub replicas: u32,
+}
+
+/// A condition of a workload. Source: k8s apps/v1 DeploymentCondition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// status: True or False (`None` is Unknown, as Progressing is while the Deployment is paused).
+    pub status: Option<bool>,
+    /// reason.
+    pub reason: String,
+    /// message.
+    pub message: String,
+    /// lastTransitionTime.
+    pub since: Timestamp,
+    /// lastUpdateTime.
+    pub updated: Timestamp,
+}
+
+/// How far the rollout under way has got. Progress is measured against the last entry.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Progress {
+    /// Pods of the current revision.
+    pub updated: u32,
+    /// Those of them that are available.
+    pub available: u32,
+    /// Pods of former revisions.
+    pub old: u32,
+    /// When one of these numbers last got better.
+    pub at: Option<Timestamp>,
+}
