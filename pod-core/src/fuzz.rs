@@ -2,8 +2,8 @@
 //! hold. A plain test runs each over its corpus.
 
 pub use crate::image::fuzz::{auth_file, layer, reference};
+pub use crate::log::fuzz::cri_log;
 pub use crate::manifest::fuzz::manifest;
-pub use crate::supervisor::log::fuzz::cri_log;
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,7 @@
 //!
 //! - [`play`]: plan against what is recorded; make, change and remove workloads; undo.
 //! - [`supervisor`]: the detached process of one workload.
+//! - [`log`]: logs of containers in CRI format, and the events of an instance.
 //! - [`workload`]: which pods of a workload should exist now. Pure.
 //! - [`lifecycle`]: one pod as a pure state machine.
 //! - [`generate`]: what is recorded, as manifests. Pure.
@@ -21,6 +22,7 @@ pub mod generate;
 pub mod image;
 pub mod inherited;
 pub mod lifecycle;
+pub mod log;
 pub mod manifest;
 pub mod plan;
 pub mod play;

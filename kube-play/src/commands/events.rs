@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use k8s_openapi::api::core::v1::Event;
 use pod_core::lifecycle::human_duration;
-use pod_core::supervisor::event_log::Reader;
+use pod_core::log::events::Reader;
 
 use crate::context::Context;
 use crate::exit::Failure;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use pod_core::lifecycle::RunState;
+use pod_core::log::{self, Line, Options, Run, Source};
 use pod_core::play::{self, PodView};
-use pod_core::supervisor::log::{self, Line, Options, Run, Source};
 
 use crate::context::Context;
 use crate::exit::Failure;

@@ -5,8 +5,9 @@ use std::ops::ControlFlow;
 use super::wait::Awaited;
 use super::{Error, Host, Report};
 use crate::lifecycle::PodState;
+use crate::log;
 use crate::store::WorkloadRecord;
-use crate::supervisor::{self, log};
+use crate::supervisor;
 
 /// How many lines of a container are told.
 const LINES: u64 = 10;

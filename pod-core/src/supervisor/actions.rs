@@ -3,13 +3,13 @@
 use std::os::fd::AsFd;
 
 use super::event_loop::Source;
-use super::log::Stream;
 use super::output;
 use super::pod::{self, Job, Purge, Run};
 use super::protocol::Reply;
 use super::worker::{self, Outcome};
-use super::{Supervisor, console, container, event_log, log, sandbox};
+use super::{Supervisor, console, container, sandbox};
 use crate::lifecycle::{self, Action, Event, Goal, Sandbox};
+use crate::log::{self, Stream, events};
 use crate::store;
 
 /// How often the output of a container that has ended is read at most. Its pipe is empty long before, unless
@@ -92,7 +92,7 @@ impl Supervisor {
             }
             Action::Emit { kind, reason, message, container } => {
                 if let Some(pod) = self.pods.get(uid) {
-                    let told = event_log::append(
+                    let told = events::append(
                         &self.layout,
                         &pod.plan,
                         container.as_deref(),

@@ -10,13 +10,13 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use serde::{Deserialize, Serialize};
 
-use super::log::Stream;
 use super::output;
 use super::process::Process;
 use super::sandbox::{SandboxInfo, runtime_state};
 use super::{console, worker};
 use crate::image::{self, Image, ImageStore, PullOptions};
 use crate::lifecycle::Event;
+use crate::log::Stream;
 use crate::plan::{self, ContainerError, PodPlan, PullPolicy};
 use crate::runtime::{self, Create, Sandbox, Stdio, cgroup, spec};
 use crate::store::{self, Layout, Objects};

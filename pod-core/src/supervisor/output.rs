@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::io::Errno;
 
-use super::log::Stream;
+use crate::log::Stream;
 
 /// Where the FIFO of a stream lies, in the bundle of one run of the container.
 pub fn fifo_path(bundle: &Path, stream: Stream) -> PathBuf {

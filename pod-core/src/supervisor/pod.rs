@@ -5,11 +5,11 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use super::container::Started;
-use super::log::{Stream, Writer};
 use super::process::Process;
 use super::sandbox::SandboxInfo;
 use super::worker::Worker;
 use crate::lifecycle::{Goal, PodSpec, PodState};
+use crate::log::{Stream, Writer};
 use crate::plan::{ContainerError, PodPlan};
 
 /// A pod of this workload.

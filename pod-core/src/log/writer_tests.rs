@@ -318,7 +318,7 @@ fn pump_forever(dir: &Path) {
 /// The test after it as a process of its own.
 fn start_pump(dir: &Path) -> std::process::Child {
     std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "--ignored", "supervisor::log::writer_tests::pump_until_killed"])
+        .args(["--exact", "--ignored", "log::writer_tests::pump_until_killed"])
         .env(PUMP, dir)
         .stdout(std::process::Stdio::null())
         .spawn()

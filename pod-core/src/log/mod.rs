@@ -4,6 +4,7 @@
 //! `<dir>/<attempt>.log`; what was rotated away is `<attempt>.log.1` (the newer) and `<attempt>.log.2`.
 
 mod cursor;
+pub mod events;
 mod file;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
