@@ -4,6 +4,7 @@
 //!
 //! - [`play`]: plan against what is recorded; make, change and remove workloads; undo.
 //! - [`supervisor`]: the detached process of one workload.
+//! - [`sandbox`]: makes and removes sandboxes and containers, in workers.
 //! - [`log`]: logs of containers in CRI format, and the events of an instance.
 //! - [`workload`]: which pods of a workload should exist now. Pure.
 //! - [`lifecycle`]: one pod as a pure state machine.
@@ -27,6 +28,7 @@ pub mod manifest;
 pub mod plan;
 pub mod play;
 pub mod runtime;
+pub mod sandbox;
 pub mod store;
 pub mod supervisor;
 pub mod volume;

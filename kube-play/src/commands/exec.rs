@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::ValueHint;
-use pod_core::supervisor::client::Client;
-use pod_core::supervisor::protocol::{Reply, Request};
+use pod_core::supervisor::ipc::client::Client;
+use pod_core::supervisor::ipc::protocol::{Reply, Request};
 
 use crate::context::Context;
 use crate::exit::Failure;

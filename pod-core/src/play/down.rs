@@ -3,10 +3,11 @@
 use super::objects::CLAIM;
 use super::wait::{Awaited, Judge, await_removals, wait_telling};
 use super::{Change, DownOptions, Error, Host, Report, Target, judge};
+use crate::sandbox;
 use crate::store::{
     self, Desired, FileLock, LockKind, Objects, PodRecord, WorkloadId, WorkloadRecord, removal,
 };
-use crate::supervisor::{self, client};
+use crate::supervisor::ipc::client;
 use crate::volume::claims;
 
 /// Stops and removes, in order, from recorded state. Workloads go together, each in its own order; what cannot
@@ -126,7 +127,7 @@ fn discard(host: &Host, id: &WorkloadId) -> Result<(), Error> {
     removal::forget_note(layout, id)?;
     store::remove_dir_if_exists(&layout.workload_run(id))?;
     drop(lock);
-    for line in supervisor::remove_leftovers(layout, &host.exe)? {
+    for line in sandbox::remove_leftovers(layout, &host.exe)? {
         tracing::info!("{line}");
     }
     Ok(())

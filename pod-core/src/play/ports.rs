@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{Error, Host};
 use crate::plan::ports::conflict;
 use crate::plan::{PodPlan, PortMapping};
-use crate::supervisor::{networks, published_ports};
+use crate::sandbox::{networks, published_ports};
 
 /// A pod wants something of the host, or of a network, that only one pod can have at a time.
 pub fn are_claimed(pod: &PodPlan) -> bool {

@@ -5,10 +5,12 @@ use std::fs;
 use std::path::Path;
 
 use super::{Error, Host, sweep};
+use crate::sandbox;
 use crate::store::{
     self, Desired, FileLock, Layout, LockKind, PodGlance, WorkloadGlance, WorkloadId, boot_id,
 };
-use crate::supervisor::{self, client};
+use crate::supervisor;
+use crate::supervisor::ipc::client;
 
 /// What [`repair`] did and found.
 #[derive(Debug, Default)]
@@ -25,7 +27,7 @@ pub struct Repaired {
 /// replaced, half-made things removed, rules and sysctls set again. Every command calls it first.
 pub fn repair(host: &Host) -> Result<Repaired, Error> {
     let mut told = repair_pods(host)?;
-    let networks = supervisor::networks(&host.layout, &host.exe);
+    let networks = sandbox::networks(&host.layout, &host.exe);
     match networks.repair_dns() {
         Ok(true) => told.push("the name server of the pods was gone; a new one runs".to_owned()),
         Ok(false) => {}
@@ -93,7 +95,7 @@ fn repair_pods(host: &Host) -> Result<Vec<String>, Error> {
     if orphaned || is_some_unrecorded(&pods, &records) {
         // Pods of a record that cannot be read would be taken for leftovers.
         if damaged.is_empty() {
-            match supervisor::remove_leftovers(layout, &host.exe) {
+            match sandbox::remove_leftovers(layout, &host.exe) {
                 Ok(removed) => told.extend(removed),
                 Err(e) => store::damage::pass_over(&e),
             }
@@ -144,7 +146,7 @@ fn pods_found(host: &Host) -> Vec<String> {
         .flatten()
         .filter_map(|e| e.ok()?.file_name().into_string().ok())
         .collect();
-    match supervisor::networks(layout, &host.exe).leases() {
+    match sandbox::networks(layout, &host.exe).leases() {
         Ok(leases) => found.extend(leases),
         Err(e) => tracing::warn!("{e}"),
     }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::{Error, Host};
 use crate::image::ImageStore;
+use crate::sandbox;
 use crate::store::{self, FileLock, Layout, LockKind, WorkloadGlance, WorkloadId};
-use crate::supervisor;
 
 /// Removes folders of workloads that have no record, or a leftover one: their supervisor, or who was about to
 /// start it, was killed. A workload that stands without pods keeps its folders. Cheap where there are none.
@@ -76,7 +76,7 @@ pub(super) fn temporary_files(host: &Host) {
     if let Err(e) = crate::volume::claims::remove_unmade(layout) {
         tracing::warn!("{e}");
     }
-    if let Err(e) = supervisor::networks(layout, &host.exe).remove_temporary_files() {
+    if let Err(e) = sandbox::networks(layout, &host.exe).remove_temporary_files() {
         tracing::warn!("{e}");
     }
 }

@@ -8,8 +8,9 @@ use super::wait::{Awaited, Outcome, wait_for};
 use super::workloads::Applied;
 use super::{Change, Host, Report, judge, objects};
 use crate::plan::PodPlan;
+use crate::sandbox;
 use crate::store::{Desired, PodRecord, WorkloadRecord};
-use crate::supervisor::{self, client};
+use crate::supervisor::ipc::client;
 use crate::volume::claims;
 
 /// How long an undo waits for what stood before to start again.
@@ -86,7 +87,7 @@ pub(super) fn undo(host: &Host, objects: &[objects::Applied], applied: &[Applied
     if let Err(e) = claims::remove_made_for(&host.layout, &added) {
         failed(&e);
     }
-    if let Err(e) = supervisor::networks(&host.layout, &host.exe).remove_made_for(&added) {
+    if let Err(e) = sandbox::networks(&host.layout, &host.exe).remove_made_for(&added) {
         failed(&e);
     }
     for object in objects {

@@ -7,7 +7,8 @@ use super::PodView;
 use super::wait::Awaited;
 use crate::lifecycle::{PodSpec, PodState};
 use crate::store::{self, Layout, PodRecord, WorkloadGlance, WorkloadId, WorkloadRecord};
-use crate::supervisor::{self, client, present_state};
+use crate::supervisor::ipc::client;
+use crate::supervisor::{self, present_state};
 
 /// Every pod, by namespace and name.
 pub fn pods(layout: &Layout) -> Result<Vec<PodView>, store::Error> {

@@ -9,8 +9,9 @@ use super::{Error, Host, Report, judge, view};
 use crate::lifecycle::{PodSpec, PodState, RestartPolicy};
 use crate::plan::PodPlan;
 use crate::store::{self, WorkloadGlance, WorkloadId, WorkloadRecord};
-use crate::supervisor::protocol::{Reply, Request};
-use crate::supervisor::{self, client::Client};
+use crate::supervisor;
+use crate::supervisor::ipc::client::Client;
+use crate::supervisor::ipc::protocol::{Reply, Request};
 
 /// A pod that is waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -21,7 +21,7 @@ use crate::store::{
     Desired, FileLock, LockKind, Objects, PodRecord, WorkloadGlance, WorkloadId, WorkloadRecord,
 };
 use crate::supervisor;
-use crate::supervisor::client::{self, Client};
+use crate::supervisor::ipc::client::{self, Client};
 use crate::volume::claims;
 
 /// One workload as this play leaves it.
@@ -116,7 +116,7 @@ pub fn play(
 /// Warns of what keeps pods that have started from being reached, each thing once.
 fn tell_of_networks(host: &Host, pods: &[Awaited], report: &mut dyn Report) {
     for pod in pods {
-        for warning in crate::supervisor::network_warnings(&host.layout, &pod.uid) {
+        for warning in crate::sandbox::network_warnings(&host.layout, &pod.uid) {
             report.warning(&warning);
         }
     }

@@ -2,14 +2,14 @@
 
 use std::os::fd::AsFd;
 
+use super::Supervisor;
 use super::event_loop::Source;
-use super::output;
+use super::ipc::protocol::Reply;
 use super::pod::{self, Job, Purge, Run};
-use super::protocol::Reply;
-use super::worker::{self, Outcome};
-use super::{Supervisor, console, container, sandbox};
 use crate::lifecycle::{self, Action, Event, Goal, Sandbox};
 use crate::log::{self, Stream, events};
+use crate::sandbox::worker::{self, Outcome};
+use crate::sandbox::{self, console, container, output};
 use crate::store;
 
 /// How often the output of a container that has ended is read at most. Its pipe is empty long before, unless

@@ -4,11 +4,11 @@
 use std::os::fd::AsFd;
 
 use super::Supervisor;
-use super::container::{self, Started};
 use super::event_loop::Source;
 use super::pod::{Pod, Run, has_ended};
-use super::sandbox::SandboxInfo;
 use crate::lifecycle::{Action, Event, PodSpec, PodState, Sandbox};
+use crate::sandbox::SandboxInfo;
+use crate::sandbox::container::{self, Started};
 use crate::store::{self, Layout, PodRecord};
 
 /// The state of a recorded pod: as it ended, as its supervisor last wrote it in this boot, or in a new life after

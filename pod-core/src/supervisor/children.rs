@@ -4,9 +4,10 @@ use std::os::fd::AsFd;
 
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
-use super::protocol::Reply;
-use super::{Supervisor, process};
+use super::Supervisor;
+use super::ipc::protocol::Reply;
 use crate::lifecycle::Event;
+use crate::sandbox::process;
 
 impl Supervisor {
     /// Reaps every child that has ended.

@@ -2,10 +2,12 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use super::Supervisor;
+use super::ipc::connection;
+use super::ipc::protocol::Reply;
 use super::pod::Job;
-use super::protocol::Reply;
-use super::{Supervisor, connection, container, sandbox, worker};
 use crate::runtime::{self, Exec, Stdio};
+use crate::sandbox::{self, console, container, worker};
 
 /// The terminal of a command.
 #[derive(Debug, Clone, Copy)]
@@ -64,10 +66,8 @@ impl Supervisor {
             network::fail_point("exec-begins");
             let pid = oci.exec(&exec).map_err(|e| e.of_container())?;
             network::fail_point("exec-runs");
-            let master = terminal
-                .map(|t| t.receive(super::console::TIMEOUT))
-                .transpose()
-                .map_err(|e| e.to_string())?;
+            let master =
+                terminal.map(|t| t.receive(console::TIMEOUT)).transpose().map_err(|e| e.to_string())?;
             let masters: Vec<_> = master.iter().map(AsFd::as_fd).collect();
             // One line, the first on this connection: there is room for it.
             connection::send_with_descriptors(client.fd(), &Reply::ExecStarted { pid }, &masters)

@@ -2,30 +2,20 @@
 //!
 //! One thread, one epoll. What the kernel says (a child ended, a pipe has data, a time has come, a client
 //! asks) becomes a [`lifecycle::Event`](crate::lifecycle::Event); what the state machine answers becomes a
-//! signal or a worker ([`worker`]). Nothing here decides.
+//! signal or a worker ([`sandbox::worker`](crate::sandbox)). Nothing here decides.
 
 mod actions;
 mod adopt;
-mod ahead;
 mod children;
-pub mod client;
-mod connection;
-mod console;
-mod container;
 mod event_loop;
 mod exec;
+pub mod ipc;
 mod memory;
-mod output;
 mod pod;
-mod process;
-pub mod protocol;
 mod requests;
-mod sandbox;
 mod spawn;
-mod worker;
 
 pub use adopt::{former_state, last_state, present_state};
-pub use sandbox::{network_warnings, networks, ports as published_ports, remove_leftovers, remove_sandbox};
 pub use spawn::{SUPERVISE, Spawned, detach_name_server, spawn};
 
 use std::collections::{BTreeMap, HashMap};
@@ -40,8 +30,8 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 
-use self::connection::Connection;
 use self::event_loop::{EventLoop, Source};
+use self::ipc::connection::{self, Connection};
 use self::pod::Pod;
 use crate::inherited;
 use crate::lifecycle::{Event, Now};

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use super::container::Started;
-use super::process::Process;
-use super::sandbox::SandboxInfo;
-use super::worker::Worker;
 use crate::lifecycle::{Goal, PodSpec, PodState};
 use crate::log::{Stream, Writer};
 use crate::plan::{ContainerError, PodPlan};
+use crate::sandbox::SandboxInfo;
+use crate::sandbox::container::Started;
+use crate::sandbox::process::Process;
+use crate::sandbox::worker::Worker;
 
 /// A pod of this workload.
 pub struct Pod {

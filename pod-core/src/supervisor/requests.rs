@@ -2,10 +2,10 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::connection::Connection;
 use super::event_loop::Source;
+use super::ipc::connection::Connection;
+use super::ipc::protocol::{Reply, Request};
 use super::pod::{Pod, Purge};
-use super::protocol::{Reply, Request};
 use super::{Supervisor, exec};
 use crate::lifecycle::{Event, PodSpec, PodState};
 use crate::store::{self, Desired, WorkloadRecord};

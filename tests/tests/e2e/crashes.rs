@@ -77,7 +77,7 @@ impl Point {
     /// Reached in a worker of a supervisor.
     fn is_of_a_worker(&self) -> bool {
         !self.is_of_a_full_disk()
-            && ["supervisor/sandbox.rs", "supervisor/container.rs", "network/src/", "/volume/", "/store/"]
+            && ["pod-core/src/sandbox/", "network/src/", "/volume/", "/store/"]
                 .iter()
                 .any(|part| self.file.contains(part))
     }

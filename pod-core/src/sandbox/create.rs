@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use network::{Addresses, CLUSTER_DOMAIN, Endpoint, Networks, fail_point};
 use serde::{Deserialize, Serialize};
 
-use super::ahead::Ahead;
+use super::prepared::Ahead;
 use super::process::Process;
 use super::worker;
 use crate::plan::{self, PodPlan};

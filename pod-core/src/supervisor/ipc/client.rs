@@ -10,8 +10,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::connection::{receive, send_with_descriptors, with_short_path};
 use super::protocol::{Reply, Request};
-use super::{Error, Spawned, process, spawn};
+use crate::sandbox::process;
 use crate::store::{self, FileLock, Layout, LockKind, WorkloadId, WorkloadRecord};
+use crate::supervisor::{Error, Spawned, spawn};
 
 /// A connection to the supervisor of one workload.
 #[derive(Debug)]
@@ -258,7 +259,7 @@ fn kill(id: &WorkloadId, pid: i32) -> Result<(), Error> {
 fn is_supervisor(id: &WorkloadId, pid: i32) -> bool {
     let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let mut arguments = arguments.split(|byte| *byte == 0).skip(1);
-    arguments.next() == Some(super::SUPERVISE.as_bytes())
+    arguments.next() == Some(crate::supervisor::SUPERVISE.as_bytes())
         && arguments.nth(2) == Some(id.dir_name().as_bytes())
 }
 

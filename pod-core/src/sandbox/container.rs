@@ -10,9 +10,9 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use serde::{Deserialize, Serialize};
 
+use super::create::{SandboxInfo, runtime_state};
 use super::output;
 use super::process::Process;
-use super::sandbox::{SandboxInfo, runtime_state};
 use super::{console, worker};
 use crate::image::{self, Image, ImageStore, PullOptions};
 use crate::lifecycle::Event;
