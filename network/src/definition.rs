@@ -157,7 +157,7 @@ impl Networks {
         let mut network = Network::plan(&self.instance().to_string_lossy(), name, options, &used)?;
         network.made_for = made_for.map(str::to_owned);
         record::write(&self.definition_path(name), &network, Durability::Machine)?;
-        crate::fail_point("network-defined");
+        base::fail_point!(Worker, "network-defined");
         host.claim_network(&network, &self.definition_path(name))?;
         tracing::debug!(network = name, bridge = network.bridge, subnets = ?network.subnets, "recorded a network");
         Ok(network)

@@ -52,7 +52,7 @@ impl Networks {
         let wanted = files(up);
         let running = self.running_dns();
         let changed = write_files(&dir, &self.run_dir.join(".aardvark-dns.tmp"), &wanted)?;
-        crate::fail_point("names-written");
+        base::fail_point!(Worker, "names-written");
         match (running, wanted.is_empty()) {
             (None, true) => {
                 let _ = fs::remove_file(dir.join("aardvark.pid"));
@@ -63,7 +63,7 @@ impl Networks {
             // With no files left it ends by itself.
             (Some(process), empty) => {
                 let _ = pidfd_send_signal(&process, Signal::HUP);
-                crate::fail_point("name-server-told");
+                base::fail_point!(Worker, "name-server-told");
                 if empty {
                     wait_for_end(&process);
                 }
@@ -141,7 +141,8 @@ impl Networks {
     fn start_dns(&self, dir: &Path) -> Result<(), Error> {
         self.end_strays();
         // It outlives this process, and needs nothing of its environment; what else it inherits, it sets itself.
-        let passed_on = [crate::FAIL_POINT, crate::TRACE, "PATH", "KUBE_PLAY_CGROUP_DRIVER"];
+        let passed_on =
+            [base::fail_point::FAIL_POINT, base::fail_point::TRACE, "PATH", "KUBE_PLAY_CGROUP_DRIVER"];
         let passed_on = passed_on.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
         let output = Command::new(&self.exe)
             .env_clear()
@@ -156,7 +157,7 @@ impl Networks {
             .output()
             .map_err(|e| Error::Dns(format!("cannot run {}: {e}", self.exe.display())))?;
         if output.status.success() {
-            crate::fail_point("name-server-started");
+            base::fail_point!(Worker, "name-server-started");
             return Ok(());
         }
         let said = String::from_utf8_lossy(&output.stderr);
@@ -327,7 +328,7 @@ pub fn aardvark_dns_main(args: Vec<String>) -> i32 {
     // Whatever was inherited beyond stdio would be held for as long as the server lives.
     // SAFETY: nothing of this process uses a descriptor above 2 yet.
     unsafe { libc::close_range(3, libc::c_uint::MAX, 0) };
-    crate::fail_point("name-server-begins");
+    base::fail_point!(Worker, "name-server-begins");
     let domain = format!(".{CLUSTER_DOMAIN}");
     match aardvark_dns::commands::run::Run::new().exec(config, port, domain) {
         Ok(()) => 0,

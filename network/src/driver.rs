@@ -172,7 +172,7 @@ pub(crate) fn setup(
         let mut driver = get_network_driver(info, &None).map_err(refused(doing()))?;
         driver.validate().map_err(refused(doing()))?;
         driver.setup((&mut host.netlink, &mut netns.netlink)).map_err(refused(doing()))?;
-        crate::fail_point("interface-made");
+        base::fail_point!(Worker, "interface-made");
         // Where bridges are filtered as if they were routed (net.bridge.bridge-nf-call-iptables), an endpoint
         // reaches itself by its published port only so. Where they are not, it changes nothing.
         let hairpin = format!("/sys/class/net/{}/brport/hairpin_mode", interface.host_name);

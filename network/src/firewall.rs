@@ -87,7 +87,7 @@ impl NetworkTable {
     }
 
     fn change(&self) -> Result<Change, Error> {
-        crate::fail_point("rules-missing");
+        base::fail_point!(Worker, "rules-missing");
         Change::begin(&ruleset(&self.network, &self.published, self.dns_port), &self.network)
     }
 

@@ -9,7 +9,6 @@ mod definition;
 mod dns;
 mod driver;
 mod error;
-mod fail;
 mod firewall;
 mod host;
 mod iptables;
@@ -34,7 +33,6 @@ use serde::{Deserialize, Serialize};
 pub use definition::{Network, NetworkOptions, Subnet};
 pub use dns::{AARDVARK_DNS, CLUSTER_DOMAIN, aardvark_dns_main, is_host_name};
 pub use error::Error;
-pub use fail::{FAIL_POINT, TRACE, fail_point, fail_points_in_supervisor};
 pub use firewall::find_nft;
 pub use netns::{make_netns, netns_exists, remove_netns, set_sysctls, with_netns};
 pub use private_dir::{close_dir, create_private_dir_all, is_private};
@@ -196,7 +194,7 @@ impl Networks {
         let host = Host::lock()?;
         port::check(&self.instance(), &endpoint.id, &endpoint.ports, &host.endpoints()?)?;
         let lease = self.lease(&host, endpoint)?;
-        fail_point("addresses-leased");
+        base::fail_point!(Worker, "addresses-leased");
         if lease.ports.is_empty() {
             host.release_ports(&lease.id)?;
             return Ok(lease);
@@ -208,7 +206,7 @@ impl Networks {
             netns: std::path::absolute(&lease.netns).unwrap_or_else(|_| lease.netns.clone()),
             ports: lease.ports.clone(),
         })?;
-        fail_point("ports-claimed");
+        base::fail_point!(Worker, "ports-claimed");
         Ok(lease)
     }
 
@@ -236,21 +234,21 @@ impl Networks {
         let rules = tables.iter().filter_map(NetworkTable::begin).collect::<Result<Vec<_>, _>>()?;
         let listings: Vec<_> = new.iter().map(|network| iptables::Listings::ask(network)).collect();
         driver::setup(lease, &others, &tables, &config_dir)?;
-        fail_point("endpoint-connected");
+        base::fail_point!(Worker, "endpoint-connected");
         let mut warnings = Vec::new();
         for (network, listings) in new.iter().zip(listings) {
             warnings.extend(iptables::open(network, dns_port, &self.iptables_dir(), listings));
         }
         let own = Up::new(lease);
         self.write_up(&own)?;
-        fail_point("endpoint-up");
+        base::fail_point!(Worker, "endpoint-up");
         for subnet in lease.interfaces.iter().flat_map(|i| &i.network.subnets) {
             dns::wait_for_address(subnet.gateway);
         }
         up.push(own.clone());
         up.sort_by(|a, b| a.lease.id.cmp(&b.lease.id));
         self.update_dns(&up)?;
-        fail_point("names-told");
+        base::fail_point!(Worker, "names-told");
         // Asked for below our own domain, which a very long name has no room for.
         let askable = |name: &&String| is_host_name(&format!("{name}.{CLUSTER_DOMAIN}"));
         if let Some(name) = lease.names.iter().find(askable) {
@@ -258,11 +256,11 @@ impl Networks {
                 dns::wait_for_name((subnet.gateway, dns_port).into(), name);
             }
         }
-        fail_point("names-known");
+        base::fail_point!(Worker, "names-known");
         for change in rules {
             change.finish()?;
         }
-        fail_point("rules-in-place");
+        base::fail_point!(Worker, "rules-in-place");
         self.write_up(&own.with_rules())?;
         // Only now do packets take the new way.
         conntrack::forget(&lease.ports);
@@ -281,7 +279,7 @@ impl Networks {
             Ok(None) => {}
             Err(e) => errors.push(e),
         }
-        fail_point("links-removed");
+        base::fail_point!(Worker, "links-removed");
         match self.lock() {
             Ok(_instance) => errors.extend(self.disconnect(id)),
             Err(e) => errors.push(e),
@@ -296,7 +294,7 @@ impl Networks {
         // Its names go first: nobody should be sent to it any more. Then, the name server must have left a
         // bridge's address before that goes.
         note(self.remove_up(id));
-        fail_point("endpoint-down");
+        base::fail_point!(Worker, "endpoint-down");
         let up = match self.others_up(id) {
             Ok(up) => {
                 note(self.update_dns(&up));
@@ -307,7 +305,7 @@ impl Networks {
                 Vec::new()
             }
         };
-        fail_point("names-removed");
+        base::fail_point!(Worker, "names-removed");
         match self.read_lease(id) {
             Ok(Some(lease)) => {
                 for e in remove_links(&lease) {
@@ -323,7 +321,7 @@ impl Networks {
                         note(Err(e));
                     }
                 }
-                fail_point("endpoint-disconnected");
+                base::fail_point!(Worker, "endpoint-disconnected");
                 for network in lease.interfaces.iter().map(|i| &i.network) {
                     if !others.iter().any(|other| other.is_on(&network.name)) {
                         iptables::close(network, &self.iptables_dir());
@@ -340,7 +338,7 @@ impl Networks {
         }
         self.remove_netavark_files(id);
         note(self.remove_lease(id));
-        fail_point("addresses-given-back");
+        base::fail_point!(Worker, "addresses-given-back");
         note(Host::lock().and_then(|host| host.release_ports(id)));
         errors
     }

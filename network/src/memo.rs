@@ -91,7 +91,7 @@ fn write<T: Serialize>(memo: &Path, known: &[Known<T>]) {
     let mut options = fs::OpenOptions::new();
     let file = options.write(true).create(true).truncate(true).mode(0o600).open(&temp);
     let written = file.and_then(|mut file| file.write_all(&bytes));
-    crate::fail_point("memo-written");
+    base::fail_point!(Worker, "memo-written");
     if written.and_then(|()| fs::rename(&temp, memo)).is_err() {
         let _ = fs::remove_file(&temp);
     }

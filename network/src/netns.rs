@@ -29,7 +29,7 @@ pub fn make_netns(path: &Path) -> Result<(), Error> {
         .mode(0o600)
         .open(path)
         .map_err(Error::io("create", path))?;
-    crate::fail_point("namespace-file-made");
+    base::fail_point!(Worker, "namespace-file-made");
     let made = in_thread(|| {
         unshare(CloneFlags::CLONE_NEWNET)
             .map_err(|e| Error::io("make a network namespace for", path)(e.into()))?;

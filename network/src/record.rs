@@ -78,7 +78,7 @@ pub(crate) fn write_bytes(path: &Path, bytes: &[u8], durability: Durability) -> 
         if durability == Durability::Machine {
             file.sync_all()?;
         }
-        crate::fail_point("network-file-written");
+        base::fail_point!(Worker, "network-file-written");
         if path.is_dir() {
             fs::remove_dir(path)?;
         }

@@ -17,6 +17,7 @@
 )]
 
 mod command;
+pub mod fail_points;
 pub mod http;
 pub mod image;
 mod instance;

@@ -123,7 +123,7 @@ impl ImageStore {
         let dir = self.dir.join("tmp").join(format!("{}-{n}", std::process::id()));
         make_dir(&dir, 0o700)?;
         let lock = FileLock::acquire(&dir.join("lock"), LockKind::Exclusive)?;
-        network::fail_point("image-staged");
+        base::fail_point!(Pull, "image-staged");
         Ok(Staging { dir, _lock: lock })
     }
 
@@ -196,17 +196,17 @@ impl ImageStore {
         };
         if let Some(blob) = blob {
             publish(&blob, &self.blob_path(&ingested.blob))?;
-            network::fail_point("blob-published");
+            base::fail_point!(Pull, "blob-published");
         }
         if let Some(layer) = layer {
-            network::fail_point("layer-unpacked");
+            base::fail_point!(Pull, "layer-unpacked");
             remove_dir_if_exists(&layer.join("trash"))?;
             let record = serde_json::to_vec(&ingested.record).map_err(std::io::Error::from)?;
             fs::write(layer.join("layer.json"), record)?;
             // One call for the thousands of files of a layer.
             rustix::fs::syncfs(File::open(&layer)?).map_err(std::io::Error::from)?;
             publish(&layer, &self.layer_dir(&ingested.diff_id))?;
-            network::fail_point("layer-published");
+            base::fail_point!(Pull, "layer-published");
         }
         Ok(ingested)
     }
@@ -242,7 +242,7 @@ impl ImageStore {
         add_to_index(&mut index, manifest, names, repo_digests);
         if index != before {
             self.write_index(&index)?;
-            network::fail_point("image-recorded");
+            base::fail_point!(Pull, "image-recorded");
         }
         Ok(true)
     }

@@ -181,7 +181,7 @@ impl Pull<'_> {
             runtime.block_on(self.in_time(all))
         })?;
         let digest = self.store.write_blob(&bytes)?;
-        network::fail_point("manifest-written");
+        base::fail_point!(Pull, "manifest-written");
         let media_type = match manifest.media_type.as_str() {
             "" => OCI_MANIFEST,
             given => given,
@@ -262,7 +262,7 @@ impl Pull<'_> {
             ));
         }
         self.store.write_blob(&bytes)?;
-        network::fail_point("config-written");
+        base::fail_point!(Pull, "config-written");
         Ok(config)
     }
 

@@ -79,7 +79,7 @@ impl ImageStore {
             !manifests.contains(&d.digest) || !(last || named.is_some_and(|n| leaving.contains(n)))
         });
         self.write_index(&index)?;
-        network::fail_point("image-forgotten");
+        base::fail_point!(Pull, "image-forgotten");
         let after = self.needed(&index, &leases)?;
         let mut removed = Removed { untagged: leaving, ..Removed::default() };
         if last {
@@ -199,7 +199,7 @@ impl ImageStore {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(0),
             other => other.map_err(|e| Error::Store(store::Error::io("remove", &path)(e)))?,
         }
-        network::fail_point("layer-going");
+        base::fail_point!(Pull, "layer-going");
         store::remove_dir_if_exists(&gone)?;
         Ok(size)
     }

@@ -54,7 +54,7 @@ pub fn down(
     let (clients, unasked) = client::apply_all(&host.layout, &host.exe, &going, options.force);
     failed.extend(unasked.into_iter().map(|(id, e)| (id, Error::from(e))));
     leaving.retain(|pod| !failed.iter().any(|(id, _)| *id == pod.workload));
-    network::fail_point("removal-asked");
+    base::fail_point!(Command, "removal-asked");
     // Claims can go only once no pod is left that has them.
     let is_claim = |target: &Target| matches!(target, Target::Object(kind, ..) if kind == CLAIM);
     let wait = options.wait || targets.iter().any(is_claim);
@@ -63,7 +63,7 @@ pub fn down(
     if wait {
         await_removals(host, &[])?;
     }
-    network::fail_point("pods-gone");
+    base::fail_point!(Command, "pods-gone");
     for id in discarded {
         match discard(host, id) {
             Ok(()) => report.changed(&id.to_string(), Change::Deleted),
@@ -107,7 +107,7 @@ pub fn down(
             }
             continue;
         }
-        network::fail_point("object-removed");
+        base::fail_point!(Command, "object-removed");
         report.changed(&format!("{}/{name}", kind.to_lowercase()), Change::Deleted);
     }
     super::sweep::temporary_files(host);

@@ -70,7 +70,7 @@ pub fn apply(layout: &Layout, applied: &Applied) -> Result<(), Error> {
     let plan = &applied.plan;
     if applied.change != Change::Unchanged {
         Objects::put(layout, &plan.kind, &plan.namespace, &plan.name, &plan.object)?;
-        network::fail_point("object-recorded");
+        base::fail_point!(Command, "object-recorded");
     }
     if plan.kind == CLAIM {
         let claim = serde_json::from_value(plan.object.clone()).ok();

@@ -64,7 +64,7 @@ fn repair_pods(host: &Host) -> Result<Vec<String>, Error> {
         // Somebody else may have been quicker.
         if fs::read_to_string(&boot_path).ok().as_deref() != Some(this_boot.as_str()) {
             after_boot(host, known.is_some(), &mut told)?;
-            network::fail_point("boot-cleared");
+            base::fail_point!(Command, "boot-cleared");
             store::write_atomic(&boot_path, this_boot.as_bytes(), 0o600)?;
         }
         drop(lock);
@@ -87,7 +87,7 @@ fn repair_pods(host: &Host) -> Result<Vec<String>, Error> {
                 tracing::warn!("{}: {e}", record.id);
                 continue;
             }
-            network::fail_point("supervisor-replaced");
+            base::fail_point!(Command, "supervisor-replaced");
             told.push(format!("{}: its supervisor was gone; a new one is in charge", record.id));
             orphaned = true;
         }

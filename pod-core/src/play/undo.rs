@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use network::fail_point;
-
 use super::wait::{Awaited, Outcome, wait_for};
 use super::workloads::Applied;
 use super::{Change, Host, Report, judge, objects};
@@ -24,7 +22,7 @@ pub(super) fn undo(host: &Host, objects: &[objects::Applied], applied: &[Applied
             failed(&e);
         }
     }
-    fail_point("objects-undone");
+    base::fail_point!(Command, "objects-undone");
     let mut clients = Vec::new();
     let (mut leaving, mut restored) = (Vec::new(), Vec::new());
     for workload in applied.iter().rev().filter(|a| a.step.change != Change::Unchanged) {
@@ -75,14 +73,14 @@ pub(super) fn undo(host: &Host, objects: &[objects::Applied], applied: &[Applied
             Ok(client) => clients.extend(client),
             Err(e) => failed(&e),
         }
-        fail_point("workload-undone");
+        base::fail_point!(Command, "workload-undone");
     }
     // Not only ended: a claim that goes below must have no pod.
     let removed = wait_for(host, &leaving, clients, None, judge::removed);
     if let Err(e) = removed.and_then(|outcome| outcome.met("be removed", None)) {
         failed(&e);
     }
-    fail_point("undone-pods-gone");
+    base::fail_point!(Command, "undone-pods-gone");
     let added: Vec<&str> = applied.iter().flat_map(Applied::added).map(|pod| pod.uid.as_str()).collect();
     if let Err(e) = claims::remove_made_for(&host.layout, &added) {
         failed(&e);

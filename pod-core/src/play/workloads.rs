@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use network::fail_point;
-
 use super::diff::{Step, diff, gone, start_resting};
 use super::repair::rests;
 use super::undo::undo;
@@ -40,7 +38,7 @@ pub fn play(
     report: &mut dyn Report,
 ) -> Result<i32, Error> {
     let deadline = options.timeout.map(|t| Instant::now() + t);
-    fail_point("play-begun");
+    base::fail_point!(Command, "play-begun");
     for workload in &mut plan.workloads {
         if let Some(document) = documents.iter().find(|d| d.source == workload.source) {
             workload.source = source_id(&document.dir, &document.source);
@@ -80,7 +78,7 @@ pub fn play(
 
     let mut clients = Vec::new();
     let made = make(host, &objects, &applied, &mut clients);
-    fail_point("workloads-made");
+    base::fail_point!(Command, "workloads-made");
     // While the pods start: there may be hundreds of others.
     let gone = if made.is_ok() { find_gone() } else { Ok(Vec::new()) };
     drop(lock);
@@ -103,7 +101,7 @@ pub fn play(
         undo(host, &objects, &applied, report);
         return Err(Error::Undone(Box::new(e)));
     }
-    fail_point("workloads-started");
+    base::fail_point!(Command, "workloads-started");
     tell(host, &objects, &applied, report)?;
     for line in objects::update_volumes(&host.layout, &objects)? {
         report.warning(&line);

@@ -107,10 +107,10 @@ pub fn start(
     let Created { process, image_id, stop_signal, terminal } = created;
     let oci = runtime::open(pod.runtime.as_deref(), &runtime_state(layout)).map_err(|e| failed(&e))?;
     oci.start(&id).map_err(|e| failed(&e.of_container()))?;
-    network::fail_point("container-started");
+    base::fail_point!(Worker, "container-started");
     let started = Started { process, container_id: format!("kube://{id}"), image_id, stop_signal, terminal };
     store::write_json_volatile(&started_path(&bundle), &started).map_err(|e| failed(&e))?;
-    network::fail_point("container-recorded");
+    base::fail_point!(Worker, "container-recorded");
     Ok(started)
 }
 
@@ -147,7 +147,7 @@ pub fn create_ahead(
     // The sandbox does not wait for a pull.
     let created = create(layout, pod, name, attempt, &[], Some(PullPolicy::Never), sandbox)?;
     store::write_json_volatile(&created_path(&bundle), &created).map_err(|e| failed(&e))?;
-    network::fail_point("container-ahead");
+    base::fail_point!(Worker, "container-ahead");
     Ok(())
 }
 
@@ -195,12 +195,12 @@ fn create(
 
     // On the host: all containers of the pod share them, and they outlive each.
     let volumes = volume::prepare(layout, pod, &objects, name)?;
-    network::fail_point("volumes-made");
+    base::fail_point!(Worker, "volumes-made");
     unshare(CloneFlags::CLONE_NEWNS).map_err(|e| create(&format!("mount namespace: {e}")))?;
     // Mounts of ours must not appear on the host; mounts that the host makes later may appear here.
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)
         .map_err(|e| create(&format!("mount namespace: {e}")))?;
-    network::fail_point("mounts-unshared");
+    base::fail_point!(Worker, "mounts-unshared");
     let mut mounts = Vec::new();
     for (n, wanted) in resolved.mounts.iter().enumerate() {
         let source = volumes
@@ -227,7 +227,7 @@ fn create(
 
     let rootfs = bundle.join("rootfs");
     images.mount(&image, &scratch(layout, uid, name, attempt), &rootfs).map_err(|e| create(&e))?;
-    network::fail_point("rootfs-mounted");
+    base::fail_point!(Worker, "rootfs-mounted");
     let declared = plan::volumes::of_image(&image.config, &resolved.mounts);
     let folders = volume::prepare_image_volumes(layout, uid, name, &declared, &rootfs)?;
     mounts.extend(folders.into_iter().zip(declared).map(|(source, destination)| spec::Mount {
@@ -257,10 +257,10 @@ fn create(
     })
     .map_err(|e| create(&e))?;
     spec::write(&bundle, &oci_spec).map_err(|e| create(&e))?;
-    network::fail_point("bundle-written");
+    base::fail_point!(Worker, "bundle-written");
 
     let (process, terminal) = create_process(layout, pod, &resolved, &bundle, &id)?;
-    network::fail_point("container-created");
+    base::fail_point!(Worker, "container-created");
     Ok(Created { process, image_id: image.id.clone(), stop_signal: resolved.stop_signal.clone(), terminal })
 }
 
@@ -399,7 +399,7 @@ pub fn delete(layout: &Layout, pod: &PodPlan, name: &str, attempt: u32) -> Vec<S
         problems.push(e.to_string());
     }
     for dir in [bundle(layout, &pod.uid, name, attempt), scratch] {
-        network::fail_point("container-files-going");
+        base::fail_point!(Worker, "container-files-going");
         if let Err(e) = store::remove_dir_if_exists(&dir) {
             problems.push(e.to_string());
         }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use network::{Addresses, CLUSTER_DOMAIN, Endpoint, Networks, fail_point};
+use network::{Addresses, CLUSTER_DOMAIN, Endpoint, Networks};
 use serde::{Deserialize, Serialize};
 
 use super::prepared::Ahead;
@@ -122,7 +122,7 @@ pub fn create(
     }
     network::create_private_dir_all(&run).map_err(|e| format!("create {}: {e}", run.display()))?;
     fs::write(&intent, []).map_err(|e| format!("create {}: {e}", intent.display()))?;
-    fail_point("sandbox-intended");
+    base::fail_point!(Worker, "sandbox-intended");
     try_create(layout, exe, plan, first).inspect_err(|_| {
         for problem in remove(layout, exe, plan) {
             tracing::error!("{problem}");
@@ -142,7 +142,7 @@ fn try_create(
     if let Some(netns) = &netns {
         network::make_netns(netns).map_err(|e| text(&e))?;
     }
-    fail_point("namespace-made");
+    base::fail_point!(Worker, "namespace-made");
     let connect = !plan.network.host && !plan.network.none;
     // The network takes longest: it goes beside everything else.
     let (networks, wish) = (networks(layout, exe), endpoint(layout, plan));
@@ -168,7 +168,7 @@ fn try_create(
         }
         None => Ok(Addresses::default()),
     };
-    fail_point("network-joined");
+    base::fail_point!(Worker, "network-joined");
     // Whatever went wrong: none of them may be at work when it is undone.
     for container in ahead {
         container.finish(layout, plan);
@@ -176,10 +176,10 @@ fn try_create(
     let ((infra, sandbox), addresses) = (infra?, addresses?);
     let ips = if plan.network.host { node.ips.clone() } else { addresses.ips.clone() };
     write_etc(&sandbox.etc, plan, &node, &ips, &addresses).map_err(|e| text(&e))?;
-    fail_point("etc-written");
+    base::fail_point!(Worker, "etc-written");
     let info = SandboxInfo { infra, ips, sandbox, warnings: addresses.warnings, pidfd: None };
     store::write_json_volatile(&SandboxInfo::path(layout, uid), &info).map_err(|e| text(&e))?;
-    fail_point("sandbox-recorded");
+    base::fail_point!(Worker, "sandbox-recorded");
     Ok(info)
 }
 
@@ -206,7 +206,7 @@ fn prepare_sandbox(layout: &Layout, plan: &PodPlan, netns: Option<PathBuf>) -> R
     if !sandbox.host_ipc {
         sandbox.shm = layout.pod_run(uid).join("shm");
         runtime::infra::mount_shm(&sandbox.shm).map_err(|e| e.to_string())?;
-        fail_point("shm-mounted");
+        base::fail_point!(Worker, "shm-mounted");
     }
     Ok(sandbox)
 }
@@ -231,7 +231,7 @@ fn create_infra(layout: &Layout, plan: &PodPlan, sandbox: &mut Sandbox) -> Resul
     // As late as can be: it may wait for the kernel, and nothing above needs it.
     let cgroup =
         cgroup::create_pod(uid, &plan::resources::pod_resources(&plan.pod)).map_err(|e| e.to_string())?;
-    fail_point("pod-cgroup-made");
+    base::fail_point!(Worker, "pod-cgroup-made");
     for warning in &cgroup.warnings {
         tracing::warn!("{warning}");
     }
@@ -242,9 +242,9 @@ fn create_infra(layout: &Layout, plan: &PodPlan, sandbox: &mut Sandbox) -> Resul
     let pid = oci
         .create(&Create { id: &id, bundle: &bundle, stdio, console_socket: None })
         .map_err(|e| e.to_string())?;
-    fail_point("infra-created");
+    base::fail_point!(Worker, "infra-created");
     oci.start(&id).map_err(|e| e.to_string())?;
-    fail_point("infra-started");
+    base::fail_point!(Worker, "infra-started");
     sandbox.infra_pid = pid;
     Process::of(pid).ok_or_else(|| "the infra container ended at once".to_owned())
 }
@@ -283,7 +283,7 @@ pub fn remove_sandbox(layout: &Layout, exe: &Path, uid: &str, runtime: Option<&s
     for path in &cgroups {
         cgroup::kill_all(path);
     }
-    fail_point("pod-killed");
+    base::fail_point!(Worker, "pod-killed");
     let state = runtime_state(layout);
     match runtime::open(runtime, &state) {
         Ok(oci) => {
@@ -301,7 +301,7 @@ pub fn remove_sandbox(layout: &Layout, exe: &Path, uid: &str, runtime: Option<&s
             problems.push(e.to_string());
         }
     }
-    fail_point("pod-containers-deleted");
+    base::fail_point!(Worker, "pod-containers-deleted");
     let (instance, id) = (networks(layout, exe), uid.to_owned());
     // In a process of its own: netavark changes the namespaces of its thread.
     match worker::spawn(move || match instance.teardown(&id) {
@@ -313,28 +313,28 @@ pub fn remove_sandbox(layout: &Layout, exe: &Path, uid: &str, runtime: Option<&s
         }
         Err(e) => problems.push(format!("cannot fork: {e}")),
     }
-    fail_point("network-left");
+    base::fail_point!(Worker, "network-left");
     if let Err(e) = network::remove_netns(&layout.netns(uid)) {
         problems.push(e.to_string());
     }
-    fail_point("namespace-removed");
+    base::fail_point!(Worker, "namespace-removed");
     for path in &cgroups {
         if let Err(e) = cgroup::remove(path) {
             problems.push(e.to_string());
         }
     }
-    fail_point("pod-cgroup-removed");
+    base::fail_point!(Worker, "pod-cgroup-removed");
     let run = layout.pod_run(uid);
     if let Err(e) = runtime::infra::unmount_shm(&run.join("shm")) {
         problems.push(e.to_string());
     }
-    fail_point("shm-unmounted");
+    base::fail_point!(Worker, "shm-unmounted");
     for file in ["sandbox.json", INTENT] {
         if let Err(e) = store::remove_file_if_exists(&run.join(file)) {
             problems.push(e.to_string());
         }
     }
-    fail_point("sandbox-forgotten");
+    base::fail_point!(Worker, "sandbox-forgotten");
     for dir in [run.join("infra"), run.join("bundles"), etc(layout, uid)] {
         if let Err(e) = store::remove_dir_if_exists(&dir) {
             problems.push(e.to_string());
@@ -370,7 +370,7 @@ pub fn purge(layout: &Layout, exe: &Path, uid: &str, runtime: Option<&str>) -> V
     }
     problems.extend(super::container::release_images(layout, uid));
     for dir in [layout.pod(uid), layout.pod_run(uid)] {
-        fail_point("pod-files-going");
+        base::fail_point!(Worker, "pod-files-going");
         if let Err(e) = store::remove_dir_if_exists(&dir) {
             problems.push(e.to_string());
         }
@@ -405,7 +405,7 @@ pub fn remove_leftovers(layout: &Layout, exe: &Path) -> Result<Vec<String>, stor
         for problem in purge(layout, exe, &uid, None) {
             tracing::warn!("{problem}");
         }
-        fail_point("leftovers-removed");
+        base::fail_point!(Worker, "leftovers-removed");
         told.push(format!("removed what a crash had left of pod {uid}"));
     }
     Ok(told)

@@ -43,7 +43,7 @@ fn write(path: &Path, bytes: &[u8], mode: u32, durable: bool) -> Result<(), Erro
         if durable {
             file.sync_all()?;
         }
-        network::fail_point("file-written");
+        base::fail_point!(Worker, "file-written");
         fs::rename(&temp, path)?;
         if durable { File::open(dir)?.sync_all() } else { Ok(()) }
     })();

@@ -92,7 +92,7 @@ pub fn note(layout: &Layout, record: &WorkloadRecord) -> Result<(), Error> {
         let (from, to) = (layout.workload_record(&record.id), layout.workload_leaving(&record.id));
         match fs::rename(&from, &to) {
             Ok(()) => {
-                network::fail_point("record-leaving");
+                base::fail_point!(FullDisk, "record-leaving");
                 // A power cut may bring the old name back; the note below does not survive one either.
                 if let Err(error) = fs::File::open(layout.workload(&record.id)).and_then(|dir| dir.sync_all())
                 {
@@ -127,7 +127,7 @@ fn write_note(layout: &Layout, record: &WorkloadRecord) -> Result<(), Error> {
     bytes.resize(text.len().max(RESERVE_BYTES), b' ');
     let fill = |file: &Path| OpenOptions::new().write(true).open(file)?.write_all(&bytes);
     let noted = fill(&reserve).and_then(|()| fs::rename(&reserve, &path));
-    network::fail_point("removal-noted");
+    base::fail_point!(FullDisk, "removal-noted");
     // An earlier note used the reserve up, and has the room now; else there may be some left.
     noted.or_else(|_| fill(&path)).or_else(|_| super::write_volatile(&path, &text))
 }
@@ -155,7 +155,7 @@ pub fn reserve(layout: &Layout, id: &WorkloadId) -> Result<(), Error> {
         .mode(0o600)
         .open(&path)
         .and_then(|mut file| file.write_all(&[b' '; RESERVE_BYTES]));
-    network::fail_point("removal-reserved");
+    base::fail_point!(FullDisk, "removal-reserved");
     written.map_err(Error::io("write", path))
 }
 

@@ -43,7 +43,7 @@ impl Supervisor {
             {
                 tracing::error!("{e}");
             }
-            network::fail_point("state-written");
+            base::fail_point!(Supervisor, "state-written");
             self.tell_watchers(&Reply::State { uid: uid.to_owned(), state: Box::new(state) });
         }
         for action in actions {
@@ -73,7 +73,7 @@ impl Supervisor {
                 {
                     run.killed |= signal == libc::SIGKILL;
                     process.signal(signal);
-                    network::fail_point("stop-signalled");
+                    base::fail_point!(Supervisor, "stop-signalled");
                 }
             }
             Action::KillContainer { container } => {
@@ -82,7 +82,7 @@ impl Supervisor {
                     run.killed = true;
                     let cgroup = pod.sandbox.as_ref().map(|s| s.sandbox.cgroup.as_str());
                     container::kill(cgroup, &container::id(uid, &container, run.attempt), run.process);
-                    network::fail_point("container-killed");
+                    base::fail_point!(Supervisor, "container-killed");
                 }
             }
             Action::RemoveSandbox => {
@@ -166,7 +166,7 @@ impl Supervisor {
             let token = self.events.add(fd.as_fd(), source).map_err(|e| format!("wait for output: {e}"))?;
             outputs.push((stream, token, fd));
         }
-        network::fail_point("output-opened");
+        base::fail_point!(Supervisor, "output-opened");
         Ok(Run { outputs, log: Some(log), ..Run::new(attempt, bundle) })
     }
 
@@ -211,7 +211,7 @@ impl Supervisor {
         if let Some(terminal) = self.pods.get(uid).and_then(|p| p.runs.get(name)).and_then(|r| r.terminal) {
             console::await_last_words(terminal, || self.drain(uid, name, 1));
         }
-        network::fail_point("container-ended");
+        base::fail_point!(Supervisor, "container-ended");
         let Some(run) = self.close_run(uid, name) else { return };
         let Some(pod) = self.pods.get(uid) else { return };
         let kills = pod
@@ -289,7 +289,7 @@ impl Supervisor {
                     pod.sandbox = None;
                     pod.remove_sandbox = false;
                 }
-                network::fail_point("sandbox-removal-told");
+                base::fail_point!(Supervisor, "sandbox-removal-told");
                 self.dispatch(uid, &Event::SandboxRemoved);
             }
             Job::Start { container, attempt, worker } => {
@@ -325,7 +325,7 @@ impl Supervisor {
     fn on_sandbox(&mut self, uid: &str, result: Result<sandbox::SandboxInfo, String>) {
         match result {
             Ok(info) => {
-                network::fail_point("sandbox-told");
+                base::fail_point!(Supervisor, "sandbox-told");
                 let ips = info.ips.clone();
                 let ended = self.unclaimed.remove(&info.infra.pid).is_some();
                 let wall = super::now().wall;
@@ -360,7 +360,7 @@ impl Supervisor {
         });
         match result {
             Ok(started) => {
-                network::fail_point("container-told");
+                base::fail_point!(Supervisor, "container-told");
                 if let Some(run) = self.pods.get_mut(uid).and_then(|pod| pod.runs.get_mut(name)) {
                     run.process = Some(started.process);
                     run.terminal = started.terminal;
@@ -372,7 +372,7 @@ impl Supervisor {
                 }
             }
             Err(e) => {
-                network::fail_point("container-failed");
+                base::fail_point!(Supervisor, "container-failed");
                 self.close_run(uid, name);
                 self.leave_run(uid, name, attempt);
                 self.dispatch(
@@ -440,7 +440,7 @@ impl Supervisor {
                 // Who asks must not look for it on disk.
                 self.gone.push(uid.clone());
             }
-            network::fail_point("pod-forgotten");
+            base::fail_point!(Supervisor, "pod-forgotten");
             self.tell_watchers(&Reply::Removed { uid });
             acted = true;
         }
@@ -455,7 +455,7 @@ impl Supervisor {
         if pod.removing && !pod.told_end && ended {
             pod.told_end = true;
             self.tell_watchers(&Reply::Ended { uid: uid.to_owned() });
-            network::fail_point("end-told");
+            base::fail_point!(Supervisor, "end-told");
         }
     }
 
@@ -491,6 +491,6 @@ impl Supervisor {
         if let Err(e) = self.record.save(&self.layout) {
             tracing::error!("{e}");
         }
-        network::fail_point("end-recorded");
+        base::fail_point!(Supervisor, "end-recorded");
     }
 }

@@ -63,9 +63,9 @@ impl Supervisor {
                 stdio,
                 console_socket: terminal.as_ref().map(|t| t.path()),
             };
-            network::fail_point("exec-begins");
+            base::fail_point!(Supervisor, "exec-begins");
             let pid = oci.exec(&exec).map_err(|e| e.of_container())?;
-            network::fail_point("exec-runs");
+            base::fail_point!(Supervisor, "exec-runs");
             let master =
                 terminal.map(|t| t.receive(console::TIMEOUT)).transpose().map_err(|e| e.to_string())?;
             let masters: Vec<_> = master.iter().map(AsFd::as_fd).collect();

@@ -189,8 +189,8 @@ fn run(layout: Layout, id: WorkloadId, ready: &mut Option<std::fs::File>) -> Res
         store::remove_dir_if_exists(&layout.workload_run(&id))?;
         return tell(ready, spawn::GONE);
     };
-    network::fail_points_in_supervisor();
-    network::fail_point("supervisor-locked");
+    base::fail_point::register_supervisor();
+    base::fail_point!(Supervisor, "supervisor-locked");
     // It may have been made, or opened to others, since the command that started this process looked.
     layout.close_to_others()?;
     if let Err(e) = crate::runtime::cgroup::leave_callers("supervisor", &id.to_string()) {
@@ -212,7 +212,7 @@ fn run(layout: Layout, id: WorkloadId, ready: &mut Option<std::fs::File>) -> Res
         store::removal::release_reserve(&layout, &id);
         listen(&layout.supervisor_socket(&id))
     })?;
-    network::fail_point("socket-bound");
+    base::fail_point!(Supervisor, "socket-bound");
     if let Err(error) = store::removal::reserve(&layout, &id) {
         tracing::warn!(%error, "no room is kept for the removal of {id}");
     }
@@ -240,11 +240,11 @@ fn run(layout: Layout, id: WorkloadId, ready: &mut Option<std::fs::File>) -> Res
         _lock: lock,
     };
     tell(ready, spawn::READY)?;
-    network::fail_point("supervisor-ready");
+    base::fail_point!(Supervisor, "supervisor-ready");
     // Every worker is going to ask.
     let _ = crate::runtime::host::Host::get();
     supervisor.adopt();
-    network::fail_point("pods-adopted");
+    base::fail_point!(Supervisor, "pods-adopted");
     supervisor.serve()
 }
 
@@ -305,7 +305,7 @@ impl Supervisor {
     fn leave(&mut self) -> Result<(), Error> {
         let socket = self.layout.supervisor_socket(&self.id);
         if self.record.is_leftover() {
-            network::fail_point("workload-empty");
+            base::fail_point!(Supervisor, "workload-empty");
             // A read-only disk. The record and the note of its removal stay, and the next command tries again.
             if self.gone.iter().any(|uid| self.layout.pod(uid).exists()) {
                 tracing::error!("the record of {} stays, because files of its pods do", self.id);
@@ -317,7 +317,7 @@ impl Supervisor {
                 store::remove_file_if_exists(&socket)?;
                 return Ok(());
             }
-            network::fail_point("workload-removed");
+            base::fail_point!(Supervisor, "workload-removed");
             store::removal::forget_note(&self.layout, &self.id)?;
             // The lock file goes last; who waits for it finds that the record is gone.
             store::remove_dir_if_exists(&self.layout.workload_run(&self.id))?;

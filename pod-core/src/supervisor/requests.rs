@@ -127,7 +127,7 @@ impl Supervisor {
             }
             result => result?,
         }
-        network::fail_point("change-recorded");
+        base::fail_point!(Supervisor, "change-recorded");
         self.record = record;
         self.follow_record();
         Ok(())

@@ -39,7 +39,7 @@ pub fn spawn(exe: &Path, layout: &Layout, id: &WorkloadId) -> Result<Spawned, Er
         .append(true)
         .open(&log_path)
         .map_err(crate::store::Error::io("open", &log_path))?;
-    network::fail_point("supervisor-folder-made");
+    base::fail_point!(Command, "supervisor-folder-made");
     let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| Error::Spawn(e.into()))?;
     let ready = write.as_fd().as_raw_fd();
     let sealed = sealed_exe::sealed(exe);
@@ -80,7 +80,7 @@ pub fn spawn(exe: &Path, layout: &Layout, id: &WorkloadId) -> Result<Spawned, Er
     // std's own exec-error pipe stays open in the grandchild until its exec, so errors of that are still told.
     let mut child = command.spawn().map_err(Error::Spawn)?;
     drop(write);
-    network::fail_point("supervisor-forked");
+    base::fail_point!(Command, "supervisor-forked");
     let _ = child.wait();
     let mut word = String::new();
     std::fs::File::from(read).read_to_string(&mut word).map_err(Error::Spawn)?;

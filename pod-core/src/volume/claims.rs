@@ -158,7 +158,7 @@ fn make(
     // The record before the data: a crash leaves a claim that is listed and can be removed.
     if existing.as_ref() != Some(&claim) {
         store::write_json(&record, &claim)?;
-        network::fail_point("claim-recorded");
+        base::fail_point!(Worker, "claim-recorded");
     }
     make_dir(&data, 0o777)?;
     Ok(data)

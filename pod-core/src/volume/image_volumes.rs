@@ -46,7 +46,7 @@ pub fn prepare_image_volumes(
             if let Some(source) = in_root(rootfs, destination).map_err(|e| fail(&e))? {
                 Copy::default().folder(&source, &fresh).map_err(|e| fail(&e))?;
             }
-            network::fail_point("image-volume-filled");
+            base::fail_point!(Worker, "image-volume-filled");
             fs::rename(&fresh, &folder).map_err(|e| fail(&e))?;
         }
         folders.push(folder);

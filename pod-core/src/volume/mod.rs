@@ -106,7 +106,7 @@ pub fn update(layout: &Layout, pod: &PodPlan, objects: &Objects) -> Result<(), V
 pub fn remove(layout: &Layout, uid: &str) -> Result<(), Vec<Error>> {
     let (run, pod) = (layout.pod_run(uid), layout.pod(uid));
     let mut errors = mounts::unmount_below(&[&run, &pod]);
-    network::fail_point("volumes-unmounted");
+    base::fail_point!(Worker, "volumes-unmounted");
     for root in [run.join("volumes"), pod.join("volumes")] {
         if let Err(more) = crate::store::remove_tree(&root) {
             errors.extend(more);

@@ -1,10 +1,9 @@
-//! Every process of ours is killed at every fail point (`network/src/fail.rs`). One ordinary command puts things
+//! Every process of ours is killed at every fail point (`base/src/fail_point.rs`). One ordinary command puts things
 //! right afterwards, what was played can be played again, and after `down --all` nothing of it is left.
-
-use std::path::Path;
 
 use nix::sys::signal::Signal;
 use serde_json::json;
+use tests::fail_points::{self, FailPoint, FailPointClass, fail_points};
 use tests::image::{BUSYBOX, busybox_tar};
 use tests::registry::{Layer, Registry};
 use tests::{IDLE, Kube, Output, Running, in_vm, limit, pod};
@@ -57,64 +56,11 @@ spec:
     )
 }
 
-/// A fail point as it stands in the sources.
-struct Point {
-    name: String,
-    file: String,
-}
-
-impl Point {
-    /// Reached while an image is pulled.
-    fn is_of_a_pull(&self) -> bool {
-        self.file.contains("/image/")
-    }
-
-    /// Reached where there is no room on disk: full_disk.rs does that.
-    fn is_of_a_full_disk(&self) -> bool {
-        self.file.ends_with("store/removal.rs")
-    }
-
-    /// Reached in a worker of a supervisor.
-    fn is_of_a_worker(&self) -> bool {
-        !self.is_of_a_full_disk()
-            && ["pod-core/src/sandbox/", "network/src/", "/volume/", "/store/"]
-                .iter()
-                .any(|part| self.file.contains(part))
-    }
-}
-
-/// All fail points.
-fn points() -> Vec<Point> {
-    fn walk(dir: &Path, found: &mut Vec<Point>) {
-        for entry in std::fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                walk(&path, found);
-            } else if path.extension().is_some_and(|e| e == "rs") {
-                let file = path.to_str().unwrap().to_owned();
-                let text = std::fs::read_to_string(&path).unwrap();
-                let after = text.split("fail_point(\"").skip(1);
-                let names = after.map(|rest| rest.split('"').next().unwrap().to_owned());
-                found.extend(names.map(|name| Point { name, file: file.clone() }));
-            }
-        }
-    }
-    let mut found = Vec::new();
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for package in ["network", "pod-core"] {
-        walk(&here.join("..").join(package).join("src"), &mut found);
-    }
-    found.sort_by(|a, b| a.name.cmp(&b.name));
-    found.dedup_by(|a, b| a.name == b.name);
-    assert!(found.len() > 50, "the sources have no fail points");
-    found
-}
-
 /// An instance in which something is going to be killed once.
 struct Crash {
     kube: Kube,
     port: tests::HostPort,
-    wish: String,
+    fail_point_spec: String,
     mark: std::path::PathBuf,
 }
 
@@ -125,8 +71,8 @@ impl Crash {
         // An image that has a volume to be filled.
         kube.ok(&["image", "import", tar.to_str().unwrap(), "localhost/volume:1", "--volume", "/www"]);
         let mark = kube.dir().join("mark");
-        let wish = format!("{point}:{action}:{n}:{}", mark.display());
-        Self { kube, port: tests::host_port(), wish, mark }
+        let fail_point_spec = format!("{point}:{action}:{n}:{}", mark.display());
+        Self { kube, port: tests::host_port(), fail_point_spec, mark }
     }
 
     fn reached(&self) -> bool {
@@ -134,7 +80,7 @@ impl Crash {
     }
 
     fn run(&self, args: &[&str]) -> Output {
-        self.kube.run_command(self.kube.command(args).env("KUBE_FAIL_POINT", &self.wish), None)
+        self.kube.run_command(self.kube.command(args).env("KUBE_FAIL_POINT", &self.fail_point_spec), None)
     }
 
     /// Goes through the story until the point is reached; false if it never is.
@@ -206,14 +152,14 @@ fn crash(point: &str, action: &str, n: usize) -> bool {
 }
 
 /// Crashes at every `of`-th point that fits, from the `n`-th on. Each must be reached.
-fn walk(action: &str, n: usize, of: usize, fits: impl Fn(&Point) -> bool) {
+fn walk(action: &str, n: usize, of: usize, fits: impl Fn(FailPointClass) -> bool) {
     // Sources lie elsewhere there, and it would take half an hour.
     if in_vm() {
         return;
     }
     let only = std::env::var("KUBE_TEST_POINT").ok();
     let mut failed = Vec::new();
-    for point in points().iter().filter(|point| fits(point)).skip(n).step_by(of) {
+    for point in fail_points().iter().filter(|point| fits(point.class)).skip(n).step_by(of) {
         if only.as_ref().is_some_and(|only| *only != point.name) {
             continue;
         }
@@ -226,19 +172,24 @@ fn walk(action: &str, n: usize, of: usize, fits: impl Fn(&Point) -> bool) {
     assert!(failed.is_empty(), "{failed:?}");
 }
 
+/// True for points that the story reaches; the others have tests of their own.
+fn is_in_the_story(class: FailPointClass) -> bool {
+    !matches!(class, FailPointClass::Pull | FailPointClass::FullDisk)
+}
+
 #[test]
 fn whoever_is_killed_at_a_point_first_half() {
-    walk("kill", 0, 2, |point| !point.is_of_a_pull() && !point.is_of_a_full_disk());
+    walk("kill", 0, 2, is_in_the_story);
 }
 
 #[test]
 fn whoever_is_killed_at_a_point_second_half() {
-    walk("kill", 1, 2, |point| !point.is_of_a_pull() && !point.is_of_a_full_disk());
+    walk("kill", 1, 2, is_in_the_story);
 }
 
 #[test]
 fn a_supervisor_is_killed_at_every_point_of_its_workers() {
-    walk("supervisor", 0, 1, Point::is_of_a_worker);
+    walk("supervisor", 0, 1, |class| class == FailPointClass::Worker);
 }
 
 /// Who is killed while another process is halted at a point.
@@ -255,13 +206,13 @@ fn another_is_killed(victim: Victim) {
         return;
     }
     let (mut killed, mut failed) = (0, Vec::new());
-    for point in points().iter().filter(|point| point.is_of_a_worker()) {
+    for point in fail_points().iter().filter(|point| point.class == FailPointClass::Worker) {
         let crash = Crash::new(&point.name, "stop", 0);
         let went = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let app = crash.kube.file("app.yaml", manifest("a", "sh", crash.port.number));
             for args in [&["play", &app][..], &["down", "--all", "--volumes"]] {
                 let mut command = crash.kube.command(args);
-                let waiting = Running::start(command.env("KUBE_FAIL_POINT", &crash.wish));
+                let waiting = Running::start(command.env("KUBE_FAIL_POINT", &crash.fail_point_spec));
                 let Some(halted) = waiting.until_halted(&crash.mark) else { continue };
                 for process in tests::processes() {
                     let hit = match victim {
@@ -317,7 +268,7 @@ fn a_pull_is_killed_at_every_point() {
     if in_vm() {
         return;
     }
-    for point in points().iter().filter(|point| point.is_of_a_pull()) {
+    for point in fail_points().iter().filter(|point| point.class == FailPointClass::Pull) {
         let crash = Crash::new(&point.name, "kill", 0);
         let elsewhere = tempfile::tempdir().unwrap();
         let registry = Registry::start(elsewhere.path());
@@ -341,4 +292,21 @@ fn a_pull_is_killed_at_every_point() {
         crash.kube.ok(&["play", &file]);
         crash.kube.wait("web", "ready");
     }
+}
+
+#[test]
+fn a_fail_point_without_a_class_or_with_two_is_refused() {
+    let collect = |texts: &[&str]| fail_points::collect(texts.iter().map(|text| ("file.rs", *text)));
+    let point = |name: &str, class| FailPoint { name: name.to_owned(), class };
+    let good = "use base::fail_point;\n// fail_point!(\"comment\")\nbase::fail_point!(Worker, \"b\");\nfail_point!(\n    Pull,\n    \"a\",\n);";
+    let expected = vec![point("a", FailPointClass::Pull), point("b", FailPointClass::Worker)];
+    assert_eq!(collect(&[good, "fail_point!(Worker, \"b\")"]), Ok(expected));
+    assert_eq!(collect(&["x(base::fail_point::FAIL_POINT)"]), Ok(Vec::new()));
+    for bad in
+        ["fail_point(\"a\")", "fail_point!(\"a\")", "fail_point!(Nobody, \"a\")", "fail_point::reach(\"a\")"]
+    {
+        assert!(collect(&[bad]).unwrap_err().contains("fail_point!(CLASS, "), "{bad}");
+    }
+    let error = collect(&["fail_point!(Worker, \"a\")", "fail_point!(Command, \"a\")"]).unwrap_err();
+    assert!(error.starts_with("a is Worker"), "{error}");
 }

@@ -2,6 +2,7 @@
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use serde_json::json;
+use tests::fail_points::{FailPointClass, fail_points};
 use tests::image::busybox_tar;
 use tests::registry::{Layer, Registry};
 use tests::{IDLE, Kube, in_vm, pod_with};
@@ -289,18 +290,21 @@ fn a_crash_while_a_removal_is_noted_is_put_right() {
     if in_vm() {
         return;
     }
-    for point in ["removal-reserved", "record-leaving", "removal-noted"] {
+    let points = fail_points().into_iter().filter(|point| point.class == FailPointClass::FullDisk);
+    let points: Vec<String> = points.map(|point| point.name).collect();
+    assert!(points.len() >= 3, "{points:?}");
+    for point in &points {
         for alive in [true, false] {
             let (kube, root, run) = playing();
             let mark = kube.dir().join("mark");
-            let wish = format!("{point}:kill:0:{}", mark.display());
+            let fail_point_spec = format!("{point}:kill:0:{}", mark.display());
             kill_supervisors(&kube);
             if alive {
-                // These have the wish from their starter.
-                kube.run_command(kube.command(&["ps"]).env("KUBE_FAIL_POINT", &wish), None);
+                // These inherit the variable from their starter.
+                kube.run_command(kube.command(&["ps"]).env("KUBE_FAIL_POINT", &fail_point_spec), None);
             }
             root.lack(Lack::Room);
-            kube.run_command(kube.command(&["down", "--all"]).env("KUBE_FAIL_POINT", &wish), None);
+            kube.run_command(kube.command(&["down", "--all"]).env("KUBE_FAIL_POINT", &fail_point_spec), None);
             if point != "removal-reserved" {
                 assert!(mark.exists(), "{point} is never reached");
             }

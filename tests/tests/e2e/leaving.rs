@@ -33,9 +33,9 @@ impl Held {
     fn new() -> Self {
         let (kube, port) = (Kube::new(), host_port());
         let (file, mark) = (kube.manifest(&web("web", &port)), kube.dir().join("mark"));
-        let wish = format!("pod-killed:stop:0:{}", mark.display());
+        let fail_point_spec = format!("pod-killed:stop:0:{}", mark.display());
         let mut play = kube.command(&["play", "--network", "lab", &file]);
-        kube.run_command(play.env("KUBE_FAIL_POINT", wish), None).expect(0);
+        kube.run_command(play.env("KUBE_FAIL_POINT", fail_point_spec), None).expect(0);
         Self { kube, file, port, mark }
     }
 

@@ -139,7 +139,7 @@ impl Rollout {
         let args: Vec<_> = args.iter().copied().chain(runtime.into_iter().flatten()).collect();
         let mut command = self.kube.command(&args);
         match &self.kill {
-            Some((wish, _)) => command.env("KUBE_FAIL_POINT", wish),
+            Some((fail_point_spec, _)) => command.env("KUBE_FAIL_POINT", fail_point_spec),
             None => command.env("KUBE_TRACE", &self.trace),
         };
         self.kube.run_command(&mut command, None)

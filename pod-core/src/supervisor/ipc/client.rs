@@ -214,7 +214,7 @@ pub fn apply_all(
         let applied = match client {
             Ok(Some(mut client)) => match client.answer() {
                 Ok(()) => {
-                    network::fail_point("supervisors-asked");
+                    base::fail_point!(Command, "supervisors-asked");
                     Ok(Some(client))
                 }
                 // It left while we spoke.
@@ -272,7 +272,7 @@ pub fn apply(layout: &Layout, exe: &Path, record: &WorkloadRecord) -> Result<Opt
         if let Some(mut client) = Client::connect(layout, &record.id)? {
             match client.ask(record).and_then(|()| client.answer()) {
                 Ok(()) => {
-                    network::fail_point("supervisor-asked");
+                    base::fail_point!(Command, "supervisor-asked");
                     return Ok(Some(client));
                 }
                 // It left while we spoke; what it had not recorded is recorded below.
@@ -296,14 +296,14 @@ pub fn apply(layout: &Layout, exe: &Path, record: &WorkloadRecord) -> Result<Opt
             return Ok(None);
         }
         merged.save_or_note(layout, before.as_ref())?;
-        network::fail_point("workload-recorded");
+        base::fail_point!(Command, "workload-recorded");
         drop(lock);
         if merged.pods.iter().all(|pod| pod.is_at_rest()) {
             return Ok(None);
         }
         loop {
             let spawned = spawn(exe, layout, &record.id)?;
-            network::fail_point("supervisor-spawned");
+            base::fail_point!(Command, "supervisor-spawned");
             let client = Client::connect(layout, &record.id)?;
             // One that listened and has left did everything; where the workload is gone, there is nothing to do.
             if client.is_some() || spawned != Spawned::Busy {
