@@ -1,7 +1,7 @@
 //! Which container of a pod a user means.
 
 use k8s_openapi::api::core::v1::PodSpec;
-use pod_core::play::PodView;
+use pod_core::observe::PodView;
 
 use crate::exit::Failure;
 use crate::select::nearest;

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use pod_core::play::{Host, Repaired};
+use pod_core::repair::Repaired;
 use pod_core::store::Layout;
+use pod_core::supervisor::Host;
 
 use crate::cli::Global;
 use crate::exit::Failure;
@@ -67,7 +68,7 @@ impl Context {
     /// # Errors
     /// The trees cannot be read.
     pub fn repair(&self) -> anyhow::Result<()> {
-        let repaired = pod_core::play::repair(&self.host())?;
+        let repaired = pod_core::repair::repair(&self.host())?;
         log(&repaired);
         if repaired.are_new {
             tell_problems(&repaired);
@@ -81,7 +82,7 @@ impl Context {
     /// # Errors
     /// As [`Self::repair`].
     pub fn repair_and_tell(&self) -> anyhow::Result<()> {
-        let repaired = pod_core::play::repair(&self.host())?;
+        let repaired = pod_core::repair::repair(&self.host())?;
         log(&repaired);
         tell_problems(&repaired);
         Ok(())
@@ -90,9 +91,9 @@ impl Context {
     /// Waits until pods that were taken down have given back what they had, for commands that would meet it.
     ///
     /// # Errors
-    /// As [`pod_core::play::await_removals`].
+    /// As [`pod_core::observe::await_removals`].
     pub fn await_removals(&self) -> anyhow::Result<()> {
-        Ok(pod_core::play::await_removals(&self.host(), &[])?)
+        Ok(pod_core::observe::await_removals(&self.host(), &[])?)
     }
 }
 

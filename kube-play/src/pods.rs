@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use pod_core::lifecycle::pod_with_status;
+use pod_core::observe::PodView;
 use pod_core::plan::{PortMapping, node};
-use pod_core::play::PodView;
 
 /// The pod with its status, as `kubectl get pod -o json` would show it.
 pub fn object(pod: &PodView, host_ips: &[IpAddr]) -> Pod {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use pod_core::image::Progress;
 use pod_core::lifecycle::{Goal, pod_row};
-use pod_core::play::{Change, PodView, Report};
+use pod_core::observe::PodView;
+use pod_core::play::{Change, Report};
 
 use crate::{output, pods, progress, terminal};
 
@@ -140,7 +141,7 @@ mod tests {
         let (_dir, context) = context();
         let pods = ["a", "b", "c", "d", "e", "f"].map(|name| pod("default", name, &json!({})));
         record(&context, "Deployment", "default", "web", "-", pods.to_vec());
-        let views = pod_core::play::pods(&context.layout).unwrap();
+        let views = pod_core::observe::pods(&context.layout).unwrap();
         let told = waiting(&views);
         assert!(told.starts_with("waiting for pod/a (ContainerCreating), pod/b"), "{told}");
         assert!(told.ends_with("pod/d (ContainerCreating), 2 more"), "{told}");
@@ -152,7 +153,7 @@ mod tests {
         let (_dir, context) = context();
         let pods = ["a", "b", "c"].map(|name| pod("default", name, &json!({})));
         record(&context, "Deployment", "default", "web", "-", pods.to_vec());
-        let mut views = pod_core::play::pods(&context.layout).unwrap();
+        let mut views = pod_core::observe::pods(&context.layout).unwrap();
         assert_eq!(not_ready(&views[..1]).unwrap(), "not started");
         views[0].state.conditions.ready.status = true;
         assert_eq!(not_ready(&views[..1]), None);

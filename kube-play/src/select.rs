@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use pod_core::play::{self, PodView, pods, workload};
+use pod_core::observe::{self, PodView, pods, workload};
 use pod_core::store::{Objects, WorkloadId};
 
 use crate::context::Context;
@@ -74,7 +74,7 @@ impl Choice<'_> {
 /// A name is none (2).
 pub fn without_pods(context: &Context, choice: &Choice<'_>) -> anyhow::Result<Vec<WorkloadId>> {
     let wanted: Vec<Resource> = choice.names.iter().map(|name| parse(name)).collect::<anyhow::Result<_>>()?;
-    let mut found = play::without_pods(&context.layout)?;
+    let mut found = observe::without_pods(&context.layout)?;
     found.retain(|id| {
         let is_meant = |resource: &Resource| {
             id.kind.eq_ignore_ascii_case(resource.kind.name()) && id.name == resource.name
@@ -155,7 +155,7 @@ fn not_found(context: &Context, resource: &Resource, pods: &[PodView]) -> Failur
     let failure = Failure::not_found(format!("{resource} not found in namespace {namespace}"));
     let here: Vec<&PodView> = pods.iter().filter(|pod| pod.plan.namespace() == namespace).collect();
     // What cannot be read gives no hint.
-    let without_pods = play::without_pods(&context.layout).unwrap_or_default();
+    let without_pods = observe::without_pods(&context.layout).unwrap_or_default();
     let idle: Vec<&WorkloadId> = without_pods.iter().filter(|id| id.namespace == *namespace).collect();
     if resource.kind == Kind::Pod {
         // `kube logs api`, where api is a Deployment.

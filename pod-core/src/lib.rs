@@ -3,6 +3,8 @@
 //! A module uses only those listed below it:
 //!
 //! - [`play`]: plan against what is recorded; make, change and remove workloads; undo.
+//! - [`observe`]: views of pods and workloads, and waiting for them.
+//! - [`repair`]: what every command does first.
 //! - [`supervisor`]: the detached process of one workload.
 //! - [`sandbox`]: makes and removes sandboxes and containers, in workers.
 //! - [`log`]: logs of containers in CRI format, and the events of an instance.
@@ -25,8 +27,10 @@ pub mod inherited;
 pub mod lifecycle;
 pub mod log;
 pub mod manifest;
+pub mod observe;
 pub mod plan;
 pub mod play;
+pub mod repair;
 pub mod runtime;
 pub mod sandbox;
 pub mod store;

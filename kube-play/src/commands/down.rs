@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::ValueHint;
 use pod_core::manifest::{self, Identity};
+use pod_core::observe;
 use pod_core::play::{self, DownOptions, Report as _, Target};
 use pod_core::store::{Objects, WorkloadId, WorkloadRecord};
 use pod_core::volume::claims::{self, Claim};
@@ -136,7 +137,7 @@ impl State {
             }
             objects.extend(keys.into_iter().map(|(namespace, name)| (kind, namespace, name)));
         }
-        let workloads = play::workloads(&context.layout)?;
+        let workloads = observe::workloads(&context.layout)?;
         let read: BTreeSet<&WorkloadId> = workloads.iter().map(|record| &record.id).collect();
         let mut damaged = WorkloadRecord::ids(&context.layout)?;
         damaged.retain(|id| !read.contains(id) && WorkloadRecord::load(&context.layout, id).is_err());

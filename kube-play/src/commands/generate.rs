@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use clap::{ValueEnum, ValueHint};
 use pod_core::generate::{self, Error, Facts, Kind, ObjectKey, Options, Subject};
 use pod_core::image::{Image, ImageStore, Reference};
-use pod_core::play::{pods_of, workload, workloads};
+use pod_core::observe::{pods_of, workload, workloads};
 use pod_core::store::{Objects, WorkloadId, WorkloadRecord};
 use serde_json::{Value, json};
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use pod_core::play::workloads;
+use pod_core::observe::workloads;
 use serde_json::json;
 
 use crate::commands::version::KUBERNETES;

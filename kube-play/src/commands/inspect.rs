@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
+use pod_core::observe::workload;
 use pod_core::plan::node;
-use pod_core::play::workload;
 use pod_core::store::{Objects, WorkloadId};
 use pod_core::volume::claims::{self, Claim};
 use serde_json::{Value, json};

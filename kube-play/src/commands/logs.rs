@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use pod_core::lifecycle::RunState;
 use pod_core::log::{self, Line, Options, Run, Source};
-use pod_core::play::{self, PodView};
+use pod_core::observe::{self, PodView};
 
 use crate::context::Context;
 use crate::exit::Failure;
@@ -197,7 +197,7 @@ fn has_run(pod: &PodView, name: &str, previous: bool) -> anyhow::Result<()> {
 /// True once the container will write no more.
 fn has_ended(context: &Context, pod: &PodView, name: &str) -> bool {
     // What cannot be read now is looked at again at the next change.
-    let Ok(pods) = play::pods_of(&context.layout, &pod.workload) else { return false };
+    let Ok(pods) = observe::pods_of(&context.layout, &pod.workload) else { return false };
     let Some(now) = pods.iter().find(|other| other.plan.uid == pod.plan.uid) else { return true };
     let object = pods::object(now, &[]);
     pods::has_ended(&object) || pods::will_not_run_again(&object, name)

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use ipnet::IpNet;
 use network::{DEFAULT_NETWORK, Error, Network, NetworkOptions, Networks};
-use pod_core::play;
+use pod_core::observe;
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -75,7 +75,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     let networks = Networks::new(&layout.networks(), &layout.networks_run(), &context.exe);
     match &args.command {
         Command::Ls { names, listing } => {
-            let pods = play::pods(layout)?;
+            let pods = observe::pods(layout)?;
             let pods: Vec<&str> = pods.iter().map(|pod| pod.plan.name()).collect();
             list(&networks, names, &pods, *listing)?;
         }

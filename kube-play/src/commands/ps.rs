@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use k8s_openapi::api::core::v1::Pod;
 use pod_core::lifecycle::pod_row;
+use pod_core::observe::PodView;
 use pod_core::plan;
-use pod_core::play::PodView;
 
 use crate::context::Context;
 use crate::output::{self, Listing, Shape, Table};

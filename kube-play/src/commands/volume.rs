@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use jiff::Timestamp;
 use pod_core::lifecycle::human_duration;
-use pod_core::play;
+use pod_core::observe;
 use pod_core::store::{Objects, damage};
 use pod_core::volume::claims::{self, Claim, Error};
 use serde_json::{Map, Value, json};
@@ -92,7 +92,7 @@ fn list(context: &Context, names: &[String], all: bool, listing: Listing) -> any
         return Err(told(Error::NotFound { namespace, name }));
     }
     found.retain(|claim| names.is_empty() || names.contains(&claim.name.as_str()));
-    let pods = play::pods(&context.layout)?;
+    let pods = observe::pods(&context.layout)?;
     for claim in &mut found {
         // A pod that was taken down has not given it back yet.
         claim.used_by.retain(|user| {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use k8s_openapi::api::core::v1::Pod;
 use pod_core::lifecycle::pod_row;
-use pod_core::play::workload;
+use pod_core::observe::workload;
 use pod_core::store::WorkloadId;
 
 use crate::commands::inspect::replicas;

@@ -1,8 +1,10 @@
 //! `down`: stop and remove, in order, from recorded state.
 
 use super::objects::CLAIM;
-use super::wait::{Awaited, Judge, await_removals, wait_telling};
-use super::{Change, DownOptions, Error, Host, Report, Target, judge};
+use super::{Change, DownOptions, Error, Host, Report, Target};
+use crate::observe::readiness;
+use crate::observe::wait::{Awaited, Judge, await_removals, wait_telling};
+use crate::repair;
 use crate::sandbox;
 use crate::store::{
     self, Desired, FileLock, LockKind, Objects, PodRecord, WorkloadId, WorkloadRecord, removal,
@@ -58,8 +60,9 @@ pub fn down(
     // Claims can go only once no pod is left that has them.
     let is_claim = |target: &Target| matches!(target, Target::Object(kind, ..) if kind == CLAIM);
     let wait = options.wait || targets.iter().any(is_claim);
-    let judge: Judge = if wait { judge::removed } else { judge::deleted };
-    wait_telling(host, &leaving, clients, None, report, judge)?.met("be removed", None)?;
+    let judge: Judge = if wait { readiness::removed } else { readiness::deleted };
+    wait_telling(host, &leaving, clients, None, &mut |pods| report.waiting(pods), judge)?
+        .met("be removed", None)?;
     if wait {
         await_removals(host, &[])?;
     }
@@ -110,7 +113,7 @@ pub fn down(
         base::fail_point!(Command, "object-removed");
         report.changed(&format!("{}/{name}", kind.to_lowercase()), Change::Deleted);
     }
-    super::sweep::temporary_files(host);
+    repair::temporary_files(host);
     first.map_or(Ok(()), |(_, e)| Err(e))
 }
 

@@ -2,10 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use super::wait::Awaited;
 use super::{Error, Host, Report};
 use crate::lifecycle::PodState;
 use crate::log;
+use crate::observe::wait::Awaited;
 use crate::store::WorkloadRecord;
 use crate::supervisor;
 

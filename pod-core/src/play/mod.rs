@@ -5,39 +5,21 @@
 mod diff;
 mod down;
 mod images;
-mod judge;
 mod last_lines;
 mod objects;
 mod ports;
 mod preflight;
-mod repair;
-mod sweep;
 mod undo;
-mod view;
-mod wait;
 mod workloads;
 
 pub use down::down;
-pub use repair::{Repaired, repair};
-pub use view::{pods, pods_of, without_pods, workload, workloads};
-pub use wait::await_removals;
 pub use workloads::{play, play_all};
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::lifecycle::PodState;
-use crate::plan::PodPlan;
-use crate::store::{Layout, WorkloadId};
-
-/// This machine as `kube` uses it.
-#[derive(Debug, Clone)]
-pub struct Host {
-    /// The two trees.
-    pub layout: Layout,
-    /// The `kube` executable: supervisors and aardvark-dns are run from it.
-    pub exe: PathBuf,
-}
+use crate::observe::{self, PodView};
+use crate::store::WorkloadId;
+use crate::supervisor::Host;
 
 /// How long `play` waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,19 +96,6 @@ pub trait Report {
     fn last_lines(&mut self, object: &str, container: &str, lines: &[String]);
     /// A pull begins; told about through the returned value.
     fn pull(&mut self, image: &str) -> std::sync::Arc<dyn crate::image::Progress>;
-}
-
-/// A pod as commands see it.
-#[derive(Debug, Clone)]
-pub struct PodView {
-    /// The workload that it belongs to.
-    pub workload: WorkloadId,
-    /// What it is made of.
-    pub plan: PodPlan,
-    /// Its state, as last written by its supervisor; made up (Pending) where none was.
-    pub state: PodState,
-    /// It is being removed: metadata.deletionTimestamp is set.
-    pub terminating: bool,
 }
 
 /// What to take down.
@@ -214,4 +183,15 @@ pub enum Error {
         /// Why.
         message: String,
     },
+}
+
+impl From<observe::Error> for Error {
+    fn from(error: observe::Error) -> Self {
+        match error {
+            observe::Error::Store(error) => Self::Store(error),
+            observe::Error::Supervisor(error) => Self::Supervisor(error),
+            observe::Error::TimedOut { what, after } => Self::TimedOut { what, after },
+            observe::Error::PodFailed { object, message } => Self::PodFailed { object, message },
+        }
+    }
 }

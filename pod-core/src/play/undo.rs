@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::wait::{Awaited, Outcome, wait_for};
 use super::workloads::Applied;
-use super::{Change, Host, Report, judge, objects};
+use super::{Change, Host, Report, objects};
+use crate::observe::readiness;
+use crate::observe::wait::{Awaited, Outcome, wait_for};
 use crate::plan::PodPlan;
 use crate::sandbox;
 use crate::store::{Desired, PodRecord, WorkloadRecord};
@@ -76,7 +77,7 @@ pub(super) fn undo(host: &Host, objects: &[objects::Applied], applied: &[Applied
         base::fail_point!(Command, "workload-undone");
     }
     // Not only ended: a claim that goes below must have no pod.
-    let removed = wait_for(host, &leaving, clients, None, judge::removed);
+    let removed = wait_for(host, &leaving, clients, None, readiness::removed);
     if let Err(e) = removed.and_then(|outcome| outcome.met("be removed", None)) {
         failed(&e);
     }
@@ -94,7 +95,7 @@ pub(super) fn undo(host: &Host, objects: &[objects::Applied], applied: &[Applied
         }
     }
     // What stood before is back when it has started; what did not then is not made to now.
-    match wait_for(host, &restored, Vec::new(), Some(Instant::now() + RESTORE), judge::started) {
+    match wait_for(host, &restored, Vec::new(), Some(Instant::now() + RESTORE), readiness::started) {
         Ok(Outcome::TimedOut(_)) => failed(&"what stood before has not started again yet"),
         Ok(outcome) => {
             if let Err(e) = outcome.met("start", None) {

@@ -5,16 +5,18 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::diff::{Step, diff, gone, start_resting};
-use super::repair::rests;
 use super::undo::undo;
-use super::wait::{Awaited, Judge, Outcome, await_removals, is_so, outlast_first_moment, wait_telling};
 use super::{
-    Change, Error, Host, PlayOptions, Report, WaitFor, images, judge, last_lines, objects, ports, preflight,
-    view,
+    Change, Error, Host, PlayOptions, Report, WaitFor, images, last_lines, objects, ports, preflight,
 };
 use crate::lifecycle::PodSpec;
 use crate::manifest::Document;
+use crate::observe::wait::{
+    Awaited, Judge, Outcome, await_removals, is_so, outlast_first_moment, wait_telling,
+};
+use crate::observe::{self, readiness};
 use crate::plan::{self, Plan, PodPlan, WorkloadPlan};
+use crate::repair::rests;
 use crate::store::{
     Desired, FileLock, LockKind, Objects, PodRecord, WorkloadGlance, WorkloadId, WorkloadRecord,
 };
@@ -86,9 +88,16 @@ pub fn play(
     let changed: Vec<Awaited> = changed.flat_map(Applied::running).collect();
     let made = made.and_then(|()| match options.start {
         true => {
-            let outcome = wait_telling(host, &changed, clients, deadline, report, judge::started)?;
+            let outcome = wait_telling(
+                host,
+                &changed,
+                clients,
+                deadline,
+                &mut |pods| report.waiting(pods),
+                readiness::started,
+            )?;
             tell_of_networks(host, &changed, report);
-            outcome.met("start", options.timeout)
+            Ok(outcome.met("start", options.timeout)?)
         }
         false => Ok(()),
     });
@@ -169,7 +178,7 @@ fn check_ports(host: &Host, applied: &[Applied], dry_run: bool) -> Result<(), Er
     let mut leaving: Vec<String> = removed.map(|pod| pod.plan.uid.clone()).collect();
     if added.iter().any(|pod| ports::are_claimed(pod)) {
         match dry_run {
-            true => leaving.extend(view::leaving(&host.layout)?.into_iter().map(|pod| pod.uid)),
+            true => leaving.extend(observe::view::leaving(&host.layout)?.into_iter().map(|pod| pod.uid)),
             // Those of our own workloads are waited for by their supervisors.
             false => await_removals(host, &leaving)?,
         }
@@ -191,7 +200,7 @@ fn tell(
         let id = &workload.after.id;
         match workload.step.change {
             Change::Unchanged => {
-                let mut pods = view::pods_of(&host.layout, id)?;
+                let mut pods = observe::view::pods_of(&host.layout, id)?;
                 pods.retain(|pod| !pod.terminating);
                 report.unchanged(&id.to_string(), &pods);
             }
@@ -352,18 +361,22 @@ fn finish(
 ) -> Result<i32, Error> {
     let (judge, what): (Judge, _) = match options.wait {
         WaitFor::Started => return Ok(0),
-        WaitFor::Ready => (judge::ready, "be ready"),
-        WaitFor::Complete => (judge::complete, "complete"),
+        WaitFor::Ready => (readiness::ready, "be ready"),
+        WaitFor::Complete => (readiness::complete, "complete"),
     };
     loop {
-        let mut outcome = wait_telling(host, pods, Vec::new(), deadline, report, judge)?;
+        let mut outcome =
+            wait_telling(host, pods, Vec::new(), deadline, &mut |pods| report.waiting(pods), judge)?;
         let mut stands = true;
         if outcome == Outcome::Met && options.wait == WaitFor::Ready {
             outlast_first_moment(host, pods, deadline)?;
             // One that was ready may have failed while another was waited for.
             (outcome, stands) = is_so(host, pods, judge)?;
         }
-        outcome.met(what, options.timeout).inspect_err(|e| last_lines::tell(host, pods, e, report))?;
+        outcome
+            .met(what, options.timeout)
+            .map_err(Error::from)
+            .inspect_err(|e| last_lines::tell(host, pods, e, report))?;
         if stands {
             break;
         }
@@ -371,7 +384,7 @@ fn finish(
     if options.wait == WaitFor::Ready {
         return Ok(0);
     }
-    let views = view::pods(&host.layout)?;
+    let views = observe::view::pods(&host.layout)?;
     let ended = views.iter().filter(|view| pods.iter().any(|pod| pod.uid == view.plan.uid));
     Ok(ended.filter_map(|view| view.state.exit_code()).find(|code| *code != 0).unwrap_or(0))
 }
@@ -404,7 +417,8 @@ pub fn play_all(host: &Host, options: &PlayOptions, report: &mut dyn Report) -> 
         return Ok(0);
     }
     let pods: Vec<Awaited> = pods().map(|(id, pod)| Awaited::new(id, pod)).collect();
-    let outcome = wait_telling(host, &pods, clients, deadline, report, judge::started)?;
+    let outcome =
+        wait_telling(host, &pods, clients, deadline, &mut |pods| report.waiting(pods), readiness::started)?;
     tell_of_networks(host, &pods, report);
     outcome.met("start", options.timeout)?;
     finish(host, &pods, options, deadline, report)

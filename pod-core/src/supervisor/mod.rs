@@ -37,6 +37,15 @@ use crate::inherited;
 use crate::lifecycle::{Event, Now};
 use crate::store::{self, FileLock, Layout, LockKind, WorkloadId, WorkloadRecord};
 
+/// This machine as `kube` uses it.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// The two trees.
+    pub layout: Layout,
+    /// The `kube` executable: supervisors and aardvark-dns are run from it.
+    pub exe: PathBuf,
+}
+
 /// What can go wrong with a supervisor.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{Error, Host, Report, judge, view};
+use super::{Error, PodView, readiness, view};
 use crate::lifecycle::{PodSpec, PodState, RestartPolicy};
 use crate::plan::PodPlan;
+use crate::repair;
 use crate::store::{self, WorkloadGlance, WorkloadId, WorkloadRecord};
-use crate::supervisor;
 use crate::supervisor::ipc::client::Client;
 use crate::supervisor::ipc::protocol::{Reply, Request};
+use crate::supervisor::{self, Host};
 
 /// A pod that is waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -202,7 +203,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long people wait without wondering.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// [`wait_for`] that tells once, should it take long, which pods are waited for.
+/// [`wait_for`] that tells once, should it take long, which pods are waited for: `waiting` gets them.
 ///
 /// # Errors
 /// As [`wait_for`].
@@ -211,7 +212,7 @@ pub fn wait_telling(
     pods: &[Awaited],
     clients: Vec<Client>,
     deadline: Option<Instant>,
-    report: &mut dyn Report,
+    waiting: &mut dyn FnMut(&[PodView]),
     judge: Judge,
 ) -> Result<Outcome, Error> {
     let wondering = Instant::now() + PATIENCE;
@@ -229,7 +230,7 @@ pub fn wait_telling(
     // What is on its way out may be what the others wait for.
     views.retain(|view| view.terminating || left.iter().any(|pod| pod.uid == view.plan.uid));
     if !views.is_empty() {
-        report.waiting(&views);
+        waiting(&views);
     }
     wait_for(host, &left, Vec::new(), deadline, judge)
 }
@@ -266,7 +267,7 @@ pub fn outlast_first_moment(host: &Host, pods: &[Awaited], deadline: Option<Inst
     if !young.is_empty() {
         let until = Instant::now() + FIRST_MOMENT;
         let until = deadline.map_or(until, |deadline| deadline.min(until));
-        wait_for(host, &young, Vec::new(), Some(until), judge::has_ended)?;
+        wait_for(host, &young, Vec::new(), Some(until), readiness::has_ended)?;
     }
     Ok(())
 }
@@ -327,8 +328,7 @@ fn rejoin(
         return Ok(Rejoined::Failed(failed));
     }
     let waits = left.values().any(|pod| pod.workload == *id);
-    if !waits || !record.is_some_and(|record| super::repair::is_at_work(host, &WorkloadGlance::from(&record)))
-    {
+    if !waits || !record.is_some_and(|record| repair::is_at_work(host, &WorkloadGlance::from(&record))) {
         return Ok(Rejoined::AtRest);
     }
     match Client::connect_or_spawn(&host.layout, &host.exe, id) {
@@ -383,7 +383,7 @@ pub fn await_removals(host: &Host, except: &[String]) -> Result<(), Error> {
     let leaving: Vec<Awaited> =
         view::leaving(&host.layout)?.into_iter().filter(|pod| !except.contains(&pod.uid)).collect();
     if !leaving.is_empty() {
-        wait_for(host, &leaving, Vec::new(), None, judge::removed)?.met("be removed", None)?;
+        wait_for(host, &leaving, Vec::new(), None, readiness::removed)?.met("be removed", None)?;
     }
     Ok(())
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Error, Host};
 use crate::image::ImageStore;
 use crate::sandbox;
-use crate::store::{self, FileLock, Layout, LockKind, WorkloadGlance, WorkloadId};
+use crate::store::{self, Error, FileLock, Layout, LockKind, WorkloadGlance, WorkloadId};
+use crate::supervisor::Host;
 
 /// Removes folders of workloads that have no record, or a leftover one: their supervisor, or who was about to
 /// start it, was killed. A workload that stands without pods keeps its folders. Cheap where there are none.
@@ -57,7 +57,7 @@ pub(super) fn pulls(layout: &Layout) {
 }
 
 /// Removes temporary files of processes that are gone. Looks into every folder in which one may lie.
-pub(super) fn temporary_files(host: &Host) {
+pub fn temporary_files(host: &Host) {
     let layout = &host.layout;
     let mut dirs: Vec<PathBuf> = ["", "pause", "workloads/*", "runtime/seccomp"]
         .iter()

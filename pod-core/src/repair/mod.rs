@@ -1,15 +1,19 @@
 //! Putting right what crashes and reboots left. Quick when all is well.
 
+mod sweep;
+
+pub use sweep::temporary_files;
+
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
-use super::{Error, Host, sweep};
 use crate::sandbox;
 use crate::store::{
-    self, Desired, FileLock, Layout, LockKind, PodGlance, WorkloadGlance, WorkloadId, boot_id,
+    self, Desired, Error, FileLock, Layout, LockKind, PodGlance, WorkloadGlance, WorkloadId, boot_id,
 };
 use crate::supervisor;
+use crate::supervisor::Host;
 use crate::supervisor::ipc::client;
 
 /// What [`repair`] did and found.
@@ -121,7 +125,7 @@ fn mend_boot(path: &Path, this_boot: &str) {
 }
 
 /// Something goes on, or should, in a workload: it needs a supervisor.
-pub(super) fn is_at_work(host: &Host, record: &WorkloadGlance) -> bool {
+pub(crate) fn is_at_work(host: &Host, record: &WorkloadGlance) -> bool {
     // Nobody sees a pod that is on its way out: nobody but us would ever finish that.
     if record.pods.iter().any(|pod| pod.removing) {
         return true;
@@ -132,7 +136,7 @@ pub(super) fn is_at_work(host: &Host, record: &WorkloadGlance) -> bool {
 
 /// Nobody runs a workload and no repair changes that: its supervisor was told to end, or none has run since the machine
 /// was started. The next play of it starts its pods.
-pub(super) fn rests(host: &Host, id: &WorkloadId) -> bool {
+pub(crate) fn rests(host: &Host, id: &WorkloadId) -> bool {
     !host.layout.supervisor_lock(id).exists() || host.layout.supervisor_left(id).exists()
 }
 

@@ -1,0 +1,40 @@
+//! Pods and workloads as a front end sees them, and waiting for them.
+//!
+//! [`view`] gives what is recorded, from what is on disk; [`readiness`] is the one place that decides whether a pod is
+//! as somebody waits for it to be, and whether it can still become so; [`wait`] follows supervisors until it is.
+
+pub mod readiness;
+pub mod view;
+pub mod wait;
+
+use std::time::Duration;
+
+pub use view::{PodView, pods, pods_of, without_pods, workload, workloads};
+pub use wait::await_removals;
+
+/// What can go wrong while pods are looked at or waited for.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Our files.
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
+    /// A supervisor, or what stands between it and us.
+    #[error(transparent)]
+    Supervisor(#[from] crate::supervisor::Error),
+    /// Waited too long.
+    #[error("timed out after {} s waiting for {what}", after.as_secs_f64())]
+    TimedOut {
+        /// What for.
+        what: String,
+        /// How long.
+        after: Duration,
+    },
+    /// A pod that was waited for failed, or will not become what was waited for.
+    #[error("{object}: {message}")]
+    PodFailed {
+        /// `pod/web`
+        object: String,
+        /// Why.
+        message: String,
+    },
+}
