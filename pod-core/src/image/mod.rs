@@ -4,19 +4,13 @@
 //! beside it. Any number of processes may use it at once, and may be killed at any point.
 
 mod archives;
-#[cfg(test)]
-mod archives_tests;
 mod challenge;
 mod content;
 mod credentials;
 mod digest;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
-#[cfg(test)]
-mod hostile_tests;
 mod implied;
-#[cfg(test)]
-mod implied_tests;
 mod import;
 mod layer;
 mod lookup;
@@ -25,24 +19,14 @@ mod overlay;
 mod platforms;
 mod proxies;
 mod pull;
-#[cfg(test)]
-mod pull_hostile_tests;
 mod pull_secrets;
-#[cfg(test)]
-mod pull_secrets_tests;
-#[cfg(test)]
-mod pull_tests;
 mod redirects;
 mod references;
 mod registry;
 mod removal;
-#[cfg(test)]
-mod store_tests;
 mod tar_stream;
 mod transport;
 mod unpack;
-#[cfg(test)]
-mod unpack_tests;
 
 pub use archives::{ArchiveFormat, Loaded};
 pub use digest::Digest;
@@ -385,3 +369,6 @@ impl ImageStore {
         self
     }
 }
+
+#[cfg(test)]
+mod tests;

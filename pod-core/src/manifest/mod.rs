@@ -25,8 +25,6 @@ pub mod support;
 mod yaml;
 
 #[cfg(test)]
-mod generated;
-#[cfg(test)]
 mod tests;
 
 pub(crate) use device::Device;

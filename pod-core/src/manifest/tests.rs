@@ -5,6 +5,7 @@
 
 mod examples;
 mod fields;
+pub(super) mod generated;
 mod hostile;
 mod lenient;
 mod rules;

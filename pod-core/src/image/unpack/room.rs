@@ -74,8 +74,8 @@ mod tests {
     use std::os::fd::AsFd;
 
     use super::*;
+    use crate::image::tests::unpack::TarMaker;
     use crate::image::unpack::{Limits, unpack};
-    use crate::image::unpack_tests::TarMaker;
 
     #[test]
     fn an_image_leaves_some_bytes_and_inodes_to_others() {

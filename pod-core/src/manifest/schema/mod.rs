@@ -6,11 +6,6 @@ mod suggest;
 #[rustfmt::skip]
 mod table;
 
-#[cfg(test)]
-mod constraints;
-#[cfg(test)]
-mod generate;
-
 pub(crate) use table::VOLUME;
 pub use table::{
     CONFIG_MAP, DAEMON_SET, DEPLOYMENT, JOB, PERSISTENT_VOLUME_CLAIM, POD, SECRET, SERVICE, STATEFUL_SET,
@@ -94,3 +89,6 @@ impl Kind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,9 +2,6 @@
 
 mod table;
 
-#[cfg(test)]
-mod docs;
-
 use crate::manifest::yaml::{Data, Node};
 
 /// What becomes of a field.
@@ -58,3 +55,6 @@ impl Support {
 pub fn of(type_name: &str) -> &'static [(&'static str, Support)] {
     table::TABLE.iter().find(|(name, _)| *name == type_name).map_or(&[], |(_, fields)| fields)
 }
+
+#[cfg(test)]
+mod tests;

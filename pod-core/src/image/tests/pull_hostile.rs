@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::credentials::Login;
-use super::pull_tests::{
+use super::pull::{
     Fake, Reply, Request, Watched, architecture, basic, credential, gzip, large, message, pull, quick, tar,
 };
-use super::registry::Registry;
-use super::*;
+use crate::image::credentials::Login;
+use crate::image::registry::Registry;
+use crate::image::*;
 
 /// A host that answers everything with `status` and `challenge`, in which `HOST` is its own address, and keeps the
 /// secrets that it is shown.

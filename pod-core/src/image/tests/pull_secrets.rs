@@ -6,7 +6,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::json;
 
-use super::pull_secrets;
+use crate::image::pull_secrets;
 use crate::plan::{PodNetwork, PodPlan};
 use crate::store::Objects;
 

@@ -92,7 +92,7 @@ fn page() -> String {
 
 #[test]
 fn documentation_is_current() {
-    crate::manifest::generated::assert_current("../docs/kubernetes-support.md", &page());
+    crate::manifest::tests::generated::assert_current("../docs/kubernetes-support.md", &page());
 }
 
 #[test]

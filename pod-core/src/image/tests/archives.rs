@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use super::store_tests::{import, stack, store};
-use super::unpack_tests::{Member, TarMaker, member};
-use super::*;
+use super::store::{import, stack, store};
+use super::unpack::{Member, TarMaker, member};
+use crate::image::*;
 
 fn tar() -> TarMaker {
     TarMaker::default()

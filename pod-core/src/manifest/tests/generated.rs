@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// Fails when `file` (below this crate) is not `expected`; writes it instead when `UPDATE_GENERATED` is set.
-pub(super) fn assert_current(file: &str, expected: &str) {
+pub(in crate::manifest) fn assert_current(file: &str, expected: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     if std::env::var_os("UPDATE_GENERATED").is_some() {
         std::fs::write(&path, expected).unwrap();

@@ -7,13 +7,13 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::unpack::{Limits, UnpackError, Unpacked, unpack};
+use crate::image::unpack::{Limits, UnpackError, Unpacked, unpack};
 
 /// Writes tar archives with whatever in them.
 #[derive(Default, Clone)]
-pub(super) struct TarMaker(Vec<u8>);
+pub(in crate::image) struct TarMaker(Vec<u8>);
 
-pub(super) struct Member {
+pub(in crate::image) struct Member {
     pub name: Vec<u8>,
     pub kind: u8,
     pub link: Vec<u8>,
@@ -530,7 +530,7 @@ fn bombs_stop_at_their_limit() {
 
 #[test]
 fn gzip_zstd_and_plain_layers_give_the_same_diff_id() {
-    use super::layer::{Compression, Destination, ingest};
+    use crate::image::layer::{Compression, Destination, ingest};
     let plain = tar().file("a", &"content ".repeat(1000)).end();
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     gzip.write_all(&plain[..1000]).unwrap();
@@ -550,19 +550,19 @@ fn gzip_zstd_and_plain_layers_give_the_same_diff_id() {
         let destination = Destination { blob: Some(&copy), layer: Some(&layer), expected: None };
         let got = ingest(&mut blob.as_slice(), &destination, &limits).unwrap();
         assert_eq!(got.compression, compression);
-        assert_eq!(got.blob, super::Digest::of(blob));
+        assert_eq!(got.blob, crate::image::Digest::of(blob));
         assert_eq!(got.record.tar_size, plain.len() as u64);
         assert_eq!(&fs::read(copy).unwrap(), blob);
         assert_eq!(fs::read_to_string(layer.join("diff/a")).unwrap().len(), 8000);
         assert_eq!(fs::metadata(layer.join("diff")).unwrap().permissions().mode() & 0o7777, 0o755);
         seen.push(got.diff_id);
     }
-    assert!(seen.iter().all(|d| *d == super::Digest::of(&plain)));
+    assert!(seen.iter().all(|d| *d == crate::image::Digest::of(&plain)));
 }
 
 #[test]
 fn a_compressed_bomb_is_stopped_by_its_ratio_and_by_its_size() {
-    use super::layer::{Destination, ingest};
+    use crate::image::layer::{Destination, ingest};
     let zeros = tar().add(Member { data: vec![0; 8 << 20], ..member(b'0', "zeros") }).end();
     let blob = zstd::encode_all(zeros.as_slice(), 3).unwrap();
     let dir = tempfile::tempdir().unwrap();

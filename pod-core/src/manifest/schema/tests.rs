@@ -1,5 +1,7 @@
 //! Makes `table.rs` out of k8s-openapi's JSON schemas, and what these do not carry.
 
+mod constraints;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
@@ -10,7 +12,7 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
-use super::constraints::{ENUMS, OPTIONAL, RANGES, REQUIRED};
+use self::constraints::{ENUMS, OPTIONAL, RANGES, REQUIRED};
 
 const ROOTS: [&str; 9] = [
     "Pod",
@@ -172,5 +174,8 @@ impl Schemas {
 
 #[test]
 fn table_is_what_k8s_openapi_says() {
-    crate::manifest::generated::assert_current("src/manifest/schema/table.rs", &Schemas::load().render());
+    crate::manifest::tests::generated::assert_current(
+        "src/manifest/schema/table.rs",
+        &Schemas::load().render(),
+    );
 }

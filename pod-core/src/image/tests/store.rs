@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::unpack_tests::{Member, TarMaker, member};
-use super::*;
+use super::unpack::{Member, TarMaker, member};
+use crate::image::*;
 
 pub(super) fn store() -> (tempfile::TempDir, ImageStore) {
     let dir = tempfile::tempdir().unwrap();

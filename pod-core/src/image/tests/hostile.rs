@@ -1,12 +1,12 @@
 //! Hostile layers by name. That nothing outside the root has changed is asserted wherever one is unpacked; what each
-//! form does in detail is in `unpack_tests`.
+//! form does in detail is in `unpack`.
 
 use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
-use super::layer::{Destination, ingest};
-use super::unpack::{Limits, UnpackError};
-use super::unpack_tests::{Member, failure, layer, member, tar, try_unpack};
+use super::unpack::{Member, failure, layer, member, tar, try_unpack};
+use crate::image::layer::{Destination, ingest};
+use crate::image::unpack::{Limits, UnpackError};
 
 #[test]
 fn layer_with_dot_dot() {

@@ -10,9 +10,9 @@ use std::time::Duration;
 use base64::Engine;
 use serde_json::{Value, json};
 
-use super::store_tests::store;
-use super::unpack_tests::{Member, TarMaker, member};
-use super::*;
+use super::store::store;
+use super::unpack::{Member, TarMaker, member};
+use crate::image::*;
 
 pub(super) struct Request {
     pub(super) method: String,
