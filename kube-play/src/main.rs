@@ -22,7 +22,6 @@ mod progress;
 mod reference;
 mod relay;
 mod report;
-mod resource;
 mod select;
 mod selector;
 mod sources;

@@ -2,12 +2,12 @@
 
 use std::cmp::Reverse;
 
+use pod_core::kind::{Kind, ObjectRef};
 use pod_core::observe::{self, PodView, pods, workload};
 use pod_core::store::{Objects, WorkloadId};
 
 use crate::context::Context;
 use crate::exit::Failure;
-use crate::resource::{Kind, Resource};
 use crate::selector::Selector;
 
 /// Which pods a command is about.
@@ -28,7 +28,7 @@ pub struct Choice<'a> {
 pub fn pods_of(context: &Context, choice: &Choice<'_>) -> anyhow::Result<Vec<PodView>> {
     let found = pods(&context.layout)?;
     for name in choice.names {
-        let resource = parse(name)?;
+        let resource = parse(context, name)?;
         let any = found.iter().any(|pod| choice.looks_into(context, pod) && is_meant(&resource, pod));
         // One whose record is damaged is told as that, and not as one that is not there.
         let there = any || (is_recorded(context, &resource)? && resource.kind == Kind::Deployment);
@@ -53,8 +53,8 @@ impl Choice<'_> {
     }
 
     fn apply(&self, context: &Context, mut found: Vec<PodView>) -> anyhow::Result<Vec<PodView>> {
-        let wanted: Vec<Resource> =
-            self.names.iter().map(|name| parse(name)).collect::<anyhow::Result<_>>()?;
+        let wanted: Vec<ObjectRef> =
+            self.names.iter().map(|name| parse(context, name)).collect::<anyhow::Result<_>>()?;
         let selector: Selector = match self.selector {
             Some(text) => text.parse().map_err(Failure::usage)?,
             None => Selector::default(),
@@ -73,10 +73,11 @@ impl Choice<'_> {
 /// # Errors
 /// A name is none (2).
 pub fn without_pods(context: &Context, choice: &Choice<'_>) -> anyhow::Result<Vec<WorkloadId>> {
-    let wanted: Vec<Resource> = choice.names.iter().map(|name| parse(name)).collect::<anyhow::Result<_>>()?;
+    let wanted: Vec<ObjectRef> =
+        choice.names.iter().map(|name| parse(context, name)).collect::<anyhow::Result<_>>()?;
     let mut found = observe::without_pods(&context.layout)?;
     found.retain(|id| {
-        let is_meant = |resource: &Resource| {
+        let is_meant = |resource: &ObjectRef| {
             id.kind.eq_ignore_ascii_case(resource.kind.name()) && id.name == resource.name
         };
         choice.selector.is_none()
@@ -98,19 +99,27 @@ pub fn pod_of(context: &Context, name: &str) -> anyhow::Result<PodView> {
     readiest.ok_or_else(|| Failure::not_found(format!("{name} has no pods")).into())
 }
 
-/// Reads a name, for commands that are about pods.
+/// Reads the name of an object in the namespace of the command.
+///
+/// # Errors
+/// The text is no name of an object (2).
+pub fn object_ref(namespace: &str, text: &str) -> anyhow::Result<ObjectRef> {
+    Ok(ObjectRef::parse(text, namespace).map_err(|error| Failure::usage(error.to_string()))?)
+}
+
+/// Reads the name of a pod or of a workload, for commands that are about pods.
 ///
 /// # Errors
 /// It is none (2).
-pub fn parse(name: &str) -> anyhow::Result<Resource> {
-    let resource: Resource = name.parse().map_err(Failure::usage)?;
-    match resource.kind {
-        Kind::Pod | Kind::Deployment => Ok(resource),
-        _ => Err(Failure::usage(format!("{resource} has no pods")).hint("name a pod or a deployment").into()),
+pub fn parse(context: &Context, name: &str) -> anyhow::Result<ObjectRef> {
+    let resource = object_ref(&context.namespace, name)?;
+    if resource.kind.is_workload() {
+        return Ok(resource);
     }
+    Err(Failure::usage(format!("{resource} has no pods")).hint("name a pod or a deployment").into())
 }
 
-fn is_meant(resource: &Resource, pod: &PodView) -> bool {
+fn is_meant(resource: &ObjectRef, pod: &PodView) -> bool {
     match resource.kind {
         Kind::Pod => pod.plan.name() == resource.name,
         kind => is_of(kind, pod) && pod.workload.name == resource.name,
@@ -122,7 +131,7 @@ fn is_of(kind: Kind, pod: &PodView) -> bool {
     pod.workload.kind.eq_ignore_ascii_case(kind.name())
 }
 
-fn is_recorded(context: &Context, resource: &Resource) -> anyhow::Result<bool> {
+fn is_recorded(context: &Context, resource: &ObjectRef) -> anyhow::Result<bool> {
     let id = WorkloadId::new(resource.kind.name(), &context.namespace, &resource.name);
     Ok(workload(&context.layout, &id)?.is_some())
 }
@@ -131,8 +140,8 @@ fn is_recorded(context: &Context, resource: &Resource) -> anyhow::Result<bool> {
 ///
 /// # Errors
 /// What is there cannot be read.
-pub fn missing(context: &Context, resource: &Resource) -> anyhow::Result<Failure> {
-    if matches!(resource.kind, Kind::Pod | Kind::Deployment) {
+pub fn missing(context: &Context, resource: &ObjectRef) -> anyhow::Result<Failure> {
+    if resource.kind.is_workload() {
         is_recorded(context, resource)?;
         return Ok(not_found(context, resource, &pods(&context.layout)?));
     }
@@ -150,7 +159,7 @@ pub fn missing(context: &Context, resource: &Resource) -> anyhow::Result<Failure
 }
 
 /// The error for a pod or deployment that is not there, out of all pods.
-fn not_found(context: &Context, resource: &Resource, pods: &[PodView]) -> Failure {
+fn not_found(context: &Context, resource: &ObjectRef, pods: &[PodView]) -> Failure {
     let namespace = &context.namespace;
     let failure = Failure::not_found(format!("{resource} not found in namespace {namespace}"));
     let here: Vec<&PodView> = pods.iter().filter(|pod| pod.plan.namespace() == namespace).collect();

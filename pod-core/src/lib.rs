@@ -16,6 +16,7 @@
 //! - [`image`]: references, pull, store, unpack, config, overlay.
 //! - [`plan`]: objects + image configs + flags, fully resolved. Pure.
 //! - [`manifest`]: YAML to typed objects, with positions, validation and diagnostics.
+//! - [`kind`]: one enum of kinds, and references to objects. Pure.
 //! - [`inherited`]: what our long-lived processes have from their starter, and how they get rid of it.
 //! - [`store`]: what is on disk: layout, records, locks, atomic writes.
 
@@ -24,6 +25,7 @@ pub mod fuzz;
 pub mod generate;
 pub mod image;
 pub mod inherited;
+pub mod kind;
 pub mod lifecycle;
 pub mod log;
 pub mod manifest;

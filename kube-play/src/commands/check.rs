@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueHint;
+use pod_core::kind::Kind;
 use pod_core::manifest::Document;
 use pod_core::plan::PlanOptions;
 
 use crate::context::Context;
-use crate::resource::Kind;
 use crate::{load, output};
 
 /// Arguments of `kube check`.
@@ -60,6 +60,6 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
 fn line(document: &Document) -> String {
     let object = &document.object;
     let name = object.metadata().name.as_deref().unwrap_or_default();
-    let kind = Kind::parse(object.kind()).map(|kind| kind.to_string());
+    let kind = Kind::from_name(object.kind()).map(|kind| kind.to_string());
     format!("{}/{name} valid\n", kind.unwrap_or_default())
 }

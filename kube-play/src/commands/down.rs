@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::ValueHint;
+use pod_core::kind::{Kind, ObjectRef};
 use pod_core::manifest::{self, Identity};
 use pod_core::observe;
 use pod_core::play::{self, DownOptions, Report as _, Target};
@@ -15,7 +16,6 @@ use crate::context::Context;
 use crate::exit::Failure;
 use crate::identity;
 use crate::report::Lines;
-use crate::resource::{Kind, Resource};
 use crate::{select, sources, terminal};
 
 /// Arguments of `kube down`.
@@ -180,7 +180,7 @@ impl State {
     /// The target for an object, if there is one.
     fn find(&self, kind: Kind, namespace: &str, name: &str) -> Option<Target> {
         match kind {
-            Kind::Pod | Kind::Deployment => {
+            kind if kind.is_workload() => {
                 let id = WorkloadId::new(kind.name(), namespace, name);
                 let known = self.workloads.iter().any(|record| record.id == id) || self.damaged.contains(&id);
                 known.then_some(Target::Workload(id))
@@ -215,7 +215,7 @@ impl State {
 fn target(context: &Context, args: &Args, state: &State, name: &str) -> anyhow::Result<Vec<Target>> {
     let path = Path::new(name);
     let file_like = name == "-" || sources::is_url(name) || path.is_file() || name.starts_with(['.', '/']);
-    if !file_like && let Ok(resource) = name.parse::<Resource>() {
+    if !file_like && let Ok(resource) = ObjectRef::parse(name, &context.namespace) {
         let kept = resource.kind == Kind::PersistentVolumeClaim;
         if let Some(target) = state.find(resource.kind, &context.namespace, &resource.name) {
             // A claim by its own name is what is meant, with or without --volumes: kubectl deletes it too.
@@ -232,7 +232,7 @@ fn target(context: &Context, args: &Args, state: &State, name: &str) -> anyhow::
     from_source(context, args, state, name)
 }
 
-fn not_found(context: &Context, resource: &Resource) -> anyhow::Result<Failure> {
+fn not_found(context: &Context, resource: &ObjectRef) -> anyhow::Result<Failure> {
     // `kube down web-6d4-x7k2p`: a pod of a Deployment cannot go alone, the next one would come.
     if resource.kind == Kind::Pod {
         let names = [resource.name.clone()];
@@ -273,7 +273,8 @@ fn from_source(context: &Context, args: &Args, state: &State, name: &str) -> any
             terminal::warning(&format!("{diagnostic}: this document is left alone"));
         }
         for identity in named.found {
-            let Some(kind) = Kind::parse(&identity.kind) else {
+            let Some(kind) = Kind::from_name_in_any_case(&identity.kind).filter(|kind| kind.is_played())
+            else {
                 left_out = true;
                 continue;
             };

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use k8s_openapi::api::core::v1::Event;
+use pod_core::kind::{Kind, ObjectRef};
 use pod_core::lifecycle::human_duration;
 use pod_core::log::events::Reader;
 
 use crate::context::Context;
-use crate::exit::Failure;
 use crate::output::{self, Listing, Shape, Table};
-use crate::resource::{Kind, Resource};
+use crate::select;
 use crate::terminal;
 use crate::watch::Changes;
 
@@ -200,13 +200,13 @@ fn object(event: &Event) -> String {
 struct Filter {
     namespace: Option<String>,
     types: Vec<String>,
-    about: Option<Resource>,
+    about: Option<ObjectRef>,
 }
 
 impl Filter {
     fn new(context: &Context, args: &Args) -> anyhow::Result<Self> {
-        let about: Option<Resource> = match &args.about {
-            Some(name) => Some(name.parse().map_err(Failure::usage)?),
+        let about: Option<ObjectRef> = match &args.about {
+            Some(name) => Some(select::object_ref(&context.namespace, name)?),
             None => None,
         };
         Ok(Self {

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use clap::{ValueEnum, ValueHint};
 use pod_core::generate::{self, Error, Facts, Kind, ObjectKey, Options, Subject};
 use pod_core::image::{Image, ImageStore, Reference};
+use pod_core::kind::{self, ObjectRef};
 use pod_core::observe::{pods_of, workload, workloads};
 use pod_core::store::{Objects, WorkloadId, WorkloadRecord};
 use serde_json::{Value, json};
@@ -17,7 +18,6 @@ use serde_json::{Value, json};
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::output::{self, ObjectFormat};
-use crate::resource::{self, Resource};
 use crate::select::{self, nearest};
 use crate::terminal;
 use crate::umask::CallersUmask;
@@ -154,19 +154,19 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
 /// `web`, `deployment/api`, and `web/httpd`, `pod/web/httpd`, `deployment/api/httpd` for one container.
 fn find(context: &Context, name: &str) -> anyhow::Result<Found> {
     let (object, container) = match name.split('/').collect::<Vec<_>>().as_slice() {
-        [pod, container] if resource::Kind::parse(pod).is_none() => ((*pod).to_owned(), Some(*container)),
+        [pod, container] if !is_kind(pod) => ((*pod).to_owned(), Some(*container)),
         [kind, name, container] => (format!("{kind}/{name}"), Some(*container)),
         _ => (name.to_owned(), None),
     };
-    let wanted = select::parse(&object)?;
-    let load = |kind: resource::Kind| {
+    let wanted = select::parse(context, &object)?;
+    let load = |kind: kind::Kind| {
         workload(&context.layout, &WorkloadId::new(kind.name(), &context.namespace, &wanted.name))
     };
     let container = container.map(str::to_owned);
     if let Some(record) = load(wanted.kind)? {
         return Ok(Found { record, pod: None, container });
     }
-    if wanted.kind == resource::Kind::Pod {
+    if wanted.kind == kind::Kind::Pod {
         for record in workloads(&context.layout)? {
             let pod = record
                 .pods
@@ -178,7 +178,7 @@ fn find(context: &Context, name: &str) -> anyhow::Result<Found> {
         }
         // A bare name may be a Deployment's, unless it was said to be a pod's.
         if !object.contains('/')
-            && let Some(record) = load(resource::Kind::Deployment)?
+            && let Some(record) = load(kind::Kind::Deployment)?
         {
             return Ok(Found { record, pod: None, container });
         }
@@ -186,7 +186,12 @@ fn find(context: &Context, name: &str) -> anyhow::Result<Found> {
     Err(missing(context, &wanted)?.into())
 }
 
-fn missing(context: &Context, wanted: &Resource) -> anyhow::Result<Failure> {
+/// Returns true if the text before a `/` is a kind and not the name of a pod.
+fn is_kind(text: &str) -> bool {
+    kind::Kind::parse(text).is_some_and(kind::Kind::has_objects)
+}
+
+fn missing(context: &Context, wanted: &ObjectRef) -> anyhow::Result<Failure> {
     select::missing(context, wanted)
 }
 

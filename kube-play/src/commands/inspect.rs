@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use pod_core::kind::{Kind, ObjectRef};
 use pod_core::observe::workload;
 use pod_core::plan::node;
 use pod_core::store::{Objects, WorkloadId};
@@ -10,10 +11,8 @@ use serde_json::{Value, json};
 
 use crate::commands::volume;
 use crate::context::Context;
-use crate::exit::Failure;
 use crate::output::{self, ObjectFormat};
 use crate::pods;
-use crate::resource::{Kind, Resource};
 use crate::select::{self, Choice};
 
 /// Arguments of `kube inspect`.
@@ -47,11 +46,11 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     context.repair()?;
     let mut found = Vec::new();
     for name in &args.objects {
-        let resource: Resource = name.parse().map_err(Failure::usage)?;
+        let resource = select::object_ref(&context.namespace, name)?;
         found.push(match resource.kind {
             Kind::Pod => pod(context, name)?,
             Kind::Deployment => deployment(context, &resource)?,
-            Kind::ConfigMap | Kind::Secret | Kind::PersistentVolumeClaim => stored(context, &resource)?,
+            _ => stored(context, &resource)?,
         });
     }
     let single = found.len() == 1;
@@ -69,7 +68,7 @@ fn pod(context: &Context, name: &str) -> anyhow::Result<Value> {
 }
 
 /// The Deployment as it was applied, with what Kubernetes adds, and its status.
-fn deployment(context: &Context, resource: &Resource) -> anyhow::Result<Value> {
+fn deployment(context: &Context, resource: &ObjectRef) -> anyhow::Result<Value> {
     let id = WorkloadId::new(resource.kind.name(), &context.namespace, &resource.name);
     let Some(record) = workload(&context.layout, &id)? else {
         return Err(select::missing(context, resource)?.into());
@@ -115,7 +114,7 @@ pub fn replicas(deployment: &Value) -> u64 {
     deployment.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or(1)
 }
 
-fn stored(context: &Context, resource: &Resource) -> anyhow::Result<Value> {
+fn stored(context: &Context, resource: &ObjectRef) -> anyhow::Result<Value> {
     let kind = resource.kind.name();
     let played = Objects::get(&context.layout, kind, &context.namespace, &resource.name)?;
     if resource.kind == Kind::PersistentVolumeClaim {

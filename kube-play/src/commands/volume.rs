@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use jiff::Timestamp;
+use pod_core::kind::Kind;
 use pod_core::lifecycle::human_duration;
 use pod_core::observe;
 use pod_core::store::{Objects, damage};
@@ -13,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::output::{self, Listing, Shape, Table};
-use crate::resource::{Kind, Resource};
+use crate::select;
 
 /// Arguments of `kube volume`.
 #[derive(Debug, clap::Args)]
@@ -71,7 +72,8 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Rm { names } => {
-            let names: Vec<&str> = names.iter().map(|given| name(given)).collect::<anyhow::Result<_>>()?;
+            let names: Vec<&str> =
+                names.iter().map(|given| name(&context.namespace, given)).collect::<anyhow::Result<_>>()?;
             // What a crash left may still use it.
             context.repair()?;
             context.await_removals()?;
@@ -86,7 +88,8 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
 fn list(context: &Context, names: &[String], all: bool, listing: Listing) -> anyhow::Result<()> {
     let mut found = claims::list(&context.layout)?;
     found.retain(|claim| all || claim.namespace == context.namespace);
-    let names: Vec<&str> = names.iter().map(|given| name(given)).collect::<anyhow::Result<_>>()?;
+    let names: Vec<&str> =
+        names.iter().map(|given| name(&context.namespace, given)).collect::<anyhow::Result<_>>()?;
     if let Some(name) = names.iter().find(|name| !found.iter().any(|claim| claim.name == **name)) {
         let (namespace, name) = (context.namespace.clone(), (*name).to_owned());
         return Err(told(Error::NotFound { namespace, name }));
@@ -196,11 +199,11 @@ pub fn object(claim: &Claim, played: Option<Value>) -> Value {
 }
 
 /// `data`, `pvc/data`, `persistentvolumeclaim/data`.
-fn name(given: &str) -> anyhow::Result<&str> {
+fn name<'a>(namespace: &str, given: &'a str) -> anyhow::Result<&'a str> {
     if !given.contains('/') {
         return Ok(given);
     }
-    let resource: Resource = given.parse().map_err(Failure::usage)?;
+    let resource = select::object_ref(namespace, given)?;
     if resource.kind != Kind::PersistentVolumeClaim {
         return Err(Failure::usage(format!("{resource} is no volume"))
             .hint("name a claim: data, pvc/data")
@@ -295,10 +298,10 @@ mod tests {
 
     #[test]
     fn a_claim_may_be_named_with_its_kind() {
-        assert_eq!(name("data").unwrap(), "data");
-        assert_eq!(name("pvc/data").unwrap(), "data");
-        assert_eq!(name("persistentvolumeclaims/data").unwrap(), "data");
-        assert!(name("pod/web").is_err());
+        assert_eq!(name("default", "data").unwrap(), "data");
+        assert_eq!(name("default", "pvc/data").unwrap(), "data");
+        assert_eq!(name("default", "persistentvolumeclaims/data").unwrap(), "data");
+        assert!(name("default", "pod/web").is_err());
     }
 
     #[test]

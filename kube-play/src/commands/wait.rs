@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use k8s_openapi::api::core::v1::Pod;
+use pod_core::kind::{Kind, ObjectRef};
 use pod_core::lifecycle::pod_row;
 use pod_core::observe::workload;
 use pod_core::store::WorkloadId;
@@ -14,7 +15,6 @@ use crate::context::Context;
 use crate::exit::Failure;
 use crate::output;
 use crate::pods::{has_condition, has_ended, object, phase};
-use crate::resource::{Kind, Resource};
 use crate::select::{self, Choice};
 use crate::time::{describe, parse_duration};
 use crate::watch::Changes;
@@ -126,17 +126,17 @@ const fn word(state: State) -> &'static str {
 }
 
 /// What to wait for; names that lead nowhere are told now, except where being gone is what is waited for.
-fn targets(context: &Context, args: &Args) -> anyhow::Result<Vec<Resource>> {
+fn targets(context: &Context, args: &Args) -> anyhow::Result<Vec<ObjectRef>> {
     if args.all || args.selector.is_some() {
         let choice = Choice { selector: args.selector.as_deref(), ..Choice::default() };
         let pods = select::pods_of(context, &choice)?;
-        let resource = |name: &str| Resource { kind: Kind::Pod, name: name.to_owned() };
-        return Ok(pods.iter().map(|pod| resource(pod.plan.name())).collect());
+        let pod = |name: &str| ObjectRef::new(Kind::Pod, &context.namespace, name);
+        return Ok(pods.iter().map(|view| pod(view.plan.name())).collect());
     }
     if args.state != State::Deleted {
         select::pods_of(context, &Choice { names: &args.pods, ..Choice::default() })?;
     }
-    args.pods.iter().map(|name| select::parse(name)).collect()
+    args.pods.iter().map(|name| select::parse(context, name)).collect()
 }
 
 /// How far a target is.
@@ -146,7 +146,7 @@ enum Progress {
     Never(String),
 }
 
-fn look(context: &Context, target: &Resource, state: State) -> anyhow::Result<Progress> {
+fn look(context: &Context, target: &ObjectRef, state: State) -> anyhow::Result<Progress> {
     let id = WorkloadId::new(target.kind.name(), &context.namespace, &target.name);
     let names = [target.to_string()];
     let found = select::existing(context, &Choice { names: &names, ..Choice::default() })?;

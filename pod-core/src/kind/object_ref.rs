@@ -1,0 +1,52 @@
+use std::fmt;
+
+use super::{Error, Kind};
+
+/// The longest name of an object, in bytes (RFC 1123 subdomain).
+const MAX_NAME: usize = 253;
+
+/// One object by kind, namespace and name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectRef {
+    /// Its kind.
+    pub kind: Kind,
+    /// metadata.namespace.
+    pub namespace: String,
+    /// metadata.name.
+    pub name: String,
+}
+
+impl ObjectRef {
+    /// Creates a reference from its parts, which are not checked.
+    pub fn new(kind: Kind, namespace: &str, name: &str) -> Self {
+        Self { kind, namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+
+    /// Reads `KIND/NAME` as kubectl does; a bare name is a pod's.
+    ///
+    /// # Errors
+    /// No object of this kind can be here, or the name cannot be an object's.
+    pub fn parse(text: &str, namespace: &str) -> Result<Self, Error> {
+        let (kind, name) = match text.split_once('/') {
+            None => (Kind::Pod, text),
+            Some((kind, name)) => {
+                let known = Kind::parse(kind).filter(|kind| kind.has_objects());
+                (known.ok_or_else(|| Error::NoObjects { kind: kind.to_owned() })?, name)
+            }
+        };
+        // A name becomes part of paths, so that nothing else than a name of Kubernetes may pass.
+        let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+        if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(is_allowed) || name.starts_with('.')
+        {
+            return Err(Error::Name { name: name.to_owned() });
+        }
+        Ok(Self::new(kind, namespace, name))
+    }
+}
+
+impl fmt::Display for ObjectRef {
+    /// Writes the reference as kubectl does, without the namespace: `pod/web`, `deployment.apps/api`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind, self.name)
+    }
+}
