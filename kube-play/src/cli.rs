@@ -144,6 +144,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Check(_) | Command::Version(_) | Command::Completion(_) | Command::Man(_)
     );
     if needs_trees {
+        pod_core::store::format::refuse_newer(&context.layout)?;
         context.layout.close_to_others()?;
     }
     match &cli.command {

@@ -19,6 +19,7 @@
 //! - [`kind`]: one enum of kinds, and references to objects. Pure.
 //! - [`inherited`]: what our long-lived processes have from their starter, and how they get rid of it.
 //! - [`store`]: what is on disk: layout, records, locks, atomic writes.
+//! - [`version`]: the version of records, states and the protocol of supervisors.
 
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
@@ -37,5 +38,6 @@ pub mod runtime;
 pub mod sandbox;
 pub mod store;
 pub mod supervisor;
+pub mod version;
 pub mod volume;
 pub mod workload;

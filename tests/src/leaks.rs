@@ -119,6 +119,7 @@ fn may_stay(path: &str) -> bool {
         "root/images/index.json",
         "root/images/oci-layout",
         "root/images/lock",
+        "root/version.json",
         "root/networks/lock",
         "root/networks/definitions/kube.json",
         "root/networks/last/kube.json",

@@ -43,6 +43,7 @@ fn recorded(plan: &WorkloadPlan) -> WorkloadRecord {
         ended: None,
     };
     WorkloadRecord {
+        version: crate::version::Version::current(),
         id: plan.id.clone(),
         object: plan.object.clone(),
         hash: plan.hash.clone(),

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Action, Backoff, Conditions, Now, Phase, PodSpec, RestartPolicy, Role};
+use crate::version::Version;
 
 /// How long after an unanswered KillContainer it is asked for again.
 pub(super) const KILL_RETRY_MS: u64 = 10_000;
@@ -12,6 +13,9 @@ pub(super) const KILL_RETRY_MS: u64 = 10_000;
 /// added with a default, none may change its meaning.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PodState {
+    /// The format of the state.
+    #[serde(default = "Version::first")]
+    pub version: Version,
     /// status.podIPs.
     pub ips: Vec<IpAddr>,
     /// What the pod is heading for.
@@ -264,6 +268,7 @@ impl PodState {
             })
             .collect();
         let mut state = Self {
+            version: Version::current(),
             ips: Vec::new(),
             goal: Goal::Idle,
             start_time: None,

@@ -137,6 +137,7 @@ mod tests {
 
     fn record(hash: &str, pods: &[(&str, &str)]) -> WorkloadRecord {
         WorkloadRecord {
+            version: crate::version::Version::current(),
             id: WorkloadId::new("Deployment", "default", "api"),
             object: serde_json::Value::Null,
             hash: hash.to_owned(),

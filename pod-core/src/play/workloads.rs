@@ -22,6 +22,7 @@ use crate::store::{
 };
 use crate::supervisor;
 use crate::supervisor::ipc::client::{self, Client};
+use crate::version::Version;
 use crate::volume::claims;
 
 /// One workload as this play leaves it.
@@ -303,6 +304,7 @@ fn apply(step: Step, start: bool) -> Applied {
         _ => (uuid::Uuid::new_v4().to_string(), jiff::Timestamp::now()),
     };
     let after = WorkloadRecord {
+        version: Version::current(),
         id: step.plan.id.clone(),
         object: step.plan.object.clone(),
         hash: step.plan.hash.clone(),

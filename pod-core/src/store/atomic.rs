@@ -79,9 +79,7 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
         }
         Err(e) => return Err(Error::io("read", path)(e)),
     };
-    serde_json::from_slice(&bytes)
-        .map(Some)
-        .map_err(|source| Error::Damaged { path: path.to_owned(), source })
+    serde_json::from_slice(&bytes).map(Some).map_err(|source| Error::unreadable(path, &bytes, source))
 }
 
 /// Removes a file; one that is gone is fine.

@@ -7,12 +7,16 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::layout::{WORKLOAD_LEAVING, WORKLOAD_RECORD};
 use super::removal::Note;
 use super::{Desired, Error, Layout, WorkloadId, WorkloadRecord, damage, read_json};
+use crate::version::Version;
 
 /// What of a [`WorkloadRecord`] tells who it is and what goes on. With hundreds of workloads, reading all of every
 /// record is what a command spends most of its time with.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkloadGlance {
+    /// The format of the record.
+    #[serde(default = "Version::first")]
+    pub version: Version,
     /// Which workload.
     pub id: WorkloadId,
     /// The file the object was read from.
@@ -77,6 +81,7 @@ impl From<&WorkloadRecord> for WorkloadGlance {
             ended: pod.ended.is_some(),
         });
         Self {
+            version: record.version,
             id: record.id.clone(),
             source: record.source.clone(),
             pods: pods.collect(),
@@ -128,7 +133,10 @@ impl WorkloadGlance {
     pub fn list_with_damaged(layout: &Layout) -> Result<(Vec<Self>, Vec<DamagedRecord>), Error> {
         let damaged = RefCell::new(Vec::new());
         let read = |path: &Path| -> Result<Option<Self>, Error> {
-            let read = Self::read(path);
+            let read = match Self::read(path) {
+                Err(error @ Error::Newer { .. }) => return Err(error),
+                read => read,
+            };
             let name = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
             Ok(read.unwrap_or_else(|error| {
                 let id = name.and_then(WorkloadId::from_dir_name);

@@ -124,6 +124,10 @@ impl Layout {
     pub fn networks_run(&self) -> PathBuf {
         self.runroot.join("networks")
     }
+    /// `<root>/version.json`: the newest format of what lies in the trees.
+    pub fn version(&self) -> PathBuf {
+        self.root.join("version.json")
+    }
     /// `<root>/workloads`.
     pub fn workloads(&self) -> PathBuf {
         self.root.join("workloads")

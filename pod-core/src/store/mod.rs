@@ -6,6 +6,7 @@
 mod atomic;
 mod boot;
 pub mod damage;
+pub mod format;
 mod glance;
 mod layout;
 mod lock;
@@ -79,9 +80,25 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
+    /// A newer `kube` wrote a file of ours.
+    #[error("{} has {newer}", path.display())]
+    Newer {
+        /// Which file.
+        path: PathBuf,
+        /// Its version.
+        newer: crate::version::Newer,
+    },
 }
 
 impl Error {
+    /// Text that cannot be read as what it should be: a newer `kube` wrote it, or it is damaged.
+    pub fn unreadable(path: &std::path::Path, text: &[u8], source: serde_json::Error) -> Self {
+        match crate::version::newer(text) {
+            Some(newer) => Self::Newer { path: path.to_owned(), newer },
+            None => Self::damaged(path, source),
+        }
+    }
+
     /// A file that does not hold what it should; shaped for a call with `path` at hand.
     pub fn damaged(path: &std::path::Path, source: serde_json::Error) -> Self {
         Self::Damaged { path: path.to_owned(), source }

@@ -2,8 +2,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::removal::{self, Note};
-use super::{Error, Layout, WorkloadId, damage, names_in, read_json, write_json};
+use super::{Error, Layout, WorkloadId, damage, format, names_in, read_json, write_json};
 use crate::plan::PodPlan;
+use crate::version::Version;
 
 /// What a workload should be doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +46,10 @@ impl PodRecord {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkloadRecord {
+    /// The format of the record. It comes first in the file, so that a newer record is refused before anything else of it
+    /// is looked at.
+    #[serde(default = "Version::first")]
+    pub version: Version,
     /// Which workload.
     pub id: WorkloadId,
     /// The applied object, defaults not filled in: what `generate` gives back.
@@ -102,6 +107,7 @@ impl WorkloadRecord {
 
     /// Writes the record, atomically and durably. Removals that were noted beside it are in it by then.
     pub fn save(&self, layout: &Layout) -> Result<(), Error> {
+        format::note(layout);
         write_json(&layout.workload_record(&self.id), self)?;
         removal::forget(layout, &self.id)
     }
@@ -139,9 +145,18 @@ impl WorkloadRecord {
     }
 
     /// Every recorded workload, by id. Records that cannot be read are logged and left out.
+    ///
+    /// # Errors
+    /// The folder cannot be read; a newer `kube` wrote a record.
     pub fn list(layout: &Layout) -> Result<Vec<Self>, Error> {
-        let ids = Self::ids(layout)?;
-        Ok(ids.iter().filter_map(|id| damage::or_none(Self::load(layout, id))).collect())
+        let mut found = Vec::new();
+        for id in Self::ids(layout)? {
+            match Self::load(layout, &id) {
+                Err(error @ Error::Newer { .. }) => return Err(error),
+                read => found.extend(damage::or_none(read)),
+            }
+        }
+        Ok(found)
     }
 
     /// Every recorded workload, by id, for whoever would do harm if it missed one.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::{Error, Layout};
 
 /// What lies directly in `--root`.
-const IN_ROOT: &[&str] = &["images", "networks", "objects", "pods", "volumes", "workloads"];
+const IN_ROOT: &[&str] = &["images", "networks", "objects", "pods", "version.json", "volumes", "workloads"];
 /// What lies directly in `--runroot`.
 const IN_RUNROOT: &[&str] = &[
     "boot",

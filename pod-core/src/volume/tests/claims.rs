@@ -19,6 +19,7 @@ fn claim(storage: &str) -> PersistentVolumeClaim {
 
 fn record(place: &Place, source: Value) {
     let record = WorkloadRecord {
+        version: crate::version::Version::current(),
         id: WorkloadId::new("pod", "default", "web"),
         object: json!({}),
         hash: String::new(),

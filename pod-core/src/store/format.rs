@@ -1,0 +1,77 @@
+//! The newest format of what lies in a tree, so that an older `kube` refuses the whole tree before it touches anything.
+//!
+//! `<root>/version.json` is written before the first record of a format is. It covers what carries no version of its own:
+//! leases, networks, images, claims and objects.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Layout, damage, read_json, write_json_volatile};
+use crate::version::Version;
+
+#[derive(Serialize, Deserialize)]
+struct Marker {
+    version: Version,
+}
+
+/// Fails if a newer `kube` has written into the trees.
+///
+/// # Errors
+/// [`Error::Newer`]
+pub fn refuse_newer(layout: &Layout) -> Result<(), Error> {
+    match read_json::<Marker>(&layout.version()) {
+        Err(error @ Error::Newer { .. }) => Err(error),
+        // Records carry their versions too; the next one that is saved writes this file again.
+        _ => Ok(()),
+    }
+}
+
+/// Notes that a record of this program's format is about to be written.
+pub(super) fn note(layout: &Layout) {
+    let path = layout.version();
+    if read_json::<Marker>(&path).is_ok_and(|marker| marker.is_some_and(|it| !it.version.is_older())) {
+        return;
+    }
+    // An empty folder in its place.
+    let _ = std::fs::remove_dir(&path);
+    if let Err(error) = write_json_volatile(&path, &Marker { version: Version::current() }) {
+        damage::pass_over(&error);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::version::FORMAT;
+
+    fn layout(dir: &std::path::Path) -> Layout {
+        Layout { root: dir.join("root"), runroot: dir.join("run") }
+    }
+
+    #[test]
+    fn a_tree_is_refused_from_the_first_newer_record_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = layout(dir.path());
+        assert!(refuse_newer(&layout).is_ok(), "there is nothing yet");
+        note(&layout);
+        assert!(refuse_newer(&layout).is_ok());
+        let newer = json!({"version": {"format": FORMAT + 1, "kube": "9.9.9"}});
+        std::fs::write(layout.version(), newer.to_string()).unwrap();
+        let error = refuse_newer(&layout).unwrap_err().to_string();
+        assert!(error.contains("version.json has format 3") && error.contains("use kube 9.9.9"), "{error}");
+    }
+
+    #[test]
+    fn a_damaged_marker_is_written_again_with_the_next_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = layout(dir.path());
+        std::fs::create_dir_all(layout.version()).unwrap();
+        for _ in 0..2 {
+            assert!(refuse_newer(&layout).is_ok());
+            note(&layout);
+            assert!(read_json::<Marker>(&layout.version()).unwrap().is_some());
+            std::fs::write(layout.version(), "{\"ver").unwrap();
+        }
+    }
+}
