@@ -33,6 +33,9 @@ pub enum FailPointClass {
     Worker,
     /// A command that pulls or removes an image reaches it. The walk kills that process in the course of a pull.
     Pull,
+    /// It is reached only where a `kube` meets a supervisor of an older one. tests/tests/e2e/versions.rs kills the process
+    /// there.
+    HandOver,
     /// It is reached only where a disk is full. tests/tests/e2e/full_disk.rs kills the process there.
     FullDisk,
 }

@@ -26,7 +26,8 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 
 /// What a supervisor keeps of its starter's environment: how it is tested, the cgroup driver, and what a later pull
 /// of an image needs to know of its user.
-const PASSED_ON: [&str; 15] = [
+const PASSED_ON: [&str; 16] = [
+    crate::version::TEST_FORMAT,
     base::fail_point::FAIL_POINT,
     base::fail_point::TRACE,
     crate::runtime::cgroup::DRIVER_VARIABLE,

@@ -15,6 +15,8 @@ pub enum FailPointClass {
     Worker,
     /// A command that pulls or removes an image.
     Pull,
+    /// Whoever replaces a supervisor of an older `kube`, or is replaced.
+    HandOver,
     /// Whoever removes something while the disk is full.
     FullDisk,
 }
@@ -26,6 +28,7 @@ impl FailPointClass {
             "Supervisor" => Self::Supervisor,
             "Worker" => Self::Worker,
             "Pull" => Self::Pull,
+            "HandOver" => Self::HandOver,
             "FullDisk" => Self::FullDisk,
             _ => return None,
         })

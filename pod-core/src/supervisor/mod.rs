@@ -105,6 +105,14 @@ pub enum Error {
         /// Its process.
         pid: i32,
     },
+    /// It belongs to a newer `kube`.
+    #[error("the supervisor of {id} speaks {newer}")]
+    Newer {
+        /// Which workload.
+        id: WorkloadId,
+        /// What it speaks.
+        newer: crate::version::Newer,
+    },
     /// The OCI runtime's part.
     #[error(transparent)]
     Runtime(#[from] crate::runtime::Error),

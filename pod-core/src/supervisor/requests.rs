@@ -2,13 +2,16 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use serde::Serialize;
+
 use super::event_loop::Source;
 use super::ipc::connection::Connection;
-use super::ipc::protocol::{Reply, Request};
+use super::ipc::protocol::{Hello, Reply, Request};
 use super::pod::{Pod, Purge};
 use super::{Supervisor, exec};
 use crate::lifecycle::{Event, PodSpec, PodState};
 use crate::store::{self, Desired, WorkloadRecord};
+use crate::version;
 
 impl Supervisor {
     pub(super) fn on_client(&mut self) {
@@ -25,17 +28,40 @@ impl Supervisor {
         let flushed = connection.flush();
         let (lines, open) = connection.read();
         for line in lines {
-            match serde_json::from_slice::<Request>(&line) {
-                Ok(request) => self.serve_request(token, request),
-                Err(e) => {
-                    self.reply(token, &Reply::Failed { message: format!("not a request: {e}") });
-                }
-            }
+            self.on_line(token, &line);
         }
         if !open || flushed.is_err() {
             self.hang_up(token);
         } else if let Some(connection) = self.connections.get(&token) {
             let _ = self.events.want_write(connection.fd(), token, connection.has_outgoing());
+        }
+    }
+
+    fn on_line(&mut self, token: u64, line: &[u8]) {
+        let Some(connection) = self.connections.get_mut(&token) else { return };
+        let Some(format) = connection.format else {
+            match serde_json::from_slice::<Hello>(line) {
+                Ok(Hello { hello, .. }) => {
+                    connection.format = Some(hello);
+                    self.say(token, &Hello::new());
+                }
+                // kube 0.1.0, which says no Hello.
+                Err(_) => {
+                    let message =
+                        format!("its supervisor belongs to kube {0}: use kube {0} or newer", version::KUBE);
+                    self.reply(token, &Reply::Failed { message });
+                }
+            }
+            return;
+        };
+        if format != version::format() {
+            // Whoever sent this is told by our Hello, and asks again once the two fit.
+            connection.descriptors.clear();
+            return;
+        }
+        match serde_json::from_slice::<Request>(line) {
+            Ok(request) => self.serve_request(token, request),
+            Err(e) => self.reply(token, &Reply::Failed { message: format!("not a request: {e}") }),
         }
     }
 
@@ -93,8 +119,12 @@ impl Supervisor {
 
     /// Answers a client; one that is gone is forgotten.
     pub(super) fn reply(&mut self, token: u64, reply: &Reply) {
+        self.say(token, reply);
+    }
+
+    fn say<T: Serialize>(&mut self, token: u64, message: &T) {
         let Some(connection) = self.connections.get_mut(&token) else { return };
-        if connection.send(reply).is_err() {
+        if connection.send(message).is_err() {
             self.hang_up(token);
             return;
         }

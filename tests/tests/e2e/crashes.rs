@@ -174,7 +174,7 @@ fn walk(action: &str, n: usize, of: usize, fits: impl Fn(FailPointClass) -> bool
 
 /// True for points that the story reaches; the others have tests of their own.
 fn is_in_the_story(class: FailPointClass) -> bool {
-    !matches!(class, FailPointClass::Pull | FailPointClass::FullDisk)
+    !matches!(class, FailPointClass::Pull | FailPointClass::HandOver | FailPointClass::FullDisk)
 }
 
 #[test]

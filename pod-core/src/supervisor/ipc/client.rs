@@ -8,23 +8,37 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::connection::{receive, send_with_descriptors, with_short_path};
-use super::protocol::{Reply, Request};
+use super::connection::{line, receive, send_bytes, with_short_path};
+use super::protocol::{Hello, Reply, Request};
+use crate::runtime::sealed_exe;
 use crate::sandbox::process;
 use crate::store::{self, FileLock, Layout, LockKind, WorkloadId, WorkloadRecord};
 use crate::supervisor::{Error, Spawned, spawn};
+use crate::version::{self, Newer};
 
 /// A connection to the supervisor of one workload.
 #[derive(Debug)]
 pub struct Client {
+    layout: Layout,
     id: WorkloadId,
     stream: UnixStream,
     received: Vec<u8>,
     descriptors: Vec<OwnedFd>,
     closed: bool,
+    /// False until the supervisor has said that it speaks our format.
+    greeted: bool,
+    /// Requests that were sent before that. A supervisor of another format has ignored them.
+    unheard: Vec<Unheard>,
     /// The process at the other end, and since when it has been seen stopped.
     pid: i32,
     stopped: Option<Instant>,
+}
+
+/// A request, and the descriptors beside it, for the case that it has to be sent again.
+#[derive(Debug)]
+struct Unheard {
+    line: Vec<u8>,
+    descriptors: Vec<OwnedFd>,
 }
 
 /// How long a supervisor may stand still (SIGSTOP, a debugger) before nobody waits for it any more.
@@ -43,11 +57,14 @@ impl Client {
                 let peer = rustix::net::sockopt::socket_peercred(&stream).map_err(|e| broken(e.into()))?;
                 stream.set_write_timeout(Some(MOST_SILENT)).map_err(broken)?;
                 let mut client = Self {
+                    layout: layout.clone(),
                     id: id.clone(),
                     stream,
                     received: Vec::new(),
                     descriptors: Vec::new(),
                     closed: false,
+                    greeted: false,
+                    unheard: Vec::new(),
                     pid: peer.pid.as_raw_nonzero().get(),
                     stopped: None,
                 };
@@ -82,7 +99,60 @@ impl Client {
 
     /// Says something, with descriptors beside it.
     pub fn send(&mut self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> Result<(), Error> {
-        send_with_descriptors(self.stream.as_fd(), request, descriptors).map_err(self.broken())
+        let request = line(request).map_err(self.broken())?;
+        if self.greeted {
+            return send_bytes(self.stream.as_fd(), &request, descriptors).map_err(self.broken());
+        }
+        // The first request goes with the greeting, so that no round trip is added.
+        let mut bytes =
+            if self.unheard.is_empty() { line(&Hello::new()).map_err(self.broken())? } else { Vec::new() };
+        bytes.extend_from_slice(&request);
+        let kept = descriptors.iter().map(|fd| fd.try_clone_to_owned()).collect::<io::Result<_>>();
+        self.unheard.push(Unheard { line: request, descriptors: kept.map_err(self.broken())? });
+        send_bytes(self.stream.as_fd(), &bytes, descriptors).map_err(self.broken())
+    }
+
+    /// The supervisor's first line has come: goes on if it speaks our format, has it replaced if it is older.
+    ///
+    /// # Errors
+    /// It is newer; it cannot be replaced.
+    fn greet(&mut self, first: &[u8]) -> Result<(), Error> {
+        let ours = version::format();
+        match serde_json::from_slice::<Hello>(first) {
+            Ok(Hello { hello, .. }) if hello == ours => {
+                self.greeted = true;
+                self.unheard = Vec::new();
+                Ok(())
+            }
+            Ok(Hello { hello, kube }) if hello > ours => {
+                Err(Error::Newer { id: self.id.clone(), newer: Newer { format: hello, kube } })
+            }
+            _ => self.replace(),
+        }
+    }
+
+    /// Has the next supervisor adopt what an older one supervises, as after a crash, and asks it what the older one was
+    /// asked.
+    fn replace(&mut self) -> Result<(), Error> {
+        tracing::warn!(
+            "the supervisor of {} (pid {}) is of an older kube: it is replaced",
+            self.id,
+            self.pid
+        );
+        kill(&self.id, self.pid)?;
+        base::fail_point!(HandOver, "older-supervisor-killed");
+        let exe = sealed_exe::program()?;
+        let unheard = std::mem::take(&mut self.unheard);
+        *self = Self::connect_or_spawn(&self.layout, &exe, &self.id)?;
+        let mut bytes = line(&Hello::new()).map_err(self.broken())?;
+        for Unheard { line, descriptors } in &unheard {
+            bytes.extend_from_slice(line);
+            let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+            send_bytes(self.stream.as_fd(), &bytes, &descriptors).map_err(self.broken())?;
+            bytes.clear();
+        }
+        self.unheard = unheard;
+        Ok(())
     }
 
     /// The next reply; `None` when the supervisor hung up, or nothing came within `timeout`.
@@ -92,6 +162,10 @@ impl Client {
             if let Some(end) = self.received.iter().position(|b| *b == b'\n') {
                 let rest = self.received.split_off(end + 1);
                 let line = std::mem::replace(&mut self.received, rest);
+                if !self.greeted {
+                    self.greet(&line)?;
+                    continue;
+                }
                 return serde_json::from_slice(&line).map(Some).map_err(|e| self.broken()(e.into()));
             }
             let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
@@ -187,8 +261,8 @@ pub fn rewrite(layout: &Layout, id: &WorkloadId) -> bool {
 /// It does not end.
 pub fn kill_supervisor(layout: &Layout, id: &WorkloadId) -> Result<(), Error> {
     match Client::connect(layout, id) {
-        Ok(Some(client)) => kill(id, client.pid),
-        Err(Error::Stopped { pid, .. }) => kill(id, pid),
+        Ok(Some(client)) => kill_silent(id, client.pid),
+        Err(Error::Stopped { pid, .. }) => kill_silent(id, pid),
         Ok(None) => Ok(()),
         Err(e) => Err(e),
     }
@@ -226,7 +300,7 @@ pub fn apply_all(
         };
         let applied = match applied {
             Err(Error::Stopped { pid, .. } | Error::Silent { pid, .. }) if force => {
-                kill(&record.id, pid).and_then(|()| apply(layout, exe, record))
+                kill_silent(&record.id, pid).and_then(|()| apply(layout, exe, record))
             }
             applied => applied,
         };
@@ -238,11 +312,16 @@ pub fn apply_all(
     (clients, failed)
 }
 
-/// Kills a supervisor that does not answer. What it supervises runs on, for the next one to adopt.
+/// Kills a supervisor that does not answer.
+fn kill_silent(id: &WorkloadId, pid: i32) -> Result<(), Error> {
+    tracing::warn!("the supervisor of {id} (pid {pid}) does not answer: it is killed");
+    kill(id, pid)
+}
+
+/// Kills a supervisor and waits for its end. What it supervises runs on, for the next one to adopt.
 fn kill(id: &WorkloadId, pid: i32) -> Result<(), Error> {
     let Some(process) = process::Process::of(pid).filter(|_| is_supervisor(id, pid)) else { return Ok(()) };
     let Some(pidfd) = process.open() else { return Ok(()) };
-    tracing::warn!("the supervisor of {id} (pid {pid}) does not answer: it is killed");
     process.signal(libc::SIGKILL);
     let limit = Timespec { tv_sec: 10, tv_nsec: 0 };
     let ended = rustix::io::retry_on_intr(|| {

@@ -20,13 +20,21 @@ pub struct Connection {
     outgoing: VecDeque<u8>,
     /// Descriptors that came along and no request has used yet.
     pub descriptors: Vec<OwnedFd>,
+    /// The format that the client speaks, once it has said so.
+    pub format: Option<u32>,
 }
 
 impl Connection {
     /// Takes a client in.
     pub fn new(stream: UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        Ok(Self { stream, received: Vec::new(), outgoing: VecDeque::new(), descriptors: Vec::new() })
+        Ok(Self {
+            stream,
+            received: Vec::new(),
+            outgoing: VecDeque::new(),
+            descriptors: Vec::new(),
+            format: None,
+        })
     }
 
     /// Its socket.
@@ -129,18 +137,23 @@ pub fn send_with_descriptors<T: Serialize>(
     message: &T,
     descriptors: &[BorrowedFd<'_>],
 ) -> io::Result<()> {
+    send_bytes(socket, &line(message)?, descriptors)
+}
+
+/// A message as a line.
+pub fn line<T: Serialize>(message: &T) -> io::Result<Vec<u8>> {
     let mut bytes = serde_json::to_vec(message)?;
     bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// Writes lines with descriptors beside them.
+pub fn send_bytes(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let raw: Vec<_> = descriptors.iter().map(|fd| fd.as_raw_fd()).collect();
     let rights = [ControlMessage::ScmRights(&raw)];
     let control: &[ControlMessage<'_>] = if raw.is_empty() { &[] } else { &rights };
-    let sent = sendmsg::<()>(
-        socket.as_raw_fd(),
-        &[io::IoSlice::new(&bytes)],
-        control,
-        MsgFlags::MSG_NOSIGNAL,
-        None,
-    )?;
+    let sent =
+        sendmsg::<()>(socket.as_raw_fd(), &[io::IoSlice::new(bytes)], control, MsgFlags::MSG_NOSIGNAL, None)?;
     let mut rest = bytes.get(sent..).unwrap_or_default();
     while !rest.is_empty() {
         let n =

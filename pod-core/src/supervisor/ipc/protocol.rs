@@ -1,14 +1,44 @@
-//! What is said over a supervisor's socket (a Unix stream socket): one JSON object a line, each way. A request
-//! is answered by one [`Reply`], [`Request::Watch`] and [`Request::Exec`] by several.
+//! What is said over a supervisor's socket (a Unix stream socket): one JSON object per line, each way.
+//!
+//! Both ends begin with [`Hello`]. A command sends its first request together with its `Hello`, so that no round trip is
+//! added; a supervisor ignores requests of a format that is not its own. A request is answered by one [`Reply`],
+//! [`Request::Watch`] and [`Request::Exec`] by several.
+//!
+//! `Hello`, [`Reply::Failed`] and [`Reply::ExecExited`] have the same shape in every format.
 
 use serde::{Deserialize, Serialize};
 
 use crate::lifecycle::PodState;
 use crate::store::WorkloadRecord;
+use crate::version;
 
-/// What a `kube` command asks of a supervisor.
+/// The first message each way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The format that its sender speaks.
+    pub hello: u32,
+    /// The version of the program, for people.
+    #[serde(default)]
+    pub kube: String,
+}
+
+impl Hello {
+    /// Returns the message of this program.
+    pub fn new() -> Self {
+        Self { hello: version::format(), kube: version::KUBE.to_owned() }
+    }
+}
+
+impl Default for Hello {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What a `kube` command asks of a supervisor. In format 1 the tag is `op`: a supervisor of kube 0.1.0 understands none of
+/// these, and so does nothing.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(tag = "op", rename_all = "camelCase")]
+#[serde(tag = "request", rename_all = "camelCase")]
 pub enum Request {
     /// Record this, then make it so: start pods that are new, stop those that should stop, remove those that
     /// are to be removed. Answered with [`Reply::Done`] once it is recorded.
