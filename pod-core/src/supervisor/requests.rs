@@ -45,10 +45,11 @@ impl Supervisor {
                     connection.format = Some(hello);
                     self.say(token, &Hello::new());
                 }
-                // kube 0.1.0, which says no Hello.
+                // It is kube 0.1.0, which says no Hello.
                 Err(_) => {
+                    let (id, kube) = (&self.id, version::KUBE);
                     let message =
-                        format!("its supervisor belongs to kube {0}: use kube {0} or newer", version::KUBE);
+                        format!("the supervisor of {id} belongs to kube {kube}: use kube {kube} or newer");
                     self.reply(token, &Reply::Failed { message });
                 }
             }
