@@ -115,7 +115,7 @@ pub(crate) fn files(run: &Path, uids: &BTreeSet<String>) -> Vec<String> {
 /// Files that stay in an instance of which everything was taken down: images, the definitions of networks, locks,
 /// memos.
 fn may_stay(path: &str) -> bool {
-    const FILES: [&str; 20] = [
+    const FILES: [&str; 21] = [
         "root/images/index.json",
         "root/images/oci-layout",
         "root/images/lock",
