@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Write as _};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
+use pod_core::manifest::to_yaml;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -111,7 +112,7 @@ pub fn print_bytes(bytes: &[u8]) -> anyhow::Result<()> {
 pub fn print_object<T: Serialize>(object: &T, format: ObjectFormat) -> anyhow::Result<()> {
     let text = match format {
         ObjectFormat::Json => serde_json::to_string_pretty(object)? + "\n",
-        ObjectFormat::Yaml => serde_yaml::to_string(object)?,
+        ObjectFormat::Yaml => to_yaml(&[serde_json::to_value(object)?]),
     };
     print(&text)
 }

@@ -245,7 +245,7 @@ fn not_found(context: &Context, resource: &ObjectRef) -> anyhow::Result<Failure>
     select::missing(context, resource)
 }
 
-/// What a file says, and what was played from it before it changed.
+/// Returns the objects that a file names, and those that were played from it before it changed.
 fn from_source(context: &Context, args: &Args, state: &State, name: &str) -> anyhow::Result<Vec<Target>> {
     let recorded: Vec<Target> = state
         .workloads
@@ -262,10 +262,12 @@ fn from_source(context: &Context, args: &Args, state: &State, name: &str) -> any
     let mut targets = Vec::new();
     let mut missing: Vec<Identity> = Vec::new();
     let mut left_out = false;
-    for source in &read {
-        let named = manifest::identities(source, &context.namespace);
+    let named: Vec<_> = read.iter().map(|source| manifest::identities(source, &context.namespace)).collect();
+    let names_nothing = recorded.is_empty() && named.iter().all(|named| named.found.is_empty());
+    for named in named {
+        left_out |= named.left_out;
         for diagnostic in &named.unreadable {
-            if named.found.is_empty() && recorded.is_empty() {
+            if names_nothing {
                 return Err(Failure::invalid(diagnostic.to_string())
                     .hint("`kube down KIND/NAME` needs no file; `kube ps` tells the names")
                     .into());
@@ -273,11 +275,7 @@ fn from_source(context: &Context, args: &Args, state: &State, name: &str) -> any
             terminal::warning(&format!("{diagnostic}: this document is left alone"));
         }
         for identity in named.found {
-            let Some(kind) = Kind::from_name_in_any_case(&identity.kind).filter(|kind| kind.is_played())
-            else {
-                left_out = true;
-                continue;
-            };
+            let Some(kind) = Kind::from_name(identity.kind) else { continue };
             match state.find(kind, &identity.namespace, &identity.name) {
                 Some(_) if kind == Kind::PersistentVolumeClaim && !args.volumes => {}
                 Some(target) => targets.push(target),
@@ -389,6 +387,26 @@ mod tests {
         assert_eq!(targets(&context, &ARGS, &file).unwrap(), ["pod/a"]);
         std::fs::write(&file, format!("{foreign}---\nkind: Pod\nmetadata: {{name: gone}}\n")).unwrap();
         assert!(targets(&context, &ARGS, &file).unwrap_err().starts_with("4: nothing of"));
+        std::fs::write(&file, "apiVersion: v1\nkind: Pdo\nmetadata: {name: a}\n").unwrap();
+        let refused = targets(&context, &ARGS, &file).unwrap_err();
+        assert!(
+            refused.ends_with("`kube down KIND/NAME` needs no file; `kube ps` tells the names"),
+            "{refused}"
+        );
+        assert!(refused.contains("rbac.yaml:2:7: kind: unknown kind"), "{refused}");
+    }
+
+    #[test]
+    fn a_folder_is_taken_down_though_one_of_its_files_cannot_be_read() {
+        let (dir, context, _) = machine();
+        let folder = dir.path().join("app");
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("1.yaml"), "a: [b\n").unwrap();
+        std::fs::write(folder.join("2.json"), r#"{"kind": "Pod", "metadata": {"name": "a"}}"#).unwrap();
+        std::fs::write(folder.join("kustomization.yaml"), "kind: Kustomization\nmetadata: {name: k}\n")
+            .unwrap();
+        let folder = folder.display().to_string();
+        assert_eq!(targets(&context, &ARGS, &folder).unwrap(), ["pod/a"]);
     }
 
     #[test]

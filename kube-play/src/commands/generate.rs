@@ -11,6 +11,7 @@ use clap::{ValueEnum, ValueHint};
 use pod_core::generate::{self, Error, Facts, Kind, ObjectKey, Options, Subject};
 use pod_core::image::{Image, ImageStore, Reference};
 use pod_core::kind::{self, ObjectRef};
+use pod_core::manifest;
 use pod_core::observe::{pods_of, workload, workloads};
 use pod_core::store::{Objects, WorkloadId, WorkloadRecord};
 use serde_json::{Value, json};
@@ -132,7 +133,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     }
     let generated = generate::generate(&subjects, &options, &facts).map_err(failure)?;
     let text = match args.output {
-        ObjectFormat::Yaml => generate::to_yaml(&generated.documents),
+        ObjectFormat::Yaml => manifest::to_yaml(&generated.documents),
         ObjectFormat::Json => {
             let object = match generated.documents.as_slice() {
                 [one] => one.clone(),

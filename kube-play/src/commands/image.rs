@@ -554,7 +554,7 @@ mod tests {
         insta::assert_snapshot!(table(&images, &args, now).render(true));
         args.listing.output = Some(Format::Wide);
         insta::assert_snapshot!(table(&images, &args, now).render(true));
-        insta::assert_snapshot!(serde_yaml::to_string(&object(&images[0])).unwrap());
+        insta::assert_snapshot!(pod_core::manifest::to_yaml(&[object(&images[0])]));
     }
 
     #[test]

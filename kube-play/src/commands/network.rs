@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_network_is_an_object_of_kubernetes() {
-        insta::assert_snapshot!(serde_yaml::to_string(&object(&rows()[0].0)).unwrap());
+        insta::assert_snapshot!(pod_core::manifest::to_yaml(&[object(&rows()[0].0)]));
     }
 
     #[test]

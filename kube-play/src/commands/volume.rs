@@ -264,36 +264,37 @@ mod tests {
             json!({"spec": {"accessModes": ["ReadWriteOnce"]}, "metadata": {"labels": {"app": "web"}}});
         let list = claims();
         let shown = [object(&list[0], Some(played)), object(&list[1], None)];
-        insta::assert_snapshot!(serde_yaml::to_string(&shown).unwrap(), @r"
-    - spec:
-        accessModes:
-        - ReadWriteOnce
-      metadata:
-        labels:
-          app: web
-        name: data
-        namespace: default
-        creationTimestamp: 2026-11-23T12:00:00Z
-      apiVersion: v1
-      kind: PersistentVolumeClaim
-      status:
-        phase: Bound
-        accessModes:
-        - ReadWriteOnce
-        capacity:
-          storage: 1Gi
-    - apiVersion: v1
-      kind: PersistentVolumeClaim
-      metadata:
-        name: scratch
-        namespace: default
-        creationTimestamp: 2026-11-23T12:00:00Z
-      spec:
-        accessModes:
-        - ReadWriteOnce
-      status:
-        phase: Bound
-    ");
+        insta::assert_snapshot!(pod_core::manifest::to_yaml(&shown), @r#"
+    spec:
+      accessModes:
+      - ReadWriteOnce
+    metadata:
+      labels:
+        app: web
+      name: data
+      namespace: default
+      creationTimestamp: "2026-11-23T12:00:00Z"
+    apiVersion: v1
+    kind: PersistentVolumeClaim
+    status:
+      phase: Bound
+      accessModes:
+      - ReadWriteOnce
+      capacity:
+        storage: 1Gi
+    ---
+    apiVersion: v1
+    kind: PersistentVolumeClaim
+    metadata:
+      name: scratch
+      namespace: default
+      creationTimestamp: "2026-11-23T12:00:00Z"
+    spec:
+      accessModes:
+      - ReadWriteOnce
+    status:
+      phase: Bound
+    "#);
     }
 
     #[test]

@@ -12,7 +12,6 @@ mod ports;
 mod recorded;
 mod service;
 mod warnings;
-mod yaml;
 
 #[cfg(test)]
 mod tests;
@@ -23,7 +22,6 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 pub use judge::{Fault, Finding, judge};
-pub use yaml::documents as to_yaml;
 
 use crate::store::WorkloadRecord;
 

@@ -8,7 +8,7 @@ mod used;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::manifest::{self, Document, Severity, Source};
+use crate::manifest::{self, Document, Severity, Source, to_yaml};
 use crate::plan::{Plan, PlanOptions, WorkloadPlan, plan};
 use crate::store::{Desired, PodRecord};
 

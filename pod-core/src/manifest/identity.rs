@@ -1,16 +1,17 @@
-//! Which objects a text names, whatever else is wrong with it: what was played can be taken down by its file also
-//! when that is not valid any more.
+//! The names of the objects in a source, whatever else is wrong with it, so that a file that is no longer valid still
+//! tells `kube down` what was played from it.
 
-use super::load::{MAX_DOCUMENT, MAX_LISTS, too_long};
+use super::kind::{Found, find};
+use super::load::{MAX_DOCUMENT, MAX_LISTS, is_kustomization, too_long};
 use super::yaml::{self, Data, Node};
-use super::{Diagnostic, Position, Severity, Source};
+use super::{Diagnostic, Position, Severity, Source, escape};
 
-/// An object, by name.
+/// The name of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// As `kind:` says it.
-    pub kind: String,
-    /// metadata.namespace, or the namespace of whoever asks.
+    /// One of the kinds that are played.
+    pub kind: &'static str,
+    /// metadata.namespace, or the namespace of the command.
     pub namespace: String,
     /// metadata.name.
     pub name: String,
@@ -19,15 +20,22 @@ pub struct Identity {
 /// What [`identities`] found.
 #[derive(Debug, Clone, Default)]
 pub struct Identities {
-    /// The objects that say who they are, in order; a List's items stand on their own.
+    /// The objects of kinds that are played and have a name, in order. The items of a List are listed by themselves.
     pub found: Vec<Identity>,
-    /// Documents that cannot be read: an error each, with its place.
+    /// One error per document that cannot be read, and per object of a kind that [`super::load`] refuses.
     pub unreadable: Vec<Diagnostic>,
+    /// True if the source has objects of a kind that [`super::load`] leaves out.
+    pub left_out: bool,
 }
 
-/// Reads the objects that a source names, with the reader of [`super::load`]: what that plays, this finds.
+/// Returns the names of the objects in `source`. It reads as [`super::load`] does, so that it finds every object that
+/// `load` returns.
 pub fn identities(source: &Source, namespace: &str) -> Identities {
     let mut result = Identities::default();
+    if is_kustomization(&source.name) {
+        result.left_out = true;
+        return result;
+    }
     for chunk in yaml::split(&source.text) {
         let position = Position { line: chunk.lines_before + 1, column: chunk.columns_before + 1 };
         let mut unreadable = |position, message, hint| {
@@ -46,32 +54,47 @@ pub fn identities(source: &Source, namespace: &str) -> Identities {
             unreadable(problem.position, problem.message, problem.hint);
         }
         for node in &parsed.documents {
-            gather(node, namespace, 0, &mut result.found);
+            gather(node, source, namespace, 0, &mut result);
         }
     }
     result
 }
 
-fn gather(node: &Node, namespace: &str, depth: usize, found: &mut Vec<Identity>) {
+/// Adds the object `node`, or the items of the List `node`, to `result`.
+fn gather(node: &Node, source: &Source, namespace: &str, depth: usize, result: &mut Identities) {
     let text = |node: &Node, key: &str| {
         let text = node.get(key).and_then(|entry| entry.value.as_str());
         text.filter(|text| !text.is_empty()).map(str::to_owned)
     };
+    let of_metadata = |key: &str| node.get("metadata").and_then(|metadata| text(&metadata.value, key));
     let Some(kind) = text(node, "kind") else { return };
-    if kind.ends_with("List") {
-        if let Some(Data::Sequence(items)) = node.get("items").map(|items| &items.value.data)
-            && depth <= MAX_LISTS
-        {
-            for item in items {
-                gather(item, namespace, depth + 1, found);
+    match find(&kind, &text(node, "apiVersion").unwrap_or_default()) {
+        Found::Played(played) => {
+            let Some(name) = of_metadata("name") else { return };
+            let namespace = of_metadata("namespace").unwrap_or_else(|| namespace.to_owned());
+            result.found.push(Identity { kind: played.kind, namespace, name });
+        }
+        Found::List(_) => {
+            let items = node.get("items").map(|items| &items.value.data);
+            if let (Some(Data::Sequence(items)), true) = (items, depth < MAX_LISTS) {
+                for item in items {
+                    gather(item, source, namespace, depth + 1, result);
+                }
             }
         }
-        return;
+        Found::Taken | Found::LeftOut(..) => result.left_out = true,
+        Found::Refused(message, hint) => {
+            let name = of_metadata("name").map(|name| format!(" ({})", escape(&name))).unwrap_or_default();
+            result.unreadable.push(Diagnostic {
+                severity: Severity::Error,
+                source: source.name.clone(),
+                position: node.get("kind").map_or(node.position, |entry| entry.value.position),
+                path: "kind".to_owned(),
+                message: format!("{message}{name}"),
+                hint: Some(hint),
+            });
+        }
     }
-    let Some(metadata) = node.get("metadata").map(|entry| &entry.value) else { return };
-    let Some(name) = text(metadata, "name") else { return };
-    let namespace = text(metadata, "namespace").unwrap_or_else(|| namespace.to_owned());
-    found.push(Identity { kind, namespace, name });
 }
 
 #[cfg(test)]

@@ -366,8 +366,8 @@ impl Loader<'_> {
     }
 }
 
-/// True for the files that kustomize reads of a folder.
-fn is_kustomization(name: &str) -> bool {
+/// Returns true for the files that kustomize reads of a folder.
+pub(super) fn is_kustomization(name: &str) -> bool {
     let file = name.rsplit('/').next().unwrap_or(name);
     matches!(file, "kustomization.yaml" | "kustomization.yml" | "Kustomization")
 }

@@ -37,6 +37,7 @@ pub use load::{MAX_DOCUMENT, MAX_DOCUMENTS, load};
 pub use quantity::Quantity;
 pub(crate) use rules::{MAX_NAMESERVERS, MAX_SEARCH_CHARS, MAX_SEARCHES, mount_point, name};
 pub use source::{MAX_SOURCE, ReadError, read_sources, source};
+pub use yaml::write as to_yaml;
 
 /// Text to read manifests from.
 #[derive(Debug, Clone)]

@@ -217,3 +217,28 @@ fn takes_down_what_files_of_any_form_name() {
         }
     }
 }
+
+#[test]
+fn takes_down_what_folders_pipes_and_addresses_name() {
+    let kube = Kube::new();
+    let map = |name: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n");
+    let gone = || {
+        for name in ["cm/a", "cm/b"] {
+            kube.run(&["inspect", name]).expect(4);
+        }
+    };
+    kube.file("folder/a.yaml", map("a"));
+    kube.file("folder/b.yml", map("b"));
+    let folder = kube.dir().join("folder").display().to_string();
+    kube.ok(&["play", &folder]);
+    kube.ok(&["down", &folder]).says("configmap/a deleted").says("configmap/b deleted");
+    gone();
+    let both = format!("{}---\n{}", map("a"), map("b"));
+    kube.run_with_input(&["play", "-"], &both).expect(0);
+    kube.run_with_input(&["down", "-"], &both).expect(0).says("configmap/b deleted");
+    gone();
+    let address = format!("http://{}/app.yaml", tests::http::serve_text(&both));
+    kube.ok(&["play", &address]);
+    kube.ok(&["down", &address]).says("configmap/a deleted").says("configmap/b deleted");
+    gone();
+}

@@ -85,6 +85,44 @@ fn every_example_is_played_back_as_the_same_plan() {
     }
 }
 
+/// Status and the metadata that a server adds are tolerated, as a cluster tolerates them.
+#[test]
+fn what_inspect_and_ps_print_is_accepted_by_check() {
+    let kube = Kube::new();
+    let mut names = Vec::new();
+    for example in examples() {
+        kube.ok(&["play", example.to_str().unwrap(), "--start=false"]);
+    }
+    kube.play_with(&tests::pod("runs", tests::IDLE, ""), &["--wait"]);
+    kube.play(&tests::pod("ends", "exit 3", "  restartPolicy: Never\n"));
+    kube.run(&["wait", "ends", "--for=complete", "--timeout=60s"]);
+    let waits = "    readinessProbe: {exec: {command: ['false']}}";
+    kube.play(&tests::pod_with("waits", tests::IDLE, waits, ""));
+    for list in [["ps", "-o", "name"], ["volume", "ls", "-oname"]] {
+        names.extend(kube.ok(&list).lines().into_iter().map(str::to_owned));
+    }
+    let deployments = plans(&kube).into_iter().map(|(name, _)| name);
+    names.extend(deployments.filter(|name| name.starts_with("Deployment/")));
+    names.extend(["configmap/pages".to_owned(), "secret/database".to_owned()]);
+    assert!(names.len() > 10, "{names:?}");
+    for format in ["yaml", "json"] {
+        for name in &names {
+            let shown = kube.ok(&["inspect", name, "-o", format]).stdout;
+            kube.run_with_input(&["check", "-"], &shown).expect(0);
+        }
+        let all: Vec<&str> =
+            ["inspect", "-o", format].into_iter().chain(names.iter().map(String::as_str)).collect();
+        for list in [all.as_slice(), &["ps", "-o", format], &["volume", "ls", "-o", format]] {
+            let shown = kube.ok(list);
+            let checked = kube.run_with_input(&["check", "-"], &shown.stdout).expect(0);
+            if format == "json" {
+                let count = shown.json()["items"].as_array().unwrap().len();
+                assert_eq!(checked.lines().len(), count, "{checked}\n{shown}");
+            }
+        }
+    }
+}
+
 #[test]
 fn every_document_is_valid_for_a_cluster() {
     // There is no PyPI in there.

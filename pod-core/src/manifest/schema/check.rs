@@ -35,6 +35,7 @@ pub(crate) fn check(node: &Node, root: &'static Type, source: &str) -> Checked {
         bad: BTreeSet::new(),
         diagnostics: Vec::new(),
         quiet: 0,
+        in_status: false,
     };
     let value = checker.object(node, root).unwrap_or_default();
     Checked { value, positions: checker.positions, bad: checker.bad, diagnostics: checker.diagnostics }
@@ -49,6 +50,9 @@ struct Checker<'a> {
     diagnostics: Vec<Diagnostic>,
     /// Above 0 inside of a field that is not honoured and has been told of.
     quiet: usize,
+    /// True inside the object's own status. An API server decodes the status of an object that it is given and then
+    /// replaces it, so that fields must exist and have the right type, and nothing else of it is validated.
+    in_status: bool,
 }
 
 fn describe(node: &Node) -> String {
@@ -179,16 +183,21 @@ impl Checker<'_> {
                 };
                 let loud = this.quiet == 0 && this.tell_support(entry, fields);
                 this.quiet += usize::from(loud);
+                let outside = this.in_status;
+                this.in_status |=
+                    this.chain.len() == 1 && entry.key == "status" && field.kind.object().is_some();
                 if !entry.value.is_null()
                     && !is_unset_word(&entry.value, field)
                     && let Some(value) = this.value(&entry.value, ty, field)
                 {
-                    if field.required && value.as_str() == Some("") && !may_be_empty(ty, field.name) {
+                    let empty = value.as_str() == Some("");
+                    if field.required && empty && !this.in_status && !may_be_empty(ty, field.name) {
                         this.error(entry.value.position, "is required and must not be empty", None);
                     }
                     object.insert(entry.key.clone(), value);
                 }
                 this.quiet -= usize::from(loud);
+                this.in_status = outside;
             });
         }
         self.settle(node, ty, &mut object);
@@ -196,7 +205,8 @@ impl Checker<'_> {
         for name in &meant {
             self.at(Segment::Field(name), |this| this.bad.insert(this.path.clone()));
         }
-        for field in ty.fields.iter().filter(|field| field.required && !meant.contains(&field.name)) {
+        let required = |field: &&Field| field.required && !self.in_status && !meant.contains(&field.name);
+        for field in ty.fields.iter().filter(required).collect::<Vec<_>>() {
             match node.get(field.name) {
                 Some(entry) if !entry.value.is_null() => {}
                 _ if object.contains_key(field.name) => {}
@@ -292,6 +302,7 @@ impl Checker<'_> {
             | (Kind::Bool, ScalarValue::Bool(_))
             | (Kind::Number, ScalarValue::Int(_)) => Some(scalar.to_json()),
             (Kind::Number, ScalarValue::Float(value)) if value.is_finite() => Some(scalar.to_json()),
+            (Kind::Enum(_), ScalarValue::String) if self.in_status => Some(text.into()),
             (Kind::Enum(values), ScalarValue::String) => self.word(node, text, values),
             (Kind::Int(least, most), ScalarValue::Int(value)) => self.int(node, value, *least, *most),
             #[allow(clippy::cast_possible_truncation)] // checked to be whole and small enough

@@ -53,6 +53,20 @@ fn empty_text_in_any_field_that_takes_one_of_some_words_is_a_field_that_is_not_g
     assert!(seen > 20, "{seen}");
 }
 
+/// An API server decodes the status that an object brings, and then replaces it.
+#[test]
+fn a_status_is_decoded_and_not_validated() {
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: b}]}\n";
+    let status =
+        "status: {phase: Later, containerStatuses: [{name: a, image: '', imageID: ''}], conditions: [{}]}\n";
+    let told_of = |status: &str| told(&format!("{pod}{status}"));
+    assert_eq!(told_of(status).lines().count(), 1, "{}", told_of(status));
+    assert!(told_of(status).starts_with("warning"), "{}", told_of(status));
+    for wrong in ["status: {phase: 5}\n", "status: {phases: x}\n", "status: {conditions: {}}\n"] {
+        assert!(told_of(wrong).contains("error"), "{wrong}");
+    }
+}
+
 #[test]
 fn capabilities_are_read_in_any_case_and_with_their_prefix() {
     let given = "[CAP_NET_ADMIN, net_raw, cap_Sys_Time, All, CAP_ALL]";

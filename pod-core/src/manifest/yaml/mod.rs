@@ -1,13 +1,18 @@
-//! YAML to trees of nodes that know where they were written.
+//! The program's YAML reader and writer; there is no other.
 //!
-//! Reads what Kubernetes reads: YAML 1.1 as Go's yaml.v2 understands it, and JSON.
+//! The reader turns text into trees of nodes that know their positions. It accepts what Kubernetes accepts: YAML 1.1 as
+//! Go's yaml.v2 understands it, and JSON. [`split`] separates documents, [`parse()`] reads one of them, `indent` repairs
+//! indentation that the parser rejects, `scalar` resolves words and numbers, `node` is the tree. [`write()`] prints JSON
+//! values so that every reader reads the same values back.
 
 mod indent;
 mod node;
 mod parse;
 mod scalar;
 mod split;
+mod write;
 
 pub(crate) use node::{Data, Entry, Node, Scalar, Value as ScalarValue};
 pub(crate) use parse::parse;
 pub(crate) use split::{Chunk, split};
+pub use write::write;

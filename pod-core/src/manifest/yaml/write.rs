@@ -1,12 +1,12 @@
-//! Values as YAML that a person would write, and that every reader takes the same way: those of YAML 1.1 (which
-//! Kubernetes and PyYAML are) and of YAML 1.2.
+//! Writes values as YAML that looks written by hand and that every reader reads the same way: those of YAML 1.1
+//! (Kubernetes, PyYAML) and those of YAML 1.2.
 
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-/// Documents as one stream, with `---` between them.
-pub fn documents(documents: &[Value]) -> String {
+/// Writes `documents` as one YAML stream, separated by `---`.
+pub fn write(documents: &[Value]) -> String {
     let mut out = String::new();
     for (index, document) in documents.iter().enumerate() {
         if index > 0 {
@@ -28,7 +28,7 @@ fn indent(depth: usize, out: &mut String) {
     out.extend(std::iter::repeat_n("  ", depth));
 }
 
-/// A mapping whose first key stands where the output is; the others are indented.
+/// Writes a mapping. Its first key follows what is written already; the others are indented.
 fn mapping(map: &Map<String, Value>, depth: usize, out: &mut String) {
     for (index, (key, value)) in map.iter().enumerate() {
         if index > 0 {
@@ -56,7 +56,7 @@ fn mapping(map: &Map<String, Value>, depth: usize, out: &mut String) {
     }
 }
 
-/// A list, whose dashes stand below the key that holds it.
+/// Writes a list. Its dashes are in the column of the key that holds the list.
 fn sequence(list: &[Value], depth: usize, out: &mut String) {
     for (index, value) in list.iter().enumerate() {
         if index > 0 {
@@ -74,7 +74,7 @@ fn sequence(list: &[Value], depth: usize, out: &mut String) {
     }
 }
 
-/// What stands on one line, or a block of text, without the end of its line.
+/// Writes a scalar, an empty list or an empty mapping, without the newline at its end.
 fn scalar(value: &Value, depth: usize, out: &mut String) {
     match value {
         Value::Null => out.push_str("null"),
@@ -89,7 +89,7 @@ fn scalar(value: &Value, depth: usize, out: &mut String) {
     }
 }
 
-/// YAML 1.1 reads `1e+20` as a number only with a dot.
+/// Returns a number with a dot in its mantissa, because YAML 1.1 reads `1e+20` as text and `1.0e+20` as a number.
 fn number_text(text: &str) -> String {
     match text.split_once('e') {
         Some((mantissa, exponent)) if !mantissa.contains('.') => format!("{mantissa}.0e{exponent}"),
@@ -97,8 +97,8 @@ fn number_text(text: &str) -> String {
     }
 }
 
-/// Text of several lines that can stand as it is. Where the first line begins with white space, or a line has
-/// nothing else, readers differ.
+/// Returns true for text of several lines that can be written as a literal block. Readers disagree about blocks whose
+/// first line begins with white space and about lines of white space only.
 fn is_literal(text: &str) -> bool {
     let mut lines = text.trim_end_matches('\n').split('\n');
     text.contains('\n')
@@ -122,11 +122,11 @@ fn literal(text: &str, depth: usize, out: &mut String) {
             out.push_str(line);
         }
     }
-    // The end of the last line is written by whoever called.
+    // The caller writes the newline of the last line.
     out.extend(std::iter::repeat_n('\n', ends.saturating_sub(1)));
 }
 
-/// A string on one line: plain where every reader takes it for that string.
+/// Returns a string on one line, without quotes where every reader reads it as that string.
 fn quoted(text: &str) -> String {
     if is_plain(text) {
         return text.to_owned();
@@ -161,19 +161,20 @@ fn quoted(text: &str) -> String {
     out
 }
 
-/// What YAML 1.1 lets stand as it is, without line ends of any kind.
+/// Returns true for characters that YAML 1.1 allows unescaped, except line breaks of any kind.
 fn is_printable(c: char) -> bool {
     matches!(c, ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}')
         && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
 }
 
+/// Returns true for text that no reader of YAML reads as anything but itself when it has no quotes.
 fn is_plain(text: &str) -> bool {
     let Some(first) = text.chars().next() else { return false };
     let bad_start = match first {
         '-' | '?' | ':' => text.chars().nth(1).is_none_or(|second| second == ' ' || second == '-'),
         _ => ",[]{}#&*!|>'\"%@`=".contains(first),
     };
-    // `--flag` is fine, `---` is the end of a document.
+    // `--flag` is plain text, `---` separates documents.
     let dashes = text.starts_with("--") && !text.starts_with("---");
     (dashes || !bad_start)
         && text.chars().all(is_printable)
@@ -186,14 +187,14 @@ fn is_plain(text: &str) -> bool {
         && !is_number(text)
 }
 
-/// Words that mean null, true, false or a merge in YAML 1.1 or 1.2.
+/// Returns true for words that mean null, true, false or a merge in YAML 1.1 or 1.2.
 fn is_word(text: &str) -> bool {
     const WORDS: [&str; 11] = ["null", "~", "<<", "y", "n", "yes", "no", "on", "off", "true", "false"];
     text.len() <= 5 && WORDS.iter().any(|word| word.eq_ignore_ascii_case(text))
 }
 
-/// What any reader may take for a number or a time: also `0644`, `0x1f`, `1_000`, `1:30`, `1e3`, `.5`, `.inf` and
-/// `2026-11-24`. Addresses and versions of three parts are none.
+/// Returns true for text that some reader reads as a number or a time, among them `0644`, `0x1f`, `1_000`, `1:30`, `1e3`,
+/// `.5`, `.inf` and `2026-11-24`. Addresses and versions of three parts are text for all of them.
 fn is_number(text: &str) -> bool {
     let body = text.trim_start_matches(['+', '-']);
     let lower = body.to_ascii_lowercase();
@@ -235,7 +236,7 @@ mod tests {
             "k: v": "l: m", "path": "/a b", "said": "say \"hi\"", "both": "it's \"so\"\\",
             "bell": "\u{7}\u{85}\u{2028}\u{1f600}", "indented": "  a\nb",
         });
-        insta::assert_snapshot!(documents(&[value, json!({"b": 1})]));
+        insta::assert_snapshot!(write(&[value, json!({"b": 1})]));
     }
 
     #[test]
@@ -363,10 +364,10 @@ mod tests {
     }
 
     proptest! {
-        /// Read back by a parser of YAML 1.2 that is not ours.
+        /// serde_yaml, a reader of YAML 1.2, is the independent judge of what the writer prints.
         #[test]
         fn every_value_is_read_back_as_it_was(value in values()) {
-            let text = documents(std::slice::from_ref(&value));
+            let text = write(std::slice::from_ref(&value));
             let read: Value = serde_yaml::from_str(&text).unwrap();
             prop_assert_eq!(read, value, "{}", text);
         }
