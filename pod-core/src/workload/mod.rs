@@ -7,15 +7,26 @@
 //!
 //! Start reading at [`Spec`], then [`step`].
 
+mod conditions;
+mod conflict;
+mod counts;
+mod replica_set;
+mod revisions;
+mod rolling;
 mod rule;
+mod scaling;
 mod spec;
 mod state;
+mod step;
 
-pub use rule::{IntOrPercent, Replicas, Rule, Strategy};
+pub use conflict::{Conflict, Exclusive, conflict, may_start};
+pub use counts::Counts;
+pub use rule::{Bounds, IntOrPercent, Replicas, Rule, Strategy};
 pub use spec::Spec;
 pub use state::{Condition, Progress, Revision, State};
+pub use step::step;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// What the controller knows of one pod of the workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +57,29 @@ pub struct PodStatus {
     pub deletion_cost: i32,
     /// Why the pod cannot become Ready as things are (`container main: ErrImagePull: ...`), if that is known.
     pub problem: Option<String>,
+}
+
+impl PodStatus {
+    /// The pod counts as a replica.
+    pub fn is_active(&self) -> bool {
+        !self.terminating && !self.has_ended
+    }
+
+    /// The pod counts as available: it is active and has been Ready for long enough.
+    pub fn is_available(&self, min_ready_seconds: u32, now: Timestamp) -> bool {
+        self.available_at(min_ready_seconds).is_some_and(|at| at <= now)
+    }
+
+    /// When the pod becomes available if it stays Ready.
+    pub(crate) fn available_at(&self, min_ready_seconds: u32) -> Option<Timestamp> {
+        let ready_since = self.ready_since.filter(|_| self.is_active())?;
+        Some(after(ready_since, min_ready_seconds))
+    }
+}
+
+/// The time `seconds` after `from`.
+fn after(from: Timestamp, seconds: u32) -> Timestamp {
+    from.checked_add(SignedDuration::from_secs(i64::from(seconds))).unwrap_or(Timestamp::MAX)
 }
 
 /// What happened since the last step. The spec, the pods and the time are given beside it.
@@ -89,3 +123,6 @@ pub enum Action {
         message: String,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Rule;
+use super::{PodStatus, Rule};
 use crate::plan::PodTemplate;
 
 /// A workload as it was applied: what `kube play` sends to the workload's supervisor.
@@ -30,4 +30,11 @@ pub struct Spec {
     /// template is the same.
     #[serde(default)]
     pub replaced: u64,
+}
+
+impl Spec {
+    /// The pod was created from the template that this spec has, since the pods were last to be replaced.
+    pub fn is_current(&self, pod: &PodStatus) -> bool {
+        pod.hash == self.template.hash && pod.replaced >= self.replaced
+    }
 }

@@ -1,0 +1,94 @@
+//! The revisions of a workload's template.
+
+use jiff::Timestamp;
+
+use super::{PodStatus, Replicas, Revision, Rule, Spec, State};
+
+/// What became of the current revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    /// The template is new.
+    Created,
+    /// The template was used before, or its pods are to be replaced.
+    Found,
+}
+
+/// Makes the revision that has the template of `spec` the last one, if it exists.
+pub(super) fn find(spec: &Spec, state: &mut State, pods: &[PodStatus]) -> Option<Change> {
+    let index = state.revisions.iter().position(|revision| revision.hash == spec.template.hash)?;
+    let is_replaced = spec.replaced > state.observed_replaced;
+    let is_last = index + 1 == state.revisions.len();
+    if !is_last {
+        let number = next_number(state);
+        keep_outdated(state, pods);
+        let mut revision = state.revisions.remove(index);
+        revision.number = number;
+        state.revisions.push(revision);
+    }
+    let outdated = count(pods, |pod| pod.hash == spec.template.hash && !spec.is_current(pod));
+    let current = state.revisions.last_mut()?;
+    // Something that is not hashed (how an image is pulled) may differ.
+    current.template.clone_from(&spec.template);
+    if (is_replaced || !is_last) && outdated > 0 {
+        current.replicas = current.replicas.min(count(pods, |pod| spec.is_current(pod)));
+        return Some(Change::Found);
+    }
+    (!is_last).then_some(Change::Found)
+}
+
+/// Adds a revision with the template of `spec`.
+pub(super) fn create(spec: &Spec, state: &mut State, pods: &[PodStatus], now: Timestamp) {
+    keep_outdated(state, pods);
+    let owner = spec.template.pod.metadata.owner_references.iter().flatten().next();
+    state.revisions.push(Revision {
+        number: next_number(state),
+        hash: spec.template.hash.clone(),
+        template: spec.template.clone(),
+        object: spec.object.pointer("/spec/template").cloned().unwrap_or_default(),
+        uid: owner.map(|owner| owner.uid.clone()).unwrap_or_default(),
+        created: now,
+        // Pods that an earlier version of the program created.
+        replicas: count(pods, |pod| spec.is_current(pod)),
+        desired_replicas: desired_replicas(spec),
+        max_replicas: if let Rule::Replicas(rule) = &spec.rule { rule.max_total() } else { 1 },
+    });
+}
+
+/// Removes former revisions beyond revisionHistoryLimit, oldest first, but none that has pods.
+/// Source: `cleanupDeployment` of k8s pkg/controller/deployment/sync.go.
+pub(super) fn clean_up(spec: &Spec, rule: &Replicas, state: &mut State, pods: &[PodStatus]) {
+    let old = state.revisions.iter().filter(|revision| revision.hash != spec.template.hash).count();
+    let limit = usize::try_from(rule.revision_history_limit).unwrap_or(usize::MAX);
+    let mut excess = old.saturating_sub(limit);
+    state.revisions.retain(|revision| {
+        if excess == 0 || revision.hash == spec.template.hash {
+            return true;
+        }
+        excess -= 1;
+        revision.replicas > 0 || pods.iter().any(|pod| pod.is_active() && pod.hash == revision.hash)
+    });
+}
+
+/// While a revision is current, pods that `play --replace` outdated do not count in its replicas. When it is current no
+/// longer they are pods of it like others.
+fn keep_outdated(state: &mut State, pods: &[PodStatus]) {
+    let replaced = state.observed_replaced;
+    if let Some(last) = state.revisions.last_mut() {
+        last.replicas += count(pods, |pod| pod.hash == last.hash && pod.replaced < replaced);
+    }
+}
+
+fn next_number(state: &State) -> u64 {
+    state.revisions.iter().map(|revision| revision.number).max().unwrap_or(0) + 1
+}
+
+fn desired_replicas(spec: &Spec) -> u32 {
+    match &spec.rule {
+        Rule::Once => 1,
+        Rule::Replicas(rule) => rule.count,
+    }
+}
+
+fn count(pods: &[PodStatus], is_counted: impl Fn(&PodStatus) -> bool) -> u32 {
+    u32::try_from(pods.iter().filter(|pod| pod.is_active() && is_counted(pod)).count()).unwrap_or(u32::MAX)
+}
