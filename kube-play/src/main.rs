@@ -2,35 +2,22 @@
 //!
 //! The terminal's side of it: arguments, tables, messages and exit codes. What pods are is `pod_core`'s.
 
-mod arguments;
 mod cli;
 mod commands;
-mod container;
-mod context;
-mod exit;
 mod facts;
 #[cfg(test)]
 mod fixture;
-mod foreign;
-mod identity;
-mod interrupt;
-mod load;
+mod input;
 mod output;
 mod pods;
-mod progress;
-#[cfg(test)]
-mod reference;
-mod relay;
-mod report;
-mod select;
 mod selector;
-mod sources;
-mod terminal;
-mod time;
-mod tty;
-mod umask;
+mod session;
 mod watch;
 
+use cli::{arguments, context};
+use input::{container, identity, load, select, sources, time};
+use output::{exit, progress, report, terminal};
+use session::{interrupt, relay, tty, umask};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -1,5 +1,11 @@
 //! The command line: global options, commands, and the one place where errors are told.
 
+pub mod arguments;
+pub mod context;
+mod foreign;
+#[cfg(test)]
+mod reference;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,7 +14,7 @@ use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::commands;
 use crate::context::Context;
-use crate::{arguments, exit, foreign};
+use crate::exit;
 
 /// Run Kubernetes YAML on this machine, with no cluster and no daemon
 #[derive(Debug, Parser)]

@@ -1,5 +1,10 @@
 //! What goes to stdout: tables as kubectl writes them, and objects as JSON or YAML.
 
+pub mod exit;
+pub mod progress;
+pub mod report;
+pub mod terminal;
+
 use std::io::{ErrorKind, Write as _};
 
 use anyhow::Context as _;
@@ -8,7 +13,7 @@ use pod_core::manifest::to_yaml;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::terminal::{self, harmless};
+use self::terminal::harmless;
 
 /// Nobody reads our stdout any more. Not worth a message.
 #[derive(Debug, thiserror::Error)]

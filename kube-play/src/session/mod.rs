@@ -1,0 +1,6 @@
+//! What this process has from the user who started it: terminal, standard streams, signals and umask.
+
+pub mod interrupt;
+pub mod relay;
+pub mod tty;
+pub mod umask;
