@@ -11,11 +11,6 @@ mod state;
 mod status;
 mod step;
 
-#[cfg(test)]
-mod rules;
-#[cfg(test)]
-mod simulation;
-
 pub use backoff::Backoff;
 pub use conditions::{Conditions, Phase, Transition};
 pub use printer::{PodRow, human_duration, pod_row};
@@ -139,3 +134,6 @@ pub enum Action {
         container: Option<String>,
     },
 }
+
+#[cfg(test)]
+mod tests;

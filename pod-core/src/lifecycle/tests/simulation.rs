@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
-use super::*;
+use crate::lifecycle::*;
 
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use serde_json::{Value, json};
 
-use super::*;
+use crate::lifecycle::*;
 
 /// A pod, its machine and a clock, driven by hand.
 struct Driver {
