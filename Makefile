@@ -30,7 +30,7 @@ bench: build ## Measure kube beside podman; BENCH="play ten --runs 5" for a part
 soak: ## 500 plays and downs in a row, and a look at the host before and after (as root)
 	tests/packages.sh build test
 	cargo build --locked --package kube-play
-	cargo test --locked --package tests --test e2e -- --ignored --exact --nocapture soak::soak_many_cycles
+	KUBE_TEST_SOAK=1 cargo test --locked --package tests --test e2e -- --exact --nocapture soak::soak_many_cycles
 
 fuzz: ## Fuzz what reads foreign bytes, SECONDS=600 for each target (as root)
 	tests/packages.sh build fuzz

@@ -17,6 +17,10 @@ if [ $# = 0 ]; then
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
 fi
+# Each test that is skipped appends a line with its reason.
+export KUBE_TEST_SKIPS
+KUBE_TEST_SKIPS=$(mktemp)
+trap 'sort -u "$KUBE_TEST_SKIPS"; rm -f "$KUBE_TEST_SKIPS"' EXIT
 # The end-to-end tests run this binary.
 cargo build --locked --package kube-play
 if cargo nextest --version >/dev/null 2>&1; then

@@ -25,12 +25,14 @@ mod leaks;
 mod port;
 mod processes;
 pub mod registry;
+mod skip;
 mod terminal;
 
 pub use command::{Output, Running};
 pub use instance::Kube;
 pub use port::{HostPort, host_port};
 pub use processes::{Process, processes};
+pub use skip::skip;
 pub use terminal::Terminal;
 
 use std::time::Duration;

@@ -25,7 +25,7 @@ pub fn main(cases: &[Case]) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let chosen: Vec<&Case> = cases.iter().filter(is_chosen).collect();
-    if let ([case], true) = (chosen.as_slice(), has("--exact")) {
+    if let ([case], true) = (chosen.as_slice(), has("--exact") && has("--nocapture")) {
         (case.run)();
         println!("test {} ... ok", case.name);
         return ExitCode::SUCCESS;
@@ -33,12 +33,13 @@ pub fn main(cases: &[Case]) -> ExitCode {
     let own = std::env::current_exe().unwrap();
     let mut failed = 0;
     for case in &chosen {
-        let ok = Command::new(&own).args([case.name, "--exact"]).status().unwrap().success();
+        let ok = Command::new(&own).args([case.name, "--exact", "--nocapture"]).status().unwrap().success();
         if !ok {
             println!("test {} ... FAILED", case.name);
             failed += 1;
         }
     }
-    println!("test result: {} passed; {failed} failed", chosen.len() - failed);
+    let verdict = if failed == 0 { "ok" } else { "FAILED" };
+    println!("test result: {verdict}. {} passed; {failed} failed", chosen.len() - failed);
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use tests::{IDLE, Kube, cgroup_v2, in_vm, pod, pod_with};
+use tests::{IDLE, Kube, cgroup_v2, in_vm, pod, pod_with, skip};
 
 /// The folder of a process's cgroup, for a v1 controller or on v2.
 fn cgroup(process: &tests::Process, controller: &str) -> PathBuf {
@@ -112,9 +112,8 @@ fn the_pods_cgroup_has_the_sum_of_its_limits() {
 
 #[test]
 fn a_container_sees_its_own_cgroup_alone() {
-    // On v1 containers are in the host's cgroup namespace, as the kubelet has it.
     if !cgroup_v2() {
-        return;
+        return skip("on cgroup v1 containers share the cgroup namespace of the host, as with the kubelet");
     }
     let kube = Kube::new();
     kube.play(&pod("web", IDLE, ""));
@@ -123,10 +122,12 @@ fn a_container_sees_its_own_cgroup_alone() {
     assert!(!seen.replace('-', "_").contains(&uid), "{seen}");
 }
 
+const NO_SYSTEMD: &str = "needs systemd as init, which the virtual machine has";
+
 #[test]
 fn systemd_scopes_hold_containers_where_systemd_runs() {
     if !in_vm() {
-        return;
+        return skip(NO_SYSTEMD);
     }
     let kube = Kube::new();
     kube.play(&pod("web", IDLE, ""));
@@ -145,7 +146,7 @@ fn systemd_scopes_hold_containers_where_systemd_runs() {
 #[test]
 fn cgroupfs_is_used_where_it_is_asked_for() {
     if !in_vm() {
-        return;
+        return skip(NO_SYSTEMD);
     }
     let kube = Kube::new();
     let file = kube.manifest(&pod_with("web", IDLE, "    resources: {limits: {memory: 32Mi}}", ""));

@@ -6,7 +6,7 @@ use serde_json::json;
 use tests::fail_points::{self, FailPoint, FailPointClass, fail_points};
 use tests::image::{BUSYBOX, busybox_tar};
 use tests::registry::{Layer, Registry};
-use tests::{IDLE, Kube, Output, Running, in_vm, limit, pod};
+use tests::{IDLE, Kube, Output, Running, in_vm, limit, pod, skip};
 
 /// The story in which every point is reached: two pods with volumes of every kind and a published port.
 fn manifest(data: &str, command: &str, port: u16) -> String {
@@ -55,6 +55,8 @@ spec:
 "
     )
 }
+
+const NO_SOURCES: &str = "fail points are found in the sources, which the virtual machine does not have";
 
 /// An instance in which something is going to be killed once.
 struct Crash {
@@ -153,9 +155,8 @@ fn crash(point: &str, action: &str, n: usize) -> bool {
 
 /// Crashes at every `of`-th point that fits, from the `n`-th on. Each must be reached.
 fn walk(action: &str, n: usize, of: usize, fits: impl Fn(FailPointClass) -> bool) {
-    // Sources lie elsewhere there, and it would take half an hour.
     if in_vm() {
-        return;
+        return skip(NO_SOURCES);
     }
     let only = std::env::var("KUBE_TEST_POINT").ok();
     let mut failed = Vec::new();
@@ -203,7 +204,7 @@ enum Victim {
 /// While a worker is halted at a point somebody else is killed. Then it goes on.
 fn another_is_killed(victim: Victim) {
     if in_vm() {
-        return;
+        return skip(NO_SOURCES);
     }
     let (mut killed, mut failed) = (0, Vec::new());
     for point in fail_points().iter().filter(|point| point.class == FailPointClass::Worker) {
@@ -254,7 +255,7 @@ fn the_name_server_is_killed_at_every_point_of_a_worker() {
 #[test]
 fn a_writer_is_killed_at_every_file() {
     if in_vm() {
-        return;
+        return skip(NO_SOURCES);
     }
     for point in ["file-written", "network-file-written"] {
         // Many are of one kind: every thirteenth.
@@ -266,7 +267,7 @@ fn a_writer_is_killed_at_every_file() {
 #[test]
 fn a_pull_is_killed_at_every_point() {
     if in_vm() {
-        return;
+        return skip(NO_SOURCES);
     }
     for point in fail_points().iter().filter(|point| point.class == FailPointClass::Pull) {
         let crash = Crash::new(&point.name, "kill", 0);

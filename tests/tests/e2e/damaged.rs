@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
-use tests::{IDLE, Kube, in_vm, limit, pod, pod_with};
+use tests::{IDLE, Kube, in_vm, limit, pod, pod_with, skip};
 
 /// What may happen to a file.
 #[derive(Debug, Clone, Copy)]
@@ -130,11 +130,12 @@ const COMMANDS: [(&[&str], &[&str]); 14] = [
     (&["logs", "web"], &["root/workloads/"]),
 ];
 
+const SLOW: &str = "two thousand commands take half an hour on an emulated machine";
+
 #[test]
 fn every_damaged_file_stops_only_what_needs_it_and_is_named() {
-    // Some two thousand commands.
     if in_vm() {
-        return;
+        return skip(SLOW);
     }
     let kube = playing();
     let new = kube.file("new.yaml", new_pod());
@@ -181,7 +182,7 @@ fn every_damaged_file_stops_only_what_needs_it_and_is_named() {
 #[test]
 fn with_any_file_damaged_everything_can_be_taken_down() {
     if in_vm() {
-        return;
+        return skip(SLOW);
     }
     let count = kinds(&playing()).len();
     let mut wrong = Vec::new();

@@ -125,9 +125,8 @@ fn what_inspect_and_ps_print_is_accepted_by_check() {
 
 #[test]
 fn every_document_is_valid_for_a_cluster() {
-    // There is no PyPI in there.
     if tests::in_vm() {
-        return;
+        return tests::skip("kubernetes-validate comes from PyPI, which the virtual machine cannot reach");
     }
     let mut files = Vec::new();
     let kube = Kube::new();

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use tests::{HostPort, IDLE, Kube, Output, host_port, in_vm, limit, pod};
+use tests::{HostPort, IDLE, Kube, Output, host_port, in_vm, limit, pod, skip};
 
 /// What is wanted: a Deployment of so many replicas, a Pod with a port and a claim or none, both of a version.
 #[derive(Clone, Copy, PartialEq)]
@@ -298,11 +298,12 @@ fn is_told_apart(point: &str) -> bool {
     !point.contains("image") && point != "file-written" && point != "network-file-written"
 }
 
+const SLOW: &str = "the trace of all steps takes minutes on an emulated machine";
+
 #[test]
 fn whoever_is_killed_while_a_deployment_changes_first_half() {
-    // The trace of all steps alone takes minutes there.
     if in_vm() {
-        return;
+        return skip(SLOW);
     }
     walk(kills(&ROLLOUT, None, is_told_apart), None, 0, 2 * sample());
 }
@@ -310,7 +311,7 @@ fn whoever_is_killed_while_a_deployment_changes_first_half() {
 #[test]
 fn whoever_is_killed_while_a_deployment_changes_second_half() {
     if in_vm() {
-        return;
+        return skip(SLOW);
     }
     walk(kills(&ROLLOUT, None, is_told_apart), None, 1, 2 * sample());
 }

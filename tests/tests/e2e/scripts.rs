@@ -15,7 +15,7 @@ const SCRIPTS: [(&str, &str); 11] = scripts![
     "tests/busybox-rootfs.sh",
     "tests/demo.sh",
     "tests/deny.sh",
-    "tests/e2e-binary.sh",
+    "tests/test-binary.sh",
     "tests/fuzz.sh",
     "tests/kubernetes-validate.sh",
     "tests/packages.sh",
@@ -53,9 +53,11 @@ fn options_are_refused_and_nothing_is_made() {
 
 #[test]
 fn every_script_is_looked_at() {
+    if tests::in_vm() {
+        return tests::skip("the virtual machine does not have the sources");
+    }
     let known = |name: &str| SCRIPTS.iter().any(|(path, _)| *path == format!("tests/{name}"));
-    // In a virtual machine there are no sources, and the host that built it has looked.
-    let names = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR"))).into_iter().flatten().flatten();
+    let names = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap().map(Result::unwrap);
     let scripts = names.filter_map(|e| e.file_name().into_string().ok()).filter(|name| name.ends_with(".sh"));
     let unknown: Vec<_> = scripts.filter(|name| !known(name)).collect();
     assert!(unknown.is_empty(), "{unknown:?}");

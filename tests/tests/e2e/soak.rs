@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use tests::{IDLE, Kube, Process, in_vm, limit, pod, pod_with, processes};
+use tests::{IDLE, Kube, Process, in_vm, limit, pod, pod_with, processes, skip};
 
 /// Numbers that must not grow.
 fn measures(kube: &Kube) -> BTreeMap<String, u64> {
@@ -169,10 +169,11 @@ fn a_few_cycles_leave_nothing() {
     soak(if in_vm() { 2 } else { 10 }, 256);
 }
 
-/// `make soak`.
 #[test]
-#[ignore = "takes minutes: `make soak`"]
 fn soak_many_cycles() {
+    if std::env::var_os("KUBE_TEST_SOAK").is_none() {
+        return skip("takes minutes: `make soak` runs it");
+    }
     let cycles = std::env::var("KUBE_SOAK_CYCLES").ok().and_then(|n| n.parse().ok()).unwrap_or(500);
     soak(cycles, 512);
 }

@@ -164,7 +164,7 @@ pub fn memory_limit_ends_a_container() {
     plan.args = ["/bin/sh", "-c", "exec tail -n 1 /dev/zero"].map(str::to_owned).to_vec();
     plan.resources.memory_limit = Some(24 << 20);
     if pod.host.cgroups.hierarchy("memory").is_none() {
-        return;
+        return tests::skip("this host has no memory controller");
     }
     let (_, output) = pod.run(&plan);
     let path = pod_core::runtime::cgroup::container_path(&pod.sandbox.cgroup, &pod.id("web"));
