@@ -13,9 +13,6 @@ mod recorded;
 mod service;
 mod warnings;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -229,3 +226,6 @@ fn keep(documents: &mut Vec<Value>, document: Value) -> Result<(), Error> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

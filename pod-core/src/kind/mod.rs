@@ -8,9 +8,6 @@ mod error;
 mod object_ref;
 mod table;
 
-#[cfg(test)]
-mod tests;
-
 use std::cmp::Ordering;
 use std::fmt;
 
@@ -209,3 +206,6 @@ impl<'de> Deserialize<'de> for Kind {
             .ok_or_else(|| serde::de::Error::custom(format_args!("unknown kind {name:?}")))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,11 +15,6 @@ mod record;
 mod spool;
 mod writer;
 
-#[cfg(test)]
-mod reader_tests;
-#[cfg(test)]
-mod writer_tests;
-
 pub use reader::{Options, Run, Source, follow, read};
 pub use record::{Line, Stream};
 pub use writer::Writer;

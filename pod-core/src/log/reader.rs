@@ -153,3 +153,6 @@ fn is_before(line: &Line<'_>, since: &str) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

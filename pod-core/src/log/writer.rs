@@ -242,3 +242,6 @@ fn journal_name(attempt: u32) -> String {
 fn spool_name(attempt: u32, stream: Stream) -> String {
     format!("{attempt}.{}.spool", stream.as_str())
 }
+
+#[cfg(test)]
+mod tests;

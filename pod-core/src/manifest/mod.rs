@@ -24,9 +24,6 @@ mod source;
 pub mod support;
 mod yaml;
 
-#[cfg(test)]
-mod tests;
-
 pub(crate) use device::Device;
 pub use escape::escape;
 use escape::shown;
@@ -198,3 +195,6 @@ impl Loaded {
         self.diagnostics.iter().any(|d| d.severity == Severity::Error)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use rustix::pipe::{PipeFlags, pipe_with};
 use tempfile::TempDir;
 
-use super::*;
+use crate::log::*;
 
 /// Far more than any test needs: nothing is rotated out.
 const MANY: u32 = 100_000;
@@ -304,8 +304,8 @@ fn a_full_disk_does_not_block_and_the_loss_is_told() {
 /// Names the folder to the process that pumps.
 const PUMP: &str = "KUBE_TEST_PUMP";
 
-/// Moves what comes through the FIFO `out` in the folder named by the environment into a log.
-fn pump_forever(dir: &Path) {
+/// Moves what comes through the FIFO `out` in the folder `dir` into a log, until it is killed.
+fn pump_forever(dir: &Path) -> ! {
     let mut writer = Writer::open(&dir.join("logs"), 0, PUMP_LIMITS, &dir.join("run")).unwrap();
     let fifo = OpenOptions::new().read(true).write(true).open(dir.join("out")).unwrap();
     loop {
@@ -315,10 +315,13 @@ fn pump_forever(dir: &Path) {
     }
 }
 
-/// The test after it as a process of its own.
+/// Starts [`pump_forever`] as a process of its own: the test below again, told so by the environment.
 fn start_pump(dir: &Path) -> std::process::Child {
     std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "--ignored", "log::writer_tests::pump_until_killed"])
+        .args([
+            "--exact",
+            "log::writer::tests::killing_the_writer_at_any_moment_loses_tears_and_doubles_nothing",
+        ])
         .env(PUMP, dir)
         .stdout(std::process::Stdio::null())
         .spawn()
@@ -328,15 +331,10 @@ fn start_pump(dir: &Path) -> std::process::Child {
 const PUMP_LIMITS: Limits = Limits { file_bytes: 300_000, files: MANY };
 
 #[test]
-#[ignore = "is the process that the next test kills again and again"]
-fn pump_until_killed() {
+fn killing_the_writer_at_any_moment_loses_tears_and_doubles_nothing() {
     if let Some(dir) = std::env::var_os(PUMP) {
         pump_forever(Path::new(&dir));
     }
-}
-
-#[test]
-fn killing_the_writer_at_any_moment_loses_tears_and_doubles_nothing() {
     let dir = TempDir::new().unwrap();
     let fifo = dir.path().join("out");
     let mode = rustix::fs::Mode::from_raw_mode(0o600);

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use rustix::pipe::{PipeFlags, pipe_with};
 use tempfile::TempDir;
 
-use super::*;
+use crate::log::*;
 
 /// A record `seconds` after the start of time.
 fn at(seconds: i64, stream: &str, tag: &str, content: &str) -> String {
