@@ -12,7 +12,7 @@ use netavark::network::core_utils::{open_host_netlink_socket, open_netlink_socke
 use netavark::network::driver::{DriverInfo, get_network_driver};
 use netavark::network::types;
 
-use crate::definition::Network;
+use crate::bridge::Network;
 use crate::dns::DNS_PORT;
 use crate::firewall::{NetworkTable, Published};
 use crate::lease::{Interface, Lease};

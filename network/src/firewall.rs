@@ -16,7 +16,7 @@ use netavark::network::internal_types::{
     PortForwardConfig, SetupNetwork, TearDownNetwork, TeardownPortForward,
 };
 
-use crate::definition::{BRIDGE_PREFIX, Network};
+use crate::bridge::{BRIDGE_PREFIX, Network};
 use crate::dns::DNS_PORT;
 use crate::lease::Interface;
 use crate::nfnetlink::{NFGENMSG, Socket, attribute, attributes};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::definition::Network;
+use crate::bridge::Network;
 use crate::record::{self, Durability, Lock};
 use crate::{Error, Port, netns, subnet};
 

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use crate::definition::Network;
+use crate::bridge::Network;
 use crate::nfnetlink::{NFGENMSG, Socket, attributes};
 
 /// The host's filter tables, being asked for.

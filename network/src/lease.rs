@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::address::{self, Pool};
-use crate::definition::Network;
+use crate::bridge::Network;
 use crate::host::Host;
 use crate::record::{self, Durability};
-use crate::{Endpoint, Error, Networks, Port, definition, memo, subnet};
+use crate::{Endpoint, Error, Networks, Port, bridge, memo, subnet};
 
 /// An endpoint's lease.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,7 +136,7 @@ impl Networks {
         let others: Vec<Taken> = self.taken()?.into_iter().filter(|taken| taken.id != endpoint.id).collect();
         let mut interfaces: Vec<Interface> = Vec::new();
         for (index, attachment) in endpoint.attachments().into_iter().enumerate() {
-            definition::check_name(&attachment.network)?;
+            bridge::check_name(&attachment.network)?;
             if interfaces.iter().any(|i| i.network.name == attachment.network) {
                 return Err(Error::NamedTwice(attachment.network));
             }

@@ -4,6 +4,7 @@
 //! changes the network namespace of its thread.
 
 mod address;
+mod bridge;
 mod conntrack;
 mod definition;
 mod dns;
@@ -30,7 +31,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use definition::{Network, NetworkOptions, Subnet};
+pub use bridge::{Network, NetworkOptions, Subnet};
 pub use dns::{AARDVARK_DNS, CLUSTER_DOMAIN, aardvark_dns_main, is_host_name};
 pub use error::Error;
 pub use firewall::find_nft;

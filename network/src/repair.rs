@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use netavark::firewall::firewalld;
 use serde::{Deserialize, Serialize};
 
-use crate::definition::Network;
+use crate::bridge::Network;
 use crate::firewall::NetworkTable;
 use crate::lease::Lease;
 use crate::record::{self, Durability, Lock};

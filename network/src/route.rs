@@ -13,7 +13,7 @@ use netlink_packet_route::route::{RouteAddress, RouteAttribute};
 use nix::errno::Errno;
 
 use crate::Error;
-use crate::definition::BRIDGE_PREFIX;
+use crate::bridge::BRIDGE_PREFIX;
 
 fn refused(doing: &'static str) -> impl FnOnce(NetavarkError) -> Error {
     move |e| Error::Refused { doing: doing.to_owned(), why: e.to_string() }

@@ -4,8 +4,11 @@
 //! openat2(2) and `RESOLVE_IN_ROOT`, which keeps `..`, absolute links and chains of links inside the layer,
 //! and everything is then made by one name in that directory, never following a link.
 
+mod error;
 mod metadata;
 mod room;
+
+pub use self::error::UnpackError;
 
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -42,66 +45,6 @@ impl Default for Limits {
     fn default() -> Self {
         Self { bytes: 128 << 30, entries: 4_000_000, path: 4095, ratio: 1000, ratio_floor: 1 << 30 }
     }
-}
-
-/// Why a layer was not unpacked.
-#[derive(Debug, thiserror::Error)]
-pub enum UnpackError {
-    /// Reading the archive or writing its files.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// Removing what is in the way.
-    #[error(transparent)]
-    Store(#[from] crate::store::Error),
-    /// Making one file.
-    #[error("{action} {path:?}: {source}")]
-    Entry {
-        /// What was tried.
-        action: &'static str,
-        /// The path as the archive has it.
-        path: String,
-        /// What the kernel said.
-        #[source]
-        source: io::Error,
-    },
-    /// Not a tar archive, or a damaged one.
-    #[error("the archive is malformed: {0}")]
-    Malformed(String),
-    /// Something this program does not unpack.
-    #[error("{0} is not supported")]
-    Unsupported(String),
-    /// A path that leaves the root.
-    #[error("{path:?} leads out of the image")]
-    Escape {
-        /// The path as the archive has it.
-        path: String,
-    },
-    /// A hard link to what is no file of the layer.
-    #[error("{path:?} is a hard link to {target:?}, which is not a file of the same layer")]
-    HardLink {
-        /// The link.
-        path: String,
-        /// What it should be the same as.
-        target: String,
-    },
-    /// More than [`Limits`] allows.
-    #[error("{what} is over the limit of {limit}: refusing what may be a decompression bomb")]
-    Limit {
-        /// What there is too much of.
-        what: &'static str,
-        /// How much may be.
-        limit: u64,
-    },
-    /// The content is not what its digest says.
-    #[error("{what} should be {expected} but is {actual}")]
-    Digest {
-        /// The blob or the diff id.
-        what: &'static str,
-        /// What was promised.
-        expected: String,
-        /// What came.
-        actual: String,
-    },
 }
 
 /// What came of unpacking.

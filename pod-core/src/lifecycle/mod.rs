@@ -5,6 +5,7 @@
 
 mod backoff;
 mod conditions;
+mod phase;
 mod printer;
 mod spec;
 mod state;

@@ -8,14 +8,14 @@ use super::kind::{Found, KUSTOMIZE, PLAYED, Played, find};
 use super::repeats::Repeats;
 use super::schema::check::{Checked, check};
 use super::yaml::{self, Data, Node};
-use super::{Diagnostic, Document, Loaded, Object, Position, Severity, Source, escape, rules, shown};
+use super::{
+    Diagnostic, Document, Loaded, MAX_DIAGNOSTICS, Object, Position, Severity, Source, escape, rules, shown,
+};
 
 /// How many documents one call takes.
 pub const MAX_DOCUMENTS: usize = 10_000;
 /// How long one document may be, in bytes: what an API server takes (3 MiB), so that it fits a cluster too.
 pub const MAX_DOCUMENT: usize = 3 << 20;
-/// How many diagnostics of a source are told.
-pub(super) const MAX_DIAGNOSTICS: usize = 1_000;
 /// How deep lists may lie in lists.
 pub(super) const MAX_LISTS: usize = 4;
 

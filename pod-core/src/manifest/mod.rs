@@ -65,6 +65,9 @@ pub enum Severity {
     Warning,
 }
 
+/// How many diagnostics of one source are reported.
+const MAX_DIAGNOSTICS: usize = 1_000;
+
 /// Something to tell about a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {

@@ -3,12 +3,14 @@
 //! [`view`] gives what is recorded, from what is on disk; [`readiness`] is the one place that decides whether a pod is
 //! as somebody waits for it to be, and whether it can still become so; [`wait`] follows supervisors until it is.
 
+mod awaited;
 pub mod readiness;
 pub mod view;
 pub mod wait;
 
 use std::time::Duration;
 
+pub use awaited::Awaited;
 pub use view::{PodView, pods, pods_of, without_pods, workload, workloads};
 pub use wait::await_removals;
 

@@ -1,7 +1,31 @@
 //! When a pod is as somebody waits for it to be. Pure.
 
-use super::wait::{Known, Verdict};
 use crate::lifecycle::{Phase, PodSpec, PodState, RestartPolicy, Role, RunState, Sandbox};
+
+/// Says whether a pod is as somebody waits for it to be.
+pub type Judge = fn(&PodSpec, Known<'_>) -> Verdict;
+
+/// What is known of a pod.
+#[derive(Debug, Clone, Copy)]
+pub enum Known<'a> {
+    /// Its state.
+    State(&'a PodState),
+    /// Nothing of it runs any more; its removal is recorded and goes on.
+    Ended,
+    /// It was removed, or was never there.
+    Removed,
+}
+
+/// What a judge says of a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is as wished.
+    Met,
+    /// Not yet.
+    NotYet,
+    /// It will not be; why.
+    Failed(String),
+}
 
 /// Waiting reasons of a container that has not failed to start. Any other says that it cannot be made as things
 /// are.

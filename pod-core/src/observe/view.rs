@@ -3,7 +3,7 @@
 //! A pod that is on its way out and of which nothing runs any more is not seen: whoever took it down was told that
 //! it is gone.
 
-use super::wait::Awaited;
+use super::awaited::Awaited;
 use crate::lifecycle::{PodSpec, PodState};
 use crate::plan::PodPlan;
 use crate::store::{self, Layout, PodRecord, WorkloadGlance, WorkloadId, WorkloadRecord};

@@ -5,63 +5,15 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::awaited::Awaited;
+use super::readiness::{Judge, Known, Verdict};
 use super::{Error, PodView, readiness, view};
 use crate::lifecycle::{PodSpec, PodState, RestartPolicy};
-use crate::plan::PodPlan;
 use crate::repair;
 use crate::store::{self, WorkloadGlance, WorkloadId, WorkloadRecord};
 use crate::supervisor::ipc::client::Client;
 use crate::supervisor::ipc::protocol::{Reply, Request};
 use crate::supervisor::{self, Host};
-
-/// A pod that is waited for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Awaited {
-    /// Its workload.
-    pub workload: WorkloadId,
-    /// Its uid.
-    pub uid: String,
-    /// What its judge knows of it, and its name.
-    spec: PodSpec,
-}
-
-impl Awaited {
-    /// A pod of a workload.
-    pub fn new(workload: &WorkloadId, pod: &PodPlan) -> Self {
-        Self { workload: workload.clone(), uid: pod.uid.clone(), spec: PodSpec::from_pod(&pod.pod) }
-    }
-}
-
-impl std::fmt::Display for Awaited {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "pod/{}", self.spec.name)
-    }
-}
-
-/// Says whether a pod is as somebody waits for it to be.
-pub type Judge = fn(&PodSpec, Known<'_>) -> Verdict;
-
-/// What is known of a pod.
-#[derive(Debug, Clone, Copy)]
-pub enum Known<'a> {
-    /// Its state.
-    State(&'a PodState),
-    /// Nothing of it runs any more; its removal is recorded and goes on.
-    Ended,
-    /// It was removed, or was never there.
-    Removed,
-}
-
-/// What a judge says of a pod.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is as wished.
-    Met,
-    /// Not yet.
-    NotYet,
-    /// It will not be; why.
-    Failed(String),
-}
 
 /// How a wait ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use k8s_openapi::api::core::v1::{Container, EnvVar, ObjectFieldSelector, ResourceFieldSelector};
 
-use super::container::Inputs;
 use super::expansion::{expand, expanded_length};
+use super::inputs::Inputs;
 use super::resources::effective_request;
 use super::{ContainerError, bounds, user::User};
 use crate::manifest::Quantity;

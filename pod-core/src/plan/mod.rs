@@ -17,6 +17,7 @@ pub mod hash;
 mod host_path;
 pub mod hosts;
 pub mod image_pull;
+mod inputs;
 pub mod networks;
 pub mod node;
 mod passwd;
@@ -400,6 +401,7 @@ pub struct ContainerError {
 }
 
 pub use bounds::{MAX_PODS, MAX_RECORDED, MAX_REPLICAS, MAX_STRING, MAX_STRINGS};
+pub use inputs::Inputs;
 pub use workloads::{plan, undeclared_claims};
 
 #[cfg(test)]

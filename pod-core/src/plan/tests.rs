@@ -16,7 +16,8 @@ use std::path::PathBuf;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use serde_json::{Value, json};
 
-use super::container::{Inputs, resolve};
+use super::container::resolve;
+use super::inputs::Inputs;
 use super::{ContainerError, ContainerPlan, ImageConfig, Node, Plan, PlanOptions, PodNetwork, PodPlan, plan};
 use crate::manifest::{Diagnostic, Document, Object, Position};
 use crate::store::Objects;

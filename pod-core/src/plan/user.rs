@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 
-use super::container::Inputs;
+use super::inputs::Inputs;
 use super::passwd::{group, passwd};
 use super::{ContainerError, ImageConfig};
 

@@ -2,10 +2,11 @@
 
 use super::objects::CLAIM;
 use super::{Change, DownOptions, Error, Host, Report, Target};
+use crate::observe::Awaited;
 use crate::observe::readiness;
-use crate::observe::wait::{Awaited, Judge, await_removals, wait_telling};
+use crate::observe::readiness::Judge;
+use crate::observe::wait::{await_removals, wait_telling};
 use crate::repair;
-use crate::sandbox;
 use crate::store::{
     self, Desired, FileLock, LockKind, Objects, PodRecord, WorkloadId, WorkloadRecord, removal,
 };
@@ -130,7 +131,7 @@ fn discard(host: &Host, id: &WorkloadId) -> Result<(), Error> {
     removal::forget_note(layout, id)?;
     store::remove_dir_if_exists(&layout.workload_run(id))?;
     drop(lock);
-    for line in sandbox::remove_leftovers(layout, &host.exe)? {
+    for line in repair::remove_leftovers(layout, &host.exe)? {
         tracing::info!("{line}");
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use super::{Error, Host, Report};
 use crate::lifecycle::PodState;
 use crate::log;
-use crate::observe::wait::Awaited;
+use crate::observe::Awaited;
 use crate::store::WorkloadRecord;
 use crate::supervisor;
 

@@ -34,7 +34,7 @@ pub fn check(host: &super::Host, pods: &[(String, PodPlan)], objects: &Objects) 
             let (passwd, group) = (read(&store, &image, "/etc/passwd")?, read(&store, &image, "/etc/group")?);
             // The addresses are not known yet; any will do to see that everything else is.
             let ips = [IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
-            let inputs = plan::container::Inputs {
+            let inputs = plan::Inputs {
                 pod,
                 container: &container.name,
                 image: &image.config,

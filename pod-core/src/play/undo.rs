@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::workloads::Applied;
 use super::{Change, Host, Report, objects};
+use crate::observe::Awaited;
 use crate::observe::readiness;
-use crate::observe::wait::{Awaited, Outcome, wait_for};
+use crate::observe::wait::{Outcome, wait_for};
 use crate::plan::PodPlan;
 use crate::sandbox;
 use crate::store::{Desired, PodRecord, WorkloadRecord};

@@ -11,9 +11,9 @@ use super::{
 };
 use crate::lifecycle::PodSpec;
 use crate::manifest::Document;
-use crate::observe::wait::{
-    Awaited, Judge, Outcome, await_removals, is_so, outlast_first_moment, wait_telling,
-};
+use crate::observe::Awaited;
+use crate::observe::readiness::Judge;
+use crate::observe::wait::{Outcome, await_removals, is_so, outlast_first_moment, wait_telling};
 use crate::observe::{self, readiness};
 use crate::plan::{self, Plan, PodPlan, WorkloadPlan};
 use crate::repair::rests;

@@ -1,7 +1,9 @@
 //! Putting right what crashes and reboots left. Quick when all is well.
 
+mod leftovers;
 mod sweep;
 
+pub use leftovers::remove_leftovers;
 pub use sweep::temporary_files;
 
 use std::collections::HashSet;
@@ -99,7 +101,7 @@ fn repair_pods(host: &Host) -> Result<Vec<String>, Error> {
     if orphaned || is_some_unrecorded(&pods, &records) {
         // Pods of a record that cannot be read would be taken for leftovers.
         if damaged.is_empty() {
-            match sandbox::remove_leftovers(layout, &host.exe) {
+            match remove_leftovers(layout, &host.exe) {
                 Ok(removed) => told.extend(removed),
                 Err(e) => store::damage::pass_over(&e),
             }

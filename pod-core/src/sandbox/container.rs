@@ -10,7 +10,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use serde::{Deserialize, Serialize};
 
-use super::create::{SandboxInfo, runtime_state};
+use super::info::{SandboxInfo, runtime_state};
 use super::output;
 use super::process::Process;
 use super::{console, worker};
@@ -181,7 +181,7 @@ fn create(
 
     let read = |path| images.read_file(&image, path, 1 << 20).map_err(|e| create(&e));
     let (passwd, group) = (read("/etc/passwd")?.unwrap_or_default(), read("/etc/group")?.unwrap_or_default());
-    let inputs = plan::container::Inputs {
+    let inputs = plan::Inputs {
         pod,
         container: name,
         image: &image.config,

@@ -6,11 +6,10 @@ use serde_json::{Map, Value};
 
 use super::suggest::{Suggestion, suggest};
 use super::{Field, Kind, Type, dialect};
-use crate::manifest::load::MAX_DIAGNOSTICS;
 use crate::manifest::quantity::Quantity;
 use crate::manifest::support::{self, Support};
 use crate::manifest::yaml::{Data, Entry, Node, Scalar, ScalarValue};
-use crate::manifest::{Diagnostic, Position, Severity, escape, shown};
+use crate::manifest::{Diagnostic, MAX_DIAGNOSTICS, Position, Severity, escape, shown};
 
 /// What checking a document gave.
 #[derive(Debug)]

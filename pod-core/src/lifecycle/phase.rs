@@ -1,0 +1,61 @@
+//! Phase and conditions of a pod, as they follow from the rest of its state.
+
+use jiff::Timestamp;
+
+use super::{Goal, Phase, PodSpec, PodState, RestartPolicy, Role, RunState, Sandbox};
+
+impl PodState {
+    /// Brings phase and conditions up to date with everything else.
+    pub(super) fn observe(&mut self, spec: &PodSpec, now: Timestamp) {
+        if !self.phase.is_terminal() {
+            self.phase = self.current_phase(spec);
+        }
+        let initialized = self.is_initialized(spec);
+        let containers_ready = !self.phase.is_terminal()
+            && self.sandbox == Sandbox::Ready
+            && self.by_role(spec, Role::App).all(|(_, c)| c.is_ready(Role::App));
+        self.conditions.ready_to_start.set(self.sandbox == Sandbox::Ready, now);
+        self.conditions.initialized.set(initialized, now);
+        self.conditions.containers_ready.set(containers_ready, now);
+        self.conditions.ready.set(containers_ready, now);
+    }
+
+    /// Initialized: every init container is done, or an app container has started already (the sandbox was made
+    /// anew).
+    fn is_initialized(&self, spec: &PodSpec) -> bool {
+        self.by_role(spec, Role::Init).all(|(_, c)| c.done)
+            || self.by_role(spec, Role::App).any(|(_, c)| c.has_run())
+    }
+
+    /// The phase of a pod that has not ended.
+    fn current_phase(&self, spec: &PodSpec) -> Phase {
+        if !self.by_role(spec, Role::App).all(|(_, c)| c.has_run()) { Phase::Pending } else { Phase::Running }
+    }
+
+    /// How a pod ends of which nothing runs any more: well if every app container's last run did.
+    pub(super) fn verdict(&self, spec: &PodSpec) -> Phase {
+        let well = |c: &super::ContainerState| {
+            c.state == RunState::Terminated && c.latest.as_ref().is_some_and(|t| t.exit_code == 0)
+        };
+        if self.by_role(spec, Role::App).all(|(_, c)| well(c)) { Phase::Succeeded } else { Phase::Failed }
+    }
+
+    /// Every app container has ended and none will run again.
+    pub(super) fn has_finished(&self, spec: &PodSpec) -> bool {
+        self.goal == Goal::Run
+            && self.by_role(spec, Role::App).all(|(_, c)| {
+                c.state == RunState::Terminated
+                    && c.latest.as_ref().is_some_and(|t| !spec.restart_policy.restarts(t.exit_code))
+            })
+    }
+
+    /// An init container has failed and is not tried again.
+    pub(super) fn init_has_failed(&self, spec: &PodSpec) -> bool {
+        spec.restart_policy == RestartPolicy::Never
+            && self.by_role(spec, Role::Init).any(|(_, c)| {
+                !c.done
+                    && c.state == RunState::Terminated
+                    && c.latest.as_ref().is_some_and(|t| t.exit_code != 0)
+            })
+    }
+}
