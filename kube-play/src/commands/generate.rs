@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{ValueEnum, ValueHint};
 use pod_core::generate::{self, Error, Facts, Kind, ObjectKey, Options, Subject};
-use pod_core::image::{Image, ImageStore, Reference};
+use pod_core::image::{Image, ImageName, ImageStore};
 use pod_core::kind::{self, ObjectRef};
 use pod_core::manifest;
 use pod_core::observe::{pods_of, workload, workloads};
@@ -268,13 +268,14 @@ fn pins(context: &Context, found: &[Found]) -> anyhow::Result<BTreeMap<String, S
                 spec.flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
             for container in containers {
                 let Some(name) = container.image.as_deref() else { continue };
+                let named = ImageName::parse(name)?;
                 let running = view.state.container(&container.name).map(|state| state.image_id.as_str());
                 let ran = images.iter().find(|image| Some(image.id.as_str()) == running).cloned();
                 let image = match ran {
                     Some(image) => Some(image),
-                    None => store.find(name)?,
+                    None => store.find(&named)?,
                 };
-                if let Some(pinned) = image.and_then(|image| pinned(name, &image)) {
+                if let Some(pinned) = image.and_then(|image| pinned(&named, &image)) {
                     pins.insert(name.to_owned(), pinned);
                 }
             }
@@ -284,8 +285,8 @@ fn pins(context: &Context, found: &[Found]) -> anyhow::Result<BTreeMap<String, S
 }
 
 /// `name:tag@digest`, if the image came from a registry.
-fn pinned(name: &str, image: &Image) -> Option<String> {
-    let reference = Reference::parse(name).ok().filter(|reference| reference.digest().is_none())?;
+fn pinned(name: &ImageName, image: &Image) -> Option<String> {
+    let reference = name.reference().filter(|reference| reference.digest().is_none())?;
     let prefix = format!("{}@", reference.name());
     let digest = image.repo_digests.iter().find_map(|known| known.strip_prefix(&prefix))?;
     Some(format!("{name}@{digest}"))

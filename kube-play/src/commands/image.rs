@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum, ValueHint};
 use jiff::Timestamp;
-use pod_core::image::{ArchiveFormat, Error, Image, ImageStore, PullOptions, Reference, Removed};
+use pod_core::image::{ArchiveFormat, Error, Image, ImageName, ImageStore, PullOptions, Reference, Removed};
 use pod_core::lifecycle::human_duration;
 use pod_core::plan::ImageConfig;
 use pod_core::store::WorkloadRecord;
@@ -286,6 +286,11 @@ fn told(error: Error) -> anyhow::Error {
     }
 }
 
+/// Reads what a user calls an image.
+fn parse(name: &str) -> anyhow::Result<ImageName> {
+    ImageName::parse(name).map_err(|error| told(error.into()))
+}
+
 /// Which recorded pods use which image.
 struct Users(Vec<(String, String)>);
 
@@ -298,7 +303,7 @@ impl Users {
                 for container in spec.init_containers.iter().flatten().chain(&spec.containers) {
                     // One whose name is no name or leads nowhere uses nothing.
                     let Some(image) = container.image.as_deref() else { continue };
-                    if let Ok(Some(image)) = store.find(image) {
+                    if let Ok(Ok(Some(image))) = ImageName::parse(image).map(|name| store.find(&name)) {
                         users.push((image.id, format!("pod/{}", pod.plan.name())));
                     }
                 }
@@ -315,15 +320,16 @@ impl Users {
 }
 
 fn pull(store: &ImageStore, image: &str, args: &Pull) -> anyhow::Result<()> {
+    let reference = Reference::parse(image).map_err(|error| told(error.into()))?;
     let progress = progress::of_pull(image, args.quiet);
     let options = PullOptions { platform: args.platform.clone(), ..PullOptions::default() };
-    let pulled = store.pull(image, &options, progress.as_ref()).map_err(told)?;
+    let pulled = store.pull(&reference, &options, progress.as_ref()).map_err(told)?;
     drop(progress);
     print(&format!("{}\n", pulled.id))
 }
 
 fn remove(store: &ImageStore, image: &str, force: bool, users: &Users) -> anyhow::Result<()> {
-    let removed = store.remove(image, force, &|image| users.of(image)).map_err(told)?;
+    let removed = store.remove(&parse(image)?, force, &|image| users.of(image)).map_err(told)?;
     tell(&removed)
 }
 
@@ -335,7 +341,8 @@ fn tell(removed: &Removed) -> anyhow::Result<()> {
 
 fn load(store: &ImageStore, args: &Load) -> anyhow::Result<()> {
     let file = args.input.as_ref().unwrap_or(&args.file);
-    let name = args.name.as_deref().map(Reference::parse).transpose().map_err(told)?;
+    let name = args.name.as_deref().map(Reference::parse).transpose();
+    let name = name.map_err(|error| told(error.into()))?;
     let mut archive = open(file)?;
     for loaded in store.load(&mut archive, &shown(file), name.as_ref()).map_err(told)? {
         if loaded.names.is_empty() {
@@ -357,6 +364,7 @@ fn save(store: &ImageStore, args: &Save) -> anyhow::Result<()> {
         SaveFormat::DockerArchive => ArchiveFormat::Docker,
         SaveFormat::OciArchive => ArchiveFormat::Oci,
     };
+    let images = args.images.iter().map(|name| parse(name)).collect::<anyhow::Result<Vec<_>>>()?;
     let path = &args.output;
     if path.as_os_str() == "-" {
         if std::io::stdout().is_terminal() {
@@ -364,12 +372,12 @@ fn save(store: &ImageStore, args: &Save) -> anyhow::Result<()> {
                 .hint("name a file with -o FILE, or send it through a pipe")
                 .into());
         }
-        return store.save(&args.images, format, &mut std::io::stdout().lock()).map_err(told);
+        return store.save(&images, format, &mut std::io::stdout().lock()).map_err(told);
     }
     // A pipe or a device is written to; a file appears when it is whole.
     if fs::metadata(path).is_ok_and(|m| !m.is_file()) {
         let mut file = fs::OpenOptions::new().write(true).open(path).with_context(|| shown(path))?;
-        return store.save(&args.images, format, &mut file).map_err(told);
+        return store.save(&images, format, &mut file).map_err(told);
     }
     let mut name = path.clone().into_os_string();
     name.push(format!(".{}.part", std::process::id()));
@@ -379,7 +387,7 @@ fn save(store: &ImageStore, args: &Save) -> anyhow::Result<()> {
             let _umask = CallersUmask::begin();
             File::create(&part).with_context(|| shown(&part))?
         };
-        store.save(&args.images, format, &mut file).map_err(told)?;
+        store.save(&images, format, &mut file).map_err(told)?;
         file.sync_all().with_context(|| shown(&part))?;
         fs::rename(&part, path).with_context(|| shown(path))
     })();
@@ -412,7 +420,7 @@ fn listed(store: &ImageStore, names: &[String]) -> anyhow::Result<Vec<Image>> {
     let mut found: Vec<Image> = Vec::new();
     for name in names {
         let not_here = || told(Error::NotHere { reference: name.clone() });
-        let image = store.find(name).map_err(told)?.ok_or_else(not_here)?;
+        let image = store.find(&parse(name)?).map_err(told)?.ok_or_else(not_here)?;
         if !found.iter().any(|other| other.id == image.id) {
             found.push(image);
         }
@@ -490,7 +498,7 @@ fn object(image: &Image) -> Value {
 }
 
 fn import(store: &ImageStore, args: &Import) -> anyhow::Result<ExitCode> {
-    let name = Reference::parse(&args.name).map_err(told)?;
+    let name = Reference::parse(&args.name).map_err(|error| told(error.into()))?;
     let config = ImageConfig {
         entrypoint: args.entrypoint.clone().map(|w| w.0).unwrap_or_default(),
         cmd: args.cmd.clone().map(|w| w.0).unwrap_or_default(),
@@ -561,7 +569,7 @@ mod tests {
     fn what_is_wrong_with_images_ends_with_its_exit_code() {
         let code = |error| told(error).downcast_ref::<Failure>().map(|f| f.code);
         assert_eq!(code(Error::NotHere { reference: "x".to_owned() }), Some(exit::NOT_FOUND));
-        assert_eq!(code(Reference::parse("X").unwrap_err()), Some(exit::USAGE));
+        assert_eq!(code(Reference::parse("X").unwrap_err().into()), Some(exit::USAGE));
         assert_eq!(code(Error::InUse { image: "x".to_owned(), users: vec![] }), Some(exit::FAILED));
         assert_eq!(code(Error::Incomplete { image: "x".to_owned() }), None);
     }

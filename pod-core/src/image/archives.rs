@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::content::{MAX_JSON, Staging};
-use super::digest::Hasher;
 use super::import::to_json;
 use super::layer::decoder;
 use super::manifests::{ConfigFile, Descriptor, Either, Index, Manifest, OCI_MANIFEST, REF_NAME};
 use super::platforms::{available, of_archive, select, this_machine};
 use super::tar_stream::{Kind, TarStream};
-use super::{Digest, Error, Image, ImageStore, Reference};
+use super::{Digest, Error, Image, ImageName, ImageStore, Reference};
+use crate::manifest::image::Hasher;
 
 /// containerd's annotation for an image's full name, which Docker writes as well.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
@@ -79,18 +79,12 @@ impl ImageStore {
     ///
     /// # Errors
     /// `NotHere` for an image that is not in the store; `Archive` when writing fails or a blob is damaged.
-    pub fn save(
-        &self,
-        references: &[String],
-        format: ArchiveFormat,
-        out: &mut dyn Write,
-    ) -> Result<(), Error> {
+    pub fn save(&self, names: &[ImageName], format: ArchiveFormat, out: &mut dyn Write) -> Result<(), Error> {
         let mut images: Vec<(Image, Digest, Vec<String>)> = Vec::new();
-        for reference in references {
-            let not_here = || Error::NotHere { reference: reference.clone() };
-            let image = self.find(reference)?.ok_or_else(not_here)?;
-            let named =
-                Reference::parse(reference).ok().map(|r| r.stored_name()).filter(|n| image.names.contains(n));
+        for name in names {
+            let not_here = || Error::NotHere { reference: name.to_string() };
+            let image = self.find(name)?.ok_or_else(not_here)?;
+            let named = name.reference().map(|r| r.stored_name()).filter(|n| image.names.contains(n));
             let names: Vec<String> = match named {
                 Some(name) => vec![name],
                 None => image.names.clone(),
@@ -225,7 +219,7 @@ impl ImageStore {
         for (id, mut names) in ids {
             names.sort();
             names.dedup();
-            images.extend(self.find(&id)?.map(|image| Loaded { image, names }));
+            images.extend(self.find_id(&id)?.map(|image| Loaded { image, names }));
         }
         Ok(images)
     }

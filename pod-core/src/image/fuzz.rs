@@ -8,9 +8,9 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::Reference;
 use super::credentials::{Login, from_bytes};
 use super::layer::{Destination, ingest};
-use super::references::Reference;
 use super::unpack::{Limits, unpack};
 
 /// Any text: what is taken for a reference is written as one that means the same.

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::manifests::{ConfigFile, Descriptor, Manifest, OCI_CONFIG, OCI_MANIFEST, RootFs};
 use super::platforms::this_machine;
-use super::{Error, Image, ImageStore, Reference};
+use super::{Error, Image, ImageStore, InvalidName, Reference};
 use crate::plan::ImageConfig;
 use crate::store;
 
@@ -25,10 +25,8 @@ impl ImageStore {
         created: Option<String>,
     ) -> Result<Image, Error> {
         if name.digest().is_some() {
-            return Err(Error::InvalidName {
-                reference: name.to_string(),
-                reason: "a new image cannot be given a digest; give it a tag".to_owned(),
-            });
+            let reason = "a new image cannot be given a digest; give it a tag";
+            return Err(InvalidName { reference: name.to_string(), reason }.into());
         }
         let staging = self.stage()?;
         let layer = self
@@ -49,9 +47,8 @@ impl ImageStore {
         };
         let layers =
             vec![Descriptor::new(layer.compression.media_type(), layer.blob.clone(), layer.blob_size)];
-        let name = name.to_string();
-        self.record(&config, layers, std::slice::from_ref(&name))?;
-        self.find(&name)?.ok_or(Error::Incomplete { image: name })
+        self.record(&config, layers, &[name.to_string()])?;
+        self.find_reference(name)?.ok_or_else(|| Error::Incomplete { image: name.to_string() })
     }
 
     /// Writes config and manifest of an image whose layers are here, and records it.

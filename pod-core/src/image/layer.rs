@@ -9,8 +9,8 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
-use super::digest::{Digest, Hasher};
 use super::unpack::{Limits, UnpackError, Unpacked, unpack};
+use crate::manifest::image::{Digest, Hasher};
 
 /// How a blob is compressed, by its first bytes: media types are not always right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,59 +9,39 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::unpack::OPAQUE_XATTR;
-use super::{Digest, Error, Image, ImageStore, Reference};
+use super::{Digest, Error, Image, ImageName, ImageStore, Reference};
 use crate::store;
 
-/// Shortest id prefix that is looked for, so that a short name is not taken for one.
-const MIN_ID_PREFIX: usize = 4;
 /// Symbolic links followed in one path, as the kernel does (path_resolution(7)).
 const MAX_LINKS: usize = 40;
 
 impl ImageStore {
-    /// Finds an image by name (short names mean docker.io), `name@digest`, id or unique id prefix.
+    /// Finds an image by reference, or by id or unique id prefix.
     ///
     /// # Errors
-    /// `InvalidName` for what is neither a reference nor an id; `Ambiguous` when an id prefix has several.
-    pub fn find(&self, reference: &str) -> Result<Option<Image>, Error> {
+    /// `Ambiguous` when several images have ids that begin so.
+    pub fn find(&self, name: &ImageName) -> Result<Option<Image>, Error> {
         let images = self.images()?;
-        let hex = reference.strip_prefix("sha256:").unwrap_or(reference);
-        let maybe_id = hex.len() >= MIN_ID_PREFIX
-            && hex.len() <= 64
-            && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        let parsed = match Reference::parse(reference) {
-            Ok(parsed) => Some(parsed),
-            Err(_) if maybe_id => None,
-            Err(error) => return Err(error),
-        };
-        if let Some(parsed) = parsed {
-            let name = parsed.stored_name();
-            let by_name = images.iter().find(|(image, _)| image.names.contains(&name));
-            // The digest of an index belongs to the image of each platform: this machine's first.
-            let architecture = super::platforms::this_machine().architecture;
-            let by_digest = || {
-                let prefix = format!("{}:", parsed.name());
-                let found = |(image, manifests): &&(Image, Vec<Digest>)| {
-                    image.repo_digests.contains(&name)
-                        || parsed.digest().is_some_and(|d| {
-                            manifests.contains(d) && image.names.iter().any(|n| n.starts_with(&prefix))
-                        })
-                };
-                images.iter().filter(found).max_by_key(|(image, _)| image.architecture == architecture)
-            };
-            let by_name = by_name.or_else(by_digest);
-            if let Some((image, _)) = by_name {
-                return Ok(Some(image.clone()));
-            }
+        let found = name.reference().and_then(|reference| by_reference(&images, reference));
+        if found.is_some() {
+            return Ok(found.cloned());
         }
-        if !maybe_id {
-            return Ok(None);
-        }
-        let prefix = format!("sha256:{hex}");
-        let mut found = images.into_iter().map(|(image, _)| image).filter(|i| i.id.starts_with(&prefix));
+        let Some(prefix) = name.id_prefix() else { return Ok(None) };
+        let mut found = images.into_iter().map(|(image, _)| image).filter(|i| i.id.starts_with(prefix));
         match (found.next(), found.next()) {
-            (Some(_), Some(_)) => Err(Error::Ambiguous { reference: reference.to_owned() }),
+            (Some(_), Some(_)) => Err(Error::Ambiguous { reference: name.to_string() }),
             (first, _) => Ok(first),
         }
+    }
+
+    /// Finds an image by reference.
+    pub(super) fn find_reference(&self, reference: &Reference) -> Result<Option<Image>, Error> {
+        Ok(by_reference(&self.images()?, reference).cloned())
+    }
+
+    /// Finds an image by its full id.
+    pub(super) fn find_id(&self, id: &str) -> Result<Option<Image>, Error> {
+        Ok(self.images()?.into_iter().map(|(image, _)| image).find(|image| image.id == id))
     }
 
     /// All images, by name; those without one last.
@@ -128,6 +108,25 @@ impl ImageStore {
         }
         Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
     }
+}
+
+/// Returns the image that a reference names. The digest of an index belongs to the image of each platform; then the
+/// image for this machine takes precedence.
+fn by_reference<'a>(images: &'a [(Image, Vec<Digest>)], reference: &Reference) -> Option<&'a Image> {
+    let name = reference.stored_name();
+    if let Some((image, _)) = images.iter().find(|(image, _)| image.names.contains(&name)) {
+        return Some(image);
+    }
+    let architecture = super::platforms::this_machine().architecture;
+    let prefix = format!("{}:", reference.name());
+    let has_digest = |(image, manifests): &&(Image, Vec<Digest>)| {
+        image.repo_digests.contains(&name)
+            || reference.digest().is_some_and(|digest| {
+                manifests.contains(digest) && image.names.iter().any(|n| n.starts_with(&prefix))
+            })
+    };
+    let found = images.iter().filter(has_digest).max_by_key(|(image, _)| image.architecture == architecture);
+    found.map(|(image, _)| image)
 }
 
 /// A directory of the merged tree: that directory in each layer that contributes to it, highest first.

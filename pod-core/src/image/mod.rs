@@ -7,7 +7,6 @@ mod archives;
 mod challenge;
 mod content;
 mod credentials;
-mod digest;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
 mod implied;
@@ -21,7 +20,6 @@ mod proxies;
 mod pull;
 mod pull_secrets;
 mod redirects;
-mod references;
 mod registry;
 mod removal;
 mod tar_stream;
@@ -29,10 +27,8 @@ mod transport;
 mod unpack;
 
 pub use archives::{ArchiveFormat, Loaded};
-pub use digest::Digest;
 pub(crate) use implied::copy_metadata;
 pub use pull_secrets::pull_secrets;
-pub use references::{DEFAULT_REGISTRY, Reference};
 pub use removal::Removed;
 pub use transport::TimeLimits;
 pub use unpack::{Limits, UnpackError};
@@ -43,6 +39,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::manifest::escape;
+pub use crate::manifest::image::{DEFAULT_REGISTRY, Digest, ImageName, InvalidName, Reference};
 use crate::plan::ImageConfig;
 
 /// An image in the store.
@@ -124,13 +121,8 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] crate::store::Error),
     /// Not a reference.
-    #[error("{reference:?} is not an image reference: {reason}")]
-    InvalidName {
-        /// What was given.
-        reference: String,
-        /// Why not.
-        reason: String,
-    },
+    #[error(transparent)]
+    InvalidName(#[from] InvalidName),
     /// An id prefix that several images share.
     #[error("{reference:?} is the beginning of several image ids: give more of it")]
     Ambiguous {

@@ -37,12 +37,11 @@ impl ImageStore {
     /// names the image.
     pub fn pull(
         &self,
-        reference: &str,
+        reference: &Reference,
         options: &PullOptions,
         progress: &dyn Progress,
     ) -> Result<Image, Error> {
         let progress: &dyn Progress = &OneLine(progress);
-        let reference = Reference::parse(reference)?;
         let platform = match &options.platform {
             Some(text) => {
                 Platform::parse(text).ok_or_else(|| Error::InvalidPlatform { platform: text.clone() })?
@@ -50,7 +49,7 @@ impl ImageStore {
             None => this_machine(),
         };
         let files = auth_files(|name| std::env::var_os(name));
-        let (logins, notes) = logins(&reference, &options.credentials, &files)?;
+        let (logins, notes) = logins(reference, &options.credentials, &files)?;
         for note in notes {
             progress.note(&note);
         }
@@ -58,11 +57,11 @@ impl ImageStore {
             .enable_all()
             .build()
             .map_err(|e| Error::Store(store::Error::io("start the network for", self.dir())(e)))?;
-        let registry = Registry::new(&reference, logins, self.retry_wait, &self.times, progress)?;
+        let registry = Registry::new(reference, logins, self.retry_wait, &self.times, progress)?;
         let pull = Pull {
             until: tokio::time::Instant::now() + self.times.total,
             store: self,
-            reference: &reference,
+            reference,
             platform,
             explicit: options.platform.is_some(),
             registry,
@@ -76,7 +75,7 @@ impl ImageStore {
             let staging = self.stage()?;
             let (manifest, digests) = pull.once(&runtime, &staging)?;
             if self.commit(&manifest, std::slice::from_ref(&name), &digests)? {
-                return self.find(&name)?.ok_or(Error::Incomplete { image: name });
+                return self.find_reference(reference)?.ok_or(Error::Incomplete { image: name });
             }
             progress.note(&format!("{reference}: parts were removed while it was pulled: once more"));
         }
@@ -142,7 +141,7 @@ impl Pull<'_> {
         if self.explicit {
             return Ok(None);
         }
-        let Some(image) = self.store.find(name)? else { return Ok(None) };
+        let Some(image) = self.store.find_reference(self.reference)? else { return Ok(None) };
         if image.architecture != self.platform.architecture && !image.names.iter().any(|n| n == name) {
             return Ok(None);
         }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::content::Staging;
 use super::manifests::{Either, Index, REF_NAME};
 use super::overlay::Lease;
-use super::{Digest, Error, Image, ImageStore};
+use super::{Digest, Error, Image, ImageName, ImageStore};
 use crate::store::{self, read_json};
 
 /// What a removal did.
@@ -37,17 +37,16 @@ impl ImageStore {
     /// `NotHere`, `InUse`, `SeveralNames`.
     pub fn remove(
         &self,
-        reference: &str,
+        name: &ImageName,
         force: bool,
         users: &dyn Fn(&Image) -> Vec<String>,
     ) -> Result<Removed, Error> {
         let staging = self.stage()?;
         let _lock = self.lock()?;
-        let image =
-            self.find(reference)?.ok_or_else(|| Error::NotHere { reference: reference.to_owned() })?;
-        let name = super::Reference::parse(reference).ok().map(|r| r.stored_name());
-        let leaving: Vec<String> = match name.filter(|n| image.names.contains(n)) {
-            Some(name) => vec![name],
+        let image = self.find(name)?.ok_or_else(|| Error::NotHere { reference: name.to_string() })?;
+        let own = name.reference().map(|reference| reference.stored_name());
+        let leaving: Vec<String> = match own.filter(|n| image.names.contains(n)) {
+            Some(own) => vec![own],
             None if image.names.len() > 1 && !force => {
                 return Err(Error::SeveralNames { image: image.id, names: image.names });
             }
@@ -63,7 +62,7 @@ impl ImageStore {
                 .collect();
         }
         if !using.is_empty() {
-            return Err(Error::InUse { image: reference.to_owned(), users: using });
+            return Err(Error::InUse { image: name.to_string(), users: using });
         }
         let manifests: Vec<Digest> = self
             .images()?

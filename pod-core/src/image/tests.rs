@@ -8,3 +8,13 @@ mod pull_hostile;
 mod pull_secrets;
 mod store;
 pub(super) mod unpack;
+
+use super::{ImageName, Reference};
+
+fn named(name: impl AsRef<str>) -> ImageName {
+    ImageName::parse(name.as_ref()).unwrap()
+}
+
+fn reference(name: impl AsRef<str>) -> Reference {
+    Reference::parse(name.as_ref()).unwrap()
+}

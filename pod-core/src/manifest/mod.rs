@@ -13,6 +13,7 @@ mod escape;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
 mod identity;
+pub mod image;
 mod judge;
 mod kind;
 mod load;

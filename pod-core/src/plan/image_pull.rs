@@ -5,18 +5,19 @@ use k8s_openapi::api::core::v1::Container;
 use serde_json::Value;
 
 use super::{PodPlan, PullPolicy};
+use crate::manifest::image::Reference;
 
-/// The policy of an image for which none is given: Always for the tag `latest`, or neither tag nor digest;
-/// else IfNotPresent. An image whose name begins with `localhost/` was made on this machine: podman's and buildah's
-/// name for what comes from no registry, so that there is none to ask.
+/// Returns the policy of an image for which none is given: Always for the tag `latest`, which a reference without tag and
+/// digest has, else IfNotPresent. An image whose name begins with `localhost/` was made on this machine by podman or
+/// buildah and is in no registry.
 pub fn default_policy(image: &str) -> PullPolicy {
-    if image.contains('@') || image.starts_with("localhost/") {
-        return PullPolicy::IfNotPresent;
-    }
-    let last = image.rsplit('/').next().unwrap_or_default();
-    match last.split_once(':') {
-        None | Some((_, "latest")) => PullPolicy::Always,
-        Some(_) => PullPolicy::IfNotPresent,
+    match Reference::parse(image) {
+        Ok(reference) if reference.digest().is_some() || reference.is_of_this_machine() => {
+            PullPolicy::IfNotPresent
+        }
+        Ok(reference) if reference.tag() == Some("latest") => PullPolicy::Always,
+        // As Kubernetes has it, also for what is no reference.
+        _ => PullPolicy::IfNotPresent,
     }
 }
 

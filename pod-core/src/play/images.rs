@@ -5,16 +5,37 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{Error, Host, Report};
-use crate::image::{ImageStore, PullOptions, pull_secrets};
+use crate::image::{self, ImageName, ImageStore, PullOptions, pull_secrets};
 use crate::plan::image_pull::{Eagerness, Need, images};
 use crate::plan::{PodPlan, PullPolicy};
 use crate::store::Objects;
+
+/// The images of containers, by what their manifests call them.
+pub type Names = BTreeMap<String, ImageName>;
+
+/// Reads the names of the images of all containers of `pods`.
+///
+/// # Errors
+/// A name is neither a reference nor an id.
+pub fn names<'a>(pods: impl Iterator<Item = &'a PodPlan>) -> Result<Names, image::Error> {
+    let mut names = Names::new();
+    for spec in pods.filter_map(|pod| pod.pod.spec.as_ref()) {
+        for container in spec.init_containers.iter().flatten().chain(&spec.containers) {
+            let text = container.image.as_deref().unwrap_or_default();
+            if !names.contains_key(text) {
+                names.insert(text.to_owned(), ImageName::parse(text)?);
+            }
+        }
+    }
+    Ok(names)
+}
 
 /// Pulls what the imagePullPolicy of each container asks for, each image once. Each pod comes with the object that it
 /// is made from.
 pub fn pull<'a>(
     host: &Host,
     pods: impl Iterator<Item = (&'a PodPlan, &'a Value)>,
+    names: &Names,
     forced: Option<PullPolicy>,
     objects: &Objects,
     report: &mut dyn Report,
@@ -30,7 +51,8 @@ pub fn pull<'a>(
         }
     }
     for (image, (eagerness, pod)) in wanted {
-        let here = store.find(image)?.is_some();
+        let Some(name) = names.get(image) else { continue };
+        let here = store.find(name)?.is_some();
         let need = eagerness.need(here);
         match need {
             Need::Nothing => continue,
@@ -46,9 +68,10 @@ pub fn pull<'a>(
         for warning in warnings {
             report.warning(&warning);
         }
+        let reference = name.pullable().map_err(image::Error::from)?;
         let progress = report.pull(image);
         let options = PullOptions { credentials, ..PullOptions::default() };
-        let pulled = store.pull(image, &options, progress.as_ref());
+        let pulled = store.pull(reference, &options, progress.as_ref());
         drop(progress);
         match pulled {
             Ok(_) => {}

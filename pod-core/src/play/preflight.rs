@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use k8s_openapi::api::core::v1::Volume;
 
 use super::Error;
+use super::images::Names;
 use crate::image::{Image, ImageStore};
 use crate::plan::{self, PodPlan};
 use crate::runtime::cgroup;
@@ -15,7 +16,12 @@ use crate::store::Objects;
 
 /// Fails as the first container that could not be made would. `pods` go with the name of their workload: their
 /// own may end in letters that nobody will ever see again.
-pub fn check(host: &super::Host, pods: &[(String, PodPlan)], objects: &Objects) -> Result<(), Error> {
+pub fn check(
+    host: &super::Host,
+    pods: &[(String, PodPlan)],
+    objects: &Objects,
+    names: &Names,
+) -> Result<(), Error> {
     if pods.is_empty() {
         return Ok(());
     }
@@ -29,8 +35,8 @@ pub fn check(host: &super::Host, pods: &[(String, PodPlan)], objects: &Objects) 
                 .map_or(Ok(()), |what| Err(failed(format!("volume {}: {what} not found", volume.name))))?;
         }
         for container in spec.init_containers.iter().flatten().chain(&spec.containers) {
-            let reference = container.image.clone().unwrap_or_default();
-            let Some(image) = store.find(&reference)? else { continue };
+            let Some(name) = names.get(container.image.as_deref().unwrap_or_default()) else { continue };
+            let Some(image) = store.find(name)? else { continue };
             let (passwd, group) = (read(&store, &image, "/etc/passwd")?, read(&store, &image, "/etc/group")?);
             // The addresses are not known yet; any will do to see that everything else is.
             let ips = [IpAddr::V4(Ipv4Addr::UNSPECIFIED)];

@@ -164,8 +164,9 @@ fn prepare(host: &Host, plan: &Plan, options: &PlayOptions, report: &mut dyn Rep
         objects.overlay(&object.kind, &object.namespace, &object.name, &object.object);
     }
     let pods = new.iter().map(|(_, pod)| pod).zip(objects_of);
-    images::pull(host, pods, plan.pull, &objects, report)?;
-    preflight::check(host, &new, &objects)?;
+    let names = images::names(new.iter().map(|(_, pod)| pod))?;
+    images::pull(host, pods, &names, plan.pull, &objects, report)?;
+    preflight::check(host, &new, &objects, &names)?;
     for warning in preflight::lacking(&new) {
         report.warning(&warning);
     }

@@ -14,7 +14,7 @@ use super::info::{SandboxInfo, runtime_state};
 use super::output;
 use super::process::Process;
 use super::{console, worker};
-use crate::image::{self, Image, ImageStore, PullOptions};
+use crate::image::{self, Image, ImageName, ImageStore, PullOptions};
 use crate::lifecycle::Event;
 use crate::log::Stream;
 use crate::plan::{self, ContainerError, PodPlan, PullPolicy};
@@ -174,10 +174,11 @@ fn create(
     let objects = Objects::load(layout).map_err(|e| config(&e))?;
     let images = ImageStore::open(&layout.images()).map_err(|e| create(&e))?;
     let container = find(pod, name).ok_or_else(|| create(&format!("the pod has no container {name}")))?;
-    let reference = container.image.clone().unwrap_or_default();
+    let image_name = ImageName::parse(container.image.as_deref().unwrap_or_default())
+        .map_err(|e| error("InvalidImageName")(&e))?;
     // `play` pulled what the policy asks for; here only what is missing is fetched, as after an `image rm`.
     let policy = policy.unwrap_or_else(|| plan::image_pull::policy(container));
-    let image = obtain_image(&images, pod, &objects, &reference, policy)?;
+    let image = obtain_image(&images, pod, &objects, &image_name, policy)?;
 
     let read = |path| images.read_file(&image, path, 1 << 20).map_err(|e| create(&e));
     let (passwd, group) = (read("/etc/passwd")?.unwrap_or_default(), read("/etc/group")?.unwrap_or_default());
@@ -314,19 +315,18 @@ fn obtain_image(
     images: &ImageStore,
     pod: &PodPlan,
     objects: &Objects,
-    reference: &str,
+    name: &ImageName,
     policy: PullPolicy,
 ) -> Result<Image, ContainerError> {
     let pull_error = error("ErrImagePull");
-    match images.find(reference) {
+    match images.find(name) {
         Ok(Some(image)) => return Ok(image),
         Ok(None) => {}
-        Err(e @ image::Error::InvalidName { .. }) => return Err(error("InvalidImageName")(&e)),
         Err(e) => return Err(pull_error(&e)),
     }
     if policy == PullPolicy::Never {
         return Err(error("ErrImageNeverPull")(&format!(
-            "image {reference} is not here and imagePullPolicy is Never"
+            "image {name} is not here and imagePullPolicy is Never"
         )));
     }
     let (credentials, warnings) = image::pull_secrets(pod, objects);
@@ -334,6 +334,7 @@ fn obtain_image(
         tracing::warn!("{warning}");
     }
     let options = PullOptions { credentials, ..PullOptions::default() };
+    let reference = name.pullable().map_err(|e| pull_error(&e))?;
     images.pull(reference, &options, &Quiet).map_err(|e| pull_error(&e))
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
+use super::named;
 use super::store::{import, stack, store};
 use super::unpack::{Member, TarMaker, member};
 use crate::image::*;
@@ -12,7 +13,7 @@ fn tar() -> TarMaker {
 }
 
 fn save(store: &ImageStore, names: &[&str], format: ArchiveFormat) -> Vec<u8> {
-    let names: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
+    let names: Vec<ImageName> = names.iter().map(|name| named(name)).collect();
     let mut out = Vec::new();
     store.save(&names, format, &mut out).unwrap();
     out
@@ -165,7 +166,7 @@ fn an_archive_for_several_platforms_gives_this_machines_image_whatever_the_order
         let loaded = store.load(&mut archive.as_slice(), "multi.tar", None).unwrap();
         assert_eq!(loaded.len(), 1);
         assert_eq!(loaded[0].names, ["quay.io/team/app:1"]);
-        let image = store.find("quay.io/team/app:1").unwrap().unwrap();
+        let image = store.find(&named("quay.io/team/app:1")).unwrap().unwrap();
         assert_eq!(store.read_file(&image, "arch", 10).unwrap().as_deref(), Some(own.as_str()));
     }
     // Without a name in it, the one that is given is this machine's image's.
@@ -217,20 +218,20 @@ fn removing_takes_names_first_and_then_what_only_this_image_needs() {
     let app = stack(&store, "app", vec![low.clone(), tar().file("a", "a")]);
     let other = stack(&store, "other", vec![low, tar().file("b", "b")]);
     stack(&store, "alias", vec![tar().file("low", "l"), tar().file("a", "a")]);
-    assert!(matches!(store.remove(&app.id, false, &nobody), Err(Error::SeveralNames { .. })));
-    let removed = store.remove("alias", false, &nobody).unwrap();
+    assert!(matches!(store.remove(&named(&app.id), false, &nobody), Err(Error::SeveralNames { .. })));
+    let removed = store.remove(&named("alias"), false, &nobody).unwrap();
     assert_eq!(
         (removed.untagged.as_slice(), removed.deleted.len()),
         (&["docker.io/library/alias:latest".to_owned()][..], 0)
     );
-    let removed = store.remove("app", false, &nobody).unwrap();
+    let removed = store.remove(&named("app"), false, &nobody).unwrap();
     assert_eq!(removed.deleted, std::slice::from_ref(&app.id));
     assert!(removed.freed > 0);
-    assert_eq!(store.find("app").unwrap(), None);
+    assert_eq!(store.find(&named("app")).unwrap(), None);
     assert_eq!(store.read_file(&other, "low", 10).unwrap().as_deref(), Some("l"), "the shared layer stays");
     assert!(!store.has_layer(&Digest::parse(&app.layers[1]).unwrap()));
-    assert!(matches!(store.remove("app", false, &nobody), Err(Error::NotHere { .. })));
-    store.remove(&other.id[7..19], false, &nobody).unwrap();
+    assert!(matches!(store.remove(&named("app"), false, &nobody), Err(Error::NotHere { .. })));
+    store.remove(&named(&other.id[7..19]), false, &nobody).unwrap();
     for folder in ["blobs/sha256", "layers"] {
         assert_eq!(std::fs::read_dir(store.dir().join(folder)).unwrap().count(), 0, "{folder}");
     }
@@ -240,12 +241,12 @@ fn removing_takes_names_first_and_then_what_only_this_image_needs() {
 fn an_image_in_use_is_neither_removed_nor_pruned() {
     let (dir, store) = store();
     let image = import(&store, "used", tar().file("f", "f"));
-    let error = store.remove("used", true, &|_| vec!["pod/web".to_owned()]).unwrap_err();
+    let error = store.remove(&named("used"), true, &|_| vec!["pod/web".to_owned()]).unwrap_err();
     assert_eq!(error.to_string(), "used is in use by pod/web");
     let (scratch, root) = (dir.path().join("scratch"), dir.path().join("root"));
     store.mount(&image, &scratch, &root).unwrap();
     // Known without anybody's word, also after the name has moved on.
-    assert!(matches!(store.remove("used", true, &nobody), Err(Error::InUse { .. })));
+    assert!(matches!(store.remove(&named("used"), true, &nobody), Err(Error::InUse { .. })));
     import(&store, "used", tar().file("f", "new"));
     assert_eq!(store.prune(true, &nobody).unwrap().untagged, ["docker.io/library/used:latest"]);
     assert_eq!(std::fs::read_to_string(root.join("f")).unwrap(), "f");

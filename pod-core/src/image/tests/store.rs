@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::named;
 use super::unpack::{Member, TarMaker, member};
 use crate::image::*;
 
@@ -35,7 +36,7 @@ pub(super) fn stack(store: &ImageStore, name: &str, layers: Vec<TarMaker>) -> Im
     }
     let name = Reference::parse(name).unwrap().to_string();
     store.record(&config, descriptors, std::slice::from_ref(&name)).unwrap();
-    store.find(&name).unwrap().unwrap()
+    store.find(&named(&name)).unwrap().unwrap()
 }
 
 fn tar() -> TarMaker {
@@ -83,12 +84,12 @@ fn an_imported_image_is_found_by_name_and_id() {
         &image.id[..20],
         &image.id[7..19],
     ] {
-        assert_eq!(store.find(name).unwrap().as_ref(), Some(&image), "{name}");
+        assert_eq!(store.find(&named(name)).unwrap().as_ref(), Some(&image), "{name}");
     }
     for other in ["hello", "localhost/hello:1", "sha256:0000000000000000"] {
-        assert_eq!(store.find(other).unwrap(), None, "{other}");
+        assert_eq!(store.find(&named(other)).unwrap(), None, "{other}");
     }
-    assert!(matches!(store.find("Hello World"), Err(Error::InvalidName { .. })));
+    assert!(ImageName::parse("Hello World").is_err());
     assert_eq!(ImageStore::open(store.dir()).unwrap().list().unwrap(), [image]);
 }
 
@@ -97,8 +98,8 @@ fn a_name_moves_to_the_new_image_and_the_old_one_stays_without() {
     let (_dir, store) = store();
     let old = import(&store, "app", tar().file("v", "1"));
     let new = import(&store, "app", tar().file("v", "2"));
-    assert_eq!(store.find("app").unwrap().unwrap().id, new.id);
-    let left = store.find(&old.id).unwrap().unwrap();
+    assert_eq!(store.find(&named("app")).unwrap().unwrap().id, new.id);
+    let left = store.find(&named(&old.id)).unwrap().unwrap();
     assert!(left.names.is_empty());
     assert_eq!(store.list().unwrap().len(), 2);
     // The same content twice is one image with two names.
@@ -264,7 +265,7 @@ fn a_missing_layer_makes_the_image_incomplete_and_importing_it_again_repairs_it(
     let image = import(&store, "app", tar().file("f", "f"));
     let layer = Digest::parse(&image.layers[0]).unwrap();
     fs::remove_dir_all(store.layer_dir(&layer)).unwrap();
-    assert_eq!(store.find("app").unwrap(), None, "so that IfNotPresent pulls it");
+    assert_eq!(store.find(&named("app")).unwrap(), None, "so that IfNotPresent pulls it");
     assert!(matches!(store.read_file(&image, "f", 10), Err(Error::Incomplete { .. })));
     assert_eq!(import(&store, "app", tar().file("f", "f")), image);
 }

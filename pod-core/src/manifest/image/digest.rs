@@ -10,38 +10,53 @@ use sha2::{Digest as _, Sha256};
 #[serde(try_from = "String", into = "String")]
 pub struct Digest(String);
 
+/// Why text is not a [`Digest`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidDigest {
+    /// The digest of another algorithm than SHA-256.
+    #[error("digest algorithm {0:?} is not supported; use sha256")]
+    Algorithm(String),
+    /// No algorithm.
+    #[error("a digest has the form sha256:HEX")]
+    Form,
+    /// Too few or too many digits, or characters that are none.
+    #[error("a sha256 digest has 64 lower-case hexadecimal digits")]
+    Digits,
+}
+
 impl Digest {
     const PREFIX: &str = "sha256:";
 
-    /// Reads `sha256:...`; says what is wrong with anything else.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// Reads `sha256:...`.
+    ///
+    /// # Errors
+    /// `text` is not a digest, or not one of SHA-256.
+    pub fn parse(text: &str) -> Result<Self, InvalidDigest> {
         let Some(hex) = text.strip_prefix(Self::PREFIX) else {
-            let algorithm = text.split(':').next().unwrap_or_default();
-            return Err(if text.contains(':') {
-                format!("digest algorithm {algorithm:?} is not supported; use sha256")
-            } else {
-                "a digest has the form sha256:HEX".to_owned()
+            return Err(match text.split_once(':') {
+                Some((algorithm, _)) => InvalidDigest::Algorithm(algorithm.to_owned()),
+                None => InvalidDigest::Form,
             });
         };
         if hex.len() != 64 || !hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-            return Err("a sha256 digest has 64 lower-case hexadecimal digits".to_owned());
+            return Err(InvalidDigest::Digits);
         }
         Ok(Self(text.to_owned()))
     }
 
-    /// The digest of some bytes.
+    /// Returns the digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         let mut hasher = Hasher::default();
         hasher.update(bytes);
         hasher.finish()
     }
 
-    /// Its hex digits.
+    /// Returns the hexadecimal digits.
     pub fn hex(&self) -> &str {
         self.0.get(Self::PREFIX.len()..).unwrap_or_default()
     }
 
-    /// `sha256:...`.
+    /// Returns `sha256:...`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -54,8 +69,8 @@ impl fmt::Display for Digest {
 }
 
 impl TryFrom<String> for Digest {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
+    type Error = InvalidDigest;
+    fn try_from(text: String) -> Result<Self, InvalidDigest> {
         Self::parse(&text)
     }
 }
@@ -68,20 +83,20 @@ impl From<Digest> for String {
 
 /// Computes a [`Digest`] as bytes go by, and counts them.
 #[derive(Default)]
-pub(super) struct Hasher {
+pub(crate) struct Hasher {
     sha256: Sha256,
     bytes: u64,
 }
 
 impl Hasher {
-    pub(super) fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.sha256.update(bytes);
         self.bytes += bytes.len() as u64;
     }
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
-    pub(super) fn finish(self) -> Digest {
+    pub(crate) fn finish(self) -> Digest {
         let mut text = String::with_capacity(71);
         text.push_str(Digest::PREFIX);
         for byte in self.sha256.finalize() {

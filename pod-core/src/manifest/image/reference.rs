@@ -2,15 +2,25 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use super::{Digest, Error};
+use super::Digest;
 
-/// Where names without a registry lead.
+/// The registry of names that have none.
 pub const DEFAULT_REGISTRY: &str = "docker.io";
+
+/// Text that is not an image reference.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reference:?} is not an image reference: {reason}")]
+pub struct InvalidName {
+    /// The text.
+    pub reference: String,
+    /// Why it is not a reference.
+    pub reason: &'static str,
+}
 
 /// A parsed, normalised image reference: `docker.io/library/busybox:latest` for `busybox`.
 ///
-/// The grammar is that of the distribution project (registry, repository, tag, digest); short names always
-/// mean docker.io, and its one-word names live in `library/`.
+/// The grammar is that of the distribution project (registry, repository, tag, digest). Short names always mean
+/// docker.io, whose one-word names are in `library/`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Reference {
     registry: String,
@@ -21,9 +31,11 @@ pub struct Reference {
 
 impl Reference {
     /// Reads a reference as a user writes it. Without tag and digest the tag is `latest`.
-    pub fn parse(text: &str) -> Result<Self, Error> {
-        Self::read(text)
-            .map_err(|reason| Error::InvalidName { reference: text.to_owned(), reason: reason.to_owned() })
+    ///
+    /// # Errors
+    /// `text` is not a reference.
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        Self::read(text).map_err(|reason| InvalidName { reference: text.to_owned(), reason })
     }
 
     fn read(text: &str) -> Result<Self, &'static str> {
@@ -93,12 +105,12 @@ impl Reference {
         Ok(Self { registry: registry.to_owned(), repository, tag, digest })
     }
 
-    /// Host and port, e.g. `docker.io` or `localhost:5000`.
+    /// Returns host and port, e.g. `docker.io` or `localhost:5000`.
     pub fn registry(&self) -> &str {
         &self.registry
     }
 
-    /// The host to talk to: docker.io's API lives elsewhere.
+    /// Returns the host that answers API requests, which for docker.io is another one.
     pub fn api_host(&self) -> &str {
         match self.registry.as_str() {
             DEFAULT_REGISTRY => "registry-1.docker.io",
@@ -106,37 +118,38 @@ impl Reference {
         }
     }
 
-    /// The path in the registry, e.g. `library/busybox`.
+    /// Returns the path in the registry, e.g. `library/busybox`.
     pub fn repository(&self) -> &str {
         &self.repository
     }
 
-    /// `registry/repository`.
+    /// Returns `registry/repository`.
     pub fn name(&self) -> String {
         format!("{}/{}", self.registry, self.repository)
     }
 
-    /// The tag, if any.
+    /// Returns the tag, if any.
     pub fn tag(&self) -> Option<&str> {
         self.tag.as_deref()
     }
 
-    /// The digest, if any. It wins over the tag.
+    /// Returns the digest, if any. It takes precedence over the tag.
     pub fn digest(&self) -> Option<&Digest> {
         self.digest.as_ref()
     }
 
-    /// What a registry is asked for: digest or tag.
+    /// Returns what a registry is asked for: the digest, else the tag.
     pub fn version(&self) -> &str {
         self.digest.as_ref().map(Digest::as_str).or(self.tag.as_deref()).unwrap_or("latest")
     }
 
-    /// `registry/repository@digest`.
+    /// Returns `registry/repository@digest`.
     pub fn with_digest(&self, digest: &Digest) -> String {
         format!("{}@{digest}", self.name())
     }
 
-    /// The name under which the store records it: `name@digest` when a digest was asked for, else `name:tag`.
+    /// Returns the name under which the store records the image: `name@digest` if the reference has a digest, else
+    /// `name:tag`.
     pub fn stored_name(&self) -> String {
         match &self.digest {
             Some(digest) => self.with_digest(digest),
@@ -144,13 +157,13 @@ impl Reference {
         }
     }
 
-    /// True for `localhost/NAME`, as podman and buildah call what is made on this machine. Without a port it is hardly
-    /// a registry.
+    /// Returns true for `localhost/NAME`, the name that podman and buildah give to images made on this machine. Without a
+    /// port it is not a registry.
     pub fn is_of_this_machine(&self) -> bool {
         self.registry == "localhost"
     }
 
-    /// True for `localhost`, 127.0.0.0/8 and `[::1]`: the only registries spoken to without TLS.
+    /// Returns true for `localhost`, 127.0.0.0/8 and `[::1]`, the only registries that are used without TLS.
     pub fn is_loopback(&self) -> bool {
         let (host, _) = split_port(&self.registry);
         host == "localhost"
@@ -164,8 +177,8 @@ impl Reference {
 }
 
 impl FromStr for Reference {
-    type Err = Error;
-    fn from_str(text: &str) -> Result<Self, Error> {
+    type Err = InvalidName;
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
         Self::parse(text)
     }
 }
@@ -335,8 +348,7 @@ mod tests {
             .iter()
             .map(|bad| match Reference::parse(bad) {
                 Ok(r) => panic!("{bad} was read as {r}"),
-                Err(Error::InvalidName { reason, .. }) => format!("{bad:12.12} {reason}"),
-                Err(e) => panic!("{e}"),
+                Err(error) => format!("{bad:12.12} {}", error.reason),
             })
             .collect();
         insta::assert_snapshot!(shown.join("\n"));
