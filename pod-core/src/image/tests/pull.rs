@@ -241,7 +241,7 @@ pub(super) fn quick() -> (tempfile::TempDir, ImageStore) {
 }
 
 pub(super) fn pull(store: &ImageStore, name: &str) -> Result<Image, Error> {
-    store.pull(&reference(name), &PullOptions::default(), &Watched::default())
+    store.pull(&Reference::parse(name)?, &PullOptions::default(), &Watched::default())
 }
 
 /// The message of a failed pull, with the registry's address made the same for every run.
