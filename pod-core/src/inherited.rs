@@ -82,6 +82,16 @@ const LIMITS: &[(Resource, &str, Limit)] = &[
 /// and execve(2) hand on. Returns what this host does not allow, in words. To be called first thing, while there is
 /// one thread.
 pub fn reset(keep: &[RawFd]) -> Vec<String> {
+    let mut lacks = reset_but_mask(keep);
+    if let Err(e) = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None) {
+        lacks.push(format!("cannot take signals as they come: {e}"));
+    }
+    lacks
+}
+
+/// [`reset`] of all but the signal mask, for a process that was reset before and became another program since: signals
+/// that it has blocked meanwhile stay pending.
+pub fn reset_but_mask(keep: &[RawFd]) -> Vec<String> {
     close_descriptors(keep);
     let _ = std::env::set_current_dir("/");
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(UMASK));
@@ -174,7 +184,7 @@ fn default_signals() -> io::Result<()> {
             }
         }
     }
-    Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?)
+    Ok(())
 }
 
 /// The CPUs of the machine's first process: an administrator may have kept some from everybody (isolcpus,

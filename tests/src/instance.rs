@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
 
@@ -14,6 +15,7 @@ use crate::{Terminal, image, leaks};
 pub struct Kube {
     dir: PathBuf,
     kube: PathBuf,
+    format: AtomicU32,
     files: Mutex<usize>,
     uids: Mutex<BTreeSet<String>>,
     networks: Mutex<BTreeSet<String>>,
@@ -58,6 +60,7 @@ impl Kube {
         Self {
             dir,
             kube: binary(),
+            format: AtomicU32::new(0),
             files: Mutex::default(),
             uids: Mutex::default(),
             networks: Mutex::default(),
@@ -88,7 +91,16 @@ impl Kube {
         command.current_dir(&self.dir).env_clear().env("HOME", self.home()).env("TERM", "xterm");
         command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         command.env("RUST_BACKTRACE", "1");
+        match self.format.load(Ordering::Relaxed) {
+            0 => {}
+            format => drop(command.env("KUBE_TEST_FORMAT", format.to_string())),
+        }
         command
+    }
+
+    /// From now on commands are those of a `kube` that writes and speaks another format.
+    pub fn speak(&self, format: u32) {
+        self.format.store(format, Ordering::Relaxed);
     }
 
     /// Runs `kube` with these arguments, to its end.

@@ -36,10 +36,14 @@ pub fn run(_context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
                     "platform": format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH),
                 },
                 "kubernetesVersion": KUBERNETES,
+                "formatVersion": pod_core::version::format(),
             }),
             format,
         )?,
-        None => print(&format!("kube {version}\nKubernetes API: {KUBERNETES}\n"))?,
+        None => print(&format!(
+            "kube {version}\nKubernetes API: {KUBERNETES}\nFormat of files and supervisors: {}\n",
+            pod_core::version::format()
+        ))?,
     }
     Ok(ExitCode::SUCCESS)
 }

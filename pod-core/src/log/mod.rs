@@ -17,7 +17,7 @@ mod writer;
 
 pub use reader::{Options, Run, Source, follow, read};
 pub use record::{Line, Stream};
-pub use writer::Writer;
+pub use writer::{Lost, Writer};
 
 /// How large logs grow. The defaults are 10 MB and three files a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,13 +1,15 @@
 //! Records: bytes of a container to lines of a log, and back.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// The most content of one record. A longer line becomes several, all but the last tagged `P`, as with containerd
 /// and CRI-O.
 pub(super) const MAX_CONTENT: usize = 16 * 1024;
 
 /// Which stream of a container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Stream {
     /// stdout (and everything a terminal shows).
     Stdout,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
 use super::Limits;
 use super::file::LogFile;
@@ -36,8 +37,8 @@ pub struct Writer {
 }
 
 /// Output that could not be written.
-#[derive(Debug, Default)]
-struct Lost {
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Lost {
     lines: u64,
     bytes: u64,
     why: String,
@@ -132,6 +133,20 @@ impl Writer {
             remove_file_if_exists(&self.spool_dir.join(spool_name(attempt, stream)))?;
         }
         Ok(())
+    }
+
+    /// Output that the log does not say is missing yet.
+    pub fn lost(&self) -> &Lost {
+        &self.lost
+    }
+
+    /// Adds output that a former writer of this log has lost.
+    pub fn add_lost(&mut self, lost: Lost) {
+        self.lost.lines += lost.lines;
+        self.lost.bytes += lost.bytes;
+        if self.lost.why.is_empty() {
+            self.lost.why = lost.why;
+        }
     }
 
     fn spool(&mut self, stream: Stream) -> &mut Spool {

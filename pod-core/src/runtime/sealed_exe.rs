@@ -136,6 +136,26 @@ fn execute(program: &OwnedFd, path: &Path) -> Error {
     }
 }
 
+/// Becomes the program behind a descriptor, with arguments and an environment of the caller's choice.
+///
+/// # Errors
+/// The kernel refuses; nothing has changed then.
+pub fn execute_at(
+    program: &OwnedFd,
+    args: &[CString],
+    env: &[CString],
+) -> io::Result<std::convert::Infallible> {
+    fexecve(program.as_fd(), args, env)
+}
+
+/// Our executable for a process that is to become it: out of reach of containers where the kernel allows that.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn descriptor(exe: &Path) -> io::Result<OwnedFd> {
+    sealed(exe).map_or_else(|| Ok(File::open(OWN)?.into()), Ok)
+}
+
 fn fexecve(fd: BorrowedFd<'_>, args: &[CString], env: &[CString]) -> io::Result<std::convert::Infallible> {
     nix::unistd::execveat(fd, c"", args, env, nix::fcntl::AtFlags::AT_EMPTY_PATH).map_err(io::Error::from)
 }

@@ -34,6 +34,17 @@ pub struct SandboxInfo {
 }
 
 impl SandboxInfo {
+    /// The same, without the descriptor.
+    pub(crate) fn without_descriptor(&self) -> Self {
+        Self {
+            infra: self.infra,
+            ips: self.ips.clone(),
+            sandbox: self.sandbox.clone(),
+            warnings: self.warnings.clone(),
+            pidfd: None,
+        }
+    }
+
     pub(super) fn path(layout: &Layout, uid: &str) -> PathBuf {
         layout.pod_run(uid).join("sandbox.json")
     }

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::unistd::{ForkResult, Pid, fork};
@@ -70,6 +70,18 @@ fn run_child<T: Serialize>(parent: Pid, mut pipe: File, job: impl FnOnce() -> T)
     match serde_json::to_vec(&result) {
         Ok(bytes) if pipe.write_all(&bytes).is_ok() => 0,
         _ => 1,
+    }
+}
+
+impl<T> Worker<T> {
+    /// A worker that this process forked when it was another program.
+    pub fn restored(pid: Pid, pipe: OwnedFd, received: Vec<u8>) -> Self {
+        Self { pid, pipe: File::from(pipe), received, result: PhantomData }
+    }
+
+    /// The pipe of its result, and what of that has been read.
+    pub fn progress(&self) -> (RawFd, &[u8]) {
+        (self.pipe.as_raw_fd(), &self.received)
     }
 }
 

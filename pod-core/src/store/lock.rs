@@ -1,5 +1,6 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -20,7 +21,20 @@ pub enum LockKind {
 /// A lock on a file (flock(2)), given up when this value is dropped or its process ends. The descriptor is
 /// close-on-exec.
 #[derive(Debug)]
-pub struct FileLock(#[allow(dead_code, reason = "held, not read")] File);
+pub struct FileLock(File);
+
+impl From<OwnedFd> for FileLock {
+    /// A lock that this process took when it was another program.
+    fn from(fd: OwnedFd) -> Self {
+        Self(fd.into())
+    }
+}
+
+impl AsRawFd for FileLock {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
 
 impl FileLock {
     fn open(path: &Path) -> Result<File, Error> {

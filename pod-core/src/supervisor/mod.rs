@@ -9,6 +9,7 @@ mod adopt;
 mod children;
 mod event_loop;
 mod exec;
+mod hand_over;
 pub mod ipc;
 mod memory;
 mod pod;
@@ -31,11 +32,13 @@ use rustix::time::{
 };
 
 use self::event_loop::{EventLoop, Source};
+use self::hand_over::{Handed, Successor};
 use self::ipc::connection::{self, Connection};
 use self::pod::Pod;
 use crate::inherited;
 use crate::lifecycle::{Event, Now};
 use crate::store::{self, FileLock, Layout, LockKind, WorkloadId, WorkloadRecord};
+use crate::version::Version;
 
 /// This machine as `kube` uses it.
 #[derive(Debug, Clone)]
@@ -151,7 +154,9 @@ struct Supervisor {
     listener: UnixListener,
     /// Set by SIGTERM: stop everything in order, keep the record, end.
     leaving: bool,
-    _lock: FileLock,
+    /// Set by a newer `kube`: the program that is to go on in this process.
+    successor: Option<Successor>,
+    lock: FileLock,
 }
 
 /// Both clocks.
@@ -165,7 +170,22 @@ pub fn now() -> Now {
 /// The main function of `kube supervise ROOT RUNROOT WORKLOAD`; `args` is what follows `supervise`.
 pub fn main(args: &[std::ffi::OsString]) -> i32 {
     let ready = std::env::var(spawn::READY_FD).ok().and_then(|v| v.parse::<i32>().ok());
-    for lack in inherited::reset(ready.as_slice()) {
+    let handed = match Handed::read() {
+        Ok(handed) => handed,
+        Err(e) => {
+            tracing::error!("cannot go on where the former program was: {e}");
+            return 1;
+        }
+    };
+    let lacks = match &handed {
+        Some(handed) => {
+            // What this host does not allow was told when the process began.
+            inherited::reset_but_mask(&handed.descriptors());
+            Vec::new()
+        }
+        None => inherited::reset(ready.as_slice()),
+    };
+    for lack in lacks {
         tracing::warn!("{lack}");
     }
     if let Err(e) = crate::runtime::sealed_exe::reexec_sealed() {
@@ -181,7 +201,10 @@ pub fn main(args: &[std::ffi::OsString]) -> i32 {
             dir.to_str()
                 .and_then(WorkloadId::from_key)
                 .ok_or_else(|| Error::Refused(format!("not a workload: {}", dir.display())))
-                .and_then(|id| run(layout, id, &mut ready))
+                .and_then(|id| match handed {
+                    Some(handed) => go_on(layout, id, handed),
+                    None => run(layout, id, &mut ready),
+                })
         }
         _ => Err(Error::Refused("supervise is started by kube itself".to_owned())),
     };
@@ -214,16 +237,6 @@ fn run(layout: Layout, id: WorkloadId, ready: &mut Option<std::fs::File>) -> Res
         tracing::warn!("{e}: this pod ends with whoever started it");
     }
     store::remove_file_if_exists(&layout.supervisor_left(&id))?;
-    nix::sys::prctl::set_child_subreaper(true).map_err(Error::kernel("become a subreaper"))?;
-    let mut mask = SigSet::empty();
-    for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGPIPE] {
-        mask.add(signal);
-    }
-    mask.thread_block().map_err(Error::kernel("block signals"))?;
-    let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
-        .map_err(Error::kernel("read signals"))?;
-    let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)
-        .map_err(Error::kernel("make a timer"))?;
     let listener = listen(&layout.supervisor_socket(&id)).or_else(|_| {
         // A full run tree: the supervisor is needed more than the room for a note that it may have to write.
         store::removal::release_reserve(&layout, &id);
@@ -233,36 +246,23 @@ fn run(layout: Layout, id: WorkloadId, ready: &mut Option<std::fs::File>) -> Res
     if let Err(error) = store::removal::reserve(&layout, &id) {
         tracing::warn!(%error, "no room is kept for the removal of {id}");
     }
-    let mut events = EventLoop::new().map_err(Error::kernel("make an epoll"))?;
-    events.add(signals.as_fd(), Source::Signals).map_err(Error::kernel("wait for signals"))?;
-    events.add(timer.as_fd(), Source::Timer).map_err(Error::kernel("wait for the timer"))?;
-    events.add(listener.as_fd(), Source::Listener).map_err(Error::kernel("wait for clients"))?;
-    let exe = crate::runtime::sealed_exe::program()?;
-    let mut supervisor = Supervisor {
-        layout,
-        exe,
-        id,
-        record,
-        pods: BTreeMap::new(),
-        gone: Vec::new(),
-        connections: HashMap::new(),
-        watchers: Vec::new(),
-        execs: HashMap::new(),
-        unclaimed: HashMap::new(),
-        events,
-        signals,
-        timer,
-        listener,
-        leaving: false,
-        _lock: lock,
-    };
+    let mut supervisor = Supervisor::new(layout, id, record, lock, listener)?;
     tell(ready, spawn::READY)?;
     base::fail_point!(Supervisor, "supervisor-ready");
     // Every worker is going to ask.
     let _ = crate::runtime::host::Host::get();
+    supervisor.raise_record();
     supervisor.adopt();
     base::fail_point!(Supervisor, "pods-adopted");
     supervisor.serve()
+}
+
+/// Goes on where the former program of this process was.
+fn go_on(layout: Layout, id: WorkloadId, handed: Handed) -> Result<(), Error> {
+    base::fail_point::register_supervisor();
+    // Every worker is going to ask.
+    let _ = crate::runtime::host::Host::get();
+    handed.take(layout, id)?.serve()
 }
 
 /// Tells who started us how it went.
@@ -284,6 +284,61 @@ fn listen(path: &Path) -> Result<UnixListener, Error> {
 }
 
 impl Supervisor {
+    /// A supervisor without pods. From here on the ends of processes are told to it.
+    fn new(
+        layout: Layout,
+        id: WorkloadId,
+        record: WorkloadRecord,
+        lock: FileLock,
+        listener: UnixListener,
+    ) -> Result<Self, Error> {
+        nix::sys::prctl::set_child_subreaper(true).map_err(Error::kernel("become a subreaper"))?;
+        let mut mask = SigSet::empty();
+        for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGPIPE] {
+            mask.add(signal);
+        }
+        mask.thread_block().map_err(Error::kernel("block signals"))?;
+        let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+            .map_err(Error::kernel("read signals"))?;
+        let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)
+            .map_err(Error::kernel("make a timer"))?;
+        let mut events = EventLoop::new().map_err(Error::kernel("make an epoll"))?;
+        events.add(signals.as_fd(), Source::Signals).map_err(Error::kernel("wait for signals"))?;
+        events.add(timer.as_fd(), Source::Timer).map_err(Error::kernel("wait for the timer"))?;
+        events.add(listener.as_fd(), Source::Listener).map_err(Error::kernel("wait for clients"))?;
+        let exe = crate::runtime::sealed_exe::program()?;
+        Ok(Self {
+            layout,
+            exe,
+            id,
+            record,
+            pods: BTreeMap::new(),
+            gone: Vec::new(),
+            connections: HashMap::new(),
+            watchers: Vec::new(),
+            execs: HashMap::new(),
+            unclaimed: HashMap::new(),
+            events,
+            signals,
+            timer,
+            listener,
+            leaving: false,
+            successor: None,
+            lock,
+        })
+    }
+
+    /// Writes the record in the format of this program, so that an older `kube` does not take the workload for its own.
+    fn raise_record(&mut self) {
+        if !self.record.version.is_older() {
+            return;
+        }
+        match self.record.save(&self.layout) {
+            Ok(()) => self.record.version = Version::current(),
+            Err(error) => tracing::error!(%error, "the record of {} stays in its old format", self.id),
+        }
+    }
+
     fn serve(&mut self) -> Result<(), Error> {
         // Something other than output of containers has happened since memory was given back.
         let mut has_worked = true;
@@ -310,6 +365,9 @@ impl Supervisor {
                     Source::Output { uid, container } => self.on_output(&uid, &container),
                     Source::Stranger { uid, container } => self.on_stranger(&uid, container.as_deref()),
                 }
+            }
+            if let Some(successor) = self.successor.take() {
+                self.hand_over(&successor);
             }
         }
     }

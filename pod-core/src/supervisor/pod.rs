@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use crate::lifecycle::{Goal, PodSpec, PodState};
 use crate::log::{Stream, Writer};
 use crate::plan::{ContainerError, PodPlan};
@@ -47,7 +49,8 @@ pub struct Pod {
 }
 
 /// How far the removal of a pod's files is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Purge {
     /// Not asked for.
     No,

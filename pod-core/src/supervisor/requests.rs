@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use serde::Serialize;
 
 use super::event_loop::Source;
+use super::hand_over::Successor;
 use super::ipc::connection::Connection;
 use super::ipc::protocol::{Hello, Reply, Request};
 use super::pod::{Pod, Purge};
@@ -41,12 +42,12 @@ impl Supervisor {
         let Some(connection) = self.connections.get_mut(&token) else { return };
         let Some(format) = connection.format else {
             match serde_json::from_slice::<Hello>(line) {
-                Ok(Hello { hello, .. }) => {
+                Ok(Hello { hello, .. }) if version::format() > version::FIRST => {
                     connection.format = Some(hello);
                     self.say(token, &Hello::new());
                 }
-                // It is kube 0.1.0, which says no Hello.
-                Err(_) => {
+                // It is kube 0.1.0, which says no Hello; or a test has this process be one.
+                _ => {
                     let (id, kube) = (&self.id, version::KUBE);
                     let message =
                         format!("the supervisor of {id} belongs to kube {kube}: use kube {kube} or newer");
@@ -56,8 +57,14 @@ impl Supervisor {
             return;
         };
         if format != version::format() {
-            // Whoever sent this is told by our Hello, and asks again once the two fit.
-            connection.descriptors.clear();
+            let descriptors = std::mem::take(&mut connection.descriptors);
+            // Whoever sent another request is told by our Hello, and asks again once the two fit.
+            if format > version::format()
+                && let Some(Request::HandOver { program, environment }) = Request::hand_over(line)
+                && let Some(executable) = descriptors.into_iter().next_back()
+            {
+                self.successor = Some(Successor { token, program, executable, environment });
+            }
             return;
         }
         match serde_json::from_slice::<Request>(line) {
@@ -74,6 +81,13 @@ impl Supervisor {
                     Err(e) => Reply::Failed { message: e.to_string() },
                 };
                 self.reply(token, &reply);
+            }
+            // Another command was quicker, and this process is what was asked for.
+            Request::HandOver { .. } => {
+                if let Some(connection) = self.connections.get_mut(&token) {
+                    connection.descriptors.clear();
+                }
+                self.say(token, &Hello::new());
             }
             Request::Save => {
                 let uids: Vec<String> = self.pods.keys().cloned().collect();
@@ -123,7 +137,7 @@ impl Supervisor {
         self.say(token, reply);
     }
 
-    fn say<T: Serialize>(&mut self, token: u64, message: &T) {
+    pub(super) fn say<T: Serialize>(&mut self, token: u64, message: &T) {
         let Some(connection) = self.connections.get_mut(&token) else { return };
         if connection.send(message).is_err() {
             self.hang_up(token);

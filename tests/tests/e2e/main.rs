@@ -48,4 +48,5 @@ mod supervisor;
 mod trees;
 mod undo;
 mod update;
+mod versions;
 mod volumes;

@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::connection::{line, receive, send_bytes, with_short_path};
 use super::protocol::{Hello, Reply, Request};
+use crate::inherited;
 use crate::runtime::sealed_exe;
 use crate::sandbox::process;
 use crate::store::{self, FileLock, Layout, LockKind, WorkloadId, WorkloadRecord};
@@ -27,6 +28,8 @@ pub struct Client {
     closed: bool,
     /// False until the supervisor has said that it speaks our format.
     greeted: bool,
+    /// It was put in the place of one of another format, so that it is not worth trying once more.
+    replaced: bool,
     /// Requests that were sent before that. A supervisor of another format has ignored them.
     unheard: Vec<Unheard>,
     /// The process at the other end, and since when it has been seen stopped.
@@ -64,6 +67,7 @@ impl Client {
                     descriptors: Vec::new(),
                     closed: false,
                     greeted: false,
+                    replaced: false,
                     unheard: Vec::new(),
                     pid: peer.pid.as_raw_nonzero().get(),
                     stopped: None,
@@ -127,7 +131,50 @@ impl Client {
             Ok(Hello { hello, kube }) if hello > ours => {
                 Err(Error::Newer { id: self.id.clone(), newer: Newer { format: hello, kube } })
             }
-            _ => self.replace(),
+            _ if self.replaced => {
+                let message = format!("the supervisor of {} is of an older kube again", self.id);
+                Err(Error::Refused(message))
+            }
+            Ok(_) => self.hand_over(),
+            // It is kube 0.1.0, which says no Hello and cannot hand over.
+            Err(_) => self.replace(),
+        }
+    }
+
+    /// Has the supervisor of an older `kube` go on as this program, and asks it again what it was asked.
+    fn hand_over(&mut self) -> Result<(), Error> {
+        tracing::info!("the supervisor of {} (pid {}) goes on as this kube", self.id, self.pid);
+        let program = sealed_exe::program()?;
+        let executable = sealed_exe::descriptor(&program).map_err(self.broken())?;
+        let environment = inherited::environment(|name| std::env::var_os(name)).into_iter();
+        let environment = environment
+            .filter_map(|(name, value)| Some((name.to_owned(), value.into_string().ok()?)))
+            .collect();
+        let request = line(&Request::HandOver { program, environment }).map_err(self.broken())?;
+        if send_bytes(self.stream.as_fd(), &request, &[executable.as_fd()]).is_err() {
+            return self.ask_next();
+        }
+        base::fail_point!(HandOver, "hand-over-asked");
+        let asked = Instant::now();
+        loop {
+            match self.next_line(Some(LOOK))? {
+                Some(answer) => match serde_json::from_slice::<Hello>(&answer) {
+                    Ok(Hello { hello, .. }) if hello == version::format() => return self.ask_again(),
+                    Ok(Hello { hello, kube }) => {
+                        return Err(Error::Newer {
+                            id: self.id.clone(),
+                            newer: Newer { format: hello, kube },
+                        });
+                    }
+                    Err(_) => return self.replace(),
+                },
+                // It was killed.
+                None if self.closed => return self.ask_next(),
+                None if !self.is_stopped()? && asked.elapsed() > MOST_SILENT => {
+                    return Err(Error::Silent { id: self.id.clone(), pid: self.pid });
+                }
+                None => {}
+            }
         }
     }
 
@@ -141,32 +188,55 @@ impl Client {
         );
         kill(&self.id, self.pid)?;
         base::fail_point!(HandOver, "older-supervisor-killed");
+        self.ask_next()
+    }
+
+    /// Asks the next supervisor, which is started where none runs, what this one was asked.
+    fn ask_next(&mut self) -> Result<(), Error> {
         let exe = sealed_exe::program()?;
         let unheard = std::mem::take(&mut self.unheard);
         *self = Self::connect_or_spawn(&self.layout, &exe, &self.id)?;
-        let mut bytes = line(&Hello::new()).map_err(self.broken())?;
-        for Unheard { line, descriptors } in &unheard {
-            bytes.extend_from_slice(line);
+        (self.unheard, self.replaced) = (unheard, true);
+        let hello = line(&Hello::new()).map_err(self.broken())?;
+        send_bytes(self.stream.as_fd(), &hello, &[]).map_err(self.broken())?;
+        self.send_unheard()
+    }
+
+    /// The supervisor speaks our format by now: sends what it ignored before.
+    fn ask_again(&mut self) -> Result<(), Error> {
+        self.greeted = true;
+        self.send_unheard()?;
+        self.unheard = Vec::new();
+        Ok(())
+    }
+
+    fn send_unheard(&self) -> Result<(), Error> {
+        for Unheard { line, descriptors } in &self.unheard {
             let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
-            send_bytes(self.stream.as_fd(), &bytes, &descriptors).map_err(self.broken())?;
-            bytes.clear();
+            send_bytes(self.stream.as_fd(), line, &descriptors).map_err(self.broken())?;
         }
-        self.unheard = unheard;
         Ok(())
     }
 
     /// The next reply; `None` when the supervisor hung up, or nothing came within `timeout`.
     pub fn next(&mut self, timeout: Option<Duration>) -> Result<Option<Reply>, Error> {
+        loop {
+            let Some(line) = self.next_line(timeout)? else { return Ok(None) };
+            if self.greeted {
+                return serde_json::from_slice(&line).map(Some).map_err(|e| self.broken()(e.into()));
+            }
+            self.greet(&line)?;
+        }
+    }
+
+    /// The next line, as [`Client::next`].
+    fn next_line(&mut self, timeout: Option<Duration>) -> Result<Option<Vec<u8>>, Error> {
         let deadline = timeout.map(|t| Instant::now() + t);
         loop {
             if let Some(end) = self.received.iter().position(|b| *b == b'\n') {
                 let rest = self.received.split_off(end + 1);
                 let line = std::mem::replace(&mut self.received, rest);
-                if !self.greeted {
-                    self.greet(&line)?;
-                    continue;
-                }
-                return serde_json::from_slice(&line).map(Some).map_err(|e| self.broken()(e.into()));
+                return Ok(Some(line));
             }
             let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
             if left == Some(Duration::ZERO) {

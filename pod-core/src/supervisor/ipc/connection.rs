@@ -37,6 +37,22 @@ impl Connection {
         })
     }
 
+    /// A client of this process when it was another program.
+    pub fn restored(
+        stream: UnixStream,
+        received: Vec<u8>,
+        outgoing: Vec<u8>,
+        descriptors: Vec<OwnedFd>,
+        format: Option<u32>,
+    ) -> Self {
+        Self { stream, received, outgoing: outgoing.into(), descriptors, format }
+    }
+
+    /// What has been received and is no complete line yet, and what waits to be sent.
+    pub fn buffers(&self) -> (Vec<u8>, Vec<u8>) {
+        (self.received.clone(), self.outgoing.iter().copied().collect())
+    }
+
     /// Its socket.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()

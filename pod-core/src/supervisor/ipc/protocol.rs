@@ -4,7 +4,9 @@
 //! added; a supervisor ignores requests of a format that is not its own. A request is answered by one [`Reply`],
 //! [`Request::Watch`] and [`Request::Exec`] by several.
 //!
-//! `Hello`, [`Reply::Failed`] and [`Reply::ExecExited`] have the same shape in every format.
+//! `Hello`, [`Request::HandOver`], [`Reply::Failed`] and [`Reply::ExecExited`] have the same shape in every format.
+
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +50,14 @@ pub enum Request {
     },
     /// Writes the record and the states again, because one of these files is damaged. Answered with [`Reply::Done`].
     Save,
+    /// Goes on as another program, which came along as a descriptor by SCM_RIGHTS: that of the newer `kube` that asks.
+    /// Answered with that program's [`Hello`]. This request has the same shape in every format.
+    HandOver {
+        /// The path of the program.
+        program: PathBuf,
+        /// The environment of a supervisor that the asker would start.
+        environment: Vec<(String, String)>,
+    },
     /// Every pod's state now, [`Reply::Ended`] of those that have ended and are on their way out, [`Reply::Done`], then
     /// each change, as [`Reply::State`], [`Reply::Ended`] and [`Reply::Removed`], until the asker hangs up.
     Watch,
@@ -66,6 +76,13 @@ pub enum Request {
         #[serde(default)]
         size: Option<(u16, u16)>,
     },
+}
+
+impl Request {
+    /// Returns the request of a newer `kube`, whatever else it may ask, if it asks for a hand-over.
+    pub fn hand_over(line: &[u8]) -> Option<Self> {
+        serde_json::from_slice(line).ok().filter(|request| matches!(request, Self::HandOver { .. }))
+    }
 }
 
 /// What a supervisor answers.

@@ -1,0 +1,174 @@
+//! The old program's part.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use rustix::fs::MemfdFlags;
+
+use super::TABLE;
+use super::table::{ConnectionEntry, JobEntry, JobKind, PodEntry, RunEntry, Table};
+use crate::runtime::sealed_exe;
+use crate::sandbox::worker::Worker;
+use crate::supervisor::ipc::protocol::Reply;
+use crate::supervisor::pod::{Job, Pod, Run};
+use crate::supervisor::{SUPERVISE, Supervisor};
+use crate::version;
+
+/// The program that is to go on in this process.
+pub(in crate::supervisor) struct Successor {
+    /// Who asked.
+    pub token: u64,
+    /// Its path, for what it starts later.
+    pub program: PathBuf,
+    /// The program itself.
+    pub executable: OwnedFd,
+    /// Its environment.
+    pub environment: Vec<(String, String)>,
+}
+
+impl Supervisor {
+    /// Hands this supervisor over. Returns only if that is not possible; then all goes on as before.
+    pub(in crate::supervisor) fn hand_over(&mut self, successor: &Successor) {
+        let table = self.table(successor.token);
+        let handed = table.descriptors();
+        let error = match become_successor(successor, &table, &self.arguments(successor)) {
+            Ok(never) => match never {},
+            Err(error) => error,
+        };
+        keep_over_exec(&handed, false);
+        tracing::error!(%error, "cannot hand over to {}", successor.program.display());
+        let message = format!("it cannot hand over to {}: {error}", successor.program.display());
+        self.reply(successor.token, &Reply::Failed { message });
+    }
+
+    fn arguments(&self, successor: &Successor) -> [Vec<u8>; 5] {
+        let Self { layout, id, .. } = self;
+        [
+            successor.program.as_os_str().as_bytes().to_owned(),
+            SUPERVISE.as_bytes().to_owned(),
+            layout.root.as_os_str().as_bytes().to_owned(),
+            layout.runroot.as_os_str().as_bytes().to_owned(),
+            id.key().into_bytes(),
+        ]
+    }
+
+    fn table(&self, asker: u64) -> Table {
+        let runs_exec = |token: u64| {
+            let starts = self.pods.values().flat_map(|pod| pod.jobs.values());
+            let mut starts = starts.filter_map(|job| match job {
+                Job::Exec { connection, .. } => Some(*connection),
+                _ => None,
+            });
+            self.execs.values().any(|exec| *exec == token) || starts.any(|exec| exec == token)
+        };
+        // Others speak our format, which the successor does not: they connect again when this end is closed.
+        let stays = |token: u64, format: Option<u32>| {
+            format.is_none_or(|format| format > version::format()) || runs_exec(token)
+        };
+        let clients = self.connections.iter().filter(|(token, client)| stays(**token, client.format));
+        let connections = clients.map(|(token, client)| {
+            let (received, outgoing) = client.buffers();
+            ConnectionEntry {
+                token: *token,
+                socket: client.fd().as_raw_fd(),
+                received,
+                outgoing,
+                descriptors: client.descriptors.iter().map(AsRawFd::as_raw_fd).collect(),
+                format: client.format,
+                asked: *token == asker,
+            }
+        });
+        Table {
+            lock: self.lock.as_raw_fd(),
+            listener: self.listener.as_raw_fd(),
+            record: self.record.clone(),
+            pods: self.pods.iter().map(|(uid, pod)| (uid.clone(), pod_entry(pod))).collect(),
+            gone: self.gone.clone(),
+            connections: connections.collect(),
+            execs: self.execs.clone(),
+            unclaimed: self.unclaimed.clone(),
+            leaving: self.leaving,
+        }
+    }
+}
+
+fn pod_entry(pod: &Pod) -> PodEntry {
+    let sandbox = pod.sandbox.as_ref();
+    PodEntry {
+        plan: pod.plan.clone(),
+        state: pod.state.clone(),
+        sandbox: sandbox.map(|sandbox| sandbox.without_descriptor()),
+        infra: sandbox.and_then(|sandbox| sandbox.pidfd.as_ref()).map(|(_, fd)| fd.as_raw_fd()),
+        runs: pod.runs.iter().map(|(name, run)| (name.clone(), run_entry(run))).collect(),
+        remains: pod.remains.clone(),
+        jobs: pod.jobs.values().map(job_entry).collect(),
+        remove_sandbox: pod.remove_sandbox,
+        purge: pod.purge,
+        told_end: pod.told_end,
+        killed_workers: pod.killed_workers,
+        unwritten: pod.unwritten,
+    }
+}
+
+fn run_entry(run: &Run) -> RunEntry {
+    RunEntry {
+        attempt: run.attempt,
+        process: run.process,
+        terminal: run.terminal,
+        killed: run.killed,
+        pidfd: run.pidfd.as_ref().map(|(_, fd)| fd.as_raw_fd()),
+        outputs: run.outputs.iter().map(|(stream, _, fd)| (*stream, fd.as_raw_fd())).collect(),
+        lost: run.log.as_ref().map(|log| log.lost().clone()),
+    }
+}
+
+fn job_entry(job: &Job) -> JobEntry {
+    fn entry<T>(kind: JobKind, worker: &Worker<T>) -> JobEntry {
+        let (pipe, received) = worker.progress();
+        JobEntry { kind, pid: worker.pid.as_raw(), pipe, received: received.to_owned() }
+    }
+    match job {
+        Job::CreateSandbox(worker) => entry(JobKind::CreateSandbox, worker),
+        Job::RemoveSandbox(worker) => entry(JobKind::RemoveSandbox, worker),
+        Job::Start { container, attempt, worker } => {
+            entry(JobKind::Start { container: container.clone(), attempt: *attempt }, worker)
+        }
+        Job::Delete(worker) => entry(JobKind::Delete, worker),
+        Job::Exec { connection, worker } => entry(JobKind::Exec { connection: *connection }, worker),
+        Job::Purge(worker) => entry(JobKind::Purge, worker),
+    }
+}
+
+fn become_successor(
+    successor: &Successor,
+    table: &Table,
+    arguments: &[Vec<u8>],
+) -> io::Result<std::convert::Infallible> {
+    // Not close-on-exec.
+    let mut memory = File::from(rustix::fs::memfd_create("kube-hand-over", MemfdFlags::empty())?);
+    memory.write_all(&serde_json::to_vec(table)?)?;
+    let number = memory.as_raw_fd().to_string();
+    let path = successor.program.as_os_str().as_bytes();
+    let marks = [(TABLE, number.as_bytes()), (sealed_exe::PROGRAM, path)];
+    let given = successor.environment.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let environment = given.chain(marks).map(|(name, value)| [name.as_bytes(), b"=", value].concat());
+    let c_strings = |texts: Vec<Vec<u8>>| texts.into_iter().map(CString::new).collect::<Result<Vec<_>, _>>();
+    let environment = c_strings(environment.collect())?;
+    let arguments = c_strings(arguments.to_vec())?;
+    keep_over_exec(&table.descriptors(), true);
+    base::fail_point!(HandOver, "hand-over-ready");
+    sealed_exe::execute_at(&successor.executable, &arguments, &environment)
+}
+
+/// Sets whether descriptors stay open over execve(2).
+pub(super) fn keep_over_exec(descriptors: &[RawFd], keep: bool) {
+    for fd in descriptors {
+        let flags = if keep { 0 } else { libc::FD_CLOEXEC };
+        // SAFETY: sets a flag of a descriptor of ours; no memory is involved.
+        unsafe { libc::fcntl(*fd, libc::F_SETFD, flags) };
+    }
+}
