@@ -45,6 +45,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
             &json!({
                 "version": concat!("v", env!("CARGO_PKG_VERSION")),
                 "kubernetesVersion": KUBERNETES,
+                "formatVersion": pod_core::version::format(),
                 "kernel": facts.kernel,
                 "architecture": std::env::consts::ARCH,
                 "distribution": facts.distribution,

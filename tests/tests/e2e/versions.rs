@@ -79,6 +79,9 @@ fn an_upgrade_under_load_loses_nothing() {
     let mut ended = kube.start(&["exec", "-i", "busy", "--", "sh", "-c", "echo up; read x; exit 7"]);
     ended.line(|line| line == "up");
 
+    let waiting = kube.start(&["wait", "plain", "--for=deleted", "--timeout", "60s"]);
+    let mut following = kube.start(&["logs", "-f", "--tail", "0", "plain"]);
+
     // One upgrade after another, while lines are written.
     for format in NEXT..NEXT + 3 {
         kube.speak(format);
@@ -96,6 +99,14 @@ fn an_upgrade_under_load_loses_nothing() {
     for name in ["busy", "plain"] {
         assert_eq!(kube.container(name, "main")["restartCount"], 0);
     }
+
+    // A command of the older program that needs the supervisor is told why it cannot go on.
+    let (code, lines) = waiting.end();
+    assert_eq!(code, 1, "{lines:?}");
+    assert!(lines.iter().any(|line| line.contains("nothing was changed: use kube ")), "{lines:?}");
+    // One that reads files needs nobody.
+    kube.sh("plain", "echo still here >/proc/1/fd/1");
+    following.line(|line| line == "still here");
 
     // Commands that were begun before end as if nothing had been.
     for (session, code) in [(&mut open, 42), (&mut ended, 7)] {

@@ -500,3 +500,6 @@ impl Patience {
         Err(Error::Socket { id: id.clone(), source })
     }
 }
+
+#[cfg(test)]
+mod tests;
