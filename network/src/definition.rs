@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use base::file::Durability;
 use ipnet::IpNet;
 
 use crate::bridge::{Network, NetworkOptions, check_name};
 use crate::host::Host;
-use crate::record::{self, Durability};
+use crate::record;
 use crate::{Error, Networks, subnet};
 
 impl Networks {

@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use base::file::Durability;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::record::{self, Durability};
+use crate::record;
 use crate::up::Up;
 use crate::{Error, Networks};
 
@@ -205,7 +206,7 @@ fn join(ips: &[IpAddr]) -> String {
 /// Makes the files in `dir` those wanted, each at once; true if any changed. aardvark-dns takes every file in
 /// its folder for a network, so the temporary one lies elsewhere.
 fn write_files(dir: &Path, temp: &Path, wanted: &BTreeMap<String, String>) -> Result<bool, Error> {
-    crate::create_private_dir_all(dir).map_err(Error::io("create", dir))?;
+    base::file::create_private_dir_all(dir).map_err(Error::io("create", dir))?;
     let mut changed = false;
     for entry in fs::read_dir(dir).map_err(Error::io("list", dir))? {
         let entry = entry.map_err(Error::io("list", dir))?;

@@ -189,3 +189,12 @@ impl Error {
         move |source| Self::Io { action, path, source }
     }
 }
+
+impl From<base::file::Error> for Error {
+    fn from(error: base::file::Error) -> Self {
+        match error {
+            base::file::Error::Io { action, path, source } => Self::Io { action, path, source },
+            base::file::Error::Damaged { path, source } => Self::Damaged { path, source },
+        }
+    }
+}

@@ -3,11 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
+use base::file::{Durability, FileLock, LockKind};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::bridge::Network;
-use crate::record::{self, Durability, Lock};
+use crate::record;
 use crate::{Error, Port, netns, subnet};
 
 /// Claims do not survive a reboot, as bridges, rules and namespaces do not.
@@ -17,7 +18,7 @@ const SHARED_DIR: &str = "/run/kube-play-shared";
 #[derive(Debug)]
 pub(crate) struct Host {
     dir: PathBuf,
-    _lock: Lock,
+    _lock: FileLock,
 }
 
 /// Removes what writers that were killed left.
@@ -55,9 +56,9 @@ impl Host {
     }
 
     fn lock_in(dir: &Path) -> Result<Self, Error> {
-        let lock = Lock::acquire(&dir.join("lock"))?;
+        let lock = FileLock::acquire(&dir.join("lock"), LockKind::Exclusive)?;
         // It may have been made, by an earlier version, with the umask of whoever came first.
-        crate::close_dir(dir).map_err(Error::io("close to others", dir))?;
+        base::file::close_dir(dir).map_err(Error::io("close to others", dir))?;
         Ok(Self { dir: dir.to_owned(), _lock: lock })
     }
 

@@ -65,7 +65,7 @@ pub(crate) fn missing(network: &Network, dns_port: u16, listings: Listings) -> V
 /// Adds a missing rule. `marks` is a folder where it is remembered that there is something to undo.
 pub(crate) fn add(network: &Network, missing: &Missing, marks: &Path) -> Result<(), String> {
     let mark = marks.join(&network.bridge);
-    crate::create_private_dir_all(marks)
+    base::file::create_private_dir_all(marks)
         .and_then(|()| fs::write(&mark, []))
         .map_err(|e| format!("cannot write {}: {e}", mark.display()))?;
     let rule: Vec<&str> = missing.rule.iter().map(String::as_str).collect();

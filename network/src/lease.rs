@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use base::file::Durability;
 use serde::{Deserialize, Serialize};
 
 use crate::address::{self, Pool};
 use crate::bridge::Network;
 use crate::host::Host;
-use crate::record::{self, Durability};
-use crate::{Endpoint, Error, Networks, Port, bridge, memo, subnet};
+use crate::record;
+use crate::{Endpoint, Error, Networks, Port, bridge, subnet};
 
 /// An endpoint's lease.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,7 +123,7 @@ impl Networks {
             Ok(record::or_none(self.read_lease(&id)).map(Taken::by))
         };
         let memo = self.run_dir.join("taken.json");
-        memo::read_through(self.leases()?, |id| self.lease_path(id), &memo, read)
+        base::memo::read_through(self.leases()?, |id| self.lease_path(id), &memo, read)
     }
 
     pub(crate) fn remove_lease(&self, id: &str) -> Result<(), Error> {

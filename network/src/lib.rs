@@ -15,11 +15,9 @@ mod host;
 mod iptables;
 mod lease;
 mod legacy;
-pub mod memo;
 mod netns;
 mod nfnetlink;
 mod port;
-mod private_dir;
 mod record;
 mod repair;
 mod route;
@@ -29,6 +27,7 @@ mod up;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use base::file::{FileLock, LockKind};
 use serde::{Deserialize, Serialize};
 
 pub use bridge::{Network, NetworkOptions, Subnet};
@@ -36,14 +35,12 @@ pub use dns::{AARDVARK_DNS, CLUSTER_DOMAIN, aardvark_dns_main, is_host_name};
 pub use error::Error;
 pub use firewall::find_nft;
 pub use netns::{make_netns, netns_exists, remove_netns, set_sysctls, with_netns};
-pub use private_dir::{close_dir, create_private_dir_all, is_private};
 pub use repair::Repaired;
 pub use route::host_addresses;
 
 use firewall::NetworkTable;
 use host::{Host, PortClaim};
 use lease::Lease;
-use record::Lock;
 use up::Up;
 
 /// Networks of one instance (one `--root`/`--runroot` pair). Instances live side by side on one host.
@@ -136,8 +133,8 @@ impl Networks {
     }
 
     /// One change of this instance's records at a time.
-    fn lock(&self) -> Result<Lock, Error> {
-        Lock::acquire(&self.dir.join("lock"))
+    fn lock(&self) -> Result<FileLock, Error> {
+        Ok(FileLock::acquire(&self.dir.join("lock"), LockKind::Exclusive)?)
     }
 
     /// Removes the temporary files of writers that were killed.
@@ -221,7 +218,7 @@ impl Networks {
             return Ok(Vec::new());
         }
         let config_dir = self.netavark_dir();
-        create_private_dir_all(&config_dir).map_err(Error::io("create", &config_dir))?;
+        base::file::create_private_dir_all(&config_dir).map_err(Error::io("create", &config_dir))?;
         // One that is damaged is written again; a folder in its place would keep netavark from doing so.
         let firewall = config_dir.join("firewall/firewall-driver");
         if firewall.is_dir() {

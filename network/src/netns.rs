@@ -20,7 +20,7 @@ const LOOPBACK: u32 = 1;
 /// own namespace does not change: all is done in a thread of its own, so that it may have other threads.
 pub fn make_netns(path: &Path) -> Result<(), Error> {
     if let Some(dir) = path.parent() {
-        crate::create_private_dir_all(dir).map_err(Error::io("create", dir))?;
+        base::file::create_private_dir_all(dir).map_err(Error::io("create", dir))?;
     }
     OpenOptions::new()
         .write(true)

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use base::file::{Durability, FileLock, LockKind};
 use ipnet::IpNet;
 use netavark::firewall::firewalld;
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::bridge::Network;
 use crate::firewall::NetworkTable;
 use crate::lease::Lease;
-use crate::record::{self, Durability, Lock};
+use crate::record;
 use crate::{Error, Networks, dns, driver, firewall, iptables, legacy, route};
 
 /// What a look at the networks found and did.
@@ -157,7 +158,7 @@ impl Networks {
         if stamp == before.stamp {
             return Ok(Repaired { problems: before.problems, ..Repaired::default() });
         }
-        let Some(_instance) = Lock::try_acquire(&self.dir.join("lock"))? else {
+        let Some(_instance) = FileLock::try_acquire(&self.dir.join("lock"), LockKind::Exclusive)? else {
             return Ok(Repaired::default());
         };
         if stamp.resolvers != before.stamp.resolvers {

@@ -3,11 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
+use base::file::Durability;
 use serde::{Deserialize, Serialize};
 
 use crate::lease::Lease;
-use crate::record::{self, Durability};
-use crate::{Error, Networks, memo, netns, route};
+use crate::record;
+use crate::{Error, Networks, netns, route};
 
 /// An endpoint that is set up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +74,7 @@ impl Networks {
                 }
             }))
         };
-        let mut up = memo::read_through(ids, |id| self.up_path(id), &memo, read)?;
+        let mut up = base::memo::read_through(ids, |id| self.up_path(id), &memo, read)?;
         up.retain(Up::is_alive);
         Ok(up)
     }

@@ -15,7 +15,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// The umask of a long-lived process. What it makes for containers is readable to them; its own folders are created
-/// private ([`network::create_private_dir_all`]).
+/// private ([`base::file::create_private_dir_all`]).
 pub const UMASK: u32 = 0o022;
 
 /// The umask of a command: whatever it makes is its user's alone.

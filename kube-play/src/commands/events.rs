@@ -11,7 +11,6 @@ use pod_core::log::events::Reader;
 use crate::context::Context;
 use crate::output::{self, Listing, Shape, Table};
 use crate::select;
-use crate::terminal;
 use crate::watch::Changes;
 
 /// Arguments of `kube events`.
@@ -119,7 +118,7 @@ fn followed(event: &Event, args: &Args) -> String {
         object(event),
         event.message.as_deref().unwrap_or_default().trim(),
     );
-    format!("{}\n", terminal::harmless(&line))
+    format!("{}\n", base::escape::harmless(&line))
 }
 
 /// The same event several times, as one.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use base::escape::harmless;
 use pod_core::observe::workloads;
 use serde_json::json;
 
@@ -10,7 +11,6 @@ use crate::commands::version::KUBERNETES;
 use crate::context::Context;
 use crate::facts::{Facts, Feature, Status};
 use crate::output::{ObjectFormat, Table, print, print_object};
-use crate::terminal::harmless;
 
 /// Arguments of `kube info`.
 #[derive(Debug, clap::Args)]

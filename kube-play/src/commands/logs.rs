@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use base::escape::harmless_but_colours;
 use pod_core::lifecycle::RunState;
 use pod_core::log::{self, Line, Options, Run, Source};
 use pod_core::observe::{self, PodView};
@@ -15,7 +16,6 @@ use crate::context::Context;
 use crate::exit::Failure;
 use crate::output::Closed;
 use crate::select::Choice;
-use crate::terminal::harmless_but_colours;
 use crate::time::parse_duration;
 use crate::{container, pods, select};
 

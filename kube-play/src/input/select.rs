@@ -207,8 +207,9 @@ pub fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Opt
 mod tests {
     use serde_json::json;
 
+    use base::file::write_json;
     use pod_core::lifecycle::{Goal, Now, PodSpec, PodState, Sandbox};
-    use pod_core::store::{WorkloadRecord, write_json};
+    use pod_core::store::WorkloadRecord;
 
     use super::*;
     use crate::fixture::{context, pod, record};

@@ -8,12 +8,11 @@ pub mod terminal;
 use std::io::{ErrorKind, Write as _};
 
 use anyhow::Context as _;
+use base::escape::harmless;
 use clap::ValueEnum;
 use pod_core::manifest::to_yaml;
 use serde::Serialize;
 use serde_json::{Value, json};
-
-use self::terminal::harmless;
 
 /// Nobody reads our stdout any more. Not worth a message.
 #[derive(Debug, thiserror::Error)]
@@ -266,6 +265,6 @@ mod tests {
         table.row(row(&["a\x1b[2J\nb\tc\u{9b}31m\u{202e}d", "x"]));
         let text = table.render(true);
         assert_eq!(text.lines().count(), 2);
-        assert!(!text.chars().any(|c| c != '\n' && crate::terminal::drives_terminal(c)), "{text:?}");
+        assert!(!text.chars().any(|c| c != '\n' && base::escape::drives_terminal(c)), "{text:?}");
     }
 }

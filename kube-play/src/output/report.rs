@@ -41,7 +41,7 @@ impl Report for Lines {
             let dry_run = if self.dry_run { " (dry run)" } else { "" };
             let line = format!("{object} {}{dry_run}\n", change.as_str());
             // What is being done does not depend on somebody reading about it.
-            let _ = output::print(&terminal::harmless_lines(&line));
+            let _ = output::print(&base::escape::harmless_lines(&line));
         }
     }
 
@@ -50,7 +50,7 @@ impl Report for Lines {
         let state = not_ready(pods).map_or_else(String::new, |state| format!(" ({state})"));
         if !self.quiet {
             let line = format!("{object} unchanged{state}{dry_run}\n");
-            let _ = output::print(&terminal::harmless_lines(&line));
+            let _ = output::print(&base::escape::harmless_lines(&line));
         }
         if !pods.is_empty() && pods.iter().all(|pod| pod.state.is_terminal()) {
             self.hint(&format!("{object} has ended; `kube play --replace` runs it once more"));

@@ -1,10 +1,10 @@
 //! What a terminal needs: colour only where it is one, and nothing printed that could drive it.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 
+use base::escape::{harmless, harmless_lines};
 use pod_core::manifest::{Diagnostic, Severity};
 
 /// True if stderr may carry colour: a terminal, and no `NO_COLOR` (see no-color.org).
@@ -91,100 +91,11 @@ pub fn render_diagnostics(diagnostics: &[Diagnostic], colour: bool) -> String {
     text
 }
 
-/// The text with every character that drives a terminal made visible: control characters (newline and tab
-/// too) and those that reorder what is shown.
-pub fn harmless(text: &str) -> Cow<'_, str> {
-    escape(text, |_| false)
-}
-
-/// Like [`harmless`], but newlines and tabs stay.
-pub fn harmless_lines(text: &str) -> Cow<'_, str> {
-    escape(text, |c| c == '\n' || c == '\t')
-}
-
-fn escape(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
-    let drives = |c: char| drives_terminal(c) && !keep(c);
-    if !text.contains(drives) {
-        return Cow::Borrowed(text);
-    }
-    let mut safe = String::with_capacity(text.len() + 8);
-    for c in text.chars() {
-        if drives(c) {
-            safe.extend(c.escape_default());
-        } else {
-            safe.push(c);
-        }
-    }
-    Cow::Owned(safe)
-}
-
-/// What a container wrote, for a terminal: colours and text styles (SGR, ECMA-48 8.3.117) and tabs get through,
-/// and a carriage return before the end of the line; everything else that drives a terminal is made visible.
-pub fn harmless_but_colours(content: &[u8], ends: bool) -> String {
-    let text = String::from_utf8_lossy(content);
-    let (text, end) = match text.strip_suffix('\r') {
-        Some(text) if ends => (text, "\r"),
-        _ => (&*text, ""),
-    };
-    let mut safe = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(|c| drives_terminal(c) && c != '\t') {
-        let (before, from) = rest.split_at(at);
-        safe.push_str(before);
-        let style = style_length(from);
-        if style > 0 {
-            let (style, after) = from.split_at(style);
-            safe.push_str(style);
-            rest = after;
-        } else {
-            let mut characters = from.chars();
-            safe.extend(characters.next().into_iter().flat_map(char::escape_default));
-            rest = characters.as_str();
-        }
-    }
-    safe.push_str(rest);
-    safe.push_str(end);
-    safe
-}
-
-/// How many bytes of `text` are one sequence that sets colours or styles; 0 if it begins with none.
-fn style_length(text: &str) -> usize {
-    let Some(parameters) = text.strip_prefix("\x1b[") else { return 0 };
-    let length =
-        parameters.find(|c: char| !c.is_ascii_digit() && c != ';' && c != ':').unwrap_or(parameters.len());
-    if parameters.get(length..).is_some_and(|after| after.starts_with('m')) { length + 3 } else { 0 }
-}
-
-/// C0, DEL and C1 controls, and Unicode's bidirectional controls, which let a name show as another.
-pub fn drives_terminal(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}')
-}
-
 #[cfg(test)]
 mod tests {
     use pod_core::manifest::Position;
 
     use super::*;
-
-    #[test]
-    fn what_drives_a_terminal_is_made_visible() {
-        assert_eq!(harmless("plain \u{e9}\u{4e2d}"), "plain \u{e9}\u{4e2d}");
-        assert_eq!(harmless("a\x1b]0;x\x07b\n"), "a\\u{1b}]0;x\\u{7}b\\n");
-        assert_eq!(harmless("\u{202e}gnp.exe"), "\\u{202e}gnp.exe");
-        assert_eq!(harmless_lines("a\n\tb\r"), "a\n\tb\\r");
-    }
-
-    #[test]
-    fn logs_on_a_terminal_keep_their_colours_and_nothing_else() {
-        let shown = |text: &str| harmless_but_colours(text.as_bytes(), true);
-        assert_eq!(shown("\x1b[1;31mred\x1b[0m\ta\x1b[m"), "\x1b[1;31mred\x1b[0m\ta\x1b[m");
-        assert_eq!(shown("\x1b]0;title\x07"), "\\u{1b}]0;title\\u{7}");
-        assert_eq!(shown("\x1b[2J\x1b[31"), "\\u{1b}[2J\\u{1b}[31");
-        assert_eq!(shown("hidden\rshown\r"), "hidden\\rshown\r");
-        assert_eq!(harmless_but_colours(b"half\r", false), "half\\r");
-        assert_eq!(harmless_but_colours(b"\xff\xc2\x9b31m", true), "\u{fffd}\\u{9b}31m");
-    }
 
     #[test]
     fn diagnostics_read_like_a_compilers() {

@@ -22,11 +22,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use base::file::{FileLock, LockKind, read_json, remove_dir_if_exists, write_atomic};
+
 use super::layer::{Destination, Ingested, LayerRecord, ingest};
 use super::manifests::{ConfigFile, Descriptor, Either, Index, Manifest, REF_NAME, REPO_DIGESTS};
 use super::unpack::Limits;
 use super::{Digest, Error, Image, ImageStore, TimeLimits};
-use crate::store::{self, FileLock, LockKind, read_json, remove_dir_if_exists, write_atomic};
+use crate::store;
 
 /// Largest manifest or config that is read into memory: the distribution project's limit for manifests.
 pub(super) const MAX_JSON: u64 = 4 << 20;

@@ -36,9 +36,9 @@ pub use unpack::{Limits, UnpackError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base::escape::escape;
 use serde::{Deserialize, Serialize};
 
-use crate::manifest::escape;
 pub use crate::manifest::image::{DEFAULT_REGISTRY, Digest, ImageName, InvalidName, Reference};
 use crate::plan::ImageConfig;
 
@@ -300,6 +300,12 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+}
+
+impl From<base::file::Error> for Error {
+    fn from(error: base::file::Error) -> Self {
+        Self::Store(error.into())
+    }
 }
 
 /// A time for a message: `4 hours`, `30 seconds`.

@@ -45,11 +45,12 @@ impl ImageStore {
             move |e| Error::Store(make(e))
         };
         for dir in [scratch, target] {
-            network::create_private_dir_all(dir).map_err(io("create", dir))?;
+            base::file::create_private_dir_all(dir).map_err(io("create", dir))?;
         }
         let (layers, root) = {
             // Shared with other mounts, never with a removal.
-            let _lock = store::FileLock::acquire(&self.dir().join("lock"), store::LockKind::Shared)?;
+            let _lock =
+                base::file::FileLock::acquire(&self.dir().join("lock"), base::file::LockKind::Shared)?;
             let effective = self.effective_layers(image)?;
             self.write_lease(image, scratch)?;
             effective
@@ -58,7 +59,7 @@ impl ImageStore {
         if lower.is_empty() {
             // Overlayfs wants a lower directory even for an image that has no layer.
             let empty = self.dir().join("empty");
-            network::create_private_dir_all(&empty).map_err(io("create", &empty))?;
+            base::file::create_private_dir_all(&empty).map_err(io("create", &empty))?;
             lower.push(empty);
         }
         let root = root.map(|l| self.layer_dir(&l).join("diff"));
@@ -99,7 +100,7 @@ impl ImageStore {
         let name = Digest::of(scratch.as_os_str().as_encoded_bytes());
         let path = self.dir().join("leases").join(name.hex());
         let lease = Lease { image: image.id.clone(), layers: image.layers.clone(), scratch };
-        Ok(store::write_json_volatile(&path, &lease)?)
+        Ok(base::file::write_json_volatile(&path, &lease)?)
     }
 
     /// A root is not going to be mounted from `scratch` any more: its layers need not be kept for it.
@@ -109,7 +110,7 @@ impl ImageStore {
     pub fn release(images: &Path, scratch: &Path) -> Result<(), Error> {
         let scratch = std::path::absolute(scratch).unwrap_or_else(|_| scratch.to_owned());
         let name = Digest::of(scratch.as_os_str().as_encoded_bytes());
-        Ok(store::remove_file_if_exists(&images.join("leases").join(name.hex()))?)
+        Ok(base::file::remove_file_if_exists(&images.join("leases").join(name.hex()))?)
     }
 }
 

@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use std::io::{self, ErrorKind, Read};
 use std::time::Duration;
 
+use base::escape::escape;
+use base::file::{FileLock, LockKind};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::{mpsc, oneshot};
 
@@ -14,8 +16,7 @@ use super::manifests::{ConfigFile, Descriptor, Either, Manifest, OCI_MANIFEST, P
 use super::platforms::{available, select, this_machine};
 use super::registry::{Registry, short};
 use super::{Digest, Error, Image, ImageStore, Progress, PullOptions, Reference, UnpackError};
-use crate::manifest::escape;
-use crate::store::{self, FileLock, LockKind};
+use crate::store;
 
 /// Layers fetched at once.
 const PARALLEL: usize = 4;

@@ -4,11 +4,13 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::PathBuf;
 
+use base::file::read_json;
+
 use super::content::Staging;
 use super::manifests::{Either, Index, REF_NAME};
 use super::overlay::Lease;
 use super::{Digest, Error, Image, ImageName, ImageStore};
-use crate::store::{self, read_json};
+use crate::store;
 
 /// What a removal did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -163,7 +165,7 @@ impl ImageStore {
             match read_json::<Lease>(&path) {
                 Ok(Some(lease)) if lease.scratch.exists() => leases.push(lease),
                 // One that a power cut tore is of a container that is gone.
-                Ok(_) | Err(store::Error::Damaged { .. }) => store::remove_file_if_exists(&path)?,
+                Ok(_) | Err(base::file::Error::Damaged { .. }) => base::file::remove_file_if_exists(&path)?,
                 // One that cannot be read may be in force.
                 Err(error) => return Err(error.into()),
             }
@@ -185,7 +187,7 @@ impl ImageStore {
     fn remove_blob(&self, digest: &Digest) -> Result<u64, Error> {
         let path = self.blob_path(digest);
         let size = fs::metadata(&path).map_or(0, |m| m.len());
-        store::remove_file_if_exists(&path)?;
+        base::file::remove_file_if_exists(&path)?;
         Ok(size)
     }
 
@@ -199,7 +201,7 @@ impl ImageStore {
             other => other.map_err(|e| Error::Store(store::Error::io("remove", &path)(e)))?,
         }
         base::fail_point!(Pull, "layer-going");
-        store::remove_dir_if_exists(&gone)?;
+        base::file::remove_dir_if_exists(&gone)?;
         Ok(size)
     }
 }

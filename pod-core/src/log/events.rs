@@ -5,11 +5,12 @@ use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use base::file::{FileLock, LockKind};
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use crate::plan::PodPlan;
-use crate::store::{Error, FileLock, Layout, LockKind};
+use crate::store::{Error, Layout};
 
 /// Past this size the file is renamed to `events.1`, over an older one.
 const LIMIT: u64 = 1024 * 1024;

@@ -5,8 +5,10 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use base::file::remove_file_if_exists;
+
 use super::{Limits, file_name, parse_file_name};
-use crate::store::{Error, remove_file_if_exists};
+use crate::store::Error;
 
 /// The log file of a run that is being written.
 #[derive(Debug)]
@@ -22,7 +24,7 @@ pub(super) struct LogFile {
 impl LogFile {
     /// Opens or makes the log of a run, and removes those of the runs before the one before it.
     pub(super) fn open(dir: &Path, attempt: u32, limits: Limits) -> Result<Self, Error> {
-        network::create_private_dir_all(dir).map_err(Error::io("create", dir))?;
+        base::file::create_private_dir_all(dir).map_err(Error::io("create", dir))?;
         prune(dir, attempt)?;
         let path = dir.join(file_name(attempt, 0));
         let (file, size, inode) = open_append(&path)?;

@@ -3,6 +3,7 @@
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
+use base::file::remove_file_if_exists;
 use jiff::Timestamp;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ use super::file::LogFile;
 use super::journal::{Batch, Journal};
 use super::record::{Stream, push_all, push_line, stamp};
 use super::spool::{Spool, Taken};
-use crate::store::{Error, remove_file_if_exists};
+use crate::store::Error;
 
 /// The most that is taken from a FIFO at a time, in bytes.
 const BATCH_BYTES: usize = 256 * 1024;
@@ -63,7 +64,7 @@ impl Writer {
     /// A folder or file that cannot be made or read.
     pub fn open(dir: &Path, attempt: u32, limits: Limits, spool: &Path) -> Result<Self, Error> {
         let mut log = LogFile::open(dir, attempt, limits)?;
-        network::create_private_dir_all(spool).map_err(Error::io("create", spool))?;
+        base::file::create_private_dir_all(spool).map_err(Error::io("create", spool))?;
         let (journal, intent) = Journal::open(&spool.join(journal_name(attempt)))?;
         let mut spools =
             [Stream::Stdout, Stream::Stderr].map(|s| Spool::open(&spool.join(spool_name(attempt, s))));

@@ -9,7 +9,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
 mod device;
-mod escape;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
 mod identity;
@@ -25,9 +24,8 @@ mod source;
 pub mod support;
 mod yaml;
 
+use base::escape::{escape, shown};
 pub(crate) use device::Device;
-pub use escape::escape;
-use escape::shown;
 pub use identity::{Identities, Identity, identities};
 pub use judge::judge;
 pub use kind::schema_of;

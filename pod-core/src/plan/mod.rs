@@ -160,7 +160,7 @@ impl ContainerError {
     /// A waiting reason with its message. What an image says may be part of it (a path, a user): it stays on one line,
     /// and drives no terminal.
     pub fn new(reason: &str, message: impl Into<String>) -> Self {
-        Self { reason: reason.to_owned(), message: crate::manifest::escape(&message.into()).into_owned() }
+        Self { reason: reason.to_owned(), message: base::escape::escape(&message.into()).into_owned() }
     }
 
     /// `CreateContainerConfigError`: what the manifest refers to is missing or does not fit.

@@ -1,5 +1,7 @@
 //! `down`: stop and remove, in order, from recorded state.
 
+use base::file::{FileLock, LockKind};
+
 use super::objects::CLAIM;
 use super::{Change, DownOptions, Error, Host, Report, Target};
 use crate::observe::Awaited;
@@ -7,9 +9,7 @@ use crate::observe::readiness;
 use crate::observe::readiness::Judge;
 use crate::observe::wait::{await_removals, wait_telling};
 use crate::repair;
-use crate::store::{
-    self, Desired, FileLock, LockKind, Objects, PodRecord, WorkloadId, WorkloadRecord, removal,
-};
+use crate::store::{Desired, Objects, PodRecord, WorkloadId, WorkloadRecord, removal};
 use crate::supervisor::ipc::client;
 use crate::volume::claims;
 
@@ -127,9 +127,9 @@ fn discard(host: &Host, id: &WorkloadId) -> Result<(), Error> {
         let message = "another process holds it: try again".to_owned();
         return Err(Error::Failed { object: id.to_string(), message });
     };
-    store::remove_dir_if_exists(&layout.workload(id))?;
+    base::file::remove_dir_if_exists(&layout.workload(id))?;
     removal::forget_note(layout, id)?;
-    store::remove_dir_if_exists(&layout.workload_run(id))?;
+    base::file::remove_dir_if_exists(&layout.workload_run(id))?;
     drop(lock);
     for line in repair::remove_leftovers(layout, &host.exe)? {
         tracing::info!("{line}");

@@ -195,3 +195,9 @@ impl From<observe::Error> for Error {
         }
     }
 }
+
+impl From<base::file::Error> for Error {
+    fn from(error: base::file::Error) -> Self {
+        Self::Store(error.into())
+    }
+}

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
+use base::file::{FileLock, LockKind};
+
 use super::diff::{Step, diff, gone, start_resting};
 use super::undo::undo;
 use super::{
@@ -17,9 +19,7 @@ use crate::observe::wait::{Outcome, await_removals, is_so, outlast_first_moment,
 use crate::observe::{self, readiness};
 use crate::plan::{self, Plan, PodPlan, WorkloadPlan};
 use crate::repair::rests;
-use crate::store::{
-    Desired, FileLock, LockKind, Objects, PodRecord, WorkloadGlance, WorkloadId, WorkloadRecord,
-};
+use crate::store::{Desired, Objects, PodRecord, WorkloadGlance, WorkloadId, WorkloadRecord};
 use crate::supervisor;
 use crate::supervisor::ipc::client::{self, Client};
 use crate::version::Version;

@@ -10,10 +10,10 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
+use base::file::{FileLock, LockKind};
+
 use crate::sandbox;
-use crate::store::{
-    self, Desired, Error, FileLock, Layout, LockKind, PodGlance, WorkloadGlance, WorkloadId, boot_id,
-};
+use crate::store::{self, Desired, Error, Layout, PodGlance, WorkloadGlance, WorkloadId, boot_id};
 use crate::supervisor;
 use crate::supervisor::Host;
 use crate::supervisor::ipc::client;
@@ -71,7 +71,7 @@ fn repair_pods(host: &Host) -> Result<Vec<String>, Error> {
         if fs::read_to_string(&boot_path).ok().as_deref() != Some(this_boot.as_str()) {
             after_boot(host, known.is_some(), &mut told)?;
             base::fail_point!(Command, "boot-cleared");
-            store::write_atomic(&boot_path, this_boot.as_bytes(), 0o600)?;
+            base::file::write_atomic(&boot_path, this_boot.as_bytes(), 0o600)?;
         }
         drop(lock);
     }
@@ -120,7 +120,7 @@ fn is_damaged_boot(text: &str, this_boot: &str) -> bool {
 fn mend_boot(path: &Path, this_boot: &str) {
     // An empty folder in its place.
     let _ = fs::remove_dir(path);
-    match store::write_atomic(path, this_boot.as_bytes(), 0o600) {
+    match base::file::write_atomic(path, this_boot.as_bytes(), 0o600) {
         Ok(()) => tracing::warn!("{} was damaged; it is written again, as of this boot", path.display()),
         Err(e) => tracing::warn!("{} is damaged and counts as of this boot; remove it: {e}", path.display()),
     }
@@ -193,7 +193,7 @@ fn after_boot(host: &Host, stale: bool, told: &mut Vec<String>) -> Result<(), Er
     let layout = &host.layout;
     if stale {
         for name in ["workloads", "pods", "netns", "networks", "runtime"] {
-            store::remove_dir_if_exists(&layout.runroot.join(name))?;
+            base::file::remove_dir_if_exists(&layout.runroot.join(name))?;
         }
         told.push("the machine was restarted since; `kube play --all` starts what should run".to_owned());
     }

@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use base::file::{FileLock, LockKind};
+
 use crate::image::ImageStore;
 use crate::sandbox;
-use crate::store::{self, Error, FileLock, Layout, LockKind, WorkloadGlance, WorkloadId};
+use crate::store::{self, Error, Layout, WorkloadGlance, WorkloadId};
 use crate::supervisor::Host;
 
 /// Removes folders of workloads that have no record, or a leftover one: their supervisor, or who was about to
@@ -37,11 +39,11 @@ pub(super) fn workloads(
             _ => continue,
         }
         // A read-only disk stops nobody who only looks, or stops something.
-        if let Err(error) = store::remove_dir_if_exists(&layout.workload(&id)) {
+        if let Err(error) = base::file::remove_dir_if_exists(&layout.workload(&id)) {
             tracing::warn!(%error, "what is left of {id} stays");
             continue;
         }
-        store::remove_dir_if_exists(&layout.workload_run(&id))?;
+        base::file::remove_dir_if_exists(&layout.workload_run(&id))?;
     }
     store::removal::sweep(layout)?;
     Ok(())
@@ -67,8 +69,12 @@ pub fn temporary_files(host: &Host) {
         ["workloads/*", "objects/*/*", "volumes/*/*", "images", "images/leases", "images/blobs/sha256"];
     dirs.extend(in_root.iter().flat_map(|dir| below(&layout.root, dir)));
     for path in dirs.iter().flat_map(|dir| entries(dir)) {
-        if path.file_name().and_then(|name| name.to_str()).and_then(store::writer_of).is_some_and(has_ended)
-            && let Err(e) = store::remove_file_if_exists(&path)
+        if path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .and_then(base::file::writer_of)
+            .is_some_and(has_ended)
+            && let Err(e) = base::file::remove_file_if_exists(&path)
         {
             tracing::warn!("{e}");
         }

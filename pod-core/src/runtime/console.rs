@@ -35,7 +35,7 @@ impl ConsoleSocket {
         let dir = path.parent().unwrap_or(Path::new("/"));
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(0o700).create(dir).map_err(failed())?;
-        crate::store::remove_file_if_exists(path)?;
+        base::file::remove_file_if_exists(path)?;
         // An address holds 107 bytes (unix(7)); a path through a descriptor of the folder is short.
         let dir = fs::File::open(dir).map_err(failed())?;
         let name = path.file_name().unwrap_or_default();

@@ -6,12 +6,12 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 
+use base::file::{remove_dir_if_exists, remove_file_if_exists, write_atomic, write_json_volatile};
 use serde::Deserialize;
 
 use super::cgroup::{self, Cgroups, Driver};
 use super::libcontainer::{cgroups_path, exec_process, load};
 use super::{Create, Error, Exec, Runtime, Stdio, worker};
-use crate::store::{remove_dir_if_exists, remove_file_if_exists, write_atomic, write_json_volatile};
 
 /// A runtime program, with its state below one folder.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl External {
             return Err(Error::failed("find", id, "this is not a container id"));
         }
         let dir = self.calls.join(id);
-        network::create_private_dir_all(&dir).map_err(Error::io("create", &dir))?;
+        base::file::create_private_dir_all(&dir).map_err(Error::io("create", &dir))?;
         Ok(dir)
     }
 }

@@ -4,10 +4,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use base::file::write_atomic;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::Error;
-use crate::store::write_atomic;
 use crate::volume::is_mount_point;
 
 /// The pause program (pause/pause.rs), static.
@@ -31,7 +31,7 @@ pub fn prepare_rootfs(dir: &Path) -> Result<(), Error> {
     }
     // The infra container's process is no root: it needs to enter its root folder, whatever the umask is.
     for path in [dir.to_owned(), dir.join("proc"), dir.join("dev"), dir.join("sys")] {
-        network::create_private_dir_all(&path)
+        base::file::create_private_dir_all(&path)
             .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)))
             .map_err(Error::io("create", &path))?;
     }
@@ -44,7 +44,7 @@ pub fn prepare_rootfs(dir: &Path) -> Result<(), Error> {
 /// # Errors
 /// When the kernel refuses the tmpfs.
 pub fn mount_shm(dir: &Path) -> Result<(), Error> {
-    network::create_private_dir_all(dir).map_err(Error::io("create", dir))?;
+    base::file::create_private_dir_all(dir).map_err(Error::io("create", dir))?;
     if is_mount_point(dir) {
         return Ok(());
     }

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use base::file::remove_dir_if_exists;
 use libcontainer::container::Container;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::error::LibcontainerError;
@@ -22,7 +23,6 @@ use super::executor::{self, ContainerExecutor};
 use super::failures::Failures;
 use super::seccomp::Filter;
 use super::{Create, Error, Exec, Runtime, Stdio, rootfs, spec, worker};
-use crate::store::remove_dir_if_exists;
 
 /// The environment that libcontainer is told. Without HOME it would ask libc for the user's, and libc loads
 /// libraries of the container for that, into a process that still has every capability (as CVE-2019-14271).
@@ -109,9 +109,10 @@ impl Libcontainer {
 impl Runtime for Libcontainer {
     fn create(&self, create: &Create<'_>) -> Result<i32, Error> {
         worker::prepare_worker();
-        network::create_private_dir_all(&self.containers).map_err(Error::io("create", &self.containers))?;
+        base::file::create_private_dir_all(&self.containers)
+            .map_err(Error::io("create", &self.containers))?;
         let bundle = self.bundles.join(create.id);
-        match network::create_private_dir_all(&self.bundles).and_then(|()| fs::create_dir(&bundle)) {
+        match base::file::create_private_dir_all(&self.bundles).and_then(|()| fs::create_dir(&bundle)) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 return Err(Error::failed("create", create.id, "a container of this id exists"));
             }

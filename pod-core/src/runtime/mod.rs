@@ -74,6 +74,12 @@ pub enum Error {
     Many(Vec<Error>),
 }
 
+impl From<base::file::Error> for Error {
+    fn from(error: base::file::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
 impl Error {
     /// An I/O error with what was tried and where; shaped for `map_err`.
     pub(crate) fn io<E: Into<io::Error>>(action: &'static str, path: &Path) -> impl FnOnce(E) -> Self {

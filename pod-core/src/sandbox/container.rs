@@ -19,7 +19,7 @@ use crate::lifecycle::Event;
 use crate::log::Stream;
 use crate::plan::{self, ContainerError, PodPlan, PullPolicy};
 use crate::runtime::{self, Create, Sandbox, Stdio, cgroup, spec};
-use crate::store::{self, Layout, Objects};
+use crate::store::{Layout, Objects};
 use crate::volume;
 
 /// A container whose process runs.
@@ -100,7 +100,7 @@ pub fn start(
 ) -> Result<Started, ContainerError> {
     let failed = error("RunContainerError");
     let (bundle, id) = (bundle(layout, &pod.uid, name, attempt), id(&pod.uid, name, attempt));
-    let created = match store::read_json(&created_path(&bundle)).map_err(|e| failed(&e))? {
+    let created = match base::file::read_json(&created_path(&bundle)).map_err(|e| failed(&e))? {
         Some(created) => created,
         None => create(layout, pod, name, attempt, &sandbox.ips, None, || Some(sandbox.sandbox.clone()))?,
     };
@@ -109,7 +109,7 @@ pub fn start(
     oci.start(&id).map_err(|e| failed(&e.of_container()))?;
     base::fail_point!(Worker, "container-started");
     let started = Started { process, container_id: format!("kube://{id}"), image_id, stop_signal, terminal };
-    store::write_json_volatile(&started_path(&bundle), &started).map_err(|e| failed(&e))?;
+    base::file::write_json_volatile(&started_path(&bundle), &started).map_err(|e| failed(&e))?;
     base::fail_point!(Worker, "container-recorded");
     Ok(started)
 }
@@ -137,7 +137,7 @@ pub fn create_ahead(
 ) -> Result<(), ContainerError> {
     let failed = error("CreateContainerError");
     let bundle = bundle(layout, &pod.uid, name, attempt);
-    network::create_private_dir_all(&bundle)
+    base::file::create_private_dir_all(&bundle)
         .map_err(|e| failed(&format!("create {}: {e}", bundle.display())))?;
     let mut readers = Vec::new();
     for stream in Stream::ALL {
@@ -146,7 +146,7 @@ pub fn create_ahead(
     }
     // The sandbox does not wait for a pull.
     let created = create(layout, pod, name, attempt, &[], Some(PullPolicy::Never), sandbox)?;
-    store::write_json_volatile(&created_path(&bundle), &created).map_err(|e| failed(&e))?;
+    base::file::write_json_volatile(&created_path(&bundle), &created).map_err(|e| failed(&e))?;
     base::fail_point!(Worker, "container-ahead");
     Ok(())
 }
@@ -401,7 +401,7 @@ pub fn delete(layout: &Layout, pod: &PodPlan, name: &str, attempt: u32) -> Vec<S
     }
     for dir in [bundle(layout, &pod.uid, name, attempt), scratch] {
         base::fail_point!(Worker, "container-files-going");
-        if let Err(e) = store::remove_dir_if_exists(&dir) {
+        if let Err(e) = base::file::remove_dir_if_exists(&dir) {
             problems.push(e.to_string());
         }
     }

@@ -55,7 +55,7 @@ pub fn create(
     if intent.exists() {
         remove(layout, exe, plan);
     }
-    network::create_private_dir_all(&run).map_err(|e| format!("create {}: {e}", run.display()))?;
+    base::file::create_private_dir_all(&run).map_err(|e| format!("create {}: {e}", run.display()))?;
     fs::write(&intent, []).map_err(|e| format!("create {}: {e}", intent.display()))?;
     base::fail_point!(Worker, "sandbox-intended");
     try_create(layout, exe, plan, first).inspect_err(|_| {
@@ -113,7 +113,7 @@ fn try_create(
     write_etc(&sandbox.etc, plan, &node, &ips, &addresses).map_err(|e| text(&e))?;
     base::fail_point!(Worker, "etc-written");
     let info = SandboxInfo { infra, ips, sandbox, warnings: addresses.warnings, pidfd: None };
-    store::write_json_volatile(&SandboxInfo::path(layout, uid), &info).map_err(|e| text(&e))?;
+    base::file::write_json_volatile(&SandboxInfo::path(layout, uid), &info).map_err(|e| text(&e))?;
     base::fail_point!(Worker, "sandbox-recorded");
     Ok(info)
 }
@@ -146,7 +146,7 @@ fn create_infra(layout: &Layout, plan: &PodPlan, sandbox: &mut Sandbox) -> Resul
     let rootfs = layout.runroot.join("pause");
     runtime::infra::prepare_rootfs(&rootfs).map_err(|e| e.to_string())?;
     let bundle = layout.pod_run(uid).join("infra");
-    network::create_private_dir_all(&bundle).map_err(|e| format!("create {}: {e}", bundle.display()))?;
+    base::file::create_private_dir_all(&bundle).map_err(|e| format!("create {}: {e}", bundle.display()))?;
     let config = spec::infra(&spec::Infra {
         id: &infra_id(uid),
         sandbox,
@@ -185,7 +185,7 @@ fn write_etc(
     ips: &[IpAddr],
     addresses: &Addresses,
 ) -> Result<(), store::Error> {
-    network::create_private_dir_all(dir).map_err(store::Error::io("create", dir))?;
+    base::file::create_private_dir_all(dir).map_err(store::Error::io("create", dir))?;
     let hostname = plan::hosts::hostname(&plan.pod, node);
     for (name, text) in [
         ("hosts", plan::hosts::etc_hosts(&plan.pod, node, ips)),

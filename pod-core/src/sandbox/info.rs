@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::process::Process;
 use crate::plan::PodPlan;
 use crate::runtime::Sandbox;
-use crate::store::{self, Layout};
+use crate::store::Layout;
 
 /// Lies in the folder of a pod from before anything of its sandbox is made until all of it is removed.
 pub(super) const INTENT: &str = "sandbox-intent";
@@ -51,7 +51,7 @@ impl SandboxInfo {
 
     /// Reads what a former supervisor made.
     pub fn load(layout: &Layout, uid: &str) -> Option<Self> {
-        store::read_json(&Self::path(layout, uid)).ok().flatten()
+        base::file::read_json(&Self::path(layout, uid)).ok().flatten()
     }
 }
 

@@ -8,7 +8,7 @@ use super::info::{INTENT, etc, networks, runtime_state};
 use super::worker;
 use crate::plan::PodPlan;
 use crate::runtime::{self, cgroup};
-use crate::store::{self, Layout};
+use crate::store::Layout;
 
 /// Removes the sandbox and every container that is left of the pod. Gathers what could not be removed, and
 /// goes on.
@@ -71,13 +71,13 @@ pub fn remove_sandbox(layout: &Layout, exe: &Path, uid: &str, runtime: Option<&s
     }
     base::fail_point!(Worker, "shm-unmounted");
     for file in ["sandbox.json", INTENT] {
-        if let Err(e) = store::remove_file_if_exists(&run.join(file)) {
+        if let Err(e) = base::file::remove_file_if_exists(&run.join(file)) {
             problems.push(e.to_string());
         }
     }
     base::fail_point!(Worker, "sandbox-forgotten");
     for dir in [run.join("infra"), run.join("bundles"), etc(layout, uid)] {
-        if let Err(e) = store::remove_dir_if_exists(&dir) {
+        if let Err(e) = base::file::remove_dir_if_exists(&dir) {
             problems.push(e.to_string());
         }
     }
@@ -112,7 +112,7 @@ pub fn purge(layout: &Layout, exe: &Path, uid: &str, runtime: Option<&str>) -> V
     problems.extend(release_images(layout, uid));
     for dir in [layout.pod(uid), layout.pod_run(uid)] {
         base::fail_point!(Worker, "pod-files-going");
-        if let Err(e) = store::remove_dir_if_exists(&dir) {
+        if let Err(e) = base::file::remove_dir_if_exists(&dir) {
             problems.push(e.to_string());
         }
     }

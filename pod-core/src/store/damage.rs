@@ -47,9 +47,9 @@ pub fn pass_over(error: &Error) {
 }
 
 /// Unwraps what was read; a file that cannot be read is logged and counts as none.
-pub fn or_none<T>(read: Result<Option<T>, Error>) -> Option<T> {
+pub fn or_none<T, E: Into<Error>>(read: Result<Option<T>, E>) -> Option<T> {
     read.unwrap_or_else(|error| {
-        pass_over(&error);
+        pass_over(&error.into());
         None
     })
 }

@@ -3,9 +3,12 @@
 //! `<root>/version.json` is written before the first record of a format is. It covers what carries no version of its own:
 //! leases, networks, images, claims and objects.
 
-use serde::{Deserialize, Serialize};
+use std::path::Path;
 
-use super::{Error, Layout, damage, read_json, write_json_volatile};
+use base::file::{read_if_exists, write_json_volatile};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::{Error, Layout, damage};
 use crate::version::Version;
 
 #[derive(Serialize, Deserialize)]
@@ -13,12 +16,21 @@ struct Marker {
     version: Version,
 }
 
+/// Reads a record that carries a version; `None` if there is no such file.
+///
+/// # Errors
+/// [`Error::Newer`] if a newer `kube` wrote the file; [`Error::Damaged`] if it does not parse otherwise.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
+    let Some(bytes) = read_if_exists(path)? else { return Ok(None) };
+    serde_json::from_slice(&bytes).map(Some).map_err(|source| Error::unreadable(path, &bytes, source))
+}
+
 /// Fails if a newer `kube` has written into the trees.
 ///
 /// # Errors
 /// [`Error::Newer`]
 pub fn refuse_newer(layout: &Layout) -> Result<(), Error> {
-    match read_json::<Marker>(&layout.version()) {
+    match read::<Marker>(&layout.version()) {
         Err(error @ Error::Newer { .. }) => Err(error),
         // Records carry their versions too; the next one that is saved writes this file again.
         _ => Ok(()),
@@ -28,13 +40,13 @@ pub fn refuse_newer(layout: &Layout) -> Result<(), Error> {
 /// Notes that a record of this program's format is about to be written.
 pub(super) fn note(layout: &Layout) {
     let path = layout.version();
-    if read_json::<Marker>(&path).is_ok_and(|marker| marker.is_some_and(|it| !it.version.is_older())) {
+    if read::<Marker>(&path).is_ok_and(|marker| marker.is_some_and(|it| !it.version.is_older())) {
         return;
     }
     // An empty folder in its place.
     let _ = std::fs::remove_dir(&path);
     if let Err(error) = write_json_volatile(&path, &Marker { version: Version::current() }) {
-        damage::pass_over(&error);
+        damage::pass_over(&error.into());
     }
 }
 
@@ -70,7 +82,7 @@ mod tests {
         for _ in 0..2 {
             assert!(refuse_newer(&layout).is_ok());
             note(&layout);
-            assert!(read_json::<Marker>(&layout.version()).unwrap().is_some());
+            assert!(read::<Marker>(&layout.version()).unwrap().is_some());
             std::fs::write(layout.version(), "{\"ver").unwrap();
         }
     }

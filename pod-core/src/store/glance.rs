@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::layout::{WORKLOAD_LEAVING, WORKLOAD_RECORD};
 use super::removal::Note;
-use super::{Desired, Error, Layout, WorkloadId, WorkloadRecord, damage, read_json};
+use super::{Desired, Error, Layout, WorkloadId, WorkloadRecord, damage, format};
 use crate::version::Version;
 
 /// What of a [`WorkloadRecord`] tells who it is and what goes on. With hundreds of workloads, reading all of every
@@ -108,12 +108,12 @@ impl WorkloadGlance {
 
     /// Reads that much of a record, which may lie there under its other name.
     fn read(path: &Path) -> Result<Option<Self>, Error> {
-        if let Some(glance) = read_json(path)? {
+        if let Some(glance) = format::read(path)? {
             return Ok(Some(glance));
         }
-        let Some(mut glance) = read_json::<Self>(&path.with_file_name(WORKLOAD_LEAVING))? else {
+        let Some(mut glance) = format::read::<Self>(&path.with_file_name(WORKLOAD_LEAVING))? else {
             // It may have been saved under its usual name in between.
-            return read_json(path);
+            return format::read(path);
         };
         glance.pods.iter_mut().for_each(PodGlance::leave);
         glance.stands_without_pods = false;
@@ -146,7 +146,7 @@ impl WorkloadGlance {
         };
         let names = WorkloadRecord::ids(layout)?.iter().map(WorkloadId::dir_name).collect();
         let record = |name: &str| layout.workloads().join(name).join(WORKLOAD_RECORD);
-        let mut found = network::memo::read_through(names, record, &layout.glances(), read)?;
+        let mut found = base::memo::read_through(names, record, &layout.glances(), read)?;
         let notes = Note::list(layout);
         for glance in &mut found {
             if let Some(note) = notes.get(&glance.id.dir_name()) {

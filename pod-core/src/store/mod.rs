@@ -1,32 +1,23 @@
-//! What is on disk: the two trees, records, locks and atomic writes.
+//! What is on disk: the two trees, and records of workloads and objects.
 //!
 //! `--root` survives reboots (images, volumes, recorded workloads, logs); `--runroot` does not (sockets,
 //! bundles, status, network namespaces).
 
-mod atomic;
 mod boot;
 pub mod damage;
 pub mod format;
 mod glance;
 mod layout;
-mod lock;
 mod objects;
 mod record;
 pub mod removal;
-mod remove_tree;
 mod trees;
 
-pub use atomic::{
-    names_in, read_json, remove_dir_if_exists, remove_file_if_exists, write_atomic, write_json,
-    write_json_volatile, write_volatile, writer_of,
-};
 pub use boot::boot_id;
 pub use glance::{DamagedRecord, PodGlance, WorkloadGlance};
 pub use layout::{Layout, WorkloadId};
-pub use lock::{FileLock, LockKind};
 pub use objects::Objects;
 pub use record::{Desired, PodRecord, WorkloadRecord};
-pub use remove_tree::remove_tree;
 
 use std::path::PathBuf;
 
@@ -108,5 +99,14 @@ impl Error {
     pub fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }
+    }
+}
+
+impl From<base::file::Error> for Error {
+    fn from(error: base::file::Error) -> Self {
+        match error {
+            base::file::Error::Io { action, path, source } => Self::Io { action, path, source },
+            base::file::Error::Damaged { path, source } => Self::Damaged { path, source },
+        }
     }
 }

@@ -1,14 +1,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use base::file::{names_in, read_json, remove_dir_if_exists, remove_file_if_exists, write_json};
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::layout::{file_name, is_cut};
-use super::{
-    Error, Layout, damage, names_in, read_json, remove_dir_if_exists, remove_file_if_exists, write_json,
-};
+use super::{Error, Layout, damage};
 
 /// The ConfigMaps, Secrets and claims of this machine, by (namespace, name).
 #[derive(Debug, Clone, Default)]
@@ -79,13 +78,13 @@ impl Objects {
         name: &str,
         object: &Value,
     ) -> Result<(), Error> {
-        write_json(&Self::path(layout, kind, namespace, name), &Stored { object: object.clone() })
+        Ok(write_json(&Self::path(layout, kind, namespace, name), &Stored { object: object.clone() })?)
     }
 
     /// Forgets an object.
     pub fn remove(layout: &Layout, kind: &str, namespace: &str, name: &str) -> Result<(), Error> {
         let path = Self::path(layout, kind, namespace, name);
-        if path.is_dir() { remove_dir_if_exists(&path) } else { remove_file_if_exists(&path) }
+        Ok(if path.is_dir() { remove_dir_if_exists(&path) } else { remove_file_if_exists(&path) }?)
     }
 
     /// Puts one object over what is here, as if it were recorded. What is not of its kind is left out.

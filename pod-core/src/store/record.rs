@@ -1,8 +1,9 @@
+use base::file::{names_in, write_json};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::removal::{self, Note};
-use super::{Error, Layout, WorkloadId, damage, format, names_in, read_json, write_json};
+use super::{Error, Layout, WorkloadId, damage, format};
 use crate::plan::PodPlan;
 use crate::version::Version;
 
@@ -79,12 +80,12 @@ impl WorkloadRecord {
     /// Reads a workload's record, if there is one, with the removals that are noted beside it.
     pub fn load(layout: &Layout, id: &WorkloadId) -> Result<Option<Self>, Error> {
         let path = layout.workload_record(id);
-        let mut record = match read_json(&path)? {
+        let mut record = match format::read(&path)? {
             Some(record) => record,
-            None => match read_json::<Self>(&layout.workload_leaving(id))? {
+            None => match format::read::<Self>(&layout.workload_leaving(id))? {
                 Some(record) => record.leaving(),
                 // It may have been saved under its usual name in between.
-                None => match read_json(&path)? {
+                None => match format::read(&path)? {
                     Some(record) => record,
                     None => return Ok(None),
                 },

@@ -12,11 +12,10 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use base::file::{names_in, read_json, remove_file_if_exists};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Desired, Error, Layout, PodRecord, WorkloadId, WorkloadRecord, names_in, read_json, remove_file_if_exists,
-};
+use super::{Desired, Error, Layout, PodRecord, WorkloadId, WorkloadRecord};
 
 /// The pods of one workload that are to be removed, in addition to those of which its record says so.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +54,7 @@ impl Note {
         match read_json(&layout.removal_note(id)) {
             Ok(note) => note,
             Err(error) => {
-                super::damage::pass_over(&error);
+                super::damage::pass_over(&error.into());
                 None
             }
         }
@@ -129,7 +128,7 @@ fn write_note(layout: &Layout, record: &WorkloadRecord) -> Result<(), Error> {
     let noted = fill(&reserve).and_then(|()| fs::rename(&reserve, &path));
     base::fail_point!(FullDisk, "removal-noted");
     // An earlier note used the reserve up, and has the room now; else there may be some left.
-    noted.or_else(|_| fill(&path)).or_else(|_| super::write_volatile(&path, &text))
+    noted.or_else(|_| fill(&path)).or_else(|_| Ok(base::file::write_volatile(&path, &text)?))
 }
 
 /// The size of a reserved file: one page, enough for a hundred pods. More of them take what room there is.
@@ -145,9 +144,9 @@ pub fn reserve(layout: &Layout, id: &WorkloadId) -> Result<(), Error> {
         return Ok(());
     }
     let notes = layout.removal_notes();
-    network::create_private_dir_all(&notes).map_err(Error::io("create", &notes))?;
+    base::file::create_private_dir_all(&notes).map_err(Error::io("create", &notes))?;
     let dir = layout.workload_run(id);
-    network::create_private_dir_all(&dir).map_err(Error::io("create", &dir))?;
+    base::file::create_private_dir_all(&dir).map_err(Error::io("create", &dir))?;
     let written = OpenOptions::new()
         .write(true)
         .create(true)
@@ -180,7 +179,7 @@ pub(super) fn forget(layout: &Layout, id: &WorkloadId) -> Result<(), Error> {
 /// # Errors
 /// It cannot be removed.
 pub fn forget_note(layout: &Layout, id: &WorkloadId) -> Result<(), Error> {
-    remove_file_if_exists(&layout.removal_note(id))
+    Ok(remove_file_if_exists(&layout.removal_note(id))?)
 }
 
 /// Removes the notes of workloads of which nothing is recorded: whoever was to remove them with the record was
@@ -291,7 +290,7 @@ mod tests {
 
     /// As a writer that was killed before it removed the note.
     fn write_record(layout: &Layout, record: &WorkloadRecord) {
-        crate::store::write_json(&layout.workload_record(&record.id), record).unwrap();
+        base::file::write_json(&layout.workload_record(&record.id), record).unwrap();
     }
 
     #[test]

@@ -62,7 +62,7 @@ fn judge(top: Top<'_>) -> Verdict {
     if top.owner != top.caller {
         return Verdict::OwnedBy(top.owner);
     }
-    if network::is_private(top.mode) {
+    if base::file::is_private(top.mode) {
         return Verdict::IsPrivate;
     }
     if top.for_everybody || top.foreign.is_some() { Verdict::Shared } else { Verdict::Close }
@@ -71,7 +71,7 @@ fn judge(top: Top<'_>) -> Verdict {
 impl Layout {
     /// Closes both trees, and `<root>/pods`, to everybody but their owner, whoever made them and whatever with: an
     /// administrator's mkdir, the umask of an earlier version, the root of a mounted disk. A tree that does not exist
-    /// yet is left to be created ([`network::create_private_dir_all`]).
+    /// yet is left to be created ([`base::file::create_private_dir_all`]).
     ///
     /// # Errors
     /// `NotOurs` and `Shared` for a folder that is no tree of ours and that others can enter.
@@ -82,7 +82,7 @@ impl Layout {
             close(dir, known, other)?;
         }
         let pods = self.root.join("pods");
-        match network::close_dir(&pods) {
+        match base::file::close_dir(&pods) {
             Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
                 Err(Error::io("close to others", pods)(e))
             }
@@ -99,7 +99,7 @@ fn close(dir: &Path, known: &[&str], other: &Path) -> Result<(), Error> {
         return Ok(());
     }
     let (mode, owner, caller) = (meta.permissions().mode(), meta.uid(), rustix::process::geteuid().as_raw());
-    let foreign = if network::is_private(mode) { None } else { foreign_entry(dir, known, other, caller)? };
+    let foreign = if base::file::is_private(mode) { None } else { foreign_entry(dir, known, other, caller)? };
     let for_everybody = fs::canonicalize(dir)
         .is_ok_and(|path| FOR_EVERYBODY.iter().any(|everybodys| path == Path::new(everybodys)));
     match judge(Top {
@@ -110,7 +110,7 @@ fn close(dir: &Path, known: &[&str], other: &Path) -> Result<(), Error> {
         foreign: foreign.as_deref().and_then(Path::file_name),
     }) {
         Verdict::IsPrivate => Ok(()),
-        Verdict::Close => network::close_dir(dir).map(drop).map_err(Error::io("close to others", dir)),
+        Verdict::Close => base::file::close_dir(dir).map(drop).map_err(Error::io("close to others", dir)),
         Verdict::OwnedBy(owner) => Err(Error::NotOurs { path: dir.to_owned(), owner, caller }),
         Verdict::Shared => Err(Error::Shared { path: dir.to_owned(), holds: foreign }),
     }
@@ -123,7 +123,7 @@ fn foreign_entry(dir: &Path, known: &[&str], other: &Path, caller: u32) -> Resul
     for entry in fs::read_dir(dir).map_err(Error::io("list", dir))? {
         let entry = entry.map_err(Error::io("list", dir))?;
         let (name, path) = (entry.file_name(), entry.path());
-        let temporary = name.to_str().is_some_and(|name| super::writer_of(name).is_some());
+        let temporary = name.to_str().is_some_and(|name| base::file::writer_of(name).is_some());
         let is_known = known.iter().chain(&["lost+found"]).any(|known| name == *known);
         let is_callers = entry.metadata().is_ok_and(|meta| meta.uid() == caller);
         if !is_callers || !is_known && !temporary && !other.starts_with(&path) {
@@ -260,7 +260,7 @@ mod tests {
             let elsewhere = path.iter().any(|part| part == "cgroup");
             assert!(
                 elsewhere || !code.contains("fs::create_dir_all("),
-                "{}: network::create_private_dir_all makes folders that nobody else can enter",
+                "{}: base::file::create_private_dir_all makes folders that nobody else can enter",
                 path.display()
             );
         }

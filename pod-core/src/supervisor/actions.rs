@@ -10,7 +10,6 @@ use crate::lifecycle::{self, Action, Event, Goal, Sandbox};
 use crate::log::{self, Stream, events};
 use crate::sandbox::worker::{self, Outcome};
 use crate::sandbox::{self, console, container, output};
-use crate::store;
 
 /// How often the output of a container that has ended is read at most. Its pipe is empty long before, unless
 /// something that outlived it writes on.
@@ -39,7 +38,7 @@ impl Supervisor {
             let keeps = self.pods.get(uid).is_some_and(|pod| !pod.removing);
             if keeps
                 && state.containers != before.containers
-                && let Err(e) = store::write_json_volatile(&self.layout.pod_last_status(uid), &state)
+                && let Err(e) = base::file::write_json_volatile(&self.layout.pod_last_status(uid), &state)
             {
                 tracing::error!("{e}");
             }
@@ -55,7 +54,7 @@ impl Supervisor {
     pub(super) fn write_state(&mut self, uid: &str) {
         // Files of a pod that is being purged must not come back.
         let Some(pod) = self.pods.get_mut(uid).filter(|pod| pod.purge == Purge::No) else { return };
-        let written = store::write_json_volatile(&self.layout.pod_status(uid), &pod.state);
+        let written = base::file::write_json_volatile(&self.layout.pod_status(uid), &pod.state);
         pod.unwritten = written.is_err().then(|| super::now().boot + WRITE_AGAIN);
         if let Err(e) = written {
             tracing::error!("{e}");
@@ -155,7 +154,8 @@ impl Supervisor {
     /// Makes the bundle folder, FIFOs and log of a run of a container.
     pub(super) fn open_run(&mut self, uid: &str, name: &str, attempt: u32) -> Result<Run, String> {
         let bundle = container::bundle(&self.layout, uid, name, attempt);
-        network::create_private_dir_all(&bundle).map_err(|e| format!("create {}: {e}", bundle.display()))?;
+        base::file::create_private_dir_all(&bundle)
+            .map_err(|e| format!("create {}: {e}", bundle.display()))?;
         let logs = self.layout.container_logs(uid, name);
         let log =
             log::Writer::open(&logs, attempt, log::Limits::default(), &bundle).map_err(|e| e.to_string())?;

@@ -21,7 +21,7 @@ pub fn last_state(layout: &Layout, recorded: &PodRecord) -> Result<PodState, sto
         return Ok(ended.clone());
     }
     let uid = &recorded.plan.uid;
-    if let Some(state) = store::read_json(&layout.pod_status(uid))? {
+    if let Some(state) = store::format::read(&layout.pod_status(uid))? {
         return Ok(state);
     }
     Ok(revived(layout, recorded))
@@ -38,7 +38,7 @@ fn revived(layout: &Layout, recorded: &PodRecord) -> PodState {
 
 /// The state that a pod had when a container of it began or ended a run last, if it is known.
 pub fn former_state(layout: &Layout, recorded: &PodRecord) -> Option<PodState> {
-    store::damage::or_none(store::read_json(&layout.pod_last_status(&recorded.plan.uid)))
+    store::damage::or_none(store::format::read(&layout.pod_last_status(&recorded.plan.uid)))
 }
 
 /// The state of a recorded pod, unless it is on its way out and nothing of it runs any more: such a one is there
@@ -54,7 +54,7 @@ pub fn present_state(layout: &Layout, recorded: &PodRecord) -> Result<Option<Pod
         return Ok(None);
     }
     // Its file goes with the others: then it has ended, too, as one has that never ran in this boot.
-    let state = store::read_json::<PodState>(&layout.pod_status(&recorded.plan.uid))?;
+    let state = store::format::read::<PodState>(&layout.pod_status(&recorded.plan.uid))?;
     Ok(state.filter(|state| !has_ended(&recorded.plan, state)))
 }
 
@@ -123,7 +123,7 @@ impl Supervisor {
 
     fn read_started(&self, uid: &str, name: &str, attempt: u32) -> Option<Started> {
         let bundle = container::bundle(&self.layout, uid, name, attempt);
-        store::read_json(&container::started_path(&bundle)).ok().flatten()
+        base::file::read_json(&container::started_path(&bundle)).ok().flatten()
     }
 
     /// Takes a run over, with its output; false if its process has ended.

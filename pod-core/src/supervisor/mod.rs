@@ -25,6 +25,7 @@ use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
+use base::file::{FileLock, LockKind};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::time::{
@@ -37,7 +38,7 @@ use self::ipc::connection::{self, Connection};
 use self::pod::Pod;
 use crate::inherited;
 use crate::lifecycle::{Event, Now};
-use crate::store::{self, FileLock, Layout, LockKind, WorkloadId, WorkloadRecord};
+use crate::store::{self, Layout, WorkloadId, WorkloadRecord};
 use crate::version::Version;
 
 /// This machine as `kube` uses it.
@@ -125,6 +126,12 @@ pub enum Error {
     /// A supervisor's own words.
     #[error("{0}")]
     Refused(String),
+}
+
+impl From<base::file::Error> for Error {
+    fn from(error: base::file::Error) -> Self {
+        Self::Store(error.into())
+    }
 }
 
 impl Error {
@@ -226,7 +233,7 @@ fn run(layout: Layout, id: WorkloadId, ready: &mut Option<std::fs::File>) -> Res
     };
     let Some(record) = WorkloadRecord::load(&layout, &id)? else {
         // Removed between the call for us and now; the folder that the call made goes too.
-        store::remove_dir_if_exists(&layout.workload_run(&id))?;
+        base::file::remove_dir_if_exists(&layout.workload_run(&id))?;
         return tell(ready, spawn::GONE);
     };
     base::fail_point::register_supervisor();
@@ -236,7 +243,7 @@ fn run(layout: Layout, id: WorkloadId, ready: &mut Option<std::fs::File>) -> Res
     if let Err(e) = crate::runtime::cgroup::leave_callers("supervisor", &id.to_string()) {
         tracing::warn!("{e}: this pod ends with whoever started it");
     }
-    store::remove_file_if_exists(&layout.supervisor_left(&id))?;
+    base::file::remove_file_if_exists(&layout.supervisor_left(&id))?;
     let listener = listen(&layout.supervisor_socket(&id)).or_else(|_| {
         // A full run tree: the supervisor is needed more than the room for a note that it may have to write.
         store::removal::release_reserve(&layout, &id);
@@ -276,7 +283,7 @@ fn tell(ready: &mut Option<std::fs::File>, word: &str) -> Result<(), Error> {
 /// Binds the socket. Paths of sockets end at 108 bytes (unix(7)): a long one is reached through its folder's
 /// descriptor.
 fn listen(path: &Path) -> Result<UnixListener, Error> {
-    store::remove_file_if_exists(path)?;
+    base::file::remove_file_if_exists(path)?;
     let listener = connection::with_short_path(path, |path| UnixListener::bind(path))
         .map_err(Error::kernel("bind the socket"))?;
     listener.set_nonblocking(true).map_err(Error::kernel("bind the socket"))?;
@@ -384,23 +391,23 @@ impl Supervisor {
             // A read-only disk. The record and the note of its removal stay, and the next command tries again.
             if self.gone.iter().any(|uid| self.layout.pod(uid).exists()) {
                 tracing::error!("the record of {} stays, because files of its pods do", self.id);
-                store::remove_file_if_exists(&socket)?;
+                base::file::remove_file_if_exists(&socket)?;
                 return Ok(());
             }
-            if let Err(error) = store::remove_dir_if_exists(&self.layout.workload(&self.id)) {
+            if let Err(error) = base::file::remove_dir_if_exists(&self.layout.workload(&self.id)) {
                 tracing::error!(%error, "the record of {} stays", self.id);
-                store::remove_file_if_exists(&socket)?;
+                base::file::remove_file_if_exists(&socket)?;
                 return Ok(());
             }
             base::fail_point!(Supervisor, "workload-removed");
             store::removal::forget_note(&self.layout, &self.id)?;
             // The lock file goes last; who waits for it finds that the record is gone.
-            store::remove_dir_if_exists(&self.layout.workload_run(&self.id))?;
+            base::file::remove_dir_if_exists(&self.layout.workload_run(&self.id))?;
             return Ok(());
         }
-        store::remove_file_if_exists(&socket)?;
+        base::file::remove_file_if_exists(&socket)?;
         if self.leaving {
-            store::write_atomic(&self.layout.supervisor_left(&self.id), b"", 0o600)?;
+            base::file::write_atomic(&self.layout.supervisor_left(&self.id), b"", 0o600)?;
         }
         Ok(())
     }

@@ -32,7 +32,7 @@ pub enum Spawned {
 /// another holds the workload.
 pub fn spawn(exe: &Path, layout: &Layout, id: &WorkloadId) -> Result<Spawned, Error> {
     let dir = layout.workload_run(id);
-    network::create_private_dir_all(&dir).map_err(crate::store::Error::io("create", &dir))?;
+    base::file::create_private_dir_all(&dir).map_err(crate::store::Error::io("create", &dir))?;
     let log_path = dir.join("log");
     let log = std::fs::File::options()
         .create(true)

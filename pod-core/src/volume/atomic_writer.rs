@@ -49,7 +49,7 @@ pub fn write(dir: &Path, payload: &Payload) -> Result<(), Error> {
         let fresh = make_fresh(dir)?;
         fill(&fresh, payload)?;
         let temp = dir.join(DATA_TEMP);
-        crate::store::remove_file_if_exists(&temp)?;
+        base::file::remove_file_if_exists(&temp)?;
         let target = fresh.file_name().unwrap_or_default();
         symlink(target, &temp).map_err(Error::io("make the link", &temp))?;
         let data = dir.join(DATA);
@@ -152,7 +152,7 @@ fn link_names(dir: &Path, payload: &Payload) -> Result<(), Error> {
         let name = entry.file_name();
         let is_link = entry.file_type().map_err(Error::io("look at", entry.path()))?.is_symlink();
         if is_link && !name.to_string_lossy().starts_with("..") && !wanted.contains(&name) {
-            crate::store::remove_file_if_exists(&dir.join(&name))?;
+            base::file::remove_file_if_exists(&dir.join(&name))?;
         }
     }
     Ok(())
@@ -165,7 +165,7 @@ fn sweep(dir: &Path) -> Result<(), Error> {
         let name = entry.map_err(Error::io("read", dir))?.file_name();
         let text = name.to_string_lossy();
         if text.starts_with("..") && text != DATA && text != DATA_TEMP && Path::new(&name) != current {
-            crate::store::remove_dir_if_exists(&dir.join(&name))?;
+            base::file::remove_dir_if_exists(&dir.join(&name))?;
         }
     }
     Ok(())

@@ -6,13 +6,14 @@
 use std::fs;
 use std::path::PathBuf;
 
+use base::file::{FileLock, LockKind, names_in};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use serde::{Deserialize, Serialize};
 
 use super::{make_dir, mounts};
 use crate::plan::PodPlan;
-use crate::store::{self, FileLock, Layout, LockKind, Objects, WorkloadRecord, names_in};
+use crate::store::{self, Layout, Objects, WorkloadRecord};
 
 /// A claim's volume on this machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -80,6 +81,12 @@ pub enum Error {
     },
 }
 
+impl From<base::file::Error> for Error {
+    fn from(error: base::file::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
 fn list_errors(errors: &[store::Error]) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
@@ -90,7 +97,7 @@ fn claim_dir(layout: &Layout, namespace: &str, name: &str) -> PathBuf {
 
 /// Held while a claim is made or removed. Lies in the run tree: what it guards is written whole anyway.
 fn lock(layout: &Layout) -> Result<FileLock, store::Error> {
-    FileLock::acquire(&layout.runroot.join("volumes.lock"), LockKind::Exclusive)
+    Ok(FileLock::acquire(&layout.runroot.join("volumes.lock"), LockKind::Exclusive)?)
 }
 
 /// Makes a claim's volume if there is none, and gives the folder to mount. `object` is what was played, if
@@ -132,7 +139,7 @@ fn make(
     let data = dir.join("data");
     let _lock = lock(layout)?;
     let record = dir.join("volume.json");
-    let existing: Option<Claim> = store::damage::or_none(store::read_json(&record));
+    let existing: Option<Claim> = store::damage::or_none(base::file::read_json(&record));
     let spec = object.and_then(|o| o.spec.as_ref());
     let claim = Claim {
         namespace: namespace.to_owned(),
@@ -157,7 +164,7 @@ fn make(
     make_dir(&dir, 0o700)?;
     // The record before the data: a crash leaves a claim that is listed and can be removed.
     if existing.as_ref() != Some(&claim) {
-        store::write_json(&record, &claim)?;
+        base::file::write_json(&record, &claim)?;
         base::fail_point!(Worker, "claim-recorded");
     }
     make_dir(&data, 0o777)?;
@@ -178,7 +185,7 @@ pub fn list(layout: &Layout) -> Result<Vec<Claim>, store::Error> {
     let mut found = Vec::new();
     for (namespace, name) in folders(layout)? {
         let dir = claim_dir(layout, &namespace, &name);
-        let read = store::damage::or_none(store::read_json::<Claim>(&dir.join("volume.json")));
+        let read = store::damage::or_none(base::file::read_json::<Claim>(&dir.join("volume.json")));
         let Some(mut claim) = read else { continue };
         claim.used_by = pods_of(&users, &namespace, &name);
         claim.path = dir.join("data");
@@ -206,7 +213,7 @@ pub fn remove_made_for(layout: &Layout, uids: &[&str]) -> Result<(), Error> {
     let mut first = Ok(());
     for (namespace, name) in folders(layout)? {
         let record = claim_dir(layout, &namespace, &name).join("volume.json");
-        let claim: Option<Claim> = store::read_json(&record)?;
+        let claim: Option<Claim> = base::file::read_json(&record)?;
         let made_for = claim.filter(|claim| !claim.declared).and_then(|claim| claim.made_for);
         if made_for.is_none_or(|uid| !uids.contains(&uid.as_str())) {
             continue;
@@ -244,9 +251,10 @@ pub fn remove(layout: &Layout, namespace: &str, name: &str) -> Result<(), Error>
         let mut errors = mounts::unmount_below(&[&dir]);
         // The data goes first, the record last: what a crash leaves is listed and can be removed again.
         if errors.is_empty()
-            && let Err(more) = store::remove_tree(&dir.join("data")).and_then(|()| store::remove_tree(&dir))
+            && let Err(more) =
+                base::file::remove_tree(&dir.join("data")).and_then(|()| base::file::remove_tree(&dir))
         {
-            errors.extend(more);
+            errors.extend(more.into_iter().map(store::Error::from));
         }
         if !errors.is_empty() {
             let (namespace, name) = here();

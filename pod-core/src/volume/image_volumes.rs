@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use base::file::remove_dir_if_exists;
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
@@ -14,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::{failed, lock, make_dir};
 use crate::image::copy_metadata;
 use crate::plan::ContainerError;
-use crate::store::{Layout, remove_dir_if_exists};
+use crate::store::Layout;
 
 /// Gives the folder for each of `destinations` (absolute, without `..`) in a container of the pod, filling those that
 /// are new from the image, which is mounted at `rootfs`. What a container left in one is there for its next run.

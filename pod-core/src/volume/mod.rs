@@ -25,8 +25,10 @@ pub(crate) use mounts::is_mount_point;
 pub use nested::make_mount_points;
 pub use sub_path::{bind_sub_path, open_sub_path};
 
+use base::file::{FileLock, LockKind};
+
 use crate::plan::{ContainerError, PodPlan};
-use crate::store::{Error, FileLock, Layout, LockKind, Objects};
+use crate::store::{Error, Layout, Objects};
 
 /// The kubelet's reason for a volume that cannot be had.
 const FAILED_MOUNT: &str = "FailedMount";
@@ -108,12 +110,12 @@ pub fn remove(layout: &Layout, uid: &str) -> Result<(), Vec<Error>> {
     let mut errors = mounts::unmount_below(&[&run, &pod]);
     base::fail_point!(Worker, "volumes-unmounted");
     for root in [run.join("volumes"), pod.join("volumes")] {
-        if let Err(more) = crate::store::remove_tree(&root) {
-            errors.extend(more);
+        if let Err(more) = base::file::remove_tree(&root) {
+            errors.extend(more.into_iter().map(Error::from));
         }
     }
-    if let Err(error) = crate::store::remove_file_if_exists(&lock_path(layout, uid)) {
-        errors.push(error);
+    if let Err(error) = base::file::remove_file_if_exists(&lock_path(layout, uid)) {
+        errors.push(error.into());
     }
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }

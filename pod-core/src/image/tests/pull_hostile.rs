@@ -225,7 +225,7 @@ fn what_a_registry_says_stays_on_one_line() {
         lines.extend(result.err().map(|error| error.to_string()));
         assert!(!lines.is_empty());
         for line in lines {
-            assert_eq!(line, crate::manifest::escape(&line), "control characters in {line:?}");
+            assert_eq!(line, base::escape::escape(&line), "control characters in {line:?}");
         }
     }
 }

@@ -61,3 +61,9 @@ pub enum UnpackError {
         actual: String,
     },
 }
+
+impl From<base::file::Error> for UnpackError {
+    fn from(error: base::file::Error) -> Self {
+        Self::Store(error.into())
+    }
+}

@@ -19,7 +19,6 @@ use sha2::{Digest as _, Sha256};
 
 use super::newer_calls;
 use crate::runtime::Error;
-use crate::store;
 
 /// Bytes of one instruction (`struct sock_filter`).
 const INSTRUCTION: usize = 8;
@@ -51,7 +50,7 @@ impl Filter {
         let mut bytes = filter.flags.to_ne_bytes().to_vec();
         bytes.extend(&filter.program);
         // It is quicker the next time, no more.
-        if let Err(e) = store::write_volatile(&path, &bytes) {
+        if let Err(e) = base::file::write_volatile(&path, &bytes) {
             tracing::warn!("{e}");
         }
         Ok(filter)

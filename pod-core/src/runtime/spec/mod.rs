@@ -8,13 +8,13 @@ mod security;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use base::file::write_json_volatile;
 use oci_spec::runtime::{LinuxSeccomp, Spec};
 use serde_json::{Value, json};
 
 use super::host::{Device, Host};
 use super::{Error, Sandbox, cgroup, seccomp};
 use crate::plan::{ContainerPlan, Resources, Seccomp};
-use crate::store::write_json_volatile;
 
 /// cpu.shares of an infra container: the least there is.
 const INFRA_SHARES: u64 = 2;

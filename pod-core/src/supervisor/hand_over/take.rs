@@ -6,6 +6,8 @@ use std::io::{self, Read, Seek};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
+use base::file::FileLock;
+
 use super::TABLE;
 use super::give::keep_over_exec;
 use super::table::{ConnectionEntry, JobEntry, JobKind, PodEntry, RunEntry, Table};
@@ -13,7 +15,7 @@ use crate::lifecycle::PodSpec;
 use crate::log;
 use crate::sandbox::container;
 use crate::sandbox::worker::Worker;
-use crate::store::{FileLock, Layout, WorkloadId};
+use crate::store::{Layout, WorkloadId};
 use crate::supervisor::event_loop::Source;
 use crate::supervisor::ipc::connection::Connection;
 use crate::supervisor::ipc::protocol::Hello;

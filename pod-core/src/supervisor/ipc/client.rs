@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use base::file::{FileLock, LockKind};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::connection::{line, receive, send_bytes, with_short_path};
@@ -13,7 +14,7 @@ use super::protocol::{Hello, Reply, Request};
 use crate::inherited;
 use crate::runtime::sealed_exe;
 use crate::sandbox::process;
-use crate::store::{self, FileLock, Layout, LockKind, WorkloadId, WorkloadRecord};
+use crate::store::{self, Layout, WorkloadId, WorkloadRecord};
 use crate::supervisor::{Error, Spawned, spawn};
 use crate::version::{self, Newer};
 
@@ -438,10 +439,10 @@ pub fn apply(layout: &Layout, exe: &Path, record: &WorkloadRecord) -> Result<Opt
         let before = WorkloadRecord::load(layout, &record.id)?;
         let merged = record.clone().with_removals(before.as_ref());
         if merged.is_leftover() {
-            store::remove_dir_if_exists(&layout.workload(&record.id))?;
+            base::file::remove_dir_if_exists(&layout.workload(&record.id))?;
             store::removal::forget_note(layout, &record.id)?;
             // The lock file goes last; whoever waits for it finds that the record is gone.
-            store::remove_dir_if_exists(&layout.workload_run(&record.id))?;
+            base::file::remove_dir_if_exists(&layout.workload_run(&record.id))?;
             return Ok(None);
         }
         merged.save_or_note(layout, before.as_ref())?;

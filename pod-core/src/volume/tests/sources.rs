@@ -154,7 +154,7 @@ fn a_tree_with_a_mount_in_it_is_kept_and_told() {
     fs::write(place.path("precious/file"), "").unwrap();
     fs::write(place.path("tree/gone"), "").unwrap();
     rustix::mount::mount_bind(place.path("precious"), place.path("tree/mounted")).unwrap();
-    let errors = crate::store::remove_tree(&place.path("tree")).unwrap_err();
+    let errors = base::file::remove_tree(&place.path("tree")).unwrap_err();
     assert_eq!(errors.len(), 1, "{errors:?}");
     assert!(errors[0].to_string().contains("mounted"), "{}", errors[0]);
     assert!(place.path("precious/file").exists());

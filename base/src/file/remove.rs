@@ -1,5 +1,5 @@
-//! Deletes a tree that a container or an archive may have filled: any depth, any names, never across a mount, never
-//! through a link.
+//! Removal of files and folders. A tree that a container or an archive has filled may have any depth and any names; it
+//! is removed without crossing a mount or following a link.
 
 use std::ffi::{CStr, OsStr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,10 +14,26 @@ use rustix::io::Errno;
 
 use super::Error;
 
-/// How deep folders are walked, one descriptor each, before what lies deeper is moved to the top.
+/// How deep folders are walked, with one open descriptor per level. What lies deeper is moved to the top first.
 const MAX_DEPTH: usize = 64;
 
-/// Deletes a folder and all in it, or a file; what is gone is fine. Goes on past errors and gives all of them.
+/// Removes a file, if it exists.
+pub fn remove_file_if_exists(path: &Path) -> Result<(), Error> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path)(e)),
+        _ => Ok(()),
+    }
+}
+
+/// [`remove_tree`] for callers that report one error only: the first.
+pub fn remove_dir_if_exists(path: &Path) -> Result<(), Error> {
+    match remove_tree(path).map_err(|errors| errors.into_iter().next()) {
+        Err(Some(error)) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a folder and all in it, or a file, if it exists. Continues after errors and returns all of them.
 ///
 /// # Errors
 /// One for each entry that stays.
@@ -44,7 +60,7 @@ pub fn remove_tree(root: &Path) -> Result<(), Vec<Error>> {
         Err(e) => return Err(vec![Error::io("open", root)(e.into())]),
     };
     let mut walk = Walk { top, moved: 0, errors: Vec::new() };
-    // Each round may move deep folders to the top; they are the next round's.
+    // Each round may move deep folders to the top. The next round removes them.
     loop {
         let before = walk.moved;
         let top = match walk.top.try_clone() {
@@ -65,7 +81,7 @@ pub fn remove_tree(root: &Path) -> Result<(), Vec<Error>> {
     if walk.errors.is_empty() { Ok(()) } else { Err(walk.errors) }
 }
 
-/// Neither links nor mounts are crossed.
+/// Resolves names without crossing links or mounts.
 fn inside() -> ResolveFlags {
     ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV
 }
@@ -86,14 +102,14 @@ impl Walk {
             let aside = format!("kube-removing-{}", self.moved);
             self.moved += 1;
             match renameat_with(dir, name, &self.top, &aside, RenameFlags::NOREPLACE) {
-                // Any name may be taken already.
+                // The container may have created this name itself.
                 Err(Errno::EXIST) => {}
                 result => return result,
             }
         }
     }
 
-    /// Deletes all in a folder.
+    /// Removes everything in a folder.
     fn empty(&mut self, dir: OwnedFd, path: &Path, depth: usize) {
         let entries = match read(dir.as_fd()) {
             Ok(entries) => entries,
@@ -104,7 +120,7 @@ impl Walk {
             if !is_dir {
                 match unlinkat(&dir, &name, AtFlags::empty()) {
                     Ok(()) | Err(Errno::NOENT) => continue,
-                    // The folder did not say, or it changed.
+                    // It is a folder after all: the type was unknown or has changed.
                     Err(Errno::ISDIR) => {}
                     Err(e) => {
                         self.fail("remove", name_path(), e);
@@ -147,7 +163,7 @@ impl Walk {
     }
 }
 
-/// Names in a folder, each with whether it is one itself.
+/// Returns the names in a folder, each with whether it is a folder itself.
 fn read(dir: BorrowedFd<'_>) -> Result<Vec<(std::ffi::CString, bool)>, Errno> {
     let mut names = Vec::new();
     for entry in Dir::read_from(dir)? {

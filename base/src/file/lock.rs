@@ -1,3 +1,5 @@
+//! Locks on files.
+
 use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -7,19 +9,19 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::Error;
+use super::{Error, create_private_dir_all};
 
 /// How a lock is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockKind {
-    /// With others that share it.
+    /// Together with others that share it.
     Shared,
     /// Alone.
     Exclusive,
 }
 
-/// A lock on a file (flock(2)), given up when this value is dropped or its process ends. The descriptor is
-/// close-on-exec.
+/// A lock on a file (flock(2)). It is released when this value is dropped or its process ends. The descriptor is
+/// close-on-exec. A lock on a file that is no longer at its path keeps nobody out, so it is not handed out.
 #[derive(Debug)]
 pub struct FileLock(File);
 
@@ -41,11 +43,13 @@ impl FileLock {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         match (options.open(path), path.parent()) {
-            // Mostly the folder is there, and a glance at hundreds of locks is quick.
+            // The folder is created only if it is missing, because hundreds of locks are looked at in a row.
             (Err(e), Some(dir)) if e.kind() == ErrorKind::NotFound => {
-                network::create_private_dir_all(dir).map_err(Error::io("create", dir))?;
+                create_private_dir_all(dir).map_err(Error::io("create", dir))?;
                 options.open(path)
             }
+            // flock(2) needs no right to write, and what lies on a read-only disk can still be taken down.
+            (Err(e), _) if e.kind() == ErrorKind::ReadOnlyFilesystem => File::open(path),
             (file, _) => file,
         }
         .map_err(|e| match e.kind() {
@@ -54,7 +58,7 @@ impl FileLock {
         })
     }
 
-    /// Waits for the lock.
+    /// Waits for the lock. The file and its folder are created if they are missing.
     pub fn acquire(path: &Path, kind: LockKind) -> Result<Self, Error> {
         let op = match kind {
             LockKind::Shared => FlockOperation::LockShared,
@@ -69,7 +73,7 @@ impl FileLock {
         }
     }
 
-    /// Takes the lock if it is free.
+    /// Takes the lock if it is free; `None` if another process holds it.
     pub fn try_acquire(path: &Path, kind: LockKind) -> Result<Option<Self>, Error> {
         let op = match kind {
             LockKind::Shared => FlockOperation::NonBlockingLockShared,
@@ -87,7 +91,7 @@ impl FileLock {
     }
 }
 
-/// False once the file was removed, or another lies in its place: a lock on it keeps nobody out.
+/// Returns whether `file` is still the file at `path`: it may have been removed or replaced while we waited.
 fn is_at(file: &File, path: &Path) -> bool {
     let (ours, there) = (file.metadata(), fs::metadata(path));
     ours.is_ok_and(|ours| there.is_ok_and(|there| (ours.dev(), ours.ino()) == (there.dev(), there.ino())))

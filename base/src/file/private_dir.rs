@@ -1,22 +1,22 @@
-//! Folders that nobody but their owner can enter.
+//! Private folders: only their owner can enter them.
 
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
-/// What a private folder lets its group and others do: nothing.
+/// The mode of a private folder: no access for its group and others.
 const PRIVATE_DIR_MODE: u32 = 0o700;
 
-/// True for the mode of a folder that nobody but its owner can enter, list or write.
+/// Returns true for the mode of a folder that only its owner can enter, list or write.
 #[must_use]
 pub fn is_private(mode: u32) -> bool {
     mode & 0o777 & !PRIVATE_DIR_MODE == 0
 }
 
-/// Creates a folder, and the missing folders above it, so that only their owner can enter them, whatever the umask
-/// is. Folders that exist keep their mode. Everything below the trees of an instance is created with this function:
-/// a folder of ours that others can enter is one that is opened to them on purpose.
+/// Creates a folder, and the missing folders above it, so that only their owner can enter them, whatever the umask is.
+/// Existing folders keep their mode. Every folder in the trees of an instance is created with this function, so that a
+/// folder that others can enter was opened to them on purpose.
 ///
 /// # Errors
 /// As [`fs::create_dir_all`].
@@ -24,7 +24,7 @@ pub fn create_private_dir_all(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(PRIVATE_DIR_MODE).create(dir)
 }
 
-/// Closes a folder that exists to everybody but its owner; returns whether that was needed.
+/// Makes an existing folder private. Returns whether that was needed.
 ///
 /// # Errors
 /// As [`fs::metadata`] and [`fs::set_permissions`].

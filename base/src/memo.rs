@@ -1,20 +1,22 @@
-//! What the files of a folder said when they were last read, so that with hundreds of them each need not be opened
-//! again: looking whether a file is still the same costs a tenth of that.
+//! A memo: a cache of what the files of a folder contained when they were last read. With hundreds of files it is worth
+//! having, because checking that a file is unchanged takes a tenth of the time of opening and parsing it.
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-/// A file that was written less than this many nanoseconds ago may be written once more without its times telling.
+use crate::file::{Durability, PendingFile, Writers};
+
+/// A file whose last change is younger than this many nanoseconds may change once more within the same tick of the
+/// clock, so that its times would not show it.
 const UNSETTLED: i128 = 50_000_000;
 
-/// A file as the kernel tells it (inode(7)): files that are only ever replaced have another inode or time each time.
+/// Inode, time of change and size of a file (inode(7)). Files that are only ever replaced get another inode or time with
+/// each change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Stamp(u64, i64, i64, u64);
 
@@ -32,17 +34,17 @@ impl Stamp {
 #[derive(Serialize, Deserialize)]
 struct Known<T> {
     name: String,
-    /// `None`: not to be relied on, and not written down.
+    /// `None`: the value may be out of date soon, so it is not written to the memo.
     stamp: Option<Stamp>,
     value: T,
 }
 
-/// Reads a file for each of `names`, which `path` gives, with `read`, unless it is as it was when the file `memo` was
-/// written. What is not there (any more) is left out. The memo is written anew when it has become out of date; it is no
-/// more than a help: one that is missing, damaged or cannot be written is nobody's concern.
+/// Returns the values of the files `names`, whose paths `path` gives. A file is read with `read` only if it has changed
+/// since the file `memo` was written; files that do not exist are left out. The memo is a cache: if it is missing, damaged
+/// or unwritable, the files are read instead. It is rewritten when it is out of date.
 ///
 /// # Errors
-/// Those of `read`.
+/// The errors of `read`.
 pub fn read_through<T: Serialize + DeserializeOwned, E>(
     names: Vec<String>,
     path: impl Fn(&str) -> PathBuf,
@@ -58,7 +60,7 @@ pub fn read_through<T: Serialize + DeserializeOwned, E>(
     let mut changed = false;
     for name in names {
         let path = path(&name);
-        // Before it is read: what is written in between is found next time.
+        // Taken before the file is read, so that a change in between is noticed at the next call.
         let stamp = Stamp::of(&path).filter(|stamp| stamp.is_settled(now));
         match before.remove(&name) {
             Some(same) if stamp.is_some() && same.stamp == stamp => known.push(same),
@@ -75,26 +77,18 @@ pub fn read_through<T: Serialize + DeserializeOwned, E>(
     Ok(known.into_iter().map(|k| k.value).collect())
 }
 
-/// Replaces the memo, whoever else does so at the same time.
+/// Replaces the memo. Other processes may do so at the same time.
 fn write<T: Serialize>(memo: &Path, known: &[Known<T>]) {
-    static COUNTER: AtomicU64 = AtomicU64::new(0);
     let settled: Vec<&Known<T>> = known.iter().filter(|k| k.stamp.is_some()).collect();
     if settled.is_empty() {
-        // There may be none, and an old one does no harm.
+        // It may not exist, and an outdated memo does no harm.
         let _ = fs::remove_file(memo);
         return;
     }
     let Ok(bytes) = serde_json::to_vec(&settled) else { return };
-    let name = memo.file_name().unwrap_or_default().to_string_lossy();
-    let n = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let temp = memo.with_file_name(format!(".{name}.{}.{n}.tmp", std::process::id()));
-    let mut options = fs::OpenOptions::new();
-    let file = options.write(true).create(true).truncate(true).mode(0o600).open(&temp);
-    let written = file.and_then(|mut file| file.write_all(&bytes));
-    base::fail_point!(Worker, "memo-written");
-    if written.and_then(|()| fs::rename(&temp, memo)).is_err() {
-        let _ = fs::remove_file(&temp);
-    }
+    let pending = PendingFile::write(memo, &bytes, 0o600, Durability::Process, Writers::Concurrent);
+    crate::fail_point!(Worker, "memo-written");
+    let _ = pending.and_then(PendingFile::commit);
 }
 
 #[cfg(test)]
