@@ -5,8 +5,6 @@
 mod cli;
 mod commands;
 mod facts;
-#[cfg(test)]
-mod fixture;
 mod input;
 mod output;
 mod pods;
@@ -46,3 +44,6 @@ fn main() -> ExitCode {
 fn code(code: i32) -> ExitCode {
     ExitCode::from(u8::try_from(code & 0xff).unwrap_or(exit::FAILED))
 }
+
+#[cfg(test)]
+mod tests;

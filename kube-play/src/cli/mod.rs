@@ -3,8 +3,6 @@
 pub mod arguments;
 pub mod context;
 mod foreign;
-#[cfg(test)]
-mod reference;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -195,3 +193,6 @@ pub fn start_log(level: LogLevel) {
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
     tracing_subscriber::registry().with(lines).with(targets).init();
 }
+
+#[cfg(test)]
+mod tests;

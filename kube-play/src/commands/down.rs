@@ -307,7 +307,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::fixture::{context, pod, record};
+    use crate::tests::fixture::{context, pod, record};
 
     /// Pods a and b played from `<dir>/app.yaml`, Deployment api from stdin, claim and ConfigMap data.
     fn machine() -> (tempfile::TempDir, Context, String) {

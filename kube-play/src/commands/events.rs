@@ -238,7 +238,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::fixture::context;
+    use crate::tests::fixture::context;
 
     fn event(pod: &str, reason: &str, seconds: u32) -> serde_json::Value {
         let time = format!("2026-11-23T18:00:{seconds:02}Z");

@@ -307,7 +307,7 @@ mod tests {
 
     #[test]
     fn nothing_is_removed_when_one_name_is_wrong() {
-        let (_dir, context) = crate::fixture::context();
+        let (_dir, context) = crate::tests::fixture::context();
         claims::ensure(&context.layout, "default", "data", None).unwrap();
         let names = vec!["data".to_owned(), "pod/web".to_owned()];
         let error = run(&context, &Args { command: Command::Rm { names } }).unwrap_err();

@@ -60,7 +60,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::fixture::{context, pod, record};
+    use crate::tests::fixture::{context, pod, record};
 
     fn chosen(name: Option<&str>, annotation: Option<&str>) -> Result<String, String> {
         let (_dir, context) = context();

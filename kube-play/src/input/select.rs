@@ -212,7 +212,7 @@ mod tests {
     use pod_core::store::WorkloadRecord;
 
     use super::*;
-    use crate::fixture::{context, pod, record};
+    use crate::tests::fixture::{context, pod, record};
 
     /// default: web (app=web), api (a Deployment of two, app=api); other: db.
     fn machine() -> (tempfile::TempDir, Context) {

@@ -134,7 +134,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::fixture::{context, pod, record};
+    use crate::tests::fixture::{context, pod, record};
 
     #[test]
     fn a_long_wait_names_the_first_pods_and_how_they_are() {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod dependencies;
+mod unit_tests;
 
 use std::fs;
 use std::path::{Path, PathBuf};
