@@ -2,8 +2,11 @@
 
 use std::fmt::Write as _;
 
-use serde_json::Value;
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+
+use super::PodNetwork;
 
 /// Kubernetes' alphabet for generated names: no vowels, nothing that looks like something else.
 pub const SAFE_ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -15,6 +18,23 @@ pub fn hash(value: &Value) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+/// Hash of what a change of which makes pods anew. How an image is pulled is left to the caller: it is not part of it.
+pub fn of_template(pod: &Pod, network: &PodNetwork, runtime: Option<&str>) -> String {
+    let metadata = &pod.metadata;
+    hash(&json!({
+        "labels": metadata.labels,
+        "annotations": metadata.annotations,
+        "spec": pod.spec,
+        "network": network,
+        "runtime": runtime,
+    }))
+}
+
+/// Hash of all that makes `play` say `configured` when it changes. `template` is the hash of the pods' template.
+pub fn of_workload(object: &Value, replicas: u32, template: &str) -> String {
+    hash(&json!({"object": object, "replicas": replicas, "pod": template}))
 }
 
 /// Ten characters of [`SAFE_ALPHABET`] for a value: pod-template-hash.

@@ -24,6 +24,7 @@ mod passwd;
 pub mod ports;
 pub mod qos;
 pub mod resources;
+pub mod rule;
 pub mod security;
 pub mod stop_signal;
 pub mod user;
@@ -401,6 +402,7 @@ pub struct ContainerError {
 }
 
 pub use bounds::{MAX_PODS, MAX_RECORDED, MAX_REPLICAS, MAX_STRING, MAX_STRINGS};
+pub use deployment::{TEMPLATE_HASH_LABEL, with_metadata};
 pub use inputs::Inputs;
 pub use workloads::{plan, undeclared_claims};
 

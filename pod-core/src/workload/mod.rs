@@ -10,18 +10,19 @@
 mod conditions;
 mod conflict;
 mod counts;
+pub mod patch;
 mod replica_set;
 mod revisions;
 mod rolling;
-mod rule;
 mod scaling;
 mod spec;
 mod state;
 mod step;
+pub mod view;
 
+pub use crate::plan::rule::{Bounds, IntOrPercent, Replicas, Rule, Strategy};
 pub use conflict::{Conflict, Exclusive, conflict, may_start};
 pub use counts::Counts;
-pub use rule::{Bounds, IntOrPercent, Replicas, Rule, Strategy};
 pub use spec::Spec;
 pub use state::{Condition, Progress, Revision, State};
 pub use step::step;

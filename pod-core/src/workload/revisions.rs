@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{PodStatus, Replicas, Revision, Rule, Spec, State};
+use super::{PodStatus, Replicas, Revision, Rule, Spec, State, patch};
 
 /// What became of the current revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,7 @@ pub(super) fn find(spec: &Spec, state: &mut State, pods: &[PodStatus]) -> Option
     let current = state.revisions.last_mut()?;
     // Something that is not hashed (how an image is pulled) may differ.
     current.template.clone_from(&spec.template);
+    current.change_cause = change_cause(spec);
     if (is_replaced || !is_last) && outdated > 0 {
         current.replicas = current.replicas.min(count(pods, |pod| spec.is_current(pod)));
         return Some(Change::Found);
@@ -45,6 +46,7 @@ pub(super) fn create(spec: &Spec, state: &mut State, pods: &[PodStatus], now: Ti
         hash: spec.template.hash.clone(),
         template: spec.template.clone(),
         object: spec.object.pointer("/spec/template").cloned().unwrap_or_default(),
+        change_cause: change_cause(spec),
         uid: owner.map(|owner| owner.uid.clone()).unwrap_or_default(),
         created: now,
         // Pods that an earlier version of the program created.
@@ -76,6 +78,11 @@ fn keep_outdated(state: &mut State, pods: &[PodStatus]) {
     if let Some(last) = state.revisions.last_mut() {
         last.replicas += count(pods, |pod| pod.hash == last.hash && pod.replaced < replaced);
     }
+}
+
+fn change_cause(spec: &Spec) -> Option<String> {
+    let annotations = spec.object.pointer("/metadata/annotations")?;
+    annotations.get(patch::CHANGE_CAUSE)?.as_str().map(str::to_owned)
 }
 
 fn next_number(state: &State) -> u64 {

@@ -40,6 +40,9 @@ pub struct Revision {
     pub template: PodTemplate,
     /// spec.template of the applied object, for `rollout undo` and `rollout history`.
     pub object: Value,
+    /// Annotation kubernetes.io/change-cause of the Deployment while this revision was the current one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change_cause: Option<String>,
     /// metadata.uid of the ReplicaSet; pods name it as their owner.
     pub uid: String,
     /// When the revision was first applied.

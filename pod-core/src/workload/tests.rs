@@ -1,7 +1,10 @@
-//! Rules of the controller, one by one.
+//! Rules of the controller one by one, and a simulation of its life.
 
 mod conflicts;
+mod patches;
 mod rules;
+mod simulation;
+mod views;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;

@@ -98,25 +98,54 @@ impl Rules<'_> {
     /// Source: `ValidateDeploymentSpec` and `ValidateDeploymentStrategy` of pkg/apis/apps/validation.
     fn rollout(&mut self, deployment: &Deployment) {
         let spec = &deployment.spec;
-        if let Some(deadline) = spec.progress_deadline_seconds
-            && deadline <= spec.min_ready_seconds.unwrap_or(0)
-        {
-            self.error("spec.progressDeadlineSeconds", "must be more than minReadySeconds");
+        let min_ready = spec.min_ready_seconds.unwrap_or(0);
+        match spec.progress_deadline_seconds {
+            Some(deadline) if deadline <= min_ready => {
+                self.error("spec.progressDeadlineSeconds", "must be more than minReadySeconds");
+            }
+            None if min_ready >= 600 => {
+                let message = "must be less than progressDeadlineSeconds, which is 600 unless it is given";
+                self.error("spec.minReadySeconds", message);
+            }
+            _ => {}
         }
         let Some(strategy) = &spec.strategy else { return };
         let Some(rolling) = &strategy.rolling_update else { return };
         if strategy.type_.as_deref() == Some("Recreate") {
             self.error("spec.strategy.rollingUpdate", "cannot be given together with type: Recreate");
         }
-        let is_zero = |amount: &Option<IntOrString>| match amount {
-            Some(IntOrString::Int(amount)) => *amount == 0,
-            Some(IntOrString::String(amount)) => amount == "0%",
-            None => false,
-        };
-        if is_zero(&rolling.max_surge) && is_zero(&rolling.max_unavailable) {
-            let message = "cannot be 0 together with maxSurge: no pod could be changed";
-            self.error("spec.strategy.rollingUpdate.maxUnavailable", message);
+        let at = "spec.strategy.rollingUpdate";
+        let surge = self.int_or_percent(&format!("{at}.maxSurge"), rolling.max_surge.as_ref());
+        let unavailable =
+            self.int_or_percent(&format!("{at}.maxUnavailable"), rolling.max_unavailable.as_ref());
+        if let Some((percent, true)) = unavailable
+            && percent > 100
+        {
+            self.error(&format!("{at}.maxUnavailable"), format!("must not be more than 100%, is {percent}%"));
         }
+        if matches!((surge, unavailable), (Some((0, _)), Some((0, _)))) {
+            let message = "cannot be 0 together with maxSurge: no pod could be changed";
+            self.error(&format!("{at}.maxUnavailable"), message);
+        }
+    }
+
+    /// The number of a field that takes a number or a percentage, and whether it is a percentage.
+    fn int_or_percent(&mut self, path: &str, amount: Option<&IntOrString>) -> Option<(u32, bool)> {
+        match amount? {
+            IntOrString::Int(number) => match u32::try_from(*number) {
+                Ok(number) => return Some((number, false)),
+                Err(_) => self.error(path, format!("must not be negative, is {number}")),
+            },
+            IntOrString::String(text) => {
+                let digits = text.strip_suffix('%').filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+                if let Some(percent) = digits.and_then(|digits| digits.parse().ok()) {
+                    return Some((percent, true));
+                }
+                let message = format!("must be a number or a percentage, is {}", escape(text));
+                self.error_hint(path, message, "e.g. 1, or 25%");
+            }
+        }
+        None
     }
 
     /// The selector of what makes pods is there, and selects those.

@@ -8,7 +8,6 @@ const CLOUD: Support = Support::new(Status::Meaningless, "storage of a cluster o
 const SCHEDULER: Support = Support::new(Status::Meaningless, "there is one node and no scheduler");
 const SERVER: Support = Support::new(Status::Meaningless, "an API server fills it in");
 const STATUS: Support = Support::new(Status::Meaningless, "kube fills it in");
-const ROLLOUT: &str = "all pods are stopped before changed ones start, as with Recreate";
 const WINDOWS: Support = Support::new(Status::Meaningless, "for Windows containers");
 
 const fn yes(note: &'static str) -> Support {
@@ -283,20 +282,18 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
     (
         "DeploymentSpec",
         &[
-            ("minReadySeconds", not_yet("").unless(&["0"])),
-            ("paused", not_yet("").unless(&["false"])),
-            ("progressDeadlineSeconds", NOT_YET),
+            ("minReadySeconds", YES),
+            ("paused", YES),
+            ("progressDeadlineSeconds", YES),
             ("replicas", YES),
-            ("revisionHistoryLimit", not_yet("there is no rollback")),
+            ("revisionHistoryLimit", YES),
             ("selector", YES),
             ("strategy", YES),
             ("template", YES),
         ],
     ),
-    (
-        "DeploymentStrategy",
-        &[("rollingUpdate", not_yet(ROLLOUT)), ("type", not_yet(ROLLOUT).unless(&["Recreate"]))],
-    ),
+    ("DeploymentStrategy", &[("rollingUpdate", YES), ("type", YES)]),
+    ("RollingUpdateDeployment", &[("maxSurge", YES), ("maxUnavailable", YES)]),
     (
         "Toleration",
         &[("effect", YES), ("key", YES), ("operator", YES), ("tolerationSeconds", YES), ("value", YES)],

@@ -92,6 +92,11 @@ fn rules_of_deployments() {
         "{replicas: -1, selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {restartPolicy: Never, containers: []}}}",
         "{selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, spec: {activeDeadlineSeconds: 3, ephemeralContainers: [{name: e, image: f}], containers: [{name: a, image: b}]}}}",
         "{selector: {matchLabels: {a: b}}, minReadySeconds: 3, progressDeadlineSeconds: 3, strategy: {type: Recreate, rollingUpdate: {maxSurge: 0, maxUnavailable: 0%}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: b}]}}}",
+        "{selector: {matchLabels: {a: b}}, minReadySeconds: 600, strategy: {rollingUpdate: {maxSurge: -1, maxUnavailable: 101%}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: b}]}}}",
+        "{selector: {matchLabels: {a: b}}, strategy: {rollingUpdate: {maxSurge: 25, maxUnavailable: 2.5%}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: b}]}}}",
+        "{selector: {matchLabels: {a: b}}, strategy: {rollingUpdate: {maxSurge: '+1%', maxUnavailable: '3'}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: b}]}}}",
+        "{selector: {matchLabels: {a: b}}, strategy: {type: Rolling, rollingUpdate: {maxSurge: 0, maxUnavailable: 00%}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: b}]}}}",
+        "{selector: {matchLabels: {a: b}}, minReadySeconds: 1, progressDeadlineSeconds: 2, paused: true, revisionHistoryLimit: 0, strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 250%, maxUnavailable: 100%}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: b}]}}}",
     ];
     insta::assert_snapshot!(gallery(texts, |spec| format!(
         "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: a}}\nspec: {spec}\n"

@@ -1,6 +1,7 @@
 //! The rule by which a workload has pods.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// The rule by which a workload has pods.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +61,42 @@ pub enum IntOrPercent {
     Percent(u32),
 }
 
+/// progressDeadlineSeconds that means no deadline. Source: `HasProgressDeadline` of k8s
+/// pkg/controller/deployment/util.
+const NO_DEADLINE: u32 = 2_147_483_647;
+
+impl Rule {
+    /// Returns the rule of an object that was validated, with the defaults of Kubernetes. `kind` is in lower case.
+    /// Source: `SetDefaults_Deployment` of k8s pkg/apis/apps/v1.
+    pub fn of_object(kind: &str, object: &Value) -> Self {
+        if kind != "deployment" {
+            return Self::Once;
+        }
+        let number = |at: &str| {
+            object.pointer(at).and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok())
+        };
+        let bound = |at: &str| {
+            object.pointer(at).and_then(IntOrPercent::of_value).unwrap_or(IntOrPercent::Percent(25))
+        };
+        let strategy = match object.pointer("/spec/strategy/type").and_then(Value::as_str) {
+            Some("Recreate") => Strategy::Recreate,
+            _ => Strategy::RollingUpdate {
+                max_surge: bound("/spec/strategy/rollingUpdate/maxSurge"),
+                max_unavailable: bound("/spec/strategy/rollingUpdate/maxUnavailable"),
+            },
+        };
+        let deadline = number("/spec/progressDeadlineSeconds").unwrap_or(600);
+        Self::Replicas(Replicas {
+            count: number("/spec/replicas").unwrap_or(1),
+            strategy,
+            min_ready_seconds: number("/spec/minReadySeconds").unwrap_or(0),
+            progress_deadline_seconds: Some(deadline).filter(|deadline| *deadline != NO_DEADLINE),
+            paused: object.pointer("/spec/paused") == Some(&Value::Bool(true)),
+            revision_history_limit: number("/spec/revisionHistoryLimit").unwrap_or(10),
+        })
+    }
+}
+
 /// How far a rollout may be from `count`, in pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
@@ -100,6 +137,14 @@ impl Replicas {
 }
 
 impl IntOrPercent {
+    /// Reads a number, or text as `25%`.
+    fn of_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::String(text) => text.strip_suffix('%')?.parse().ok().map(Self::Percent),
+            _ => u32::try_from(value.as_u64()?).ok().map(Self::Int),
+        }
+    }
+
     /// The number for so many replicas; a part of a pod counts as a pod.
     pub fn rounded_up(self, replicas: u32) -> u32 {
         match self {
@@ -119,4 +164,59 @@ impl IntOrPercent {
 
 fn narrow(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_deployment_has_the_defaults_of_kubernetes() {
+        let rule = Rule::of_object("deployment", &json!({"spec": {}}));
+        let strategy = Strategy::RollingUpdate {
+            max_surge: IntOrPercent::Percent(25),
+            max_unavailable: IntOrPercent::Percent(25),
+        };
+        let expected = Replicas {
+            count: 1,
+            strategy,
+            min_ready_seconds: 0,
+            progress_deadline_seconds: Some(600),
+            paused: false,
+            revision_history_limit: 10,
+        };
+        assert_eq!(rule, Rule::Replicas(expected));
+        assert_eq!(Rule::of_object("pod", &json!({"spec": {}})), Rule::Once);
+    }
+
+    #[test]
+    fn the_fields_of_a_deployment_are_read() {
+        let rolling = json!({"maxSurge": "100%", "maxUnavailable": 0});
+        let mut object = json!({"spec": {
+            "replicas": 0,
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": rolling},
+            "minReadySeconds": 5,
+            "progressDeadlineSeconds": 2_147_483_647,
+            "paused": true,
+            "revisionHistoryLimit": 0,
+        }});
+        let strategy = Strategy::RollingUpdate {
+            max_surge: IntOrPercent::Percent(100),
+            max_unavailable: IntOrPercent::Int(0),
+        };
+        let expected = Replicas {
+            count: 0,
+            strategy,
+            min_ready_seconds: 5,
+            progress_deadline_seconds: None,
+            paused: true,
+            revision_history_limit: 0,
+        };
+        assert_eq!(Rule::of_object("deployment", &object), Rule::Replicas(expected.clone()));
+        object["spec"]["strategy"] = json!({"type": "Recreate"});
+        let expected = Replicas { strategy: Strategy::Recreate, ..expected };
+        assert_eq!(Rule::of_object("deployment", &object), Rule::Replicas(expected));
+    }
 }
