@@ -43,12 +43,12 @@ pub(super) fn update(
     let name = state.current(spec).map(|current| current.name().to_owned()).unwrap_or_default();
     let slot = &mut state.progressing;
     if rule.paused {
-        if !has_reason(slot, reason::TIMED_OUT) {
+        if !has_reason(slot.as_ref(), reason::TIMED_OUT) {
             set(slot, None, reason::PAUSED, "Deployment is paused".to_owned(), now);
         }
         return None;
     }
-    if has_reason(slot, reason::PAUSED) {
+    if has_reason(slot.as_ref(), reason::PAUSED) {
         set(slot, None, reason::RESUMED, "Deployment is resumed".to_owned(), now);
     }
     match change {
@@ -61,7 +61,7 @@ pub(super) fn update(
         }
         None => {}
     }
-    if !spec.running || has_reason(slot, reason::COMPLETE) && counts.old() == 0 {
+    if !spec.running || has_reason(slot.as_ref(), reason::COMPLETE) && counts.old() == 0 {
         return None;
     }
 
@@ -73,7 +73,7 @@ pub(super) fn update(
         || counts.available > before.available
     {
         renew(slot, reason::UPDATED, format!("ReplicaSet {name:?} is progressing."), now);
-    } else if event == Event::Applied && !has_reason(slot, reason::TIMED_OUT) {
+    } else if event == Event::Applied && !has_reason(slot.as_ref(), reason::TIMED_OUT) {
         // Nothing could progress while no supervisor was there.
         if let Some(condition) = slot {
             condition.updated = now;
@@ -114,8 +114,8 @@ fn is_late(condition: Option<&Condition>, deadline: u32, now: Timestamp) -> bool
     })
 }
 
-fn has_reason(condition: &Option<Condition>, reason: &str) -> bool {
-    condition.as_ref().is_some_and(|condition| condition.reason == reason)
+fn has_reason(condition: Option<&Condition>, reason: &str) -> bool {
+    condition.is_some_and(|condition| condition.reason == reason)
 }
 
 /// Sets a condition unless it has the same status and reason already. Source: `SetDeploymentCondition`.

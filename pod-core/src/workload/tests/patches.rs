@@ -71,9 +71,12 @@ fn assert_planned(spec: &Spec, options: &PlanOptions) {
 #[test]
 fn a_patched_spec_is_what_planning_its_object_gives() {
     for options in options() {
-        let spec = played(MANIFEST, &options);
+        // A host port is for one pod.
+        let is_free = options.publish.is_empty() && options.networks.is_empty();
+        let count = if is_free { "replicas: 2" } else { "replicas: 1" };
+        let spec = played(&MANIFEST.replace("replicas: 2", count), &options);
         assert_planned(&spec, &options);
-        if options.publish.is_empty() {
+        if is_free {
             let scaled = patch::scale(&spec, 5, Some(2)).unwrap();
             assert_planned(&scaled, &options);
             assert_eq!(scaled.template, spec.template);
