@@ -7,14 +7,15 @@ use clap::ValueEnum;
 use k8s_openapi::api::core::v1::Pod;
 use pod_core::kind::{Kind, ObjectRef};
 use pod_core::lifecycle::pod_row;
-use pod_core::observe::workload;
+use pod_core::observe::readiness::{self, Judge, Verdict};
+use pod_core::observe::{PodView, workload};
 use pod_core::store::WorkloadId;
 
 use crate::commands::inspect::replicas;
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::output;
-use crate::pods::{has_condition, has_ended, object, phase};
+use crate::pods::object;
 use crate::select::{self, Choice};
 use crate::time::{describe, parse_duration};
 use crate::watch::Changes;
@@ -159,11 +160,8 @@ fn look(context: &Context, target: &ObjectRef, state: State) -> anyhow::Result<P
         });
     }
     // A pod that is on its way out does not count for its Deployment.
-    let pods: Vec<Pod> = found
-        .iter()
-        .map(|pod| object(pod, &[]))
-        .filter(|pod| target.kind == Kind::Pod || pod.metadata.deletion_timestamp.is_none())
-        .collect();
+    let leaves = |pod: &PodView| pod.terminating || pod.state.is_stopping();
+    let pods: Vec<&PodView> = found.iter().filter(|pod| target.kind == Kind::Pod || !leaves(pod)).collect();
     let wanted = match target.kind {
         Kind::Deployment => match workload(&context.layout, &id)? {
             Some(record) => replicas(&record.object),
@@ -177,24 +175,15 @@ fn look(context: &Context, target: &ObjectRef, state: State) -> anyhow::Result<P
             _ => Progress::Never("it is gone".to_owned()),
         });
     }
-    for pod in &pods {
-        let met = match state {
-            State::Ready => has_condition(pod, "Ready"),
-            State::Complete | State::Deleted => has_ended(pod),
-        };
-        if !met && state == State::Ready && has_ended(pod) {
-            return Ok(Progress::Never(format!("it has ended ({})", phase(pod))));
-        }
-        let policy = pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref());
-        if !met && state == State::Complete && policy.is_none_or(|policy| policy == "Always") {
-            let why = "its restartPolicy is Always: it starts again whenever it ends";
-            return Ok(Progress::Never(why.to_owned()));
-        }
-        if !met {
-            return Ok(Progress::NotYet(told(pod)));
-        }
-    }
-    Ok(Progress::Met)
+    let judge: Judge = match state {
+        State::Ready => readiness::ready,
+        State::Complete | State::Deleted => readiness::complete,
+    };
+    Ok(match readiness::unmet(pods, judge) {
+        None => Progress::Met,
+        Some((_, Verdict::Failed(why))) => Progress::Never(why),
+        Some((pod, _)) => Progress::NotYet(told(&object(pod, &[]))),
+    })
 }
 
 /// A pod's STATUS and READY, for a message.

@@ -1,5 +1,8 @@
-//! When a pod is as somebody waits for it to be. Pure.
+//! Decides whether a pod is as somebody waits for it to be, and whether it can still become so. Pure.
+//!
+//! `kube play` and `kube wait` both ask here, so that a pod that cannot start ends both at once with its reason.
 
+use super::view::PodView;
 use crate::lifecycle::{Phase, PodSpec, PodState, RestartPolicy, Role, RunState, Sandbox};
 
 /// Says whether a pod is as somebody waits for it to be.
@@ -31,7 +34,7 @@ pub enum Verdict {
 /// are.
 const STARTING: [&str; 3] = ["ContainerCreating", "PodInitializing", "CrashLoopBackOff"];
 
-/// Why a pod will not get all its containers started without help, if that is so.
+/// Returns why a pod will not get all its containers started without help, if that is so.
 fn cannot_start(spec: &PodSpec, state: &PodState) -> Option<String> {
     if let Sandbox::Failed { .. } = state.sandbox {
         let why = state.sandbox_error.clone().unwrap_or_default();
@@ -46,8 +49,8 @@ fn cannot_start(spec: &PodSpec, state: &PodState) -> Option<String> {
             return Some(format!("container {}: {}: {message}", container.name, waiting.reason));
         }
         if let Some(ended) = &container.latest
-            && container.runs <= 1
             && ended.reason == "StartError"
+            && container.previous.as_ref().is_none_or(|before| before.reason == "StartError")
         {
             let message = ended.message.clone().unwrap_or_default();
             return Some(format!("container {}: cannot start: {message}", container.name));
@@ -87,12 +90,29 @@ pub fn ready(spec: &PodSpec, known: Known<'_>) -> Verdict {
         return Verdict::Met;
     }
     if state.is_terminal() {
-        return Verdict::Failed(format!("it has ended ({}) and will not be ready", state.phase.as_str()));
+        return Verdict::Failed(format!("it has ended ({})", state.phase.as_str()));
     }
     match cannot_start(spec, state) {
         Some(why) => Verdict::Failed(why),
         None => Verdict::NotYet,
     }
+}
+
+/// Returns the pod that decides about several: the first that never will be as `judge` wants it, else the first that
+/// is not yet. `None` means that all are.
+pub fn unmet<'a>(
+    pods: impl IntoIterator<Item = &'a PodView>,
+    judge: Judge,
+) -> Option<(&'a PodView, Verdict)> {
+    let mut waiting = None;
+    for pod in pods {
+        match judge(&PodSpec::from_pod(&pod.plan.pod), Known::State(&pod.state)) {
+            Verdict::Met => {}
+            Verdict::NotYet => waiting = waiting.or(Some((pod, Verdict::NotYet))),
+            failed @ Verdict::Failed(_) => return Some((pod, failed)),
+        }
+    }
+    waiting
 }
 
 /// The pod has ended or is gone: `Failed` at once, so that the first of several ends the wait.
@@ -138,6 +158,36 @@ pub fn removed(_: &PodSpec, known: Known<'_>) -> Verdict {
 mod tests {
     use super::*;
     use crate::lifecycle::Now;
+
+    /// A state whose one container has ended these runs, the latest last.
+    fn ended(spec: &PodSpec, reasons: &[&str]) -> PodState {
+        let now = Now { boot: 0, wall: jiff::Timestamp::UNIX_EPOCH };
+        let mut state = PodState::new(spec, now);
+        for container in &mut state.containers {
+            for reason in reasons {
+                let end = serde_json::json!({
+                    "exit_code": 128, "reason": reason, "message": "no such file", "finished_at": now.wall,
+                    "finished_boot": 0,
+                });
+                container.previous = container.latest.replace(serde_json::from_value(end).unwrap());
+                container.runs += 1;
+            }
+        }
+        state
+    }
+
+    #[test]
+    fn a_container_whose_program_is_missing_cannot_start_however_often_it_is_tried() {
+        let pod = serde_json::json!({"spec": {"containers": [{"name": "main"}]}});
+        let spec = PodSpec::from_pod(&serde_json::from_value(pod).unwrap());
+        for reasons in [&["StartError"][..], &["StartError", "StartError", "StartError"]] {
+            let verdict = ready(&spec, Known::State(&ended(&spec, reasons)));
+            assert_eq!(verdict, Verdict::Failed("container main: cannot start: no such file".to_owned()));
+        }
+        for reasons in [&["Error"][..], &["Error", "StartError"]] {
+            assert_eq!(ready(&spec, Known::State(&ended(&spec, reasons))), Verdict::NotYet, "it ran before");
+        }
+    }
 
     #[test]
     fn a_pod_that_has_ended_is_deleted_though_something_of_it_is_left() {

@@ -1,6 +1,6 @@
 //! Pods as commands show them, and what a container finds inside: `ps`, `inspect`, `wait`, `events`, environment, names.
 
-use tests::{IDLE, Kube, host_port, pod, pod_with};
+use tests::{IDLE, Kube, host_port, limit, pod, pod_with};
 
 #[test]
 fn ps_lists_pods_as_kubectl_does() {
@@ -72,6 +72,28 @@ fn wait_for_deleted_and_complete() {
     let waiting = kube.start(&["wait", "web", "--for=deleted", "--timeout=60s"]);
     kube.ok(&["down", "pod/web"]);
     assert_eq!(waiting.end().0, 0);
+}
+
+#[test]
+fn a_wait_for_a_pod_that_can_never_start_ends_at_once_with_the_reason() {
+    let kube = Kube::new();
+    let bad = "apiVersion: v1\nkind: Pod\nmetadata: {name: bad}\nspec:\n  initContainers:\n  - {name: first, \
+               image: \"localhost/busybox:1\", command: [sleep, \"3\"]}\n  containers:\n  - {name: main, image: \
+               \"localhost/busybox:1\", command: [/no/such/program]}\n";
+    // Its init container outlasts this play, which therefore leaves the pod as it is.
+    let file = kube.manifest(bad);
+    kube.run(&["play", file.to_str().unwrap(), "--wait", "--timeout=1s"]).expect(5);
+    let begin = std::time::Instant::now();
+    let never = kube.run(&["wait", "bad", "--for=ready", "--timeout=10m"]).expect(1);
+    never
+        .complains("pod/bad cannot become ready: container main: cannot start: ")
+        .complains("/no/such/program");
+    assert!(begin.elapsed() < limit(60), "{:?}", begin.elapsed());
+    // Also later, when it has been tried again.
+    std::thread::sleep(std::time::Duration::from_secs(15));
+    kube.run(&["wait", "bad", "--for=ready", "--timeout=10m"])
+        .expect(1)
+        .complains("container main: cannot start: ");
 }
 
 #[test]
