@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::commands;
 use crate::context::Context;
@@ -167,8 +167,8 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Network(args) => commands::network::run(&context, args),
         Command::Info(args) => commands::info::run(&context, args),
         Command::Version(args) => commands::version::run(&context, args),
-        Command::Completion(args) => commands::completion::run(&context, args),
-        Command::Man(args) => commands::man::run(&context, args),
+        Command::Completion(args) => commands::completion::run(Cli::command(), args),
+        Command::Man(args) => commands::man::run(Cli::command(), args),
     }
 }
 

@@ -2,11 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-use crate::cli::Cli;
-use crate::context::Context;
 use crate::output::print_bytes;
 
 /// Arguments of `kube completion`.
@@ -26,13 +23,13 @@ pub struct Args {
     pub shell: Shell,
 }
 
-/// Runs `kube completion`.
+/// Runs `kube completion`; `kube` is the command line that the script completes.
 ///
 /// # Errors
 /// stdout cannot be written.
-pub fn run(_context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
+pub fn run(mut kube: clap::Command, args: &Args) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "kube", &mut script);
+    clap_complete::generate(args.shell, &mut kube, "kube", &mut script);
     print_bytes(&script)?;
     Ok(ExitCode::SUCCESS)
 }

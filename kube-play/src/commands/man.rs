@@ -4,10 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{CommandFactory as _, ValueHint};
+use clap::ValueHint;
 
-use crate::cli::Cli;
-use crate::context::Context;
 use crate::umask::CallersUmask;
 
 /// Arguments of `kube man`.
@@ -22,16 +20,16 @@ pub struct Args {
     pub dir: PathBuf,
 }
 
-/// Runs `kube man`.
+/// Runs `kube man`; `kube` is the command line that the pages describe.
 ///
 /// # Errors
 /// The folder cannot be written.
-pub fn run(_context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
+pub fn run(kube: clap::Command, args: &Args) -> anyhow::Result<ExitCode> {
     let dir = &args.dir;
     let _umask = CallersUmask::begin();
     let write = || -> std::io::Result<()> {
         std::fs::create_dir_all(dir)?;
-        clap_mangen::generate_to(Cli::command(), dir)
+        clap_mangen::generate_to(kube, dir)
     };
     write().with_context(|| format!("write manual pages into {}", dir.display()))?;
     Ok(ExitCode::SUCCESS)

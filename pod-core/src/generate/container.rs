@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::Error;
-use super::kind::cut;
+use super::metadata::cut;
 use super::recorded::Workload;
 use crate::manifest::name::MAX_NAME;
 

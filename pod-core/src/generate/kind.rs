@@ -2,24 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::recorded::Workload;
+use super::metadata::{cut, drop_machine_made};
+use super::recorded::{Workload, labels};
 use super::service::name_for;
 use super::{Error, Kind, Options};
-use crate::manifest::name::{MAX_JOB, MAX_LABEL_VALUE, MAX_STATEFUL_SET};
-
-/// Labels that controllers give to their pods: those of another one's would be wrong, and a Job refuses them.
-const MACHINE_MADE_LABELS: [&str; 10] = [
-    "apps.kubernetes.io/pod-index",
-    "batch.kubernetes.io/controller-uid",
-    "batch.kubernetes.io/job-completion-index",
-    "batch.kubernetes.io/job-name",
-    "controller-revision-hash",
-    "controller-uid",
-    "job-name",
-    "pod-template-generation",
-    "pod-template-hash",
-    "statefulset.kubernetes.io/pod-name",
-];
+use crate::manifest::name::{MAX_JOB, MAX_STATEFUL_SET};
 
 impl Kind {
     /// As `kind:` says it.
@@ -125,13 +112,6 @@ pub(super) fn document(workload: &mut Workload, kind: Kind, options: &Options) -
     Ok(Value::Object(document))
 }
 
-/// Takes away what another controller gave a pod.
-pub(super) fn drop_machine_made(labels: &mut Value) {
-    if let Value::Object(labels) = labels {
-        labels.retain(|key, _| !MACHINE_MADE_LABELS.contains(&key.as_str()));
-    }
-}
-
 /// What makes pods gives them labels of its own.
 pub(super) fn own_labels(workload: &mut Workload, kind: Kind) {
     if kind == Kind::Pod || kind == Kind::Deployment && workload.is_deployment() {
@@ -172,26 +152,6 @@ fn fields(workload: &mut Workload, kind: Kind, options: &Options) {
             format!("{}: {} has no {}: left out", workload.id, kind.with_article(), left_out.join(", "));
         workload.warn(message);
     }
-}
-
-/// Gives pods a label to be selected by, unless they have one.
-pub(super) fn labels(workload: &mut Workload) -> Map<String, Value> {
-    let labels = workload.pod_metadata.get("labels").and_then(Value::as_object).filter(|all| !all.is_empty());
-    if let Some(labels) = labels {
-        return labels.clone();
-    }
-    let labels = Map::from_iter([("app".to_owned(), json!(cut(workload.name(), MAX_LABEL_VALUE)))]);
-    workload.pod_metadata.insert("labels".to_owned(), Value::Object(labels.clone()));
-    if !workload.is_deployment() {
-        workload.metadata.insert("labels".to_owned(), Value::Object(labels.clone()));
-    }
-    labels
-}
-
-/// A name without its end, where it is too long; it still ends as a name may.
-pub(super) fn cut(name: &str, max: usize) -> String {
-    let cut: String = name.chars().take(max).collect();
-    cut.trim_end_matches(['-', '.']).to_owned()
 }
 
 fn fit_name(workload: &mut Workload, metadata: &mut Map<String, Value>, kind: Kind) {

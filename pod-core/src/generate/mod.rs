@@ -6,6 +6,7 @@
 mod container;
 mod judge;
 mod kind;
+mod metadata;
 mod objects;
 mod order;
 mod ports;

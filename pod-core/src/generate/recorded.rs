@@ -7,7 +7,9 @@ use std::path::Path;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Map, Value, json};
 
-use super::{Error, Facts, kind, ports};
+use super::metadata::{cut, drop_machine_made};
+use super::{Error, Facts, ports};
+use crate::manifest::name::MAX_LABEL_VALUE;
 use crate::plan::{PullPolicy, image_pull};
 use crate::store::{PodRecord, WorkloadId, WorkloadRecord};
 
@@ -109,11 +111,25 @@ pub(super) fn workload(
     Ok(workload)
 }
 
+/// Gives pods a label to be selected by, unless they have one.
+pub(super) fn labels(workload: &mut Workload) -> Map<String, Value> {
+    let labels = workload.pod_metadata.get("labels").and_then(Value::as_object).filter(|all| !all.is_empty());
+    if let Some(labels) = labels {
+        return labels.clone();
+    }
+    let labels = Map::from_iter([("app".to_owned(), json!(cut(workload.name(), MAX_LABEL_VALUE)))]);
+    workload.pod_metadata.insert("labels".to_owned(), Value::Object(labels.clone()));
+    if !workload.is_deployment() {
+        workload.metadata.insert("labels".to_owned(), Value::Object(labels.clone()));
+    }
+    labels
+}
+
 /// Takes out of metadata what no author writes.
 pub(super) fn clean(metadata: &mut Map<String, Value>) {
     if metadata.contains_key("ownerReferences") {
         metadata.remove("generateName");
-        metadata.get_mut("labels").map(kind::drop_machine_made).unwrap_or_default();
+        metadata.get_mut("labels").map(drop_machine_made).unwrap_or_default();
     }
     metadata.retain(|key, value| !MACHINE_MADE.contains(&key.as_str()) && !value.is_null());
     if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {

@@ -9,6 +9,7 @@
 
 mod conditions;
 mod conflict;
+mod controller;
 mod counts;
 pub mod patch;
 mod replica_set;

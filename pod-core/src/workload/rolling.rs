@@ -1,7 +1,7 @@
 //! How pods of former revisions are replaced. Source: k8s pkg/controller/deployment, rolling.go and recreate.go.
 
 use super::PodStatus;
-use super::step::Controller;
+use super::controller::Controller;
 
 /// Replaces pods a few at a time, as far as it can be done now.
 pub(super) fn rolling_update(controller: &mut Controller<'_>) {

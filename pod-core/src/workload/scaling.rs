@@ -3,8 +3,8 @@
 
 use std::cmp::Reverse;
 
+use super::controller::Controller;
 use super::replica_set::ReplicaSet;
-use super::step::Controller;
 
 /// Scales the ReplicaSets to what the Deployment asks for.
 pub(super) fn scale(controller: &mut Controller<'_>) {

@@ -82,7 +82,7 @@ fn a_wait_for_a_pod_that_can_never_start_ends_at_once_with_the_reason() {
                \"localhost/busybox:1\", command: [/no/such/program]}\n";
     // Its init container outlasts this play, which therefore leaves the pod as it is.
     let file = kube.manifest(bad);
-    kube.run(&["play", file.to_str().unwrap(), "--wait", "--timeout=1s"]).expect(5);
+    kube.run(&["play", &file, "--wait", "--timeout=1s"]).expect(5);
     let begin = std::time::Instant::now();
     let never = kube.run(&["wait", "bad", "--for=ready", "--timeout=10m"]).expect(1);
     never

@@ -1,0 +1,30 @@
+//! Names and labels that fit, and labels of other controllers. Pure.
+
+use serde_json::Value;
+
+/// Labels that controllers give to their pods: those of another one's would be wrong, and a Job refuses them.
+const MACHINE_MADE_LABELS: [&str; 10] = [
+    "apps.kubernetes.io/pod-index",
+    "batch.kubernetes.io/controller-uid",
+    "batch.kubernetes.io/job-completion-index",
+    "batch.kubernetes.io/job-name",
+    "controller-revision-hash",
+    "controller-uid",
+    "job-name",
+    "pod-template-generation",
+    "pod-template-hash",
+    "statefulset.kubernetes.io/pod-name",
+];
+
+/// Removes the labels that another controller gave a pod.
+pub(super) fn drop_machine_made(labels: &mut Value) {
+    if let Value::Object(labels) = labels {
+        labels.retain(|key, _| !MACHINE_MADE_LABELS.contains(&key.as_str()));
+    }
+}
+
+/// A name without its end, where it is too long; it still ends as a name may.
+pub(super) fn cut(name: &str, max: usize) -> String {
+    let cut: String = name.chars().take(max).collect();
+    cut.trim_end_matches(['-', '.']).to_owned()
+}
