@@ -9,7 +9,7 @@ use crate::observe::readiness;
 use crate::observe::wait::{Outcome, wait_for};
 use crate::plan::PodPlan;
 use crate::sandbox;
-use crate::store::{Desired, PodRecord, WorkloadRecord};
+use crate::store::{self, Desired, PodRecord, WorkloadRecord};
 use crate::supervisor::ipc::client;
 use crate::volume::claims;
 
@@ -19,6 +19,11 @@ const RESTORE: Duration = Duration::from_mins(1);
 /// Puts back what stood before. Whatever goes wrong is told, and the rest goes on.
 pub(super) fn undo(host: &Host, objects: &[objects::Applied], applied: &[Applied], report: &mut dyn Report) {
     let mut failed = |e: &dyn std::fmt::Display| report.warning(&format!("undoing: {e}"));
+    // A newer kube has taken over meanwhile: what this play made is not this program's to change any more.
+    if let Err(e) = store::format::refuse_newer(&host.layout) {
+        failed(&e);
+        return;
+    }
     for object in objects.iter().rev() {
         if let Err(e) = objects::undo(&host.layout, object) {
             failed(&e);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tests::fail_points::{FailPointClass, fail_points};
-use tests::{IDLE, Kube, in_vm, pod};
+use tests::{IDLE, Kube, Running, in_vm, pod};
 
 /// The format of this program, and one that it does not know.
 const THIS: u32 = 2;
@@ -140,6 +140,34 @@ fn an_upgrade_under_load_loses_nothing() {
     let last = &pod["status"]["containerStatuses"][0]["lastState"]["terminated"];
     assert_eq!((&last["exitCode"], &last["reason"]), (&0.into(), &"Completed".into()), "{last:#}");
     kube.ok(&["down", "--all"]);
+}
+
+#[test]
+fn a_worker_that_is_at_work_in_an_upgrade_finishes_what_it_does() {
+    if in_vm() {
+        return;
+    }
+    // The sandbox, a container that is created in parallel with it, and one that is started later.
+    for point in ["addresses-leased", "bundle-written", "container-started"] {
+        let kube = Kube::new();
+        let mark = kube.dir().join("mark");
+        let mut play = kube.command(&["play", &kube.manifest(&counting("busy"))]);
+        let spec = format!("{point}:stop:0:{}", mark.display());
+        let play = Running::start(play.env("KUBE_FAIL_POINT", spec));
+        let Some(halted) = play.until_halted(&mark) else { panic!("{point} is never reached") };
+        let all = supervisors(&kube);
+        kube.speak(NEXT);
+        kube.run(&["exec", "busy", "--", "true"]).expect(1);
+        assert_eq!(format_of(&kube, "pod_default_busy"), u64::from(NEXT));
+        halted.kill(nix::sys::signal::Signal::SIGCONT);
+        kube.wait("busy", "ready");
+        assert_eq!(supervisors(&kube), all, "at {point}");
+        assert_eq!(kube.container("busy", "main")["restartCount"], 0, "at {point}");
+        is_counted(&kube, "busy");
+        // The older program waited for the pod.
+        assert_eq!(play.end().0, 1);
+        kube.ok(&["down", "--all"]);
+    }
 }
 
 #[test]

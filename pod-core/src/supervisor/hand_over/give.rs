@@ -12,7 +12,9 @@ use rustix::fs::MemfdFlags;
 use super::TABLE;
 use super::table::{ConnectionEntry, JobEntry, JobKind, PodEntry, RunEntry, Table};
 use crate::runtime::sealed_exe;
+use crate::sandbox::SandboxInfo;
 use crate::sandbox::worker::Worker;
+use crate::supervisor::ipc::connection::Connection;
 use crate::supervisor::ipc::protocol::Reply;
 use crate::supervisor::pod::{Job, Pod, Run};
 use crate::supervisor::{SUPERVISE, Supervisor};
@@ -57,72 +59,106 @@ impl Supervisor {
     }
 
     fn table(&self, asker: u64) -> Table {
-        let runs_exec = |token: u64| {
-            let starts = self.pods.values().flat_map(|pod| pod.jobs.values());
-            let mut starts = starts.filter_map(|job| match job {
-                Job::Exec { connection, .. } => Some(*connection),
-                _ => None,
-            });
-            self.execs.values().any(|exec| *exec == token) || starts.any(|exec| exec == token)
+        // Every field is named, here and below: one that is added has to be handed over too, unless it follows from others.
+        let Self {
+            layout: _,
+            exe: _,
+            id: _,
+            record,
+            pods,
+            gone,
+            connections,
+            // They speak our format, which the successor does not: they connect again when this end is closed.
+            watchers: _,
+            execs,
+            unclaimed,
+            events: _,
+            signals: _,
+            timer: _,
+            listener,
+            leaving,
+            successor: _,
+            lock,
+        } = self;
+        let starts_exec = |token: u64| {
+            let mut jobs = pods.values().flat_map(|pod| pod.jobs.values());
+            jobs.any(|job| matches!(job, Job::Exec { connection, .. } if *connection == token))
         };
-        // Others speak our format, which the successor does not: they connect again when this end is closed.
-        let stays = |token: u64, format: Option<u32>| {
-            format.is_none_or(|format| format > version::format()) || runs_exec(token)
-        };
-        let clients = self.connections.iter().filter(|(token, client)| stays(**token, client.format));
-        let connections = clients.map(|(token, client)| {
-            let (received, outgoing) = client.buffers();
-            ConnectionEntry {
-                token: *token,
-                socket: client.fd().as_raw_fd(),
-                received,
-                outgoing,
-                descriptors: client.descriptors.iter().map(AsRawFd::as_raw_fd).collect(),
-                format: client.format,
-                asked: *token == asker,
-            }
-        });
+        let runs_exec = |token: u64| execs.values().any(|exec| *exec == token) || starts_exec(token);
+        let is_newer = |client: &Connection| client.format.is_none_or(|format| format > version::format());
+        let stay = connections.iter().filter(|(token, client)| is_newer(client) || runs_exec(**token));
         Table {
-            lock: self.lock.as_raw_fd(),
-            listener: self.listener.as_raw_fd(),
-            record: self.record.clone(),
-            pods: self.pods.iter().map(|(uid, pod)| (uid.clone(), pod_entry(pod))).collect(),
-            gone: self.gone.clone(),
-            connections: connections.collect(),
-            execs: self.execs.clone(),
-            unclaimed: self.unclaimed.clone(),
-            leaving: self.leaving,
+            lock: lock.as_raw_fd(),
+            listener: listener.as_raw_fd(),
+            record: record.clone(),
+            pods: pods.iter().map(|(uid, pod)| (uid.clone(), pod_entry(pod))).collect(),
+            gone: gone.clone(),
+            connections: stay.map(|(token, client)| connection_entry(*token, client, asker)).collect(),
+            execs: execs.clone(),
+            unclaimed: unclaimed.clone(),
+            leaving: *leaving,
         }
     }
 }
 
+fn connection_entry(token: u64, client: &Connection, asker: u64) -> ConnectionEntry {
+    let (received, outgoing) = client.buffers();
+    ConnectionEntry {
+        token,
+        socket: client.fd().as_raw_fd(),
+        received,
+        outgoing,
+        descriptors: client.descriptors.iter().map(AsRawFd::as_raw_fd).collect(),
+        format: client.format,
+        asked: token == asker,
+    }
+}
+
 fn pod_entry(pod: &Pod) -> PodEntry {
-    let sandbox = pod.sandbox.as_ref();
+    let Pod {
+        plan,
+        spec: _,
+        state,
+        // These three follow from the record.
+        wanted: _,
+        removing: _,
+        recorded_end: _,
+        sandbox,
+        runs,
+        remains,
+        jobs,
+        remove_sandbox,
+        purge,
+        told_end,
+        killed_workers,
+        unwritten,
+    } = pod;
     PodEntry {
-        plan: pod.plan.clone(),
-        state: pod.state.clone(),
-        sandbox: sandbox.map(|sandbox| sandbox.without_descriptor()),
-        infra: sandbox.and_then(|sandbox| sandbox.pidfd.as_ref()).map(|(_, fd)| fd.as_raw_fd()),
-        runs: pod.runs.iter().map(|(name, run)| (name.clone(), run_entry(run))).collect(),
-        remains: pod.remains.clone(),
-        jobs: pod.jobs.values().map(job_entry).collect(),
-        remove_sandbox: pod.remove_sandbox,
-        purge: pod.purge,
-        told_end: pod.told_end,
-        killed_workers: pod.killed_workers,
-        unwritten: pod.unwritten,
+        plan: plan.clone(),
+        state: state.clone(),
+        sandbox: sandbox.as_ref().map(SandboxInfo::without_descriptor),
+        infra: sandbox.as_ref().and_then(|it| it.pidfd.as_ref()).map(|(_, fd)| fd.as_raw_fd()),
+        runs: runs.iter().map(|(name, run)| (name.clone(), run_entry(run))).collect(),
+        remains: remains.clone(),
+        jobs: jobs.values().map(job_entry).collect(),
+        remove_sandbox: *remove_sandbox,
+        purge: *purge,
+        told_end: *told_end,
+        killed_workers: *killed_workers,
+        unwritten: *unwritten,
     }
 }
 
 fn run_entry(run: &Run) -> RunEntry {
+    let Run { attempt, bundle: _, process, terminal, killed, pidfd, outputs, log } = run;
     RunEntry {
-        attempt: run.attempt,
-        process: run.process,
-        terminal: run.terminal,
-        killed: run.killed,
-        pidfd: run.pidfd.as_ref().map(|(_, fd)| fd.as_raw_fd()),
-        outputs: run.outputs.iter().map(|(stream, _, fd)| (*stream, fd.as_raw_fd())).collect(),
-        lost: run.log.as_ref().map(|log| log.lost().clone()),
+        attempt: *attempt,
+        process: *process,
+        terminal: *terminal,
+        killed: *killed,
+        pidfd: pidfd.as_ref().map(|(_, fd)| fd.as_raw_fd()),
+        outputs: outputs.iter().map(|(stream, _, fd)| (*stream, fd.as_raw_fd())).collect(),
+        lost: log.as_ref().map(|log| log.lost().clone()),
     }
 }
 
