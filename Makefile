@@ -1,16 +1,16 @@
-# Short targets; what they do lies in tests/*.sh. `make help` lists them.
+# Short names for the scripts in tests/. `make help` lists them.
 PREFIX ?= /usr/local
 
 .PHONY: help build demo test test-vm fuzz soak bench ci lint deny install clean
 
-help: ## This list
+help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 build: ## Build target/release/kube
 	tests/packages.sh build
 	cargo build --release --locked --package kube-play
 
-demo: ## Build, make an image, run manifests/hello.yaml and fetch its page (as root)
+demo: ## Build, create an image, run manifests/hello.yaml and fetch its page (as root)
 	tests/demo.sh
 
 test: ## Format check, clippy, unit, property and end-to-end tests (as root)
@@ -21,30 +21,30 @@ test-vm: ## The end-to-end tests in a virtual machine with systemd and cgroup v2
 	cargo build --locked --package kube-play
 	tests/vm.sh
 
-bench: build ## Measure kube beside podman; BENCH="play ten --runs 5" for a part (as root)
+bench: build ## Compare kube with podman; BENCH="play ten --runs 5" for a part (as root)
 	tests/packages.sh bench
 	cargo build --release --locked --package pod-core --example oci_floor
 	cargo build --locked --package tests --bin bench
 	target/debug/bench $(or $(BENCH),--write docs/benchmarks.md)
 
-soak: ## 500 plays and downs in a row, and a look at the host before and after (as root)
+soak: ## 500 plays and downs in a row; the host must be as before (as root)
 	tests/packages.sh build test
 	cargo build --locked --package kube-play
 	KUBE_TEST_SOAK=1 cargo test --locked --package tests --test e2e -- --exact --nocapture soak::soak_many_cycles
 
-fuzz: ## Fuzz what reads foreign bytes, SECONDS=600 for each target (as root)
+fuzz: ## Fuzz the parsers of untrusted input, SECONDS=600 per target (as root)
 	tests/packages.sh build fuzz
 	tests/fuzz.sh $(or $(SECONDS),600)
 
-ci: ## What continuous integration runs: test and test-vm
+ci: ## Run test and test-vm, as continuous integration does
 	.ci/run
 
-lint: ## Format check and clippy alone
+lint: ## Format check and clippy only
 	tests/packages.sh build
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
-deny: ## Licences, duplicates and sources of dependencies, where cargo-deny is installed
+deny: ## Check licences, duplicates and sources of dependencies, if cargo-deny is installed
 	tests/deny.sh
 
 install: build ## Install kube, its manual pages and completions below PREFIX (/usr/local)

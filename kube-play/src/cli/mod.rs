@@ -48,18 +48,18 @@ pub struct Cli {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// Where images, volumes and workloads are kept [default: /var/lib/kube-play]
+    /// Directory of images, volumes and workloads [default: /var/lib/kube-play]
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     #[arg(env = "KUBE_PLAY_ROOT", hide_env_values = true)]
     pub root: Option<PathBuf>,
-    /// Where sockets and status are kept, until a reboot [default: /run/kube-play]
+    /// Directory of sockets and status, until a reboot [default: /run/kube-play]
     #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
     #[arg(env = "KUBE_PLAY_RUNROOT", hide_env_values = true)]
     pub runroot: Option<PathBuf>,
-    /// Namespace of what is named, and of manifests that name none [default: default]
+    /// Namespace of named objects, and of manifests that give none [default: default]
     #[arg(short, long, global = true, value_name = "NAMESPACE")]
     pub namespace: Option<String>,
-    /// How much to tell about what happens inside
+    /// The least severe messages of the log to print
     #[arg(long, global = true, value_name = "LEVEL", value_enum, default_value = "warn")]
     pub log_level: LogLevel,
 }
@@ -103,7 +103,7 @@ pub enum Command {
     Wait(commands::wait::Args),
     /// Write what runs as manifests
     Generate(commands::generate::Args),
-    /// Validate manifests and touch nothing
+    /// Validate manifests without running them
     Check(commands::check::Args),
     /// Manage images
     Image(commands::image::Args),
@@ -111,7 +111,7 @@ pub enum Command {
     Volume(commands::volume::Args),
     /// Manage networks
     Network(commands::network::Args),
-    /// Tell what this host has, what is missing, and how to get it
+    /// Check this host: what works, what is missing, how to fix it
     Info(commands::info::Args),
     /// Print versions
     Version(commands::version::Args),

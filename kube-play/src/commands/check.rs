@@ -27,13 +27,13 @@ pub struct Args {
     /// Manifests: files, folders, `-`, URLs
     #[arg(value_name = "FILE|DIR|-|URL", required_unless_present = "filename", value_hint = ValueHint::AnyPath)]
     pub files: Vec<String>,
-    /// As kubectl has it
+    /// The same as FILE, for users of kubectl
     #[arg(short, long, value_name = "FILE", hide = true, value_hint = ValueHint::AnyPath)]
     pub filename: Vec<String>,
     /// Also read the ConfigMaps in this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub configmap: Vec<PathBuf>,
-    /// Take warnings as errors
+    /// Treat warnings as errors
     #[arg(long)]
     pub strict: bool,
     /// Print errors and warnings only

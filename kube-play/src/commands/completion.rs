@@ -18,7 +18,7 @@ Examples:
   kube completion zsh >\"${fpath[1]}/_kube\"
   kube completion fish >~/.config/fish/completions/kube.fish")]
 pub struct Args {
-    /// For which shell
+    /// The shell
     #[arg(value_name = "SHELL", value_enum)]
     pub shell: Shell,
 }

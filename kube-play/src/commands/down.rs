@@ -34,35 +34,35 @@ Examples:
   # Everything, with the data of its claims
   kube down --all --volumes
 
-  # What it had is given back behind; wait for that too
+  # Wait until network, cgroups and mounts are removed as well
   kube down web.yaml --wait
 
   # Give containers two seconds instead of their grace period
   kube down web.yaml --time 2")]
 pub struct Args {
-    /// Manifests (files, folders, `-`, URLs), or objects by KIND/NAME; a bare name that is no file is a pod
+    /// Manifests (files, folders, `-`, URLs), or objects by KIND/NAME; a name without kind that is not a file is a pod
     #[arg(value_name = "FILE|KIND/NAME", required_unless_present_any = ["all", "filename"])]
     #[arg(value_hint = ValueHint::AnyPath)]
     pub targets: Vec<String>,
-    /// As kubectl delete has it
+    /// The same as FILE, for users of kubectl delete
     #[arg(short, long, value_name = "FILE", hide = true, value_hint = ValueHint::AnyPath)]
     pub filename: Vec<String>,
-    /// Everything, in every namespace (with -n: in that one)
+    /// Remove everything, in every namespace (with -n: in that one)
     #[arg(long, conflicts_with_all = ["targets", "filename"])]
     pub all: bool,
-    /// Remove claims too, with their data
+    /// Also remove claims with their data
     #[arg(long)]
     pub volumes: bool,
-    /// Seconds that containers get to end, instead of their grace period
+    /// Seconds until containers are killed, instead of their grace period
     #[arg(short, long, value_name = "SECONDS", visible_alias = "grace-period")]
     pub time: Option<u64>,
-    /// Return only once everything is given back to the kernel, not just stopped; --all and --volumes imply it
+    /// Wait until network, cgroups and mounts are removed as well; --all and --volumes imply it
     #[arg(long)]
     pub wait: bool,
-    /// Kill at once, and remove what cannot be stopped
+    /// Kill containers at once, and remove what cannot be stopped
     #[arg(long)]
     pub force: bool,
-    /// What is not there is no error
+    /// Exit with 0 if an object does not exist
     #[arg(long)]
     pub ignore_not_found: bool,
     /// Print errors and warnings only

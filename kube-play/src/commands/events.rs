@@ -29,20 +29,20 @@ Examples:
   # What went wrong, anywhere
   kube events -A --types Warning")]
 pub struct Args {
-    /// Go on printing events as they happen
+    /// Keep printing events as they happen
     #[arg(short, long, visible_short_alias = 'w', visible_alias = "watch")]
     pub follow: bool,
-    /// Events of every namespace
+    /// Show events of every namespace
     #[arg(short = 'A', long)]
     pub all_namespaces: bool,
-    /// Only about this: POD or KIND/NAME
+    /// Show only events about this object: POD or KIND/NAME
     #[arg(long = "for", value_name = "POD|KIND/NAME")]
     pub about: Option<String>,
-    /// Only of these types: Normal, Warning
+    /// Show only events of these types
     #[arg(long, value_name = "TYPE", value_delimiter = ',', ignore_case = true)]
     #[arg(value_parser = ["Normal", "Warning"])]
     pub types: Vec<String>,
-    /// How to print.
+    /// The output format.
     #[command(flatten)]
     pub listing: Listing,
 }

@@ -37,16 +37,16 @@ pub struct Args {
     /// Command and its arguments
     #[arg(value_name = "CMD", required = true, trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<String>,
-    /// Which container [default: the only one, or the first]
+    /// The container [default: the only one, or the first]
     #[arg(short, long, value_name = "NAME")]
     pub container: Option<String>,
-    /// Pass our stdin to it
+    /// Pass stdin to the command
     #[arg(short = 'i', long)]
     pub stdin: bool,
-    /// Give it a terminal
+    /// Give the command a terminal
     #[arg(short, long)]
     pub tty: bool,
-    /// Print nothing of our own
+    /// Print only what the command prints
     #[arg(short, long)]
     pub quiet: bool,
 }

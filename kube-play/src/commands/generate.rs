@@ -43,19 +43,19 @@ Examples:
   # One container as a pod of its own
   kube generate web/httpd")]
 pub struct Args {
-    /// What to write: POD, deployment/NAME, or POD/CONTAINER for one container
+    /// POD, deployment/NAME, or POD/CONTAINER for one container
     #[arg(value_name = "POD|DEPLOYMENT|POD/CONTAINER", required = true)]
     pub names: Vec<String>,
-    /// Write this kind of workload, whatever was played
+    /// Write the workload as this kind
     #[arg(long, value_name = "KIND", value_enum)]
     pub kind: Option<As>,
-    /// How many pods, of a deployment or statefulset
+    /// The number of pods of a deployment or statefulset
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=i64::from(i32::MAX)))]
     pub replicas: Option<u32>,
     /// Add a Service for the ports of the containers
     #[arg(short, long)]
     pub service: bool,
-    /// Write the values of Secrets too, instead of leaving them empty
+    /// Write the values of Secrets instead of leaving them empty
     #[arg(long)]
     pub include_secrets: bool,
     /// Name images by the digest that was pulled
@@ -64,7 +64,7 @@ pub struct Args {
     /// Write into this file, which must not exist, instead of stdout
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub filename: Option<PathBuf>,
-    /// How to write
+    /// The output format
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value = "yaml")]
     pub output: ObjectFormat,
 }

@@ -58,26 +58,26 @@ pub enum Command {
     Ls(Ls),
     /// Pull images from their registries
     Pull(Pull),
-    /// Remove images; one that a pod uses stays
+    /// Remove images that no pod uses
     #[command(visible_alias = "remove")]
     Rm(Rm),
-    /// Make an image of a root file system in a tar
+    /// Create an image from a tar of a root file system
     Import(Import),
-    /// Take in images that `save`, docker or podman wrote
+    /// Load images that `save`, docker or podman wrote
     Load(Load),
     /// Write images to an archive
     Save(Save),
-    /// Remove images without a name, and what no image needs
+    /// Remove images without a name, and layers that no image needs
     Prune(Prune),
 }
 
 /// Arguments of `kube image ls`.
 #[derive(Debug, clap::Args)]
 pub struct Ls {
-    /// Names, or ids (their beginning will do) [default: every image]
+    /// Names, or ids or their first characters [default: every image]
     #[arg(value_name = "IMAGE")]
     pub images: Vec<String>,
-    /// How to print.
+    /// The output format.
     #[command(flatten)]
     pub listing: Listing,
     /// Print whole ids
@@ -98,7 +98,7 @@ pub struct Pull {
     /// Images
     #[arg(value_name = "IMAGE", required = true)]
     pub images: Vec<String>,
-    /// For another platform than this machine: OS/ARCH[/VARIANT]
+    /// Pull for another platform than this machine: OS/ARCH[/VARIANT]
     #[arg(long, value_name = "PLATFORM")]
     pub platform: Option<String>,
     /// Print ids only
@@ -109,7 +109,7 @@ pub struct Pull {
 /// Arguments of `kube image rm`.
 #[derive(Debug, clap::Args)]
 pub struct Rm {
-    /// Names, or ids (their beginning will do)
+    /// Names, or ids or their first characters
     #[arg(value_name = "IMAGE", required = true)]
     pub images: Vec<String>,
     /// Remove an image by its id with all its names
@@ -127,10 +127,10 @@ pub struct Load {
     /// A docker-archive or oci-archive, plain or packed with gzip or zstd; `-` is stdin
     #[arg(value_name = "FILE|-", default_value = "-", value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
-    /// The same, as docker and podman have it
+    /// The same as FILE, for users of docker and podman
     #[arg(short, long, value_name = "FILE", conflicts_with = "file", value_hint = ValueHint::FilePath)]
     pub input: Option<PathBuf>,
-    /// What to call an image that does not say
+    /// The name of an image whose archive gives none
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
 }
@@ -145,10 +145,10 @@ pub struct Save {
     /// Images
     #[arg(value_name = "IMAGE", required = true)]
     pub images: Vec<String>,
-    /// Where to; `-` is stdout
+    /// The file to write; `-` is stdout
     #[arg(short, long, value_name = "FILE", default_value = "-", value_hint = ValueHint::FilePath)]
     pub output: PathBuf,
-    /// Which kind of archive
+    /// The format of the archive
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "docker-archive")]
     pub format: SaveFormat,
 }
@@ -183,10 +183,10 @@ pub struct Import {
     /// The tar, plain or packed with gzip or zstd; `-` is stdin
     #[arg(value_name = "FILE|-", value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
-    /// What to call the image
+    /// The name of the image
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// CMD: what runs when a pod says nothing else; words, or a JSON array of them
+    /// CMD: the command where a pod gives none; words, or a JSON array of them
     #[arg(long, value_name = "WORDS", value_parser = words)]
     pub cmd: Option<Words>,
     /// ENTRYPOINT: words, or a JSON array of them
@@ -195,22 +195,22 @@ pub struct Import {
     /// ENV: a variable
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     pub env: Vec<String>,
-    /// USER: name or number, with `:GROUP` if need be
+    /// USER: name or number, optionally with `:GROUP`
     #[arg(long, value_name = "USER", default_value = "", hide_default_value = true)]
     pub user: String,
-    /// WORKDIR: where its processes start
+    /// WORKDIR: the working directory of its processes
     #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true)]
     pub workdir: String,
-    /// STOPSIGNAL: what asks it to end
+    /// STOPSIGNAL: the signal that stops its containers
     #[arg(long, value_name = "SIGNAL")]
     pub stop_signal: Option<String>,
-    /// LABEL: a note about the image
+    /// LABEL: a label of the image
     #[arg(long, value_name = "NAME=VALUE", value_parser = label)]
     pub label: Vec<(String, String)>,
-    /// EXPOSE: a port, as 80 or 53/udp
+    /// EXPOSE: a port, like 80 or 53/udp
     #[arg(long, value_name = "PORT")]
     pub expose: Vec<String>,
-    /// VOLUME: a folder of which each container gets a writable copy that lives as long as its pod
+    /// VOLUME: a folder that each container gets as a writable copy, which is removed with the pod
     #[arg(long, value_name = "DIR")]
     pub volume: Vec<String>,
 }

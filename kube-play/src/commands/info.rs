@@ -22,7 +22,7 @@ Examples:
   # For a program
   kube info -o json")]
 pub struct Args {
-    /// How to print, instead of as text
+    /// The output format [default: text]
     #[arg(short, long, value_name = "FORMAT", value_enum)]
     pub output: Option<ObjectFormat>,
 }

@@ -33,7 +33,7 @@ pub struct Args {
     /// Objects: POD or KIND/NAME (pod, deployment, configmap, secret, pvc)
     #[arg(value_name = "POD|KIND/NAME", required = true)]
     pub objects: Vec<String>,
-    /// How to print
+    /// The output format
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value = "json")]
     pub output: ObjectFormat,
 }

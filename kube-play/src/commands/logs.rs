@@ -47,37 +47,37 @@ pub struct Args {
     /// Pods: NAME, pod/NAME, or deployment/NAME for its first pod
     #[arg(value_name = "POD", required_unless_present = "selector")]
     pub pods: Vec<String>,
-    /// Of every pod with these labels (app=web,tier!=db)
+    /// Print the logs of every pod with these labels (app=web,tier!=db)
     #[arg(short = 'l', long, value_name = "LABELS")]
     pub selector: Option<String>,
-    /// Of every pod of a deployment
+    /// Print the logs of every pod of a deployment
     #[arg(long)]
     pub all_pods: bool,
-    /// Which container [default: the only one, or the first]
+    /// The container [default: the only one, or the first]
     #[arg(short, long, value_name = "NAME")]
     pub container: Option<String>,
-    /// Of every container, init containers first
+    /// Print the logs of every container, init containers first
     #[arg(long, conflicts_with = "container")]
     pub all_containers: bool,
-    /// Go on printing what is written, until the pod has ended
+    /// Keep printing new lines until the pod has ended
     #[arg(short, long)]
     pub follow: bool,
-    /// Of the run before this one
+    /// Print the log of the run before the last restart
     #[arg(short, long, conflicts_with = "follow")]
     pub previous: bool,
-    /// Only the last lines; -1 is all of them
+    /// Print only so many last lines; -1 prints all
     #[arg(long, value_name = "LINES", default_value_t = -1, allow_negative_numbers = true, hide_default_value = true)]
     pub tail: i64,
-    /// Only what is newer than this (30s, 5m, 2h)
+    /// Print only lines newer than this (30s, 5m, 2h)
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub since: Option<Duration>,
-    /// Only what was written at or after this time (RFC 3339)
+    /// Print only lines written at or after this time (RFC 3339)
     #[arg(long, value_name = "TIME", conflicts_with = "since")]
     pub since_time: Option<jiff::Timestamp>,
-    /// Put the time before every line
+    /// Print the time before every line
     #[arg(long)]
     pub timestamps: bool,
-    /// Put pod and container before every line [default: with more than one pod]
+    /// Print pod and container before every line [default: with more than one pod]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub prefix: Option<bool>,
 }

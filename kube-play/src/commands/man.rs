@@ -15,7 +15,7 @@ Examples:
   # One page a command: kube.1, kube-play.1, ...
   kube man /usr/local/share/man/man1")]
 pub struct Args {
-    /// Folder to write into, made when missing
+    /// The folder to write into; it is created if missing
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub dir: PathBuf,
 }

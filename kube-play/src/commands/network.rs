@@ -37,30 +37,30 @@ pub enum Command {
     /// List networks
     #[command(visible_alias = "list")]
     Ls {
-        /// Their names [default: every network]
+        /// Names of networks [default: every network]
         names: Vec<String>,
-        /// How to print.
+        /// The output format.
         #[command(flatten)]
         listing: Listing,
     },
-    /// Make a network. One that `kube play --network` names is made on first use
+    /// Create a network; `kube play --network` also creates one on first use
     Create {
-        /// Its name
+        /// The name of the network
         name: String,
-        /// Its subnet; one of each family at most. Default: one that is free
+        /// The subnet, at most one per family [default: a free one]
         #[arg(long, value_name = "CIDR")]
         subnet: Vec<IpNet>,
-        /// With an IPv6 subnet of ours beside the IPv4 one
+        /// Add a free IPv6 subnet to the IPv4 one
         #[arg(long, conflicts_with = "subnet")]
         ipv6: bool,
-        /// Without a way out of this machine
+        /// Allow no traffic beyond this machine
         #[arg(long)]
         internal: bool,
     },
-    /// Remove networks that no pod is on
+    /// Remove networks that no pod uses
     #[command(visible_alias = "remove")]
     Rm {
-        /// Their names
+        /// Names of networks
         #[arg(required = true)]
         names: Vec<String>,
     },

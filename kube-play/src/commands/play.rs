@@ -56,24 +56,24 @@ pub struct Args {
     #[arg(value_name = "FILE|DIR|-|URL", required_unless_present_any = ["all", "filename"])]
     #[arg(value_hint = ValueHint::AnyPath)]
     pub files: Vec<String>,
-    /// As kubectl apply has it
+    /// The same as FILE, for users of kubectl apply
     #[arg(short, long, value_name = "FILE", hide = true, value_hint = ValueHint::AnyPath)]
     pub filename: Vec<String>,
-    /// Start every recorded workload that should run and does not
+    /// Start every recorded workload that should run but does not
     #[arg(long, conflicts_with_all = ["files", "filename", "replace", "start", "publish", "publish_all", "network"])]
     #[arg(conflicts_with_all = ["configmap", "strict", "pull", "runtime", "prune"])]
     pub all: bool,
-    /// Make pods anew even when nothing has changed
+    /// Recreate pods even when nothing has changed
     #[arg(long)]
     pub replace: bool,
-    /// Wait until every pod is ready, or complete (then exit as the containers did)
+    /// Wait until every pod is ready, or complete (then exit with the containers' exit code)
     #[arg(long, value_name = "FOR", value_enum, num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "ready")]
     pub wait: Option<Wait>,
-    /// Give up waiting after this long (30s, 2m, plain seconds); what was made keeps running
+    /// Stop waiting after this time (30s, 2m, plain seconds); what was created keeps running
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
-    /// With --start=false: record everything, start nothing
+    /// With --start=false, record everything but start nothing
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
     #[arg(default_value_t = true, default_missing_value = "true", action = ArgAction::Set)]
     pub start: bool,
@@ -89,19 +89,19 @@ pub struct Args {
     /// Also read the ConfigMaps in this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub configmap: Vec<PathBuf>,
-    /// Say what would be done, and do nothing
+    /// Print what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Take warnings about the manifest as errors
+    /// Treat warnings about the manifest as errors
     #[arg(long)]
     pub strict: bool,
-    /// When to pull images, whatever imagePullPolicy says
+    /// When to pull images, instead of imagePullPolicy
     #[arg(long, value_name = "WHEN", value_enum, ignore_case = true)]
     pub pull: Option<Pull>,
     /// Run containers with this OCI runtime: crun, runc, or a path [default: built in]
     #[arg(long, value_name = "RUNTIME", value_hint = ValueHint::CommandName)]
     pub runtime: Option<String>,
-    /// Remove workloads that an earlier play of the same files made and that are gone from them
+    /// Remove workloads from an earlier play of the same files that the files no longer contain
     #[arg(long)]
     pub prune: bool,
     /// Print errors and warnings only

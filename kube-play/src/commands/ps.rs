@@ -33,19 +33,19 @@ Examples:
   # Watch them change
   kube ps -w")]
 pub struct Args {
-    /// Only these pods (NAME, pod/NAME, or all of deployment/NAME)
+    /// Show only these pods (NAME, pod/NAME, or all of deployment/NAME)
     #[arg(value_name = "POD")]
     pub pods: Vec<String>,
-    /// Pods of every namespace
+    /// Show pods of every namespace
     #[arg(short = 'A', long)]
     pub all_namespaces: bool,
-    /// Only pods with these labels: app=web, tier!=db, 'env in (a,b)', key, !key
+    /// Show only pods with these labels: app=web, tier!=db, 'env in (a,b)', key, !key
     #[arg(short = 'l', long, value_name = "SELECTOR")]
     pub selector: Option<String>,
-    /// How to print.
+    /// The output format.
     #[command(flatten)]
     pub listing: Listing,
-    /// Go on printing pods as they change
+    /// Keep printing pods as they change
     #[arg(short, long)]
     pub watch: bool,
 }

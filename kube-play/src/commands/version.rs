@@ -14,7 +14,7 @@ Examples:
   kube version
   kube version -o json")]
 pub struct Args {
-    /// How to print, instead of as text
+    /// The output format [default: text]
     #[arg(short, long, value_name = "FORMAT", value_enum)]
     pub output: Option<ObjectFormat>,
 }

@@ -43,19 +43,19 @@ pub enum Command {
     /// List volumes
     #[command(visible_alias = "list")]
     Ls {
-        /// Their names: NAME or pvc/NAME [default: every volume]
+        /// Names of volumes: NAME or pvc/NAME [default: every volume]
         names: Vec<String>,
-        /// Volumes of every namespace
+        /// Show volumes of every namespace
         #[arg(short = 'A', long)]
         all_namespaces: bool,
-        /// How to print.
+        /// The output format.
         #[command(flatten)]
         listing: Listing,
     },
-    /// Delete volumes that no pod uses, with all that is in them
+    /// Remove volumes that no pod uses, with their data
     #[command(visible_alias = "remove")]
     Rm {
-        /// Their names: NAME or pvc/NAME
+        /// Names of volumes: NAME or pvc/NAME
         #[arg(required = true)]
         names: Vec<String>,
     },

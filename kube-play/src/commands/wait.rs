@@ -39,16 +39,16 @@ pub struct Args {
     /// Pods: NAME, pod/NAME, or deployment/NAME for all of its pods
     #[arg(value_name = "POD", required_unless_present_any = ["all", "selector"])]
     pub pods: Vec<String>,
-    /// Every pod of the namespace
+    /// Wait for every pod of the namespace
     #[arg(long, conflicts_with_all = ["pods", "selector"])]
     pub all: bool,
-    /// Pods with these labels
+    /// Wait for pods with these labels
     #[arg(short = 'l', long, value_name = "SELECTOR", conflicts_with = "pods")]
     pub selector: Option<String>,
-    /// What for
+    /// The state to wait for
     #[arg(long = "for", value_name = "STATE", value_enum, default_value = "ready", ignore_case = true)]
     pub state: State,
-    /// Give up after this long (30s, 2m, plain seconds); 0 looks once
+    /// Stop waiting after this time (30s, 2m, plain seconds); 0 checks once
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "30s")]
     pub timeout: Duration,
 }

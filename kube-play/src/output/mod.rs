@@ -44,7 +44,7 @@ pub enum ObjectFormat {
 /// Arguments of a list.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub struct Listing {
-    /// How to print
+    /// The output format
     #[arg(short, long, value_name = "FORMAT", value_enum)]
     pub output: Option<Format>,
     /// Print no header line
