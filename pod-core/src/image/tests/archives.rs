@@ -13,7 +13,7 @@ fn tar() -> TarMaker {
 }
 
 fn save(store: &ImageStore, names: &[&str], format: ArchiveFormat) -> Vec<u8> {
-    let names: Vec<ImageName> = names.iter().map(|name| named(name)).collect();
+    let names: Vec<ImageName> = names.iter().map(named).collect();
     let mut out = Vec::new();
     store.save(&names, format, &mut out).unwrap();
     out

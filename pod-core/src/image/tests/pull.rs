@@ -300,7 +300,7 @@ fn layers_of_every_kind_are_pulled_and_unpacked() {
     let size: usize = layers.iter().map(|(b, _)| b.len()).sum();
     let manifest = fake.image("1", &architecture(), &layers);
     let watched = Watched::default();
-    let image = store.pull(&reference(&fake.name("app:1")), &PullOptions::default(), &watched).unwrap();
+    let image = store.pull(&reference(fake.name("app:1")), &PullOptions::default(), &watched).unwrap();
     assert_eq!(image.names, [fake.name("app:1")]);
     assert_eq!(image.repo_digests, [fake.name(&format!("app@{}", manifest["digest"].as_str().unwrap()))]);
     assert_eq!(image.config.exposed_ports, ["80/tcp"]);
@@ -327,7 +327,7 @@ fn an_index_gives_the_image_of_the_platform() {
     let top = fake.manifest("multi", manifests::OCI_INDEX, &index);
     let of = |platform: &str| {
         let options = PullOptions { platform: Some(platform.to_owned()), ..PullOptions::default() };
-        store.pull(&reference(&fake.name("app:multi")), &options, &Watched::default())
+        store.pull(&reference(fake.name("app:multi")), &options, &Watched::default())
     };
     let image = of("linux/arm64").unwrap();
     assert_eq!(store.read_file(&image, "arch", 10).unwrap().as_deref(), Some("arm64"));
@@ -354,7 +354,7 @@ fn a_broken_transfer_goes_on_where_it_was() {
     let digest = Digest::of(&layer.0).to_string();
     fake.image("1", &architecture(), std::slice::from_ref(&layer));
     let watched = Watched::default();
-    let image = store.pull(&reference(&fake.name("app:1")), &PullOptions::default(), &watched).unwrap();
+    let image = store.pull(&reference(fake.name("app:1")), &PullOptions::default(), &watched).unwrap();
     assert_eq!(image.size, 600_000);
     assert_eq!(fake.requests(&digest), 4);
     assert_eq!(fake.requests(&format!("{digest} bytes=")), 3, "each time with a range");
@@ -557,10 +557,10 @@ fn tokens_are_fetched_with_and_without_a_login_and_again_when_they_run_out() {
     fake.image("1", &architecture(), &[gzip(large())]);
     insta::assert_snapshot!(message(&fake, pull(&store, &fake.name("app:1"))), @"REGISTRY/app:1: REGISTRY denies access: wrong password");
     let wrong = PullOptions { credentials: vec![credential(&fake, "me", "guess")], ..PullOptions::default() };
-    insta::assert_snapshot!(message(&fake, store.pull(&reference(&fake.name("app:1")), &wrong, &Watched::default())), @"REGISTRY/app:1: REGISTRY denies access: wrong password");
+    insta::assert_snapshot!(message(&fake, store.pull(&reference(fake.name("app:1")), &wrong, &Watched::default())), @"REGISTRY/app:1: REGISTRY denies access: wrong password");
     let both = vec![credential(&fake, "me", "guess"), credential(&fake, "me", "secret")];
     let options = PullOptions { credentials: both, ..PullOptions::default() };
-    store.pull(&reference(&fake.name("app:1")), &options, &Watched::default()).unwrap();
+    store.pull(&reference(fake.name("app:1")), &options, &Watched::default()).unwrap();
 }
 
 #[test]
@@ -588,7 +588,7 @@ fn passwords_go_to_no_other_registry_and_not_in_the_clear() {
     let (_dir, store) = quick();
     let options =
         PullOptions { credentials: vec![credential(&fake, "me", "secret")], ..PullOptions::default() };
-    store.pull(&reference(&fake.name("app:1")), &options, &Watched::default()).unwrap();
+    store.pull(&reference(fake.name("app:1")), &options, &Watched::default()).unwrap();
     assert!(thief.requests("/blobs/") > 0);
     assert!(!stolen.load(Ordering::Relaxed), "the password went along with the redirect");
     // A token server elsewhere without TLS is not asked at all.
@@ -598,7 +598,7 @@ fn passwords_go_to_no_other_registry_and_not_in_the_clear() {
     });
     let options =
         PullOptions { credentials: vec![credential(&fake, "me", "secret")], ..PullOptions::default() };
-    let text = message(&fake, store.pull(&reference(&fake.name("app:1")), &options, &Watched::default()));
+    let text = message(&fake, store.pull(&reference(fake.name("app:1")), &options, &Watched::default()));
     assert!(text.contains("does not use HTTPS"), "{text}");
 }
 

@@ -68,7 +68,7 @@ fn cve_2020_15157_the_challenge_of_a_redirect_target_is_not_answered() {
                 });
                 fake.image("1", &architecture(), &[gzip(tar().file("a", "a"))]);
                 let (_dir, store) = quick();
-                let result = store.pull(&reference(&fake.name("app:1")), &login(&fake), &Watched::default());
+                let result = store.pull(&reference(fake.name("app:1")), &login(&fake), &Watched::default());
                 let text = message(&fake, result).replace(&thief.address, "THIEF");
                 let expected =
                     format!("REGISTRY/app:1: REGISTRY: it redirects to THIEF, which answers {status}");
@@ -90,7 +90,7 @@ fn a_redirect_within_the_registry_keeps_its_login() {
     });
     fake.image("1", &architecture(), &[gzip(tar().file("a", "a"))]);
     let (_dir, store) = quick();
-    store.pull(&reference(&fake.name("app:1")), &login(&fake), &Watched::default()).unwrap();
+    store.pull(&reference(fake.name("app:1")), &login(&fake), &Watched::default()).unwrap();
     assert!(fake.requests("/mirror/") > 2);
 }
 
@@ -112,7 +112,7 @@ fn a_token_server_that_redirects_passes_on_neither_password_nor_identity_token()
     let fake = redirecting_token_server(thief.address.clone());
     let (_dir, store) = quick();
     let text =
-        message(&fake, store.pull(&reference(&fake.name("app:1")), &login(&fake), &Watched::default()));
+        message(&fake, store.pull(&reference(fake.name("app:1")), &login(&fake), &Watched::default()));
     insta::assert_snapshot!(text, @"REGISTRY/app:1: REGISTRY denies access: password, please");
     assert!(thief.requests("/token") > 0);
     assert_eq!(*stolen.lock().unwrap(), Vec::<String>::new());
@@ -168,7 +168,7 @@ fn a_pull_that_takes_too_long_is_given_up_and_leaves_nothing_locked() {
         good.image("1", &architecture(), &[gzip(large())]);
         store
             .with_times(TimeLimits::default())
-            .pull(&reference(&good.name("app:1")), &PullOptions::default(), &Watched::default())
+            .pull(&reference(good.name("app:1")), &PullOptions::default(), &Watched::default())
             .unwrap();
     }
 }
@@ -220,7 +220,7 @@ fn what_a_registry_says_stays_on_one_line() {
     ] {
         let (_dir, store) = quick();
         let watched = Watched::default();
-        let result = store.pull(&reference(&fake.name("app:1")), &login(&fake), &watched);
+        let result = store.pull(&reference(fake.name("app:1")), &login(&fake), &watched);
         let mut lines = watched.notes.lock().unwrap().clone();
         lines.extend(result.err().map(|error| error.to_string()));
         assert!(!lines.is_empty());
