@@ -37,15 +37,18 @@ impl Selector {
     }
 }
 
-impl FromStr for Selector {
-    type Err = String;
+/// Text that is not a label selector.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a label selector: write app=web, tier!=db, 'env in (a,b)'")]
+pub struct InvalidSelector(String);
 
-    fn from_str(text: &str) -> Result<Self, String> {
+impl FromStr for Selector {
+    type Err = InvalidSelector;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSelector> {
         let mut requirements = Vec::new();
         for part in split_outside_parentheses(text) {
-            let requirement = requirement(part.trim()).ok_or_else(|| {
-                format!("{part:?} is not a label selector: write app=web, tier!=db, 'env in (a,b)'")
-            })?;
+            let requirement = requirement(part.trim()).ok_or_else(|| InvalidSelector(part.to_owned()))?;
             requirements.push(requirement);
         }
         Ok(Self(requirements))

@@ -3,7 +3,7 @@
 //! of nftables that accepts does not help: the other table's verdict still comes.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use crate::bridge::Network;
@@ -62,19 +62,33 @@ pub(crate) fn missing(network: &Network, dns_port: u16, listings: Listings) -> V
     missing
 }
 
+/// Why a rule could not be added or removed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RuleError {
+    /// The note that there is something to undo.
+    #[error("cannot write {}: {error}", path.display())]
+    Mark { path: PathBuf, error: std::io::Error },
+    /// The program cannot be started.
+    #[error("cannot run {program}: {error}")]
+    CannotRun { program: &'static str, error: std::io::Error },
+    /// The program has failed.
+    #[error("{program} {args}: {reason}")]
+    Refused { program: &'static str, args: String, reason: String },
+}
+
 /// Adds a missing rule. `marks` is a folder where it is remembered that there is something to undo.
-pub(crate) fn add(network: &Network, missing: &Missing, marks: &Path) -> Result<(), String> {
+pub(crate) fn add(network: &Network, missing: &Missing, marks: &Path) -> Result<(), RuleError> {
     let mark = marks.join(&network.bridge);
     base::file::create_private_dir_all(marks)
         .and_then(|()| fs::write(&mark, []))
-        .map_err(|e| format!("cannot write {}: {e}", mark.display()))?;
+        .map_err(|error| RuleError::Mark { path: mark.clone(), error })?;
     let rule: Vec<&str> = missing.rule.iter().map(String::as_str).collect();
     run(missing.program, &[&["-I", missing.chain], &rule[..]].concat())
 }
 
 /// Opens the way for a network whose bridge was just made. Gives a warning for each chain that stays closed.
 pub(crate) fn open(network: &Network, dns_port: u16, marks: &Path, listings: Listings) -> Vec<String> {
-    let mut refused: Vec<(Missing, String)> = Vec::new();
+    let mut refused: Vec<(Missing, RuleError)> = Vec::new();
     for missing in missing(network, dns_port, listings) {
         let is_told = refused.iter().any(|(m, _)| (m.program, m.chain) == (missing.program, missing.chain));
         if let Err(why) = add(network, &missing, marks)
@@ -83,7 +97,7 @@ pub(crate) fn open(network: &Network, dns_port: u16, marks: &Path, listings: Lis
             refused.push((missing, why));
         }
     }
-    let warning = |(Missing { program, chain, .. }, why): (Missing, String)| {
+    let warning = |(Missing { program, chain, .. }, why): (Missing, RuleError)| {
         format!(
             "the host's firewall ({program}, chain {chain}) may keep others from pods of network {}, and from their \
              published ports: {why}",
@@ -104,7 +118,7 @@ pub(crate) fn close(network: &Network, marks: &Path) {
         for line in listing.lines().filter(|line| names(line, &network.bridge)) {
             let rule: Vec<&str> = line.split_ascii_whitespace().skip(1).collect();
             if let Err(error) = run(program, &[&["-D"], &rule[..]].concat()) {
-                tracing::warn!(program, line, error, "a rule for a bridge that is gone stays");
+                tracing::warn!(program, line, %error, "a rule for a bridge that is gone stays");
             }
         }
     }
@@ -226,14 +240,15 @@ fn text(output: Output) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn run(program: &str, args: &[&str]) -> Result<(), String> {
+fn run(program: &'static str, args: &[&str]) -> Result<(), RuleError> {
     let output = Command::new(program).arg("-w").args(args).stdout(Stdio::null()).output();
-    let output = output.map_err(|e| format!("cannot run {program}: {e}"))?;
+    let output = output.map_err(|error| RuleError::CannotRun { program, error })?;
     if output.status.success() {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(format!("{program} {}: {}", args.join(" "), said.trim().lines().next().unwrap_or("it failed")))
+    let reason = said.trim().lines().next().unwrap_or("it failed").to_owned();
+    Err(RuleError::Refused { program, args: args.join(" "), reason })
 }
 
 #[cfg(test)]

@@ -250,25 +250,41 @@ impl Networks {
         Ok(faults)
     }
 
-    fn mend(&self, fault: &Fault) -> Result<(), String> {
-        const ANEW: &str = "`kube play --replace` makes its pods anew";
+    fn mend(&self, fault: &Fault) -> Result<(), MendError> {
         match fault {
             Fault::Sysctl(name, value) => {
                 if name.starts_with("net/ipv6") {
                     route::keep_router_advertisements();
                 }
-                fs::write(Path::new("/proc/sys").join(name), value).map_err(|e| e.to_string())
+                fs::write(Path::new("/proc/sys").join(name), value).map_err(MendError::Sysctl)
             }
-            Fault::Bridge(_) | Fault::Link(_) => Err(ANEW.to_owned()),
+            Fault::Bridge(_) | Fault::Link(_) => Err(MendError::NeedsNewPods),
             Fault::Address(network, net) => {
-                route::give_address(&network.bridge, net).map_err(|e| e.to_string())?;
+                route::give_address(&network.bridge, net).map_err(Box::new)?;
                 dns::wait_for_address(net.addr());
                 Ok(())
             }
-            Fault::Rules(table) => table.apply().map_err(|e| e.to_string()),
-            Fault::Closed(network, missing) => iptables::add(network, missing, &self.iptables_dir()),
+            Fault::Rules(table) => Ok(table.apply().map_err(Box::new)?),
+            Fault::Closed(network, missing) => Ok(iptables::add(network, missing, &self.iptables_dir())?),
         }
     }
+}
+
+/// Why a fault could not be repaired.
+#[derive(Debug, thiserror::Error)]
+enum MendError {
+    /// Only new endpoints repair it.
+    #[error("`kube play --replace` makes its pods anew")]
+    NeedsNewPods,
+    /// A sysctl cannot be written.
+    #[error(transparent)]
+    Sysctl(std::io::Error),
+    /// An address or a table.
+    #[error(transparent)]
+    Network(#[from] Box<Error>),
+    /// A rule of the host's firewall.
+    #[error(transparent)]
+    Rule(#[from] iptables::RuleError),
 }
 
 /// The networks of leases, each once.

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum, ValueHint};
@@ -219,22 +220,31 @@ pub struct Import {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Words(Vec<String>);
 
-fn words(text: &str) -> Result<Words, String> {
+/// Why the value of a flag of `kube image import` is refused.
+#[derive(Debug, Clone, thiserror::Error)]
+enum ValueError {
+    #[error("no JSON array of strings: {0}")]
+    NotWords(Arc<serde_json::Error>),
+    #[error("not NAME=VALUE")]
+    NotVariable,
+}
+
+fn words(text: &str) -> Result<Words, ValueError> {
     if text.trim_start().starts_with('[') {
-        return serde_json::from_str(text).map(Words).map_err(|e| format!("no JSON array of strings: {e}"));
+        return serde_json::from_str(text).map(Words).map_err(|e| ValueError::NotWords(Arc::new(e)));
     }
     Ok(Words(text.split_whitespace().map(str::to_owned).collect()))
 }
 
-fn label(text: &str) -> Result<(String, String), String> {
+fn label(text: &str) -> Result<(String, String), ValueError> {
     variable(text)?;
     Ok(text.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned())).unwrap_or_default())
 }
 
-fn variable(text: &str) -> Result<String, String> {
+fn variable(text: &str) -> Result<String, ValueError> {
     match text.split_once('=') {
         Some((name, _)) if !name.is_empty() => Ok(text.to_owned()),
-        _ => Err("not NAME=VALUE".to_owned()),
+        _ => Err(ValueError::NotVariable),
     }
 }
 

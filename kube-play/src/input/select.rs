@@ -8,7 +8,7 @@ use pod_core::store::{Objects, WorkloadId};
 
 use crate::context::Context;
 use crate::exit::Failure;
-use crate::selector::Selector;
+use crate::selector::{InvalidSelector, Selector};
 
 /// Which pods a command is about.
 #[derive(Debug, Default)]
@@ -56,7 +56,7 @@ impl Choice<'_> {
         let wanted: Vec<ObjectRef> =
             self.names.iter().map(|name| parse(context, name)).collect::<anyhow::Result<_>>()?;
         let selector: Selector = match self.selector {
-            Some(text) => text.parse().map_err(Failure::usage)?,
+            Some(text) => text.parse().map_err(|error: InvalidSelector| Failure::usage(error.to_string()))?,
             None => Selector::default(),
         };
         found.retain(|pod| {

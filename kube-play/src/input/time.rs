@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
+/// Text that is not a duration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a duration: write 30s, 2m, 1h30m, or plain seconds")]
+pub struct InvalidDuration(String);
+
 /// Reads `90`, `90s`, `2m`, `1h30m`, `1.5s`, `250ms`, `2d`.
 ///
 /// # Errors
-/// What is wrong with it, for clap.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is not a duration: write 30s, 2m, 1h30m, or plain seconds");
+/// `text` is not a duration.
+pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
+    let wrong = || InvalidDuration(text.to_owned());
     if text.is_empty() {
         return Err(wrong());
     }

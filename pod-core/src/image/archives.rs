@@ -434,7 +434,7 @@ impl Spooled<'_> {
         let mut digest = listed.digest.clone();
         for _ in 0..MAX_LINKS {
             let bytes = self.blob(&digest)?;
-            match Either::parse(&bytes).map_err(|e| self.bad(&e))? {
+            match Either::parse(&bytes).map_err(|e| self.bad(&e.to_string()))? {
                 Either::Manifest(manifest) => return Ok((manifest, bytes)),
                 Either::Index(index) => {
                     let platform = this_machine();

@@ -115,7 +115,65 @@ fn from_file(path: &Path, reference: &Reference, notes: &mut Vec<String>) -> Res
     };
     let mut ask = |helper: &str, server: &str| ask_helper(helper, server, notes);
     from_bytes(&bytes, reference, &mut ask)
-        .map_err(|reason| Error::AuthFile { path: path.to_owned(), reason })
+        .map_err(|error| Error::AuthFile { path: path.to_owned(), reason: error.to_string() })
+}
+
+/// Why credentials cannot be read. No text holds a value, which may be a password.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CredentialsError {
+    /// Not JSON.
+    #[error(transparent)]
+    NotJson(serde_json::Error),
+    /// A value of another type than it should have, in a file.
+    #[error("a value of the wrong kind at line {line} column {column}")]
+    WrongKindAt { line: usize, column: usize },
+    /// A value of another type than it should have.
+    #[error("a value of the wrong kind")]
+    WrongKind,
+    /// `auth` cannot be decoded.
+    #[error("its auth is not base64")]
+    AuthNotBase64,
+    /// `auth` is not UTF-8.
+    #[error("its auth is not text")]
+    AuthNotText,
+    /// `auth` has no colon.
+    #[error("its auth is not user:password in base64")]
+    AuthNotPair,
+    /// The entry of a server.
+    #[error("auths[{server:?}]: {error}")]
+    Entry {
+        /// The key of the entry.
+        server: String,
+        /// What is wrong with it.
+        error: Box<CredentialsError>,
+    },
+    /// A Secret without the key that its type has.
+    #[error("it has no key {0}")]
+    NoKey(&'static str),
+    /// A Secret whose value is not JSON.
+    #[error("{key} is not JSON: {error}")]
+    KeyNotJson {
+        /// The key.
+        key: &'static str,
+        /// What is wrong with its value.
+        error: serde_json::Error,
+    },
+    /// A Secret without `auths`.
+    #[error("it has no auths")]
+    NoAuths,
+    /// `auths` of another type.
+    #[error("auths is not an object")]
+    AuthsNotObject,
+    /// A Secret of another type.
+    #[error("its type is {0:?}, not kubernetes.io/dockerconfigjson or kubernetes.io/dockercfg")]
+    SecretType(String),
+}
+
+impl CredentialsError {
+    /// Returns the error of the entry of `server`.
+    pub(super) fn of(self, server: &str) -> Self {
+        Self::Entry { server: server.to_owned(), error: Box::new(self) }
+    }
 }
 
 /// What a file of credentials has for an image; `ask` asks a credential helper for a server.
@@ -123,16 +181,16 @@ pub(super) fn from_bytes(
     bytes: &[u8],
     reference: &Reference,
     ask: &mut dyn FnMut(&str, &str) -> Option<Login>,
-) -> Result<Option<Login>, String> {
+) -> Result<Option<Login>, CredentialsError> {
     if bytes.trim_ascii().is_empty() {
         return Ok(None);
     }
     let file: AuthFile = serde_json::from_slice(bytes).map_err(|e| match e.classify() {
         // serde quotes the value, which may be a password.
         serde_json::error::Category::Data => {
-            format!("a value of the wrong kind at line {} column {}", e.line(), e.column())
+            CredentialsError::WrongKindAt { line: e.line(), column: e.column() }
         }
-        _ => e.to_string(),
+        _ => CredentialsError::NotJson(e),
     })?;
     let best = |keys: &mut dyn Iterator<Item = &String>| -> Option<String> {
         keys.filter(|k| matches(&normalize(k), reference)).max_by_key(|k| normalize(k).len()).cloned()
@@ -151,7 +209,7 @@ pub(super) fn from_bytes(
     };
     if let Some(key) = best(&mut file.auths.keys().filter(written)) {
         let entry = file.auths.get(&key).and_then(Option::as_ref);
-        return entry.map(AuthEntry::login).transpose().map_err(|reason| format!("auths[{key:?}]: {reason}"));
+        return entry.map(AuthEntry::login).transpose().map_err(|error| error.of(&key));
     }
     if file.store.is_empty() {
         return Ok(None);
@@ -170,22 +228,22 @@ impl AuthEntry {
     }
 
     /// User name and password: `auth` is base64 of `user:password` and wins, as with docker and the kubelet.
-    pub(super) fn password(&self) -> Result<(String, String), String> {
+    pub(super) fn password(&self) -> Result<(String, String), CredentialsError> {
         if self.auth.is_empty() {
             return Ok((self.username.clone(), self.password.clone()));
         }
         let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
         let bytes = GeneralPurpose::new(&base64::alphabet::STANDARD, config)
             .decode(self.auth.trim())
-            .map_err(|_| "its auth is not base64".to_owned())?;
-        let text = String::from_utf8(bytes).map_err(|_| "its auth is not text".to_owned())?;
+            .map_err(|_| CredentialsError::AuthNotBase64)?;
+        let text = String::from_utf8(bytes).map_err(|_| CredentialsError::AuthNotText)?;
         // Docker pads with NULs.
         let (username, password) =
-            text.trim_end_matches('\0').split_once(':').ok_or("its auth is not user:password in base64")?;
+            text.trim_end_matches('\0').split_once(':').ok_or(CredentialsError::AuthNotPair)?;
         Ok((username.to_owned(), password.to_owned()))
     }
 
-    fn login(&self) -> Result<Login, String> {
+    fn login(&self) -> Result<Login, CredentialsError> {
         if !self.identitytoken.is_empty() {
             return Ok(Login::IdentityToken(self.identitytoken.clone()));
         }

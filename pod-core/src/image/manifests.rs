@@ -97,6 +97,19 @@ impl Default for Index {
     }
 }
 
+/// Why a blob is no manifest. The texts go on from the name of the image.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ManifestError {
+    #[error("its manifest is no JSON: {0}")]
+    NotJson(serde_json::Error),
+    #[error("its manifest has Docker's obsolete schema 1; push it again with a current tool")]
+    Schema1,
+    #[error("its manifest cannot be read: {0}")]
+    Unreadable(serde_json::Error),
+    #[error("its manifest is neither that of an image nor an index of images")]
+    Neither,
+}
+
 /// What a blob behind a tag turned out to be.
 pub(super) enum Either {
     Manifest(Manifest),
@@ -105,19 +118,16 @@ pub(super) enum Either {
 
 impl Either {
     /// Tells them apart by what they contain, as media types may be missing.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let value: Value =
-            serde_json::from_slice(bytes).map_err(|e| format!("its manifest is no JSON: {e}"))?;
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
+        let value: Value = serde_json::from_slice(bytes).map_err(ManifestError::NotJson)?;
         if value.get("schemaVersion").and_then(Value::as_u64) == Some(1) {
-            return Err(
-                "its manifest has Docker's obsolete schema 1; push it again with a current tool".to_owned()
-            );
+            return Err(ManifestError::Schema1);
         }
-        let bad = |e: serde_json::Error| format!("its manifest cannot be read: {e}");
+        let bad = ManifestError::Unreadable;
         match (value.get("manifests"), value.get("layers")) {
             (Some(_), None) => serde_json::from_value(value).map(Self::Index).map_err(bad),
             (None, Some(_)) => serde_json::from_value(value).map(Self::Manifest).map_err(bad),
-            _ => Err("its manifest is neither that of an image nor an index of images".to_owned()),
+            _ => Err(ManifestError::Neither),
         }
     }
 }

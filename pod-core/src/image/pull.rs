@@ -200,7 +200,7 @@ impl Pull<'_> {
             self.verify("the manifest", wanted, &top)?;
         }
         for _ in 0..=MAX_INDEXES {
-            let index = match Either::parse(&bytes).map_err(not_image)? {
+            let index = match Either::parse(&bytes).map_err(|e| not_image(e.to_string()))? {
                 Either::Manifest(manifest) => {
                     return Ok((manifest, bytes, vec![self.reference.with_digest(&top)]));
                 }

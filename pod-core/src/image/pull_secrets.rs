@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Credential;
-use super::credentials::AuthEntry;
+use super::credentials::{AuthEntry, CredentialsError};
 use crate::plan::PodPlan;
 use crate::store::Objects;
 
@@ -33,39 +33,34 @@ pub fn pull_secrets(pod: &PodPlan, objects: &Objects) -> (Vec<Credential>, Vec<S
     (found, warnings)
 }
 
-fn read_secret(secret: &Secret) -> Result<Vec<Credential>, String> {
-    let data = |key: &str| {
-        secret
-            .data
-            .as_ref()
-            .and_then(|data| data.get(key))
-            .ok_or_else(|| format!("it has no key {key}"))
-            .and_then(|bytes| {
-                serde_json::from_slice::<Value>(&bytes.0).map_err(|e| format!("{key} is not JSON: {e}"))
-            })
+fn read_secret(secret: &Secret) -> Result<Vec<Credential>, CredentialsError> {
+    let data = |key: &'static str| {
+        secret.data.as_ref().and_then(|data| data.get(key)).ok_or(CredentialsError::NoKey(key)).and_then(
+            |bytes| {
+                serde_json::from_slice::<Value>(&bytes.0)
+                    .map_err(|error| CredentialsError::KeyNotJson { key, error })
+            },
+        )
     };
     let auths = match secret.type_.as_deref() {
         Some("kubernetes.io/dockerconfigjson") => {
-            data(".dockerconfigjson")?.get("auths").cloned().ok_or("it has no auths")?
+            data(".dockerconfigjson")?.get("auths").cloned().ok_or(CredentialsError::NoAuths)?
         }
         Some("kubernetes.io/dockercfg") => data(".dockercfg")?,
         other => {
-            return Err(format!(
-                "its type is {:?}, not kubernetes.io/dockerconfigjson or kubernetes.io/dockercfg",
-                other.unwrap_or("Opaque")
-            ));
+            return Err(CredentialsError::SecretType(other.unwrap_or("Opaque").to_owned()));
         }
     };
-    let auths = auths.as_object().ok_or("auths is not an object")?;
+    let auths = auths.as_object().ok_or(CredentialsError::AuthsNotObject)?;
     auths.iter().filter_map(|(server, entry)| credential(server, entry).transpose()).collect()
 }
 
-/// One entry; an empty one is passed over.
-fn credential(server: &str, entry: &Value) -> Result<Option<Credential>, String> {
-    let bad = |reason: &str| format!("auths[{server:?}]: {reason}");
+/// Reads one entry; an empty one is passed over.
+fn credential(server: &str, entry: &Value) -> Result<Option<Credential>, CredentialsError> {
     // What serde says may hold the password.
-    let entry = Option::<AuthEntry>::deserialize(entry).map_err(|_| bad("a value of the wrong kind"))?;
+    let entry =
+        Option::<AuthEntry>::deserialize(entry).map_err(|_| CredentialsError::WrongKind.of(server))?;
     let Some(entry) = entry.filter(AuthEntry::has_password) else { return Ok(None) };
-    let (username, password) = entry.password().map_err(|reason| bad(&reason))?;
+    let (username, password) = entry.password().map_err(|error| error.of(server))?;
     Ok(Some(Credential { registry: server.to_owned(), username, password }))
 }

@@ -40,6 +40,9 @@ pub(super) struct Registry<'a> {
     progress: &'a dyn Progress,
 }
 
+/// A token server gives no token for these credentials, with its reason.
+struct TokenRefused(String);
+
 impl<'a> Registry<'a> {
     pub(super) fn new(
         reference: &'a Reference,
@@ -129,7 +132,7 @@ impl<'a> Registry<'a> {
                 match meter.next(&mut body).await {
                     None if have >= blob.size => return Ok(()),
                     None => break "it ended early".to_owned(),
-                    Some(Err(error)) => break error,
+                    Some(Err(error)) => break error.to_string(),
                     Some(Ok(bytes)) => {
                         let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(bytes.len());
                         skip -= skipped as u64;
@@ -283,7 +286,7 @@ impl<'a> Registry<'a> {
                 (Some(Challenge::Bearer { realm, service, scope }), login) => {
                     match self.token(realm, service.as_deref(), scope.as_deref(), login.as_ref()).await? {
                         Ok(token) => format!("Bearer {token}"),
-                        Err(why) => {
+                        Err(TokenRefused(why)) => {
                             reason.get_or_insert(why);
                             continue;
                         }
@@ -296,14 +299,14 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// Asks the token server. The inner error is its refusal.
+    /// Asks the token server for a token. The inner error is its refusal.
     async fn token(
         &self,
         realm: &str,
         service: Option<&str>,
         scope: Option<&str>,
         login: Option<&Login>,
-    ) -> Result<Result<String, String>, Error> {
+    ) -> Result<Result<String, TokenRefused>, Error> {
         let mut url =
             Url::parse(realm).map_err(|_| self.failed(format!("its token server {realm:?} is no URL")))?;
         // A password never travels in the clear, but to this machine.
@@ -336,7 +339,7 @@ impl<'a> Registry<'a> {
                         registry_message(&self.small_body(response, "the answer").await.unwrap_or_default());
                     let why = said.unwrap_or_else(|| format!("its token server answered {status}"));
                     if !retry || wait.is_some_and(|w| w > LONGEST_WAIT) {
-                        return if retry { Err(self.failed(why)) } else { Ok(Err(why)) };
+                        return if retry { Err(self.failed(why)) } else { Ok(Err(TokenRefused(why))) };
                     }
                     (why, wait)
                 }

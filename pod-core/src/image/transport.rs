@@ -131,6 +131,22 @@ pub(super) async fn send(client: &Client, request: Request) -> Result<Answer, Se
     }
 }
 
+/// Why the rest of an answer does not come.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Interrupted {
+    /// The connection broke.
+    #[error("{0}")]
+    Broken(String),
+    /// Fewer bytes came than a registry has to send in that time.
+    #[error("too slow: {bytes} bytes in {seconds} seconds")]
+    TooSlow {
+        /// Bytes that came.
+        bytes: u64,
+        /// In how many seconds.
+        seconds: f32,
+    },
+}
+
 /// Measures how fast an answer comes. Only the time that the network takes counts, not what is done with the bytes.
 pub(super) struct Meter<'a> {
     limits: &'a TimeLimits,
@@ -147,7 +163,7 @@ impl<'a> Meter<'a> {
     pub(super) async fn next<B: AsRef<[u8]>>(
         &mut self,
         body: &mut (impl Stream<Item = Result<B, reqwest::Error>> + Unpin),
-    ) -> Option<Result<B, String>> {
+    ) -> Option<Result<B, Interrupted>> {
         loop {
             let begun = Instant::now();
             let left = self.limits.window.saturating_sub(self.waited);
@@ -155,7 +171,7 @@ impl<'a> Meter<'a> {
             self.waited += begun.elapsed();
             let part = match part {
                 Ok(None) => return None,
-                Ok(Some(Err(error))) => return Some(Err(explain(&error))),
+                Ok(Some(Err(error))) => return Some(Err(Interrupted::Broken(explain(&error)))),
                 Ok(Some(Ok(part))) => {
                     self.bytes += part.as_ref().len() as u64;
                     Some(part)
@@ -165,7 +181,7 @@ impl<'a> Meter<'a> {
             if self.waited >= self.limits.window {
                 if self.bytes < self.limits.least {
                     let (bytes, seconds) = (self.bytes, self.limits.window.as_secs_f32());
-                    return Some(Err(format!("too slow: {bytes} bytes in {seconds} seconds")));
+                    return Some(Err(Interrupted::TooSlow { bytes, seconds }));
                 }
                 (self.waited, self.bytes) = (Duration::ZERO, 0);
             }

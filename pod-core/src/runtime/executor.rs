@@ -22,6 +22,27 @@ use rustix::process::{Gid, Uid};
 
 use super::seccomp::Filter;
 
+/// Why a process was not executed. The text is what a user reads of its container.
+#[derive(Debug, thiserror::Error)]
+enum ExecuteError {
+    #[error("arguments and environment must not hold NUL")]
+    NulInStrings,
+    #[error("the program's path holds NUL")]
+    NulInPath,
+    #[error("the process has no arguments")]
+    NoArguments,
+    #[error("exec {path}: {}", describe(*.errno))]
+    Exec { path: String, errno: Errno },
+    #[error("exec: {name:?}: {}", describe(*.errno))]
+    Program { name: String, errno: Errno },
+    #[error("exec: {0:?}: executable file not found in $PATH")]
+    NotInPath(String),
+    #[error("workingDir {dir}: {}", describe(*.errno))]
+    WorkingDir { dir: String, errno: Errno },
+    #[error("cannot {step}: {reason}")]
+    Step { step: &'static str, reason: String },
+}
+
 /// What libcontainer has left to do.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
@@ -88,8 +109,8 @@ impl ContainerExecutor {
         Self { role: Role::Joining, ..Self::init(process, filter, report, inherited) }
     }
 
-    /// Executes; returns what went wrong.
-    fn execute(&self) -> String {
+    /// Executes; returns why it could not.
+    fn execute(&self) -> ExecuteError {
         let process = &self.process;
         if let (Some(true), Some(size)) = (process.terminal(), process.console_size()) {
             let (rows, columns) = (u16::try_from(size.height()), u16::try_from(size.width()));
@@ -100,32 +121,32 @@ impl ContainerExecutor {
         }
         if self.role == Role::Joining {
             own_streams(process);
-            if let Err(message) = assume(process, self.filter.as_deref()) {
-                return message;
+            if let Err(error) = assume(process, self.filter.as_deref()) {
+                return error;
             }
         }
         let env = environment(process);
         let (Some(args), Some(env)) = (c_strings(process.args().iter().flatten()), c_strings(env.iter()))
         else {
-            return "arguments and environment must not hold NUL".to_owned();
+            return ExecuteError::NulInStrings;
         };
         let path = match program(process) {
             Ok(path) => path,
-            Err(message) => return message,
+            Err(error) => return error,
         };
         let Ok(path) = CString::new(path.into_os_string().into_vec()) else {
-            return "the program's path holds NUL".to_owned();
+            return ExecuteError::NulInPath;
         };
         match execve(&path, &args, &env) {
             Ok(never) => match never {},
-            Err(error) => format!("exec {}: {}", path.to_string_lossy(), describe(error)),
+            Err(errno) => ExecuteError::Exec { path: path.to_string_lossy().into_owned(), errno },
         }
     }
 }
 
 impl Executor for ContainerExecutor {
     fn exec(&self, _spec: &Spec) -> Result<(), ExecutorError> {
-        let message = self.execute();
+        let message = self.execute().to_string();
         if let Ok(fd) = self.report.try_clone() {
             let _ = File::from(fd).write_all(message.as_bytes());
         }
@@ -139,7 +160,8 @@ impl Executor for ContainerExecutor {
         if self.role == Role::Joining {
             return Ok(());
         }
-        program(&self.process).map(drop).map_err(ExecutorValidationError::ArgValidationError)
+        let found = program(&self.process).map(drop);
+        found.map_err(|error| ExecutorValidationError::ArgValidationError(error.to_string()))
     }
 
     fn setup_envs(&self, _envs: HashMap<String, String>) -> Result<(), ExecutorSetEnvsError> {
@@ -152,14 +174,14 @@ impl Executor for ContainerExecutor {
         if self.role == Role::Init
             && let Some(filter) = &self.filter
         {
-            confine(&self.process, filter).map_err(ExecutorSetEnvsError::Other)?;
+            confine(&self.process, filter).map_err(|error| ExecutorSetEnvsError::Other(error.to_string()))?;
         }
         Ok(())
     }
 }
 
 /// Loads the filter of an init process and gives up what only that needed.
-fn confine(process: &Process, filter: &Filter) -> Result<(), String> {
+fn confine(process: &Process, filter: &Filter) -> Result<(), ExecuteError> {
     filter.load().map_err(told("load the seccomp filter"))?;
     if process.no_new_privileges() == Some(true) {
         return Ok(());
@@ -183,7 +205,7 @@ fn confine(process: &Process, filter: &Filter) -> Result<(), String> {
 }
 
 /// Becomes the user of a process, with its groups, capabilities and filter.
-fn assume(process: &Process, filter: Option<&Filter>) -> Result<(), String> {
+fn assume(process: &Process, filter: Option<&Filter>) -> Result<(), ExecuteError> {
     let user = process.user();
     let no_new_privileges = process.no_new_privileges() == Some(true);
     let load_seccomp = || match filter {
@@ -259,9 +281,9 @@ fn enter_working_dir(process: &Process) -> Result<(), Errno> {
     if here.to_bytes().starts_with(b"/") { Ok(()) } else { Err(Errno::ENOENT) }
 }
 
-fn told_of(dir: &Path) -> impl FnOnce(Errno) -> String + use<> {
+fn told_of(dir: &Path) -> impl FnOnce(Errno) -> ExecuteError + use<> {
     let dir = dir.display().to_string();
-    move |error| format!("workingDir {dir}: {}", describe(error))
+    move |errno| ExecuteError::WorkingDir { dir, errno }
 }
 
 /// The environment of a process, with HOME where it has none or an empty one, as with runc: what the container's
@@ -304,18 +326,18 @@ fn limit_bounding_set(keep: &CapsHashSet) -> Result<(), Errno> {
     Ok(())
 }
 
-/// What was tried and why it failed, for a person.
-fn told<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> String {
-    move |error| format!("cannot {what}: {error}")
+/// Returns a function that makes errors those of `step`, for `map_err`.
+fn told<E: std::fmt::Display>(step: &'static str) -> impl FnOnce(E) -> ExecuteError {
+    move |error| ExecuteError::Step { step, reason: error.to_string() }
 }
 
 /// The program that a process's first argument means, as execvp(3) finds it, with the words of containerd where
 /// there is none.
-fn program(process: &Process) -> Result<PathBuf, String> {
+fn program(process: &Process) -> Result<PathBuf, ExecuteError> {
     let Some(name) = process.args().as_ref().and_then(|args| args.first()) else {
-        return Err("the process has no arguments".to_owned());
+        return Err(ExecuteError::NoArguments);
     };
-    let failed = |error: Errno| format!("exec: {name:?}: {}", describe(error));
+    let failed = |errno: Errno| ExecuteError::Program { name: name.clone(), errno };
     if name.contains('/') {
         let path = PathBuf::from(name);
         return executable(&path).map(|()| path).map_err(failed);
@@ -330,7 +352,7 @@ fn program(process: &Process) -> Result<PathBuf, String> {
             Err(_) => {}
         }
     }
-    Err(denied.map_or_else(|| format!("exec: {name:?}: executable file not found in $PATH"), failed))
+    Err(denied.map_or_else(|| ExecuteError::NotInPath(name.clone()), failed))
 }
 
 /// Checks that a path is a file that may be executed by who we are.

@@ -42,22 +42,27 @@ const OWN_DEVICES: &[(&str, Option<(u32, u32)>)] = &[
     ("/dev/kcore", None),
 ];
 
-/// Refuses a bind mount that would lead libcontainer astray, in words for whoever wrote its manifest or image: `shown`
-/// is the path as they know it, `place` where it leads.
-pub(super) fn check_place(shown: &str, place: &Path, source: &Path) -> Result<(), String> {
+/// Why a volume may not be mounted where it is to be, in words for whoever wrote its manifest or image.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("a volume mounted at {0} needs another OCI runtime: use --runtime crun or runc")]
+    NeedsOtherRuntime(String),
+    #[error("a volume cannot be mounted at {0}: every container has its own")]
+    OwnDevice(String),
+    #[error("a volume cannot be mounted at {0}: it would hide what the kernel tells")]
+    HidesKernel(String),
+}
+
+/// Refuses a bind mount that would mislead libcontainer. `shown` is the path as manifest or image has it, `place` where
+/// it leads.
+pub(super) fn check_place(shown: &str, place: &Path, source: &Path) -> Result<(), Refusal> {
     if place == Path::new("/dev") {
-        return Err(format!(
-            "a volume mounted at {shown} needs another OCI runtime: use --runtime crun or runc"
-        ));
+        return Err(Refusal::NeedsOtherRuntime(shown.to_owned()));
     }
     if let Some((_, number)) = OWN_DEVICES.iter().find(|(path, _)| place == Path::new(path)) {
         // The host's own /dev/null is as good as the container's.
         let is_same = number.is_some() && device_number(source) == *number;
-        return if is_same {
-            Ok(())
-        } else {
-            Err(format!("a volume cannot be mounted at {shown}: every container has its own"))
-        };
+        return if is_same { Ok(()) } else { Err(Refusal::OwnDevice(shown.to_owned())) };
     }
     if !place.starts_with("/proc") || REPLACEABLE.iter().any(|one| place == Path::new(one)) {
         return Ok(());
@@ -66,7 +71,7 @@ pub(super) fn check_place(shown: &str, place: &Path, source: &Path) -> Result<()
     if place == Path::new("/proc") && is_proc() {
         return Ok(());
     }
-    Err(format!("a volume cannot be mounted at {shown}: it would hide what the kernel tells"))
+    Err(Refusal::HidesKernel(shown.to_owned()))
 }
 
 /// True for a path that libcontainer makes in every container.
@@ -92,7 +97,7 @@ mod tests {
             Ok(place) => place,
             Err(error) => return error.to_string(),
         };
-        check_place(destination, &place, Path::new(source)).err().unwrap_or_default()
+        check_place(destination, &place, Path::new(source)).err().map(|e| e.to_string()).unwrap_or_default()
     }
 
     #[test]

@@ -93,10 +93,10 @@ impl Libcontainer {
         if let Some(path) = cgroups_path(&spec) {
             cgroup::kill_as_group(&path);
             if cgroups.driver == Driver::Systemd
-                && let Err(message) = limit_devices(&spec, &path)
+                && let Err(error) = limit_devices(&spec, &path)
             {
                 let _ = self.delete(create.id);
-                return Err(Error::failed("create", create.id, message));
+                return Err(Error::failed("create", create.id, error));
             }
         }
         container
@@ -266,13 +266,17 @@ fn adapt(spec: &mut Spec) {
 
 /// Attaches the device rules to a scope. libcontainer does so for its own cgroups, but not for systemd's: without
 /// this, mknod would lead a container to the disks of the host. It still waits to be started.
-fn limit_devices(spec: &Spec, cgroups_path: &str) -> Result<(), String> {
+fn limit_devices(spec: &Spec, cgroups_path: &str) -> Result<(), LimitDevices> {
     let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
     let rules = resources.and_then(|resources| resources.devices().clone());
     let dir = Path::new("/sys/fs/cgroup").join(cgroup::relative(cgroups_path));
-    libcgroups::v2::devices::Devices::apply_devices(&dir, &rules)
-        .map_err(|error| format!("cannot limit its devices: {}", chain(&error)))
+    libcgroups::v2::devices::Devices::apply_devices(&dir, &rules).map_err(|error| LimitDevices(chain(&error)))
 }
+
+/// The device rules could not be attached.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot limit its devices: {0}")]
+struct LimitDevices(String);
 
 /// A copy of a descriptor that is none of the standard three: libcontainer closes it once it is in place.
 fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd, LibcontainerError> {

@@ -327,7 +327,8 @@ impl Root {
             if place != *wanted {
                 shown = format!("{} (a link of the image leads to {})", wanted.display(), place.display());
             }
-            guard::check_place(&shown, &place, &source).map_err(Error::Refused)?;
+            guard::check_place(&shown, &place, &source)
+                .map_err(|refusal| Error::Refused(refusal.to_string()))?;
             if guard::is_own_device(&place) {
                 return Ok(Outcome::Done(place));
             }

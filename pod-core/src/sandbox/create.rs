@@ -12,7 +12,7 @@ use super::info::{INTENT, SandboxInfo, etc, infra_id, networks, ports, runtime_s
 use super::prepared::PreparedContainer;
 use super::process::Process;
 use super::remove::remove;
-use super::worker;
+use super::worker::{self, Failure, Step};
 use crate::plan::{self, PodPlan};
 use crate::runtime::{self, Create, Sandbox, Stdio, cgroup, spec};
 use crate::store::{self, Layout};
@@ -49,14 +49,14 @@ pub fn create(
     exe: &Path,
     plan: &PodPlan,
     first: &[(String, u32)],
-) -> Result<SandboxInfo, String> {
+) -> Result<SandboxInfo, Failure> {
     let run = layout.pod_run(&plan.uid);
     let intent = run.join(INTENT);
     if intent.exists() {
         remove(layout, exe, plan);
     }
-    base::file::create_private_dir_all(&run).map_err(|e| format!("create {}: {e}", run.display()))?;
-    fs::write(&intent, []).map_err(|e| format!("create {}: {e}", intent.display()))?;
+    private_dir(&run)?;
+    fs::write(&intent, []).map_err(created(&intent))?;
     base::fail_point!(Worker, "sandbox-intended");
     try_create(layout, exe, plan, first).inspect_err(|_| {
         for problem in remove(layout, exe, plan) {
@@ -70,26 +70,25 @@ fn try_create(
     exe: &Path,
     plan: &PodPlan,
     first: &[(String, u32)],
-) -> Result<SandboxInfo, String> {
+) -> Result<SandboxInfo, Failure> {
     let uid = plan.uid.as_str();
-    let text = |e: &dyn std::fmt::Display| e.to_string();
     let netns = (!plan.network.host).then(|| layout.netns(uid));
     if let Some(netns) = &netns {
-        network::make_netns(netns).map_err(|e| text(&e))?;
+        network::make_netns(netns).map_err(Failure::at(Step::Network))?;
     }
     base::fail_point!(Worker, "namespace-made");
     let connect = !plan.network.host && !plan.network.none;
     // The network takes longest, so it is set up in parallel with everything else.
     let (networks, wish) = (networks(layout, exe), endpoint(layout, plan));
     let network = connect
-        .then(|| worker::spawn(move || networks.setup(&wish).map_err(|e| e.to_string())))
+        .then(|| worker::spawn(move || networks.setup(&wish).map_err(Failure::at(Step::Network))))
         .transpose()
-        .map_err(|e| format!("cannot fork: {e}"))?;
+        .map_err(Failure::when(Step::Fork, "cannot fork"))?;
     let node = plan::node::node();
     let mut prepared = Vec::new();
     let infra = prepare_sandbox(layout, plan, netns).and_then(|mut sandbox| {
         // Containers bind these files: what is written later shows in them.
-        write_etc(&sandbox.etc, plan, &node, &[], &Addresses::default()).map_err(|e| text(&e))?;
+        write_etc(&sandbox.etc, plan, &node, &[], &Addresses::default()).map_err(Failure::at(Step::Files))?;
         prepared = PreparedContainer::spawn_all(layout, plan, first);
         let infra = create_infra(layout, plan, &mut sandbox);
         for container in &mut prepared {
@@ -99,7 +98,8 @@ fn try_create(
     });
     let addresses = match network {
         Some(worker) => {
-            worker.wait().unwrap_or_else(|| Err("the process that makes the network was killed".to_owned()))
+            let killed = || Failure::new(Step::Killed, "the process that makes the network was killed");
+            worker.wait().unwrap_or_else(|| Err(killed()))
         }
         None => Ok(Addresses::default()),
     };
@@ -110,16 +110,16 @@ fn try_create(
     }
     let ((infra, sandbox), addresses) = (infra?, addresses?);
     let ips = if plan.network.host { node.ips.clone() } else { addresses.ips.clone() };
-    write_etc(&sandbox.etc, plan, &node, &ips, &addresses).map_err(|e| text(&e))?;
+    write_etc(&sandbox.etc, plan, &node, &ips, &addresses).map_err(Failure::at(Step::Files))?;
     base::fail_point!(Worker, "etc-written");
     let info = SandboxInfo { infra, ips, sandbox, warnings: addresses.warnings, pidfd: None };
-    base::file::write_json_volatile(&SandboxInfo::path(layout, uid), &info).map_err(|e| text(&e))?;
+    base::file::write_json_volatile(&SandboxInfo::path(layout, uid), &info).map_err(Failure::at(Step::Files))?;
     base::fail_point!(Worker, "sandbox-recorded");
     Ok(info)
 }
 
 /// All of a sandbox that comes before its infra container.
-fn prepare_sandbox(layout: &Layout, plan: &PodPlan, netns: Option<PathBuf>) -> Result<Sandbox, String> {
+fn prepare_sandbox(layout: &Layout, plan: &PodPlan, netns: Option<PathBuf>) -> Result<Sandbox, Failure> {
     let uid = plan.uid.as_str();
     let spec_of = plan.pod.spec.clone().unwrap_or_default();
     let mut sandbox = Sandbox {
@@ -134,19 +134,19 @@ fn prepare_sandbox(layout: &Layout, plan: &PodPlan, netns: Option<PathBuf>) -> R
     };
     if !sandbox.host_ipc {
         sandbox.shm = layout.pod_run(uid).join("shm");
-        runtime::infra::mount_shm(&sandbox.shm).map_err(|e| e.to_string())?;
+        runtime::infra::mount_shm(&sandbox.shm).map_err(Failure::at(Step::Files))?;
         base::fail_point!(Worker, "shm-mounted");
     }
     Ok(sandbox)
 }
 
-fn create_infra(layout: &Layout, plan: &PodPlan, sandbox: &mut Sandbox) -> Result<Process, String> {
+fn create_infra(layout: &Layout, plan: &PodPlan, sandbox: &mut Sandbox) -> Result<Process, Failure> {
     let uid = plan.uid.as_str();
     let hostname = plan::hosts::hostname(&plan.pod, &plan::node::node());
     let rootfs = layout.runroot.join("pause");
-    runtime::infra::prepare_rootfs(&rootfs).map_err(|e| e.to_string())?;
+    runtime::infra::prepare_rootfs(&rootfs).map_err(Failure::at(Step::Files))?;
     let bundle = layout.pod_run(uid).join("infra");
-    base::file::create_private_dir_all(&bundle).map_err(|e| format!("create {}: {e}", bundle.display()))?;
+    private_dir(&bundle)?;
     let config = spec::infra(&spec::Infra {
         id: &infra_id(uid),
         sandbox,
@@ -155,27 +155,36 @@ fn create_infra(layout: &Layout, plan: &PodPlan, sandbox: &mut Sandbox) -> Resul
         rootfs: &rootfs,
         host: runtime::host::Host::get(),
     })
-    .map_err(|e| e.to_string())?;
-    spec::write(&bundle, &config).map_err(|e| e.to_string())?;
+    .map_err(Failure::at(Step::Spec))?;
+    spec::write(&bundle, &config).map_err(Failure::at(Step::Files))?;
     // As late as can be: it may wait for the kernel, and nothing above needs it.
-    let cgroup =
-        cgroup::create_pod(uid, &plan::resources::pod_resources(&plan.pod)).map_err(|e| e.to_string())?;
+    let cgroup = cgroup::create_pod(uid, &plan::resources::pod_resources(&plan.pod))
+        .map_err(Failure::at(Step::Cgroup))?;
     base::fail_point!(Worker, "pod-cgroup-made");
     for warning in &cgroup.warnings {
         tracing::warn!("{warning}");
     }
-    let null = worker::dev_null().map_err(|e| format!("open /dev/null: {e}"))?;
+    let null = worker::dev_null().map_err(Failure::when(Step::Files, "open /dev/null"))?;
     let id = infra_id(uid);
-    let oci = runtime::open(plan.runtime.as_deref(), &runtime_state(layout)).map_err(|e| e.to_string())?;
+    let oci =
+        runtime::open(plan.runtime.as_deref(), &runtime_state(layout)).map_err(Failure::at(Step::Runtime))?;
     let stdio = Stdio { stdin: null.as_fd(), stdout: null.as_fd(), stderr: null.as_fd() };
     let pid = oci
         .create(&Create { id: &id, bundle: &bundle, stdio, console_socket: None })
-        .map_err(|e| e.to_string())?;
+        .map_err(Failure::at(Step::Runtime))?;
     base::fail_point!(Worker, "infra-created");
-    oci.start(&id).map_err(|e| e.to_string())?;
+    oci.start(&id).map_err(Failure::at(Step::Runtime))?;
     base::fail_point!(Worker, "infra-started");
     sandbox.infra_pid = pid;
-    Process::of(pid).ok_or_else(|| "the infra container ended at once".to_owned())
+    Process::of(pid).ok_or_else(|| Failure::new(Step::Runtime, "the infra container ended at once"))
+}
+
+fn private_dir(dir: &Path) -> Result<(), Failure> {
+    base::file::create_private_dir_all(dir).map_err(created(dir))
+}
+
+fn created(path: &Path) -> impl FnOnce(std::io::Error) -> Failure {
+    Failure::when(Step::Files, format!("create {}", path.display()))
 }
 
 fn write_etc(

@@ -18,3 +18,4 @@ pub(crate) use create::create;
 pub(crate) use info::{SandboxInfo, runtime_state};
 pub use info::{network_warnings, networks, ports as published_ports};
 pub(crate) use remove::{purge, remove, remove_sandbox};
+pub(crate) use worker::{Failure, Step};

@@ -9,8 +9,69 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::unistd::{ForkResult, Pid, fork};
 use rustix::pipe::{PipeFlags, pipe_with};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// The step at which a worker failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// The supervisor knows nothing of what it was asked for: a pod, a container, a client.
+    Lookup,
+    /// Forking the worker.
+    Fork,
+    /// Files and folders of ours.
+    Files,
+    /// The network namespace and the network.
+    Network,
+    /// The pod's control group.
+    Cgroup,
+    /// The spec of a container.
+    Spec,
+    /// What an OCI runtime does.
+    Runtime,
+    /// A terminal.
+    Terminal,
+    /// The answer to a client.
+    Reply,
+    /// The worker was killed before it had a result.
+    Killed,
+}
+
+/// Why a worker failed, as it crosses the worker's pipe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// The step that failed.
+    pub step: Step,
+    /// What failed and why, in one line.
+    pub message: String,
+    /// What a user can do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// Creates the failure of `step` from an error or a message.
+    pub fn new(step: Step, message: impl ToString) -> Self {
+        let hint = match step {
+            Step::Fork => Some("the limit of processes may be reached: see pids.max and `ulimit -u`"),
+            Step::Killed => Some("the kernel may have run out of memory: see `dmesg`"),
+            _ => None,
+        };
+        Self { step, message: message.to_string(), hint: hint.map(str::to_owned) }
+    }
+
+    /// Returns a function that makes errors failures of `step`, for `map_err`.
+    pub fn at<E: ToString>(step: Step) -> impl Fn(E) -> Self {
+        move |error| Self::new(step, error)
+    }
+
+    /// As [`Failure::at`], with what was attempted before the error.
+    pub fn when<E: std::fmt::Display>(step: Step, attempt: impl std::fmt::Display) -> impl FnOnce(E) -> Self {
+        move |error| Self::new(step, format!("{attempt}: {error}"))
+    }
+}
 
 /// A running worker whose result is a `T`.
 #[derive(Debug)]
@@ -149,6 +210,14 @@ mod tests {
     fn a_worker_gives_its_result_however_long() {
         let worker = spawn(|| vec![7u32; 100_000]).unwrap();
         assert_eq!(finish(worker).unwrap().len(), 100_000);
+    }
+
+    #[test]
+    fn a_failure_crosses_the_pipe_with_step_message_and_hint() {
+        let failure = Failure::new(Step::Killed, "killed");
+        let told = failure.clone();
+        let worker = spawn(move || Err::<(), _>(told)).unwrap();
+        assert_eq!(finish(worker).unwrap(), Err(failure));
     }
 
     #[test]

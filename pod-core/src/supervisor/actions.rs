@@ -9,7 +9,7 @@ use super::pod::{self, Job, Purge, Run};
 use crate::lifecycle::{self, Action, Event, Goal, Sandbox};
 use crate::log::{self, Stream, events};
 use crate::sandbox::worker::{self, Outcome};
-use crate::sandbox::{self, console, container, output};
+use crate::sandbox::{self, Failure, Step, console, container, output};
 
 /// How often the output of a container that has ended is read at most. Its pipe is empty long before, unless
 /// something that outlived it writes on.
@@ -20,6 +20,12 @@ const WRITE_AGAIN: u64 = 1000;
 
 /// So many killed workers are replaced, for a pod that is going: what they left is a later command's to find.
 const MOST_KILLED: u32 = 5;
+
+/// Writes to the log why a worker of the pod `uid` failed.
+fn tell(uid: &str, failure: &Failure) {
+    let hint = failure.hint.as_deref();
+    tracing::warn!(pod = %uid, step = ?failure.step, hint, error = %failure, "a worker failed");
+}
 
 impl Supervisor {
     /// Gives an event to a pod's state machine and does what it says.
@@ -128,42 +134,46 @@ impl Supervisor {
     }
 
     fn start_container(&mut self, uid: &str, name: &str, attempt: u32) {
-        if let Err(message) = self.try_start_container(uid, name, attempt) {
+        if let Err(failure) = self.try_start_container(uid, name, attempt) {
+            tell(uid, &failure);
             self.close_run(uid, name);
             let event = Event::StartFailed {
                 container: name.to_owned(),
                 attempt,
                 reason: "CreateContainerError".to_owned(),
-                message,
+                message: failure.message,
             };
             self.dispatch(uid, &event);
         }
     }
 
-    fn try_start_container(&mut self, uid: &str, name: &str, attempt: u32) -> Result<(), String> {
+    fn try_start_container(&mut self, uid: &str, name: &str, attempt: u32) -> Result<(), Failure> {
         let run = self.open_run(uid, name, attempt)?;
         let Some(pod) = self.pods.get_mut(uid) else { return Ok(()) };
         pod.runs.insert(name.to_owned(), run);
-        let sandbox = pod.sandbox.as_ref().ok_or("the pod has no sandbox")?;
+        let sandbox =
+            pod.sandbox.as_ref().ok_or_else(|| Failure::new(Step::Lookup, "the pod has no sandbox"))?;
         let worker = worker::spawn(|| container::start(&self.layout, &pod.plan, sandbox, name, attempt))
-            .map_err(|e| format!("cannot fork: {e}"))?;
+            .map_err(Failure::when(Step::Fork, "cannot fork"))?;
         self.add_worker(uid, Job::Start { container: name.to_owned(), attempt, worker });
         Ok(())
     }
 
     /// Makes the bundle folder, FIFOs and log of a run of a container.
-    pub(super) fn open_run(&mut self, uid: &str, name: &str, attempt: u32) -> Result<Run, String> {
+    pub(super) fn open_run(&mut self, uid: &str, name: &str, attempt: u32) -> Result<Run, Failure> {
         let bundle = container::bundle(&self.layout, uid, name, attempt);
         base::file::create_private_dir_all(&bundle)
-            .map_err(|e| format!("create {}: {e}", bundle.display()))?;
+            .map_err(Failure::when(Step::Files, format!("create {}", bundle.display())))?;
         let logs = self.layout.container_logs(uid, name);
-        let log =
-            log::Writer::open(&logs, attempt, log::Limits::default(), &bundle).map_err(|e| e.to_string())?;
+        let log = log::Writer::open(&logs, attempt, log::Limits::default(), &bundle)
+            .map_err(Failure::at(Step::Files))?;
         let mut outputs = Vec::new();
         for stream in Stream::ALL {
-            let fd = output::open_reader(&bundle, stream).map_err(|e| format!("open output: {e}"))?;
+            let fd =
+                output::open_reader(&bundle, stream).map_err(Failure::when(Step::Files, "open output"))?;
             let source = Source::Output { uid: uid.to_owned(), container: name.to_owned() };
-            let token = self.events.add(fd.as_fd(), source).map_err(|e| format!("wait for output: {e}"))?;
+            let token =
+                self.events.add(fd.as_fd(), source).map_err(Failure::when(Step::Files, "wait for output"))?;
             outputs.push((stream, token, fd));
         }
         base::fail_point!(Supervisor, "output-opened");
@@ -269,7 +279,7 @@ impl Supervisor {
         const DIED: &str = "the worker process was killed";
         match &mut job {
             Job::CreateSandbox(worker) => {
-                let result = outcome!(worker).unwrap_or_else(|| Err(DIED.to_owned()));
+                let result = outcome!(worker).unwrap_or_else(|| Err(Failure::new(Step::Killed, DIED)));
                 self.on_sandbox(uid, result);
             }
             Job::RemoveSandbox(worker) => {
@@ -303,7 +313,7 @@ impl Supervisor {
                 }
             }
             Job::Exec { connection, worker } => {
-                let result = outcome!(worker).unwrap_or_else(|| Err(DIED.to_owned()));
+                let result = outcome!(worker).unwrap_or_else(|| Err(Failure::new(Step::Killed, DIED)));
                 let connection = *connection;
                 self.on_exec_started(connection, result);
             }
@@ -322,7 +332,7 @@ impl Supervisor {
         }
     }
 
-    fn on_sandbox(&mut self, uid: &str, result: Result<sandbox::SandboxInfo, String>) {
+    fn on_sandbox(&mut self, uid: &str, result: Result<sandbox::SandboxInfo, Failure>) {
         match result {
             Ok(info) => {
                 base::fail_point!(Supervisor, "sandbox-told");
@@ -341,7 +351,10 @@ impl Supervisor {
                     self.dispatch(uid, &Event::SandboxDied);
                 }
             }
-            Err(message) => self.dispatch(uid, &Event::SandboxFailed { message }),
+            Err(failure) => {
+                tell(uid, &failure);
+                self.dispatch(uid, &Event::SandboxFailed { message: failure.message });
+            }
         }
     }
 

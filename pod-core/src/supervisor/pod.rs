@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::lifecycle::{Goal, PodSpec, PodState};
 use crate::log::{Stream, Writer};
 use crate::plan::{ContainerError, PodPlan};
-use crate::sandbox::SandboxInfo;
 use crate::sandbox::container::Started;
 use crate::sandbox::process::Process;
 use crate::sandbox::worker::Worker;
+use crate::sandbox::{Failure, SandboxInfo};
 
 /// A pod of this workload.
 pub struct Pod {
@@ -83,7 +83,7 @@ pub struct Run {
 /// A worker and what it is for.
 pub enum Job {
     /// CreateSandbox.
-    CreateSandbox(Worker<Result<SandboxInfo, String>>),
+    CreateSandbox(Worker<Result<SandboxInfo, Failure>>),
     /// RemoveSandbox; gives what could not be removed.
     RemoveSandbox(Worker<Vec<String>>),
     /// StartContainer.
@@ -102,7 +102,7 @@ pub enum Job {
         /// Who asked.
         connection: u64,
         /// The worker.
-        worker: Worker<Result<i32, String>>,
+        worker: Worker<Result<i32, Failure>>,
     },
     /// All files of a removed pod are deleted; gives what could not be.
     Purge(Worker<Vec<String>>),

@@ -123,10 +123,10 @@ impl Supervisor {
                     .get_mut(&token)
                     .map(|c| std::mem::take(&mut c.descriptors))
                     .unwrap_or_default();
-                if let Err(message) =
+                if let Err(failure) =
                     self.exec(token, &uid, &container, &args, exec::Terminal { tty, size }, &descriptors)
                 {
-                    self.reply(token, &Reply::Failed { message });
+                    self.reply(token, &Reply::Failed { message: failure.message });
                 }
             }
         }

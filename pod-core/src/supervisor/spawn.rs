@@ -105,7 +105,7 @@ pub const GONE: &str = "gone";
 /// of a supervisor, or a command that found it gone. To be called first thing.
 pub fn detach_name_server() {
     let mut lacks = inherited::reset(&[]);
-    lacks.extend(cgroup::leave_callers("dns", "all pods").err());
+    lacks.extend(cgroup::leave_callers("dns", "all pods").err().map(|e| e.to_string()));
     for lack in lacks {
         tracing::debug!("{lack}");
     }

@@ -111,8 +111,7 @@ fn a_token_server_that_redirects_passes_on_neither_password_nor_identity_token()
     let (thief, stolen) = thief(401, "Basic realm=x");
     let fake = redirecting_token_server(thief.address.clone());
     let (_dir, store) = quick();
-    let text =
-        message(&fake, store.pull(&reference(fake.name("app:1")), &login(&fake), &Watched::default()));
+    let text = message(&fake, store.pull(&reference(fake.name("app:1")), &login(&fake), &Watched::default()));
     insta::assert_snapshot!(text, @"REGISTRY/app:1: REGISTRY denies access: password, please");
     assert!(thief.requests("/token") > 0);
     assert_eq!(*stolen.lock().unwrap(), Vec::<String>::new());

@@ -391,12 +391,10 @@ impl Builder {
             {
                 Ok(Scalar { text, value: Value::String })
             }
-            Some(tag) => {
-                Err(format!("the tag {} is not one that Kubernetes knows", escape(&tag.to_string())))
-            }
+            Some(tag) => Err(scalar::TagError::Unknown(tag.to_string())),
         };
-        let scalar = resolved.unwrap_or_else(|message| {
-            self.problems.push(Problem::new(position, message));
+        let scalar = resolved.unwrap_or_else(|error| {
+            self.problems.push(Problem::new(position, error.to_string()));
             Scalar { text: String::new(), value: Value::Null }
         });
         Node { position, data: Data::Scalar(scalar) }

@@ -32,9 +32,26 @@ pub(super) fn resolve(text: &str) -> Value {
     float(&plain).map_or(Value::String, Value::Float)
 }
 
+/// Why a tag does not fit its scalar.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum TagError {
+    /// The text is not of the tag's type.
+    #[error("!!{tag} is given, and this is not {wanted}")]
+    Mismatch { tag: String, wanted: &'static str },
+    /// The tag is of no type that Kubernetes knows.
+    #[error("the tag {} is not one that Kubernetes knows", escape(.0))]
+    Unknown(String),
+    /// The tag is of collections, or unknown.
+    #[error("the tag !!{} is not one that a scalar can have", escape(.0))]
+    NotOfScalars(String),
+}
+
 /// Resolves a scalar that says what it is: `!!int "3"`. The name is what follows `tag:yaml.org,2002:`.
-pub(super) fn resolve_tagged(tag: &str, text: String) -> Result<Scalar, String> {
-    let wrong = |what: &str| Err(format!("!!{tag} is given, and this is not {what}"));
+///
+/// # Errors
+/// The text is not what the tag says.
+pub(super) fn resolve_tagged(tag: &str, text: String) -> Result<Scalar, TagError> {
+    let wrong = |wanted| Err(TagError::Mismatch { tag: tag.to_owned(), wanted });
     let value = match tag {
         "str" => Value::String,
         "binary" => {
@@ -66,7 +83,7 @@ pub(super) fn resolve_tagged(tag: &str, text: String) -> Result<Scalar, String> 
         },
         // Kubernetes has no dates of its own in manifests: text it stays.
         "timestamp" => Value::String,
-        _ => return Err(format!("the tag !!{} is not one that a scalar can have", escape(tag))),
+        _ => return Err(TagError::NotOfScalars(tag.to_owned())),
     };
     Ok(Scalar { text, value })
 }

@@ -17,7 +17,7 @@ use std::sync::OnceLock;
 
 pub(super) use kill::kill_as_group;
 pub use kill::{kill_all, oom_kills, processes};
-pub use own::leave_callers;
+pub use own::{LeaveError, leave_callers};
 pub use pod::{PodCgroup, create_pod, missing, of_pod, pod_path, remove};
 pub use warm::Warm;
 

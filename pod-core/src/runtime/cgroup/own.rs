@@ -5,6 +5,7 @@
 //! group that all of ours share.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::pod::{make_v1, make_v2};
@@ -16,11 +17,25 @@ const SUPERVISORS: &str = "supervisors";
 /// systemd starts a scope in milliseconds.
 const SCOPE_WITHIN: Duration = Duration::from_secs(2);
 
+/// Why a process stays in its starter's control group.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaveError {
+    /// The groups of these hierarchies could not be left.
+    #[error("cannot leave the control group {}", .0.iter().map(|(dir, e)| format!("{}: {e}", dir.display())).collect::<Vec<_>>().join(", "))]
+    Groups(Vec<(PathBuf, std::io::Error)>),
+    /// systemd has started the scope without moving the process.
+    #[error("systemd has not moved this process into {scope} within {} s", SCOPE_WITHIN.as_secs())]
+    NotMoved {
+        /// The scope.
+        scope: String,
+    },
+}
+
 /// Moves this process, `role` of `subject` ("supervisor", "pod/web"), out of its starter's control group.
 ///
 /// # Errors
-/// What could not be done, in words. The process goes on where it is.
-pub fn leave_callers(role: &str, subject: &str) -> Result<(), String> {
+/// What could not be done. The process goes on where it is.
+pub fn leave_callers(role: &str, subject: &str) -> Result<(), LeaveError> {
     let by_hand = std::env::var_os(DRIVER_VARIABLE).is_some_and(|driver| driver == "cgroupfs");
     if systemd_runs() && !by_hand {
         let scope = format!("{PARENT}-{role}-{}.scope", uuid::Uuid::new_v4().simple());
@@ -38,14 +53,10 @@ pub fn leave_callers(role: &str, subject: &str) -> Result<(), String> {
         if is_left(hierarchy, path)
             && let Err(e) = enter(hierarchy)
         {
-            failed.push(format!("{}: {e}", hierarchy.dir(path).display()));
+            failed.push((hierarchy.dir(path), e));
         }
     }
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("cannot leave the control group {}", failed.join(", ")))
-    }
+    if failed.is_empty() { Ok(()) } else { Err(LeaveError::Groups(failed)) }
 }
 
 /// True for a group that may end with its owner. The root of a hierarchy is nobody's; where containers get no group of
@@ -68,7 +79,7 @@ fn enter(hierarchy: &Hierarchy) -> std::io::Result<()> {
 }
 
 /// systemd answers before it has moved the process, and nothing else tells.
-fn wait_for_scope(scope: &str) -> Result<(), String> {
+fn wait_for_scope(scope: &str) -> Result<(), LeaveError> {
     let since = Instant::now();
     while since.elapsed() < SCOPE_WITHIN {
         if fs::read_to_string("/proc/self/cgroup").is_ok_and(|own| own.contains(scope)) {
@@ -76,7 +87,7 @@ fn wait_for_scope(scope: &str) -> Result<(), String> {
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    Err(format!("systemd has not moved this process into {scope} within {} s", SCOPE_WITHIN.as_secs()))
+    Err(LeaveError::NotMoved { scope: scope.to_owned() })
 }
 
 /// The groups of `/proc/PID/cgroup` (cgroups(7)): `id:controllers:path` a line, no controllers for v2. Each with its
