@@ -4,7 +4,6 @@ use std::fs::{self, File};
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum, ValueHint};
@@ -221,17 +220,17 @@ pub struct Import {
 pub struct Words(Vec<String>);
 
 /// Why the value of a flag of `kube image import` is refused.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum ValueError {
     #[error("no JSON array of strings: {0}")]
-    NotWords(Arc<serde_json::Error>),
+    NotWords(String),
     #[error("not NAME=VALUE")]
     NotVariable,
 }
 
 fn words(text: &str) -> Result<Words, ValueError> {
     if text.trim_start().starts_with('[') {
-        return serde_json::from_str(text).map(Words).map_err(|e| ValueError::NotWords(Arc::new(e)));
+        return serde_json::from_str(text).map(Words).map_err(|e| ValueError::NotWords(e.to_string()));
     }
     Ok(Words(text.split_whitespace().map(str::to_owned).collect()))
 }

@@ -113,7 +113,8 @@ fn try_create(
     write_etc(&sandbox.etc, plan, &node, &ips, &addresses).map_err(Failure::at(Step::Files))?;
     base::fail_point!(Worker, "etc-written");
     let info = SandboxInfo { infra, ips, sandbox, warnings: addresses.warnings, pidfd: None };
-    base::file::write_json_volatile(&SandboxInfo::path(layout, uid), &info).map_err(Failure::at(Step::Files))?;
+    base::file::write_json_volatile(&SandboxInfo::path(layout, uid), &info)
+        .map_err(Failure::at(Step::Files))?;
     base::fail_point!(Worker, "sandbox-recorded");
     Ok(info)
 }
