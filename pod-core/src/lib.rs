@@ -21,6 +21,7 @@
 //! - [`store`]: what is on disk: layout, records, locks, atomic writes.
 //! - [`version`]: the version of records, states and the protocol of supervisors.
 
+pub mod controller;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 pub mod generate;

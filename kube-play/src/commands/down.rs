@@ -250,7 +250,7 @@ fn from_source(context: &Context, args: &Args, state: &State, name: &str) -> any
     let recorded: Vec<Target> = state
         .workloads
         .iter()
-        .filter(|record| identity::same_source(&record.source, name))
+        .filter(|record| identity::same_source(&record.spec.source, name))
         .map(|record| Target::Workload(record.id.clone()))
         .collect();
     let read = match sources::read(std::slice::from_ref(&name.to_owned())) {

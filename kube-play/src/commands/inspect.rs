@@ -80,7 +80,7 @@ fn deployment(context: &Context, resource: &ObjectRef) -> anyhow::Result<Value> 
     pods.retain(|pod| !pod.terminating);
     let pods: Vec<_> = pods.iter().map(|pod| pods::object(pod, &[])).collect();
     let ready = pods.iter().filter(|pod| pods::has_condition(pod, "Ready")).count();
-    let mut object = record.object.clone();
+    let mut object = record.spec.object.clone();
     let wanted = replicas(&object);
     if let Value::Object(top) = &mut object {
         let metadata = top.entry("metadata").or_insert_with(|| json!({}));

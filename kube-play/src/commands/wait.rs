@@ -164,7 +164,7 @@ fn look(context: &Context, target: &ObjectRef, state: State) -> anyhow::Result<P
     let pods: Vec<&PodView> = found.iter().filter(|pod| target.kind == Kind::Pod || !leaves(pod)).collect();
     let wanted = match target.kind {
         Kind::Deployment => match workload(&context.layout, &id)? {
-            Some(record) => replicas(&record.object),
+            Some(record) => replicas(&record.spec.object),
             None => return Ok(Progress::Never("it is gone".to_owned())),
         },
         _ => 1,

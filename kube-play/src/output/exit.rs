@@ -125,6 +125,18 @@ fn judge_play(error: &play::Error) -> (u8, Vec<String>) {
             );
             (FAILED, vec![hint])
         }
+        play::Error::Invalid(diagnostic) => (INVALID, diagnostic.hint.iter().cloned().collect()),
+        play::Error::Stalled { workload, pod, .. } => {
+            let short = workload.arguments();
+            (
+                FAILED,
+                vec![
+                    format!("it goes on: `kube rollout status {short}` watches it"),
+                    format!("`kube rollout undo {short}` goes back to what ran before"),
+                    format!("`kube events --for {pod}` tells what happened"),
+                ],
+            )
+        }
         play::Error::Undone(inner) => {
             let (code, mut hints) = match &**inner {
                 // Its logs are gone with it.

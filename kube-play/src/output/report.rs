@@ -1,13 +1,17 @@
 //! What `play` and `down` tell while they work.
 
+use std::io::IsTerminal as _;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use pod_core::controller::Status;
 use pod_core::image::Progress;
 use pod_core::lifecycle::{Goal, pod_row};
 use pod_core::observe::PodView;
 use pod_core::play::{Change, Report};
+use pod_core::store::WorkloadId;
 
-use crate::{output, pods, progress, terminal};
+use crate::{interrupt, output, pods, progress, terminal};
 
 /// kubectl's lines on stdout, warnings on stderr at once, hints at the end.
 #[derive(Debug, Default)]
@@ -19,7 +23,12 @@ pub struct Lines {
     /// Warnings that a user has read already.
     told: Vec<String>,
     hints: Vec<String>,
+    /// How far a rollout was when that was told last, and when.
+    rollout: Option<(String, Instant)>,
 }
+
+/// How often is told how far a rollout is at most.
+const PROGRESS: Duration = Duration::from_millis(500);
 
 impl Lines {
     /// A report that prints.
@@ -70,6 +79,19 @@ impl Report for Lines {
         }
     }
 
+    fn progress(&mut self, workload: &WorkloadId, status: &Status) {
+        interrupt::tell_of_rollout(&format!("{}/{}", workload.kind, workload.name));
+        if self.quiet || !std::io::stderr().is_terminal() {
+            return;
+        }
+        let line = progress_line(&workload.name, status);
+        let told = self.rollout.as_ref().filter(|(_, at)| !status.complete && at.elapsed() < PROGRESS);
+        if told.is_none() && self.rollout.as_ref().is_none_or(|(told, _)| *told != line) {
+            terminal::note(&line);
+            self.rollout = Some((line, Instant::now()));
+        }
+    }
+
     fn hint(&mut self, message: &str) {
         if !self.quiet {
             self.hints.push(message.to_owned());
@@ -83,6 +105,16 @@ impl Report for Lines {
     fn pull(&mut self, image: &str) -> Arc<dyn Progress> {
         progress::of_pull(image, self.quiet)
     }
+}
+
+/// `api: 2 of 3 updated, 2 ready`
+fn progress_line(name: &str, status: &Status) -> String {
+    let Status { wanted, updated, ready, .. } = status;
+    let old = match status.replicas.saturating_sub(*updated) {
+        0 => String::new(),
+        old => format!(", {old} old"),
+    };
+    format!("{name}: {updated} of {wanted} updated, {ready} ready{old}")
 }
 
 /// What a container wrote last, set off from what is ours.

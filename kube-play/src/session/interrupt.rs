@@ -1,5 +1,7 @@
 //! Ctrl-C while something is waited for: what was made keeps running, and that is said.
 
+use std::sync::OnceLock;
+
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 const TOLD: &[u8] =
@@ -8,10 +10,25 @@ const TOLD: &[u8] =
 /// 128 + SIGINT, as a shell shows it.
 const CODE: i32 = 130;
 
+/// What is said instead once a rollout is waited for.
+static ROLLOUT: OnceLock<String> = OnceLock::new();
+
+/// From now on Ctrl-C says how to watch or undo the rollout of a workload, `deployment/api`.
+pub fn tell_of_rollout(workload: &str) {
+    ROLLOUT.get_or_init(|| {
+        format!(
+            "\ninterrupted: the rollout of {workload} goes on; `kube rollout status {workload}` watches it, \
+             `kube rollout undo {workload}` goes back to what ran before\n"
+        )
+    });
+}
+
 extern "C" fn on_interrupt(_signal: libc::c_int) {
-    // SAFETY: write(2) and _exit(2) are async-signal-safe, and the text is static.
+    let told = ROLLOUT.get().map_or(TOLD, String::as_bytes);
+    // SAFETY: write(2) and _exit(2) are async-signal-safe. The text lives as long as the process, and looking whether
+    // it is there is one atomic load.
     unsafe {
-        libc::write(libc::STDERR_FILENO, TOLD.as_ptr().cast(), TOLD.len());
+        libc::write(libc::STDERR_FILENO, told.as_ptr().cast(), told.len());
         libc::_exit(CODE);
     }
 }

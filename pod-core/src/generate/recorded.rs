@@ -80,7 +80,7 @@ pub(super) fn workload(
     facts: &Facts,
 ) -> Result<Workload, Error> {
     let damaged = || Error::Damaged { workload: record.id.to_string() };
-    let mut object = record.object.as_object().cloned().ok_or_else(damaged)?;
+    let mut object = record.spec.object.as_object().cloned().ok_or_else(damaged)?;
     let take = |map: &mut Map<String, Value>, key: &str| match map.remove(key) {
         Some(Value::Object(inner)) => inner,
         _ => Map::new(),

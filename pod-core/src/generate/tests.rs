@@ -11,6 +11,7 @@ use super::*;
 use crate::manifest::{self, Document, Severity, Source, to_yaml};
 use crate::plan::{Plan, PlanOptions, WorkloadPlan, plan};
 use crate::store::{Desired, PodRecord};
+use crate::workload::Spec;
 
 /// Reads manifests; they must hold.
 #[track_caller]
@@ -35,24 +36,15 @@ fn planned(text: &str, options: &PlanOptions) -> Plan {
 
 /// As `play` records it, with a pod for each replica.
 fn recorded(plan: &WorkloadPlan) -> WorkloadRecord {
-    let pod = |index: u32| PodRecord {
-        plan: plan.template.instantiate(&format!("uid-{index}"), "xxxxx", jiff::Timestamp::UNIX_EPOCH),
-        desired: Desired::Running,
-        removing: false,
-        grace_seconds: None,
-        ended: None,
+    let created = jiff::Timestamp::UNIX_EPOCH;
+    let pod = |index: u32| {
+        let plan = plan.template.instantiate(&format!("uid-{index}"), "xxxxx", created);
+        PodRecord::new(plan, Desired::Running)
     };
-    WorkloadRecord {
-        version: crate::version::Version::current(),
-        id: plan.id.clone(),
-        object: plan.object.clone(),
-        hash: plan.hash.clone(),
-        uid: "uid".to_owned(),
-        created: jiff::Timestamp::UNIX_EPOCH,
-        source: plan.source.clone(),
-        pods: (0..plan.replicas).map(pod).collect(),
-        stands_without_pods: plan.replicas == 0,
-    }
+    let spec = Spec::from_plan(plan, 1, true, 0);
+    let mut record = WorkloadRecord::new(plan.id.clone(), "uid".to_owned(), created, spec);
+    record.pods = (0..plan.replicas).map(pod).collect();
+    record
 }
 
 /// A machine on which manifests were played.

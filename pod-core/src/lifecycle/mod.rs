@@ -7,6 +7,7 @@ mod backoff;
 mod conditions;
 mod phase;
 mod printer;
+mod problem;
 mod spec;
 mod state;
 mod status;

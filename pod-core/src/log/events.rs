@@ -25,30 +25,50 @@ pub fn append(
     message: &str,
     now: jiff::Timestamp,
 ) -> Result<(), Error> {
+    append_about(layout, reference(pod, container), kind, reason, message, now)
+}
+
+fn reference(pod: &PodPlan, container: Option<&str>) -> ObjectReference {
     let init = pod
         .pod
         .spec
         .as_ref()
         .and_then(|s| s.init_containers.as_ref())
         .is_some_and(|c| c.iter().any(|c| Some(c.name.as_str()) == container));
+    ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("Pod".to_owned()),
+        name: Some(pod.name().to_owned()),
+        namespace: Some(pod.namespace().to_owned()),
+        uid: Some(pod.uid.clone()),
+        field_path: container
+            .map(|c| format!("spec.{}{{{c}}}", if init { "initContainers" } else { "containers" })),
+        ..ObjectReference::default()
+    }
+}
+
+/// Appends one event about any object. `kind` is `Normal` or `Warning`.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn append_about(
+    layout: &Layout,
+    involved_object: ObjectReference,
+    kind: &str,
+    reason: &str,
+    message: &str,
+    now: jiff::Timestamp,
+) -> Result<(), Error> {
     let time = Some(Time(now));
+    let name = involved_object.name.as_deref().unwrap_or_default();
     let event = Event {
         metadata: ObjectMeta {
-            name: Some(format!("{}.{:x}", pod.name(), now.as_nanosecond())),
-            namespace: Some(pod.namespace().to_owned()),
+            name: Some(format!("{name}.{:x}", now.as_nanosecond())),
+            namespace: involved_object.namespace.clone(),
             creation_timestamp: time.clone(),
             ..ObjectMeta::default()
         },
-        involved_object: ObjectReference {
-            api_version: Some("v1".to_owned()),
-            kind: Some("Pod".to_owned()),
-            name: Some(pod.name().to_owned()),
-            namespace: Some(pod.namespace().to_owned()),
-            uid: Some(pod.uid.clone()),
-            field_path: container
-                .map(|c| format!("spec.{}{{{c}}}", if init { "initContainers" } else { "containers" })),
-            ..ObjectReference::default()
-        },
+        involved_object,
         reason: Some(reason.to_owned()),
         message: Some(message.to_owned()),
         type_: Some(kind.to_owned()),

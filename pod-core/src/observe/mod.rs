@@ -5,6 +5,7 @@
 
 mod awaited;
 pub mod readiness;
+pub mod rollout;
 pub mod view;
 pub mod wait;
 

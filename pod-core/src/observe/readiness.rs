@@ -3,7 +3,7 @@
 //! `kube play` and `kube wait` both ask here, so that a pod that cannot start ends both at once with its reason.
 
 use super::view::PodView;
-use crate::lifecycle::{Phase, PodSpec, PodState, RestartPolicy, Role, RunState, Sandbox};
+use crate::lifecycle::{PodSpec, PodState, RestartPolicy};
 
 /// Says whether a pod is as somebody waits for it to be.
 pub type Judge = fn(&PodSpec, Known<'_>) -> Verdict;
@@ -30,54 +30,10 @@ pub enum Verdict {
     Failed(String),
 }
 
-/// Waiting reasons of a container that has not failed to start. Any other says that it cannot be made as things
-/// are.
-const STARTING: [&str; 3] = ["ContainerCreating", "PodInitializing", "CrashLoopBackOff"];
-
-/// Returns why a pod will not get all its containers started without help, if that is so.
-fn cannot_start(spec: &PodSpec, state: &PodState) -> Option<String> {
-    if let Sandbox::Failed { .. } = state.sandbox {
-        let why = state.sandbox_error.clone().unwrap_or_default();
-        return Some(format!("cannot make its sandbox: {why}"));
-    }
-    for container in &state.containers {
-        if let RunState::Waiting(waiting) = &container.state
-            && container.runs == 0
-            && !STARTING.contains(&waiting.reason.as_str())
-        {
-            let message = waiting.message.clone().unwrap_or_default();
-            return Some(format!("container {}: {}: {message}", container.name, waiting.reason));
-        }
-        if let Some(ended) = &container.latest
-            && ended.reason == "StartError"
-            && container.previous.as_ref().is_none_or(|before| before.reason == "StartError")
-        {
-            let message = ended.message.clone().unwrap_or_default();
-            return Some(format!("container {}: cannot start: {message}", container.name));
-        }
-    }
-    if state.phase == Phase::Failed && !state.is_stopping() && !apps_ran(spec, state) {
-        let init = state.containers.iter().find(|c| c.latest.as_ref().is_some_and(|l| l.exit_code != 0));
-        return Some(match init {
-            Some(init) => {
-                let code = init.latest.as_ref().map_or(1, |l| l.exit_code);
-                format!("init container {} failed with exit code {code}", init.name)
-            }
-            None => "it failed before its containers were started".to_owned(),
-        });
-    }
-    None
-}
-
-fn apps_ran(spec: &PodSpec, state: &PodState) -> bool {
-    let apps = spec.containers.iter().filter(|c| c.role == Role::App);
-    apps.filter_map(|c| state.container(&c.name)).all(|c| c.runs > 0)
-}
-
 /// Every container has started.
 pub fn started(spec: &PodSpec, known: Known<'_>) -> Verdict {
     let Known::State(state) = known else { return Verdict::Failed("it was removed meanwhile".to_owned()) };
-    if let Some(why) = cannot_start(spec, state) {
+    if let Some(why) = state.cannot_start(spec) {
         return Verdict::Failed(why);
     }
     if state.all_started(spec) { Verdict::Met } else { Verdict::NotYet }
@@ -92,7 +48,7 @@ pub fn ready(spec: &PodSpec, known: Known<'_>) -> Verdict {
     if state.is_terminal() {
         return Verdict::Failed(format!("it has ended ({})", state.phase.as_str()));
     }
-    match cannot_start(spec, state) {
+    match state.cannot_start(spec) {
         Some(why) => Verdict::Failed(why),
         None => Verdict::NotYet,
     }
@@ -132,7 +88,7 @@ pub fn complete(spec: &PodSpec, known: Known<'_>) -> Verdict {
     if spec.restart_policy == RestartPolicy::Always {
         return Verdict::Failed("its restartPolicy is Always: it starts again whenever it ends".to_owned());
     }
-    match cannot_start(spec, state) {
+    match state.cannot_start(spec) {
         Some(why) => Verdict::Failed(why),
         None => Verdict::NotYet,
     }
@@ -157,7 +113,7 @@ pub fn removed(_: &PodSpec, known: Known<'_>) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lifecycle::Now;
+    use crate::lifecycle::{Now, PodState};
 
     /// A state whose one container has ended these runs, the latest last.
     fn ended(spec: &PodSpec, reasons: &[&str]) -> PodState {

@@ -94,6 +94,8 @@ pub struct WorkloadPlan {
     pub template: PodTemplate,
     /// How many pods there should be.
     pub replicas: u32,
+    /// The rule by which it has pods.
+    pub rule: rule::Rule,
 }
 
 /// A pod before it has a name of its own, a uid and a time of birth.
@@ -133,6 +135,26 @@ pub struct PodPlan {
 }
 
 impl PodTemplate {
+    /// Returns a template with its hash. How an image is pulled is not part of that: it does not change what runs.
+    pub fn new(pod: Pod, network: PodNetwork, runtime: Option<String>, suffixed: bool) -> Self {
+        let metadata = &pod.metadata;
+        let hash = hash::hash(&serde_json::json!({
+            "labels": metadata.labels,
+            "annotations": metadata.annotations,
+            "spec": pod.spec,
+            "network": network,
+            "runtime": runtime,
+        }));
+        Self { pod, hash, network, runtime, suffixed }
+    }
+
+    /// Returns the template of a recorded Deployment of which nothing but its object is known: no flags of its play.
+    pub fn of_object(object: &Value, namespace: &str) -> Self {
+        let deployment = serde_json::from_value(object.clone()).unwrap_or_default();
+        let pod = deployment::template(&deployment, namespace, |_| {});
+        Self::new(pod, PodNetwork::default(), None, true)
+    }
+
     /// A pod of this template. `suffix` ends its name where [`PodTemplate::suffixed`]; `uid` and `created` are
     /// the pod's own. As in Kubernetes, a name that would be too long is cut before its suffix.
     pub fn instantiate(&self, uid: &str, suffix: &str, created: jiff::Timestamp) -> PodPlan {
@@ -171,6 +193,24 @@ impl ContainerError {
 }
 
 impl PodPlan {
+    /// Returns the template that the pod was made from: the inverse of [`PodTemplate::instantiate`].
+    pub fn template(&self) -> PodTemplate {
+        let mut pod = self.pod.clone();
+        let prefix = pod.metadata.generate_name.take();
+        let suffixed = prefix.is_some();
+        if let Some(prefix) = prefix {
+            pod.metadata.name = Some(prefix.strip_suffix('-').unwrap_or(&prefix).to_owned());
+        }
+        (pod.metadata.uid, pod.metadata.creation_timestamp) = (None, None);
+        PodTemplate {
+            pod,
+            hash: self.hash.clone(),
+            network: self.network.clone(),
+            runtime: self.runtime.clone(),
+            suffixed,
+        }
+    }
+
     /// metadata.name, or "" for a plan that was damaged.
     pub fn name(&self) -> &str {
         self.pod.metadata.name.as_deref().unwrap_or_default()

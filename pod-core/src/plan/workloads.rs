@@ -377,28 +377,14 @@ impl Planner<'_> {
             network.ports.dedup();
         }
 
-        let mut pod = draft.pod;
-        let metadata = &pod.metadata;
-        // --pull is not part of it: how an image is fetched does not change what runs.
-        let pod_hash = hash::hash(&json!({
-            "labels": metadata.labels,
-            "annotations": metadata.annotations,
-            "spec": pod.spec,
-            "network": network,
-            "runtime": self.options.runtime,
-        }));
-        if let (Some(policy), Some(spec)) = (self.options.pull, pod.spec.as_mut()) {
+        // --pull comes after the hash: how an image is fetched does not change what runs.
+        let runtime = self.options.runtime.clone();
+        let mut template = PodTemplate::new(draft.pod, network, runtime, draft.suffixed);
+        if let (Some(policy), Some(spec)) = (self.options.pull, template.pod.spec.as_mut()) {
             for container in spec.init_containers.iter_mut().flatten().chain(&mut spec.containers) {
                 container.image_pull_policy = Some(policy.as_str().to_owned());
             }
         }
-        let template = PodTemplate {
-            pod,
-            hash: pod_hash,
-            network,
-            runtime: self.options.runtime.clone(),
-            suffixed: draft.suffixed,
-        };
         let object = draft.document.value.clone();
         let hash = hash::hash(&json!({
             "object": object,
@@ -406,6 +392,7 @@ impl Planner<'_> {
             "pod": template.hash,
         }));
         Some(WorkloadPlan {
+            rule: super::rule::Rule::of_object(&draft.id.kind, &object),
             id: draft.id,
             object,
             hash,

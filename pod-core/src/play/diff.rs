@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::Change;
+use crate::controller::wanted;
 use crate::generate;
 use crate::plan::WorkloadPlan;
 use crate::store::{Desired, PodRecord, WorkloadGlance, WorkloadId, WorkloadRecord};
+use crate::workload::Spec;
 
 /// What to do about one workload.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,12 +16,12 @@ pub struct Step {
     pub plan: WorkloadPlan,
     /// In kubectl's words.
     pub change: Change,
-    /// Pods that stay as they are.
-    pub keep: Vec<PodRecord>,
-    /// Pods that are stopped and removed.
-    pub remove: Vec<PodRecord>,
-    /// How many pods are made.
-    pub add: u32,
+    /// What is applied.
+    pub spec: Spec,
+    /// Pods of the plan's template are created.
+    pub creates: bool,
+    /// Uids of the pods that go, or are on their way out.
+    pub going: Vec<String>,
     /// What stood before.
     pub before: Option<WorkloadRecord>,
 }
@@ -41,60 +43,55 @@ pub fn diff(plans: Vec<WorkloadPlan>, records: Vec<WorkloadRecord>, start: bool,
 /// The plan of a manifest that `generate` wrote, with the hashes of what it was written from: it says what flags said
 /// when that was played (`--publish`, `--pull`, ...), and changes nothing.
 fn as_recorded(mut plan: WorkloadPlan, before: Option<&WorkloadRecord>) -> WorkloadPlan {
-    let Some(record) = before.filter(|record| record.hash != plan.hash) else { return plan };
-    let Some(pod) = record.pods.iter().rev().find(|pod| !pod.removing) else { return plan };
-    let template = &plan.template;
-    let has_same_flags = template.network == pod.plan.network && template.runtime == pod.plan.runtime;
+    let Some(record) = before.filter(|record| record.spec.hash != plan.hash) else { return plan };
+    let (template, recorded) = (&plan.template, &record.spec.template);
+    let has_same_flags = template.network == recorded.network && template.runtime == recorded.runtime;
     if has_same_flags && generate::is_written_as(record, &plan.object) {
-        plan.hash.clone_from(&record.hash);
-        plan.template.hash.clone_from(&pod.plan.hash);
+        plan.hash.clone_from(&record.spec.hash);
+        plan.template.hash.clone_from(&recorded.hash);
+        plan.rule.clone_from(&record.spec.rule);
     }
     plan
 }
 
 fn step(plan: WorkloadPlan, before: Option<WorkloadRecord>, start: bool, replace: bool) -> Step {
-    let pods = before.as_ref().map(|record| record.pods.clone()).unwrap_or_default();
-    let (mut keep, mut remove): (Vec<_>, Vec<_>) =
-        pods.into_iter().partition(|pod| !replace && !pod.removing && pod.hash_matches(&plan.template.hash));
-    let wanted = usize::try_from(plan.replicas).unwrap_or(usize::MAX);
-    // The youngest go first, as a ReplicaSet has it.
-    remove.extend(keep.split_off(wanted.min(keep.len())));
-    let add = u32::try_from(wanted - keep.len()).unwrap_or(u32::MAX);
-    // Those of an earlier play that are still on their way out are none of this one's doing.
-    let removes = remove.iter().any(|pod| !pod.removing);
-    let mut started = false;
-    if start {
-        for pod in &mut keep {
-            if pod.desired == Desired::Stopped {
-                pod.desired = Desired::Running;
-                started = true;
-            }
-        }
-    }
-    let change = match &before {
-        None => Change::Created,
-        // A workload on its way out is made anew.
-        Some(record) if !record.stands_without_pods && record.pods.iter().all(|pod| pod.removing) => {
-            Change::Created
-        }
-        Some(record) if record.hash != plan.hash || add > 0 || removes => Change::Configured,
-        Some(_) if started => Change::Started,
-        Some(_) => Change::Unchanged,
+    // A workload on its way out is made anew.
+    let (spec, change) = match before.as_ref().filter(|record| !record.deleting) {
+        None => (Spec::from_plan(&plan, 1, start, 0), Change::Created),
+        Some(record) => applied(&plan, record, start, replace),
     };
-    Step { plan, change, keep, remove, add, before }
+    let standing = before.iter().filter(|record| !record.deleting).flat_map(WorkloadRecord::standing);
+    let is_current = |pod: &PodRecord| pod.plan.hash == spec.template.hash && pod.replaced >= spec.replaced;
+    let current = u32::try_from(standing.filter(|pod| is_current(pod)).count()).unwrap_or(u32::MAX);
+    let all = before.iter().flat_map(|record| &record.pods);
+    let going = all.filter(|pod| pod.removing || !is_current(pod)).map(|pod| pod.plan.uid.clone());
+    Step { creates: current < wanted(&spec.rule), going: going.collect(), plan, change, spec, before }
 }
 
-impl PodRecord {
-    fn hash_matches(&self, hash: &str) -> bool {
-        self.plan.hash == hash
+/// What is applied to a workload that stands, and in what that changes it.
+fn applied(plan: &WorkloadPlan, record: &WorkloadRecord, start: bool, replace: bool) -> (Spec, Change) {
+    let former = &record.spec;
+    let generation = former.generation + 1;
+    let is_same = former.hash == plan.hash
+        && former.template.hash == plan.template.hash
+        && former.rule == plan.rule
+        && !replace;
+    if !is_same {
+        let replaced = former.replaced + u64::from(replace);
+        return (Spec::from_plan(plan, generation, start, replaced), Change::Configured);
     }
+    let is_idle = |pod: &PodRecord| pod.desired == Desired::Stopped;
+    if start && (!former.running || record.standing().any(is_idle)) {
+        return (Spec { generation, running: true, ..former.clone() }, Change::Started);
+    }
+    (former.clone(), Change::Unchanged)
 }
 
 /// Makes an unchanged workload one that is started where `rests` says of a pod that is to run that nobody runs it.
 pub fn start_resting(steps: &mut [Step], rests: impl Fn(&WorkloadId, &PodRecord) -> bool) {
     for step in steps.iter_mut().filter(|step| step.change == Change::Unchanged) {
-        let mut wanted =
-            step.keep.iter().filter(|pod| pod.desired == Desired::Running && pod.ended.is_none());
+        let pods = step.before.iter().flat_map(WorkloadRecord::standing);
+        let mut wanted = pods.filter(|pod| pod.desired == Desired::Running && pod.ended.is_none());
         if wanted.any(|pod| rests(&step.plan.id, pod)) {
             step.change = Change::Started;
         }
@@ -119,11 +116,15 @@ mod tests {
     use crate::plan::{PodNetwork, PodPlan, PodTemplate};
 
     fn plan(hash: &str, template: &str, replicas: u32) -> WorkloadPlan {
+        let id = WorkloadId::new("Deployment", "default", "api");
+        let object = serde_json::json!({"spec": {"replicas": replicas}});
         WorkloadPlan {
-            id: WorkloadId::new("Deployment", "default", "api"),
-            object: serde_json::Value::Null,
+            rule: crate::workload::Rule::of_object(&id.kind, &object),
+            id,
+            object,
             hash: hash.to_owned(),
             source: "/f.yaml".to_owned(),
+            replicas,
             template: PodTemplate {
                 pod: k8s_openapi::api::core::v1::Pod::default(),
                 hash: template.to_owned(),
@@ -131,85 +132,72 @@ mod tests {
                 runtime: None,
                 suffixed: true,
             },
-            replicas,
         }
     }
 
+    /// A Deployment of so many pods, of the template `t` unless a pod says otherwise.
     fn record(hash: &str, pods: &[(&str, &str)]) -> WorkloadRecord {
-        WorkloadRecord {
-            version: crate::version::Version::current(),
-            id: WorkloadId::new("Deployment", "default", "api"),
-            object: serde_json::Value::Null,
-            hash: hash.to_owned(),
-            uid: "u".to_owned(),
-            created: jiff::Timestamp::UNIX_EPOCH,
-            source: "/f.yaml".to_owned(),
-            pods: pods
-                .iter()
-                .map(|(uid, hash)| PodRecord {
-                    plan: PodPlan {
-                        uid: (*uid).to_owned(),
-                        pod: k8s_openapi::api::core::v1::Pod::default(),
-                        hash: (*hash).to_owned(),
-                        network: PodNetwork::default(),
-                        runtime: None,
-                    },
-                    desired: Desired::Running,
-                    removing: false,
-                    grace_seconds: None,
-                    ended: None,
-                })
-                .collect(),
-            stands_without_pods: pods.is_empty(),
-        }
-    }
-
-    fn uids(pods: &[PodRecord]) -> Vec<&str> {
-        pods.iter().map(|pod| pod.plan.uid.as_str()).collect()
+        let plan = plan(hash, "t", u32::try_from(pods.len()).unwrap());
+        let spec = Spec::from_plan(&plan, 1, true, 0);
+        let mut record = WorkloadRecord::new(plan.id, "u".to_owned(), jiff::Timestamp::UNIX_EPOCH, spec);
+        record.pods = pods
+            .iter()
+            .map(|(uid, hash)| {
+                let plan = plan.template.instantiate(uid, "x", jiff::Timestamp::UNIX_EPOCH);
+                PodRecord::new(PodPlan { hash: (*hash).to_owned(), ..plan }, Desired::Running)
+            })
+            .collect();
+        record
     }
 
     #[test]
-    fn a_new_workload_is_created_with_all_its_pods() {
+    fn a_new_workload_is_created_with_pods() {
         let step = step(plan("h", "t", 3), None, true, false);
-        assert_eq!((step.change, step.add), (Change::Created, 3));
+        assert_eq!((step.change, step.creates, step.spec.generation), (Change::Created, true, 1));
     }
 
     #[test]
     fn an_unchanged_workload_changes_nothing() {
-        let step = step(plan("h", "t", 2), Some(record("h", &[("a", "t"), ("b", "t")])), true, false);
-        assert_eq!((step.change, step.add, step.remove.len()), (Change::Unchanged, 0, 0));
+        let before = record("h", &[("a", "t"), ("b", "t")]);
+        let spec = before.spec.clone();
+        let step = step(plan("h", "t", 2), Some(before), true, false);
+        assert_eq!((step.change, step.creates, step.going.len()), (Change::Unchanged, false, 0));
+        assert_eq!(step.spec, spec);
     }
 
     #[test]
     fn a_changed_template_makes_every_pod_anew() {
         let step = step(plan("h2", "t2", 2), Some(record("h", &[("a", "t"), ("b", "t")])), true, false);
-        assert_eq!((step.change, step.add), (Change::Configured, 2));
-        assert_eq!(uids(&step.remove), ["a", "b"]);
+        assert_eq!((step.change, step.creates), (Change::Configured, true));
+        assert_eq!(step.going, ["a", "b"]);
+        assert_eq!((step.spec.generation, step.spec.template.hash.as_str()), (2, "t2"));
     }
 
     #[test]
-    fn scaling_keeps_the_oldest_pods() {
+    fn scaling_creates_pods_only_where_some_are_missing() {
         let down = step(plan("h2", "t", 1), Some(record("h", &[("a", "t"), ("b", "t")])), true, false);
-        assert_eq!((uids(&down.keep), uids(&down.remove), down.add), (vec!["a"], vec!["b"], 0));
+        assert_eq!((down.change, down.creates), (Change::Configured, false));
         let up = step(plan("h2", "t", 3), Some(record("h", &[("a", "t")])), true, false);
-        assert_eq!((uids(&up.keep), up.add), (vec!["a"], 2));
+        assert_eq!((up.change, up.creates), (Change::Configured, true));
+        assert!(up.going.is_empty());
     }
 
     #[test]
     fn a_workload_without_pods_is_known_and_scales() {
         let stands = record("h", &[]);
         let same = step(plan("h", "t", 0), Some(stands.clone()), true, false);
-        assert_eq!((same.change, same.add), (Change::Unchanged, 0));
+        assert_eq!((same.change, same.creates), (Change::Unchanged, false));
         let up = step(plan("h2", "t", 2), Some(stands.clone()), true, false);
-        assert_eq!((up.change, up.add), (Change::Configured, 2));
+        assert_eq!((up.change, up.creates), (Change::Configured, true));
         let down = step(plan("h2", "t", 0), Some(record("h", &[("a", "t")])), true, false);
-        assert_eq!((down.change, uids(&down.remove)), (Change::Configured, vec!["a"]));
+        assert_eq!((down.change, down.creates), (Change::Configured, false));
         // Its last pods are still going.
-        let mut scaled = record("h", &[("a", "t")]);
-        (scaled.pods[0].removing, scaled.stands_without_pods) = (true, true);
+        let mut scaled = record("h", &[]);
+        scaled.pods = record("h", &[("a", "t")]).pods;
+        scaled.pods[0].remove(None);
         assert_eq!(step(plan("h", "t", 0), Some(scaled), true, false).change, Change::Unchanged);
         // What a killed removal left is none.
-        let leftover = WorkloadRecord { stands_without_pods: false, ..stands.clone() };
+        let leftover = WorkloadRecord { deleting: true, ..stands.clone() };
         assert_eq!(step(plan("h", "t", 0), Some(leftover.clone()), true, false).change, Change::Created);
         let found = [WorkloadGlance::from(&stands), WorkloadGlance::from(&leftover)];
         assert_eq!(gone(found.to_vec(), &[], &["/f.yaml".to_owned()]).len(), 1);
@@ -218,15 +206,27 @@ mod tests {
     #[test]
     fn replace_makes_unchanged_pods_anew() {
         let step = step(plan("h", "t", 1), Some(record("h", &[("a", "t")])), true, true);
-        assert_eq!((step.change, step.add, uids(&step.remove)), (Change::Configured, 1, vec!["a"]));
+        assert_eq!((step.change, step.creates, step.spec.replaced), (Change::Configured, true, 1));
+        assert_eq!(step.going, ["a"]);
+    }
+
+    #[test]
+    fn what_another_command_changed_is_set_back_to_what_the_file_says() {
+        let mut scaled = record("h", &[("a", "t")]);
+        scaled.spec.rule = plan("h", "t", 5).rule;
+        assert_eq!(step(plan("h", "t", 1), Some(scaled), true, false).change, Change::Configured);
     }
 
     #[test]
     fn a_pod_that_was_made_but_not_started_is_started() {
         let mut before = record("h", &[("a", "t")]);
         before.pods[0].desired = Desired::Stopped;
+        before.spec.running = false;
         let started = step(plan("h", "t", 1), Some(before.clone()), true, false);
-        assert_eq!((started.change, started.keep[0].desired), (Change::Started, Desired::Running));
+        assert_eq!(
+            (started.change, started.spec.running, started.spec.generation),
+            (Change::Started, true, 2)
+        );
         let left = step(plan("h", "t", 1), Some(before), false, false);
         assert_eq!(left.change, Change::Unchanged);
     }
@@ -249,25 +249,27 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_is_being_removed_is_made_anew() {
+    fn a_workload_that_is_being_deleted_is_made_anew() {
         let mut before = record("h", &[("a", "t")]);
-        before.pods[0].removing = true;
+        before.delete(None);
         let step = step(plan("h", "t", 1), Some(before), true, false);
-        assert_eq!((step.change, step.add), (Change::Created, 1));
+        assert_eq!((step.change, step.creates, step.spec.generation), (Change::Created, true, 1));
+        assert_eq!(step.going, ["a"]);
     }
 
     #[test]
     fn a_pod_of_before_that_is_still_going_changes_nothing() {
-        let mut before = record("h", &[("a", "old"), ("b", "t")]);
+        let mut before = record("h", &[("b", "t")]);
+        before.pods.insert(0, record("h", &[("a", "old")]).pods.remove(0));
         before.pods[0].removing = true;
         let step = step(plan("h", "t", 1), Some(before), true, false);
-        assert_eq!((step.change, step.add, step.remove.len()), (Change::Unchanged, 0, 1));
+        assert_eq!((step.change, step.creates, step.going.len()), (Change::Unchanged, false, 1));
     }
 
     #[test]
     fn what_the_file_no_longer_names_is_gone() {
         let mut leaving = record("h", &[("b", "t")]);
-        leaving.pods[0].removing = true;
+        leaving.delete(None);
         let records = [WorkloadGlance::from(&record("h", &[("a", "t")])), WorkloadGlance::from(&leaving)];
         let count =
             |played: &[&WorkloadId], source: &str| gone(records.to_vec(), played, &[source.to_owned()]).len();

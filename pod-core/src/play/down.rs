@@ -4,14 +4,16 @@ use base::file::{FileLock, LockKind};
 
 use super::objects::CLAIM;
 use super::{Change, DownOptions, Error, Host, Report, Target};
+use crate::controller::WorkloadChange;
 use crate::observe::Awaited;
 use crate::observe::readiness;
 use crate::observe::readiness::Judge;
 use crate::observe::wait::{await_removals, wait_telling};
 use crate::repair;
-use crate::store::{Desired, Objects, PodRecord, WorkloadId, WorkloadRecord, removal};
+use crate::store::{self, Objects, WorkloadId, WorkloadRecord, removal};
 use crate::supervisor::ipc::client;
 use crate::volume::claims;
+use crate::workload::Rule;
 
 /// Stops and removes, in order, from recorded state. Workloads go together, each in its own order; what cannot
 /// be removed is told once everything else has gone. Returns once nothing runs any more; what the kernel is slow at
@@ -43,20 +45,22 @@ pub fn down(
         }
     }
     let grace_seconds = if options.force { Some(0) } else { options.grace_seconds };
-    let mut going = Vec::new();
-    let mut leaving = Vec::new();
-    for record in &records {
-        let mut record = record.clone();
-        for pod in &mut record.pods {
-            *pod = PodRecord { desired: Desired::Stopped, removing: true, grace_seconds, ..pod.clone() };
-            leaving.push(Awaited::new(&record.id, &pod.plan));
-        }
-        record.stands_without_pods = false;
-        going.push(record);
-    }
+    let change = || WorkloadChange::Delete { grace_seconds };
+    let going: Vec<_> = records.iter().map(|record| (record.id.clone(), change())).collect();
     let (clients, unasked) = client::apply_all(&host.layout, &host.exe, &going, options.force);
     failed.extend(unasked.into_iter().map(|(id, e)| (id, Error::from(e))));
-    leaving.retain(|pod| !failed.iter().any(|(id, _)| *id == pod.workload));
+    let mut leaving = Vec::new();
+    for record in records.iter().filter(|record| !failed.iter().any(|(id, _)| *id == record.id)) {
+        leaving.extend(record.pods.iter().map(|pod| Awaited::new(&record.id, &pod.plan)));
+        // The supervisor of a Deployment may have made some since its record was read.
+        if let Rule::Replicas(_) = record.spec.rule
+            && let Some(now) = store::damage::or_none(WorkloadRecord::load(&host.layout, &record.id))
+        {
+            let more =
+                now.pods.iter().filter(|pod| !record.pods.iter().any(|old| old.plan.uid == pod.plan.uid));
+            leaving.extend(more.map(|pod| Awaited::new(&record.id, &pod.plan)));
+        }
+    }
     base::fail_point!(Command, "removal-asked");
     // Claims can go only once no pod is left that has them.
     let is_claim = |target: &Target| matches!(target, Target::Object(kind, ..) if kind == CLAIM);

@@ -1,29 +1,36 @@
 //! The end of the logs of containers that failed: what tells why, and is gone with the pod when a play is undone.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use super::{Error, Host, Report};
 use crate::lifecycle::PodState;
 use crate::log;
-use crate::observe::Awaited;
-use crate::store::WorkloadRecord;
+use crate::store::{WorkloadId, WorkloadRecord};
 use crate::supervisor;
 
 /// How many lines of a container are told.
 const LINES: u64 = 10;
 
-/// Tells the last lines of the containers for which one of `pods` failed. A log that cannot be read is left out: the
+/// Tells the last lines of the containers for which a pod of `workloads` failed. A log that cannot be read is left out: the
 /// failure itself is what matters.
-pub(super) fn tell(host: &Host, pods: &[Awaited], error: &Error, report: &mut dyn Report) {
+pub(super) fn tell<'a>(
+    host: &Host,
+    workloads: impl Iterator<Item = &'a WorkloadId>,
+    error: &Error,
+    report: &mut dyn Report,
+) {
     let Error::PodFailed { object, .. } = error else { return };
-    for pod in pods.iter().filter(|pod| pod.to_string() == *object) {
-        let Ok(Some(record)) = WorkloadRecord::load(&host.layout, &pod.workload) else { continue };
-        let Some(recorded) = record.pods.iter().find(|other| other.plan.uid == pod.uid) else { continue };
-        let Ok(state) = supervisor::last_state(&host.layout, recorded) else { continue };
-        for container in failed(&state) {
-            let lines = read(host, pod, container);
-            if !lines.is_empty() {
-                report.last_lines(object, container, &lines);
+    let mut seen = BTreeSet::new();
+    for id in workloads.filter(|id| seen.insert((*id).clone())) {
+        let Ok(Some(record)) = WorkloadRecord::load(&host.layout, id) else { continue };
+        for recorded in record.pods.iter().filter(|pod| format!("pod/{}", pod.plan.name()) == *object) {
+            let Ok(state) = supervisor::last_state(&host.layout, recorded) else { continue };
+            for container in failed(&state) {
+                let lines = read(host, &recorded.plan.uid, container);
+                if !lines.is_empty() {
+                    report.last_lines(object, container, &lines);
+                }
             }
         }
     }
@@ -35,10 +42,10 @@ fn failed(state: &PodState) -> Vec<&str> {
     failed.map(|container| container.name.as_str()).collect()
 }
 
-fn read(host: &Host, pod: &Awaited, container: &str) -> Vec<String> {
+fn read(host: &Host, uid: &str, container: &str) -> Vec<String> {
     let source = log::Source {
         name: container.to_owned(),
-        dir: host.layout.container_logs(&pod.uid, container),
+        dir: host.layout.container_logs(uid, container),
         run: log::Run::Latest,
     };
     let options = log::Options { tail: Some(LINES), since: None };

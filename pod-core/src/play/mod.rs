@@ -2,21 +2,26 @@
 //!
 //! What every front end calls. Deciding what changes is pure (`diff`); doing it is not.
 
+mod conflicts;
 mod diff;
 mod down;
 mod images;
 mod last_lines;
 mod objects;
+mod patch;
 mod ports;
 mod preflight;
 mod undo;
+mod watch;
 mod workloads;
 
 pub use down::down;
+pub use patch::{Patched, apply_patch, rollout_status};
 pub use workloads::{play, play_all};
 
 use std::time::Duration;
 
+use crate::controller::Status;
 use crate::observe::{self, PodView};
 use crate::store::WorkloadId;
 use crate::supervisor::Host;
@@ -90,6 +95,10 @@ pub trait Report {
     fn warning(&mut self, message: &str);
     /// It takes long: these pods are waited for.
     fn waiting(&mut self, pods: &[PodView]);
+    /// How far the rollout of a Deployment is.
+    fn progress(&mut self, workload: &WorkloadId, status: &Status) {
+        let _ = (workload, status);
+    }
     /// A hint at the end: pods gone from the file, ...
     fn hint(&mut self, message: &str);
     /// The last lines of the log of a container that failed, before they are gone with `object`, its pod.
@@ -172,6 +181,19 @@ pub enum Error {
     PodFailed {
         /// `pod/web`
         object: String,
+        /// Why.
+        message: String,
+    },
+    /// A manifest asks for what can never be, as things stand: exit code 3.
+    #[error("{0}")]
+    Invalid(Box<crate::manifest::Diagnostic>),
+    /// A rollout has made no progress for progressDeadlineSeconds. Nothing is undone.
+    #[error("{workload}: its rollout makes no progress: {pod}: {message}")]
+    Stalled {
+        /// `deployment.apps/api`
+        workload: WorkloadId,
+        /// The pod that holds it up: `pod/api-6d4f9-x7k2p`.
+        pod: String,
         /// Why.
         message: String,
     },

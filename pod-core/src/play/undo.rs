@@ -2,22 +2,23 @@
 
 use std::time::{Duration, Instant};
 
-use super::workloads::Applied;
-use super::{Change, Host, Report, objects};
-use crate::observe::Awaited;
-use crate::observe::readiness;
-use crate::observe::wait::{Outcome, wait_for};
-use crate::plan::PodPlan;
+use super::diff::Step;
+use super::{Host, Report, objects};
+use crate::controller::{Status, WorkloadChange};
+use crate::observe::rollout::{AwaitedWorkload, Goal, Outcome, Watcher, wait_for_workloads};
+use crate::observe::wait::wait_for;
+use crate::observe::{Awaited, PodView, readiness};
 use crate::sandbox;
-use crate::store::{self, Desired, PodRecord, WorkloadRecord};
+use crate::store::{self, WorkloadId, WorkloadRecord};
 use crate::supervisor::ipc::client;
 use crate::volume::claims;
+use crate::workload::Spec;
 
 /// How long an undo waits for what stood before to start again.
 const RESTORE: Duration = Duration::from_mins(1);
 
 /// Puts back what stood before. Whatever goes wrong is told, and the rest goes on.
-pub(super) fn undo(host: &Host, objects: &[objects::Applied], applied: &[Applied], report: &mut dyn Report) {
+pub(super) fn undo(host: &Host, objects: &[objects::Applied], steps: &[&Step], report: &mut dyn Report) {
     let mut failed = |e: &dyn std::fmt::Display| report.warning(&format!("undoing: {e}"));
     // A newer kube has taken over meanwhile: what this play made is not this program's to change any more.
     if let Err(e) = store::format::refuse_newer(&host.layout) {
@@ -30,57 +31,50 @@ pub(super) fn undo(host: &Host, objects: &[objects::Applied], applied: &[Applied
         }
     }
     base::fail_point!(Command, "objects-undone");
-    let mut clients = Vec::new();
-    let (mut leaving, mut restored) = (Vec::new(), Vec::new());
-    for workload in applied.iter().rev().filter(|a| a.step.change != Change::Unchanged) {
-        let mut record = match &workload.step.before {
-            Some(before) => before.clone(),
-            None => WorkloadRecord { stands_without_pods: false, ..workload.after.clone() },
-        };
-        record.pods.clone_from(&workload.step.keep);
-        if let Some(before) = &workload.step.before {
-            for pod in &mut record.pods {
-                if let Some(old) = before.pods.iter().find(|old| old.plan.uid == pod.plan.uid) {
-                    pod.desired = old.desired;
-                }
-            }
-            // Those that this play stopped are made again, of what they were made of.
-            record.pods.extend(workload.step.remove.iter().filter(|pod| !pod.removing).map(|pod| {
-                PodRecord {
-                    plan: renewed(&pod.plan),
-                    desired: pod.desired,
-                    removing: false,
-                    grace_seconds: None,
-                    ended: None,
-                }
-            }));
-        }
-        for pod in &workload.after.pods {
-            if !record.pods.iter().any(|p| p.plan.uid == pod.plan.uid) {
-                // Nobody wants to wait for what never worked.
-                let grace_seconds = if pod.removing { pod.grace_seconds } else { Some(0) };
-                record.pods.push(PodRecord {
-                    desired: Desired::Stopped,
-                    removing: true,
-                    grace_seconds,
-                    ..pod.clone()
-                });
-                leaving.push(Awaited::new(&record.id, &pod.plan));
-            }
-        }
-        let runs = record.pods.iter().filter(|p| !p.removing && p.desired == Desired::Running);
-        restored.extend(runs.map(|pod| Awaited::new(&record.id, &pod.plan)));
+    let (mut clients, mut leaving, mut restored) = (Vec::new(), Vec::new(), Vec::new());
+    for step in steps.iter().rev() {
+        let id = &step.plan.id;
         // A play that failed before it came to this workload has left no trace of it.
-        if matches!(WorkloadRecord::load(&host.layout, &record.id), Ok(None)) {
-            leaving.retain(|pod: &Awaited| pod.workload != record.id);
-            restored.retain(|pod: &Awaited| pod.workload != record.id);
-            continue;
-        }
-        match client::apply(&host.layout, &host.exe, &record) {
+        let now = match WorkloadRecord::load(&host.layout, id) {
+            Ok(Some(now)) if now.spec.generation == step.spec.generation && !now.deleting => now,
+            Ok(_) => continue,
+            Err(e) => {
+                failed(&e);
+                continue;
+            }
+        };
+        let before = step.before.as_ref().filter(|before| !before.deleting);
+        let made = made(step, &now);
+        let change = match before {
+            // Nobody wants to wait for what never worked.
+            None => WorkloadChange::Delete { grace_seconds: Some(0) },
+            Some(before) => WorkloadChange::Apply {
+                spec: Box::new(restoring(&before.spec, &now.spec)),
+                kill: made.iter().map(|pod| pod.uid.clone()).collect(),
+            },
+        };
+        leaving.extend(made);
+        match client::apply(&host.layout, &host.exe, id, &change) {
             Ok(client) => clients.extend(client),
             Err(e) => failed(&e),
         }
         base::fail_point!(Command, "workload-undone");
+        match WorkloadRecord::load(&host.layout, id) {
+            Ok(Some(now)) => {
+                // Its supervisor may have made more of them meanwhile.
+                let more = self::made(step, &now).into_iter().filter(|pod| !leaving.contains(pod));
+                let going = now.pods.iter().filter(|pod| pod.removing).map(|pod| &pod.plan.uid);
+                let going: Vec<&String> = going.collect();
+                let more: Vec<Awaited> = more.filter(|pod| going.contains(&&pod.uid)).collect();
+                leaving.extend(more);
+            }
+            Ok(None) => {}
+            Err(e) => failed(&e),
+        }
+        if let Some(before) = before.filter(|before| before.spec.running) {
+            let generation = now.spec.generation + 1;
+            restored.push(AwaitedWorkload { id: before.id.clone(), generation, goal: Goal::Started });
+        }
     }
     // Not only ended: a claim that goes below must have no pod.
     let removed = wait_for(host, &leaving, clients, None, readiness::removed);
@@ -88,7 +82,7 @@ pub(super) fn undo(host: &Host, objects: &[objects::Applied], applied: &[Applied
         failed(&e);
     }
     base::fail_point!(Command, "undone-pods-gone");
-    let added: Vec<&str> = applied.iter().flat_map(Applied::added).map(|pod| pod.uid.as_str()).collect();
+    let added: Vec<&str> = leaving.iter().map(|pod| pod.uid.as_str()).collect();
     if let Err(e) = claims::remove_made_for(&host.layout, &added) {
         failed(&e);
     }
@@ -101,21 +95,34 @@ pub(super) fn undo(host: &Host, objects: &[objects::Applied], applied: &[Applied
         }
     }
     // What stood before is back when it has started; what did not then is not made to now.
-    match wait_for(host, &restored, Vec::new(), Some(Instant::now() + RESTORE), readiness::started) {
+    let deadline = Some(Instant::now() + RESTORE);
+    match wait_for_workloads(host, &restored, Vec::new(), deadline, &mut Silent) {
+        Ok(Outcome::Met | Outcome::Stalled(..)) => {}
+        Ok(Outcome::Failed(_, culprit)) => failed(&format!("{}: {}", culprit.pod, culprit.message)),
         Ok(Outcome::TimedOut(_)) => failed(&"what stood before has not started again yet"),
-        Ok(outcome) => {
-            if let Err(e) = outcome.met("start", None) {
-                failed(&e);
-            }
-        }
         Err(e) => failed(&e),
     }
 }
 
-/// The same pod with a uid of its own: what has been removed does not come back under its old one.
-fn renewed(plan: &PodPlan) -> PodPlan {
-    let mut plan = plan.clone();
-    plan.uid = uuid::Uuid::new_v4().to_string();
-    plan.pod.metadata.uid = Some(plan.uid.clone());
-    plan
+/// The pods of a workload that a play has made.
+fn made(step: &Step, now: &WorkloadRecord) -> Vec<Awaited> {
+    let known: Vec<&String> =
+        step.before.iter().flat_map(|record| &record.pods).map(|pod| &pod.plan.uid).collect();
+    let pods = now.pods.iter().filter(|pod| !known.contains(&&pod.plan.uid));
+    pods.map(|pod| Awaited::new(&now.id, &pod.plan)).collect()
+}
+
+/// The spec that stood before, as one that is applied over another.
+fn restoring(before: &Spec, now: &Spec) -> Spec {
+    // Pods that stood before `play --replace` count as outdated still: those are on their way out.
+    let replaced = now.replaced;
+    Spec { generation: now.generation + 1, replaced, ..before.clone() }
+}
+
+/// Tells nobody.
+struct Silent;
+
+impl Watcher for Silent {
+    fn waiting(&mut self, _: &[PodView]) {}
+    fn progress(&mut self, _: &WorkloadId, _: &Status) {}
 }

@@ -7,29 +7,28 @@ use std::time::Instant;
 use base::file::{FileLock, LockKind};
 
 use super::diff::{Step, diff, gone, start_resting};
+use super::patch::{self, met};
 use super::undo::undo;
+use super::watch::Telling;
 use super::{
-    Change, Error, Host, PlayOptions, Report, WaitFor, images, last_lines, objects, ports, preflight,
+    Change, Error, Host, PlayOptions, Report, WaitFor, conflicts, images, last_lines, objects, ports,
+    preflight,
 };
+use crate::controller::{Identity, WorkloadChange, random_identity};
 use crate::lifecycle::PodSpec;
 use crate::manifest::Document;
 use crate::observe::Awaited;
 use crate::observe::readiness::Judge;
+use crate::observe::rollout::{AwaitedWorkload, Goal, wait_for_workloads};
 use crate::observe::wait::{Outcome, await_removals, is_so, outlast_first_moment, wait_telling};
 use crate::observe::{self, readiness};
-use crate::plan::{self, Plan, PodPlan, WorkloadPlan};
+use crate::plan::{self, Plan, PodPlan, PodTemplate, WorkloadPlan};
 use crate::repair::rests;
 use crate::store::{Desired, Objects, PodRecord, WorkloadGlance, WorkloadId, WorkloadRecord};
 use crate::supervisor;
 use crate::supervisor::ipc::client::{self, Client};
-use crate::version::Version;
 use crate::volume::claims;
-
-/// One workload as this play leaves it.
-pub(super) struct Applied {
-    pub(super) step: Step,
-    pub(super) after: WorkloadRecord,
-}
+use crate::workload::Rule;
 
 /// Plays a plan of `documents`. Every document is made, or none: what this call made is undone when one fails, and
 /// what stood before stands. Gives the exit code of `--wait=complete` (the first container's that is not 0), else 0.
@@ -48,30 +47,19 @@ pub fn play(
         }
     }
     fill_in(host, &mut plan, report)?;
-    // Pulls are slow and change nothing that others see: they go before the lock.
-    if !options.dry_run {
-        prepare(host, &plan, options, report)?;
-    }
-
-    let lock = FileLock::acquire(&host.layout.play_lock(), LockKind::Exclusive)?;
-    let records = recorded(host, &plan.workloads)?;
+    let (steps, lock) = resolve(host, documents, &plan, options, report)?;
     let objects = plan.objects.into_iter().map(|o| objects::diff(&host.layout, o)).collect::<Vec<_>>();
-    let mut steps = diff(plan.workloads, records, options.start, options.replace);
     if options.start {
-        start_resting(&mut steps, |id, pod| rests(host, id) && runs_again(host, pod));
-    }
-    let applied: Vec<Applied> = steps.into_iter().map(|step| apply(step, options.start)).collect();
-    if options.start {
-        check_ports(host, &applied, options.dry_run)?;
+        check_ports(host, &steps, options.dry_run)?;
     }
     let find_gone = || -> Result<Vec<WorkloadGlance>, Error> {
         let sources = documents.iter().map(|d| source_id(&d.dir, &d.source));
         let sources: Vec<String> = sources.filter(|source| is_lasting(source)).collect();
-        let played: Vec<&WorkloadId> = applied.iter().map(|a| &a.after.id).collect();
+        let played: Vec<&WorkloadId> = steps.iter().map(|step| &step.plan.id).collect();
         Ok(gone(WorkloadGlance::list(&host.layout)?, &played, &sources))
     };
     if options.dry_run {
-        tell(host, &objects, &applied, report)?;
+        tell(host, &objects, &steps, report)?;
         let gone = find_gone()?;
         for record in gone.iter().filter(|_| options.prune) {
             report.changed(&record.id.to_string(), Change::Deleted);
@@ -80,52 +68,110 @@ pub fn play(
     }
 
     let mut clients = Vec::new();
-    let made = make(host, &objects, &applied, &mut clients);
+    let made = make(host, &objects, &steps, &mut clients);
     base::fail_point!(Command, "workloads-made");
     // While the pods start: there may be hundreds of others.
     let gone = if made.is_ok() { find_gone() } else { Ok(Vec::new()) };
     drop(lock);
-    let changed = applied.iter().filter(|a| a.step.change != Change::Unchanged);
-    let changed: Vec<Awaited> = changed.flat_map(Applied::running).collect();
+    let changed: Vec<&Step> = steps.iter().filter(|step| step.change != Change::Unchanged).collect();
     let made = made.and_then(|()| match options.start {
         true => {
-            let outcome = wait_telling(
-                host,
-                &changed,
-                clients,
-                deadline,
-                &mut |pods| report.waiting(pods),
-                readiness::started,
-            )?;
-            tell_of_networks(host, &changed, report);
-            Ok(outcome.met("start", options.timeout)?)
+            let awaited: Vec<AwaitedWorkload> = changed.iter().map(|step| step.awaited()).collect();
+            let outcome = wait_for_workloads(host, &awaited, clients, deadline, &mut Telling(report))?;
+            tell_of_networks(host, &changed, report)?;
+            met(host, outcome, "start", options.timeout.unwrap_or_default())
         }
         false => Ok(()),
     });
     if let Err(e) = made {
         // What is merely not there yet is left to come.
-        if matches!(e, Error::TimedOut { .. }) {
+        if matches!(e, Error::TimedOut { .. } | Error::Stalled { .. }) {
             return Err(e);
         }
-        last_lines::tell(host, &changed, &e, report);
-        undo(host, &objects, &applied, report);
+        last_lines::tell(host, changed.iter().map(|step| &step.plan.id), &e, report);
+        undo(host, &objects, &changed, report);
         return Err(Error::Undone(Box::new(e)));
     }
     base::fail_point!(Command, "workloads-started");
-    tell(host, &objects, &applied, report)?;
+    tell(host, &objects, &steps, report)?;
     for line in objects::update_volumes(&host.layout, &objects)? {
         report.warning(&line);
     }
     prune(host, documents, &gone?, options, report)?;
-    let pods: Vec<Awaited> = applied.iter().flat_map(Applied::running).collect();
+    if options.wait == WaitFor::Started {
+        return Ok(0);
+    }
+    let mut pods = Vec::new();
+    for step in &steps {
+        pods.extend(running(host, &step.plan.id)?);
+    }
     finish(host, &pods, options, deadline, report)
 }
 
+/// Decides what to do, and pulls and checks all that it needs; then takes the lock under which it is done. What was
+/// decided is decided anew if a workload has changed meanwhile.
+fn resolve(
+    host: &Host,
+    documents: &[Document],
+    plan: &Plan,
+    options: &PlayOptions,
+    report: &mut dyn Report,
+) -> Result<(Vec<Step>, FileLock), Error> {
+    loop {
+        let records = recorded(host, &plan.workloads)?;
+        let mut steps = diff(plan.workloads.clone(), records, options.start, options.replace);
+        if options.start {
+            start_resting(&mut steps, |id, pod| rests(host, id) && runs_again(host, pod));
+        }
+        conflicts::check(&host.layout, documents, &steps)?;
+        // Pulls are slow and change nothing that others see: they go before the lock.
+        if !options.dry_run {
+            prepare(host, plan, &steps, report)?;
+        }
+        let lock = FileLock::acquire(&host.layout.play_lock(), LockKind::Exclusive)?;
+        let mut is_same = true;
+        for step in &steps {
+            let now = WorkloadRecord::load(&host.layout, &step.plan.id)?;
+            is_same &= match &step.before {
+                // One that was on its way out may be gone by now.
+                Some(before) if !before.deleting => patch::is_same(before, now.as_ref()),
+                _ => now.is_none_or(|now| now.deleting),
+            };
+        }
+        if is_same || options.dry_run {
+            return Ok((steps, lock));
+        }
+    }
+}
+
 /// Warns of what keeps pods that have started from being reached, each thing once.
-fn tell_of_networks(host: &Host, pods: &[Awaited], report: &mut dyn Report) {
-    for pod in pods {
-        for warning in crate::sandbox::network_warnings(&host.layout, &pod.uid) {
-            report.warning(&warning);
+fn tell_of_networks(host: &Host, steps: &[&Step], report: &mut dyn Report) -> Result<(), Error> {
+    for step in steps {
+        for pod in running(host, &step.plan.id)? {
+            for warning in crate::sandbox::network_warnings(&host.layout, &pod.uid) {
+                report.warning(&warning);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The pods of a workload that should run.
+fn running(host: &Host, id: &WorkloadId) -> Result<Vec<Awaited>, Error> {
+    let record = WorkloadRecord::load(&host.layout, id)?;
+    let pods = record.iter().flat_map(WorkloadRecord::standing);
+    let running = pods.filter(|pod| pod.desired == Desired::Running);
+    Ok(running.map(|pod| Awaited::new(id, &pod.plan)).collect())
+}
+
+impl Step {
+    /// What is waited for once it is made.
+    fn awaited(&self) -> AwaitedWorkload {
+        let is_rollout = self.change == Change::Configured && matches!(self.spec.rule, Rule::Replicas(_));
+        AwaitedWorkload {
+            id: self.plan.id.clone(),
+            generation: self.spec.generation,
+            goal: if is_rollout { Goal::RolledOut } else { Goal::Started },
         }
     }
 }
@@ -152,12 +198,10 @@ fn fill_in(host: &Host, plan: &mut Plan, report: &mut dyn Report) -> Result<(), 
 }
 
 /// Pulls the images of new pods, and looks whether all of them can be made.
-fn prepare(host: &Host, plan: &Plan, options: &PlayOptions, report: &mut dyn Report) -> Result<(), Error> {
-    let records = recorded(host, &plan.workloads)?;
-    let steps = diff(plan.workloads.clone(), records, options.start, options.replace);
-    let new = steps.iter().filter(|step| step.add > 0);
-    let objects_of: Vec<&serde_json::Value> = new.clone().map(|step| &step.plan.object).collect();
-    let new: Vec<_> = new.map(|step| (step.plan.id.to_string(), instantiate(&step.plan))).collect();
+fn prepare(host: &Host, plan: &Plan, steps: &[Step], report: &mut dyn Report) -> Result<(), Error> {
+    let new = steps.iter().filter(|step| step.creates);
+    let objects_of: Vec<&serde_json::Value> = new.clone().map(|step| &step.spec.object).collect();
+    let new: Vec<_> = new.map(|step| (step.plan.id.to_string(), instantiate(&step.spec.template))).collect();
     let mut objects = Objects::load(&host.layout)?;
     // Those of this play over those of this machine.
     for object in &plan.objects {
@@ -174,33 +218,33 @@ fn prepare(host: &Host, plan: &Plan, options: &PlayOptions, report: &mut dyn Rep
 }
 
 /// Fails if a port of new pods is taken, but by those that go for them.
-fn check_ports(host: &Host, applied: &[Applied], dry_run: bool) -> Result<(), Error> {
-    let added: Vec<&PodPlan> = applied.iter().flat_map(Applied::added).collect();
-    let removed = applied.iter().flat_map(|a| &a.step.remove);
-    let mut leaving: Vec<String> = removed.map(|pod| pod.plan.uid.clone()).collect();
-    if added.iter().any(|pod| ports::are_claimed(pod)) {
+fn check_ports(host: &Host, steps: &[Step], dry_run: bool) -> Result<(), Error> {
+    let added: Vec<PodPlan> =
+        steps.iter().filter(|step| step.creates).map(|step| instantiate(&step.spec.template)).collect();
+    let mut leaving: Vec<String> = steps.iter().flat_map(|step| step.going.iter().cloned()).collect();
+    if added.iter().any(ports::are_claimed) {
         match dry_run {
             true => leaving.extend(observe::view::leaving(&host.layout)?.into_iter().map(|pod| pod.uid)),
             // Those of our own workloads are waited for by their supervisors.
             false => await_removals(host, &leaving)?,
         }
     }
-    ports::check(host, &added, &leaving)
+    ports::check(host, &added.iter().collect::<Vec<_>>(), &leaving)
 }
 
 /// What a play does, or did, in kubectl's words.
 fn tell(
     host: &Host,
     objects: &[objects::Applied],
-    applied: &[Applied],
+    steps: &[Step],
     report: &mut dyn Report,
 ) -> Result<(), Error> {
     for object in objects {
         report.changed(&object.object(), object.change);
     }
-    for workload in applied {
-        let id = &workload.after.id;
-        match workload.step.change {
+    for step in steps {
+        let id = &step.plan.id;
+        match step.change {
             Change::Unchanged => {
                 let mut pods = observe::view::pods_of(&host.layout, id)?;
                 pods.retain(|pod| !pod.terminating);
@@ -275,81 +319,24 @@ fn recorded(host: &Host, plans: &[WorkloadPlan]) -> Result<Vec<WorkloadRecord>, 
     Ok(found)
 }
 
-fn instantiate(plan: &WorkloadPlan) -> PodPlan {
-    let uid = uuid::Uuid::new_v4();
-    plan.template.instantiate(&uid.to_string(), &suffix(uid.as_bytes()), jiff::Timestamp::now())
-}
-
-/// Five characters of Kubernetes' alphabet for generated names, which spells no words.
-fn suffix(random: &[u8]) -> String {
-    const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
-    random.iter().take(5).filter_map(|b| ALPHABET.get(usize::from(*b) % 27)).map(|b| char::from(*b)).collect()
-}
-
-fn apply(step: Step, start: bool) -> Applied {
-    let mut pods = step.keep.clone();
-    for _ in 0..step.add {
-        pods.push(PodRecord {
-            plan: instantiate(&step.plan),
-            desired: if start { Desired::Running } else { Desired::Stopped },
-            removing: false,
-            grace_seconds: None,
-            ended: None,
-        });
-    }
-    for pod in &step.remove {
-        pods.push(PodRecord { desired: Desired::Stopped, removing: true, ..pod.clone() });
-    }
-    let (uid, created) = match &step.before {
-        Some(before) if step.change != Change::Created => (before.uid.clone(), before.created),
-        _ => (uuid::Uuid::new_v4().to_string(), jiff::Timestamp::now()),
-    };
-    let after = WorkloadRecord {
-        version: Version::current(),
-        id: step.plan.id.clone(),
-        object: step.plan.object.clone(),
-        hash: step.plan.hash.clone(),
-        uid,
-        created,
-        source: step.plan.source.clone(),
-        pods,
-        stands_without_pods: step.plan.replicas == 0,
-    };
-    Applied { step, after }
-}
-
-impl Applied {
-    /// Pods that stand when this play is done.
-    fn standing(&self) -> impl Iterator<Item = &PodRecord> {
-        self.after.pods.iter().filter(|pod| !pod.removing)
-    }
-
-    /// Those of them that this play makes.
-    pub(super) fn added(&self) -> impl Iterator<Item = &PodPlan> {
-        let kept = |pod: &PodRecord| self.step.keep.iter().any(|k| k.plan.uid == pod.plan.uid);
-        self.standing().filter(move |pod| !kept(pod)).map(|pod| &pod.plan)
-    }
-
-    /// Those of them that should run.
-    fn running(&self) -> impl Iterator<Item = Awaited> {
-        let running = self.standing().filter(|pod| pod.desired == Desired::Running);
-        running.map(|pod| Awaited::new(&self.after.id, &pod.plan))
-    }
+/// A pod of a template, to see what there will be.
+pub(super) fn instantiate(template: &PodTemplate) -> PodPlan {
+    let Identity { uid, suffix } = random_identity();
+    template.instantiate(&uid, &suffix, jiff::Timestamp::now())
 }
 
 fn make(
     host: &Host,
     objects: &[objects::Applied],
-    applied: &[Applied],
+    steps: &[Step],
     clients: &mut Vec<Client>,
 ) -> Result<(), Error> {
     for object in objects {
         objects::apply(&host.layout, object)?;
     }
-    for workload in applied {
-        if workload.step.change != Change::Unchanged {
-            clients.extend(client::apply(&host.layout, &host.exe, &workload.after)?);
-        }
+    for step in steps.iter().filter(|step| step.change != Change::Unchanged) {
+        let change = WorkloadChange::Apply { spec: Box::new(step.spec.clone()), kill: Vec::new() };
+        clients.extend(client::apply(&host.layout, &host.exe, &step.plan.id, &change)?);
     }
     Ok(())
 }
@@ -379,7 +366,7 @@ fn finish(
         outcome
             .met(what, options.timeout)
             .map_err(Error::from)
-            .inspect_err(|e| last_lines::tell(host, pods, e, report))?;
+            .inspect_err(|e| last_lines::tell(host, pods.iter().map(|pod| &pod.workload), e, report))?;
         if stands {
             break;
         }
@@ -396,16 +383,15 @@ fn finish(
 pub fn play_all(host: &Host, options: &PlayOptions, report: &mut dyn Report) -> Result<i32, Error> {
     let deadline = options.timeout.map(|t| Instant::now() + t);
     let mut records = WorkloadRecord::list(&host.layout)?;
-    for record in &mut records {
-        record.pods.retain(|pod| pod.desired == Desired::Running && pod.ended.is_none());
-    }
-    records.retain(|record| !record.pods.is_empty());
-    let pods = || records.iter().flat_map(|record| record.pods.iter().map(|pod| (&record.id, &pod.plan)));
-    if !options.dry_run && pods().any(|(_, pod)| ports::are_claimed(pod)) {
+    let should_run = |pod: &PodRecord| pod.desired == Desired::Running && pod.ended.is_none();
+    records.retain(|record| record.standing().any(should_run));
+    let mut pods = records.iter().flat_map(WorkloadRecord::standing).filter(|pod| should_run(pod));
+    if !options.dry_run && pods.any(|pod| ports::are_claimed(&pod.plan)) {
         await_removals(host, &[])?;
     }
     let mut clients = Vec::new();
-    for WorkloadRecord { id, .. } in &records {
+    let mut awaited = Vec::new();
+    for WorkloadRecord { id, spec, .. } in &records {
         let runs = Client::connect(&host.layout, id)?;
         let change = if runs.is_some() { Change::Unchanged } else { Change::Started };
         if !options.dry_run {
@@ -414,16 +400,24 @@ pub fn play_all(host: &Host, options: &PlayOptions, report: &mut dyn Report) -> 
                 None => Client::connect_or_spawn(&host.layout, &host.exe, id)?,
             });
         }
+        let (id, generation) = (id.clone(), spec.generation);
         report.changed(&id.to_string(), change);
+        awaited.push(AwaitedWorkload { id, generation, goal: Goal::Started });
     }
     if options.dry_run {
         return Ok(0);
     }
-    let pods: Vec<Awaited> = pods().map(|(id, pod)| Awaited::new(id, pod)).collect();
-    let outcome =
-        wait_telling(host, &pods, clients, deadline, &mut |pods| report.waiting(pods), readiness::started)?;
-    tell_of_networks(host, &pods, report);
-    outcome.met("start", options.timeout)?;
+    let outcome = wait_for_workloads(host, &awaited, clients, deadline, &mut Telling(report))?;
+    let mut pods = Vec::new();
+    for one in &awaited {
+        pods.extend(running(host, &one.id)?);
+    }
+    for pod in &pods {
+        for warning in crate::sandbox::network_warnings(&host.layout, &pod.uid) {
+            report.warning(&warning);
+        }
+    }
+    met(host, outcome, "start", options.timeout.unwrap_or_default())?;
     finish(host, &pods, options, deadline, report)
 }
 

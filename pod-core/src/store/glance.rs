@@ -12,7 +12,7 @@ use crate::version::Version;
 /// What of a [`WorkloadRecord`] tells who it is and what goes on. With hundreds of workloads, reading all of every
 /// record is what a command spends most of its time with.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", from = "StoredGlance")]
 pub struct WorkloadGlance {
     /// The format of the record.
     #[serde(default = "Version::first")]
@@ -24,8 +24,42 @@ pub struct WorkloadGlance {
     /// Its pods, oldest first.
     pub pods: Vec<PodGlance>,
     /// As in [`WorkloadRecord`].
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub stands_without_pods: bool,
+    pub deleting: bool,
+}
+
+/// What is read: of a record of this version, of one of 0.1.0, or of the memo.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoredGlance {
+    #[serde(default = "Version::first")]
+    version: Version,
+    id: WorkloadId,
+    pods: Vec<PodGlance>,
+    #[serde(default)]
+    spec: Option<SpecGlance>,
+    #[serde(default)]
+    source: Option<String>,
+    #[serde(default)]
+    deleting: Option<bool>,
+    #[serde(default)]
+    stands_without_pods: bool,
+}
+
+#[derive(Deserialize)]
+struct SpecGlance {
+    source: String,
+}
+
+impl From<StoredGlance> for WorkloadGlance {
+    fn from(stored: StoredGlance) -> Self {
+        let StoredGlance { version, id, pods, spec, source, deleting, stands_without_pods } = stored;
+        // As a record of 0.1.0 is read, which has neither field.
+        let is_former = spec.is_none() && deleting.is_none();
+        let goes = || is_former && !stands_without_pods && pods.iter().all(|pod| pod.removing);
+        let deleting = deleting.unwrap_or_else(goes);
+        let source = spec.map(|spec| spec.source).or(source).unwrap_or_default();
+        Self { version, id, source, pods, deleting }
+    }
 }
 
 /// A workload whose record cannot be read, and why.
@@ -83,22 +117,22 @@ impl From<&WorkloadRecord> for WorkloadGlance {
         Self {
             version: record.version,
             id: record.id.clone(),
-            source: record.source.clone(),
+            source: record.spec.source.clone(),
             pods: pods.collect(),
-            stands_without_pods: record.stands_without_pods,
+            deleting: record.deleting,
         }
     }
 }
 
 impl WorkloadGlance {
-    /// Nothing is left of the workload: its last pod was removed, and it does not stand without pods.
+    /// Nothing is left of the workload: it was deleted, and its last pod was removed.
     pub fn is_leftover(&self) -> bool {
-        self.pods.is_empty() && !self.stands_without_pods
+        self.pods.is_empty() && self.deleting
     }
 
     /// The workload is there, and not merely on its way out.
     pub fn stands(&self) -> bool {
-        self.stands_without_pods || self.pods.iter().any(|pod| !pod.removing)
+        !self.deleting
     }
 
     /// Reads that much of a workload's record, if there is one.
@@ -116,7 +150,7 @@ impl WorkloadGlance {
             return format::read(path);
         };
         glance.pods.iter_mut().for_each(PodGlance::leave);
-        glance.stands_without_pods = false;
+        glance.deleting = true;
         Ok(Some(glance))
     }
 
@@ -152,6 +186,7 @@ impl WorkloadGlance {
             if let Some(note) = notes.get(&glance.id.dir_name()) {
                 let named = glance.pods.iter_mut().filter(|pod| note.names(&pod.plan.uid));
                 named.for_each(PodGlance::leave);
+                glance.deleting |= note.deletes(glance.pods.iter().map(|pod| pod.removing));
             }
         }
         Ok((found, damaged.into_inner()))

@@ -156,6 +156,10 @@ impl Layout {
     pub fn removal_reserve(&self, id: &WorkloadId) -> PathBuf {
         self.workload_run(id).join("reserve")
     }
+    /// What the controller of a workload has observed since its record was written.
+    pub fn workload_state(&self, id: &WorkloadId) -> PathBuf {
+        self.workload_run(id).join("state.json")
+    }
     /// `<runroot>/glances.json`: what a glance at every record told last.
     pub fn glances(&self) -> PathBuf {
         self.runroot.join("glances.json")

@@ -6,6 +6,7 @@
 mod boot;
 pub mod damage;
 pub mod format;
+mod former;
 mod glance;
 mod layout;
 mod objects;

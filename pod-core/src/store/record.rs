@@ -1,11 +1,12 @@
 use base::file::{names_in, write_json};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+use super::former::StoredWorkload;
 use super::removal::{self, Note};
 use super::{Error, Layout, WorkloadId, damage, format};
 use crate::plan::PodPlan;
 use crate::version::Version;
+use crate::workload::{Rule, Spec, State};
 
 /// What a workload should be doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,9 +35,29 @@ pub struct PodRecord {
     /// Set when the pod has ended for good (Succeeded, Failed): its last state, kept over reboots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<crate::lifecycle::PodState>,
+    /// [`Spec::replaced`] at the time that the pod was created.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub replaced: u64,
+}
+
+// The signature is serde's.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl PodRecord {
+    /// Returns the record of a new pod.
+    pub fn new(plan: PodPlan, desired: Desired) -> Self {
+        Self { plan, desired, removing: false, grace_seconds: None, ended: None, replaced: 0 }
+    }
+
+    /// Marks the pod as one to stop and remove. A grace period that was given before stays, unless there is another.
+    pub fn remove(&mut self, grace_seconds: Option<u64>) {
+        (self.desired, self.removing) = (Desired::Stopped, true);
+        self.grace_seconds = grace_seconds.or(self.grace_seconds);
+    }
+
     /// There is nothing to do for this pod: it is not to run, or has ended, and it may stay.
     pub fn is_at_rest(&self) -> bool {
         !self.removing && (self.desired == Desired::Stopped || self.ended.is_some())
@@ -45,7 +66,7 @@ impl PodRecord {
 
 /// One workload as recorded below `--root`: the intent, written before anything is made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", try_from = "StoredWorkload")]
 pub struct WorkloadRecord {
     /// The format of the record. It comes first in the file, so that a newer record is refused before anything else of it
     /// is looked at.
@@ -53,28 +74,61 @@ pub struct WorkloadRecord {
     pub version: Version,
     /// Which workload.
     pub id: WorkloadId,
-    /// The applied object, defaults not filled in: what `generate` gives back.
-    pub object: Value,
-    /// Hash of all that a change of which makes `play` say `configured`.
-    pub hash: String,
     /// metadata.uid of the workload.
     pub uid: String,
     /// metadata.creationTimestamp, RFC 3339.
     pub created: jiff::Timestamp,
-    /// The file the object was read from, for messages.
-    pub source: String,
+    /// What was applied.
+    pub spec: Spec,
+    /// What the controller remembers.
+    pub state: State,
+    /// metadata.deletionTimestamp is set: no pod is created any more, and the end of the last pod removes the record.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleting: bool,
     /// Its pods, oldest first.
     pub pods: Vec<PodRecord>,
-    /// The workload is known without any pod, as a Deployment with `replicas: 0` is. A record without pods that does
-    /// not say so is a leftover of a removal.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub stands_without_pods: bool,
+}
+
+/// The part of [`State`] that changes without a durable write, because it follows from the pods or is told anew. The
+/// supervisor keeps it below `--runroot`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Volatile {
+    uid: String,
+    state: State,
 }
 
 impl WorkloadRecord {
-    /// Nothing is left of the workload: its last pod was removed, and it does not stand without pods.
+    /// Returns the record of a workload that is applied for the first time.
+    pub fn new(id: WorkloadId, uid: String, created: jiff::Timestamp, spec: Spec) -> Self {
+        Self {
+            version: Version::current(),
+            id,
+            uid,
+            created,
+            spec,
+            state: State::default(),
+            deleting: false,
+            pods: Vec::new(),
+        }
+    }
+
+    /// Nothing is left of the workload: it was deleted, and its last pod was removed.
     pub fn is_leftover(&self) -> bool {
-        self.pods.is_empty() && !self.stands_without_pods
+        self.pods.is_empty() && self.deleting
+    }
+
+    /// Returns the pods that are not on their way out.
+    pub fn standing(&self) -> impl Iterator<Item = &PodRecord> {
+        self.pods.iter().filter(|pod| !pod.removing)
+    }
+
+    /// Marks the workload as deleted, with all its pods.
+    pub fn delete(&mut self, grace_seconds: Option<u64>) {
+        self.deleting = true;
+        for pod in &mut self.pods {
+            pod.remove(grace_seconds);
+        }
     }
 
     /// Reads a workload's record, if there is one, with the removals that are noted beside it.
@@ -94,15 +148,57 @@ impl WorkloadRecord {
         if let Some(note) = Note::read(layout, id) {
             note.apply(&mut record);
         }
+        record.read_volatile(layout);
         Ok(Some(record))
+    }
+
+    /// Takes over what the supervisor has observed since the record was written. Kind Pod has no such state.
+    fn read_volatile(&mut self, layout: &Layout) {
+        if matches!(self.spec.rule, Rule::Once) {
+            return;
+        }
+        let Some(seen) = damage::or_none(format::read::<Volatile>(&layout.workload_state(&self.id))) else {
+            return;
+        };
+        if seen.uid == self.uid && seen.state.observed_generation == self.state.observed_generation {
+            let revisions = std::mem::take(&mut self.state.revisions);
+            self.state = State { revisions, ..seen.state };
+        }
+    }
+
+    /// Writes the state without the cost of a durable write. After a reboot the controller observes it anew.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn save_volatile(&self, layout: &Layout) -> Result<(), Error> {
+        let state = State { revisions: Vec::new(), ..self.state.clone() };
+        let volatile = Volatile { uid: self.uid.clone(), state };
+        Ok(base::file::write_json_volatile(&layout.workload_state(&self.id), &volatile)?)
+    }
+
+    /// Removes what [`WorkloadRecord::save_volatile`] wrote.
+    ///
+    /// # Errors
+    /// The file cannot be removed.
+    pub fn forget_volatile(&self, layout: &Layout) -> Result<(), Error> {
+        match self.spec.rule {
+            Rule::Once => Ok(()),
+            Rule::Replicas(_) => Ok(base::file::remove_file_if_exists(&layout.workload_state(&self.id))?),
+        }
+    }
+
+    /// Returns whether the record differs from `before` in what has to survive a reboot, and may be missing otherwise.
+    pub fn differs_durably(&self, before: &Self) -> bool {
+        self.deleting != before.deleting
+            || self.uid != before.uid
+            || self.state.differs_durably(&before.state)
+            || self.pods != before.pods
+            || self.spec != before.spec
     }
 
     /// The same record with every pod on its way out.
     fn leaving(mut self) -> Self {
-        for pod in &mut self.pods {
-            (pod.desired, pod.removing) = (Desired::Stopped, true);
-        }
-        self.stands_without_pods = false;
+        self.delete(None);
         self
     }
 
@@ -125,24 +221,6 @@ impl WorkloadRecord {
         }
         tracing::warn!(%error, "the removal of pods of {} is noted beside its record", self.id);
         removal::note(layout, self)
-    }
-
-    /// This record, taking over from `before`: a pod that `before` has and this one does not name is to go, and
-    /// what has ended stays known.
-    pub fn with_removals(mut self, before: Option<&Self>) -> Self {
-        for old in before.into_iter().flat_map(|w| &w.pods) {
-            match self.pods.iter_mut().find(|pod| pod.plan.uid == old.plan.uid) {
-                Some(pod) => {
-                    if pod.ended.is_none() {
-                        pod.ended.clone_from(&old.ended);
-                    }
-                }
-                None => {
-                    self.pods.push(PodRecord { desired: Desired::Stopped, removing: true, ..old.clone() });
-                }
-            }
-        }
-        self
     }
 
     /// Every recorded workload, by id. Records that cannot be read are logged and left out.
@@ -178,5 +256,13 @@ impl WorkloadRecord {
         let mut found: Vec<_> = names.iter().filter_map(|name| WorkloadId::from_dir_name(name)).collect();
         found.sort();
         Ok(found)
+    }
+}
+
+impl State {
+    /// Returns whether the state differs from `before` in more than what the controller observes anew at any time.
+    pub fn differs_durably(&self, before: &Self) -> bool {
+        let of = |state: &Self| (state.observed_generation, state.observed_replaced);
+        of(self) != of(before) || self.revisions != before.revisions
     }
 }

@@ -15,7 +15,7 @@ use std::path::Path;
 use base::file::{names_in, read_json, remove_file_if_exists};
 use serde::{Deserialize, Serialize};
 
-use super::{Desired, Error, Layout, PodRecord, WorkloadId, WorkloadRecord};
+use super::{Error, Layout, PodRecord, WorkloadId, WorkloadRecord};
 
 /// The pods of one workload that are to be removed, in addition to those of which its record says so.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,9 @@ pub struct Note {
     uids: Vec<String>,
     #[serde(default)]
     grace_seconds: Option<u64>,
+    /// The whole workload is deleted.
+    #[serde(default)]
+    deleting: bool,
 }
 
 impl Note {
@@ -32,6 +35,7 @@ impl Note {
         Self {
             uids: removing().map(|pod| pod.plan.uid.clone()).collect(),
             grace_seconds: removing().find_map(|pod| pod.grace_seconds),
+            deleting: record.deleting,
         }
     }
 
@@ -43,9 +47,15 @@ impl Note {
     /// Marks the pods of a record that are named here.
     pub(super) fn apply(&self, record: &mut WorkloadRecord) {
         for pod in record.pods.iter_mut().filter(|pod| self.names(&pod.plan.uid)) {
-            let grace_seconds = self.grace_seconds.or(pod.grace_seconds);
-            *pod = PodRecord { desired: Desired::Stopped, removing: true, grace_seconds, ..pod.clone() };
+            pod.remove(self.grace_seconds);
         }
+        // A pod that came later means that the workload was applied again since.
+        record.deleting |= self.deletes(record.pods.iter().map(|pod| pod.removing));
+    }
+
+    /// Returns whether the note is of the whole workload, of whose pods this tells which ones are on their way out.
+    pub(super) fn deletes(&self, mut removing: impl Iterator<Item = bool>) -> bool {
+        self.deleting && removing.all(|removing| removing)
     }
 
     /// Reads the note of one workload. One that is damaged tells nothing: a warning is logged, and the removal has to
@@ -73,13 +83,12 @@ impl Note {
 
 /// Returns whether `after` does no more to the pods of `before` than remove some of them.
 pub fn only_removes(before: &WorkloadRecord, after: &WorkloadRecord) -> bool {
-    let all_go = after.pods.iter().all(|pod| pod.removing);
     let is_same = |pod: &PodRecord| {
         let old = before.pods.iter().find(|old| old.plan.uid == pod.plan.uid);
         old.is_some_and(|old| pod.removing || (pod.desired, pod.removing) == (old.desired, old.removing))
     };
-    // One that is to stand without pods is another object than before.
-    (all_go && !after.stands_without_pods || before.hash == after.hash) && after.pods.iter().all(is_same)
+    let is_of_before = before.spec == after.spec && before.deleting == after.deleting;
+    (after.deleting || is_of_before) && after.pods.iter().all(is_same)
 }
 
 /// Notes the removal of the pods that are `removing` in a record that cannot be saved.
@@ -87,7 +96,7 @@ pub fn only_removes(before: &WorkloadRecord, after: &WorkloadRecord) -> bool {
 /// # Errors
 /// Neither of the two notes could be made.
 pub fn note(layout: &Layout, record: &WorkloadRecord) -> Result<(), Error> {
-    let renamed = if !record.stands_without_pods && record.pods.iter().all(|pod| pod.removing) {
+    let renamed = if record.deleting {
         let (from, to) = (layout.workload_record(&record.id), layout.workload_leaving(&record.id));
         match fs::rename(&from, &to) {
             Ok(()) => {
@@ -203,7 +212,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::store::WorkloadGlance;
+    use crate::store::{Desired, WorkloadGlance};
 
     fn record(pods: &[&str]) -> WorkloadRecord {
         let pod = |uid: &&str| {
@@ -256,7 +265,9 @@ mod tests {
         assert_eq!(loaded.pods[0].grace_seconds, Some(3));
         assert!(is_volatile(&layout, &before.id));
 
-        note(&layout, &removing(before.clone(), &["a", "b"], Some(0))).unwrap();
+        let mut deleted = before.clone();
+        deleted.delete(Some(0));
+        note(&layout, &deleted).unwrap();
         assert!(layout.workload_leaving(&before.id).exists() && !layout.workload_record(&before.id).exists());
         assert_eq!(seen(&layout, &before), [true, true]);
         assert!(!is_volatile(&layout, &before.id), "the renamed record survives a reboot");
@@ -299,19 +310,23 @@ mod tests {
         assert!(only_removes(&before, &removing(before.clone(), &["a", "b"], None)));
         assert!(only_removes(&before, &removing(before.clone(), &["a"], None)));
         assert!(!only_removes(&before, &record(&["a", "b", "c"])), "a new pod");
-        let changed = WorkloadRecord { hash: "2".to_owned(), ..before.clone() };
+        let mut changed = before.clone();
+        changed.spec.hash = "2".to_owned();
         assert!(
             !only_removes(&before, &removing(changed.clone(), &["a"], None)),
             "b is of another object now"
         );
-        assert!(only_removes(&before, &removing(changed, &["a", "b"], None)));
-        let scaled = WorkloadRecord {
-            hash: "2".to_owned(),
-            stands_without_pods: true,
-            ..removing(before.clone(), &["a", "b"], None)
-        };
-        assert!(!only_removes(&before, &scaled), "it is to stay known, with no pods");
+        assert!(
+            !only_removes(&before, &removing(changed.clone(), &["a", "b"], None)),
+            "it stays, with no pods"
+        );
+        let mut deleted = changed;
+        deleted.delete(None);
+        assert!(only_removes(&before, &deleted));
         let stopped = removing(before.clone(), &["a", "b"], None);
         assert!(!only_removes(&stopped, &before), "what was to go is to run again");
+        let mut deleted = before.clone();
+        deleted.delete(None);
+        assert!(!only_removes(&deleted, &stopped), "what was to go is to stay");
     }
 }

@@ -10,6 +10,7 @@ use crate::lifecycle::{self, Action, Event, Goal, Sandbox};
 use crate::log::{self, Stream, events};
 use crate::sandbox::worker::{self, Outcome};
 use crate::sandbox::{self, Failure, Step, console, container, output};
+use crate::workload;
 
 /// How often the output of a container that has ended is read at most. Its pipe is empty long before, unless
 /// something that outlived it writes on.
@@ -38,6 +39,9 @@ impl Supervisor {
         tracing::debug!(pod = pod.plan.name(), ?event, ?actions, "step");
         if pod.state != before {
             let state = pod.state.clone();
+            if pod.observe() {
+                self.pending.get_or_insert(workload::Event::PodsChanged);
+            }
             // Before the actions: a successor must know what was asked for.
             self.write_state(uid);
             // What survives a reboot; of a pod on its way out nothing does, and the disk is slow.
@@ -404,13 +408,13 @@ impl Supervisor {
     /// What follows from the state of all pods rather than from one event: starts that waited for others to
     /// go, the removal of sandboxes and files, and what the record should say.
     pub(super) fn settle(&mut self) {
-        while self.settle_once() {}
+        while self.settle_once() || self.control() {}
+        self.tell_status();
     }
 
     fn settle_once(&mut self) -> bool {
         let mut acted = false;
         let leaving = self.leaving;
-        let some_removing = self.pods.values().any(|pod| pod.removing && pod.purge != Purge::Done);
         let uids: Vec<String> = self.pods.keys().cloned().collect();
         let mut gone = Vec::new();
         // Before any worker is forked: somebody waits for it.
@@ -421,7 +425,7 @@ impl Supervisor {
             self.delete_remains(&uid);
             let Some(pod) = self.pods.get(&uid) else { continue };
             let idle = pod.jobs.is_empty() && pod.runs.is_empty();
-            if pod.wanted && !leaving && !some_removing && pod.state.goal == Goal::Idle {
+            if pod.wanted && !leaving && pod.state.goal == Goal::Idle && self.may_start(&uid) {
                 self.dispatch(&uid, &Event::Start);
                 acted = true;
             } else if pod.remove_sandbox && idle {
@@ -439,22 +443,8 @@ impl Supervisor {
                 self.record_end(&uid);
             }
         }
-        for uid in gone {
-            self.pods.remove(&uid);
-            self.record.pods.retain(|pod| pod.plan.uid != uid);
-            let saved = if self.layout.pod(&uid).exists() {
-                // A read-only disk. The pod stays recorded, so that a later supervisor removes what is left of it.
-                tracing::error!("the files of pod {uid} stay");
-                false
-            } else {
-                self.record.save(&self.layout).inspect_err(|e| tracing::error!("{e}")).is_ok()
-            };
-            if !saved {
-                // Who asks must not look for it on disk.
-                self.gone.push(uid.clone());
-            }
-            base::fail_point!(Supervisor, "pod-forgotten");
-            self.tell_watchers(&Reply::Removed { uid });
+        if !gone.is_empty() {
+            self.forget(&gone);
             acted = true;
         }
         acted

@@ -10,6 +10,7 @@ use crate::lifecycle::{Action, Event, PodSpec, PodState, Sandbox};
 use crate::sandbox::SandboxInfo;
 use crate::sandbox::container::{self, Started};
 use crate::store::{self, Layout, PodRecord};
+use crate::workload;
 
 /// The state of a recorded pod: as it ended, as its supervisor last wrote it in this boot, or in a new life after
 /// a reboot.
@@ -58,29 +59,37 @@ pub fn present_state(layout: &Layout, recorded: &PodRecord) -> Result<Option<Pod
     Ok(state.filter(|state| !has_ended(&recorded.plan, state)))
 }
 
+/// The state in which a supervisor takes a recorded pod over.
+pub(super) fn adopted_state(layout: &Layout, recorded: &PodRecord) -> PodState {
+    match last_state(layout, recorded) {
+        // It was stopped in order when its supervisor was told to end; now it is wanted again.
+        Ok(state) if state.is_gone() && recorded.ended.is_none() => {
+            state.revive(&PodSpec::from_pod(&recorded.plan.pod), super::now())
+        }
+        Ok(state) => state,
+        // The sandbox that may be there is removed before another one is created.
+        Err(e) => {
+            tracing::error!("{e}");
+            revived(layout, recorded)
+        }
+    }
+}
+
 impl Supervisor {
     /// Takes over the pods of the record.
     pub(super) fn adopt(&mut self) {
         for recorded in self.record.pods.clone() {
             let spec = PodSpec::from_pod(&recorded.plan.pod);
             let uid = recorded.plan.uid.clone();
-            let state = match last_state(&self.layout, &recorded) {
-                // It was stopped in order when its supervisor was told to end; now it is wanted again.
-                Ok(state) if state.is_gone() && recorded.ended.is_none() => state.revive(&spec, super::now()),
-                Ok(state) => state,
-                // The sandbox that may be there is removed before another one is created.
-                Err(e) => {
-                    tracing::error!("{e}");
-                    revived(&self.layout, &recorded)
-                }
-            };
-            let mut pod = Pod::new(recorded.plan.clone(), spec, state);
+            let state = adopted_state(&self.layout, &recorded);
+            let mut pod = Pod::new(&recorded, spec, state);
             pod.recorded_end = recorded.ended.is_some();
             pod.sandbox = SandboxInfo::load(&self.layout, &uid);
             self.pods.insert(uid.clone(), pod);
             self.adopt_pod(&uid);
         }
         self.follow_record();
+        self.pending = Some(workload::Event::Applied);
     }
 
     fn adopt_pod(&mut self, uid: &str) {

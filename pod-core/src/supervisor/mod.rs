@@ -7,6 +7,7 @@
 mod actions;
 mod adopt;
 mod children;
+mod control;
 mod event_loop;
 mod exec;
 mod hand_over;
@@ -16,7 +17,9 @@ mod pod;
 mod requests;
 mod spawn;
 
+use adopt::adopted_state;
 pub use adopt::{former_state, last_state, present_state};
+use control::tell as tell_events;
 pub use spawn::{SUPERVISE, Spawned, detach_name_server, spawn};
 
 use std::collections::{BTreeMap, HashMap};
@@ -36,10 +39,12 @@ use self::event_loop::{EventLoop, Source};
 use self::hand_over::{Handed, Successor};
 use self::ipc::connection::{self, Connection};
 use self::pod::Pod;
+use crate::controller::Status;
 use crate::inherited;
 use crate::lifecycle::{Event, Now};
 use crate::store::{self, Layout, WorkloadId, WorkloadRecord};
 use crate::version::Version;
+use crate::workload;
 
 /// This machine as `kube` uses it.
 #[derive(Debug, Clone)]
@@ -155,6 +160,14 @@ struct Supervisor {
     execs: HashMap<i32, u64>,
     /// Children that ended before their worker had told of them.
     unclaimed: HashMap<i32, i32>,
+    /// What has happened that the controller of the workload has not seen yet.
+    pending: Option<workload::Event>,
+    /// What the controller decided could not be recorded, the disk may be full: when it is tried again, in milliseconds
+    /// since boot.
+    control_again: Option<u64>,
+    /// The status of the workload may be another than the one that watchers know.
+    status_changed: bool,
+    told_status: Option<Status>,
     events: EventLoop,
     signals: SignalFd,
     timer: OwnedFd,
@@ -325,6 +338,10 @@ impl Supervisor {
             watchers: Vec::new(),
             execs: HashMap::new(),
             unclaimed: HashMap::new(),
+            pending: None,
+            control_again: None,
+            status_changed: false,
+            told_status: None,
             events,
             signals,
             timer,
@@ -381,7 +398,9 @@ impl Supervisor {
 
     /// Nothing is left that could happen: every pod has ended for good, or is recorded and not to run.
     fn is_done(&self) -> bool {
-        self.connections.is_empty() && self.pods.values().all(|pod| pod.is_idle(self.leaving))
+        self.connections.is_empty()
+            && self.pods.values().all(|pod| pod.is_idle(self.leaving))
+            && (self.leaving || self.record.deleting || self.control_again.is_none())
     }
 
     fn leave(&mut self) -> Result<(), Error> {
@@ -417,7 +436,7 @@ impl Supervisor {
         // Nothing tells that a disk has room again.
         let again =
             self.pods.values().filter(|pod| pod.purge == pod::Purge::No).filter_map(|pod| pod.unwritten);
-        let due = due.into_iter().chain(again).min();
+        let due = due.into_iter().chain(again).chain(self.control_due()).min();
         let value = due.map_or(Timespec { tv_sec: 0, tv_nsec: 0 }, |due| {
             // A zero time would disarm the timer.
             let due = due.max(1);
@@ -428,6 +447,18 @@ impl Supervisor {
         });
         let spec = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
         let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &spec);
+    }
+
+    /// When the controller has to decide again, in milliseconds since boot.
+    fn control_due(&self) -> Option<u64> {
+        let deadline = self.record.state.next_deadline.filter(|_| !self.leaving && !self.record.deleting);
+        let deadline = deadline.map(|at| {
+            let now = now();
+            let wait = at.duration_since(now.wall).as_millis();
+            // A rounded time must not come too early.
+            now.boot.saturating_add(u64::try_from(wait + 1).unwrap_or(0))
+        });
+        deadline.into_iter().chain(self.control_again).min()
     }
 
     fn on_timer(&mut self) {
@@ -446,6 +477,11 @@ impl Supervisor {
             .collect();
         for uid in due {
             self.dispatch(&uid, &Event::Tick);
+        }
+        let deadline = self.record.state.next_deadline.is_some_and(|at| at <= now.wall);
+        if deadline || self.control_again.is_some_and(|at| at <= now.boot) {
+            self.control_again = None;
+            self.pending.get_or_insert(workload::Event::PodsChanged);
         }
     }
 

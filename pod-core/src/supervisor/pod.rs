@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::controller::{self, pod_status};
 use crate::lifecycle::{Goal, PodSpec, PodState};
 use crate::log::{Stream, Writer};
 use crate::plan::{ContainerError, PodPlan};
@@ -13,6 +14,8 @@ use crate::sandbox::container::Started;
 use crate::sandbox::process::Process;
 use crate::sandbox::worker::Worker;
 use crate::sandbox::{Failure, SandboxInfo};
+use crate::store::PodRecord;
+use crate::workload::PodStatus;
 
 /// A pod of this workload.
 pub struct Pod {
@@ -22,6 +25,8 @@ pub struct Pod {
     pub spec: PodSpec,
     /// Its state.
     pub state: PodState,
+    /// What the controller knows of it.
+    pub status: PodStatus,
     /// It should run.
     pub wanted: bool,
     /// It is to be removed once it has stopped.
@@ -142,9 +147,10 @@ impl Run {
 
 impl Pod {
     /// A pod with nothing of it in the kernel.
-    pub fn new(plan: PodPlan, spec: PodSpec, state: PodState) -> Self {
+    pub fn new(recorded: &PodRecord, spec: PodSpec, state: PodState) -> Self {
         Self {
-            plan,
+            plan: recorded.plan.clone(),
+            status: pod_status(recorded, &spec, Some(&state)),
             spec,
             state,
             wanted: false,
@@ -160,6 +166,14 @@ impl Pod {
             killed_workers: 0,
             unwritten: None,
         }
+    }
+
+    /// Brings [`Pod::status`] up to date with the state; true if it has changed.
+    pub fn observe(&mut self) -> bool {
+        let observed = controller::observed(&self.status, &self.spec, &self.state);
+        let changed = self.status != observed;
+        self.status = observed;
+        changed
     }
 
     /// A worker may have made a process that we do not know yet.

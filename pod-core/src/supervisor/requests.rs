@@ -10,8 +10,8 @@ use super::ipc::connection::Connection;
 use super::ipc::protocol::{Hello, Reply, Request};
 use super::pod::{Pod, Purge};
 use super::{Supervisor, exec};
-use crate::lifecycle::{Event, PodSpec, PodState};
-use crate::store::{self, Desired, WorkloadRecord};
+use crate::lifecycle::{Event, Goal, PodSpec, PodState};
+use crate::store::Desired;
 use crate::version;
 
 impl Supervisor {
@@ -75,8 +75,8 @@ impl Supervisor {
 
     fn serve_request(&mut self, token: u64, request: Request) {
         match request {
-            Request::Apply { record } => {
-                let reply = match self.apply(*record) {
+            Request::Change { change } => {
+                let reply = match self.change(&change) {
                     Ok(()) => Reply::Done,
                     Err(e) => Reply::Failed { message: e.to_string() },
                 };
@@ -102,6 +102,8 @@ impl Supervisor {
             }
             Request::Watch => {
                 self.watchers.push(token);
+                let status = Box::new(self.status());
+                self.reply(token, &Reply::Workload { status });
                 let states: Vec<Reply> = self
                     .pods
                     .iter()
@@ -160,24 +162,6 @@ impl Supervisor {
         }
     }
 
-    /// Records what should be, then goes for it.
-    fn apply(&mut self, record: WorkloadRecord) -> Result<(), store::Error> {
-        let record = record.with_removals(Some(&self.record));
-        store::removal::reserve(&self.layout, &self.id)
-            .or_else(|e| if store::removal::only_removes(&self.record, &record) { Ok(()) } else { Err(e) })?;
-        match record.save_or_note(&self.layout, Some(&self.record)) {
-            // With neither tree to write to, this process still knows: what fills a disk has to be stopped.
-            Err(error) if store::removal::only_removes(&self.record, &record) => {
-                tracing::error!(%error, "the removal of pods of {} is known to this process alone", self.id);
-            }
-            result => result?,
-        }
-        base::fail_point!(Supervisor, "change-recorded");
-        self.record = record;
-        self.follow_record();
-        Ok(())
-    }
-
     /// Brings the pods in line with the record.
     pub(super) fn follow_record(&mut self) {
         let mut stop = Vec::new();
@@ -189,12 +173,14 @@ impl Supervisor {
                     Some(state) => state.clone(),
                     None => PodState::new(&spec, super::now()),
                 };
-                Pod::new(recorded.plan.clone(), spec, state)
+                Pod::new(recorded, spec, state)
             });
             pod.recorded_end = recorded.ended.is_some();
             pod.wanted = recorded.desired == Desired::Running && !recorded.removing;
             pod.removing = recorded.removing;
-            if !pod.wanted && pod.purge == Purge::No {
+            // A pod that was never started and stays needs no stop, which would be its end.
+            let is_unstarted = pod.state.goal == Goal::Idle && !pod.removing;
+            if !pod.wanted && !is_unstarted && pod.purge == Purge::No {
                 stop.push((uid.clone(), recorded.grace_seconds));
             }
         }

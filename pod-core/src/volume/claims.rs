@@ -3,6 +3,7 @@
 //! A claim is made when it is played, or when a pod first uses it: a cluster would leave that pod Pending, but
 //! on one machine there is nobody else who could provide the volume, and podman's users expect it.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::PathBuf;
 
@@ -297,6 +298,19 @@ fn folders(layout: &Layout) -> Result<Vec<(String, String)>, store::Error> {
 }
 
 /// (namespace, claim, pod) for every recorded pod that mounts a claim.
+/// Returns the claims of a pod that one pod at a time may use (accessMode ReadWriteOncePod).
+pub fn exclusive(layout: &Layout, pod: &PodPlan) -> HashSet<(String, String)> {
+    let volumes = pod.pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    let names = volumes.filter_map(|volume| Some(&volume.persistent_volume_claim.as_ref()?.claim_name));
+    let is_exclusive = |name: &&String| {
+        let claim =
+            store::damage::or_none(Objects::get(layout, "PersistentVolumeClaim", pod.namespace(), name));
+        let modes = claim.as_ref().and_then(|claim| claim.pointer("/spec/accessModes")?.as_array());
+        modes.into_iter().flatten().any(|mode| mode == "ReadWriteOncePod")
+    };
+    names.filter(is_exclusive).map(|name| (pod.namespace().to_owned(), name.clone())).collect()
+}
+
 fn users(records: &[WorkloadRecord]) -> Vec<(String, String, String)> {
     let mut found = Vec::new();
     for record in records {

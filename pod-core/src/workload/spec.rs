@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{PodStatus, Rule};
-use crate::plan::PodTemplate;
+use crate::plan::{PodTemplate, WorkloadPlan};
 
 /// A workload as it was applied: what `kube play` sends to the workload's supervisor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,5 +36,19 @@ impl Spec {
     /// The pod was created from the template that this spec has, since the pods were last to be replaced.
     pub fn is_current(&self, pod: &PodStatus) -> bool {
         pod.hash == self.template.hash && pod.replaced >= self.replaced
+    }
+
+    /// Returns the spec of a planned workload.
+    pub fn from_plan(plan: &WorkloadPlan, generation: u64, running: bool, replaced: u64) -> Self {
+        Self {
+            generation,
+            object: plan.object.clone(),
+            hash: plan.hash.clone(),
+            source: plan.source.clone(),
+            rule: plan.rule.clone(),
+            template: plan.template.clone(),
+            running,
+            replaced,
+        }
     }
 }

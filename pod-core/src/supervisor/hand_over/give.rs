@@ -72,6 +72,11 @@ impl Supervisor {
             watchers: _,
             execs,
             unclaimed,
+            // The controller of the successor looks at all pods anew, and nobody watches it yet.
+            pending: _,
+            control_again: _,
+            status_changed: _,
+            told_status: _,
             events: _,
             signals: _,
             timer: _,
@@ -119,6 +124,8 @@ fn pod_entry(pod: &Pod) -> PodEntry {
         plan,
         spec: _,
         state,
+        // It follows from the state.
+        status: _,
         // These three follow from the record.
         wanted: _,
         removing: _,

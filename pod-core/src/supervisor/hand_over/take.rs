@@ -15,12 +15,13 @@ use crate::lifecycle::PodSpec;
 use crate::log;
 use crate::sandbox::container;
 use crate::sandbox::worker::Worker;
-use crate::store::{Layout, WorkloadId};
+use crate::store::{Desired, Layout, PodRecord, WorkloadId};
 use crate::supervisor::event_loop::Source;
 use crate::supervisor::ipc::connection::Connection;
 use crate::supervisor::ipc::protocol::Hello;
 use crate::supervisor::pod::{Job, Pod, Run};
 use crate::supervisor::{Error, Supervisor};
+use crate::workload;
 
 /// What this process had before it became this program.
 pub(in crate::supervisor) struct Handed {
@@ -86,6 +87,7 @@ impl Handed {
             supervisor.take_pod(&uid, entry, &tokens);
         }
         supervisor.follow_record();
+        supervisor.pending = Some(workload::Event::Applied);
         supervisor.raise_record();
         for token in askers {
             supervisor.say(token, &Hello::new());
@@ -117,7 +119,9 @@ impl Supervisor {
 
     fn take_pod(&mut self, uid: &str, entry: PodEntry, tokens: &HashMap<u64, u64>) {
         let spec = PodSpec::from_pod(&entry.plan.pod);
-        let mut pod = Pod::new(entry.plan, spec, entry.state);
+        let recorded = self.record.pods.iter().find(|pod| pod.plan.uid == uid).cloned();
+        let recorded = recorded.unwrap_or_else(|| PodRecord::new(entry.plan, Desired::Stopped));
+        let mut pod = Pod::new(&recorded, spec, entry.state);
         pod.sandbox = entry.sandbox;
         pod.remains = entry.remains;
         pod.remove_sandbox = entry.remove_sandbox;

@@ -1,5 +1,6 @@
 //! The other end of a supervisor's socket: what commands call.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -11,11 +12,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::connection::{line, receive, send_bytes, with_short_path};
 use super::protocol::{Hello, Reply, Request};
+use crate::controller::{self, Controller, Outcome, WorkloadChange};
 use crate::inherited;
+use crate::lifecycle::{PodSpec, PodState};
 use crate::runtime::sealed_exe;
 use crate::sandbox::process;
-use crate::store::{self, Layout, WorkloadId, WorkloadRecord};
-use crate::supervisor::{Error, Spawned, spawn};
+use crate::store::{self, Layout, PodRecord, WorkloadId, WorkloadRecord};
+use crate::supervisor::{Error, Spawned, adopted_state, spawn, tell_events};
 use crate::version::{self, Newer};
 
 /// A connection to the supervisor of one workload.
@@ -296,9 +299,9 @@ impl Client {
         self.stream.as_fd()
     }
 
-    /// Asks that a workload be as recorded in `record`.
-    fn ask(&mut self, record: &WorkloadRecord) -> Result<(), Error> {
-        self.send(&Request::Apply { record: Box::new(record.clone()) }, &[])
+    /// Asks for a change of the workload.
+    fn ask(&mut self, change: &WorkloadChange) -> Result<(), Error> {
+        self.send(&Request::Change { change: change.clone() }, &[])
     }
 
     /// Waits for the answer to [`Client::ask`].
@@ -345,17 +348,17 @@ pub fn kill_supervisor(layout: &Layout, id: &WorkloadId) -> Result<(), Error> {
 pub fn apply_all(
     layout: &Layout,
     exe: &Path,
-    records: &[WorkloadRecord],
+    changes: &[(WorkloadId, WorkloadChange)],
     force: bool,
 ) -> (Vec<Client>, Vec<(WorkloadId, Error)>) {
     let mut asked = Vec::new();
-    for record in records {
-        let client = Client::connect(layout, &record.id)
-            .map(|client| client.and_then(|mut client| client.ask(record).ok().map(|()| client)));
-        asked.push((record, client));
+    for (id, change) in changes {
+        let client = Client::connect(layout, id)
+            .map(|client| client.and_then(|mut client| client.ask(change).ok().map(|()| client)));
+        asked.push((id, change, client));
     }
     let (mut clients, mut failed) = (Vec::new(), Vec::new());
-    for (record, client) in asked {
+    for (id, change, client) in asked {
         let applied = match client {
             Ok(Some(mut client)) => match client.answer() {
                 Ok(()) => {
@@ -363,21 +366,21 @@ pub fn apply_all(
                     Ok(Some(client))
                 }
                 // It left while we spoke.
-                Err(Error::Socket { .. }) => apply(layout, exe, record),
+                Err(Error::Socket { .. }) => apply(layout, exe, id, change),
                 Err(e) => Err(e),
             },
-            Ok(None) => apply(layout, exe, record),
+            Ok(None) => apply(layout, exe, id, change),
             Err(e) => Err(e),
         };
         let applied = match applied {
             Err(Error::Stopped { pid, .. } | Error::Silent { pid, .. }) if force => {
-                kill_silent(&record.id, pid).and_then(|()| apply(layout, exe, record))
+                kill_silent(id, pid).and_then(|()| apply(layout, exe, id, change))
             }
             applied => applied,
         };
         match applied {
             Ok(client) => clients.extend(client),
-            Err(e) => failed.push((record.id.clone(), e)),
+            Err(e) => failed.push((id.clone(), e)),
         }
     }
     (clients, failed)
@@ -413,14 +416,19 @@ fn is_supervisor(id: &WorkloadId, pid: i32) -> bool {
         && arguments.nth(2) == Some(id.dir_name().as_bytes())
 }
 
-/// Makes a workload as recorded in `record`, through its supervisor, which is started where none runs and there
-/// is something to do. Gives the connection; `None` when all was done at once, and the supervisor has left. A
-/// record of which nothing is left is removed.
-pub fn apply(layout: &Layout, exe: &Path, record: &WorkloadRecord) -> Result<Option<Client>, Error> {
+/// Changes a workload through its supervisor, which is started where none runs and there is something to do. Gives the
+/// connection; `None` when all was done at once, and the supervisor has left. A record of which nothing is left is
+/// removed.
+pub fn apply(
+    layout: &Layout,
+    exe: &Path,
+    id: &WorkloadId,
+    change: &WorkloadChange,
+) -> Result<Option<Client>, Error> {
     let mut patience = Patience::new();
     loop {
-        if let Some(mut client) = Client::connect(layout, &record.id)? {
-            match client.ask(record).and_then(|()| client.answer()) {
+        if let Some(mut client) = Client::connect(layout, id)? {
+            match client.ask(change).and_then(|()| client.answer()) {
                 Ok(()) => {
                     base::fail_point!(Command, "supervisor-asked");
                     return Ok(Some(client));
@@ -431,37 +439,61 @@ pub fn apply(layout: &Layout, exe: &Path, record: &WorkloadRecord) -> Result<Opt
             }
         }
         // Nobody else writes the record while this lock is ours.
-        let lock = FileLock::try_acquire(&layout.supervisor_lock(&record.id), LockKind::Exclusive)?;
+        let lock = FileLock::try_acquire(&layout.supervisor_lock(id), LockKind::Exclusive)?;
         let Some(lock) = lock else {
-            patience.bear(&record.id, Spawned::Busy)?;
+            patience.bear(id, Spawned::Busy)?;
             continue;
         };
-        let before = WorkloadRecord::load(layout, &record.id)?;
-        let merged = record.clone().with_removals(before.as_ref());
-        if merged.is_leftover() {
-            base::file::remove_dir_if_exists(&layout.workload(&record.id))?;
-            store::removal::forget_note(layout, &record.id)?;
+        let before = WorkloadRecord::load(layout, id)?;
+        let Some(outcome) = decide(layout, before.as_ref(), id, change) else { return Ok(None) };
+        let record = &outcome.record;
+        if record.is_leftover() {
+            base::file::remove_dir_if_exists(&layout.workload(id))?;
+            store::removal::forget_note(layout, id)?;
             // The lock file goes last; whoever waits for it finds that the record is gone.
-            base::file::remove_dir_if_exists(&layout.workload_run(&record.id))?;
+            base::file::remove_dir_if_exists(&layout.workload_run(id))?;
             return Ok(None);
         }
-        merged.save_or_note(layout, before.as_ref())?;
+        if before.as_ref().is_none_or(|before| record.differs_durably(before)) {
+            record.save_or_note(layout, before.as_ref())?;
+            // It is older than what was just saved.
+            record.forget_volatile(layout)?;
+        }
         base::fail_point!(Command, "workload-recorded");
+        tell_events(layout, record, &outcome.told);
         drop(lock);
-        if merged.pods.iter().all(|pod| pod.is_at_rest()) {
+        if record.pods.iter().all(|pod| pod.is_at_rest()) {
             return Ok(None);
         }
         loop {
-            let spawned = spawn(exe, layout, &record.id)?;
+            let spawned = spawn(exe, layout, id)?;
             base::fail_point!(Command, "supervisor-spawned");
-            let client = Client::connect(layout, &record.id)?;
+            let client = Client::connect(layout, id)?;
             // One that listened and has left did everything; where the workload is gone, there is nothing to do.
             if client.is_some() || spawned != Spawned::Busy {
                 return Ok(client);
             }
-            patience.bear(&record.id, spawned)?;
+            patience.bear(id, spawned)?;
         }
     }
+}
+
+/// What a change makes of a workload that no supervisor runs, by what is on disk of its pods.
+fn decide(
+    layout: &Layout,
+    before: Option<&WorkloadRecord>,
+    id: &WorkloadId,
+    change: &WorkloadChange,
+) -> Option<Outcome> {
+    let pods = before.iter().flat_map(|record| &record.pods);
+    let states: BTreeMap<&str, PodState> =
+        pods.map(|pod| (pod.plan.uid.as_str(), adopted_state(layout, pod))).collect();
+    let status_of = |pod: &PodRecord| {
+        controller::pod_status(pod, &PodSpec::from_pod(&pod.plan.pod), states.get(pod.plan.uid.as_str()))
+    };
+    let now = jiff::Timestamp::now();
+    let mut identity = controller::random_identity;
+    Controller { status_of: &status_of, identity: &mut identity, now }.change(before, id, change)
 }
 
 /// How long a command goes on when a workload is held by another, or its supervisors come and go.

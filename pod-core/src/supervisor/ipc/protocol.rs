@@ -10,8 +10,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::controller::{Status, WorkloadChange};
 use crate::lifecycle::PodState;
-use crate::store::WorkloadRecord;
 use crate::version;
 
 /// The first message each way.
@@ -42,11 +42,10 @@ impl Default for Hello {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "camelCase")]
 pub enum Request {
-    /// Record this, then make it so: start pods that are new, stop those that should stop, remove those that
-    /// are to be removed. Answered with [`Reply::Done`] once it is recorded.
-    Apply {
-        /// The workload as it should be.
-        record: Box<WorkloadRecord>,
+    /// Records a change of the workload, then makes it. Answered with [`Reply::Done`] once it is recorded.
+    Change {
+        /// What is asked for.
+        change: WorkloadChange,
     },
     /// Writes the record and the states again, because one of these files is damaged. Answered with [`Reply::Done`].
     Save,
@@ -58,8 +57,9 @@ pub enum Request {
         /// The environment of a supervisor that the asker would start.
         environment: Vec<(String, String)>,
     },
-    /// Every pod's state now, [`Reply::Ended`] of those that have ended and are on their way out, [`Reply::Done`], then
-    /// each change, as [`Reply::State`], [`Reply::Ended`] and [`Reply::Removed`], until the asker hangs up.
+    /// The workload's status and every pod's state now, [`Reply::Ended`] of those that have ended and are on their way
+    /// out, [`Reply::Done`], then each change, as [`Reply::Workload`], [`Reply::State`], [`Reply::Ended`] and
+    /// [`Reply::Removed`], until the asker hangs up.
     Watch,
     /// Runs a command in a container. Three descriptors (stdin, stdout, stderr) come along by SCM_RIGHTS, with
     /// `tty` one: the answer's terminal is sent back with [`Reply::ExecStarted`] instead.
@@ -95,6 +95,11 @@ pub enum Reply {
     Failed {
         /// For a person.
         message: String,
+    },
+    /// How far the workload is.
+    Workload {
+        /// Its status.
+        status: Box<Status>,
     },
     /// A pod's state.
     State {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::super::claims::{Error, ensure, list, remove};
 use super::{Place, mode, pod};
 use crate::store::{Desired, Objects, PodRecord, WorkloadId, WorkloadRecord};
+use crate::workload::{Rule, Spec};
 
 fn claim(storage: &str) -> PersistentVolumeClaim {
     serde_json::from_value(json!({
@@ -18,23 +19,20 @@ fn claim(storage: &str) -> PersistentVolumeClaim {
 }
 
 fn record(place: &Place, source: Value) {
-    let record = WorkloadRecord {
-        version: crate::version::Version::current(),
-        id: WorkloadId::new("pod", "default", "web"),
+    let plan = pod(source);
+    let spec = Spec {
+        generation: 1,
         object: json!({}),
         hash: String::new(),
-        uid: "w".to_owned(),
-        created: jiff::Timestamp::UNIX_EPOCH,
         source: String::new(),
-        pods: vec![PodRecord {
-            plan: pod(source),
-            desired: Desired::Stopped,
-            removing: false,
-            grace_seconds: None,
-            ended: None,
-        }],
-        stands_without_pods: false,
+        rule: Rule::Once,
+        template: plan.template(),
+        running: false,
+        replaced: 0,
     };
+    let id = WorkloadId::new("pod", "default", "web");
+    let mut record = WorkloadRecord::new(id, "w".to_owned(), jiff::Timestamp::UNIX_EPOCH, spec);
+    record.pods.push(PodRecord::new(plan, Desired::Stopped));
     record.save(&place.layout).unwrap();
 }
 

@@ -1,0 +1,66 @@
+//! Why a pod does not become what it should be.
+
+use super::{Phase, PodSpec, PodState, Role, RunState, Sandbox};
+
+/// Waiting reasons of a container that has not failed to start. Any other says that it cannot be made as things
+/// are.
+const STARTING: [&str; 3] = ["ContainerCreating", "PodInitializing", "CrashLoopBackOff"];
+
+impl PodState {
+    /// Returns why the pod will not get all its containers started without help, if that is so.
+    pub fn cannot_start(&self, spec: &PodSpec) -> Option<String> {
+        if let Sandbox::Failed { .. } = self.sandbox {
+            let why = self.sandbox_error.clone().unwrap_or_default();
+            return Some(format!("cannot make its sandbox: {why}"));
+        }
+        for container in &self.containers {
+            if let RunState::Waiting(waiting) = &container.state
+                && container.runs == 0
+                && !STARTING.contains(&waiting.reason.as_str())
+            {
+                let message = waiting.message.clone().unwrap_or_default();
+                return Some(format!("container {}: {}: {message}", container.name, waiting.reason));
+            }
+            if let Some(ended) = &container.latest
+                && ended.reason == "StartError"
+                && container.previous.as_ref().is_none_or(|before| before.reason == "StartError")
+            {
+                let message = ended.message.clone().unwrap_or_default();
+                return Some(format!("container {}: cannot start: {message}", container.name));
+            }
+        }
+        if self.phase == Phase::Failed && !self.is_stopping() && !self.apps_ran(spec) {
+            let init = self.containers.iter().find(|c| c.latest.as_ref().is_some_and(|l| l.exit_code != 0));
+            return Some(match init {
+                Some(init) => {
+                    let code = init.latest.as_ref().map_or(1, |l| l.exit_code);
+                    format!("init container {} failed with exit code {code}", init.name)
+                }
+                None => "it failed before its containers were started".to_owned(),
+            });
+        }
+        None
+    }
+
+    fn apps_ran(&self, spec: &PodSpec) -> bool {
+        let apps = spec.containers.iter().filter(|c| c.role == Role::App);
+        apps.filter_map(|c| self.container(&c.name)).all(|c| c.runs > 0)
+    }
+
+    /// Returns which container keeps the pod from being Ready, and how it is.
+    pub fn why_unready(&self, spec: &PodSpec) -> Option<String> {
+        let roles = spec.containers.iter().map(|container| container.role).zip(&self.containers);
+        let (_, container) = roles.into_iter().find(|(role, container)| !container.is_ready(*role))?;
+        let name = &container.name;
+        Some(match (&container.state, &container.latest) {
+            (RunState::Waiting(waiting), _) => match &waiting.message {
+                Some(message) => format!("container {name}: {}: {message}", waiting.reason),
+                None => format!("container {name}: {}", waiting.reason),
+            },
+            (RunState::Terminated, Some(end)) => {
+                format!("container {name} ended with exit code {}", end.exit_code)
+            }
+            _ => format!("container {name} is not ready"),
+        })
+    }
+}

@@ -1,0 +1,297 @@
+//! Waiting for workloads, by what their supervisors tell of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::{Error, PodView, view};
+use crate::controller::{Culprit, Status};
+use crate::repair;
+use crate::store::{self, Layout, WorkloadGlance, WorkloadId, WorkloadRecord};
+use crate::supervisor::ipc::client::Client;
+use crate::supervisor::ipc::protocol::{Reply, Request};
+use crate::supervisor::{self, Host};
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// Every container of every pod has started.
+    Started,
+    /// The rollout is complete: every pod is of the current revision and available.
+    RolledOut,
+}
+
+/// A workload that is waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwaitedWorkload {
+    /// Which one.
+    pub id: WorkloadId,
+    /// The [`crate::workload::Spec::generation`] that has to be observed.
+    pub generation: u64,
+    /// What is waited for.
+    pub goal: Goal,
+}
+
+/// What is to be said of a workload that is waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is as wished.
+    Met,
+    /// Not yet.
+    NotYet,
+    /// A pod of it cannot start.
+    Failed(Culprit),
+    /// Its rollout has made no progress for progressDeadlineSeconds, because of this pod.
+    Stalled(Option<Culprit>),
+}
+
+/// How a wait ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every workload is as wished.
+    Met,
+    /// A workload never will be.
+    Failed(WorkloadId, Culprit),
+    /// The rollout of a workload has stalled.
+    Stalled(WorkloadId, Option<Culprit>),
+    /// Time is over; the workloads that were still waited for.
+    TimedOut(Vec<WorkloadId>),
+}
+
+/// Judges a workload by its status; `None` means that it was removed.
+pub fn judge(awaited: &AwaitedWorkload, status: Option<&Status>) -> Verdict {
+    let Some(status) = status.filter(|status| !status.deleting) else {
+        let (pod, message) = (awaited.id.to_string(), "it was removed meanwhile".to_owned());
+        return Verdict::Failed(Culprit { pod, message });
+    };
+    if status.observed_generation < awaited.generation {
+        return Verdict::NotYet;
+    }
+    if let Some(culprit) = &status.problem {
+        return Verdict::Failed(culprit.clone());
+    }
+    let is_met = match awaited.goal {
+        Goal::Started => status.has_started(),
+        Goal::RolledOut => status.complete,
+    };
+    // A Deployment that is paused goes no further.
+    if is_met || status.paused {
+        return Verdict::Met;
+    }
+    if awaited.goal == Goal::RolledOut && status.has_stalled() {
+        return Verdict::Stalled(status.holdup.clone());
+    }
+    Verdict::NotYet
+}
+
+/// Returns how far a workload is, by what is on disk.
+pub fn status(layout: &Layout, record: &WorkloadRecord) -> Status {
+    let states = record.pods.iter().filter_map(|pod| {
+        let state = store::damage::or_none(supervisor::present_state(layout, pod).map(Some))??;
+        Some((pod.plan.uid.as_str(), state))
+    });
+    let states: BTreeMap<_, _> = states.collect();
+    Status::of_states(record, jiff::Timestamp::now(), |pod| states.get(pod.plan.uid.as_str()))
+}
+
+/// How often is looked whether the supervisors that are waited for stand still.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How long people wait without wondering.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What is told while workloads are waited for.
+pub trait Watcher {
+    /// It takes long: these pods are waited for. Told once.
+    fn waiting(&mut self, pods: &[PodView]);
+    /// How far a rollout is.
+    fn progress(&mut self, workload: &WorkloadId, status: &Status);
+}
+
+/// Waits until workloads are as wished. Clients that are at hand are used; others are made. A workload without a
+/// supervisor is at rest: it is judged by what is on disk, once.
+///
+/// # Errors
+/// What is recorded cannot be read, or no supervisor can be reached.
+pub fn wait_for_workloads(
+    host: &Host,
+    awaited: &[AwaitedWorkload],
+    clients: Vec<Client>,
+    deadline: Option<Instant>,
+    watcher: &mut dyn Watcher,
+) -> Result<Outcome, Error> {
+    let mut wait = Wait { host, left: awaited.to_vec(), clients: Vec::new(), watcher };
+    for mut client in clients {
+        if wait.is_left(client.id()) {
+            // One that hung up already is dealt with when its replies are read.
+            let _ = client.send(&Request::Watch, &[]);
+            wait.clients.push(client);
+        }
+    }
+    for one in awaited {
+        if !wait.clients.iter().any(|client| *client.id() == one.id)
+            && let Some(outcome) = wait.rejoin(&one.id)?
+        {
+            return Ok(outcome);
+        }
+    }
+    let mut wondering = Some(Instant::now() + PATIENCE);
+    while !wait.left.is_empty() {
+        let now = Instant::now();
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            return Ok(Outcome::TimedOut(wait.left.into_iter().map(|one| one.id).collect()));
+        }
+        if wondering.is_some_and(|at| at <= now) {
+            wondering = None;
+            wait.tell_waiting()?;
+        }
+        let until = deadline.into_iter().chain(wondering).map(|at| at.duration_since(now));
+        if let Some(outcome) = wait.listen(until.chain([LOOK]).min().unwrap_or(LOOK))? {
+            return Ok(outcome);
+        }
+    }
+    Ok(Outcome::Met)
+}
+
+struct Wait<'a> {
+    host: &'a Host,
+    left: Vec<AwaitedWorkload>,
+    clients: Vec<Client>,
+    watcher: &'a mut dyn Watcher,
+}
+
+impl Wait<'_> {
+    fn is_left(&self, id: &WorkloadId) -> bool {
+        self.left.iter().any(|one| one.id == *id)
+    }
+
+    /// Judges one workload; the outcome, if that settles everything.
+    fn settle(&mut self, id: &WorkloadId, status: Option<&Status>) -> Option<Outcome> {
+        let one = self.left.iter().find(|one| one.id == *id)?;
+        if one.goal == Goal::RolledOut
+            && let Some(status) = status.filter(|status| status.observed_generation >= one.generation)
+        {
+            self.watcher.progress(id, status);
+        }
+        match judge(one, status) {
+            Verdict::Met => {
+                self.left.retain(|one| one.id != *id);
+                None
+            }
+            Verdict::NotYet => None,
+            Verdict::Failed(culprit) => Some(Outcome::Failed(id.clone(), culprit)),
+            Verdict::Stalled(culprit) => Some(Outcome::Stalled(id.clone(), culprit)),
+        }
+    }
+
+    /// Waits for what supervisors tell, for so long at most.
+    fn listen(&mut self, limit: Duration) -> Result<Option<Outcome>, Error> {
+        let limit = Timespec {
+            tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(limit.subsec_nanos()),
+        };
+        let mut fds: Vec<PollFd<'_>> =
+            self.clients.iter().map(|c| PollFd::from_borrowed_fd(c.fd(), PollFlags::IN)).collect();
+        match poll(&mut fds, Some(&limit)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(e) => return Err(store::Error::io("wait for", "a supervisor")(e.into()).into()),
+        }
+        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        let clients = std::mem::take(&mut self.clients);
+        for (mut client, ready) in clients.into_iter().zip(ready) {
+            let id = client.id().clone();
+            if !ready {
+                client.is_stopped()?;
+            }
+            let mut open = true;
+            while ready && open && self.is_left(&id) {
+                // Whole lines come as fast as they are sent; what is half here is awaited.
+                match client.next(Some(Duration::from_millis(1)))? {
+                    Some(Reply::Workload { status }) => {
+                        if let Some(outcome) = self.settle(&id, Some(&status)) {
+                            return Ok(Some(outcome));
+                        }
+                    }
+                    Some(_) => {}
+                    None => {
+                        open = !client.is_closed();
+                        break;
+                    }
+                }
+            }
+            if !self.is_left(&id) {
+                continue;
+            }
+            if open {
+                self.clients.push(client);
+            } else if let Some(outcome) = self.rejoin(&id)? {
+                // It was killed, or has left: who follows it knows what goes on.
+                return Ok(Some(outcome));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Judges a workload by what is on disk. Should it be at work in this boot, there is, or has to be, a supervisor.
+    fn rejoin(&mut self, id: &WorkloadId) -> Result<Option<Outcome>, Error> {
+        loop {
+            if let Some(mut client) = Client::connect(&self.host.layout, id)? {
+                let _ = client.send(&Request::Watch, &[]);
+                self.clients.push(client);
+                return Ok(None);
+            }
+            let record = WorkloadRecord::load(&self.host.layout, id)?;
+            let seen = record.as_ref().map(|record| status(&self.host.layout, record));
+            if let Some(outcome) = self.settle(id, seen.as_ref()) {
+                return Ok(Some(outcome));
+            }
+            let Some(record) = record.filter(|_| self.is_left(id)) else { return Ok(None) };
+            if !repair::is_at_work(self.host, &WorkloadGlance::from(&record)) {
+                let message = "it does not run, and nothing is going to start it".to_owned();
+                return Ok(Some(Outcome::Failed(id.clone(), Culprit { pod: id.to_string(), message })));
+            }
+            match Client::connect_or_spawn(&self.host.layout, &self.host.exe, id) {
+                Ok(mut client) => {
+                    let _ = client.send(&Request::Watch, &[]);
+                    self.clients.push(client);
+                    return Ok(None);
+                }
+                Err(supervisor::Error::Gone(_)) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
+    fn tell_waiting(&mut self) -> Result<(), Error> {
+        let mut views = Vec::new();
+        for one in &self.left {
+            let started = |view: &PodView| match one.goal {
+                Goal::Started => view.state.all_started(&crate::lifecycle::PodSpec::from_pod(&view.plan.pod)),
+                Goal::RolledOut => view.state.is_ready(),
+            };
+            let pods = view::pods_of(&self.host.layout, &one.id)?;
+            // What is on its way out may be what the others wait for.
+            views.extend(pods.into_iter().filter(|view| view.terminating || !started(view)));
+        }
+        if !views.is_empty() {
+            self.watcher.waiting(&views);
+        }
+        Ok(())
+    }
+}
+
+/// The pods of workloads that a wait was over before they were as wished: `pod/web, pod/db`.
+pub fn unready_names(layout: &Layout, ids: &[WorkloadId]) -> String {
+    let mut names = BTreeSet::new();
+    for id in ids {
+        let pods = view::pods_of(layout, id).unwrap_or_default();
+        let unready = pods.iter().filter(|view| !view.terminating && !view.state.is_ready());
+        let before = names.len();
+        names.extend(unready.map(|view| format!("pod/{}", view.plan.name())));
+        if names.len() == before {
+            names.insert(id.to_string());
+        }
+    }
+    names.into_iter().collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,56 @@
+//! Rollouts that could never complete, told before anything is changed.
+
+use super::diff::Step;
+use super::{Change, Error};
+use crate::manifest::{Diagnostic, Document, Severity};
+use crate::plan::PodTemplate;
+use crate::store::{Layout, WorkloadRecord};
+use crate::volume::claims;
+use crate::workload::{Spec, conflict};
+
+/// Fails for the first workload whose old and new pods exclude each other while both have to exist.
+pub(super) fn check(layout: &Layout, documents: &[Document], steps: &[Step]) -> Result<(), Error> {
+    for step in steps.iter().filter(|step| step.change == Change::Configured && step.spec.running) {
+        let Some(before) = &step.before else { continue };
+        let Some(message) = of(layout, before, &step.spec) else { continue };
+        let document = documents.iter().find(|document| {
+            let metadata = document.object.metadata();
+            document.object.kind().eq_ignore_ascii_case(&step.plan.id.kind)
+                && metadata.name.as_deref() == Some(&step.plan.id.name)
+                && metadata.namespace.as_deref() == Some(&step.plan.id.namespace)
+        });
+        let path = "spec.strategy".to_owned();
+        return Err(Error::Invalid(Box::new(Diagnostic {
+            severity: Severity::Error,
+            source: document.map_or(&step.spec.source, |document| &document.source).clone(),
+            position: document.map(|document| document.position_of(&path)).unwrap_or_default(),
+            path,
+            message,
+            hint: Some(
+                "write `strategy: {type: Recreate}`: old pods are stopped before new ones start".to_owned(),
+            ),
+        })));
+    }
+    Ok(())
+}
+
+/// Returns why the rollout of `spec` over the pods of `before` could never complete, if that is so.
+pub(super) fn of(layout: &Layout, before: &WorkloadRecord, spec: &Spec) -> Option<String> {
+    let outdated =
+        before.standing().filter(|pod| pod.plan.hash != spec.template.hash || pod.replaced < spec.replaced);
+    let mut old: Vec<PodTemplate> = Vec::new();
+    for pod in outdated {
+        if !old.iter().any(|template| template.hash == pod.plan.hash) {
+            old.push(pod.plan.template());
+        }
+    }
+    if old.is_empty() {
+        return None;
+    }
+    let probe = spec.template.instantiate("", "", before.created);
+    let exclusive = claims::exclusive(layout, &probe);
+    let found = conflict(&old.iter().collect::<Vec<_>>(), &spec.template, &spec.rule, &exclusive)?;
+    Some(format!(
+        "a rolling update could never complete: a new pod and an old one would have to have {found} at the same time"
+    ))
+}

@@ -1,0 +1,123 @@
+//! Changes of a workload that need no manifest: scaling it, rolling it back, pausing it.
+
+use std::time::Instant;
+
+use base::file::{FileLock, LockKind};
+
+use super::watch::Telling;
+use super::{Error, Host, Report, conflicts, images, preflight};
+use crate::controller::WorkloadChange;
+use crate::observe::rollout::{AwaitedWorkload, Goal, Outcome, unready_names, wait_for_workloads};
+use crate::store::{Objects, WorkloadId, WorkloadRecord};
+use crate::supervisor::ipc::client;
+use crate::workload::Spec;
+
+/// What a patch did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patched {
+    /// False if the workload is so already.
+    pub changed: bool,
+    /// To wait for ([`rollout_status`]).
+    pub awaited: AwaitedWorkload,
+}
+
+/// Changes the spec of a recorded workload. `patch` returns the spec that it should have, by its record; the generation
+/// is raised here. The images of a changed template are pulled and checked first. Returns once the change is recorded,
+/// without waiting for the pods.
+///
+/// # Errors
+/// There is no such workload; the patch does not apply; the new template cannot be run.
+pub fn apply_patch(
+    host: &Host,
+    id: &WorkloadId,
+    patch: &mut dyn FnMut(&WorkloadRecord) -> Result<Spec, Error>,
+    report: &mut dyn Report,
+) -> Result<Patched, Error> {
+    loop {
+        let before = standing(host, id)?;
+        let former = &before.spec;
+        let mut spec = Spec { generation: former.generation, ..patch(&before)? };
+        if spec == *former {
+            return Ok(Patched { changed: false, awaited: awaited(id, &spec) });
+        }
+        spec.generation += 1;
+        if spec.template.hash != former.template.hash {
+            if let Some(message) = conflicts::of(&host.layout, &before, &spec) {
+                return Err(Error::Failed { object: id.to_string(), message });
+            }
+            let pod = super::workloads::instantiate(&spec.template);
+            let objects = Objects::load(&host.layout)?;
+            let names = images::names(std::iter::once(&pod))?;
+            images::pull(host, std::iter::once((&pod, &spec.object)), &names, None, &objects, report)?;
+            preflight::check(host, &[(id.to_string(), pod)], &objects, &names)?;
+        }
+        let lock = FileLock::acquire(&host.layout.play_lock(), LockKind::Exclusive)?;
+        if !is_same(&before, Some(&standing(host, id)?)) {
+            continue;
+        }
+        let awaited = awaited(id, &spec);
+        let change = WorkloadChange::Apply { spec: Box::new(spec), kill: Vec::new() };
+        client::apply(&host.layout, &host.exe, id, &change)?;
+        drop(lock);
+        return Ok(Patched { changed: true, awaited });
+    }
+}
+
+/// Waits until the rollout of a workload is complete, and tells how far it is.
+///
+/// # Errors
+/// It makes no progress, a pod of it cannot start, or time is over.
+pub fn rollout_status(
+    host: &Host,
+    awaited: &AwaitedWorkload,
+    deadline: Option<Instant>,
+    report: &mut dyn Report,
+) -> Result<(), Error> {
+    let begun = Instant::now();
+    let one = std::slice::from_ref(awaited);
+    let outcome = wait_for_workloads(host, one, Vec::new(), deadline, &mut Telling(report))?;
+    met(host, outcome, "be rolled out", begun.elapsed())
+}
+
+/// An error unless workloads are as they were waited for, for so long.
+pub(super) fn met(
+    host: &Host,
+    outcome: Outcome,
+    what: &str,
+    after: std::time::Duration,
+) -> Result<(), Error> {
+    match outcome {
+        Outcome::Met => Ok(()),
+        Outcome::Failed(_, culprit) => {
+            Err(Error::PodFailed { object: culprit.pod, message: culprit.message })
+        }
+        Outcome::Stalled(workload, culprit) => {
+            let (pod, message) = culprit.map_or_else(
+                || (workload.to_string(), "not enough pods are available".to_owned()),
+                |culprit| (culprit.pod, culprit.message),
+            );
+            Err(Error::Stalled { workload, pod, message })
+        }
+        Outcome::TimedOut(left) => {
+            let what = format!("{} to {what}", unready_names(&host.layout, &left));
+            Err(Error::TimedOut { what, after })
+        }
+    }
+}
+
+/// Whether a workload is what it was when its change was decided on.
+pub(super) fn is_same(before: &WorkloadRecord, now: Option<&WorkloadRecord>) -> bool {
+    now.is_some_and(|now| {
+        (&now.uid, now.spec.generation, now.deleting)
+            == (&before.uid, before.spec.generation, before.deleting)
+    })
+}
+
+fn standing(host: &Host, id: &WorkloadId) -> Result<WorkloadRecord, Error> {
+    let record = WorkloadRecord::load(&host.layout, id)?.filter(|record| !record.deleting);
+    record.ok_or_else(|| Error::NotFound { what: id.to_string() })
+}
+
+fn awaited(id: &WorkloadId, spec: &Spec) -> AwaitedWorkload {
+    AwaitedWorkload { id: id.clone(), generation: spec.generation, goal: Goal::RolledOut }
+}

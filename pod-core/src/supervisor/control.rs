@@ -1,0 +1,194 @@
+//! The controller of the workload: which pods there are follows from its spec and from how they are.
+
+use super::Supervisor;
+use super::ipc::protocol::Reply;
+use super::pod::Purge;
+use crate::controller::{self, Controller, Outcome, Status, Told, WorkloadChange};
+use crate::lifecycle::PodSpec;
+use crate::log::events;
+use crate::plan::PodPlan;
+use crate::store::{self, Layout, PodRecord, WorkloadRecord, removal};
+use crate::volume::claims;
+use crate::workload::{self, Event, Rule};
+
+/// Milliseconds until a record that could not be written is written again.
+const WRITE_AGAIN: u64 = 1000;
+
+impl Supervisor {
+    /// Records a change that a command asks for, then makes it.
+    pub(super) fn change(&mut self, change: &WorkloadChange) -> Result<(), store::Error> {
+        let reserved = removal::reserve(&self.layout, &self.id);
+        reserved
+            .or_else(|e| if matches!(change, WorkloadChange::Delete { .. }) { Ok(()) } else { Err(e) })?;
+        let id = self.id.clone();
+        match self.controlled(|controller, record| controller.change(Some(record), &id, change)) {
+            Some(outcome) => self.commit(outcome),
+            None => Ok(()),
+        }
+    }
+
+    /// Calls `decide` with a controller that knows the pods as they are.
+    fn controlled<T>(&self, decide: impl FnOnce(&mut Controller<'_>, &WorkloadRecord) -> T) -> T {
+        let status_of = |recorded: &PodRecord| match self.pods.get(&recorded.plan.uid) {
+            Some(pod) => pod.status.clone(),
+            None => controller::pod_status(recorded, &PodSpec::from_pod(&recorded.plan.pod), None),
+        };
+        let mut identity = controller::random_identity;
+        let now = super::now().wall;
+        decide(&mut Controller { status_of: &status_of, identity: &mut identity, now }, &self.record)
+    }
+
+    /// Saves a record, then makes it so: starts pods that are new, stops those that should stop, removes those that are
+    /// to be removed. A record that is the same but for what the controller has observed costs no durable write.
+    fn commit(&mut self, outcome: Outcome) -> Result<(), store::Error> {
+        if outcome.record.differs_durably(&self.record) {
+            let record = &outcome.record;
+            match record.save_or_note(&self.layout, Some(&self.record)) {
+                // With neither tree to write to, this process still knows: what fills a disk has to be stopped.
+                Err(error) if removal::only_removes(&self.record, record) => {
+                    tracing::error!(%error, "the removal of pods of {} is known to this process alone", self.id);
+                }
+                result => result?,
+            }
+            base::fail_point!(Supervisor, "change-recorded");
+        }
+        self.take(outcome);
+        self.follow_record();
+        Ok(())
+    }
+
+    /// Goes on with a record that is saved.
+    fn take(&mut self, outcome: Outcome) {
+        let Outcome { record, told } = outcome;
+        let has_observed = record.state != self.record.state && !record.deleting;
+        self.record = record;
+        if has_observed {
+            self.keep_observed();
+        }
+        tell(&self.layout, &self.record, &told);
+        self.status_changed = true;
+    }
+
+    /// Writes down what the controller has observed, for whoever looks and for the next supervisor.
+    fn keep_observed(&self) {
+        if matches!(self.record.spec.rule, Rule::Replicas(_))
+            && let Err(e) = self.record.save_volatile(&self.layout)
+        {
+            tracing::error!("{e}");
+        }
+    }
+
+    /// Lets the controller decide, if a pod has changed or its time has come. True if it did.
+    pub(super) fn control(&mut self) -> bool {
+        if self.leaving {
+            return false;
+        }
+        let Some(mut event) = self.pending.take() else { return false };
+        self.status_changed = true;
+        let now = super::now();
+        if event == Event::PodsChanged && self.record.state.next_deadline.is_some_and(|at| at <= now.wall) {
+            event = Event::Tick;
+        }
+        let former = &self.record.state;
+        let outcome = match self.controlled(|controller, record| controller.look(record, event)) {
+            Some((state, told)) if !state.differs_durably(former) => {
+                let has_changed = state != *former;
+                self.record.state = state;
+                if has_changed {
+                    self.keep_observed();
+                }
+                tell(&self.layout, &self.record, &told);
+                return true;
+            }
+            _ => self.controlled(|controller, record| controller.step(record.clone(), event)),
+        };
+        if let Err(error) = self.commit(outcome) {
+            tracing::error!(%error, "what the controller of {} decided cannot be recorded yet", self.id);
+            self.control_again = Some(now.boot + WRITE_AGAIN);
+        }
+        true
+    }
+
+    /// Forgets pods of which nothing is left, and saves what the controller makes of that.
+    pub(super) fn forget(&mut self, gone: &[String]) {
+        for uid in gone {
+            self.pods.remove(uid);
+        }
+        let stay: Vec<&String> = gone.iter().filter(|uid| self.layout.pod(uid).exists()).collect();
+        for uid in &stay {
+            // A read-only disk. The pod stays recorded, so that a later supervisor removes what is left of it.
+            tracing::error!("the files of pod {uid} stay");
+        }
+        let can_save = stay.is_empty();
+        self.record.pods.retain(|pod| !gone.contains(&pod.plan.uid));
+        let outcome = match self.leaving {
+            true => Outcome { record: self.record.clone(), told: Vec::new() },
+            false => {
+                self.controlled(|controller, record| controller.step(record.clone(), Event::PodsChanged))
+            }
+        };
+        let saved = can_save
+            && outcome.record.save(&self.layout).inspect_err(|error| tracing::error!("{error}")).is_ok();
+        if saved {
+            self.take(outcome);
+            self.follow_record();
+        } else {
+            // Who asks must not look for them on disk.
+            self.gone.extend(gone.iter().cloned());
+            self.control_again = Some(super::now().boot + WRITE_AGAIN);
+        }
+        base::fail_point!(Supervisor, "pod-forgotten");
+        for uid in gone {
+            self.tell_watchers(&Reply::Removed { uid: uid.clone() });
+        }
+        self.status_changed = true;
+    }
+
+    /// Whether nothing that the pod needs is still in use by one that is on its way out.
+    pub(super) fn may_start(&self, uid: &str) -> bool {
+        let Some(pod) = self.pods.get(uid) else { return false };
+        let going = self.pods.values().filter(|other| other.removing && other.purge != Purge::Done);
+        let going: Vec<&PodPlan> = going.map(|other| &other.plan).collect();
+        going.is_empty()
+            || workload::may_start(&pod.plan, going, &claims::exclusive(&self.layout, &pod.plan)).is_ok()
+    }
+
+    /// How far the workload is.
+    pub(super) fn status(&self) -> Status {
+        Status::of_states(&self.record, super::now().wall, |pod| {
+            self.pods.get(&pod.plan.uid).map(|pod| &pod.state)
+        })
+    }
+
+    /// Tells who watches how far the workload is, if that has changed.
+    pub(super) fn tell_status(&mut self) {
+        if !std::mem::take(&mut self.status_changed) || self.watchers.is_empty() {
+            return;
+        }
+        let status = self.status();
+        if self.told_status.as_ref() != Some(&status) {
+            self.tell_watchers(&Reply::Workload { status: Box::new(status.clone()) });
+            self.told_status = Some(status);
+        }
+    }
+}
+
+/// Appends what the controller of a workload has to tell to the events of the instance.
+pub(super) fn tell(layout: &Layout, record: &WorkloadRecord, told: &[Told]) {
+    let text = |key: &str| record.spec.object.get(key).and_then(|value| value.as_str()).map(str::to_owned);
+    for told in told {
+        let about = k8s_openapi::api::core::v1::ObjectReference {
+            api_version: text("apiVersion"),
+            kind: text("kind"),
+            name: Some(record.id.name.clone()),
+            namespace: Some(record.id.namespace.clone()),
+            uid: Some(record.uid.clone()),
+            ..Default::default()
+        };
+        let kind = if told.warning { "Warning" } else { "Normal" };
+        let now = jiff::Timestamp::now();
+        if let Err(e) = events::append_about(layout, about, kind, told.reason, &told.message, now) {
+            tracing::error!("{e}");
+        }
+    }
+}
