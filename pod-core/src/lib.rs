@@ -3,22 +3,22 @@
 //! A module uses only those listed below it:
 //!
 //! - [`play`]: plan against what is recorded; make, change and remove workloads; undo.
-//! - [`observe`]: views of pods and workloads, and waiting for them.
+//! - [`observe`]: views of pods and workloads, waiting for them, and the one decision of what is ready.
 //! - [`repair`]: what every command does first.
-//! - [`supervisor`]: the detached process of one workload.
-//! - [`sandbox`]: makes and removes sandboxes and containers, in workers.
+//! - [`supervisor`]: the detached process of one workload; `ipc` is its socket.
+//! - [`sandbox`]: creates and removes sandboxes and containers, in workers.
+//! - [`inherited`]: what long-lived processes have from their starter, and how they get rid of it.
 //! - [`log`]: logs of containers in CRI format, and the events of an instance.
+//! - [`generate`]: what is recorded, as manifests. Pure.
+//! - [`volume`]: every volume source as a path to mount.
+//! - [`runtime`]: OCI specs, and create/start/exec/delete behind one trait.
+//! - [`image`]: pull, store, unpack, config, overlay.
+//! - [`store`]: records of workloads. Its layout of the trees, and played objects, stand below `manifest`.
 //! - [`workload`]: which pods of a workload should exist now. Pure.
 //! - [`lifecycle`]: one pod as a pure state machine.
-//! - [`generate`]: what is recorded, as manifests. Pure.
-//! - [`runtime`]: OCI specs, and create/start/exec/delete behind one trait.
-//! - [`volume`]: every volume source as a path to mount.
-//! - [`image`]: references, pull, store, unpack, config, overlay.
 //! - [`plan`]: objects + image configs + flags, fully resolved. Pure.
 //! - [`manifest`]: YAML to typed objects, with positions, validation and diagnostics.
 //! - [`kind`]: one enum of kinds, and references to objects. Pure.
-//! - [`inherited`]: what our long-lived processes have from their starter, and how they get rid of it.
-//! - [`store`]: what is on disk: layout, records, locks, atomic writes.
 //! - [`version`]: the version of records, states and the protocol of supervisors.
 
 pub mod controller;

@@ -7,6 +7,7 @@
 
 mod atomic;
 mod lock;
+mod mount_point;
 mod private_dir;
 mod remove;
 
@@ -18,6 +19,7 @@ pub use atomic::{
     write_json_volatile, write_volatile, writer_of,
 };
 pub use lock::{FileLock, LockKind};
+pub use mount_point::is_mount_point;
 pub use private_dir::{close_dir, create_private_dir_all, is_private};
 pub use remove::{remove_dir_if_exists, remove_file_if_exists, remove_tree};
 

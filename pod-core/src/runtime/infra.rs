@@ -4,11 +4,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use base::file::write_atomic;
+use base::file::{is_mount_point, write_atomic};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::Error;
-use crate::volume::is_mount_point;
 
 /// The pause program (pause/pause.rs), static.
 pub const PAUSE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/pause"));

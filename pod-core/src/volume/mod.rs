@@ -21,11 +21,10 @@ use k8s_openapi::api::core::v1::Volume;
 
 pub use claims::Claim;
 pub use image_volumes::prepare_image_volumes;
-pub(crate) use mounts::is_mount_point;
 pub use nested::make_mount_points;
 pub use sub_path::{bind_sub_path, open_sub_path};
 
-use base::file::{FileLock, LockKind};
+use base::file::{FileLock, LockKind, is_mount_point};
 
 use crate::plan::{ContainerError, PodPlan};
 use crate::store::{Error, Layout, Objects};
@@ -144,7 +143,7 @@ impl Scope<'_> {
             self.disk(&volume.name)
         } else if volume.secret.is_some() {
             let path = self.memory(&volume.name);
-            Some(path).filter(|path| mounts::is_mount_point(path))?
+            Some(path).filter(|path| is_mount_point(path))?
         } else {
             return None;
         };

@@ -5,16 +5,9 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use rustix::mount::{UnmountFlags, unmount};
 
 use crate::store::Error;
-
-/// True when something is mounted on `path` (statx(2), STATX_ATTR_MOUNT_ROOT).
-pub fn is_mount_point(path: &Path) -> bool {
-    statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS)
-        .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
-}
 
 /// Mount points at and below `roots`, in the order they were mounted (proc_pid_mountinfo(5)).
 fn mounts_below(roots: &[&Path]) -> Result<Vec<PathBuf>, Error> {
@@ -93,13 +86,5 @@ mod tests {
         assert_eq!(unescape(br"/a\040b\134c\011"), OsStr::new("/a b\\c\t"));
         assert_eq!(unescape(br"/a\04"), OsStr::new(r"/a\04"));
         assert_eq!(unescape(br"/a\999"), OsStr::new(r"/a\999"));
-    }
-
-    #[test]
-    fn proc_is_a_mount_point_and_a_folder_is_none() {
-        let dir = tempfile::tempdir().unwrap();
-        assert!(is_mount_point(Path::new("/proc")));
-        assert!(!is_mount_point(dir.path()));
-        assert!(!is_mount_point(&dir.path().join("missing")));
     }
 }

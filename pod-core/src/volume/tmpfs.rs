@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use base::file::is_mount_point;
 use rustix::mount::{MountFlags, MountPropagationFlags};
 
-use super::{make_dir, mounts};
+use super::make_dir;
 use crate::store::Error;
 
 /// What a tmpfs is like.
@@ -22,7 +23,7 @@ pub struct Options {
 /// where the kernel can promise that (6.3).
 pub fn mount(path: &Path, options: &Options) -> Result<(), Error> {
     make_dir(path, 0o700)?;
-    if mounts::is_mount_point(path) {
+    if is_mount_point(path) {
         return Ok(());
     }
     let mut data = format!("mode={:o}", options.mode);

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod dependencies;
+mod floors;
+mod imports;
 mod unit_tests;
 
 use std::fs;
