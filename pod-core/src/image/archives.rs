@@ -1,4 +1,4 @@
-//! Archives of images: `docker save`'s (docker-archive) and an OCI layout in a tar (oci-archive).
+//! Image archives: `docker save`'s format (docker-archive) and an OCI layout in a tar file (oci-archive).
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
@@ -18,26 +18,26 @@ use crate::manifest::image::Hasher;
 
 /// containerd's annotation for an image's full name, which Docker writes as well.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
-/// Members of an archive: an image has at most some hundreds of blobs.
+/// Maximum number of members of an archive: an image has at most some hundreds of blobs.
 const MAX_MEMBERS: usize = 100_000;
-/// Links between members that are followed.
+/// Maximum number of links between members that are followed in a row.
 const MAX_LINKS: usize = 8;
 
 /// Which kind of archive to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ArchiveFormat {
-    /// `docker save`'s: `manifest.json`, configs, uncompressed layers.
+    /// `docker save`'s format: `manifest.json`, configs, uncompressed layers.
     Docker,
-    /// An OCI layout: blobs as they are in the registry.
+    /// An OCI layout: blobs exactly as the registry sent them.
     Oci,
 }
 
-/// An image that an archive brought.
+/// An image that was loaded from an archive.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Loaded {
-    /// The image, as it is in the store now.
+    /// The image as it is in the store after loading.
     pub image: Image,
-    /// The names that the archive gave it. It may have others from before.
+    /// The names that the archive gave to the image. The image may have further names from before.
     pub names: Vec<String>,
 }
 
@@ -68,14 +68,15 @@ enum Member {
     Link(String),
 }
 
-/// An archive, taken apart.
+/// An archive whose members have been written to files.
 struct Spooled<'a> {
     source: &'a str,
     members: BTreeMap<String, Member>,
 }
 
 impl ImageStore {
-    /// Writes images to one archive. A name takes only that name along; an id takes all of the image's names.
+    /// Writes images to one archive. An image given by name is saved with that name only; one given by id with all its
+    /// names.
     ///
     /// # Errors
     /// `NotHere` for an image that is not in the store; `Archive` when writing fails or a blob is damaged.
@@ -89,7 +90,7 @@ impl ImageStore {
                 Some(name) => vec![name],
                 None => image.names.clone(),
             };
-            // A digest is no name in an archive: it follows from the content.
+            // A digest is not a name in an archive, because it follows from the content.
             let names: Vec<String> = names.into_iter().filter(|n| !n.contains('@')).collect();
             match images.iter_mut().find(|(other, _, _)| other.id == image.id) {
                 Some((_, _, all)) => {
@@ -181,13 +182,13 @@ impl ImageStore {
         append_json(tar, "index.json", &index)
     }
 
-    /// Takes the images of an archive in, whichever kind it is, plain or compressed. `source` is its name for
-    /// messages; `name` is for an archive with one image that does not say its own. Of an image for several platforms
-    /// this machine's is taken.
+    /// Loads the images of an archive of either format, plain or compressed. `source` is the archive's name for
+    /// messages; `name` names the image if the archive has one image without a name. Of a multi-platform image, the one
+    /// for this machine is loaded.
     ///
     /// # Errors
-    /// `Archive` for what is no such archive; `NoPlatform` for an image for other machines only; `Unpack` for a layer that is not what it should be. Images before
-    /// the bad one stay.
+    /// `Archive` if this is not an image archive; `NoPlatform` for an image for other machines only; `Unpack` for a
+    /// layer that does not match its digest or is malformed. Images before the failing one stay in the store.
     pub fn load(
         &self,
         archive: &mut dyn Read,
@@ -203,7 +204,7 @@ impl ImageStore {
         };
         let docker: Option<Vec<DockerImage>> =
             if spooled.has("manifest.json") { Some(spooled.json("manifest.json")?) } else { None };
-        // Docker writes both; where its index has no names, its own list has.
+        // Docker writes both lists; where its index has no names, its own list has them.
         let named =
             |i: &Index| !i.manifests.is_empty() && i.manifests.iter().all(|d| annotated_name(d).is_some());
         let ids = match (index, docker) {
@@ -326,7 +327,7 @@ impl ImageStore {
     }
 }
 
-/// Writes an archive's members to files: the lists of what is in it may come last.
+/// Writes an archive's members to files, because the list of its images may be its last member.
 fn spool<'a>(
     archive: &mut dyn Read,
     source: &'a str,
@@ -352,7 +353,7 @@ fn spool<'a>(
                 copied.map_err(|e| bad(format!("{name}: {e}")))?;
                 Member::File(path)
             }
-            // Old `docker save` links a layer that occurs twice.
+            // Old versions of `docker save` link a layer that occurs twice.
             Kind::Symlink => {
                 let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
                 Member::Link(clean(&format!("{folder}/{}", String::from_utf8_lossy(&entry.link))))
@@ -369,7 +370,7 @@ fn spool<'a>(
     Ok(Spooled { source, members })
 }
 
-/// A member's name without `.`, `..` and doubled slashes. Names are looked up, never opened.
+/// Returns a member's name without `.`, `..` and doubled slashes. Names are only compared, never opened.
 fn clean(name: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in name.split('/') {
@@ -429,7 +430,7 @@ impl Spooled<'_> {
         }
     }
 
-    /// The manifest behind a descriptor, by way of an index for several platforms.
+    /// Returns the manifest that a descriptor points to, if need be through an index for several platforms.
     fn manifest(&self, listed: &Descriptor) -> Result<(Manifest, Vec<u8>), Error> {
         let mut digest = listed.digest.clone();
         for _ in 0..MAX_LINKS {
@@ -438,7 +439,7 @@ impl Spooled<'_> {
                 Either::Manifest(manifest) => return Ok((manifest, bytes)),
                 Either::Index(index) => {
                     let platform = this_machine();
-                    // An archive often has the blobs of one platform only.
+                    // An archive often contains the blobs of one platform only.
                     let here: Vec<Descriptor> = index
                         .manifests
                         .iter()
@@ -458,13 +459,14 @@ impl Spooled<'_> {
     }
 }
 
-/// The full name of an image in an index. A bare word (`latest`) is a tag of nobody knows what.
+/// Returns the full name of an image in an index. A bare word (`latest`) is a tag of an unknown repository and does not
+/// count.
 fn annotated_name(descriptor: &Descriptor) -> Option<&String> {
     let full = |name: &&String| name.contains(['/', ':']);
     [CONTAINERD_NAME, REF_NAME].iter().find_map(|key| descriptor.annotations.get(*key).filter(full))
 }
 
-/// Adds a member, checking that it is what it should be.
+/// Adds a member and checks its size and digest.
 fn append<W: Write>(
     tar: &mut tar::Builder<W>,
     name: &str,
@@ -495,7 +497,7 @@ fn append_json<W: Write>(tar: &mut tar::Builder<W>, name: &str, value: &impl Ser
     append(tar, name, bytes.len() as u64, bytes.as_slice(), &Digest::of(&bytes))
 }
 
-/// Hashes what is read.
+/// A reader that hashes what is read.
 struct Checked<R> {
     content: R,
     hasher: Hasher,

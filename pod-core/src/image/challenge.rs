@@ -1,4 +1,4 @@
-//! What a registry wants its callers to show: the `WWW-Authenticate` header (RFC 9110, 11.6.1). Pure.
+//! Parses the `WWW-Authenticate` header (RFC 9110, 11.6.1), by which a registry asks for credentials. Pure.
 
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 
@@ -9,7 +9,7 @@ pub(super) enum Challenge {
     Bearer { realm: String, service: Option<String>, scope: Option<String> },
 }
 
-/// The first challenge that can be answered, Bearer before Basic (RFC 9110, 11.6.1).
+/// Returns the first challenge that can be answered; Bearer takes precedence over Basic (RFC 9110, 11.6.1).
 pub(super) fn challenge(headers: &HeaderMap) -> Option<Challenge> {
     let mut found: Vec<Challenge> = Vec::new();
     for value in headers.get_all(WWW_AUTHENTICATE) {
@@ -30,7 +30,7 @@ pub(super) fn challenge(headers: &HeaderMap) -> Option<Challenge> {
     found.into_iter().next()
 }
 
-/// `key="value", key=value`: commas may stand inside quotes.
+/// Splits `key="value", key=value`; commas may occur inside quotes.
 fn parameters(text: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut rest = text.trim_start_matches([',', ' ']);

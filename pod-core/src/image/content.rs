@@ -1,4 +1,4 @@
-//! The content store: an OCI image layout, and unpacked layers beside it.
+//! The content store: an OCI image layout, with unpacked layers next to it.
 //!
 //!     oci-layout, index.json, blobs/sha256/HEX     as OCI's image-layout.md has them
 //!     layers/HEX/{diff,layer.json}                 an unpacked layer, by diff id
@@ -6,13 +6,13 @@
 //!     tmp/PID-N/                                   what a process is about to add; locked while it lives
 //!     lock                                         held for every change of index.json and every removal
 //!
-//! Blobs are kept, compressed as they came, although nothing needs them to run a container: `save` gives back
-//! bit for bit what was pulled, under the digests that a registry knows; and pulling another tag of an image
-//! fetches only what is new. They cost about 40% of the unpacked size.
+//! Blobs are kept compressed as they were received, although running a container does not need them, because `save`
+//! then writes bit for bit what was pulled, under the digests that a registry knows, and pulling another tag of an
+//! image fetches only what is new. They cost about 40% of the unpacked size.
 //!
-//! Blobs and layers appear by rename, complete and synced, and are immutable from then on. Whatever a killed
-//! process leaves is either in `tmp`, which the next open cleans, or a complete blob or layer without an image,
-//! which the next pull takes up and `prune` removes.
+//! Blobs and layers appear by rename, complete and synced, and are immutable from then on. A killed process leaves
+//! behind either files in `tmp`, which the next open removes, or a complete blob or layer without an image, which the
+//! next pull reuses and `prune` removes.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
@@ -34,14 +34,14 @@ use crate::store;
 pub(super) const MAX_JSON: u64 = 4 << 20;
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 
-/// A place in `tmp` for what is about to be added; removed when dropped, or by the next open after a crash.
+/// A directory in `tmp` for what is about to be added; removed when dropped, or by the next open after a crash.
 pub(super) struct Staging {
     dir: PathBuf,
     _lock: FileLock,
 }
 
 impl Staging {
-    /// A new name in it.
+    /// Returns a new path in the directory.
     pub(super) fn path(&self, kind: &str) -> PathBuf {
         self.dir.join(format!("{kind}-{}", COUNTER.fetch_add(1, Ordering::Relaxed)))
     }
@@ -65,10 +65,10 @@ fn make_dir(path: &Path, mode: u32) -> Result<(), Error> {
 }
 
 impl ImageStore {
-    /// Opens the store, making it when it is missing, and cleans up after processes that were killed.
+    /// Opens the store, creates it if it is missing, and removes what killed processes left in it.
     ///
     /// # Errors
-    /// When its folder cannot be made or is no store of this version.
+    /// If the store's folder cannot be created or is not a store of this version.
     pub fn open(dir: &Path) -> Result<Self, Error> {
         let store = Self {
             dir: dir.to_owned(),
@@ -103,13 +103,14 @@ impl ImageStore {
         if entries()?.next().is_none() {
             return Ok(());
         }
-        // A place is made and locked under this lock, so whatever can be locked here has lost its owner.
+        // A staging directory is created and locked while this lock is held, so one that can be locked here has lost
+        // its owner.
         let _lock = self.lock()?;
         for entry in entries()? {
             let path = entry.map_err(io("read", &tmp))?.path();
             let alive = match FileLock::try_acquire(&path.join("lock"), LockKind::Exclusive) {
                 Ok(lock) => lock.is_none(),
-                // Its owner removed it meanwhile.
+                // The owner removed it in the meantime.
                 Err(_) => !path.exists(),
             };
             if !alive {
@@ -149,7 +150,7 @@ impl ImageStore {
         Ok(read_json(&self.layer_dir(diff_id).join("layer.json"))?)
     }
 
-    /// Reads a small blob and checks it; `None` when it is not here.
+    /// Reads a small blob and verifies it; `None` if it is not in the store.
     pub(super) fn read_blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>, Error> {
         let path = self.blob_path(digest);
         let file = match File::open(&path) {
@@ -159,7 +160,7 @@ impl ImageStore {
         };
         let mut bytes = Vec::new();
         file.take(MAX_JSON + 1).read_to_end(&mut bytes).map_err(io("read", &path))?;
-        // A damaged blob is as good as none: the next pull writes it anew.
+        // A damaged blob is treated as missing: the next pull writes it anew.
         Ok(Some(bytes).filter(|b| Digest::of(b) == *digest))
     }
 
@@ -170,8 +171,8 @@ impl ImageStore {
         Ok(digest)
     }
 
-    /// Takes a layer in: its blob, and its files unless they are here. Nothing appears in the store unless
-    /// blob and archive are what was expected.
+    /// Adds a layer: its blob, and its unpacked files unless they are in the store already. Nothing appears in the
+    /// store unless blob and archive match their expected digests.
     pub(super) fn add_layer(
         &self,
         staging: &Staging,
@@ -189,7 +190,8 @@ impl ImageStore {
         {
             Ok(ingested) => ingested,
             Err(error) => {
-                // Now, not when the pull ends: it may be large. What stays goes then.
+                // Removed now and not at the end of the pull, because it may be large. If this fails, the end of the
+                // pull removes it.
                 if let Some(layer) = &layer {
                     let _ = remove_dir_if_exists(layer);
                 }
@@ -205,7 +207,7 @@ impl ImageStore {
             remove_dir_if_exists(&layer.join("trash"))?;
             let record = serde_json::to_vec(&ingested.record).map_err(std::io::Error::from)?;
             fs::write(layer.join("layer.json"), record)?;
-            // One call for the thousands of files of a layer.
+            // One syncfs(2) call instead of an fsync for each of the thousands of files of a layer.
             rustix::fs::syncfs(File::open(&layer)?).map_err(std::io::Error::from)?;
             publish(&layer, &self.layer_dir(&ingested.diff_id))?;
             base::fail_point!(Pull, "layer-published");
@@ -224,8 +226,8 @@ impl ImageStore {
         Ok(write_atomic(&path, &bytes, 0o644)?)
     }
 
-    /// Records an image whose blobs and layers have been added. False when some of them are gone again because
-    /// a prune ran meanwhile: add them once more.
+    /// Records an image whose blobs and layers have been added. Returns false if a concurrent prune has removed some of
+    /// them; the caller then adds them again.
     pub(super) fn commit(
         &self,
         manifest: &Descriptor,
@@ -249,7 +251,7 @@ impl ImageStore {
         Ok(true)
     }
 
-    /// Manifest and config of an image; `None` when one of them is not here.
+    /// Returns manifest and config of an image; `None` if one of them is not in the store.
     pub(super) fn parse_image(&self, digest: &Digest) -> Result<Option<(Manifest, ConfigFile)>, Error> {
         let Some(bytes) = self.read_blob(digest)? else { return Ok(None) };
         let Ok(Either::Manifest(manifest)) = Either::parse(&bytes) else { return Ok(None) };
@@ -260,7 +262,7 @@ impl ImageStore {
         Ok(Some((manifest, config)))
     }
 
-    /// The image of one manifest, without names; `None` when parts of it are missing.
+    /// Returns the image of one manifest, without names; `None` if parts of it are missing.
     fn load_image(&self, manifest: &Digest) -> Result<Option<Image>, Error> {
         let Some((parsed, config)) = self.parse_image(manifest)? else { return Ok(None) };
         let mut size = 0;
@@ -280,8 +282,8 @@ impl ImageStore {
         }))
     }
 
-    /// All images, by name, and the manifests that each of them is recorded under. An image of which parts are
-    /// missing is left out: a pull repairs it.
+    /// Returns all images, sorted by name, each with the manifests that it is recorded under. An image with missing
+    /// parts is left out: a pull repairs it.
     pub(super) fn images(&self) -> Result<Vec<(Image, Vec<Digest>)>, Error> {
         let mut by_id: BTreeMap<String, (Image, Vec<Digest>)> = BTreeMap::new();
         let mut loaded: BTreeMap<Digest, Option<String>> = BTreeMap::new();
@@ -331,8 +333,8 @@ fn repo_digests(descriptor: &Descriptor) -> impl Iterator<Item = String> + '_ {
     listed.split(',').filter(|d| !d.is_empty()).map(str::to_owned)
 }
 
-/// Gives names to a manifest, taking them from whatever had them. A manifest that loses its last name stays
-/// without one: containers may run from it.
+/// Gives names to a manifest and takes them from the manifests that had them. A manifest that loses its last name stays
+/// recorded without one, because containers may run from it.
 fn add_to_index(index: &mut Index, manifest: &Descriptor, names: &[String], repo_digests_new: &[String]) {
     let is_taken = |d: &Descriptor| d.annotations.get(REF_NAME).is_some_and(|n| names.contains(n));
     let mut digests: Vec<String> =
@@ -370,7 +372,8 @@ fn add_to_index(index: &mut Index, manifest: &Descriptor, names: &[String], repo
     }
 }
 
-/// Moves something complete and synced to its final name; what is there already is as good.
+/// Moves something complete and synced to its final name. If the destination exists, it is kept, because it has the
+/// same content.
 fn publish(from: &Path, to: &Path) -> Result<(), super::UnpackError> {
     match fs::rename(from, to) {
         Err(e) if matches!(e.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists) => {

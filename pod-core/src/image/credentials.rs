@@ -1,5 +1,5 @@
-//! Which user name and password go to which registry: imagePullSecrets first, then the files that podman and
-//! docker write (containers-auth.json(5), Docker's config.json) and the credential helpers that they name.
+//! Selects the user name and password for a registry: imagePullSecrets first, then the files that podman and docker
+//! write (containers-auth.json(5), Docker's config.json) and the credential helpers that these name.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::{Credential, DEFAULT_REGISTRY, Error, Reference};
 
-/// What is shown to a registry.
+/// Credentials that are presented to a registry.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Login {
     Password {
@@ -25,7 +25,7 @@ pub(super) enum Login {
     IdentityToken(String),
 }
 
-/// A secret does not belong into a log.
+/// Written by hand so that no secret gets into a log.
 impl std::fmt::Debug for Login {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -35,7 +35,7 @@ impl std::fmt::Debug for Login {
     }
 }
 
-/// Every login for a registry, the best first, and what could not be asked.
+/// Returns every login for a registry in order of precedence, and notes on sources that could not be read.
 pub(super) fn logins(
     reference: &Reference,
     given: &[Credential],
@@ -49,7 +49,7 @@ pub(super) fn logins(
             matches(&key, reference).then_some((key.len(), login))
         })
         .collect();
-    // As the kubelet: the longest key first, and all of them are tried.
+    // Like the kubelet: the longest key first, and all matching keys are tried.
     given.sort_by_key(|(length, _)| std::cmp::Reverse(*length));
     let mut found: Vec<Login> = given.into_iter().map(|(_, login)| login).collect();
     let mut notes = Vec::new();
@@ -63,7 +63,8 @@ pub(super) fn logins(
     Ok((found, notes))
 }
 
-/// Where this user's credentials may be, the best first. `$REGISTRY_AUTH_FILE` stands for all others.
+/// Returns the files that may hold this user's credentials, in order of precedence. `$REGISTRY_AUTH_FILE` replaces all
+/// others.
 pub(super) fn auth_files(env: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
     let env = |name: &str| env(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     if let Some(file) = env("REGISTRY_AUTH_FILE") {
@@ -71,7 +72,7 @@ pub(super) fn auth_files(env: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf>
     }
     let run = env("XDG_RUNTIME_DIR")
         .unwrap_or_else(|| PathBuf::from(format!("/run/containers/{}", rustix::process::getuid().as_raw())));
-    // Without XDG_RUNTIME_DIR podman's file lies in /run/containers/UID itself.
+    // Without XDG_RUNTIME_DIR podman's file is /run/containers/UID itself.
     let mut files = vec![match env("XDG_RUNTIME_DIR") {
         Some(_) => run.join("containers/auth.json"),
         None => run.join("auth.json"),
@@ -95,7 +96,7 @@ struct AuthFile {
     store: String,
 }
 
-/// What a file or a Secret has for one registry.
+/// The entry of a file or a Secret for one registry.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct AuthEntry {
@@ -118,16 +119,16 @@ fn from_file(path: &Path, reference: &Reference, notes: &mut Vec<String>) -> Res
         .map_err(|error| Error::AuthFile { path: path.to_owned(), reason: error.to_string() })
 }
 
-/// Why credentials cannot be read. No text holds a value, which may be a password.
+/// Why credentials cannot be read. No message contains a value, because it may be a password.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CredentialsError {
     /// Not JSON.
     #[error(transparent)]
     NotJson(serde_json::Error),
-    /// A value of another type than it should have, in a file.
+    /// A value of the wrong type, in a file.
     #[error("a value of the wrong kind at line {line} column {column}")]
     WrongKindAt { line: usize, column: usize },
-    /// A value of another type than it should have.
+    /// A value of the wrong type.
     #[error("a value of the wrong kind")]
     WrongKind,
     /// `auth` cannot be decoded.
@@ -139,7 +140,7 @@ pub(super) enum CredentialsError {
     /// `auth` has no colon.
     #[error("its auth is not user:password in base64")]
     AuthNotPair,
-    /// The entry of a server.
+    /// The entry of one server is invalid.
     #[error("auths[{server:?}]: {error}")]
     Entry {
         /// The key of the entry.
@@ -176,7 +177,7 @@ impl CredentialsError {
     }
 }
 
-/// What a file of credentials has for an image; `ask` asks a credential helper for a server.
+/// Returns the logins that a credentials file has for an image; `ask` asks a credential helper for a server.
 pub(super) fn from_bytes(
     bytes: &[u8],
     reference: &Reference,
@@ -186,7 +187,7 @@ pub(super) fn from_bytes(
         return Ok(None);
     }
     let file: AuthFile = serde_json::from_slice(bytes).map_err(|e| match e.classify() {
-        // serde quotes the value, which may be a password.
+        // serde quotes the value, which may be a password, so its message is not used.
         serde_json::error::Category::Data => {
             CredentialsError::WrongKindAt { line: e.line(), column: e.column() }
         }
@@ -222,12 +223,13 @@ pub(super) fn from_bytes(
 }
 
 impl AuthEntry {
-    /// True unless it is empty, or has an identity token alone.
+    /// Returns whether the entry has a password. An empty entry or one with an identity token alone has none.
     pub(super) fn has_password(&self) -> bool {
         !self.auth.is_empty() || !self.username.is_empty()
     }
 
-    /// User name and password: `auth` is base64 of `user:password` and wins, as with docker and the kubelet.
+    /// Returns user name and password: `auth` is base64 of `user:password` and takes precedence, as with docker and the
+    /// kubelet.
     pub(super) fn password(&self) -> Result<(String, String), CredentialsError> {
         if self.auth.is_empty() {
             return Ok((self.username.clone(), self.password.clone()));
@@ -259,7 +261,8 @@ struct HelperAnswer {
     secret: String,
 }
 
-/// The protocol of docker-credential-helpers: `docker-credential-NAME get`, the server on stdin.
+/// Runs a credential helper by the protocol of docker-credential-helpers: `docker-credential-NAME get`, the server on
+/// stdin.
 fn ask_helper(helper: &str, server: &str, notes: &mut Vec<String>) -> Option<Login> {
     let program = format!("docker-credential-{helper}");
     if helper.contains('/') {
@@ -274,7 +277,7 @@ fn ask_helper(helper: &str, server: &str, notes: &mut Vec<String>) -> Option<Log
             .stderr(Stdio::null())
             .spawn()?;
         if let Some(mut stdin) = child.stdin.take() {
-            // One that answers without reading is fine.
+            // A write error is ignored: a helper may answer without reading its input.
             let _ = stdin.write_all(server.as_bytes());
         }
         child.wait_with_output()
@@ -304,7 +307,7 @@ fn ask_helper(helper: &str, server: &str, notes: &mut Vec<String>) -> Option<Log
     }
 }
 
-/// `host[:port][/path]` of a key, which may be written as a URL.
+/// Returns `host[:port][/path]` of a key, which may be written as a URL.
 fn normalize(key: &str) -> String {
     let key = key.trim();
     let key = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);
@@ -324,8 +327,8 @@ fn normalize(key: &str) -> String {
     }
 }
 
-/// Whether a normalised key covers an image: the same registry and a prefix of whole path parts. In the host,
-/// `*` stands for what is between two dots, as in the kubelet.
+/// Returns whether a normalised key covers an image: the same registry and a prefix of whole path components. In the
+/// host, `*` matches the text between two dots, as in the kubelet.
 fn matches(key: &str, reference: &Reference) -> bool {
     let (host, path) = key.split_once('/').unwrap_or((key, ""));
     let repository = reference.repository();
@@ -348,7 +351,8 @@ fn host_matches(pattern: &str, host: &str) -> bool {
 }
 
 fn glob(mut pattern: &[u8], mut text: &[u8]) -> bool {
-    // The last `*` and what it has not taken yet: only that one ever has to take more, so no pattern is slow.
+    // The last `*` and the text that it has not matched yet. Only the last one ever has to match more, so no pattern is
+    // slow.
     let mut star: Option<(&[u8], &[u8])> = None;
     loop {
         match (pattern.split_first(), text.split_first()) {
@@ -464,14 +468,14 @@ mod tests {
         let script = "#!/bin/sh\nread server\necho '{\"ServerURL\":\"x\",\"Username\":\"'$server'\",\"Secret\":\"s\"}'\n";
         std::fs::write(&helper, script).unwrap();
         std::fs::set_permissions(&helper, std::fs::Permissions::from_mode(0o755)).unwrap();
-        // The name is put behind `docker-credential-`, so a path needs a folder of that name.
+        // The name is appended to `docker-credential-`, so a path needs a folder of that name.
         let bin = dir.path().join("docker-credential-");
         std::fs::create_dir(&bin).unwrap();
         let name = format!("/../{}", "helper");
         let mut notes = Vec::new();
         let program = format!("{}{name}", bin.display());
         assert!(Path::new(&program).exists());
-        // Run by absolute path through the same code: PATH of a test is not its own.
+        // Run by absolute path through the same code, because a test cannot change its own PATH.
         let shown = program.strip_prefix("docker-credential-").unwrap_or(&program).to_owned();
         assert!(ask_helper(&shown, "quay.io", &mut notes).is_none());
         assert_eq!(notes.len(), 1, "what cannot be run is noted");

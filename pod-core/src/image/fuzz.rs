@@ -1,6 +1,6 @@
-//! Fuzzing of what comes from registries, and of the files that name them.
+//! Fuzz targets for data from registries, and for the files that name registries.
 
-// A panic is how it reports.
+// A fuzz target reports by a panic.
 #![allow(clippy::expect_used, clippy::missing_panics_doc)]
 
 use std::fs;
@@ -13,7 +13,7 @@ use super::credentials::{Login, from_bytes};
 use super::layer::{Destination, ingest};
 use super::unpack::{Limits, unpack};
 
-/// Any text: what is taken for a reference is written as one that means the same.
+/// Any text: a text accepted as a reference is written as a reference with the same meaning.
 pub fn reference(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let Ok(read) = Reference::parse(&text) else { return };
@@ -21,15 +21,15 @@ pub fn reference(data: &[u8]) {
     let again = Reference::parse(&written).expect("what is written can be read");
     assert_eq!(read, again, "{written:?}");
     assert!(!written.contains(|c: char| c.is_control() || c.is_whitespace()), "{written:?}");
-    // Parts of it become parts of URLs and of paths.
+    // These parts become parts of URLs and of paths.
     for part in [read.registry(), read.repository(), read.version()] {
         assert!(part.is_ascii() && !part.split('/').any(|one| one == ".." || one == "."), "{written:?}");
     }
     assert_eq!(Reference::parse(&read.stored_name()).expect("as stored").repository(), read.repository());
 }
 
-/// Any bytes as a layer: an archive, compressed or not (or, after `L`, a list of members made into one, so that
-/// the fuzzer need not find checksums). Nothing outside its folder changes, whatever it says.
+/// Any bytes as a layer: an archive, compressed or not (or, after `L`, a list of members that is turned into one, so
+/// that the fuzzer need not find checksums). Nothing outside the layer's folder may change.
 pub fn layer(data: &[u8]) {
     let dir = tempfile::tempdir().expect("a folder");
     fs::create_dir(dir.path().join("outside")).expect("a folder");
@@ -51,7 +51,7 @@ pub fn layer(data: &[u8]) {
             let path = dir.path().join("layer");
             let destination = Destination { blob: None, layer: Some(&path), expected: None };
             let _ = ingest(&mut &*data, &destination, &limits);
-            // What cannot be decompressed has made nothing.
+            // Data that cannot be decompressed has created nothing.
             let made: &[&str] =
                 if path.exists() { &["layer", "outside", "secret"] } else { &["outside", "secret"] };
             check_surroundings(dir.path(), made);
@@ -80,8 +80,8 @@ fn check_surroundings(dir: &Path, expected: &[&str]) {
     }
 }
 
-/// Makes a tar of a list: of each member a byte for its kind, one for its mode, then name, link and contents as
-/// lines.
+/// Turns a list into a tar archive: per member one byte for its kind and one for its mode, then name, link and contents
+/// as lines.
 fn archive(list: &[u8]) -> Vec<u8> {
     let mut lines = list.split(|byte| *byte == b'\n');
     let mut archive = Vec::new();
@@ -97,7 +97,7 @@ fn archive(list: &[u8]) -> Vec<u8> {
         header.set_gid(0);
         header.set_mtime(u64::from(*mode));
         if let Some(ustar) = header.as_ustar_mut() {
-            // Past the crate's own checks, which refuse `..`.
+            // Bypasses the tar crate's own checks, which refuse `..`.
             fill(&mut ustar.name, name);
             fill(&mut ustar.linkname, link);
             fill(&mut ustar.dev_major, b"1");
@@ -118,10 +118,10 @@ fn fill(field: &mut [u8], value: &[u8]) {
     }
 }
 
-/// Any bytes as a file of credentials: a login comes only for a registry that it names, and no error tells a
-/// password.
+/// Any bytes as a credentials file: a login is returned only for a registry that the file names, and no error message
+/// contains a password.
 pub fn auth_file(data: &[u8]) {
-    // The first line is the image, else one that matches what the corpus has.
+    // The first line is the image; without one, an image that matches the corpus is used.
     let (image, file) = match data.iter().position(|byte| *byte == b'\n') {
         Some(end) => data.split_at(end),
         None => (&b"quay.io/team/app"[..], data),

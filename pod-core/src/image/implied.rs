@@ -1,7 +1,8 @@
-//! Directories that a layer only implies. Such a layer says nothing about their mode and owner, so a lower layer's word
-//! holds (`/tmp` stays 1777 when a layer adds `tmp/x` alone). Layers are unpacked one by one and shared by images, and
-//! overlayfs shows a directory as its highest layer has it; so what differs is made in the writable layer, which is
-//! above all of them, before the image is mounted.
+//! Directories that a layer only implies: it has files below them but no entry for them. Such a layer does not define
+//! their mode and owner, so those of a lower layer hold (`/tmp` stays 1777 when a layer adds only `tmp/x`). Layers are
+//! unpacked one by one and shared by images, and overlayfs shows a directory as its highest layer has it; therefore the
+//! directories that would differ are created in the writable layer, which is above all others, before the image is
+//! mounted.
 
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsStr;
@@ -15,20 +16,20 @@ use super::lookup::is_opaque;
 
 /// One layer of an image.
 pub(super) struct Layer {
-    /// Its files.
+    /// The directory of its unpacked files.
     pub diff: PathBuf,
-    /// What it implies.
+    /// Paths of the directories that the layer implies.
     pub implied: HashSet<Vec<u8>>,
 }
 
-/// Makes the directories in `upper` that `layers` (highest first) show with another mode or owner than they should.
+/// Creates in `upper` the directories that `layers` (highest first) would show with a wrong mode or owner.
 pub(super) fn settle(layers: &[Layer], upper: &Path) -> std::io::Result<()> {
     let paths: BTreeSet<&[u8]> = layers.iter().flat_map(|layer| &layer.implied).map(Vec::as_slice).collect();
     for path in paths {
         if !lookup(layers, path)?.is_some_and(|found| found.differs) {
             continue;
         }
-        // Those above it are then seen in the writable layer as well.
+        // The parent directories are then seen in the writable layer as well, so they are checked too.
         let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
         for end in ends.chain([path.len()]) {
             let prefix = path.get(..end).unwrap_or_default();
@@ -42,9 +43,9 @@ pub(super) fn settle(layers: &[Layer], upper: &Path) -> std::io::Result<()> {
 
 /// A directory of the image.
 struct Found {
-    /// In the layer that decides about its mode and owner.
+    /// The path in the layer that decides mode and owner.
     directory: PathBuf,
-    /// That is not the highest layer that has it.
+    /// Whether that layer is not the highest one that has the directory.
     differs: bool,
 }
 
@@ -53,7 +54,7 @@ enum At {
     Directory {
         hides: bool,
     },
-    /// Nothing; `hides` if lower layers cannot have anything either.
+    /// Nothing; `hides` if the path is hidden in lower layers too.
     Nothing {
         hides: bool,
     },
@@ -80,7 +81,7 @@ fn lookup(layers: &[Layer], path: &[u8]) -> std::io::Result<Option<Found>> {
     Ok(highest.map(|directory| Found { directory, differs: false }))
 }
 
-/// Walks down one layer without following links, as overlayfs merges it.
+/// Looks up a path in one layer without following links, as overlayfs merges it.
 fn at(layer: &Layer, path: &[u8]) -> std::io::Result<At> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut current = rustix::fs::openat(CWD, &layer.diff, flags, Mode::empty())?;
@@ -102,7 +103,7 @@ fn at(layer: &Layer, path: &[u8]) -> std::io::Result<At> {
     Ok(At::Directory { hides })
 }
 
-/// Makes a directory with the owner, mode, attributes and time of another. One that is there stays.
+/// Creates a directory with the owner, mode, attributes and time of another. An existing directory is kept.
 fn make(path: &Path, like: &Path) -> std::io::Result<()> {
     match std::fs::create_dir(path) {
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => return Ok(()),
@@ -113,7 +114,7 @@ fn make(path: &Path, like: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Gives a file of any kind the owner, mode, attributes and time of another, of which `stat` tells. No link is followed.
+/// Copies owner, mode, attributes and time from one file of any kind, described by `stat`, to another. Follows no link.
 pub(crate) fn copy_metadata(from: &Path, to: &Path, stat: &Stat) -> std::io::Result<()> {
     let owner = (Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)));
     rustix::fs::chownat(CWD, to, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?;
@@ -126,7 +127,7 @@ pub(crate) fn copy_metadata(from: &Path, to: &Path, stat: &Stat) -> std::io::Res
     Ok(())
 }
 
-/// Copies the attributes that an image may set; never those of overlayfs.
+/// Copies the extended attributes that an image may set; never those of overlayfs.
 fn copy_xattrs(from: &Path, to: &Path) -> std::io::Result<()> {
     let mut names = Vec::with_capacity(64 << 10);
     match rustix::fs::llistxattr(from, rustix::buffer::spare_capacity(&mut names)) {

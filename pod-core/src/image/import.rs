@@ -1,4 +1,4 @@
-//! Makes an image from the archive of a root file system.
+//! Creates an image from the archive of a root file system.
 
 use std::io::Read;
 
@@ -11,11 +11,11 @@ use crate::plan::ImageConfig;
 use crate::store;
 
 impl ImageStore {
-    /// Makes an image of one layer from a tar archive, plain or compressed with gzip or zstd, and gives it a
+    /// Creates an image of one layer from a tar archive, plain or compressed with gzip or zstd, and gives the image a
     /// name. `source` is the archive's name for messages; `created` is RFC 3339.
     ///
     /// # Errors
-    /// `Unpack` when the archive cannot be taken in; then nothing is left of it.
+    /// `Unpack` if the archive cannot be unpacked; then nothing is left of it.
     pub fn import(
         &self,
         archive: &mut dyn Read,
@@ -51,7 +51,7 @@ impl ImageStore {
         self.find_reference(name)?.ok_or_else(|| Error::Incomplete { image: name.to_string() })
     }
 
-    /// Writes config and manifest of an image whose layers are here, and records it.
+    /// Writes config and manifest of an image whose layers are in the store, and records the image.
     pub(super) fn record(
         &self,
         config: &ConfigFile,
@@ -62,7 +62,7 @@ impl ImageStore {
         self.record_with_config(&bytes, layers, names)
     }
 
-    /// [`ImageStore::record`] with a config blob as it is.
+    /// Like [`ImageStore::record`], with the bytes of the config blob unchanged.
     pub(super) fn record_with_config(
         &self,
         config: &[u8],

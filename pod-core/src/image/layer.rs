@@ -1,4 +1,4 @@
-//! Takes a layer in as it streams: hashes the blob, decompresses, hashes the archive, unpacks.
+//! Adds a layer from a stream: hashes the blob, decompresses it, hashes the archive, unpacks it.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::unpack::{Limits, UnpackError, Unpacked, unpack};
 use crate::manifest::image::{Digest, Hasher};
 
-/// How a blob is compressed, by its first bytes: media types are not always right.
+/// How a blob is compressed, detected by its first bytes because media types are not always right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Compression {
@@ -22,7 +22,7 @@ pub(super) enum Compression {
 }
 
 impl Compression {
-    /// The OCI media type of such a layer.
+    /// Returns the OCI media type of a layer compressed in this way.
     pub(super) fn media_type(self) -> &'static str {
         match self {
             Self::None => "application/vnd.oci.image.layer.v1.tar",
@@ -32,26 +32,26 @@ impl Compression {
     }
 }
 
-/// What is kept about an unpacked layer (`layer.json`).
+/// The record of an unpacked layer (`layer.json`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct LayerRecord {
-    /// Bytes of its files.
+    /// Total size of its files in bytes.
     pub size: u64,
-    /// Bytes of its archive, uncompressed.
+    /// Size of its uncompressed archive in bytes.
     pub tar_size: u64,
-    /// It has its own say about the mode and owner of the root.
+    /// Whether the archive has an entry for the root directory and so defines its mode and owner.
     pub root_entry: bool,
-    /// It hides all layers below.
+    /// Whether the layer hides all layers below it.
     pub opaque_root: bool,
-    /// Directories that it has no entry for: their mode and owner are those of a lower layer. A path is bytes, which
-    /// need not be text; `layer.json` has each as its text where it is one. Layers that earlier versions unpacked
-    /// tell of none.
+    /// Directories without an entry in the archive: their mode and owner are those of a lower layer. A path is bytes,
+    /// which need not be text; `layer.json` has it as text where it is. Empty for layers that earlier versions
+    /// unpacked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub implied: Vec<ImpliedPath>,
 }
 
-/// The path of a directory in a layer, without a slash in front.
+/// The path of a directory in a layer, without a leading slash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(super) enum ImpliedPath {
@@ -74,14 +74,14 @@ impl ImpliedPath {
     }
 }
 
-/// A layer that was taken in.
+/// A layer that was read to its end.
 #[derive(Debug, Clone)]
 pub(super) struct Ingested {
-    /// Of the blob as it came.
+    /// Digest of the blob as received.
     pub blob: Digest,
-    /// Its bytes.
+    /// Size of the blob in bytes.
     pub blob_size: u64,
-    /// Of the uncompressed archive.
+    /// Digest of the uncompressed archive.
     pub diff_id: Digest,
     pub compression: Compression,
     pub record: LayerRecord,
@@ -89,7 +89,7 @@ pub(super) struct Ingested {
 }
 
 impl Ingested {
-    /// Fails when the blob or the archive in it is not what it should be.
+    /// Fails if the blob or the archive in it does not have its expected digest.
     pub(super) fn check(&self, blob: Option<&Digest>, diff_id: Option<&Digest>) -> Result<(), UnpackError> {
         for (what, expected, actual) in
             [("the layer's digest", blob, &self.blob), ("the layer's diff id", diff_id, &self.diff_id)]
@@ -103,18 +103,18 @@ impl Ingested {
     }
 }
 
-/// Where the parts of a layer go while it is taken in.
+/// Where the parts of a layer are written while it is read.
 pub(super) struct Destination<'a> {
-    /// The blob is copied here.
+    /// The file that the blob is copied to.
     pub blob: Option<&'a Path>,
-    /// Unpacked here: `diff` and `trash` are made in it.
+    /// The directory to unpack to: `diff` and `trash` are created in it.
     pub layer: Option<&'a Path>,
-    /// What the blob should be. A blob that is something else fails with that, not with what the wrong bytes
-    /// look like to gzip or tar.
+    /// The expected digest of the blob. A blob with another digest fails with that error, and not with what gzip or tar
+    /// report about the wrong bytes.
     pub expected: Option<&'a Digest>,
 }
 
-/// Reads `source` to its end. What it left behind on an error is the caller's to remove.
+/// Reads `source` to its end. On an error the caller removes the partial files.
 pub(super) fn ingest(
     source: &mut dyn Read,
     destination: &Destination<'_>,
@@ -125,7 +125,7 @@ pub(super) fn ingest(
     let mut tee = Tee { source, hasher: Hasher::default(), copy, read: &read };
     let taken = take_apart(&mut tee, &read, destination, limits);
     let rest = match &taken {
-        // Who sends a bomb is not listened to any longer; neither is one whose files cannot be written.
+        // The rest is not read after a decompression bomb, nor when files cannot be written.
         Err(UnpackError::Limit { .. } | UnpackError::Entry { .. } | UnpackError::Escape { .. }) => Ok(0),
         _ => io::copy(&mut tee, &mut io::sink()),
     };
@@ -164,7 +164,7 @@ pub(super) fn ingest(
     })
 }
 
-/// Compression, diff id, size of the archive, and what came of it.
+/// Compression, diff id, size of the archive, and the result of unpacking.
 type Taken = (Compression, Digest, u64, Unpacked);
 
 fn take_apart(
@@ -186,13 +186,13 @@ fn take_apart(
         }
         None => Unpacked::default(),
     };
-    // The diff id covers what follows the end of the archive, too.
+    // The diff id also covers the bytes after the end of the archive.
     io::copy(&mut archive, &mut io::sink()).map_err(|e| archive.explain(e.into()))?;
     let tar_size = archive.hasher.bytes();
     Ok((compression, archive.hasher.finish(), tar_size, unpacked))
 }
 
-/// Finds out how `source` is compressed and undoes it.
+/// Detects how `source` is compressed and returns a reader of the decompressed data.
 pub(super) fn decoder<'a>(
     mut source: impl Read + 'a,
 ) -> Result<(Compression, Box<dyn Read + 'a>), UnpackError> {
@@ -200,7 +200,7 @@ pub(super) fn decoder<'a>(
     (&mut source).take(6).read_to_end(&mut magic)?;
     let compression = match magic.as_slice() {
         [0x1f, 0x8b, ..] => Compression::Gzip,
-        // A zstd frame, or a skippable one before it.
+        // A zstd frame, or a skippable frame before it.
         [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Compression::Zstd,
         [0xfd, b'7', b'z', b'X', b'Z', ..] => {
             return Err(UnpackError::Unsupported("xz compression".to_owned()));
@@ -216,7 +216,7 @@ pub(super) fn decoder<'a>(
         }
         Compression::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::new(source)?;
-            // 128 MiB, zstd's own default for what is not asked for: a frame cannot make us allocate more.
+            // 128 MiB is zstd's own default limit. It bounds the memory that a frame can make us allocate.
             decoder.window_log_max(27)?;
             Box::new(decoder)
         }
@@ -224,7 +224,7 @@ pub(super) fn decoder<'a>(
     Ok((compression, decoder))
 }
 
-/// Gzip that says more than "deflate stream" when it is damaged.
+/// A gzip reader whose error says more than "deflate stream" if the data is damaged.
 struct Gzip<R> {
     decoder: MultiGzDecoder<R>,
 }
@@ -241,7 +241,7 @@ impl<R: BufRead> Read for Gzip<R> {
     }
 }
 
-/// Hashes and keeps the blob as it is read.
+/// A reader that hashes the blob and writes it to a file.
 struct Tee<'a> {
     source: &'a mut dyn Read,
     hasher: Hasher,
@@ -262,7 +262,7 @@ impl Read for Tee<'_> {
     }
 }
 
-/// Hashes the archive as it is read, and stops bombs.
+/// A reader that hashes the archive and stops decompression bombs.
 struct Archive<'a> {
     decoder: Box<dyn Read + 'a>,
     hasher: Hasher,
@@ -284,7 +284,7 @@ impl Archive<'_> {
         }
     }
 
-    /// A limit surfaces as an I/O error in the middle of reading; this gives it its name back.
+    /// Restores the limit error, which surfaces as an I/O error in the middle of reading.
     fn explain(&self, error: UnpackError) -> UnpackError {
         self.over().unwrap_or(error)
     }

@@ -12,14 +12,14 @@ use super::unpack::OPAQUE_XATTR;
 use super::{Digest, Error, Image, ImageName, ImageStore, Reference};
 use crate::store;
 
-/// Symbolic links followed in one path, as the kernel does (path_resolution(7)).
+/// Maximum number of symbolic links followed in one path, as in the kernel (path_resolution(7)).
 const MAX_LINKS: usize = 40;
 
 impl ImageStore {
-    /// Finds an image by reference, or by id or unique id prefix.
+    /// Finds an image by reference, by id, or by a unique prefix of its id.
     ///
     /// # Errors
-    /// `Ambiguous` when several images have ids that begin so.
+    /// `Ambiguous` if several images have ids with this prefix.
     pub fn find(&self, name: &ImageName) -> Result<Option<Image>, Error> {
         let images = self.images()?;
         let found = name.reference().and_then(|reference| by_reference(&images, reference));
@@ -44,17 +44,17 @@ impl ImageStore {
         Ok(self.images()?.into_iter().map(|(image, _)| image).find(|image| image.id == id))
     }
 
-    /// All images, by name; those without one last.
+    /// Returns all images, sorted by name; those without a name last.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// If the store cannot be read.
     pub fn list(&self) -> Result<Vec<Image>, Error> {
         Ok(self.images()?.into_iter().map(|(image, _)| image).collect())
     }
 
-    /// The diff ids of an image, highest first, as far as they matter: a layer that occurs twice counts where
-    /// it is highest (overlayfs refuses it twice, and below it adds nothing), and what lies under a layer with
-    /// an opaque root is hidden. With it, the layer that decides the root's mode and owner.
+    /// Returns the diff ids of the layers that an overlay mount needs, highest first, and the layer that decides the
+    /// root's mode and owner. A layer that occurs twice counts where it is highest (overlayfs refuses duplicates, and
+    /// below it adds nothing); layers under one with an opaque root are left out, because they are hidden.
     pub(super) fn effective_layers(&self, image: &Image) -> Result<(Vec<Digest>, Option<Digest>), Error> {
         let mut layers: Vec<Digest> = Vec::new();
         let mut root = None;
@@ -76,11 +76,11 @@ impl ImageStore {
         Ok((layers, root))
     }
 
-    /// Reads a small regular file of the image as its layers show it (`/etc/passwd`), at most `limit` bytes;
-    /// `None` when there is none. Needs no mount; never leaves the layers.
+    /// Reads a small regular file of the image as its layers show it (`/etc/passwd`), at most `limit` bytes; `None` if
+    /// there is no such file. Needs no mount and never leaves the layers.
     ///
     /// # Errors
-    /// `TooLarge` for a file over `limit`; `Incomplete` when a layer is missing from the store.
+    /// `TooLarge` for a file over `limit`; `Incomplete` if a layer is missing from the store.
     pub fn read_file(&self, image: &Image, path: &str, limit: u64) -> Result<Option<String>, Error> {
         let (layers, _) = self.effective_layers(image)?;
         let fail = |e: Errno| {
@@ -95,7 +95,7 @@ impl ImageStore {
         }
         let found = resolve(root, path.as_bytes()).map_err(fail)?;
         let Some(Found { fd, kind: FileType::RegularFile }) = found else { return Ok(None) };
-        // The descriptor names the file and nothing else; opening it again through /proc makes it readable.
+        // The descriptor is O_PATH, which cannot be read; opening it again through /proc gives a readable one.
         let file = File::open(format!("/proc/self/fd/{}", fd.as_raw_fd())).map_err(|e| {
             Error::Store(store::Error::io("open", format!("{}:{path}", image.display_name()))(e))
         })?;
@@ -129,7 +129,7 @@ fn by_reference<'a>(images: &'a [(Image, Vec<Digest>)], reference: &Reference) -
     found.map(|(image, _)| image)
 }
 
-/// A directory of the merged tree: that directory in each layer that contributes to it, highest first.
+/// A directory of the merged tree: the same directory in each layer that contributes to it, highest first.
 type Merged = Vec<Rc<OwnedFd>>;
 
 struct Found {
@@ -142,7 +142,7 @@ enum Node {
     Other(Found),
 }
 
-/// Walks a path through merged directories as overlayfs shows them, following links inside the image.
+/// Resolves a path through merged directories as overlayfs shows them, following links inside the image.
 fn resolve(root: Merged, path: &[u8]) -> Result<Option<Found>, Errno> {
     let mut stack = vec![root];
     let mut pending: Vec<Vec<u8>> = Vec::new();
@@ -181,7 +181,8 @@ fn resolve(root: Merged, path: &[u8]) -> Result<Option<Found>, Errno> {
     Ok(None)
 }
 
-/// One name in a merged directory: the highest layer that has it decides; directories merge until one is opaque.
+/// Looks up one name in a merged directory: the highest layer that has it decides; directories merge down to the first
+/// opaque one.
 fn child(layers: &Merged, name: &[u8]) -> Result<Option<Node>, Errno> {
     let mut merged: Merged = Vec::new();
     for layer in layers {

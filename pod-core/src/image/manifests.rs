@@ -1,5 +1,5 @@
-//! The JSON of the OCI image-spec (manifest.md, image-index.md, config.md) and of Docker's schema 2, read
-//! leniently: what others write has nulls and unknown fields.
+//! The JSON of the OCI image-spec (manifest.md, image-index.md, config.md) and of Docker's schema 2. It is read
+//! leniently, because other programs write nulls and unknown fields.
 
 use std::collections::BTreeMap;
 
@@ -15,12 +15,12 @@ pub(super) const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 pub(super) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 pub(super) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 
-/// Full name of an image in `index.json` (OCI image-spec, annotations.md).
+/// Annotation with an image's full name in `index.json` (OCI image-spec, annotations.md).
 pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
-/// `name@sha256:...` as registries gave them, separated by commas. Ours.
+/// Annotation of this project: `name@sha256:...` as registries gave them, separated by commas.
 pub(super) const REPO_DIGESTS: &str = "io.kube-play.repo-digests";
 
-/// Points to a blob.
+/// A descriptor: points to a blob.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Descriptor {
@@ -32,7 +32,7 @@ pub(super) struct Descriptor {
     pub annotations: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
-    /// Set for layers that lie elsewhere (Windows base layers).
+    /// Set for layers that are stored elsewhere (Windows base layers).
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub urls: Vec<String>,
 }
@@ -50,7 +50,7 @@ impl Descriptor {
     }
 }
 
-/// What machine an image is for.
+/// The machine that an image is for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Platform {
@@ -74,7 +74,7 @@ pub(super) struct Manifest {
 }
 
 impl Manifest {
-    /// A manifest of ours.
+    /// Creates a manifest in the OCI format.
     pub(super) fn new(config: Descriptor, layers: Vec<Descriptor>) -> Self {
         Self { schema_version: 2, media_type: OCI_MANIFEST.to_owned(), config, layers }
     }
@@ -97,7 +97,7 @@ impl Default for Index {
     }
 }
 
-/// Why a blob is no manifest. The texts go on from the name of the image.
+/// Why a blob is not a manifest. Each text continues a message that begins with the image's name.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ManifestError {
     #[error("its manifest is no JSON: {0}")]
@@ -110,14 +110,14 @@ pub(super) enum ManifestError {
     Neither,
 }
 
-/// What a blob behind a tag turned out to be.
+/// The content of a blob that a tag leads to.
 pub(super) enum Either {
     Manifest(Manifest),
     Index(Index),
 }
 
 impl Either {
-    /// Tells them apart by what they contain, as media types may be missing.
+    /// Distinguishes them by their content, because media types may be missing.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
         let value: Value = serde_json::from_slice(bytes).map_err(ManifestError::NotJson)?;
         if value.get("schemaVersion").and_then(Value::as_u64) == Some(1) {
@@ -162,7 +162,7 @@ pub(super) struct RootFs {
     pub diff_ids: Vec<Digest>,
 }
 
-/// `config` of a config: what containers get.
+/// `config` of a config: the defaults for containers.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub(super) struct ContainerConfig {
@@ -221,7 +221,7 @@ impl From<ImageConfig> for ContainerConfig {
     }
 }
 
-/// Takes `null` for nothing.
+/// Reads `null` as the default value.
 fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {

@@ -1,7 +1,7 @@
 //! Images: references, pull, content store, unpack, config, overlay mounts.
 //!
-//! The store is an OCI image layout (`oci-layout`, `index.json`, `blobs/sha256/..`) with unpacked layers
-//! beside it. Any number of processes may use it at once, and may be killed at any point.
+//! The store is an OCI image layout (`oci-layout`, `index.json`, `blobs/sha256/..`) with unpacked layers next to it.
+//! Any number of processes may use it at the same time, and each may be killed at any point.
 
 mod archives;
 mod challenge;
@@ -48,24 +48,24 @@ use crate::plan::ImageConfig;
 pub struct Image {
     /// Digest of its config: `sha256:...`.
     pub id: String,
-    /// Full names that lead to it, e.g. `docker.io/library/busybox:latest`.
+    /// Full names that refer to it, e.g. `docker.io/library/busybox:latest`.
     pub names: Vec<String>,
     /// `name@sha256:...` as registries gave them.
     pub repo_digests: Vec<String>,
-    /// What matters to a container.
+    /// The part of its config that containers need.
     pub config: ImageConfig,
     /// Diff ids of its layers, lowest first.
     pub layers: Vec<String>,
-    /// Bytes of its unpacked layers.
+    /// Total size of its unpacked layers in bytes.
     pub size: u64,
-    /// When it was built, RFC 3339, if it says.
+    /// When it was built (RFC 3339), if its config says so.
     pub created: Option<String>,
-    /// `amd64`, ...
+    /// CPU architecture: `amd64`, ...
     pub architecture: String,
 }
 
 impl Image {
-    /// What to call it in a message: its first name, or else its id.
+    /// Returns the image's name for messages: its first name, or else its id.
     pub fn display_name(&self) -> String {
         self.names.first().unwrap_or(&self.id).clone()
     }
@@ -82,24 +82,24 @@ pub struct Credential {
     pub password: String,
 }
 
-/// How to pull.
+/// Options of a pull.
 #[derive(Debug, Clone, Default)]
 pub struct PullOptions {
-    /// Tried first, before the files of this user.
+    /// Credentials that are tried before those in the user's files.
     pub credentials: Vec<Credential>,
-    /// `os/arch[/variant]`; `None` is this machine's.
+    /// `os/arch[/variant]`; `None` means this machine's platform.
     pub platform: Option<String>,
 }
 
-/// Told how a pull goes; called from any thread.
+/// Receives the progress of a pull; called from any thread.
 pub trait Progress: Send + Sync {
     /// A layer's size became known.
     fn layer(&self, digest: &str, total: u64);
-    /// Bytes of a layer arrived.
+    /// Bytes of a layer were received.
     fn advance(&self, digest: &str, bytes: u64);
-    /// A layer is in the store (unpacked, or there already).
+    /// A layer is in the store (just unpacked, or there before).
     fn done(&self, digest: &str);
-    /// Something a user should read in a log: a retry, a fallback.
+    /// Reports something that belongs into a log: a retry, a fallback.
     fn note(&self, message: &str);
 }
 
@@ -108,25 +108,25 @@ pub trait Progress: Send + Sync {
 pub struct ImageStore {
     dir: PathBuf,
     limits: Limits,
-    /// Before the first retry of a request; doubled for each further one.
+    /// Wait before the first retry of a request; doubled for each further one.
     retry_wait: Duration,
     times: TimeLimits,
 }
 
-/// What can go wrong with images. Each message is one line whatever a registry or an archive says: a text of theirs
-/// could otherwise bring a line that looks like ours.
+/// Errors of images. Each message is one line whatever a registry or an archive says, because foreign text could
+/// otherwise add a line that looks like one of ours.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The store's own files.
+    /// The store's own files cannot be read or written.
     #[error(transparent)]
     Store(#[from] crate::store::Error),
     /// Not a reference.
     #[error(transparent)]
     InvalidName(#[from] InvalidName),
-    /// An id prefix that several images share.
+    /// An id prefix that several images have in common.
     #[error("{reference:?} is the beginning of several image ids: give more of it")]
     Ambiguous {
-        /// What was given.
+        /// The reference as given.
         reference: String,
     },
     /// An image whose layers are not all in the store.
@@ -135,12 +135,12 @@ pub enum Error {
         /// Its name.
         image: String,
     },
-    /// A file or answer that is larger than it may be.
+    /// A file or answer that exceeds its size limit.
     #[error("{what} is larger than {limit} bytes")]
     TooLarge {
-        /// What it is.
+        /// What is too large.
         what: String,
-        /// How large it may be.
+        /// The limit in bytes.
         limit: u64,
     },
     /// A layer could not be unpacked.
@@ -148,14 +148,14 @@ pub enum Error {
     Unpack {
         /// The image, or the archive's name.
         image: String,
-        /// Why not.
+        /// The cause.
         #[source]
         error: UnpackError,
     },
     /// Not `os/arch[/variant]`.
     #[error("{platform:?} is not a platform: write os/arch or os/arch/variant, e.g. linux/arm64")]
     InvalidPlatform {
-        /// What was given.
+        /// The platform as given.
         platform: String,
     },
     /// A file with credentials cannot be used.
@@ -163,7 +163,7 @@ pub enum Error {
     AuthFile {
         /// Which file.
         path: PathBuf,
-        /// Why not.
+        /// Why it cannot be used.
         reason: String,
     },
     /// The registry has no such repository, tag or digest.
@@ -174,17 +174,17 @@ pub enum Error {
         /// The registry.
         registry: String,
     },
-    /// The registry wants other credentials.
+    /// The registry refuses the credentials, or requires some.
     #[error("{image}: {registry} denies access: {}", escape(reason))]
     Denied {
         /// Its name.
         image: String,
         /// The registry.
         registry: String,
-        /// What it said.
+        /// The registry's message.
         reason: String,
     },
-    /// Nobody answers.
+    /// The registry does not answer.
     #[error("{image}: cannot reach {registry}: {}", escape(reason))]
     Unreachable {
         /// Its name.
@@ -194,7 +194,7 @@ pub enum Error {
         /// What went wrong.
         reason: String,
     },
-    /// A name that begins with `localhost/` and is not here: nobody answers there.
+    /// A name that begins with `localhost/` and is not in the store: no registry can have it.
     #[error(
         "image {image} is in no registry: a name that begins with localhost/ is that of an image made on this machine"
     )]
@@ -202,14 +202,14 @@ pub enum Error {
         /// Its name.
         image: String,
     },
-    /// The registry answers, but not as it should.
+    /// The registry answers with an error or not according to the specification.
     #[error("{image}: {registry}: {}", escape(reason))]
     Registry {
         /// Its name.
         image: String,
         /// The registry.
         registry: String,
-        /// What it said.
+        /// What is wrong with the answer.
         reason: String,
     },
     /// The whole pull took too long.
@@ -222,28 +222,28 @@ pub enum Error {
         image: String,
         /// The registry.
         registry: String,
-        /// How long a pull may take.
+        /// The time limit of a pull.
         limit: Duration,
     },
-    /// No image for this platform.
+    /// No image for the wanted platform.
     #[error("{image}: there is no image for {wanted}; there is: {}", escape(available))]
     NoPlatform {
         /// Its name.
         image: String,
         /// The platform.
         wanted: String,
-        /// What there is.
+        /// The platforms that are available.
         available: String,
     },
-    /// Something else under an image's name.
+    /// The name belongs to something that is not a container image.
     #[error("{image} is no image that can be run: {}", escape(reason))]
     NotAnImage {
         /// Its name.
         image: String,
-        /// Why not.
+        /// Why it is not one.
         reason: String,
     },
-    /// Content that is not what its digest says.
+    /// Content that does not match its digest.
     #[error(
         "{image}: {what} should be {expected} but is {actual}: the registry or the way to it is not to be trusted"
     )]
@@ -252,18 +252,18 @@ pub enum Error {
         image: String,
         /// Manifest or config.
         what: &'static str,
-        /// What was promised.
+        /// The expected digest.
         expected: String,
-        /// What came.
+        /// The actual digest.
         actual: String,
     },
-    /// Not in the store.
+    /// The image is not in the store.
     #[error("image {reference} not found")]
     NotHere {
-        /// What was given.
+        /// The reference as given.
         reference: String,
     },
-    /// An image that may not be removed.
+    /// An image that is in use and therefore cannot be removed.
     #[error("{image} is in use by {}", users.join(", "))]
     InUse {
         /// Its name.
@@ -271,12 +271,12 @@ pub enum Error {
         /// Pods, or writable layers of containers.
         users: Vec<String>,
     },
-    /// An image that has several names, to be removed by its id.
+    /// An image that has several names and was to be removed by its id.
     #[error("{image} has several names ({}): remove them one by one, or all with --force", names.join(", "))]
     SeveralNames {
         /// Its id.
         image: String,
-        /// They.
+        /// Its names.
         names: Vec<String>,
     },
     /// An archive of images that cannot be read or written.
@@ -284,7 +284,7 @@ pub enum Error {
     Archive {
         /// Its file name.
         archive: String,
-        /// Why not.
+        /// Why it cannot be read or written.
         reason: String,
     },
     /// The kernel refused to mount the image.
@@ -292,11 +292,11 @@ pub enum Error {
     Mount {
         /// Its name.
         image: String,
-        /// Where.
+        /// The mount point.
         target: PathBuf,
         /// What a user can do.
         hint: &'static str,
-        /// What the kernel said.
+        /// The kernel's error.
         #[source]
         source: std::io::Error,
     },
@@ -308,7 +308,7 @@ impl From<base::file::Error> for Error {
     }
 }
 
-/// A time for a message: `4 hours`, `30 seconds`.
+/// Formats a duration for a message: `4 hours`, `30 seconds`.
 fn spoken(time: Duration) -> String {
     let (count, unit) = match time.as_secs() {
         seconds if seconds > 0 && seconds % 3600 == 0 => (seconds / 3600, "hour"),
@@ -319,7 +319,7 @@ fn spoken(time: Duration) -> String {
 }
 
 impl Error {
-    /// The kubelet's waiting reason for a container that cannot have its image.
+    /// Returns the kubelet's waiting reason for a container whose image is not available.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::InvalidName { .. } => "InvalidImageName",
@@ -328,8 +328,8 @@ impl Error {
         }
     }
 
-    /// True if the registry did not give the image, for whatever reason; false if what it gave is bad, or this machine
-    /// could not take it.
+    /// Returns true if the registry did not deliver the image, for whatever reason; false if the image is bad or this
+    /// machine could not store it.
     pub fn is_refusal(&self) -> bool {
         matches!(
             self,
@@ -344,24 +344,24 @@ impl Error {
 }
 
 impl ImageStore {
-    /// Where it lies.
+    /// Returns the directory of the store.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// The same store with other bounds for layers.
+    /// Returns the same store with other limits for layers.
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// The same store with other bounds for how long a pull may take.
+    /// Returns the same store with other time limits for pulls.
     pub fn with_times(mut self, times: TimeLimits) -> Self {
         self.times = times;
         self
     }
 
-    /// The same store with another wait before the first retry of a request.
+    /// Returns the same store with another wait before the first retry of a request.
     pub fn with_retry_wait(mut self, wait: Duration) -> Self {
         self.retry_wait = wait;
         self

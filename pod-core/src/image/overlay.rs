@@ -19,26 +19,26 @@ use crate::store;
 /// mount(2) takes one page of options, its closing NUL included.
 const MAX_OPTIONS: usize = 4095;
 
-/// A container's root and what it is made of; in force for as long as its `scratch` exists.
+/// Protects the layers under a container's root from removal; in force for as long as its `scratch` exists.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Lease {
-    /// Config digest.
+    /// Digest of the image's config.
     pub image: String,
-    /// Diff ids.
+    /// Diff ids of the layers.
     pub layers: Vec<String>,
-    /// Where the writable layer lies.
+    /// The directory of the writable layer.
     pub scratch: PathBuf,
 }
 
 impl ImageStore {
-    /// Mounts the image's layers below a writable `<scratch>/upper` (with `<scratch>/work`) at `target`, all
-    /// made when missing. A process in the same mount namespace unmounts it with umount2(MNT_DETACH).
+    /// Mounts the image's layers at `target`, below a writable `<scratch>/upper` (with `<scratch>/work`). Directories
+    /// that are missing are created. A process in the same mount namespace unmounts it with umount2(MNT_DETACH).
     ///
-    /// The layers are kept from removal for as long as `scratch` exists. `upper` starts with the mode and owner
-    /// of the image's root.
+    /// The layers cannot be removed for as long as `scratch` exists. `upper` starts with the mode and owner of the
+    /// image's root.
     ///
     /// # Errors
-    /// `Incomplete` when a layer is missing from the store; `Mount` when the kernel refuses.
+    /// `Incomplete` if a layer is missing from the store; `Mount` if the kernel refuses.
     pub fn mount(&self, image: &Image, scratch: &Path, target: &Path) -> Result<(), Error> {
         let io = |action: &'static str, path: &Path| {
             let make = store::Error::io(action, path.to_owned());
@@ -48,7 +48,7 @@ impl ImageStore {
             base::file::create_private_dir_all(dir).map_err(io("create", dir))?;
         }
         let (layers, root) = {
-            // Shared with other mounts, never with a removal.
+            // A shared lock: mounts may run in parallel, but not together with a removal.
             let _lock =
                 base::file::FileLock::acquire(&self.dir().join("lock"), base::file::LockKind::Shared)?;
             let effective = self.effective_layers(image)?;
@@ -57,7 +57,7 @@ impl ImageStore {
         };
         let mut lower: Vec<PathBuf> = layers.iter().map(|l| self.layer_dir(l).join("diff")).collect();
         if lower.is_empty() {
-            // Overlayfs wants a lower directory even for an image that has no layer.
+            // Overlayfs requires a lower directory even for an image without layers.
             let empty = self.dir().join("empty");
             base::file::create_private_dir_all(&empty).map_err(io("create", &empty))?;
             lower.push(empty);
@@ -79,7 +79,7 @@ impl ImageStore {
         })
     }
 
-    /// The layers with what they imply; none where nothing is implied, as in most images.
+    /// Returns the layers with the directories that they imply; empty if none implies any, as in most images.
     fn implied(&self, layers: &[Digest]) -> Result<Vec<implied::Layer>, Error> {
         let mut all = Vec::new();
         for layer in layers {
@@ -94,7 +94,7 @@ impl ImageStore {
         Ok(all)
     }
 
-    /// Not synced: after a power cut nothing is mounted, and the next mount writes it again.
+    /// Writes the lease without syncing it: after a power cut nothing is mounted, and the next mount writes it again.
     fn write_lease(&self, image: &Image, scratch: &Path) -> Result<(), Error> {
         let scratch = std::path::absolute(scratch).unwrap_or_else(|_| scratch.to_owned());
         let name = Digest::of(scratch.as_os_str().as_encoded_bytes());
@@ -103,10 +103,10 @@ impl ImageStore {
         Ok(base::file::write_json_volatile(&path, &lease)?)
     }
 
-    /// A root is not going to be mounted from `scratch` any more: its layers need not be kept for it.
+    /// Ends the protection of the layers below `scratch`, because no root is mounted from it any more.
     ///
     /// # Errors
-    /// When the folder of leases cannot be written.
+    /// If the folder of leases cannot be written.
     pub fn release(images: &Path, scratch: &Path) -> Result<(), Error> {
         let scratch = std::path::absolute(scratch).unwrap_or_else(|_| scratch.to_owned());
         let name = Digest::of(scratch.as_os_str().as_encoded_bytes());
@@ -114,8 +114,9 @@ impl ImageStore {
     }
 }
 
-/// The merged root has the attributes of the upper directory, so that one starts with those of the image's
-/// root, before anybody can see it; and with the directories that `layers` would show with the wrong ones.
+/// Creates the upper directory. The merged root has the attributes of the upper directory, so the upper directory gets
+/// those of the image's root before any process can see it. It also gets the directories that `layers` would show with
+/// wrong attributes.
 fn make_upper(
     scratch: &Path,
     upper: &Path,
@@ -141,8 +142,8 @@ fn make_upper(
     fs::rename(&fresh, upper)
 }
 
-/// Mounts with readable paths where they fit, else through descriptors: mount(2) takes one page, and treats
-/// `:`, `,` and `\` in paths as its own.
+/// Mounts the overlay. Layers are passed as readable paths if these fit, else through descriptors, because mount(2)
+/// takes one page of options and treats `:`, `,` and `\` in paths as separators.
 fn mount_overlay(lower: &[PathBuf], upper: &Path, work: &Path, target: &Path) -> Result<(), Errno> {
     let paths: Vec<&Path> = lower.iter().map(PathBuf::as_path).chain([upper, work]).collect();
     let plain =
@@ -160,7 +161,7 @@ fn mount_overlay(lower: &[PathBuf], upper: &Path, work: &Path, target: &Path) ->
         open.iter().map(|fd| format!("/proc/self/fd/{}", fd.as_raw_fd()).into_bytes()).collect();
     match options(&names) {
         Some(options) => mount("overlay", target, "overlay", MountFlags::empty(), Some(options.as_c_str())),
-        // More than about 200 layers: Linux 6.5 and later take them one by one.
+        // More than about 200 layers: Linux 6.5 and later take them one at a time.
         None => mount_many(&names, target),
     }
 }
@@ -190,7 +191,7 @@ fn mount_many(names: &[Vec<u8>], target: &Path) -> Result<(), Errno> {
     move_mount(&mounted, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
 }
 
-/// What a user can do about a refusal.
+/// Returns what a user can do if the kernel refuses the mount.
 fn mount_hint(error: Errno, scratch: &Path) -> &'static str {
     const OVERLAYFS_SUPER_MAGIC: i64 = 0x794c_7630;
     match error {

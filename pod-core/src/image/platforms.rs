@@ -1,9 +1,9 @@
-//! Which of several images is for this machine.
+//! Selects the image for this machine from several.
 
 use super::manifests::{Descriptor, Platform};
 
 impl Platform {
-    /// Reads `os/arch[/variant]`.
+    /// Parses `os/arch[/variant]`.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('/');
         let platform = Self {
@@ -15,7 +15,7 @@ impl Platform {
         complete.then_some(platform.normalized())
     }
 
-    /// `os/arch[/variant]`.
+    /// Returns `os/arch[/variant]`.
     pub(super) fn text(&self) -> String {
         if self.variant.is_empty() {
             format!("{}/{}", self.os, self.architecture)
@@ -24,7 +24,7 @@ impl Platform {
         }
     }
 
-    /// Go's names for architectures, and no variant where there is only one.
+    /// Replaces other names of an architecture by Go's, and removes the variant where there is only one.
     fn normalized(mut self) -> Self {
         let (architecture, variant) = match (self.architecture.as_str(), self.variant.as_str()) {
             ("x86_64" | "x86-64" | "amd64", "v1") | ("x86_64" | "x86-64", "") => ("amd64", ""),
@@ -40,7 +40,7 @@ impl Platform {
         self
     }
 
-    /// How well an image for `other` runs here; `None` is not at all. A lower number is better.
+    /// Returns how well an image for `other` runs here: a lower number is better, `None` means not at all.
     fn rank(&self, other: &Self) -> Option<usize> {
         if self.os != other.os || self.architecture != other.architecture {
             return None;
@@ -56,7 +56,7 @@ impl Platform {
     }
 }
 
-/// The platform of this program.
+/// Returns the platform of this program.
 pub(super) fn this_machine() -> Platform {
     let architecture = match std::env::consts::ARCH {
         "x86" => "386",
@@ -67,7 +67,7 @@ pub(super) fn this_machine() -> Platform {
         .normalized()
 }
 
-/// The best of an index for a platform. Entries that are no images (attestations) never fit.
+/// Returns the best entry of an index for a platform. Entries that are not images (attestations) never match.
 pub(super) fn select<'a>(manifests: &'a [Descriptor], wanted: &Platform) -> Option<&'a Descriptor> {
     best(manifests, wanted)
 }
@@ -86,10 +86,10 @@ fn best<'a>(
         .map(|(_, d)| d)
 }
 
-/// Those of the images in an archive's index that are for `wanted`: entries under one name are one image for several
-/// platforms, of which the best is taken. Entries without a name are so too, unless two of them are for one platform or
-/// one says none: then they are images of their own, and those for other platforms are left out. `None` when nothing is
-/// left of an image.
+/// Returns the images in an archive's index that are for `wanted`. Entries with the same name are one image for several
+/// platforms, of which the best is taken. Entries without a name are treated as one image too, unless two of them are
+/// for the same platform or one names no platform: then they are separate images, and those for other platforms are
+/// left out. `None` if an image has no matching entry.
 pub(super) fn of_archive<'a>(
     manifests: &'a [Descriptor],
     name: impl Fn(&Descriptor) -> Option<&String>,
@@ -128,7 +128,7 @@ pub(super) fn of_archive<'a>(
     Some(chosen)
 }
 
-/// What there is instead, for a message.
+/// Returns the platforms that an index has, for a message.
 pub(super) fn available(manifests: &[Descriptor]) -> String {
     let mut names: Vec<String> = manifests
         .iter()
@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(taken(&[("", arm), ("", amd), ("", none)]), Some(vec![1]));
         assert_eq!(taken(&[("a", arm), ("a", amd), ("b", amd), ("b", arm)]), Some(vec![1, 2]));
         assert_eq!(taken(&[("a", arm), ("a", "linux/s390x")]), None);
-        // Images of their own; and one image for another machine, which somebody wants to have.
+        // Separate images; and a single image for another machine, which is loaded because it was asked for.
         assert_eq!(taken(&[("", amd), ("", amd), ("", arm)]), Some(vec![0, 1]));
         assert_eq!(taken(&[("", "-/1"), ("", "-/2")]), Some(vec![0, 1]));
         assert_eq!(taken(&[("a", arm)]), Some(vec![0]));

@@ -1,11 +1,11 @@
-//! Which proxy a request goes through: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, as the programs that
-//! podman and docker are made with read them (Go's httpproxy). Pure.
+//! Selects the proxy of a request from `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, with the rules of Go's
+//! httpproxy, which podman and docker use. Pure.
 
 use std::net::IpAddr;
 
 use reqwest::Url;
 
-/// The proxies of this user.
+/// The proxy settings of this user.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Proxies {
     http: Option<Url>,
@@ -16,23 +16,23 @@ pub(super) struct Proxies {
 /// An entry of `NO_PROXY`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Exception {
-    /// `*`
+    /// `*`: no request uses a proxy.
     Everything,
-    /// An address, or a network of them: `10.0.0.0/8`.
+    /// An address, or a network: `10.0.0.0/8`.
     Network { address: IpAddr, bits: u32, port: Option<u16> },
-    /// A name: `example.org` with all below it; `*.example.org` without itself.
+    /// A domain: `example.org` includes itself and its subdomains; `*.example.org` only the subdomains.
     Domain { name: String, itself: bool, port: Option<u16> },
 }
 
 impl Proxies {
-    /// Reads the variables; also their names in lower case.
+    /// Reads the variables, in upper or lower case.
     pub(super) fn from_env(env: impl Fn(&str) -> Option<String>) -> Self {
         let get = |name: &str| {
             [name.to_owned(), name.to_lowercase()].iter().find_map(|name| env(name).filter(|v| !v.is_empty()))
         };
         let all = get("ALL_PROXY");
         let proxy = |name: &str| get(name).or_else(|| all.clone()).and_then(|text| proxy(&text));
-        // In a CGI program HTTP_PROXY is the `Proxy:` header of whoever sent the request (CVE-2016-5385).
+        // In a CGI program HTTP_PROXY is the `Proxy:` header that the client sent (CVE-2016-5385).
         let http = if env("REQUEST_METHOD").is_some() { None } else { proxy("HTTP_PROXY") };
         let except = get("NO_PROXY").unwrap_or_default();
         Self {
@@ -42,7 +42,7 @@ impl Proxies {
         }
     }
 
-    /// The proxy for an address; `None` goes there directly, as everything on this machine does.
+    /// Returns the proxy for a URL; `None` means a direct connection, as always for this machine itself.
     pub(super) fn of(&self, url: &Url) -> Option<Url> {
         let proxy = if url.scheme() == "https" { &self.https } else { &self.http };
         let host = url.host_str()?.trim_end_matches('.').to_lowercase();
@@ -55,7 +55,7 @@ impl Proxies {
     }
 }
 
-/// `proxy:3128` means `http://proxy:3128`.
+/// Parses a proxy's address; `proxy:3128` means `http://proxy:3128`.
 fn proxy(text: &str) -> Option<Url> {
     let text = text.trim();
     let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
@@ -80,14 +80,14 @@ fn exception(text: &str) -> Option<Exception> {
     let host = host.trim_end_matches('.').to_lowercase();
     let (name, itself) = match (host.strip_prefix("*."), host.strip_prefix('.')) {
         (Some(name), _) => (name, false),
-        // curl and wget cover the domain itself too, Go does not: a proxy left out is the smaller surprise.
+        // curl and wget match the domain itself too, Go does not. A request without a proxy is the smaller surprise.
         (None, Some(name)) => (name, true),
         (None, None) => (host.as_str(), true),
     };
     (!name.is_empty()).then(|| Exception::Domain { name: name.to_owned(), itself, port })
 }
 
-/// Splits `host:port`; an IPv6 address has its port after brackets.
+/// Splits `host:port`; the port of an IPv6 address follows its brackets.
 fn split_port(text: &str) -> (&str, Option<u16>) {
     if let Some((address, rest)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         return (address, rest.strip_prefix(':').and_then(|port| port.parse().ok()));
@@ -107,7 +107,7 @@ fn width(address: IpAddr) -> u32 {
 
 fn bits_of(address: IpAddr) -> u128 {
     match address {
-        // At the top, so that both families are shifted alike.
+        // In the upper bits, so that both families are shifted in the same way.
         IpAddr::V4(address) => u128::from(u32::from(address)) << 96,
         IpAddr::V6(address) => u128::from(address),
     }

@@ -1,5 +1,5 @@
-//! Pulls an image: the network on one thread, and one thread for each layer in flight, which hashes,
-//! decompresses and unpacks what arrives.
+//! Pulls an image: one thread does the network, and one thread per layer in flight hashes, decompresses and unpacks the
+//! data.
 
 use std::collections::HashSet;
 use std::io::{self, ErrorKind, Read};
@@ -18,24 +18,24 @@ use super::registry::{Registry, short};
 use super::{Digest, Error, Image, ImageStore, Progress, PullOptions, Reference, UnpackError};
 use crate::store;
 
-/// Layers fetched at once.
+/// Maximum number of layers fetched at the same time.
 const PARALLEL: usize = 4;
-/// Parts of a layer that may wait for its thread. Parts are some 16 KiB.
+/// Maximum number of parts of a layer that wait for its thread. A part has about 16 KiB.
 const QUEUE: usize = 64;
-/// How often a pull starts anew because a prune took away what it had added.
+/// Maximum number of rounds of a pull. A pull starts again if a concurrent prune removed what it had added.
 const ROUNDS: usize = 3;
-/// Indexes inside indexes.
+/// Maximum nesting of indexes.
 const MAX_INDEXES: usize = 3;
 
 impl ImageStore {
-    /// Pulls an image. Blocks; runs its own tokio runtime, so never call it from one.
+    /// Pulls an image. Blocks; must not be called from a tokio runtime, because it runs its own.
     ///
-    /// A layer that another process is pulling is waited for instead of fetched twice. When the tag still leads
-    /// to the image that is here, nothing is fetched.
+    /// If another process is pulling a layer, waits for it instead of fetching the layer twice. If the tag still refers
+    /// to the image in the store, nothing is fetched.
     ///
     /// # Errors
-    /// `NoSuchImage`, `Denied`, `Unreachable`, `Registry`, `NoPlatform`, `NotAnImage`, `Digest`, `Unpack`: each
-    /// names the image.
+    /// `NoSuchImage`, `Denied`, `Unreachable`, `Registry`, `NoPlatform`, `NotAnImage`, `Digest`, `Unpack`: each names
+    /// the image.
     pub fn pull(
         &self,
         reference: &Reference,
@@ -84,7 +84,7 @@ impl ImageStore {
     }
 }
 
-/// Passes on what is told with each note as one line, whatever a registry puts into it.
+/// Passes progress on and makes each note one line, whatever text a registry puts into it.
 struct OneLine<'a>(&'a dyn Progress);
 
 impl Progress for OneLine<'_> {
@@ -103,18 +103,18 @@ impl Progress for OneLine<'_> {
 }
 
 struct Pull<'a> {
-    /// When it is given up.
+    /// When the pull is given up.
     until: tokio::time::Instant,
     store: &'a ImageStore,
     reference: &'a Reference,
     platform: Platform,
-    /// The platform was asked for, so another one will not do.
+    /// Whether the user asked for the platform, so that no other one is acceptable.
     explicit: bool,
     registry: Registry<'a>,
     progress: &'a dyn Progress,
 }
 
-/// What the thread of a layer needs.
+/// The arguments of a layer's thread.
 #[derive(Clone, Copy)]
 struct Intake<'a> {
     store: &'a ImageStore,
@@ -126,7 +126,7 @@ struct Intake<'a> {
 }
 
 impl Pull<'_> {
-    /// What `work` gives, unless the time for the whole pull is over before. Threads of layers end with their data.
+    /// Runs `work` until the time limit of the whole pull. A layer's thread ends when its data ends.
     async fn in_time<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         tokio::time::timeout_at(self.until, work).await.unwrap_or_else(|_| {
             Err(Error::TookTooLong {
@@ -137,7 +137,7 @@ impl Pull<'_> {
         })
     }
 
-    /// The image as it is here, if its name still leads to it in the registry.
+    /// Returns the image in the store if the registry still has it under the same name.
     async fn unchanged(&self, name: &str) -> Result<Option<Image>, Error> {
         if self.explicit {
             return Ok(None);
@@ -154,7 +154,7 @@ impl Pull<'_> {
         Ok(same.then_some(image))
     }
 
-    /// Adds all blobs and layers; gives the manifest and the digests by which the registry knows it.
+    /// Adds all blobs and layers; returns the manifest and the digests by which the registry knows it.
     fn once(
         &self,
         runtime: &tokio::runtime::Runtime,
@@ -191,7 +191,7 @@ impl Pull<'_> {
         Ok((Descriptor::new(media_type, digest, bytes.len() as u64), digests))
     }
 
-    /// The manifest for the platform, its bytes, and the digest of what the name leads to.
+    /// Returns the manifest for the platform, its bytes, and the digests that the name resolved to.
     async fn manifest(&self) -> Result<(Manifest, Vec<u8>, Vec<String>), Error> {
         let not_image = |reason: String| Error::NotAnImage { image: self.reference.to_string(), reason };
         let mut bytes = self.registry.manifest(self.reference.version()).await?;
@@ -266,7 +266,7 @@ impl Pull<'_> {
         Ok(config)
     }
 
-    /// Brings one layer into the store, by way of a thread of its own.
+    /// Adds one layer to the store, on a thread of its own.
     async fn layer<'scope, 'env>(
         &self,
         scope: &'scope std::thread::Scope<'scope, 'env>,
@@ -279,10 +279,10 @@ impl Pull<'_> {
         scope.spawn(move || {
             let parts = Parts { received, part: Vec::new(), used: 0, ended: false };
             let result = intake.run(want, parts);
-            // Nobody listens any more when another layer has failed.
+            // The receiver is gone if another layer has failed.
             let _ = finish.send(result);
         });
-        // An error here means that the thread needs no data, or has failed: it will say.
+        // An error here means that the thread needs no data or has failed; its result says which.
         let fetched = match wanted.await {
             Ok(()) => {
                 let sent = self
@@ -303,7 +303,7 @@ impl Pull<'_> {
         let taken = finished.await.unwrap_or_else(|_| {
             Err(UnpackError::Io(io::Error::other("the thread that unpacks the layer ended early")))
         });
-        // When the transfer failed, what the thread says about it is only an echo.
+        // If the transfer failed, the thread's error is only a consequence of it.
         fetched?;
         taken.map_err(|error| Error::Unpack { image: self.reference.to_string(), error })?;
         self.progress.done(layer.digest.as_str());
@@ -337,7 +337,7 @@ impl Intake<'_> {
             let path = self.store.blob_path(&layer.digest);
             let mut file = std::fs::File::open(&path)?;
             match self.store.add_layer(staging, &mut file, false, false, Some(&layer.digest), Some(diff_id)) {
-                // A blob that has gone bad on disk: fetch it anew.
+                // A blob that is damaged on disk is fetched again.
                 Err(UnpackError::Digest { .. } | UnpackError::Malformed(_)) => std::fs::remove_file(&path)?,
                 other => return other.map(|got| self.notes(layer, &got.notes)),
             }
@@ -357,8 +357,8 @@ impl Intake<'_> {
         }
     }
 
-    /// Keeps other processes from fetching the same layer; `None` when this pull has failed meanwhile. Few
-    /// locks for all layers: they are never removed.
+    /// Prevents other processes from fetching the same layer; `None` if this pull has failed in the meantime. All
+    /// layers share a few lock files, because lock files are never removed.
     fn lock_layer(
         &self,
         diff_id: &Digest,
@@ -371,7 +371,7 @@ impl Intake<'_> {
             match FileLock::try_acquire(&path, LockKind::Exclusive) {
                 Ok(Some(lock)) => return Ok(Some(lock)),
                 Ok(None) if want.is_closed() => return Ok(None),
-                // flock(2) cannot be waited for together with anything else.
+                // Polls, because flock(2) cannot be combined with waiting for anything else.
                 Ok(None) => {
                     if !std::mem::replace(&mut told, true) {
                         tracing::debug!("waiting for {}", path.display());
@@ -386,11 +386,11 @@ impl Intake<'_> {
 
 enum Part {
     Data(Vec<u8>),
-    /// The whole blob has been sent.
+    /// The blob is complete.
     End,
 }
 
-/// What arrives, as a reader. A channel that closes without [`Part::End`] is an error, not the end.
+/// Reads the parts that arrive. A channel that closes without [`Part::End`] is an error, not the end.
 struct Parts {
     received: mpsc::Receiver<Part>,
     part: Vec<u8>,

@@ -1,4 +1,4 @@
-//! imagePullSecrets of a pod.
+//! Reads the imagePullSecrets of a pod.
 
 use k8s_openapi::api::core::v1::Secret;
 use serde::Deserialize;
@@ -9,7 +9,7 @@ use super::credentials::{AuthEntry, CredentialsError};
 use crate::plan::PodPlan;
 use crate::store::Objects;
 
-/// The credentials of a pod's imagePullSecrets, in order, and a warning for each that gives none: as with the
+/// Returns the credentials of a pod's imagePullSecrets, in order, and a warning for each Secret that has none. Like the
 /// kubelet, the pull is tried without it.
 pub fn pull_secrets(pod: &PodPlan, objects: &Objects) -> (Vec<Credential>, Vec<String>) {
     let mut found = Vec::new();
@@ -55,9 +55,9 @@ fn read_secret(secret: &Secret) -> Result<Vec<Credential>, CredentialsError> {
     auths.iter().filter_map(|(server, entry)| credential(server, entry).transpose()).collect()
 }
 
-/// Reads one entry; an empty one is passed over.
+/// Reads one entry; an empty one is ignored.
 fn credential(server: &str, entry: &Value) -> Result<Option<Credential>, CredentialsError> {
-    // What serde says may hold the password.
+    // serde's message may contain the password, so it is not used.
     let entry =
         Option::<AuthEntry>::deserialize(entry).map_err(|_| CredentialsError::WrongKind.of(server))?;
     let Some(entry) = entry.filter(AuthEntry::has_password) else { return Ok(None) };

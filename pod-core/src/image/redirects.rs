@@ -1,32 +1,32 @@
-//! Which hosts see which credential when a registry redirects. Pure.
+//! Decides which hosts receive which credential when a registry redirects. Pure.
 //!
-//! An answer counts as the registry's own only if no redirect left the registry's origin (scheme, host and port) on the
-//! way to it. Otherwise any host that a blob is redirected to could ask for the password with a challenge of its own
-//! (CVE-2020-15157). The table in docs/guide.md ("Who sees which credential") says the same in words.
+//! An answer counts as the registry's own only if no redirect on the way to it left the registry's origin (scheme, host
+//! and port). Otherwise any host that a blob is redirected to could ask for the password with a challenge of its own
+//! (CVE-2020-15157). The table in docs/guide.md ("Who sees which credential") describes the same rules.
 
 use reqwest::Url;
 
-/// Redirects that are followed for one request.
+/// Maximum number of redirects that are followed for one request.
 const MAX_REDIRECTS: usize = 10;
 
-/// What a request shows of the user's secrets.
+/// Which of the user's secrets a request carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Secret {
     /// Nothing.
     None,
     /// An `Authorization` header: a password (Basic) or a token (Bearer).
     Authorization,
-    /// An identity token in the body. It is worth as much as the password and does not expire soon.
+    /// An identity token in the body. It is as powerful as the password and does not expire soon.
     IdentityToken,
 }
 
 /// Why a redirect is not followed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
-    /// More than [`MAX_REDIRECTS`].
+    /// More than [`MAX_REDIRECTS`] redirects.
     #[error("it redirects more than {MAX_REDIRECTS} times")]
     TooMany,
-    /// From HTTPS to anything else.
+    /// From HTTPS to another scheme.
     #[error("it redirects from HTTPS to {0}, which is not encrypted: refused")]
     Insecure(String),
     /// The request has an identity token in its body.
@@ -34,22 +34,23 @@ pub(super) enum Refusal {
         "it redirects a request with an identity token to {0}: refused, the token is sent to no other address"
     )]
     IdentityToken(String),
-    /// No `Location`, or one that is no URL of the web.
+    /// No `Location`, or one that is not an HTTP URL.
     #[error("it redirects to nowhere")]
     Nowhere,
 }
 
-/// What happens with the next address of a request.
+/// The next address of a request and how to treat it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hop {
-    /// Where to send it, without user name and password.
+    /// The address, without user name and password.
     pub url: Url,
-    /// Whether all addresses so far are of one origin: the `Authorization` header goes along, and a challenge counts.
+    /// Whether all addresses so far have the same origin: then the `Authorization` header is sent, and a challenge
+    /// counts.
     pub own: bool,
 }
 
-/// Decides about a redirect to `location` of a request that was sent to the addresses in `path`, the last of which
-/// answered.
+/// Decides whether to follow a redirect to `location`. `path` has the addresses that the request was sent to; the last
+/// one answered.
 pub(super) fn follow(path: &[Url], location: &str, secret: Secret) -> Result<Hop, Refusal> {
     let (Some(first), Some(last)) = (path.first(), path.last()) else { return Err(Refusal::Nowhere) };
     let mut url = last.join(location).map_err(|_| Refusal::Nowhere)?;
@@ -70,14 +71,14 @@ pub(super) fn follow(path: &[Url], location: &str, secret: Secret) -> Result<Hop
     Ok(Hop { url, own })
 }
 
-/// Takes user name and password out of an address that a registry gave: they are no login of the user's.
+/// Removes user name and password from an address that a registry sent, because they are not the user's login.
 pub(super) fn without_login(url: &mut Url) {
-    // Both fail only for addresses that can have none.
+    // Both calls fail only for addresses that cannot have them.
     let _ = url.set_username("");
     let _ = url.set_password(None);
 }
 
-/// `host[:port]` of an address, for a message. Never the path and query, which may hold a signature.
+/// Returns `host[:port]` of an address for a message, without path and query, which may contain a signature.
 pub(super) fn host(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
@@ -103,12 +104,12 @@ mod tests {
             (vec![registry], "https://r.io:443/v2/b", true),
             (vec![registry], "https://R.IO/v2/b", true),
             (vec![registry], "//cdn.io/b", false),
-            // Another port, a subdomain, the parent domain and a host that only begins alike are other hosts.
+            // Another port, a subdomain, the parent domain and a host with the same beginning are different hosts.
             (vec![registry], "https://r.io:8443/b", false),
             (vec![registry], "https://cdn.r.io/b", false),
             (vec![registry], "https://r.io.evil.io/b", false),
             (vec!["https://cdn.r.io/b"], "https://r.io/b", false),
-            // What went astray once does not become the registry's own by coming back.
+            // A request that left the registry's origin does not become its own by returning to it.
             (vec![registry, "https://cdn.io/b"], registry, false),
             (vec![registry, "https://cdn.io/b"], "/c", false),
             (vec![registry, "https://r.io/b"], "/c", true),

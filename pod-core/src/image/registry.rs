@@ -1,4 +1,4 @@
-//! Speaks to a registry (OCI distribution-spec, "Pull"; Docker's token authentication).
+//! Client of a registry (OCI distribution-spec, "Pull"; Docker's token authentication).
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, SystemTime};
@@ -17,21 +17,21 @@ use super::redirects::without_login;
 use super::transport::{Answer, Meter, Request, SendError, TimeLimits, client, explain, send};
 use super::{Digest, Error, Progress, Reference};
 
-/// Tries of one request, and of a blob without any progress.
+/// Maximum number of attempts per request, and per blob without any progress.
 const ATTEMPTS: u32 = 5;
-/// Tries when nobody answers at all: a registry that is down should not take long to say so.
+/// Maximum number of attempts if the registry does not answer at all, so that a registry that is down is reported soon.
 const CONNECT_ATTEMPTS: u32 = 3;
-/// A longer Retry-After is an error: whoever waits does better to come back.
+/// A longer Retry-After is an error, because the user had better try again later than wait.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
-/// Bytes that a broken transfer must have brought for the count of tries to start anew.
+/// Bytes that a broken transfer must have received for the count of attempts to start again.
 const WORTH_RESUMING: u64 = 64 << 10;
 
-/// One image's registry, with what has been found out about how to log in.
+/// The registry of one image, with what is known so far about how to log in.
 pub(super) struct Registry<'a> {
     client: Client,
     reference: &'a Reference,
     base: Url,
-    /// In the order in which they are tried; anonymous last.
+    /// In order of precedence; anonymous last.
     logins: Vec<Option<Login>>,
     login: Cell<usize>,
     authorization: RefCell<Option<HeaderValue>>,
@@ -40,7 +40,7 @@ pub(super) struct Registry<'a> {
     progress: &'a dyn Progress,
 }
 
-/// A token server gives no token for these credentials, with its reason.
+/// The reason why a token server refuses a token for these credentials.
 struct TokenRefused(String);
 
 impl<'a> Registry<'a> {
@@ -73,20 +73,21 @@ impl<'a> Registry<'a> {
         })
     }
 
-    /// The manifest or index behind a tag or digest, at most [`MAX_JSON`] bytes.
+    /// Returns the manifest or index that a tag or digest refers to, at most [`MAX_JSON`] bytes.
     pub(super) async fn manifest(&self, version: &str) -> Result<Vec<u8>, Error> {
         let response = self.get(Method::GET, &format!("manifests/{version}"), manifest_headers()).await?;
         self.small_body(response, "the manifest").await
     }
 
-    /// The digest behind a tag, where the registry says. Docker Hub does not count this as a pull.
+    /// Returns the digest that a tag refers to, if the registry sends it. Docker Hub does not count this request as a
+    /// pull.
     pub(super) async fn digest(&self, version: &str) -> Result<Option<Digest>, Error> {
         let response = self.get(Method::HEAD, &format!("manifests/{version}"), manifest_headers()).await?;
         let digest = response.headers().get("docker-content-digest").and_then(|v| v.to_str().ok());
         Ok(digest.and_then(|d| Digest::parse(d).ok()))
     }
 
-    /// A small blob, checked.
+    /// Returns a small blob after verifying it.
     pub(super) async fn small_blob(&self, blob: &Descriptor) -> Result<Vec<u8>, Error> {
         let response = self.get(Method::GET, &format!("blobs/{}", blob.digest), HeaderMap::new()).await?;
         let bytes = self.small_body(response, "the config").await?;
@@ -103,8 +104,8 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// Streams a blob to `sink`, which says false when it wants no more. A transfer that breaks off goes on
-    /// where it was, by a range request.
+    /// Streams a blob to `sink`, which returns false to stop. A transfer that breaks off is resumed where it ended, by
+    /// a range request.
     pub(super) async fn blob<F>(
         &self,
         blob: &Descriptor,
@@ -124,7 +125,7 @@ impl<'a> Registry<'a> {
                 headers.insert(RANGE, range);
             }
             let response = self.get(Method::GET, &path, headers).await?;
-            // A server that does not know ranges starts from the beginning.
+            // A server without support for ranges starts from the beginning.
             let mut skip = if response.status() == StatusCode::PARTIAL_CONTENT { 0 } else { have };
             let mut body = response.bytes_stream();
             let mut meter = Meter::new(self.limits);
@@ -170,7 +171,7 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// Sends a request until it is answered well or there is no point in going on.
+    /// Sends a request until it succeeds or another attempt cannot help.
     async fn get(&self, method: Method, path: &str, headers: HeaderMap) -> Result<Response, Error> {
         let url = self.base.join(path).map_err(|e| self.failed(e.to_string()))?;
         let (mut failures, mut refused) = (0, 0);
@@ -185,7 +186,7 @@ impl<'a> Registry<'a> {
                 Err(SendError::Transport(error)) => {
                     failures += 1;
                     let most = match error.is_connect() {
-                        // No registry is expected to be there.
+                        // One attempt, because a registry is not expected to be there.
                         true if self.reference.is_of_this_machine() => 1,
                         true => CONNECT_ATTEMPTS,
                         false => ATTEMPTS,
@@ -204,14 +205,14 @@ impl<'a> Registry<'a> {
             };
             let status = answer.response.status();
             if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) && !answer.own {
-                // A challenge of somebody else: nothing that the user has for the registry is an answer to it.
+                // A challenge from another host must not be answered with the user's credentials for the registry.
                 return Err(self.refused_elsewhere(answer).await);
             }
             let response = answer.response;
             match status {
                 s if s.is_success() => return Ok(response),
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                    // A token may have run out in the middle of a pull: get one anew, once per request.
+                    // A token may have expired in the middle of a pull: get a new one, once per request.
                     let had_token = self.authorization.borrow().is_some();
                     refused += 1;
                     let next_login = had_token && refused > 1 || status == StatusCode::FORBIDDEN;
@@ -248,7 +249,7 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// Answers a challenge with the present login or the next one; an error when there is none left.
+    /// Answers a challenge with the present login or the next one; fails if none is left.
     async fn log_in(
         &self,
         challenge: Option<Challenge>,
@@ -278,7 +279,7 @@ impl<'a> Registry<'a> {
             };
             next = true;
             let value = match (&challenge, login) {
-                // Forbidden without a challenge, or Basic without a password: nothing to try with this one.
+                // Forbidden without a challenge, or Basic without a password: this login cannot answer it.
                 (None, _) | (Some(Challenge::Basic), None | Some(Login::IdentityToken(_))) => continue,
                 (Some(Challenge::Basic), Some(Login::Password { username, password })) => {
                     basic(username, password)
@@ -299,7 +300,7 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// Asks the token server for a token. The inner error is its refusal.
+    /// Requests a token from the token server. The inner error is the server's refusal.
     async fn token(
         &self,
         realm: &str,
@@ -309,7 +310,7 @@ impl<'a> Registry<'a> {
     ) -> Result<Result<String, TokenRefused>, Error> {
         let mut url =
             Url::parse(realm).map_err(|_| self.failed(format!("its token server {realm:?} is no URL")))?;
-        // A password never travels in the clear, but to this machine.
+        // A password is never sent unencrypted, except to this machine.
         if url.scheme() != "https" && !(self.reference.is_loopback() && is_loopback_url(&url)) {
             return Err(self.failed(format!("its token server {realm} does not use HTTPS")));
         }
@@ -357,8 +358,8 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// A password goes into a header, which a redirect to another host does not get; an identity token into the body
-    /// of a request that is not redirected at all.
+    /// Builds the request for a token. A password is sent in a header, which is dropped on a redirect to another host;
+    /// an identity token is sent in the body of a request whose redirects are not followed.
     fn token_request(
         &self,
         server: &Url,
@@ -473,12 +474,12 @@ fn is_loopback_url(url: &Url) -> bool {
     format!("{host}:1/x").parse::<Reference>().is_ok_and(|r| r.is_loopback())
 }
 
-/// First 12 digits of a digest, for a line that people read.
+/// Returns the first 12 digits of a digest, for messages.
 pub(super) fn short(digest: &str) -> &str {
     digest.strip_prefix("sha256:").and_then(|d| d.get(..12)).unwrap_or(digest)
 }
 
-/// The messages in an error answer (distribution-spec, "Error Codes").
+/// Returns the messages in an error answer (distribution-spec, "Error Codes").
 fn registry_message(body: &[u8]) -> Option<String> {
     let value: Value = serde_json::from_slice(body).ok()?;
     let listed = value.get("errors").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -491,7 +492,7 @@ fn registry_message(body: &[u8]) -> Option<String> {
     (!messages.is_empty()).then(|| messages.join("; "))
 }
 
-/// Seconds or an HTTP date (RFC 9110, 10.2.3).
+/// Parses Retry-After: seconds or an HTTP date (RFC 9110, 10.2.3).
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {

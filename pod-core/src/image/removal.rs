@@ -1,4 +1,4 @@
-//! Removes images, and what nothing refers to.
+//! Removes images, and blobs and layers that no image needs.
 
 use std::collections::HashSet;
 use std::fs;
@@ -12,18 +12,18 @@ use super::overlay::Lease;
 use super::{Digest, Error, Image, ImageName, ImageStore};
 use crate::store;
 
-/// What a removal did.
+/// The result of a removal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Removed {
-    /// Names that lead nowhere now.
+    /// Names that were removed.
     pub untagged: Vec<String>,
-    /// Ids of the images that are gone.
+    /// Ids of the images that were removed.
     pub deleted: Vec<String>,
-    /// Bytes that became free: blobs and files of layers.
+    /// Bytes that were freed: blobs and files of layers.
     pub freed: u64,
 }
 
-/// What may not be removed.
+/// What must be kept.
 #[derive(Default)]
 struct Needed {
     blobs: HashSet<Digest>,
@@ -31,9 +31,9 @@ struct Needed {
 }
 
 impl ImageStore {
-    /// Takes a name from an image, and removes the image with its last one. `users` tells who uses an image, in
-    /// words for the user; one that is used, or of which a container's root is mounted, stays. An id stands for
-    /// the image's only name, or with `force` for all of them.
+    /// Removes a name from an image, and the image with its last name. `users` returns the users of an image for the
+    /// message; an image that is in use, or from which a container's root is mounted, is kept. An id means the image's
+    /// only name, or all its names with `force`.
     ///
     /// # Errors
     /// `NotHere`, `InUse`, `SeveralNames`.
@@ -86,7 +86,8 @@ impl ImageStore {
         if last {
             removed.deleted.push(image.id);
         }
-        // Only what this image alone needed: a pull may be adding something that no image needs yet.
+        // Only what this image alone needed, because a concurrent pull may be adding content that no image refers to
+        // yet.
         for blob in before.blobs.difference(&after.blobs) {
             removed.freed += self.remove_blob(blob)?;
         }
@@ -96,11 +97,11 @@ impl ImageStore {
         Ok(removed)
     }
 
-    /// Removes images without a name, or with `all` every image that nobody uses, and all blobs and layers that
-    /// belong to no image. A pull that runs meanwhile notices and fetches again what it needs.
+    /// Removes images without a name, or with `all` every unused image, and all blobs and layers that belong to no
+    /// image. A concurrent pull notices this and fetches again what it needs.
     ///
     /// # Errors
-    /// When the store cannot be read or changed.
+    /// If the store cannot be read or changed.
     pub fn prune(&self, all: bool, users: &dyn Fn(&Image) -> Vec<String>) -> Result<Removed, Error> {
         let staging = self.stage()?;
         let _lock = self.lock()?;
@@ -118,7 +119,7 @@ impl ImageStore {
         }
         let mut index = self.index()?;
         let before = index.manifests.len();
-        // Images of which parts are missing go as well: they cannot be used.
+        // Images with missing parts are removed as well, because they cannot be used.
         index.manifests.retain(|d| kept.contains(&d.digest));
         if index.manifests.len() != before {
             self.write_index(&index)?;
@@ -155,7 +156,7 @@ impl ImageStore {
         Ok(needed)
     }
 
-    /// The leases in force; those whose container is gone are removed.
+    /// Returns the leases in force and removes those whose container is gone.
     fn leases(&self) -> Result<Vec<Lease>, Error> {
         let dir = self.dir().join("leases");
         let mut leases = Vec::new();
@@ -164,9 +165,9 @@ impl ImageStore {
             let path = entry.map_err(io)?.path();
             match read_json::<Lease>(&path) {
                 Ok(Some(lease)) if lease.scratch.exists() => leases.push(lease),
-                // One that a power cut tore is of a container that is gone.
+                // A lease that a power cut truncated belongs to a container that is gone.
                 Ok(_) | Err(base::file::Error::Damaged { .. }) => base::file::remove_file_if_exists(&path)?,
-                // One that cannot be read may be in force.
+                // A lease that cannot be read may be in force.
                 Err(error) => return Err(error.into()),
             }
         }
@@ -191,7 +192,7 @@ impl ImageStore {
         Ok(size)
     }
 
-    /// Gone by one rename; what a crash leaves in the middle is in `tmp`.
+    /// Removes a layer by one rename; what a crash leaves half removed is in `tmp`.
     fn remove_layer(&self, staging: &Staging, diff_id: &Digest) -> Result<u64, Error> {
         let path = self.layer_dir(diff_id);
         let size = self.layer_record(diff_id).ok().flatten().map_or(0, |r| r.size);

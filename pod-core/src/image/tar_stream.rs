@@ -1,4 +1,4 @@
-//! Reads a tar archive as a stream: v7, ustar, GNU and pax, with GNU and pax sparse files. Input is hostile:
+//! Reads a tar archive as a stream: v7, ustar, GNU and pax, with GNU and pax sparse files. The input is untrusted:
 //! everything is bounded, and names are bytes.
 
 use std::collections::BTreeMap;
@@ -7,12 +7,12 @@ use std::io::{self, ErrorKind, Read};
 use super::unpack::UnpackError;
 
 const BLOCK: usize = 512;
-/// Longest pax header or GNU long name that is read into memory. A value of one xattr is at most 64 KiB.
+/// Maximum size of a pax header or GNU long name, which is read into memory. The value of one xattr has at most 64 KiB.
 const MAX_EXTENSION: u64 = 2 << 20;
-/// Most data segments of one sparse file.
+/// Maximum number of data segments of a sparse file.
 const MAX_SEGMENTS: usize = 1 << 18;
 
-/// What an entry makes.
+/// The kind of file that an entry creates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     File,
@@ -34,11 +34,11 @@ pub(super) struct Entry {
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
-    /// Seconds and nanoseconds since 1970.
+    /// Modification time: seconds and nanoseconds since 1970.
     pub mtime: (i64, u32),
-    /// Bytes of data in the archive.
+    /// Number of data bytes in the archive.
     pub size: u64,
-    /// Set for a sparse file.
+    /// The map of a sparse file.
     pub sparse: Option<Sparse>,
     /// Major and minor number of a device.
     pub device: (u32, u32),
@@ -46,21 +46,21 @@ pub(super) struct Entry {
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-/// Where the data of a sparse file belongs.
+/// The position of a sparse file's data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sparse {
-    /// Size of the file with its holes.
+    /// Size of the file including its holes.
     pub real_size: u64,
-    /// Offset and length of each stretch of data, ascending.
+    /// Offset and length of each segment of data, ascending.
     pub segments: Vec<(u64, u64)>,
 }
 
-/// Reads entries one after the other. Implements `Read` for the data of the current one.
+/// Reads the entries of an archive one after the other. Implements `Read` for the data of the current one.
 pub(super) struct TarStream<R> {
     inner: R,
-    /// Data of the current entry not read yet.
+    /// Unread bytes of the current entry's data.
     left: u64,
-    /// Padding after it.
+    /// Bytes of padding after the data.
     padding: u64,
     global: Pax,
     longest_path: usize,
@@ -75,7 +75,7 @@ impl<R: Read> TarStream<R> {
         Self { inner, left: 0, padding: 0, global: Pax::default(), longest_path }
     }
 
-    /// The next member, or `None` at the end of the archive. Skips what was not read of the one before.
+    /// Returns the next entry, or `None` at the end of the archive. Skips unread data of the previous one.
     pub(super) fn next_entry(&mut self) -> Result<Option<Entry>, UnpackError> {
         self.skip()?;
         let mut pax: Option<Pax> = None;
@@ -145,7 +145,7 @@ impl<R: Read> TarStream<R> {
                 return Err(UnpackError::Unsupported(format!("a tar entry of type {:?}", char::from(other))));
             }
         };
-        // v7 archives mark directories with a slash alone.
+        // v7 archives mark a directory only by a trailing slash.
         if kind == Kind::File && matches!(flag, 0 | b'0') && path.ends_with(b"/") {
             kind = Kind::Directory;
         }
@@ -176,7 +176,7 @@ impl<R: Read> TarStream<R> {
                 Some(id) => id,
                 None => unsigned(field, key)?,
             };
-            // chown(2) takes the highest value for "leave it alone".
+            // For chown(2) the highest value means "do not change".
             match u32::try_from(id) {
                 Ok(id) if id != u32::MAX => Ok(id),
                 _ => Err(malformed("a uid or gid is out of range")),
@@ -210,7 +210,7 @@ impl<R: Read> TarStream<R> {
         })
     }
 
-    /// The old GNU form: segments in the header and in blocks after it.
+    /// Reads a map in the old GNU format: segments in the header and in the blocks after it.
     fn gnu_sparse(&mut self, header: &Header<'_>) -> Result<Sparse, UnpackError> {
         let mut segments = Vec::new();
         let mut take = |area: &[u8]| -> Result<(), UnpackError> {
@@ -237,7 +237,7 @@ impl<R: Read> TarStream<R> {
         Ok(Sparse { real_size: unsigned(&header.0[483..495], "sparse size")?, segments })
     }
 
-    /// The pax forms 0.0 and 0.1 (map in the header) and 1.0 (map before the data).
+    /// Reads a map in the pax formats 0.0 and 0.1 (map in the header) and 1.0 (map before the data).
     fn pax_sparse(&mut self, pax: &Pax, path: &mut Vec<u8>) -> Result<Option<Sparse>, UnpackError> {
         let major = pax.number("GNU.sparse.major")?;
         let real_size = match pax.number("GNU.sparse.realsize")? {
@@ -280,7 +280,7 @@ impl<R: Read> TarStream<R> {
         Ok(Some(Sparse { real_size, segments: segments.collect() }))
     }
 
-    /// One decimal line of a sparse map 1.0.
+    /// Reads one decimal line of a sparse map 1.0.
     fn map_line(&mut self) -> Result<u64, UnpackError> {
         let mut text = Vec::new();
         loop {
@@ -297,7 +297,7 @@ impl<R: Read> TarStream<R> {
         }
     }
 
-    /// The whole data of an extension header.
+    /// Reads the whole data of an extension header.
     fn extension(&mut self, header: &Header<'_>) -> Result<Vec<u8>, UnpackError> {
         let size = unsigned(header.size(), "size")?;
         if size > MAX_EXTENSION {
@@ -324,7 +324,7 @@ impl<R: Read> TarStream<R> {
         Ok(())
     }
 
-    /// A block, or `None` where the input ends on a block's border.
+    /// Reads a block; `None` if the input ends at a block boundary.
     fn read_block(&mut self) -> Result<Option<[u8; BLOCK]>, UnpackError> {
         let mut block = [0u8; BLOCK];
         let mut filled = 0;
@@ -355,7 +355,7 @@ impl<R: Read> Read for TarStream<R> {
 }
 
 impl Sparse {
-    /// Segments ascend, do not overlap, end within the file, and hold as many bytes as the archive has.
+    /// Checks that segments ascend, do not overlap, end within the file, and have as many bytes as the archive.
     fn check(&self, stored: u64) -> Result<(), UnpackError> {
         let mut end = 0u64;
         let mut sum = 0u64;
@@ -407,7 +407,7 @@ impl Header<'_> {
         &self.0[337..345]
     }
 
-    /// Name, with ustar's prefix. GNU archives use that space for other things.
+    /// Returns the name, with ustar's prefix. GNU archives use the prefix field for other data.
     fn path(&self) -> Vec<u8> {
         let name = until_nul(&self.0[0..100]);
         let prefix = until_nul(&self.0[345..500]);
@@ -418,7 +418,7 @@ impl Header<'_> {
         }
     }
 
-    /// The sum of all bytes with the checksum's own as blanks; some old archives summed signed bytes.
+    /// Verifies the sum of all bytes with the checksum field as blanks. Some old archives summed signed bytes.
     fn verify_checksum(&self) -> Result<(), UnpackError> {
         let stored = number(&self.0[148..156])?;
         let (mut plain, mut signed) = (0i64, 0i64);
@@ -435,11 +435,11 @@ impl Header<'_> {
     }
 }
 
-/// Pax records; an empty value takes a record away.
+/// Pax records; an empty value deletes a record.
 #[derive(Debug, Clone, Default)]
 struct Pax {
     records: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// Offsets and lengths of sparse form 0.0, whose records repeat.
+    /// Offsets and lengths of sparse format 0.0, whose records repeat.
     sparse: Vec<u64>,
 }
 
@@ -503,7 +503,7 @@ fn decimal(text: &[u8]) -> Option<u64> {
     if text.iter().all(u8::is_ascii_digit) { std::str::from_utf8(text).ok()?.parse().ok() } else { None }
 }
 
-/// `[-]SECONDS[.FRACTION]` as seconds and nanoseconds.
+/// Parses `[-]SECONDS[.FRACTION]` into seconds and nanoseconds.
 fn parse_time(value: &[u8]) -> Option<(i64, u32)> {
     let text = std::str::from_utf8(value).ok()?;
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
@@ -522,7 +522,7 @@ fn parse_time(value: &[u8]) -> Option<(i64, u32)> {
     }
 }
 
-/// A numeric field: octal digits between blanks and NULs, or GNU's base 256.
+/// Parses a numeric field: octal digits between blanks and NULs, or GNU's base 256.
 fn number(field: &[u8]) -> Result<i64, UnpackError> {
     let bad = || malformed("a header holds a number that cannot be read");
     match field.first() {

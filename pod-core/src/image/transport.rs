@@ -1,4 +1,4 @@
-//! Sends one request to a registry: proxies, redirects, and how slow an answer may be.
+//! Sends one request to a registry, with proxies, redirects and a minimum speed of the answer.
 
 use std::error::Error as _;
 use std::sync::Once;
@@ -11,33 +11,33 @@ use reqwest::{Client, Method, Response, StatusCode, Url};
 use super::proxies::Proxies;
 use super::redirects::{Refusal, Secret, follow, host};
 
-/// How long a pull may take. Without these a registry could keep a pull (and the layers that it locks) for ever, one
-/// byte at a time.
+/// Time limits of a pull. Without them a registry could keep a pull (and the layers that it locks) busy for ever by
+/// sending one byte at a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimeLimits {
-    /// The whole pull. Layers that are complete stay, so that the next pull goes on from there.
+    /// Time limit of the whole pull. Complete layers are kept, so that the next pull continues from there.
     pub total: Duration,
-    /// In what time an answer must bring `least` bytes; else it counts as broken off.
+    /// In each interval of this length an answer must bring `least` bytes; otherwise it counts as broken off.
     pub window: Duration,
-    /// Bytes in each `window`.
+    /// Minimum number of bytes per `window`.
     pub least: u64,
 }
 
 impl Default for TimeLimits {
-    /// 20 GB through a line of 12 Mbit/s, and about 1 KiB/s.
+    /// Enough for 20 GB through a line of 12 Mbit/s, and about 1 KiB/s.
     fn default() -> Self {
         Self { total: Duration::from_hours(4), window: Duration::from_mins(1), least: 64 << 10 }
     }
 }
 
-/// What is sent.
+/// A request.
 pub(super) struct Request {
     pub method: Method,
     pub url: Url,
     pub headers: HeaderMap,
-    /// `Authorization`: goes along only as long as redirects stay with the origin of `url`.
+    /// The `Authorization` header, sent only as long as redirects stay with the origin of `url`.
     pub authorization: Option<HeaderValue>,
-    /// A form with an identity token.
+    /// A form with an identity token, sent as the body.
     pub form: Option<String>,
 }
 
@@ -55,32 +55,32 @@ impl Request {
     }
 }
 
-/// What is answered, after all redirects.
+/// The answer after all redirects.
 pub(super) struct Answer {
     pub response: Response,
-    /// No redirect left the origin that was asked. Only then is a challenge in the answer one of the registry.
+    /// Whether no redirect left the origin of the request. Only then a challenge in the answer is the registry's own.
     pub own: bool,
 }
 
 impl Answer {
-    /// `host[:port]` of who answered.
+    /// Returns `host[:port]` of the server that answered.
     pub(super) fn host(&self) -> String {
         host(self.response.url())
     }
 }
 
-/// Why there is no answer.
+/// Why a request got no answer.
 #[derive(Debug)]
 pub(super) enum SendError {
     Transport(reqwest::Error),
     Redirect(Refusal),
 }
 
-/// A client for a registry; one on this machine (`loopback`) needs neither a proxy nor certificates.
+/// Creates a client for a registry; one on this machine (`loopback`) needs neither a proxy nor certificates.
 pub(super) fn client(loopback: bool) -> Result<Client, reqwest::Error> {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
-        // Somebody else's choice is as good.
+        // Fails if a provider is installed already, which is fine too.
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
     let mut builder = Client::builder()
@@ -98,7 +98,7 @@ pub(super) fn client(loopback: bool) -> Result<Client, reqwest::Error> {
     builder.build()
 }
 
-/// Sends a request and follows redirects as [`follow`] allows it.
+/// Sends a request and follows redirects as [`follow`] permits.
 pub(super) async fn send(client: &Client, request: Request) -> Result<Answer, SendError> {
     let secret = request.secret();
     let mut path = vec![request.url.clone()];
@@ -131,23 +131,23 @@ pub(super) async fn send(client: &Client, request: Request) -> Result<Answer, Se
     }
 }
 
-/// Why the rest of an answer does not come.
+/// Why the rest of an answer is missing.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Interrupted {
     /// The connection broke.
     #[error("{0}")]
     Broken(String),
-    /// Fewer bytes came than a registry has to send in that time.
+    /// The answer was slower than the minimum speed.
     #[error("too slow: {bytes} bytes in {seconds} seconds")]
     TooSlow {
-        /// Bytes that came.
+        /// Bytes that were received.
         bytes: u64,
-        /// In how many seconds.
+        /// Length of the interval in seconds.
         seconds: f32,
     },
 }
 
-/// Measures how fast an answer comes. Only the time that the network takes counts, not what is done with the bytes.
+/// Measures the speed of an answer. Only waiting for the network counts, not the time to process the bytes.
 pub(super) struct Meter<'a> {
     limits: &'a TimeLimits,
     waited: Duration,
@@ -159,7 +159,7 @@ impl<'a> Meter<'a> {
         Self { limits, waited: Duration::ZERO, bytes: 0 }
     }
 
-    /// The next part of an answer; `None` at its end, an error when it breaks off or is too slow.
+    /// Returns the next part of an answer; `None` at its end, an error if it breaks off or is too slow.
     pub(super) async fn next<B: AsRef<[u8]>>(
         &mut self,
         body: &mut (impl Stream<Item = Result<B, reqwest::Error>> + Unpin),
@@ -192,8 +192,8 @@ impl<'a> Meter<'a> {
     }
 }
 
-/// What an error comes down to: its last cause; those before it only tell in which layer it was noticed. Never the
-/// error's own text: URLs may hold signatures.
+/// Returns the last cause of an error, because those before it only name the software layer that noticed it. Never the
+/// error's own text, because URLs may contain signatures.
 pub(super) fn explain(error: &reqwest::Error) -> String {
     let mut last: Option<&dyn std::error::Error> = None;
     let mut next = error.source();

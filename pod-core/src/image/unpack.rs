@@ -1,8 +1,8 @@
-//! Unpacks one layer (OCI image-spec, layer.md) into the form in which overlayfs takes it as a lower directory.
+//! Unpacks one layer (OCI image-spec, layer.md) in the format of an overlayfs lower directory.
 //!
-//! The archive is hostile. No path is ever resolved as a string: a parent directory is opened with
-//! openat2(2) and `RESOLVE_IN_ROOT`, which keeps `..`, absolute links and chains of links inside the layer,
-//! and everything is then made by one name in that directory, never following a link.
+//! The archive is untrusted. No path is ever resolved as a string: a parent directory is opened with openat2(2) and
+//! `RESOLVE_IN_ROOT`, which keeps `..`, absolute links and chains of links inside the layer. Every file is then created
+//! by a single name in that directory, never following a link.
 
 mod error;
 mod metadata;
@@ -26,18 +26,18 @@ use self::metadata::{chmod, set_xattr};
 use self::room::{check_room, explain_full};
 use super::tar_stream::{Entry, Kind, TarStream};
 
-/// How much one layer may hold. What a registry sends is not trusted: a few kilobytes can unpack to petabytes.
+/// Size limits of one layer. A registry is not trusted: a few kilobytes can unpack to petabytes.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Bytes of the unpacked archive.
+    /// Maximum size of the uncompressed archive in bytes.
     pub bytes: u64,
-    /// Files, directories, links and so on, with directories that are only implied.
+    /// Maximum number of files, directories, links and so on, including directories that are only implied.
     pub entries: u64,
-    /// Bytes of one path; the kernel's PATH_MAX.
+    /// Maximum length of one path in bytes; the kernel's PATH_MAX.
     pub path: usize,
-    /// How many times its compressed size the archive may have, once it is larger than `ratio_floor`.
+    /// Maximum ratio of uncompressed to compressed size, once the archive is larger than `ratio_floor`.
     pub ratio: u64,
-    /// Bytes below which the ratio does not matter.
+    /// Number of bytes below which the ratio does not matter.
     pub ratio_floor: u64,
 }
 
@@ -47,42 +47,43 @@ impl Default for Limits {
     }
 }
 
-/// What came of unpacking.
+/// The result of unpacking.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Unpacked {
     /// Bytes of data written.
     pub size: u64,
-    /// Files, directories, links and so on.
+    /// Number of files, directories, links and so on.
     pub entries: u64,
-    /// The archive had an entry for the root itself, so the layer decides the root's mode and owner.
+    /// Whether the archive has an entry for the root itself, so that the layer decides the root's mode and owner.
     pub root_entry: bool,
-    /// Directories that no entry describes: entries below them imply that they exist. Paths below the root, sorted.
-    /// What a lower layer says about their mode and owner still holds.
+    /// Directories that have no entry of their own and exist because of entries below them. Paths below the root,
+    /// sorted. Their mode and owner in a lower layer remain valid.
     pub implied: Vec<Vec<u8>>,
-    /// The layer hides all that lies below it. Overlayfs reads no opaque mark on a root, so it is kept here.
+    /// Whether the layer hides all layers below it. It is recorded here because overlayfs ignores an opaque mark on a
+    /// root.
     pub opaque_root: bool,
-    /// What was left out, for a log.
+    /// Entries that were left out, for a log.
     pub notes: Vec<String>,
 }
 
 const OPAQUE_MARKER: &[u8] = b".wh..wh..opq";
 const WHITEOUT_PREFIX: &[u8] = b".wh.";
-/// aufs' own files (`.wh..wh.plnk` and so on): nothing that an image means.
+/// Prefix of aufs' internal files (`.wh..wh.plnk` and so on), which are not part of the image.
 const AUFS_PREFIX: &[u8] = b".wh..wh.";
 pub(super) const OPAQUE_XATTR: &str = "trusted.overlay.opaque";
 const MAX_NOTES: usize = 8;
 const BUFFER: usize = 128 << 10;
-/// Fewer zeros than this are written.
+/// Minimum length of a hole: shorter runs of zeros are written.
 const HOLE: usize = 4 << 10;
-/// After how many bytes written to look how full the disk is.
+/// Number of bytes written between two checks of the free disk space.
 const CHECK_ROOM: u64 = 64 << 20;
-/// After how many files to look how many more the file system can have.
+/// Number of files created between two checks of the free inodes.
 const CHECK_INODES: u64 = 64;
-/// Implied directories that are remembered. Images have tens of them.
+/// Maximum number of implied directories that are recorded. Images have tens of them.
 const MAX_IMPLIED: usize = 20_000;
 
-/// Unpacks `archive` into the empty directory `root`. `trash` is a directory of the same file system that takes
-/// what later entries replace. On an error the caller removes both.
+/// Unpacks `archive` into the empty directory `root`. `trash` is a directory of the same file system that receives what
+/// later entries replace. On an error the caller removes both.
 pub(super) fn unpack<R: Read>(
     archive: R,
     root: BorrowedFd<'_>,
@@ -102,14 +103,14 @@ pub(super) fn unpack<R: Read>(
         buffer: vec![0; BUFFER],
         unchecked: 0,
     };
-    // A layer without an entry for its root gets what most images have.
+    // A layer without an entry for its root gets the mode that most images have.
     rustix::fs::chmod(fd_path(&unpacker.root), Mode::from_raw_mode(0o755)).map_err(io::Error::from)?;
     let root = Rc::clone(&unpacker.root);
     unpacker.take(&mut TarStream::new(archive, limits.path)).map_err(|error| explain_full(&root, error))
 }
 
 fn is_zero(bytes: &[u8]) -> bool {
-    // One comparison of the whole with itself, shifted by one: the fastest that is safe.
+    // Compares the slice with itself, shifted by one byte: the fastest check in safe code.
     matches!(bytes, [0, rest @ ..] if rest == bytes.get(..rest.len()).unwrap_or_default())
 }
 
@@ -118,25 +119,25 @@ struct Unpacker<'a> {
     trash: BorrowedFd<'a>,
     trashed: u64,
     limits: &'a Limits,
-    /// The directory of the last entry: archives are sorted by directory.
+    /// The parent directory of the last entry, cached because archives are sorted by directory.
     parent: Option<(Vec<u8>, Rc<OwnedFd>)>,
-    /// Times of directories, set last because making their contents changes them.
+    /// Times of directories, set last because creating files in a directory changes its time.
     directories: Vec<(Vec<u8>, (i64, u32))>,
-    /// Directories without an entry so far, by their real path.
+    /// Directories that have had no entry so far, by their real path.
     implied: BTreeSet<Vec<u8>>,
     done: Unpacked,
     buffer: Vec<u8>,
-    /// Bytes written since the last look at how full the disk is.
+    /// Bytes written since the last check of the free disk space.
     unchecked: u64,
 }
 
-/// What is in the way of a new entry after [`Unpacker::clear`].
+/// What exists at the path of a new entry after [`Unpacker::clear`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Free,
-    /// There was a whiteout: a directory made here hides what is below it.
+    /// There was a whiteout: a directory created here hides the lower layers' content.
     WasWhiteout,
-    /// A directory is there and may stay.
+    /// A directory exists and may be kept.
     Directory,
 }
 
@@ -144,12 +145,12 @@ fn shown(path: &[u8]) -> String {
     String::from_utf8_lossy(path).into_owned()
 }
 
-/// A name by which an open directory or file can be reached whatever it was opened for.
+/// Returns a path to an open directory or file, valid whatever it was opened for.
 fn fd_path(fd: impl AsFd) -> String {
     format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
 }
 
-/// Splits a path into its components, resolving `.` and `..` as text; the root has none.
+/// Splits a path into its components and resolves `.` and `..` lexically; the root has none.
 fn components(path: &[u8]) -> Result<Vec<&[u8]>, UnpackError> {
     let mut parts = Vec::new();
     for part in path.split(|b| *b == b'/') {
@@ -197,7 +198,7 @@ impl Unpacker<'_> {
         Ok(())
     }
 
-    /// The path of an open directory below the root, all links resolved.
+    /// Returns the path of an open directory below the root, with all links resolved.
     fn real_path(&self, fd: &OwnedFd) -> Option<Vec<u8>> {
         let read = |fd: &OwnedFd| rustix::fs::readlink(fd_path(fd), Vec::new()).ok();
         let (root, path) = (read(&self.root)?.into_bytes(), read(fd)?.into_bytes());
@@ -281,7 +282,7 @@ impl Unpacker<'_> {
         Ok(())
     }
 
-    /// Opens a directory of the layer, making what is missing of it.
+    /// Opens a directory of the layer and creates the missing parts of it.
     fn directory(&mut self, parts: &[&[u8]], shown_as: &[u8]) -> Result<Rc<OwnedFd>, UnpackError> {
         if parts.is_empty() {
             return Ok(Rc::clone(&self.root));
@@ -310,7 +311,7 @@ impl Unpacker<'_> {
                             let there = stat(&current, name);
                             let hidden = matches!(&there, Ok(s) if is_whiteout(s));
                             if there.is_ok() && !hidden {
-                                // A dangling link, or a file: nothing can lie below it.
+                                // A dangling link or a file: no entry can be below it.
                                 return Err(fail(error));
                             }
                             self.count()?;
@@ -337,7 +338,7 @@ impl Unpacker<'_> {
         Ok(fd)
     }
 
-    /// Takes away what an entry replaces: within one layer the later entry wins.
+    /// Removes what an entry replaces: within one layer the later entry wins.
     fn clear(&mut self, parent: &OwnedFd, name: &[u8], keep_directory: bool) -> Result<Way, Errno> {
         let there = match stat(parent, name) {
             Err(Errno::NOENT) => return Ok(Way::Free),
@@ -353,12 +354,13 @@ impl Unpacker<'_> {
             return Ok(Way::Free);
         }
         rustix::fs::unlinkat(parent, name, AtFlags::empty())?;
-        // The cached directory may have been reached through this link.
+        // The cached directory may have been opened through this link.
         self.parent = None;
         Ok(if is_whiteout(&there) { Way::WasWhiteout } else { Way::Free })
     }
 
-    /// `.wh.NAME` hides NAME of the layers below; `.wh..wh..opq` hides all that they have in this directory.
+    /// Creates a whiteout: `.wh.NAME` hides NAME in the layers below; `.wh..wh..opq` hides all that they have in this
+    /// directory.
     fn whiteout(
         &mut self,
         parent: &OwnedFd,
@@ -392,7 +394,7 @@ impl Unpacker<'_> {
             )
             .map_err(fail),
             Err(error) => Err(fail(error)),
-            // It hides what lower layers have, not what this one brings: a directory starts empty.
+            // The whiteout hides the lower layers' content, not this layer's own: a directory starts empty.
             Ok(there) if kind_of(&there) == FileType::Directory => self.opaque(parent, hidden).map_err(fail),
             Ok(_) => Ok(()),
         }
@@ -429,7 +431,7 @@ impl Unpacker<'_> {
                 }
             }
         }
-        // Changing the owner clears setuid bits and file capabilities, so it comes first.
+        // First, because changing the owner clears setuid bits and file capabilities.
         rustix::fs::fchown(&file, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)))
             .map_err(fail("change the owner of"))?;
         rustix::fs::fchmod(&file, Mode::from_raw_mode(entry.mode)).map_err(fail("change the mode of"))?;
@@ -454,7 +456,7 @@ impl Unpacker<'_> {
             let fail = |source| UnpackError::Entry { action: "write", path: shown(path), source };
             let bytes = self.buffer.get(..n).unwrap_or_default();
             left -= n as u64;
-            // Zeros take no room on a disk: not the last of them, which give the file its length.
+            // Long runs of zeros become holes, except the last bytes, which give the file its length.
             if left > 0 && n >= HOLE && is_zero(bytes) {
                 let by = i64::try_from(n).unwrap_or(i64::MAX);
                 file.seek(io::SeekFrom::Current(by)).map_err(fail)?;
@@ -475,7 +477,7 @@ impl Unpacker<'_> {
         let missing = || UnpackError::HardLink { path: shown(&entry.path), target: shown(&entry.link) };
         let target = components(&entry.link)?;
         let (target_name, target_parents) = target.split_last().ok_or_else(missing)?;
-        // Opened without making anything, and not by the cache, which is for the entry's own directory.
+        // Opened without creating directories, and without the cache, which is for the entry's own directory.
         let target_parent = match target_parents {
             [] => Rc::clone(&self.root),
             parts => Rc::new(open_in_root(&self.root, &parts.join(&b'/')).map_err(|_| missing())?),
@@ -496,7 +498,7 @@ impl Unpacker<'_> {
         };
         self.clear(parent, name, false).map_err(fail)?;
         match rustix::fs::linkat(&*target_parent, *target_name, parent, name, AtFlags::empty()) {
-            // The link replaced a directory that its target was in.
+            // The link replaced a directory that contained its target.
             Err(Errno::NOENT) => Err(missing()),
             other => other.map_err(fail),
         }
@@ -511,8 +513,8 @@ impl Unpacker<'_> {
         let (major, minor) = entry.device;
         let kind = match entry.kind {
             Kind::Character if (major, minor) == (0, 0) => {
-                // No driver has it, and overlayfs takes it for a whiteout: it could hide files of other layers
-                // without being one in the archive.
+                // No driver has this number, and overlayfs takes it for a whiteout: it could hide files of other layers
+                // although the archive does not say so.
                 self.note(format!("left out the character device 0:0 {:?}", shown(&entry.path)));
                 return Ok(());
             }
@@ -534,7 +536,7 @@ impl Unpacker<'_> {
 
     fn finish(mut self) -> Result<Unpacked, UnpackError> {
         for (path, mtime) in std::mem::take(&mut self.directories) {
-            // A later entry may have replaced it; then there is nothing to do.
+            // If a later entry has replaced it, there is nothing to do.
             let (parents, name) = match path.iter().rposition(|b| *b == b'/') {
                 Some(at) => path.split_at(at),
                 None => (&b""[..], path.as_slice()),
@@ -558,21 +560,21 @@ impl Unpacker<'_> {
                 )?;
             }
         }
-        // A later entry may have put something else in its place.
+        // A later entry may have replaced it by something else.
         let is_directory = |path: &Vec<u8>| open_in_root(&self.root, path).is_ok();
         self.done.implied = std::mem::take(&mut self.implied).into_iter().filter(is_directory).collect();
         Ok(self.done)
     }
 }
 
-/// Opens a directory below `root` as a process chrooted there would.
+/// Opens a directory below `root` as a process chrooted into it would.
 fn open_in_root(root: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Errno> {
     let path = CString::new(path).map_err(|_| Errno::INVAL)?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     loop {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         match rustix::fs::openat2(root, path.as_c_str(), flags, Mode::empty(), resolve) {
-            // The kernel saw a rename somewhere meanwhile and cannot be sure: openat2(2) says to try again.
+            // The kernel saw a concurrent rename and cannot be sure; openat2(2) says to try again.
             Err(Errno::AGAIN | Errno::INTR) => {}
             other => return other,
         }

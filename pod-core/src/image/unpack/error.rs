@@ -5,59 +5,59 @@ use std::io;
 /// Why a layer was not unpacked.
 #[derive(Debug, thiserror::Error)]
 pub enum UnpackError {
-    /// Reading the archive or writing its files.
+    /// Reading the archive or writing its files failed.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// Removing what is in the way.
+    /// Removing a replaced file failed.
     #[error(transparent)]
     Store(#[from] crate::store::Error),
-    /// Making one file.
+    /// Creating one file failed.
     #[error("{action} {path:?}: {source}")]
     Entry {
-        /// What was tried.
+        /// What was attempted.
         action: &'static str,
         /// The path as the archive has it.
         path: String,
-        /// What the kernel said.
+        /// The kernel's error.
         #[source]
         source: io::Error,
     },
-    /// Not a tar archive, or a damaged one.
+    /// The archive is not a tar archive, or is damaged.
     #[error("the archive is malformed: {0}")]
     Malformed(String),
-    /// Something this program does not unpack.
+    /// The archive uses a feature that this program does not support.
     #[error("{0} is not supported")]
     Unsupported(String),
-    /// A path that leaves the root.
+    /// A path leads out of the root.
     #[error("{path:?} leads out of the image")]
     Escape {
         /// The path as the archive has it.
         path: String,
     },
-    /// A hard link to what is no file of the layer.
+    /// A hard link to something that is not a file of the layer.
     #[error("{path:?} is a hard link to {target:?}, which is not a file of the same layer")]
     HardLink {
         /// The link.
         path: String,
-        /// What it should be the same as.
+        /// The target of the link.
         target: String,
     },
-    /// More than [`Limits`](super::Limits) allows.
+    /// The archive exceeds [`Limits`](super::Limits).
     #[error("{what} is over the limit of {limit}: refusing what may be a decompression bomb")]
     Limit {
-        /// What there is too much of.
+        /// What exceeds its limit.
         what: &'static str,
-        /// How much may be.
+        /// The limit.
         limit: u64,
     },
-    /// The content is not what its digest says.
+    /// The content does not match its digest.
     #[error("{what} should be {expected} but is {actual}")]
     Digest {
         /// The blob or the diff id.
         what: &'static str,
-        /// What was promised.
+        /// The expected digest.
         expected: String,
-        /// What came.
+        /// The actual digest.
         actual: String,
     },
 }

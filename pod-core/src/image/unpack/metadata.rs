@@ -1,4 +1,4 @@
-//! Owner, mode, attributes and time of what was unpacked, and which attributes an image may set.
+//! Sets owner, mode, extended attributes and time of unpacked files, and decides which attributes an image may set.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -30,7 +30,7 @@ impl Unpacker<'_> {
         self.xattrs(&path, entry)
     }
 
-    /// Owner, mode, xattrs and time of what is neither file nor directory; a symlink has no mode.
+    /// Sets owner, mode, xattrs and time of a file that is neither regular nor a directory; a symlink has no mode.
     pub(super) fn node_metadata(
         &mut self,
         parent: &OwnedFd,
@@ -69,8 +69,8 @@ impl Unpacker<'_> {
         Ok(())
     }
 
-    /// Sets an xattr that an image may have. `trusted.*` and `user.overlay.*` would speak to overlayfs, and
-    /// `security.selinux` and its kin belong to the host.
+    /// Sets an xattr if an image may have it. `trusted.*` and `user.overlay.*` would be interpreted by overlayfs, and
+    /// `security.selinux` and similar ones belong to the host.
     fn xattr(
         &mut self,
         entry: &Entry,
@@ -91,7 +91,7 @@ impl Unpacker<'_> {
         }
         match set() {
             Ok(()) => Ok(()),
-            // The file system has none, or the kernel takes none for this kind of file.
+            // The file system does not support xattrs, or the kernel does not allow any for this kind of file.
             Err(error @ (Errno::OPNOTSUPP | Errno::PERM)) => {
                 left_out(&io::Error::from(error).to_string());
                 Ok(())
@@ -105,7 +105,7 @@ impl Unpacker<'_> {
     }
 }
 
-/// Of what is known to be no symlink: nobody else writes here.
+/// Changes the mode of a file that is known not to be a symlink, because no other process writes here.
 pub(super) fn chmod(parent: &OwnedFd, name: &[u8], mode: u32) -> Result<(), Errno> {
     rustix::fs::chmodat(parent, name, Mode::from_raw_mode(mode), AtFlags::empty())
 }

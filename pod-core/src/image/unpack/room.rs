@@ -1,4 +1,4 @@
-//! How much room an image must leave on its file system: bytes and inodes.
+//! Checks that an image leaves free bytes and inodes on its file system.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -7,12 +7,12 @@ use rustix::fs::StatVfs;
 
 use super::UnpackError;
 
-/// What of the disk an image must leave free: a fiftieth, at most this.
+/// Upper limit of the disk space that an image must leave free; below it, a fiftieth of the disk.
 const MOST_RESERVED: u64 = 1 << 30;
-/// What of a file system's inodes an image must leave free: a fiftieth, at most this.
+/// Upper limit of the inodes that an image must leave free; below it, a fiftieth of them.
 const MOST_RESERVED_INODES: u64 = 50_000;
 
-/// An image is not to take the last of the disk, which what runs needs: neither bytes nor inodes.
+/// Fails if the disk is nearly full: the last bytes and inodes are reserved for running containers.
 pub(super) fn check_room(root: &OwnedFd) -> Result<(), UnpackError> {
     let stat = rustix::fs::fstatvfs(root).map_err(io::Error::from)?;
     match lack(&Room::of(&stat)) {
@@ -21,10 +21,10 @@ pub(super) fn check_room(root: &OwnedFd) -> Result<(), UnpackError> {
     }
 }
 
-/// How much of a file system is free.
+/// The free space of a file system.
 struct Room {
     bytes: (u64, u64),
-    /// Zero of zero where inodes are made as needed (btrfs).
+    /// Free and total number; zero of zero where inodes are created as needed (btrfs).
     inodes: (u64, u64),
 }
 
@@ -37,7 +37,7 @@ impl Room {
     }
 }
 
-/// What there is too little of to go on, for a message.
+/// Returns what there is too little of, for a message; `None` if there is enough.
 fn lack(room: &Room) -> Option<String> {
     let (free, all) = room.bytes;
     if free < (all / 50).min(MOST_RESERVED) {
@@ -52,7 +52,7 @@ fn lack(room: &Room) -> Option<String> {
     None
 }
 
-/// The kernel says "no space" also when there are no inodes: says which it is.
+/// Distinguishes bytes from inodes in an error, because the kernel reports "no space" for both.
 pub(super) fn explain_full(root: &OwnedFd, error: UnpackError) -> UnpackError {
     let UnpackError::Entry { action, path, source } = error else { return error };
     let full = source.kind() == io::ErrorKind::StorageFull;
@@ -96,7 +96,8 @@ mod tests {
 
     #[test]
     fn running_out_of_inodes_is_told_apart_from_running_out_of_bytes() {
-        // Few inodes: the look ahead refuses it. So few that the look comes too late: the kernel does.
+        // Few inodes: the check in advance refuses the image. So few that the check comes too late: the kernel refuses
+        // it.
         for (inodes, files, expected) in
             [("nr_inodes=4000", 5000, "nearly out of inodes"), ("nr_inodes=40", 100, "no free inodes")]
         {
