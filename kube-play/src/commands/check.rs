@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueHint;
-use pod_core::kind::Kind;
 use pod_core::manifest::Document;
 use pod_core::plan::PlanOptions;
 
@@ -60,6 +59,5 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
 fn line(document: &Document) -> String {
     let object = &document.object;
     let name = object.metadata().name.as_deref().unwrap_or_default();
-    let kind = Kind::from_name(object.kind()).map(|kind| kind.to_string());
-    format!("{}/{name} valid\n", kind.unwrap_or_default())
+    format!("{}/{name} valid\n", object.kind())
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::ValueHint;
 use pod_core::kind::{Kind, ObjectRef};
-use pod_core::manifest::{self, Identity};
+use pod_core::manifest;
 use pod_core::observe;
 use pod_core::play::{self, DownOptions, Report as _, Target};
 use pod_core::store::{Objects, WorkloadId, WorkloadRecord};
@@ -124,18 +124,18 @@ struct State {
     workloads: Vec<WorkloadRecord>,
     /// Those whose record cannot be read.
     damaged: Vec<WorkloadId>,
-    objects: Vec<(Kind, String, String)>,
+    objects: Vec<ObjectRef>,
 }
 
 impl State {
     fn read(context: &Context) -> anyhow::Result<Self> {
         let mut objects = Vec::new();
-        for kind in [Kind::ConfigMap, Kind::Secret, Kind::PersistentVolumeClaim] {
-            let mut keys: BTreeSet<_> = Objects::names(&context.layout, kind.name())?.into_iter().collect();
+        for kind in Kind::played().filter(|kind| !kind.is_workload()) {
+            let mut keys: BTreeSet<_> = Objects::names(&context.layout, kind)?.into_iter().collect();
             if kind == Kind::PersistentVolumeClaim {
                 keys.extend(claims::standing(&context.layout)?);
             }
-            objects.extend(keys.into_iter().map(|(namespace, name)| (kind, namespace, name)));
+            objects.extend(keys.into_iter().map(|(namespace, name)| ObjectRef { kind, namespace, name }));
         }
         let workloads = observe::workloads(&context.layout)?;
         let read: BTreeSet<&WorkloadId> = workloads.iter().map(|record| &record.id).collect();
@@ -163,16 +163,15 @@ impl State {
             if !users().any(goes) {
                 continue;
             }
-            let name = format!("persistentvolumeclaim/{}", claim.name);
+            let id = ObjectRef::new(Kind::PersistentVolumeClaim, &claim.namespace, &claim.name);
             let stays = match users().find(|record| !goes(record)) {
-                Some(other) => Some(format!("{name} stays: {} uses it too", other.id)),
+                Some(other) => Some(format!("{id} stays: {} uses it too", other.id)),
                 None if claim.declared => {
-                    Some(format!("{name} was played by itself and stays; `kube down {name}` removes it"))
+                    Some(format!("{id} was played by itself and stays; `kube down {id}` removes it"))
                 }
                 None => None,
             };
-            let kind = Kind::PersistentVolumeClaim.name().to_owned();
-            found.push((Target::Object(kind, claim.namespace.clone(), claim.name.clone()), stays));
+            found.push((Target::Object(id), stays));
         }
         found
     }
@@ -181,15 +180,14 @@ impl State {
     fn find(&self, kind: Kind, namespace: &str, name: &str) -> Option<Target> {
         match kind {
             kind if kind.is_workload() => {
-                let id = WorkloadId::new(kind.name(), namespace, name);
+                let id = WorkloadId::new(kind, namespace, name);
                 let known = self.workloads.iter().any(|record| record.id == id) || self.damaged.contains(&id);
                 known.then_some(Target::Workload(id))
             }
-            _ => self
-                .objects
-                .iter()
-                .any(|(k, ns, n)| *k == kind && ns == namespace && n == name)
-                .then(|| Target::Object(kind.name().to_owned(), namespace.to_owned(), name.to_owned())),
+            _ => {
+                let id = ObjectRef::new(kind, namespace, name);
+                self.objects.contains(&id).then_some(Target::Object(id))
+            }
         }
     }
 
@@ -200,13 +198,11 @@ impl State {
         let workloads = workloads.map(|record| &record.id);
         let damaged = self.damaged.iter().filter(|id| wanted(&id.namespace));
         let workloads = workloads.chain(damaged).map(|id| Target::Workload(id.clone()));
-        let objects = self.objects.iter().filter(|(kind, namespace, _)| {
-            wanted(namespace) && (args.volumes || *kind != Kind::PersistentVolumeClaim)
-        });
-        let object = |(kind, namespace, name): &(Kind, String, String)| {
-            Target::Object(kind.name().to_owned(), namespace.clone(), name.clone())
-        };
-        workloads.chain(objects.map(object)).collect()
+        let objects = self
+            .objects
+            .iter()
+            .filter(|id| wanted(&id.namespace) && (args.volumes || id.kind != Kind::PersistentVolumeClaim));
+        workloads.chain(objects.map(|id| Target::Object(id.clone()))).collect()
     }
 }
 
@@ -260,7 +256,7 @@ fn from_source(context: &Context, args: &Args, state: &State, name: &str) -> any
         Err(_) => Vec::new(),
     };
     let mut targets = Vec::new();
-    let mut missing: Vec<Identity> = Vec::new();
+    let mut missing: Vec<ObjectRef> = Vec::new();
     let mut left_out = false;
     let named: Vec<_> = read.iter().map(|source| manifest::identities(source, &context.namespace)).collect();
     let names_nothing = recorded.is_empty() && named.iter().all(|named| named.found.is_empty());
@@ -275,7 +271,7 @@ fn from_source(context: &Context, args: &Args, state: &State, name: &str) -> any
             terminal::warning(&format!("{diagnostic}: this document is left alone"));
         }
         for identity in named.found {
-            let Some(kind) = Kind::from_name(identity.kind) else { continue };
+            let kind = identity.kind;
             match state.find(kind, &identity.namespace, &identity.name) {
                 Some(_) if kind == Kind::PersistentVolumeClaim && !args.volumes => {}
                 Some(target) => targets.push(target),
@@ -291,7 +287,7 @@ fn from_source(context: &Context, args: &Args, state: &State, name: &str) -> any
         return Ok(targets);
     }
     if targets.is_empty() && !args.ignore_not_found {
-        let shown = |one: &Identity| format!("{}/{}", one.kind.to_ascii_lowercase(), one.name);
+        let shown = |one: &ObjectRef| format!("{}/{}", one.kind.singular(), one.name);
         let what: Vec<String> = missing.iter().map(shown).collect();
         let failure = match what.as_slice() {
             [] => Failure::not_found(format!("nothing of {name} is here")),
@@ -314,11 +310,19 @@ mod tests {
         let (dir, context) = context();
         let file = dir.path().canonicalize().unwrap().join("app.yaml").display().to_string();
         for name in ["a", "b"] {
-            record(&context, "Pod", "default", name, &file, vec![pod("default", name, &json!({}))]);
+            record(&context, Kind::Pod, "default", name, &file, vec![pod("default", name, &json!({}))]);
         }
-        record(&context, "Deployment", "default", "api", "-", vec![pod("default", "api-1-x", &json!({}))]);
-        for kind in ["PersistentVolumeClaim", "ConfigMap"] {
-            Objects::put(&context.layout, kind, "default", "data", &json!({"kind": kind})).unwrap();
+        record(
+            &context,
+            Kind::Deployment,
+            "default",
+            "api",
+            "-",
+            vec![pod("default", "api-1-x", &json!({}))],
+        );
+        for kind in [Kind::PersistentVolumeClaim, Kind::ConfigMap] {
+            let id = ObjectRef::new(kind, "default", "data");
+            Objects::put(&context.layout, &id, &json!({"kind": kind})).unwrap();
         }
         (dir, context, file)
     }
@@ -339,7 +343,7 @@ mod tests {
         let state = State::read(context).unwrap();
         let shown = |target: Target| match target {
             Target::Workload(id) => id.to_string(),
-            Target::Object(kind, _, name) => format!("{}/{name}", kind.to_lowercase()),
+            Target::Object(id) => id.to_string(),
         };
         match target(context, args, &state, name) {
             Ok(targets) => Ok(unique(targets).into_iter().map(shown).collect()),
@@ -417,7 +421,7 @@ mod tests {
             let source = |claim: &&str| json!({"name": claim, "persistentVolumeClaim": {"claimName": claim}});
             let volumes: Vec<_> = claims.iter().map(source).collect();
             plan.pod.spec.as_mut().unwrap().volumes = serde_json::from_value(json!(volumes)).unwrap();
-            record(&context, "Pod", "default", name, "-", vec![plan]);
+            record(&context, Kind::Pod, "default", name, "-", vec![plan]);
         };
         mounting("a", &["own", "shared", "played", "absent"]);
         mounting("b", &["shared"]);
@@ -430,10 +434,10 @@ mod tests {
         let all = [claim("own", false), claim("shared", false), claim("played", true), claim("other", false)];
         let state = State::read(&context).unwrap();
         let shown = |names: &[&str]| -> Vec<String> {
-            let ids = names.iter().map(|name| Target::Workload(WorkloadId::new("Pod", "default", name)));
+            let ids = names.iter().map(|name| Target::Workload(WorkloadId::new(Kind::Pod, "default", name)));
             let found = state.claims_used_by(&ids.collect::<Vec<_>>(), &all).into_iter();
             let shown = found.map(|(target, stays)| match (target, stays) {
-                (Target::Object(_, _, name), None) => name,
+                (Target::Object(id), None) => id.name,
                 (_, stays) => stays.unwrap_or_default(),
             });
             shown.collect()

@@ -7,10 +7,11 @@ use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{ValueEnum, ValueHint};
-use pod_core::generate::{self, Error, Facts, Kind, ObjectKey, Options, Subject};
+use clap::ValueHint;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use pod_core::generate::{self, Error, Facts, Options, Subject};
 use pod_core::image::{Image, ImageName, ImageStore};
-use pod_core::kind::{self, ObjectRef};
+use pod_core::kind::{Kind, ObjectRef};
 use pod_core::manifest;
 use pod_core::observe::{pods_of, workload, workloads};
 use pod_core::store::{Objects, WorkloadId, WorkloadRecord};
@@ -47,8 +48,8 @@ pub struct Args {
     #[arg(value_name = "POD|DEPLOYMENT|POD/CONTAINER", required = true)]
     pub names: Vec<String>,
     /// Write the workload as this kind
-    #[arg(long, value_name = "KIND", value_enum)]
-    pub kind: Option<As>,
+    #[arg(long, value_name = "KIND", value_parser = kind_parser())]
+    pub kind: Option<Kind>,
     /// The number of pods of a deployment or statefulset
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=i64::from(i32::MAX)))]
     pub replicas: Option<u32>,
@@ -69,19 +70,10 @@ pub struct Args {
     pub output: ObjectFormat,
 }
 
-/// `--kind`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum As {
-    // v1
-    Pod,
-    // apps/v1
-    Deployment,
-    // apps/v1
-    Daemonset,
-    // batch/v1
-    Job,
-    // apps/v1
-    Statefulset,
+/// Reads the value of `--kind`.
+fn kind_parser() -> impl TypedValueParser<Value = Kind> {
+    PossibleValuesParser::new(generate::KINDS.map(Kind::singular))
+        .try_map(|name| Kind::from_name_in_any_case(&name).ok_or_else(|| format!("unknown kind {name}")))
 }
 
 /// What a name leads to.
@@ -111,13 +103,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
         })
         .collect();
     let options = Options {
-        kind: args.kind.map(|kind| match kind {
-            As::Pod => Kind::Pod,
-            As::Deployment => Kind::Deployment,
-            As::Daemonset => Kind::DaemonSet,
-            As::Job => Kind::Job,
-            As::Statefulset => Kind::StatefulSet,
-        }),
+        kind: args.kind,
         replicas: args.replicas,
         service: args.service,
         include_secrets: args.include_secrets,
@@ -160,14 +146,13 @@ fn find(context: &Context, name: &str) -> anyhow::Result<Found> {
         _ => (name.to_owned(), None),
     };
     let wanted = select::parse(context, &object)?;
-    let load = |kind: kind::Kind| {
-        workload(&context.layout, &WorkloadId::new(kind.name(), &context.namespace, &wanted.name))
-    };
+    let load =
+        |kind: Kind| workload(&context.layout, &WorkloadId::new(kind, &context.namespace, &wanted.name));
     let container = container.map(str::to_owned);
     if let Some(record) = load(wanted.kind)? {
         return Ok(Found { record, pod: None, container });
     }
-    if wanted.kind == kind::Kind::Pod {
+    if wanted.kind == Kind::Pod {
         for record in workloads(&context.layout)? {
             let pod = record
                 .pods
@@ -179,7 +164,7 @@ fn find(context: &Context, name: &str) -> anyhow::Result<Found> {
         }
         // A bare name may be a Deployment's, unless it was said to be a pod's.
         if !object.contains('/')
-            && let Some(record) = load(kind::Kind::Deployment)?
+            && let Some(record) = load(Kind::Deployment)?
         {
             return Ok(Found { record, pod: None, container });
         }
@@ -189,7 +174,7 @@ fn find(context: &Context, name: &str) -> anyhow::Result<Found> {
 
 /// Returns true if the text before a `/` is a kind and not the name of a pod.
 fn is_kind(text: &str) -> bool {
-    kind::Kind::parse(text).is_some_and(kind::Kind::has_objects)
+    Kind::parse(text).is_some_and(Kind::has_objects)
 }
 
 fn missing(context: &Context, wanted: &ObjectRef) -> anyhow::Result<Failure> {
@@ -206,6 +191,7 @@ fn failure(error: Error) -> Failure {
                 None => failure.hint(format!("its containers: {}", known.join(", "))),
             }
         }
+        Error::NotGenerated { .. } => Failure::usage(message),
         Error::NoReplicas { .. } => Failure::usage(message)
             .hint("--replicas goes with a deployment or statefulset: add --kind deployment"),
         Error::Twice { .. } => Failure::usage(message).hint("write them one at a time"),
@@ -213,12 +199,11 @@ fn failure(error: Error) -> Failure {
     }
 }
 
-fn objects(context: &Context, keys: Vec<ObjectKey>) -> anyhow::Result<BTreeMap<ObjectKey, Value>> {
+fn objects(context: &Context, ids: Vec<ObjectRef>) -> anyhow::Result<BTreeMap<ObjectRef, Value>> {
     let mut found = BTreeMap::new();
-    for key in keys {
-        let (kind, namespace, name) = &key;
-        if let Some(object) = Objects::get(&context.layout, kind, namespace, name)? {
-            found.insert(key, object);
+    for id in ids {
+        if let Some(object) = Objects::get(&context.layout, &id)? {
+            found.insert(id, object);
         }
     }
     Ok(found)

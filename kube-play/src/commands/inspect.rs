@@ -69,7 +69,7 @@ fn pod(context: &Context, name: &str) -> anyhow::Result<Value> {
 
 /// The Deployment as it was applied, with what Kubernetes adds, and its status.
 fn deployment(context: &Context, resource: &ObjectRef) -> anyhow::Result<Value> {
-    let id = WorkloadId::new(resource.kind.name(), &context.namespace, &resource.name);
+    let id = WorkloadId::new(resource.kind, &context.namespace, &resource.name);
     let Some(record) = workload(&context.layout, &id)? else {
         return Err(select::missing(context, resource)?.into());
     };
@@ -115,8 +115,7 @@ pub fn replicas(deployment: &Value) -> u64 {
 }
 
 fn stored(context: &Context, resource: &ObjectRef) -> anyhow::Result<Value> {
-    let kind = resource.kind.name();
-    let played = Objects::get(&context.layout, kind, &context.namespace, &resource.name)?;
+    let played = Objects::get(&context.layout, resource)?;
     if resource.kind == Kind::PersistentVolumeClaim {
         let mut claims = claims::list(&context.layout)?.into_iter();
         let is_meant = |claim: &Claim| claim.namespace == context.namespace && claim.name == resource.name;
@@ -126,8 +125,8 @@ fn stored(context: &Context, resource: &ObjectRef) -> anyhow::Result<Value> {
     }
     let Some(mut object) = played else { return Err(select::missing(context, resource)?.into()) };
     if let Value::Object(top) = &mut object {
-        top.insert("apiVersion".to_owned(), json!("v1"));
-        top.insert("kind".to_owned(), json!(kind));
+        top.insert("apiVersion".to_owned(), json!(resource.kind.api_version()));
+        top.insert("kind".to_owned(), json!(resource.kind));
     }
     Ok(object)
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use jiff::Timestamp;
-use pod_core::kind::Kind;
+use pod_core::kind::{Kind, ObjectRef};
 use pod_core::lifecycle::human_duration;
 use pod_core::observe;
 use pod_core::store::{Objects, damage};
@@ -115,11 +115,10 @@ fn list(context: &Context, names: &[String], all: bool, listing: Listing) -> any
             output::print_lines(found.iter().map(line))
         }
         Shape::Objects(format) => {
-            let kind = Kind::PersistentVolumeClaim.name();
             let mut objects = Vec::new();
             for claim in &found {
-                let played =
-                    damage::or_none(Objects::get(&context.layout, kind, &claim.namespace, &claim.name));
+                let id = ObjectRef::new(Kind::PersistentVolumeClaim, &claim.namespace, &claim.name);
+                let played = damage::or_none(Objects::get(&context.layout, &id));
                 objects.push(object(claim, played));
             }
             output::print_list(objects, format)
@@ -175,7 +174,7 @@ pub fn object(claim: &Claim, played: Option<Value>) -> Value {
         _ => Map::new(),
     };
     top.insert("apiVersion".to_owned(), json!("v1"));
-    top.insert("kind".to_owned(), json!("PersistentVolumeClaim"));
+    top.insert("kind".to_owned(), json!(Kind::PersistentVolumeClaim));
     let metadata = top.entry("metadata").or_insert_with(|| json!({}));
     if let Value::Object(metadata) = metadata {
         metadata.insert("name".to_owned(), json!(claim.name));

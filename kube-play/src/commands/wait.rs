@@ -148,7 +148,7 @@ enum Progress {
 }
 
 fn look(context: &Context, target: &ObjectRef, state: State) -> anyhow::Result<Progress> {
-    let id = WorkloadId::new(target.kind.name(), &context.namespace, &target.name);
+    let id = WorkloadId::new(target.kind, &context.namespace, &target.name);
     let names = [target.to_string()];
     let found = select::existing(context, &Choice { names: &names, ..Choice::default() })?;
     if state == State::Deleted {

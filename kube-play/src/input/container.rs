@@ -61,6 +61,7 @@ mod tests {
 
     use super::*;
     use crate::tests::fixture::{context, pod, record};
+    use pod_core::kind::Kind;
 
     fn chosen(name: Option<&str>, annotation: Option<&str>) -> Result<String, String> {
         let (_dir, context) = context();
@@ -69,7 +70,7 @@ mod tests {
             plan.pod.metadata.annotations =
                 Some([(DEFAULT_CONTAINER.to_owned(), annotation.to_owned())].into());
         }
-        record(&context, "Pod", "default", "web", "-", vec![plan]);
+        record(&context, Kind::Pod, "default", "web", "-", vec![plan]);
         let pod = crate::select::pod_of(&context, "web").unwrap();
         choose(&pod, name, true).map_err(|error| {
             let failure = error.downcast_ref::<Failure>().unwrap();

@@ -77,9 +77,7 @@ pub fn without_pods(context: &Context, choice: &Choice<'_>) -> anyhow::Result<Ve
         choice.names.iter().map(|name| parse(context, name)).collect::<anyhow::Result<_>>()?;
     let mut found = observe::without_pods(&context.layout)?;
     found.retain(|id| {
-        let is_meant = |resource: &ObjectRef| {
-            id.kind.eq_ignore_ascii_case(resource.kind.name()) && id.name == resource.name
-        };
+        let is_meant = |resource: &ObjectRef| id.kind == resource.kind && id.name == resource.name;
         choice.selector.is_none()
             && (choice.all_namespaces || id.namespace == context.namespace)
             && (wanted.is_empty() || wanted.iter().any(is_meant))
@@ -128,11 +126,11 @@ fn is_meant(resource: &ObjectRef, pod: &PodView) -> bool {
 
 /// True if the pod belongs to a workload of this kind.
 fn is_of(kind: Kind, pod: &PodView) -> bool {
-    pod.workload.kind.eq_ignore_ascii_case(kind.name())
+    pod.workload.kind == kind
 }
 
 fn is_recorded(context: &Context, resource: &ObjectRef) -> anyhow::Result<bool> {
-    let id = WorkloadId::new(resource.kind.name(), &context.namespace, &resource.name);
+    let id = WorkloadId::new(resource.kind, &context.namespace, &resource.name);
     Ok(workload(&context.layout, &id)?.is_some())
 }
 
@@ -147,7 +145,7 @@ pub fn missing(context: &Context, resource: &ObjectRef) -> anyhow::Result<Failur
     }
     let namespace = &context.namespace;
     let failure = Failure::not_found(format!("{resource} not found in namespace {namespace}"));
-    let all = Objects::list(&context.layout, resource.kind.name())?;
+    let all = Objects::list(&context.layout, resource.kind)?;
     if let Some((other, _)) = all.keys().find(|(_, name)| *name == resource.name) {
         return Ok(failure.hint(format!("there is one in namespace {other}: add -n {other}")));
     }
@@ -182,7 +180,7 @@ fn not_found(context: &Context, resource: &ObjectRef, pods: &[PodView]) -> Failu
         Kind::Pod => here.iter().map(|pod| pod.plan.name()).collect(),
         kind => {
             let with_pods = here.iter().filter(|pod| is_of(kind, pod)).map(|pod| pod.workload.name.as_str());
-            let idle = idle.iter().filter(|id| id.kind.eq_ignore_ascii_case(kind.name()));
+            let idle = idle.iter().filter(|id| id.kind == kind);
             with_pods.chain(idle.map(|id| id.name.as_str())).collect()
         }
     };
@@ -218,17 +216,24 @@ mod tests {
     fn machine() -> (tempfile::TempDir, Context) {
         let (dir, context) = context();
         let api = |name| pod("default", name, &json!({"app": "api"}));
-        record(&context, "Pod", "default", "web", "-", vec![pod("default", "web", &json!({"app": "web"}))]);
         record(
             &context,
-            "Deployment",
+            Kind::Pod,
+            "default",
+            "web",
+            "-",
+            vec![pod("default", "web", &json!({"app": "web"}))],
+        );
+        record(
+            &context,
+            Kind::Deployment,
             "default",
             "api",
             "-",
             vec![api("api-1a2b-xxxxx"), api("api-1a2b-yyyyy")],
         );
-        record(&context, "Deployment", "default", "idle", "-", vec![]);
-        record(&context, "Pod", "other", "db", "-", vec![pod("other", "db", &json!({}))]);
+        record(&context, Kind::Deployment, "default", "idle", "-", vec![]);
+        record(&context, Kind::Pod, "other", "db", "-", vec![pod("other", "db", &json!({}))]);
         (dir, context)
     }
 
@@ -259,7 +264,7 @@ mod tests {
         assert_eq!(chosen(&["deploy/idle"], false, None), all(&[]));
         let (_dir, context) = machine();
         let idle = |choice| without_pods(&context, &choice).unwrap();
-        let id = WorkloadId::new("Deployment", "default", "idle");
+        let id = WorkloadId::new(Kind::Deployment, "default", "idle");
         assert_eq!(idle(Choice::default()), std::slice::from_ref(&id));
         let names = ["deploy/idle".to_owned()];
         assert_eq!(idle(Choice { names: &names, ..Choice::default() }), [id]);
@@ -271,7 +276,7 @@ mod tests {
     #[test]
     fn a_pod_on_its_way_out_is_seen_for_as_long_as_it_runs() {
         let (_dir, context) = machine();
-        let id = WorkloadId::new("Pod", "default", "web");
+        let id = WorkloadId::new(Kind::Pod, "default", "web");
         let mut record = WorkloadRecord::load(&context.layout, &id).unwrap().unwrap();
         record.pods[0].removing = true;
         record.save(&context.layout).unwrap();

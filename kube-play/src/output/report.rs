@@ -167,12 +167,13 @@ mod tests {
 
     use super::*;
     use crate::tests::fixture::{context, pod, record};
+    use pod_core::kind::Kind;
 
     #[test]
     fn a_long_wait_names_the_first_pods_and_how_they_are() {
         let (_dir, context) = context();
         let pods = ["a", "b", "c", "d", "e", "f"].map(|name| pod("default", name, &json!({})));
-        record(&context, "Deployment", "default", "web", "-", pods.to_vec());
+        record(&context, Kind::Deployment, "default", "web", "-", pods.to_vec());
         let views = pod_core::observe::pods(&context.layout).unwrap();
         let told = waiting(&views);
         assert!(told.starts_with("waiting for pod/a (ContainerCreating), pod/b"), "{told}");
@@ -184,7 +185,7 @@ mod tests {
     fn pods_that_are_not_ready_are_told_with_their_state() {
         let (_dir, context) = context();
         let pods = ["a", "b", "c"].map(|name| pod("default", name, &json!({})));
-        record(&context, "Deployment", "default", "web", "-", pods.to_vec());
+        record(&context, Kind::Deployment, "default", "web", "-", pods.to_vec());
         let mut views = pod_core::observe::pods(&context.layout).unwrap();
         assert_eq!(not_ready(&views[..1]).unwrap(), "not started");
         views[0].state.conditions.ready.status = true;

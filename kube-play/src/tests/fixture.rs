@@ -1,5 +1,6 @@
 //! Recorded workloads for tests, as supervisors leave them on disk.
 
+use pod_core::kind::Kind;
 use pod_core::plan::{PodNetwork, PodPlan};
 use pod_core::store::{Layout, WorkloadId, WorkloadRecord};
 use serde_json::{Value, json};
@@ -34,7 +35,7 @@ pub fn pod(namespace: &str, name: &str, labels: &Value) -> PodPlan {
 }
 
 /// Records a workload with its pods.
-pub fn record(context: &Context, kind: &str, namespace: &str, name: &str, source: &str, pods: Vec<PodPlan>) {
+pub fn record(context: &Context, kind: Kind, namespace: &str, name: &str, source: &str, pods: Vec<PodPlan>) {
     let id = WorkloadId::new(kind, namespace, name);
     let pods: Vec<Value> = pods.iter().map(|plan| json!({"plan": plan, "desired": "running"})).collect();
     let record = json!({

@@ -1,11 +1,12 @@
 use serde_json::json;
 
 use super::*;
+use crate::kind::Kind;
 use crate::lifecycle::PodSpec;
 use crate::plan::PodNetwork;
 
 fn id() -> WorkloadId {
-    WorkloadId::new("Deployment", "default", "api")
+    WorkloadId::new(Kind::Deployment, "default", "api")
 }
 
 /// The spec of a Deployment of so many pods of a template.
@@ -14,7 +15,7 @@ fn spec(generation: u64, template: &str, replicas: u32) -> Spec {
     let pod = json!({"metadata": {"name": format!("api-{template}"), "namespace": "default"}});
     Spec {
         generation,
-        rule: crate::workload::Rule::of_object("deployment", &object),
+        rule: crate::workload::Rule::of_object(Kind::Deployment, &object),
         object,
         hash: format!("{template}{replicas}"),
         source: "/api.yaml".to_owned(),

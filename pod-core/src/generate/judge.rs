@@ -9,7 +9,8 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::place;
+use super::{kind_of, place};
+use crate::kind::Kind;
 use crate::manifest;
 
 /// Something that a cluster refuses or does otherwise.
@@ -159,17 +160,13 @@ struct Judged<'a> {
 
 /// Where the pod's spec is in a document.
 fn pod_of(document: &Value) -> Option<(&'static str, &Value)> {
-    match kind_of(document) {
-        "Pod" => Some(("spec", document.get("spec")?)),
-        "Deployment" | "DaemonSet" | "Job" | "StatefulSet" => {
+    match kind_of(document)? {
+        Kind::Pod => Some(("spec", document.get("spec")?)),
+        Kind::Deployment | Kind::DaemonSet | Kind::Job | Kind::StatefulSet => {
             Some(("spec.template.spec", document.pointer("/spec/template/spec")?))
         }
         _ => None,
     }
-}
-
-fn kind_of(document: &Value) -> &str {
-    document.get("kind").and_then(Value::as_str).unwrap_or_default()
 }
 
 fn list<'a>(value: &'a Value, at: &str) -> &'a [Value] {
@@ -251,22 +248,26 @@ impl Judged<'_> {
     }
 
     fn services(&mut self, documents: &[Value]) {
-        let [kind, namespace, _] = place(self.document);
-        match kind.as_str() {
-            "StatefulSet" => {
+        let [_, namespace, _] = place(self.document);
+        match kind_of(self.document) {
+            Some(Kind::StatefulSet) => {
                 let Some(name) = text(self.document, "/spec/serviceName") else { return };
-                let wanted = ["Service".to_owned(), namespace, name.to_owned()];
+                let wanted = [Kind::Service.name().to_owned(), namespace, name.to_owned()];
                 if !documents.iter().any(|other| place(other) == wanted) {
                     self.add("spec.serviceName", Fault::NoService { name: name.to_owned() });
                 }
             }
-            "Service" => {
+            Some(Kind::Service) => {
                 let Some(selector) = self.document.pointer("/spec/selector").and_then(Value::as_object)
                 else {
                     return;
                 };
                 let selects = |other: &&Value| {
-                    let at = if kind_of(other) == "Pod" { "/metadata" } else { "/spec/template/metadata" };
+                    let at = if kind_of(other) == Some(Kind::Pod) {
+                        "/metadata"
+                    } else {
+                        "/spec/template/metadata"
+                    };
                     let labels = other.pointer(at).and_then(|metadata| metadata.get("labels"));
                     pod_of(other).is_some()
                         && place(other).get(1) == Some(&namespace)

@@ -5,60 +5,31 @@ use serde_json::{Map, Value, json};
 use super::metadata::{cut, drop_machine_made};
 use super::recorded::{Workload, labels};
 use super::service::name_for;
-use super::{Error, Kind, Options};
+use super::{Error, Options};
+use crate::kind::Kind;
 use crate::manifest::name::{MAX_JOB, MAX_STATEFUL_SET};
 
-impl Kind {
-    /// As `kind:` says it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Pod => "Pod",
-            Self::Deployment => "Deployment",
-            Self::DaemonSet => "DaemonSet",
-            Self::Job => "Job",
-            Self::StatefulSet => "StatefulSet",
-        }
-    }
-
-    fn api_version(self) -> &'static str {
-        match self {
-            Self::Pod => "v1",
-            Self::Job => "batch/v1",
-            Self::Deployment | Self::DaemonSet | Self::StatefulSet => "apps/v1",
-        }
-    }
-
-    fn with_article(self) -> &'static str {
-        match self {
-            Self::Pod => "a Pod",
-            Self::Deployment => "a Deployment",
-            Self::DaemonSet => "a DaemonSet",
-            Self::Job => "a Job",
-            Self::StatefulSet => "a StatefulSet",
-        }
-    }
-
-    pub(super) fn has_replicas(self) -> bool {
-        matches!(self, Self::Deployment | Self::StatefulSet)
-    }
+/// Returns true for kinds with spec.replicas.
+fn has_replicas(kind: Kind) -> bool {
+    matches!(kind, Kind::Deployment | Kind::StatefulSet)
 }
 
 /// How many pods there will be.
 pub(super) fn replicas(workload: &Workload, kind: Kind, options: &Options) -> Option<u64> {
     let given = || workload.spec.get("replicas").and_then(Value::as_u64);
-    if kind.has_replicas() { options.replicas.map(u64::from).or_else(given) } else { None }
+    if has_replicas(kind) { options.replicas.map(u64::from).or_else(given) } else { None }
 }
 
 /// The workload as a document of this kind.
 pub(super) fn document(workload: &mut Workload, kind: Kind, options: &Options) -> Result<Value, Error> {
-    if options.replicas.is_some() && !kind.has_replicas() {
-        return Err(Error::NoReplicas { what: kind.with_article() });
+    if options.replicas.is_some() && !has_replicas(kind) {
+        return Err(Error::NoReplicas { kind });
     }
     allowed(workload, kind);
     fields(workload, kind, options);
     let mut document = Map::from_iter([
         ("apiVersion".to_owned(), json!(kind.api_version())),
-        ("kind".to_owned(), json!(kind.name())),
+        ("kind".to_owned(), json!(kind)),
     ]);
     let mut metadata = workload.metadata.clone();
     let from_deployment = workload.is_deployment();
@@ -131,7 +102,7 @@ fn fields(workload: &mut Workload, kind: Kind, options: &Options) {
     let has = |field: &str| match field {
         "selector" => kind != Kind::Pod,
         "minReadySeconds" | "revisionHistoryLimit" => matches!(kind, Kind::DaemonSet | Kind::StatefulSet),
-        "replicas" => kind.has_replicas(),
+        "replicas" => has_replicas(kind),
         _ => false,
     };
     if kind == Kind::Deployment {
@@ -158,7 +129,7 @@ fn fit_name(workload: &mut Workload, metadata: &mut Map<String, Value>, kind: Ki
     let max = match kind {
         Kind::Job => MAX_JOB,
         Kind::StatefulSet => MAX_STATEFUL_SET,
-        Kind::Pod | Kind::Deployment | Kind::DaemonSet => return,
+        _ => return,
     };
     let name = workload.name().to_owned();
     // Each is also the name of a host, or of a Service: no dots.
@@ -183,7 +154,6 @@ fn allowed(workload: &mut Workload, kind: Kind) {
     }
     let policy = workload.pod.get("restartPolicy").and_then(Value::as_str).unwrap_or("Always").to_owned();
     match kind {
-        Kind::Pod => {}
         Kind::Job if matches!(policy.as_str(), "OnFailure" | "Never") => {}
         Kind::Job => {
             workload.pod.insert("restartPolicy".to_owned(), json!("OnFailure"));
@@ -202,5 +172,6 @@ fn allowed(workload: &mut Workload, kind: Kind) {
                 ));
             }
         }
+        _ => {}
     }
 }

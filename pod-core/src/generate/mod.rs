@@ -21,6 +21,7 @@ use serde_json::Value;
 
 pub use judge::{Fault, Finding, judge};
 
+use crate::kind::{Kind, ObjectRef};
 use crate::store::WorkloadRecord;
 
 /// What to write down.
@@ -34,25 +35,13 @@ pub struct Subject<'a> {
     pub container: Option<&'a str>,
 }
 
-/// A kind of workload that can be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// v1 Pod.
-    Pod,
-    /// apps/v1 Deployment.
-    Deployment,
-    /// apps/v1 DaemonSet.
-    DaemonSet,
-    /// batch/v1 Job.
-    Job,
-    /// apps/v1 StatefulSet.
-    StatefulSet,
-}
+/// The kinds that a workload can be written as.
+pub const KINDS: [Kind; 5] = [Kind::Pod, Kind::Deployment, Kind::DaemonSet, Kind::Job, Kind::StatefulSet];
 
 /// How to write it.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Another kind than what was played.
+    /// One of [`KINDS`], where another kind than the one that was played is wanted.
     pub kind: Option<Kind>,
     /// Of a Deployment or StatefulSet.
     pub replicas: Option<u32>,
@@ -62,14 +51,11 @@ pub struct Options {
     pub include_secrets: bool,
 }
 
-/// kind, namespace, name.
-pub type ObjectKey = (&'static str, String, String);
-
 /// What has to be known of the machine.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
     /// Recorded objects, of those that [`references`] names.
-    pub objects: BTreeMap<ObjectKey, Value>,
+    pub objects: BTreeMap<ObjectRef, Value>,
     /// Images as manifests name them, and the same with the digest that runs, where that is to be written.
     pub pins: BTreeMap<String, String>,
     /// Where hostPaths with `..` in them lead to.
@@ -107,10 +93,16 @@ pub enum Error {
         known: Vec<String>,
     },
     /// `--replicas` for a kind that has none.
-    #[error("{what} has no replicas")]
+    #[error("{} has no replicas", kind.with_article())]
     NoReplicas {
-        /// `a Pod`
-        what: &'static str,
+        /// The kind that was asked for.
+        kind: Kind,
+    },
+    /// A kind that no workload can be written as.
+    #[error("a workload cannot be written as {}", kind.with_article())]
+    NotGenerated {
+        /// The kind that was asked for.
+        kind: Kind,
     },
     /// Two that would have one name.
     #[error("two of these would both be {what}")]
@@ -124,13 +116,13 @@ pub enum Error {
 ///
 /// # Errors
 /// A record is damaged.
-pub fn references(subjects: &[Subject<'_>]) -> Result<Vec<ObjectKey>, Error> {
+pub fn references(subjects: &[Subject<'_>]) -> Result<Vec<ObjectRef>, Error> {
     let facts = Facts::default();
     let mut found = Vec::new();
     for subject in subjects {
         let workload = source(subject, &facts)?;
         for reference in objects::references(&workload) {
-            let key = (reference.kind, subject.record.id.namespace.clone(), reference.name);
+            let key = ObjectRef::new(reference.kind, &subject.record.id.namespace, &reference.name);
             if !found.contains(&key) {
                 found.push(key);
             }
@@ -144,6 +136,9 @@ pub fn references(subjects: &[Subject<'_>]) -> Result<Vec<ObjectKey>, Error> {
 /// # Errors
 /// What is asked for does not go with what is there.
 pub fn generate(subjects: &[Subject<'_>], options: &Options, facts: &Facts) -> Result<Generated, Error> {
+    if let Some(kind) = options.kind.filter(|kind| !KINDS.contains(kind)) {
+        return Err(Error::NotGenerated { kind });
+    }
     let mut warned = Vec::new();
     let mut configs = Vec::new();
     let mut claims = Vec::new();
@@ -156,7 +151,8 @@ pub fn generate(subjects: &[Subject<'_>], options: &Options, facts: &Facts) -> R
             _ => Kind::Pod,
         });
         for used in objects::documents(&mut workload, options, facts) {
-            let list = if is(&used, "PersistentVolumeClaim") { &mut claims } else { &mut configs };
+            let list =
+                if kind_of(&used) == Some(Kind::PersistentVolumeClaim) { &mut claims } else { &mut configs };
             if !list.contains(&used) {
                 list.push(used);
             }
@@ -203,8 +199,9 @@ fn source(subject: &Subject<'_>, facts: &Facts) -> Result<recorded::Workload, Er
     Ok(workload)
 }
 
-fn is(document: &Value, kind: &str) -> bool {
-    document.get("kind").and_then(Value::as_str) == Some(kind)
+/// The kind of a document.
+fn kind_of(document: &Value) -> Option<Kind> {
+    document.get("kind").and_then(Value::as_str).and_then(Kind::from_name)
 }
 
 /// kind, namespace, name of a document.

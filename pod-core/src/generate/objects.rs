@@ -4,13 +4,14 @@ use serde_json::{Map, Value, json};
 
 use super::recorded::{Workload, clean};
 use super::{Facts, Options, order};
+use crate::kind::{Kind, ObjectRef};
 use crate::plan::{VALUES_LEFT_OUT, value_left_out};
 
 /// Something that a pod uses by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reference {
-    /// `ConfigMap`, `Secret` or `PersistentVolumeClaim`.
-    pub kind: &'static str,
+    /// ConfigMap, Secret or PersistentVolumeClaim.
+    pub kind: Kind,
     /// metadata.name.
     pub name: String,
     /// The pod can do without it.
@@ -20,7 +21,7 @@ pub(super) struct Reference {
 /// What the pod uses, each once, in the order of its spec.
 pub(super) fn references(workload: &Workload) -> Vec<Reference> {
     let mut found: Vec<Reference> = Vec::new();
-    let mut add = |kind: &'static str, source: Option<&Value>, key: &str| {
+    let mut add = |kind: Kind, source: Option<&Value>, key: &str| {
         let Some(source) = source else { return };
         let Some(name) = source.get(key).and_then(Value::as_str).filter(|name| !name.is_empty()) else {
             return;
@@ -33,25 +34,25 @@ pub(super) fn references(workload: &Workload) -> Vec<Reference> {
     };
     for container in workload.containers() {
         for from in list(container.get("envFrom")) {
-            add("ConfigMap", from.get("configMapRef"), "name");
-            add("Secret", from.get("secretRef"), "name");
+            add(Kind::ConfigMap, from.get("configMapRef"), "name");
+            add(Kind::Secret, from.get("secretRef"), "name");
         }
         for from in list(container.get("env")).iter().filter_map(|var| var.get("valueFrom")) {
-            add("ConfigMap", from.get("configMapKeyRef"), "name");
-            add("Secret", from.get("secretKeyRef"), "name");
+            add(Kind::ConfigMap, from.get("configMapKeyRef"), "name");
+            add(Kind::Secret, from.get("secretKeyRef"), "name");
         }
     }
     for volume in list(workload.pod.get("volumes")) {
-        add("ConfigMap", volume.get("configMap"), "name");
-        add("Secret", volume.get("secret"), "secretName");
-        add("PersistentVolumeClaim", volume.get("persistentVolumeClaim"), "claimName");
+        add(Kind::ConfigMap, volume.get("configMap"), "name");
+        add(Kind::Secret, volume.get("secret"), "secretName");
+        add(Kind::PersistentVolumeClaim, volume.get("persistentVolumeClaim"), "claimName");
         for source in list(volume.pointer("/projected/sources")) {
-            add("ConfigMap", source.get("configMap"), "name");
-            add("Secret", source.get("secret"), "name");
+            add(Kind::ConfigMap, source.get("configMap"), "name");
+            add(Kind::Secret, source.get("secret"), "name");
         }
     }
     for secret in list(workload.pod.get("imagePullSecrets")) {
-        add("Secret", Some(secret), "name");
+        add(Kind::Secret, Some(secret), "name");
     }
     found
 }
@@ -65,10 +66,10 @@ pub(super) fn documents(workload: &mut Workload, options: &Options, facts: &Fact
     let mut documents = Vec::new();
     let namespace = workload.metadata.get("namespace").cloned();
     for Reference { kind, name, optional } in references(workload) {
-        let key = (kind, workload.id.namespace.clone(), name.clone());
+        let key = ObjectRef::new(kind, &workload.id.namespace, &name);
         let object = match facts.objects.get(&key).and_then(Value::as_object) {
             Some(object) => object.clone(),
-            None if kind == "PersistentVolumeClaim" => {
+            None if kind == Kind::PersistentVolumeClaim => {
                 let id = workload.id.to_string();
                 workload.warn(format!(
                     "{id}: no manifest made the claim {name}: its size and accessModes are a guess, look at them"
@@ -78,8 +79,10 @@ pub(super) fn documents(workload: &mut Workload, options: &Options, facts: &Fact
             None => {
                 if !optional {
                     let id = workload.id.to_string();
-                    workload
-                        .warn(format!("{id}: it uses the {kind} {name}, which is not here: it is left out"));
+                    workload.warn(format!(
+                        "{id}: it uses the {} {name}, which is not here: it is left out",
+                        kind.name()
+                    ));
                 }
                 continue;
             }
@@ -99,13 +102,13 @@ fn made_on_first_use(name: &str) -> Map<String, Value> {
 
 fn document(
     workload: &mut Workload,
-    kind: &'static str,
+    kind: Kind,
     mut object: Map<String, Value>,
     namespace: Option<&Value>,
     options: &Options,
 ) -> Value {
     object.remove("status");
-    object.insert("apiVersion".to_owned(), json!("v1"));
+    object.insert("apiVersion".to_owned(), json!(kind.api_version()));
     object.insert("kind".to_owned(), json!(kind));
     let mut name = String::new();
     if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
@@ -115,7 +118,7 @@ fn document(
         metadata.extend(namespace.map(|namespace| ("namespace".to_owned(), namespace.clone())));
         metadata.get("name").and_then(Value::as_str).unwrap_or_default().clone_into(&mut name);
     }
-    if kind == "Secret" {
+    if kind == Kind::Secret {
         let type_ = object.get("type").and_then(Value::as_str).unwrap_or("Opaque").to_owned();
         if type_ == "Opaque" {
             object.remove("type");

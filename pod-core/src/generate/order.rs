@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::manifest::schema::{Kind, Type};
+use crate::manifest::schema::{self, Type};
 use crate::manifest::schema_of;
 
 const OBJECT: &[&str] =
@@ -120,8 +120,7 @@ const OTHERS: &[&str] = &["name", "key"];
 
 /// Puts an object's fields into order, and leaves out those that are null.
 pub fn object(object: &mut Value) {
-    let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default();
-    if let Some(schema) = schema_of(kind) {
+    if let Some(schema) = super::kind_of(object).and_then(schema_of) {
         fields(object, schema);
     }
 }
@@ -144,11 +143,15 @@ fn fields(value: &mut Value, ty: &'static Type) {
     map.extend(entries);
 }
 
-fn inside(value: &mut Value, kind: &'static Kind) {
+fn inside(value: &mut Value, kind: &'static schema::Kind) {
     match (kind, value) {
-        (Kind::Object(ty), value) => fields(value, ty),
-        (Kind::List(kind), Value::Array(items)) => items.iter_mut().for_each(|item| inside(item, kind)),
-        (Kind::Map(kind), Value::Object(map)) => {
+        (schema::Kind::Object(ty), value) => fields(value, ty),
+        (schema::Kind::List(kind), Value::Array(items)) => {
+            for item in items {
+                inside(item, kind);
+            }
+        }
+        (schema::Kind::Map(kind), Value::Object(map)) => {
             let mut entries: Vec<_> = std::mem::take(map).into_iter().collect();
             entries.sort_by(|a, b| a.0.cmp(&b.0));
             for (_, value) in &mut entries {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::metadata::{cut, drop_machine_made};
 use super::{Error, Facts, ports};
+use crate::kind::Kind;
 use crate::manifest::name::MAX_LABEL_VALUE;
 use crate::plan::{PullPolicy, image_pull};
 use crate::store::{PodRecord, WorkloadId, WorkloadRecord};
@@ -53,7 +54,7 @@ impl Workload {
 
     /// True if pods are of a Deployment.
     pub fn is_deployment(&self) -> bool {
-        self.id.kind == "deployment"
+        self.id.kind == Kind::Deployment
     }
 
     /// Says something once.
@@ -89,7 +90,7 @@ pub(super) fn workload(
     clean(&mut metadata);
     place(&mut metadata, &record.id.namespace);
     let mut spec = take(&mut object, "spec");
-    let (mut pod_metadata, pod_spec) = if record.id.kind == "pod" {
+    let (mut pod_metadata, pod_spec) = if record.id.kind == Kind::Pod {
         let own = |key: &str| metadata.get(key).cloned().map(|value| (key.to_owned(), value));
         let pod_metadata = ["labels", "annotations"].into_iter().filter_map(own).collect();
         (pod_metadata, std::mem::take(&mut spec))

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Kind;
 use super::metadata::cut;
 use super::recorded::{Workload, labels};
+use crate::kind::Kind;
 use crate::manifest::name::MAX_SERVICE;
 
 /// A Service that leads to every port that the containers name, under its own number. `None`, with a warning,

@@ -8,6 +8,7 @@ mod used;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::kind::Kind;
 use crate::manifest::{self, Document, Severity, Source, to_yaml};
 use crate::plan::{Plan, PlanOptions, WorkloadPlan, plan};
 use crate::store::{Desired, PodRecord};
@@ -57,11 +58,7 @@ impl Machine {
     #[track_caller]
     fn played(text: &str, options: &PlanOptions) -> Self {
         let plan = planned(text, options);
-        let kinds = ["ConfigMap", "Secret", "PersistentVolumeClaim"];
-        let objects = plan.objects.into_iter().map(|object| {
-            let kind = kinds.into_iter().find(|kind| *kind == object.kind).unwrap();
-            ((kind, object.namespace, object.name), object.object)
-        });
+        let objects = plan.objects.into_iter().map(|object| (object.id, object.object));
         Self {
             facts: Facts { objects: objects.collect(), ..Facts::default() },
             records: plan.workloads.iter().map(recorded).collect(),

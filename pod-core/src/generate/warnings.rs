@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::kind::replicas;
 use super::recorded::{Workload, host_path};
-use super::{Facts, Kind, Options};
+use super::{Facts, Options};
+use crate::kind::Kind;
 
 /// Tells all of it, with what to change.
 pub(super) fn of(workload: &mut Workload, kind: Kind, options: &Options, facts: &Facts) {

@@ -28,14 +28,14 @@ pub enum Role {
     Shown,
     /// Accepted without any effect, because nothing has to be done for it.
     Accepted,
-    /// Left out of a play with a warning, because pods run without it.
+    /// Not played yet, and left out of a play with a warning, because pods run without it.
     LeftOut {
-        /// Why it is left out.
-        reason: &'static str,
         /// What works instead.
         instead: Option<&'static str>,
     },
-    /// Refused by a play, because leaving it out would leave out what the manifest is for.
+    /// Left out of a play with a warning, because it has a meaning in a cluster only.
+    NeedsCluster,
+    /// Not played yet, and refused by a play, because leaving it out would leave out what the manifest is for.
     Refused,
 }
 
@@ -181,9 +181,9 @@ impl fmt::Display for Kind {
 }
 
 impl Ord for Kind {
-    /// Orders kinds by name, because that is how records on disk are listed.
+    /// Orders kinds by name, as their folders on disk are sorted.
     fn cmp(&self, other: &Self) -> Ordering {
-        self.name().cmp(other.name())
+        self.singular().cmp(other.singular())
     }
 }
 

@@ -54,19 +54,14 @@ macro_rules! kinds {
     };
 }
 
-const LATER: Role = Role::LeftOut { reason: "this kind is not played yet", instead: None };
-const INGRESS: Role = Role::LeftOut {
-    reason: "this kind is not played yet",
-    instead: Some("hostPort publishes a port on this machine"),
-};
+const LATER: Role = Role::LeftOut { instead: None };
+const INGRESS: Role = Role::LeftOut { instead: Some("hostPort publishes a port on this machine") };
 const SERVICE: Role = Role::LeftOut {
-    reason: "this kind is not played yet",
     instead: Some(
         "its name leads nowhere so far: a Pod that is not a Deployment's is found by its own name; hostPort publishes \
          a port on this machine",
     ),
 };
-const CLUSTER: Role = Role::LeftOut { reason: "it needs a cluster", instead: None };
 
 kinds! {
     Pod, "v1", "pods", ["po"], Namespaced, Role::Workload;
@@ -85,57 +80,57 @@ kinds! {
     ReplicaSet, "apps/v1", "replicasets", ["rs"], Namespaced, Role::Shown;
     ReplicationController, "v1", "replicationcontrollers", ["rc"], Namespaced, Role::Refused;
     StatefulSet, "apps/v1", "statefulsets", ["sts"], Namespaced, Role::Refused;
-    APIService, "apiregistration.k8s.io/v1", "apiservices", [], Cluster, CLUSTER;
-    Binding, "v1", "bindings", [], Namespaced, CLUSTER;
-    CSIDriver, "storage.k8s.io/v1", "csidrivers", [], Cluster, CLUSTER;
-    CSINode, "storage.k8s.io/v1", "csinodes", [], Cluster, CLUSTER;
-    CSIStorageCapacity, "storage.k8s.io/v1", "csistoragecapacities", [], Namespaced, CLUSTER;
-    CertificateSigningRequest, "certificates.k8s.io/v1", "certificatesigningrequests", ["csr"], Cluster, CLUSTER;
-    ClusterRole, "rbac.authorization.k8s.io/v1", "clusterroles", [], Cluster, CLUSTER;
-    ClusterRoleBinding, "rbac.authorization.k8s.io/v1", "clusterrolebindings", [], Cluster, CLUSTER;
-    ClusterTrustBundle, "certificates.k8s.io/v1beta1", "clustertrustbundles", [], Cluster, CLUSTER;
-    ComponentStatus, "v1", "componentstatuses", ["cs"], Cluster, CLUSTER;
-    Config, "v1", "configs", [], Cluster, CLUSTER;
-    ControllerRevision, "apps/v1", "controllerrevisions", [], Namespaced, CLUSTER;
-    CustomResourceDefinition, "apiextensions.k8s.io/v1", "customresourcedefinitions", ["crd", "crds"], Cluster, CLUSTER;
-    DeviceClass, "resource.k8s.io/v1", "deviceclasses", [], Cluster, CLUSTER;
-    Event, "v1", "events", ["ev"], Namespaced, CLUSTER;
-    Eviction, "policy/v1", "evictions", [], Namespaced, CLUSTER;
-    FlowSchema, "flowcontrol.apiserver.k8s.io/v1", "flowschemas", [], Cluster, CLUSTER;
-    HorizontalPodAutoscaler, "autoscaling/v2", "horizontalpodautoscalers", ["hpa"], Namespaced, CLUSTER;
-    IPAddress, "networking.k8s.io/v1", "ipaddresses", ["ip"], Cluster, CLUSTER;
-    IngressClass, "networking.k8s.io/v1", "ingressclasses", [], Cluster, CLUSTER;
-    Lease, "coordination.k8s.io/v1", "leases", [], Namespaced, CLUSTER;
-    LimitRange, "v1", "limitranges", ["limits"], Namespaced, CLUSTER;
-    MutatingAdmissionPolicy, "admissionregistration.k8s.io/v1", "mutatingadmissionpolicies", [], Cluster, CLUSTER;
-    MutatingAdmissionPolicyBinding, "admissionregistration.k8s.io/v1", "mutatingadmissionpolicybindings", [], Cluster, CLUSTER;
-    MutatingWebhookConfiguration, "admissionregistration.k8s.io/v1", "mutatingwebhookconfigurations", [], Cluster, CLUSTER;
-    NetworkPolicy, "networking.k8s.io/v1", "networkpolicies", ["netpol"], Namespaced, CLUSTER;
-    Node, "v1", "nodes", ["no"], Cluster, CLUSTER;
-    PersistentVolume, "v1", "persistentvolumes", ["pv"], Cluster, CLUSTER;
-    PodDisruptionBudget, "policy/v1", "poddisruptionbudgets", ["pdb"], Namespaced, CLUSTER;
-    PodPreset, "settings.k8s.io/v1alpha1", "podpresets", [], Namespaced, CLUSTER;
-    PodSecurityPolicy, "policy/v1beta1", "podsecuritypolicies", ["psp"], Cluster, CLUSTER;
-    PodTemplate, "v1", "podtemplates", [], Namespaced, CLUSTER;
-    PriorityClass, "scheduling.k8s.io/v1", "priorityclasses", ["pc"], Cluster, CLUSTER;
-    PriorityLevelConfiguration, "flowcontrol.apiserver.k8s.io/v1", "prioritylevelconfigurations", [], Cluster, CLUSTER;
-    ResourceClaim, "resource.k8s.io/v1", "resourceclaims", [], Namespaced, CLUSTER;
-    ResourceClaimTemplate, "resource.k8s.io/v1", "resourceclaimtemplates", [], Namespaced, CLUSTER;
-    ResourceQuota, "v1", "resourcequotas", ["quota"], Namespaced, CLUSTER;
-    ResourceSlice, "resource.k8s.io/v1", "resourceslices", [], Cluster, CLUSTER;
-    Role, "rbac.authorization.k8s.io/v1", "roles", [], Namespaced, CLUSTER;
-    RoleBinding, "rbac.authorization.k8s.io/v1", "rolebindings", [], Namespaced, CLUSTER;
-    RuntimeClass, "node.k8s.io/v1", "runtimeclasses", [], Cluster, CLUSTER;
-    Scale, "autoscaling/v1", "scales", [], Namespaced, CLUSTER;
-    ServiceAccount, "v1", "serviceaccounts", ["sa"], Namespaced, CLUSTER;
-    ServiceCIDR, "networking.k8s.io/v1", "servicecidrs", [], Cluster, CLUSTER;
-    StorageClass, "storage.k8s.io/v1", "storageclasses", ["sc"], Cluster, CLUSTER;
-    StorageVersion, "internal.apiserver.k8s.io/v1alpha1", "storageversions", [], Cluster, CLUSTER;
-    StorageVersionMigration, "storagemigration.k8s.io/v1beta1", "storageversionmigrations", [], Cluster, CLUSTER;
-    ThirdPartyResource, "extensions/v1beta1", "thirdpartyresources", [], Cluster, CLUSTER;
-    ValidatingAdmissionPolicy, "admissionregistration.k8s.io/v1", "validatingadmissionpolicies", [], Cluster, CLUSTER;
-    ValidatingAdmissionPolicyBinding, "admissionregistration.k8s.io/v1", "validatingadmissionpolicybindings", [], Cluster, CLUSTER;
-    ValidatingWebhookConfiguration, "admissionregistration.k8s.io/v1", "validatingwebhookconfigurations", [], Cluster, CLUSTER;
-    VolumeAttachment, "storage.k8s.io/v1", "volumeattachments", [], Cluster, CLUSTER;
-    VolumeAttributesClass, "storage.k8s.io/v1", "volumeattributesclasses", ["vac"], Cluster, CLUSTER;
+    APIService, "apiregistration.k8s.io/v1", "apiservices", [], Cluster, Role::NeedsCluster;
+    Binding, "v1", "bindings", [], Namespaced, Role::NeedsCluster;
+    CSIDriver, "storage.k8s.io/v1", "csidrivers", [], Cluster, Role::NeedsCluster;
+    CSINode, "storage.k8s.io/v1", "csinodes", [], Cluster, Role::NeedsCluster;
+    CSIStorageCapacity, "storage.k8s.io/v1", "csistoragecapacities", [], Namespaced, Role::NeedsCluster;
+    CertificateSigningRequest, "certificates.k8s.io/v1", "certificatesigningrequests", ["csr"], Cluster, Role::NeedsCluster;
+    ClusterRole, "rbac.authorization.k8s.io/v1", "clusterroles", [], Cluster, Role::NeedsCluster;
+    ClusterRoleBinding, "rbac.authorization.k8s.io/v1", "clusterrolebindings", [], Cluster, Role::NeedsCluster;
+    ClusterTrustBundle, "certificates.k8s.io/v1beta1", "clustertrustbundles", [], Cluster, Role::NeedsCluster;
+    ComponentStatus, "v1", "componentstatuses", ["cs"], Cluster, Role::NeedsCluster;
+    Config, "v1", "configs", [], Cluster, Role::NeedsCluster;
+    ControllerRevision, "apps/v1", "controllerrevisions", [], Namespaced, Role::NeedsCluster;
+    CustomResourceDefinition, "apiextensions.k8s.io/v1", "customresourcedefinitions", ["crd", "crds"], Cluster, Role::NeedsCluster;
+    DeviceClass, "resource.k8s.io/v1", "deviceclasses", [], Cluster, Role::NeedsCluster;
+    Event, "v1", "events", ["ev"], Namespaced, Role::NeedsCluster;
+    Eviction, "policy/v1", "evictions", [], Namespaced, Role::NeedsCluster;
+    FlowSchema, "flowcontrol.apiserver.k8s.io/v1", "flowschemas", [], Cluster, Role::NeedsCluster;
+    HorizontalPodAutoscaler, "autoscaling/v2", "horizontalpodautoscalers", ["hpa"], Namespaced, Role::NeedsCluster;
+    IPAddress, "networking.k8s.io/v1", "ipaddresses", ["ip"], Cluster, Role::NeedsCluster;
+    IngressClass, "networking.k8s.io/v1", "ingressclasses", [], Cluster, Role::NeedsCluster;
+    Lease, "coordination.k8s.io/v1", "leases", [], Namespaced, Role::NeedsCluster;
+    LimitRange, "v1", "limitranges", ["limits"], Namespaced, Role::NeedsCluster;
+    MutatingAdmissionPolicy, "admissionregistration.k8s.io/v1", "mutatingadmissionpolicies", [], Cluster, Role::NeedsCluster;
+    MutatingAdmissionPolicyBinding, "admissionregistration.k8s.io/v1", "mutatingadmissionpolicybindings", [], Cluster, Role::NeedsCluster;
+    MutatingWebhookConfiguration, "admissionregistration.k8s.io/v1", "mutatingwebhookconfigurations", [], Cluster, Role::NeedsCluster;
+    NetworkPolicy, "networking.k8s.io/v1", "networkpolicies", ["netpol"], Namespaced, Role::NeedsCluster;
+    Node, "v1", "nodes", ["no"], Cluster, Role::NeedsCluster;
+    PersistentVolume, "v1", "persistentvolumes", ["pv"], Cluster, Role::NeedsCluster;
+    PodDisruptionBudget, "policy/v1", "poddisruptionbudgets", ["pdb"], Namespaced, Role::NeedsCluster;
+    PodPreset, "settings.k8s.io/v1alpha1", "podpresets", [], Namespaced, Role::NeedsCluster;
+    PodSecurityPolicy, "policy/v1beta1", "podsecuritypolicies", ["psp"], Cluster, Role::NeedsCluster;
+    PodTemplate, "v1", "podtemplates", [], Namespaced, Role::NeedsCluster;
+    PriorityClass, "scheduling.k8s.io/v1", "priorityclasses", ["pc"], Cluster, Role::NeedsCluster;
+    PriorityLevelConfiguration, "flowcontrol.apiserver.k8s.io/v1", "prioritylevelconfigurations", [], Cluster, Role::NeedsCluster;
+    ResourceClaim, "resource.k8s.io/v1", "resourceclaims", [], Namespaced, Role::NeedsCluster;
+    ResourceClaimTemplate, "resource.k8s.io/v1", "resourceclaimtemplates", [], Namespaced, Role::NeedsCluster;
+    ResourceQuota, "v1", "resourcequotas", ["quota"], Namespaced, Role::NeedsCluster;
+    ResourceSlice, "resource.k8s.io/v1", "resourceslices", [], Cluster, Role::NeedsCluster;
+    Role, "rbac.authorization.k8s.io/v1", "roles", [], Namespaced, Role::NeedsCluster;
+    RoleBinding, "rbac.authorization.k8s.io/v1", "rolebindings", [], Namespaced, Role::NeedsCluster;
+    RuntimeClass, "node.k8s.io/v1", "runtimeclasses", [], Cluster, Role::NeedsCluster;
+    Scale, "autoscaling/v1", "scales", [], Namespaced, Role::NeedsCluster;
+    ServiceAccount, "v1", "serviceaccounts", ["sa"], Namespaced, Role::NeedsCluster;
+    ServiceCIDR, "networking.k8s.io/v1", "servicecidrs", [], Cluster, Role::NeedsCluster;
+    StorageClass, "storage.k8s.io/v1", "storageclasses", ["sc"], Cluster, Role::NeedsCluster;
+    StorageVersion, "internal.apiserver.k8s.io/v1alpha1", "storageversions", [], Cluster, Role::NeedsCluster;
+    StorageVersionMigration, "storagemigration.k8s.io/v1beta1", "storageversionmigrations", [], Cluster, Role::NeedsCluster;
+    ThirdPartyResource, "extensions/v1beta1", "thirdpartyresources", [], Cluster, Role::NeedsCluster;
+    ValidatingAdmissionPolicy, "admissionregistration.k8s.io/v1", "validatingadmissionpolicies", [], Cluster, Role::NeedsCluster;
+    ValidatingAdmissionPolicyBinding, "admissionregistration.k8s.io/v1", "validatingadmissionpolicybindings", [], Cluster, Role::NeedsCluster;
+    ValidatingWebhookConfiguration, "admissionregistration.k8s.io/v1", "validatingwebhookconfigurations", [], Cluster, Role::NeedsCluster;
+    VolumeAttachment, "storage.k8s.io/v1", "volumeattachments", [], Cluster, Role::NeedsCluster;
+    VolumeAttributesClass, "storage.k8s.io/v1", "volumeattributesclasses", ["vac"], Cluster, Role::NeedsCluster;
 }

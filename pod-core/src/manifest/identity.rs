@@ -1,27 +1,18 @@
 //! The names of the objects in a source, whatever else is wrong with it, so that a file that is no longer valid still
 //! tells `kube down` what was played from it.
 
+use crate::kind::ObjectRef;
+
 use super::kind::{Found, find};
 use super::load::{MAX_DOCUMENT, MAX_LISTS, is_kustomization, too_long};
 use super::yaml::{self, Data, Node};
 use super::{Diagnostic, Position, Severity, Source, escape};
 
-/// The name of an object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// One of the kinds that are played.
-    pub kind: &'static str,
-    /// metadata.namespace, or the namespace of the command.
-    pub namespace: String,
-    /// metadata.name.
-    pub name: String,
-}
-
 /// What [`identities`] found.
 #[derive(Debug, Clone, Default)]
 pub struct Identities {
     /// The objects of kinds that are played and have a name, in order. The items of a List are listed by themselves.
-    pub found: Vec<Identity>,
+    pub found: Vec<ObjectRef>,
     /// One error per document that cannot be read, and per object of a kind that [`super::load`] refuses.
     pub unreadable: Vec<Diagnostic>,
     /// True if the source has objects of a kind that [`super::load`] leaves out.
@@ -69,10 +60,10 @@ fn gather(node: &Node, source: &Source, namespace: &str, depth: usize, result: &
     let of_metadata = |key: &str| node.get("metadata").and_then(|metadata| text(&metadata.value, key));
     let Some(kind) = text(node, "kind") else { return };
     match find(&kind, &text(node, "apiVersion").unwrap_or_default()) {
-        Found::Played(played) => {
+        Found::Played(kind, _) => {
             let Some(name) = of_metadata("name") else { return };
             let namespace = of_metadata("namespace").unwrap_or_else(|| namespace.to_owned());
-            result.found.push(Identity { kind: played.kind, namespace, name });
+            result.found.push(ObjectRef { kind, namespace, name });
         }
         Found::List(_) => {
             let items = node.get("items").map(|items| &items.value.data);
@@ -82,7 +73,7 @@ fn gather(node: &Node, source: &Source, namespace: &str, depth: usize, result: &
                 }
             }
         }
-        Found::Taken | Found::LeftOut(..) => result.left_out = true,
+        Found::Accepted | Found::LeftOut(..) => result.left_out = true,
         Found::Refused(message, hint) => {
             let name = of_metadata("name").map(|name| format!(" ({})", escape(&name))).unwrap_or_default();
             result.unreadable.push(Diagnostic {
@@ -108,7 +99,7 @@ mod tests {
 
     fn named(text: &str) -> Vec<String> {
         let found = identities(&source(text), "ns").found;
-        found.into_iter().map(|one| format!("{} {}/{}", one.kind, one.namespace, one.name)).collect()
+        found.into_iter().map(|one| format!("{} {}/{}", one.kind.name(), one.namespace, one.name)).collect()
     }
 
     #[test]

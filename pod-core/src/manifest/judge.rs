@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
-use super::kind::{PLAYED, schema_of};
+use super::kind::{reader, schema_of};
 use super::schema::check::check;
 use super::yaml::Node;
 use super::{Diagnostic, Position, Severity, escape, rules};
+use crate::kind::Kind;
 
 /// All that a cluster's validation has against `object`, of a kind that is played or generated: errors only, and
 /// without a position, for it stands in no file.
@@ -18,16 +19,17 @@ pub fn judge(object: &Value) -> Vec<Diagnostic> {
         message,
         hint: None,
     };
-    let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default();
-    let Some(schema) = schema_of(kind) else {
-        return vec![refused("kind", format!("{} is not generated", escape(kind)))];
+    let name = object.get("kind").and_then(Value::as_str).unwrap_or_default();
+    let Some((kind, schema)) = Kind::from_name(name).and_then(|kind| Some((kind, schema_of(kind)?))) else {
+        return vec![refused("kind", format!("{} is not generated", escape(name)))];
     };
     let mut checked = check(&Node::from_json(object), schema, "");
     let mut found = std::mem::take(&mut checked.diagnostics);
-    if let Some(played) = PLAYED.iter().find(|played| played.kind == kind) {
-        match (played.read)(&checked.value) {
+    if let Some(reader) = reader(kind) {
+        match (reader.read)(&checked.value) {
             Ok(object) => found.append(&mut rules::check(&object, &checked, Position::default(), "")),
-            Err(error) => found.push(refused("", format!("not a {kind}: {}", escape(&error.to_string())))),
+            Err(error) => found
+                .push(refused("", format!("not {}: {}", kind.with_article(), escape(&error.to_string())))),
         }
     } else {
         found.append(&mut rules::check_generated(kind, &checked));

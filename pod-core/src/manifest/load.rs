@@ -1,10 +1,11 @@
 //! The way from text to documents.
 
+use crate::kind::Kind;
 use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-use super::kind::{Found, KUSTOMIZE, PLAYED, Played, find};
+use super::kind::{Found, KUSTOMIZE, Reader, find, names_of_played};
 use super::repeats::Repeats;
 use super::schema::check::{Checked, check};
 use super::yaml::{self, Data, Node};
@@ -56,7 +57,7 @@ struct Loader<'a> {
     namespace: &'a str,
     loaded: Loaded,
     /// kind, namespace, name: where it was first.
-    seen: HashMap<(&'static str, String, String), String>,
+    seen: HashMap<(Kind, String, String), String>,
     documents: usize,
     repeats: Repeats,
 }
@@ -164,7 +165,7 @@ impl Loader<'_> {
             let hint = match compose {
                 true => "this looks like a file for Docker Compose: `kompose convert` makes manifests of it"
                     .to_owned(),
-                false => format!("one of {} or List", PLAYED.map(|played| played.kind).join(", ")),
+                false => format!("one of {} or List", names_of_played()),
             };
             self.head(source, node, prefix, "apiVersion", None);
             self.head(source, node, prefix, "kind", Some(hint));
@@ -172,7 +173,7 @@ impl Loader<'_> {
         };
         let api_version = node.get("apiVersion").and_then(|entry| entry.value.as_str()).unwrap_or_default();
         match find(name, api_version) {
-            Found::Taken => {}
+            Found::Accepted => {}
             Found::LeftOut(why, hint) => {
                 let own = node.get("metadata").and_then(|entry| entry.value.get("name"));
                 let own = own.and_then(|entry| entry.value.as_str());
@@ -200,9 +201,9 @@ impl Loader<'_> {
                 }
                 self.list(source, node, prefix, depth, broken);
             }
-            Found::Played(played) => {
-                let fits = self.version(source, node, prefix, name, played.api_version);
-                self.played(source, node, played, prefix, broken || !fits);
+            Found::Played(kind, reader) => {
+                let fits = self.version(source, node, prefix, name, kind.api_version());
+                self.played(source, node, kind, reader, prefix, broken || !fits);
             }
         }
     }
@@ -273,19 +274,27 @@ impl Loader<'_> {
         }
     }
 
-    fn played(&mut self, source: &Source, node: &Node, played: &'static Played, prefix: &str, broken: bool) {
-        let mut checked = check(node, played.schema, &source.name);
+    fn played(
+        &mut self,
+        source: &Source,
+        node: &Node,
+        kind: Kind,
+        reader: Reader,
+        prefix: &str,
+        broken: bool,
+    ) {
+        let mut checked = check(node, reader.schema, &source.name);
         let mut found = std::mem::take(&mut checked.diagnostics);
         // Both are known by now, and what is wrong with them has been told.
         found.retain(|diagnostic| diagnostic.path != "apiVersion" && diagnostic.path != "kind");
         if let Value::Object(fields) = &mut checked.value {
-            fields.insert("apiVersion".to_owned(), played.api_version.into());
-            fields.insert("kind".to_owned(), played.kind.into());
+            fields.insert("apiVersion".to_owned(), kind.api_version().into());
+            fields.insert("kind".to_owned(), kind.name().into());
         }
-        let object = match (played.read)(&checked.value) {
+        let object = match (reader.read)(&checked.value) {
             Ok(mut object) => {
                 found.append(&mut rules::check(&object, &checked, node.position, &source.name));
-                self.duplicate(&object, played.kind, &checked, source, node.position, &mut found);
+                self.duplicate(&object, kind, &checked, source, node.position, &mut found);
                 fill_namespace(&mut object, self.namespace);
                 Some(object)
             }
@@ -296,7 +305,7 @@ impl Loader<'_> {
                     source: source.name.clone(),
                     position: node.position,
                     path: String::new(),
-                    message: format!("not a {}: {}", played.kind, escape(&error.to_string())),
+                    message: format!("not {}: {}", kind.with_article(), escape(&error.to_string())),
                     hint: None,
                 });
                 None
@@ -334,7 +343,7 @@ impl Loader<'_> {
     fn duplicate(
         &mut self,
         object: &Object,
-        kind: &'static str,
+        kind: Kind,
         checked: &Checked,
         source: &Source,
         start: Position,
@@ -356,7 +365,8 @@ impl Loader<'_> {
                 position,
                 path: "metadata.name".to_owned(),
                 message: format!(
-                    "the {kind} {} is given twice; the first is at {}",
+                    "the {} {} is given twice; the first is at {}",
+                    kind.name(),
                     shown(&first.key().2),
                     first.get()
                 ),

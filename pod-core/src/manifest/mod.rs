@@ -8,6 +8,8 @@ use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
+use crate::kind::Kind;
+
 mod device;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
@@ -26,7 +28,7 @@ mod yaml;
 
 use base::escape::{escape, shown};
 pub(crate) use device::Device;
-pub use identity::{Identities, Identity, identities};
+pub use identity::{Identities, identities};
 pub use judge::judge;
 pub use kind::schema_of;
 pub use load::{MAX_DOCUMENT, MAX_DOCUMENTS, load};
@@ -116,14 +118,14 @@ pub enum Object {
 }
 
 impl Object {
-    /// As Kubernetes calls its kind.
-    pub fn kind(&self) -> &'static str {
+    /// Returns its kind.
+    pub fn kind(&self) -> Kind {
         match self {
-            Self::Pod(_) => "Pod",
-            Self::Deployment(_) => "Deployment",
-            Self::ConfigMap(_) => "ConfigMap",
-            Self::Secret(_) => "Secret",
-            Self::PersistentVolumeClaim(_) => "PersistentVolumeClaim",
+            Self::Pod(_) => Kind::Pod,
+            Self::Deployment(_) => Kind::Deployment,
+            Self::ConfigMap(_) => Kind::ConfigMap,
+            Self::Secret(_) => Kind::Secret,
+            Self::PersistentVolumeClaim(_) => Kind::PersistentVolumeClaim,
         }
     }
 

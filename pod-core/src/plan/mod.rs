@@ -40,6 +40,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::kind::ObjectRef;
 use crate::store::WorkloadId;
 
 /// The annotation of a Secret whose values `generate` left empty: `play` keeps those that it has.
@@ -69,12 +70,8 @@ pub struct Plan {
 /// A ConfigMap, Secret or PersistentVolumeClaim to record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ObjectPlan {
-    /// `ConfigMap`, `Secret` or `PersistentVolumeClaim`.
-    pub kind: String,
-    /// metadata.namespace.
-    pub namespace: String,
-    /// metadata.name.
-    pub name: String,
+    /// Kind, namespace, name.
+    pub id: ObjectRef,
     /// As it is recorded: typed-normal form (Secret `stringData` merged into `data`).
     pub object: Value,
 }

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::kind::Kind;
+
 /// The rule by which a workload has pods.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -66,10 +68,10 @@ pub enum IntOrPercent {
 const NO_DEADLINE: u32 = 2_147_483_647;
 
 impl Rule {
-    /// Returns the rule of an object that was validated, with the defaults of Kubernetes. `kind` is in lower case.
+    /// Returns the rule of an object that was validated, with the defaults of Kubernetes.
     /// Source: `SetDefaults_Deployment` of k8s pkg/apis/apps/v1.
-    pub fn of_object(kind: &str, object: &Value) -> Self {
-        if kind != "deployment" {
+    pub fn of_object(kind: Kind, object: &Value) -> Self {
+        if kind != Kind::Deployment {
             return Self::Once;
         }
         let number = |at: &str| {
@@ -174,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_deployment_has_the_defaults_of_kubernetes() {
-        let rule = Rule::of_object("deployment", &json!({"spec": {}}));
+        let rule = Rule::of_object(Kind::Deployment, &json!({"spec": {}}));
         let strategy = Strategy::RollingUpdate {
             max_surge: IntOrPercent::Percent(25),
             max_unavailable: IntOrPercent::Percent(25),
@@ -188,7 +190,7 @@ mod tests {
             revision_history_limit: 10,
         };
         assert_eq!(rule, Rule::Replicas(expected));
-        assert_eq!(Rule::of_object("pod", &json!({"spec": {}})), Rule::Once);
+        assert_eq!(Rule::of_object(Kind::Pod, &json!({"spec": {}})), Rule::Once);
     }
 
     #[test]
@@ -214,9 +216,9 @@ mod tests {
             paused: true,
             revision_history_limit: 0,
         };
-        assert_eq!(Rule::of_object("deployment", &object), Rule::Replicas(expected.clone()));
+        assert_eq!(Rule::of_object(Kind::Deployment, &object), Rule::Replicas(expected.clone()));
         object["spec"]["strategy"] = json!({"type": "Recreate"});
         let expected = Replicas { strategy: Strategy::Recreate, ..expected };
-        assert_eq!(Rule::of_object("deployment", &object), Rule::Replicas(expected));
+        assert_eq!(Rule::of_object(Kind::Deployment, &object), Rule::Replicas(expected));
     }
 }

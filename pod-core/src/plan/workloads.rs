@@ -12,6 +12,7 @@ use super::{
     MAX_PODS, MAX_RECORDED, MAX_REPLICAS, ObjectPlan, Plan, PlanOptions, PodNetwork, PodTemplate,
     PortMapping, WorkloadPlan, bounds, defaults, deployment, hash, host_path,
 };
+use crate::kind::{Kind, ObjectRef};
 use crate::manifest::{Diagnostic, Document, Object, Position, Severity};
 use crate::store::WorkloadId;
 
@@ -38,7 +39,7 @@ pub fn plan(
                 let (namespace, name) = place(&deployment.metadata);
                 let pod = deployment::template(deployment, &namespace, |spec| planner.settle(document, spec));
                 let replicas = deployment.spec.replicas.unwrap_or(1);
-                let id = WorkloadId::new("deployment", &namespace, &name);
+                let id = WorkloadId::new(Kind::Deployment, &namespace, &name);
                 drafts.push(Draft {
                     document,
                     id,
@@ -138,10 +139,12 @@ impl Planner<'_> {
     }
 
     fn object(&mut self, result: &mut Plan, document: &Document, object: Result<Value, serde_json::Error>) {
-        let kind = document.object.kind().to_owned();
         let (namespace, name) = place(document.object.metadata());
         match object {
-            Ok(object) => result.objects.push(ObjectPlan { kind, namespace, name, object }),
+            Ok(object) => {
+                let id = ObjectRef::new(document.object.kind(), &namespace, &name);
+                result.objects.push(ObjectPlan { id, object });
+            }
             Err(error) => self.error(document, "", format!("cannot be recorded: {error}"), None),
         }
     }
@@ -199,7 +202,7 @@ impl Planner<'_> {
         }
         Draft {
             document,
-            id: WorkloadId::new("pod", &namespace, &name),
+            id: WorkloadId::new(Kind::Pod, &namespace, &name),
             pod,
             spec_path: "spec",
             replicas: 1,
@@ -392,7 +395,7 @@ impl Planner<'_> {
             "pod": template.hash,
         }));
         Some(WorkloadPlan {
-            rule: super::rule::Rule::of_object(&draft.id.kind, &object),
+            rule: super::rule::Rule::of_object(draft.id.kind, &object),
             id: draft.id,
             object,
             hash,
@@ -409,8 +412,8 @@ pub fn undeclared_claims(plan: &Plan) -> Vec<(String, String)> {
     let declared: HashSet<(&str, &str)> = plan
         .objects
         .iter()
-        .filter(|object| object.kind == "PersistentVolumeClaim")
-        .map(|object| (object.namespace.as_str(), object.name.as_str()))
+        .filter(|object| object.id.kind == Kind::PersistentVolumeClaim)
+        .map(|object| (object.id.namespace.as_str(), object.id.name.as_str()))
         .collect();
     let mut found = Vec::new();
     let mut seen = HashSet::new();

@@ -15,7 +15,7 @@ pub(super) fn check(layout: &Layout, documents: &[Document], steps: &[Step]) -> 
         let Some(message) = of(layout, before, &step.spec) else { continue };
         let document = documents.iter().find(|document| {
             let metadata = document.object.metadata();
-            document.object.kind().eq_ignore_ascii_case(&step.plan.id.kind)
+            document.object.kind() == step.plan.id.kind
                 && metadata.name.as_deref() == Some(&step.plan.id.name)
                 && metadata.namespace.as_deref() == Some(&step.plan.id.namespace)
         });

@@ -113,13 +113,14 @@ pub fn gone(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kind::Kind;
     use crate::plan::{PodNetwork, PodPlan, PodTemplate};
 
     fn plan(hash: &str, template: &str, replicas: u32) -> WorkloadPlan {
-        let id = WorkloadId::new("Deployment", "default", "api");
+        let id = WorkloadId::new(Kind::Deployment, "default", "api");
         let object = serde_json::json!({"spec": {"replicas": replicas}});
         WorkloadPlan {
-            rule: crate::workload::Rule::of_object(&id.kind, &object),
+            rule: crate::workload::Rule::of_object(id.kind, &object),
             id,
             object,
             hash: hash.to_owned(),

@@ -2,9 +2,9 @@
 
 use base::file::{FileLock, LockKind};
 
-use super::objects::CLAIM;
 use super::{Change, DownOptions, Error, Host, Report, Target};
 use crate::controller::WorkloadChange;
+use crate::kind::Kind;
 use crate::observe::Awaited;
 use crate::observe::readiness;
 use crate::observe::readiness::Judge;
@@ -35,11 +35,11 @@ pub fn down(
                 Err(_) if options.force => discarded.push(id),
                 Err(e) => failed.push((id.clone(), e.into())),
             },
-            Target::Object(kind, namespace, name) => {
+            Target::Object(id) => {
                 // A pod's use makes a claim that nobody played.
-                let stands = kind == CLAIM && claims::exists(&host.layout, namespace, name);
-                if !stands && !Objects::exists(&host.layout, kind, namespace, name) {
-                    return Err(Error::NotFound { what: format!("{}/{name}", kind.to_lowercase()) });
+                let stands = is_claim(target) && claims::exists(&host.layout, &id.namespace, &id.name);
+                if !stands && !Objects::exists(&host.layout, id) {
+                    return Err(Error::NotFound { what: id.to_string() });
                 }
             }
         }
@@ -63,7 +63,6 @@ pub fn down(
     }
     base::fail_point!(Command, "removal-asked");
     // Claims can go only once no pod is left that has them.
-    let is_claim = |target: &Target| matches!(target, Target::Object(kind, ..) if kind == CLAIM);
     let wait = options.wait || targets.iter().any(is_claim);
     let judge: Judge = if wait { readiness::removed } else { readiness::deleted };
     wait_telling(host, &leaving, clients, None, &mut |pods| report.waiting(pods), judge)?
@@ -97,29 +96,34 @@ pub fn down(
         }
     }
     for target in targets {
-        let Target::Object(kind, namespace, name) = target else { continue };
-        if kind == CLAIM
-            && let Err(e) = claims::remove(&host.layout, namespace, name)
+        let Target::Object(id) = target else { continue };
+        if is_claim(target)
+            && let Err(e) = claims::remove(&host.layout, &id.namespace, &id.name)
         {
-            let object = format!("persistentvolumeclaim/{name}");
+            let object = id.to_string();
             let e = Error::Failed { object: object.clone(), message: e.to_string() };
             if let Some((_, e)) = first.replace((object, e)) {
                 report.warning(&e.to_string());
             }
             continue;
         }
-        if let Err(e) = Objects::remove(&host.layout, kind, namespace, name) {
-            let object = format!("{}/{name}", kind.to_lowercase());
+        if let Err(e) = Objects::remove(&host.layout, id) {
+            let object = id.to_string();
             if let Some((object, e)) = first.replace((object, e.into())) {
                 report.warning(&format!("{object}: {e}"));
             }
             continue;
         }
         base::fail_point!(Command, "object-removed");
-        report.changed(&format!("{}/{name}", kind.to_lowercase()), Change::Deleted);
+        report.changed(&id.to_string(), Change::Deleted);
     }
     repair::temporary_files(host);
     first.map_or(Ok(()), |(_, e)| Err(e))
+}
+
+/// Returns true for a claim, because the data of a claim goes with it.
+fn is_claim(target: &Target) -> bool {
+    matches!(target, Target::Object(id) if id.kind == Kind::PersistentVolumeClaim)
 }
 
 /// Removes a workload whose record cannot be read: nobody knows its pods, so that what is left of them is found as
@@ -167,7 +171,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout { root: dir.path().join("root"), runroot: dir.path().join("run") };
         let host = Host { layout, exe: "/bin/false".into() };
-        let gone = [Target::Workload(WorkloadId::new("Pod", "default", "web"))];
+        let gone = [Target::Workload(WorkloadId::new(Kind::Pod, "default", "web"))];
         let mut told = Told(Vec::new());
         down(&host, &gone, &DownOptions::default(), &mut told).unwrap();
         assert!(told.0.is_empty());

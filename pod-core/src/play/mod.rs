@@ -22,6 +22,7 @@ pub use workloads::{play, play_all};
 use std::time::Duration;
 
 use crate::controller::Status;
+use crate::kind::ObjectRef;
 use crate::observe::{self, PodView};
 use crate::store::WorkloadId;
 use crate::supervisor::Host;
@@ -112,8 +113,8 @@ pub trait Report {
 pub enum Target {
     /// `KIND/NAME`.
     Workload(WorkloadId),
-    /// A ConfigMap, Secret or claim: kind, namespace, name.
-    Object(String, String, String),
+    /// A ConfigMap, Secret or claim.
+    Object(ObjectRef),
 }
 
 /// Flags of `down`.

@@ -3,12 +3,10 @@
 use serde_json::Value;
 
 use super::{Change, Error};
+use crate::kind::Kind;
 use crate::plan::{ObjectPlan, PodPlan, VALUES_LEFT_OUT, value_left_out};
 use crate::store::{Layout, Objects, WorkloadRecord, damage};
 use crate::volume::{self, claims};
-
-/// Its data goes with it.
-pub const CLAIM: &str = "PersistentVolumeClaim";
 
 /// What was done to one object, and what stood before.
 #[derive(Debug)]
@@ -22,9 +20,9 @@ pub struct Applied {
 }
 
 impl Applied {
-    /// `configmap/web`.
+    /// Returns the object's name for messages: `configmap/web`.
     pub fn object(&self) -> String {
-        format!("{}/{}", self.plan.kind.to_lowercase(), self.plan.name)
+        self.plan.id.to_string()
     }
 }
 
@@ -32,13 +30,13 @@ impl Applied {
 pub fn fill_in(layout: &Layout, plan: &mut ObjectPlan) -> Result<Vec<String>, Error> {
     let Some(Value::Object(metadata)) = plan.object.get_mut("metadata") else { return Ok(Vec::new()) };
     let Some(Value::Object(annotations)) = metadata.get_mut("annotations") else { return Ok(Vec::new()) };
-    if plan.kind != "Secret" || annotations.remove(VALUES_LEFT_OUT).is_none() {
+    if plan.id.kind != Kind::Secret || annotations.remove(VALUES_LEFT_OUT).is_none() {
         return Ok(Vec::new());
     }
     if annotations.is_empty() {
         metadata.remove("annotations");
     }
-    let before = Objects::get(layout, &plan.kind, &plan.namespace, &plan.name)?;
+    let before = Objects::get(layout, &plan.id)?;
     let mut empty = Vec::new();
     for (key, value) in plan.object.get_mut("data").and_then(Value::as_object_mut).into_iter().flatten() {
         if value.as_str().is_none_or(|value| !value.is_empty() && value != value_left_out(key)) {
@@ -55,13 +53,14 @@ pub fn fill_in(layout: &Layout, plan: &mut ObjectPlan) -> Result<Vec<String>, Er
 /// What applying would do.
 pub fn diff(layout: &Layout, plan: ObjectPlan) -> Applied {
     // One that is damaged is written anew.
-    let before = damage::or_none(Objects::get(layout, &plan.kind, &plan.namespace, &plan.name));
+    let before = damage::or_none(Objects::get(layout, &plan.id));
     let change = match &before {
         None => Change::Created,
         Some(before) if *before == plan.object => Change::Unchanged,
         Some(_) => Change::Configured,
     };
-    let makes_volume = plan.kind == CLAIM && !claims::exists(layout, &plan.namespace, &plan.name);
+    let makes_volume = plan.id.kind == Kind::PersistentVolumeClaim
+        && !claims::exists(layout, &plan.id.namespace, &plan.id.name);
     Applied { plan, before, makes_volume, change }
 }
 
@@ -69,12 +68,12 @@ pub fn diff(layout: &Layout, plan: ObjectPlan) -> Applied {
 pub fn apply(layout: &Layout, applied: &Applied) -> Result<(), Error> {
     let plan = &applied.plan;
     if applied.change != Change::Unchanged {
-        Objects::put(layout, &plan.kind, &plan.namespace, &plan.name, &plan.object)?;
+        Objects::put(layout, &plan.id, &plan.object)?;
         base::fail_point!(Command, "object-recorded");
     }
-    if plan.kind == CLAIM {
+    if plan.id.kind == Kind::PersistentVolumeClaim {
         let claim = serde_json::from_value(plan.object.clone()).ok();
-        claims::ensure(layout, &plan.namespace, &plan.name, claim.as_ref())?;
+        claims::ensure(layout, &plan.id.namespace, &plan.id.name, claim.as_ref())?;
     }
     Ok(())
 }
@@ -85,7 +84,7 @@ pub fn undo_volume(layout: &Layout, applied: &Applied) -> Result<(), claims::Err
     if !applied.makes_volume {
         return Ok(());
     }
-    match claims::remove(layout, &applied.plan.namespace, &applied.plan.name) {
+    match claims::remove(layout, &applied.plan.id.namespace, &applied.plan.id.name) {
         Err(claims::Error::NotFound { .. } | claims::Error::InUse { .. }) | Ok(()) => Ok(()),
         Err(e) => Err(e),
     }
@@ -96,7 +95,7 @@ pub fn undo_volume(layout: &Layout, applied: &Applied) -> Result<(), claims::Err
 pub fn update_volumes(layout: &Layout, applied: &[Applied]) -> Result<Vec<String>, Error> {
     let changed: Vec<&ObjectPlan> = applied
         .iter()
-        .filter(|a| a.change != Change::Unchanged && a.plan.kind != CLAIM)
+        .filter(|a| a.change != Change::Unchanged && a.plan.id.kind != Kind::PersistentVolumeClaim)
         .map(|a| &a.plan)
         .collect();
     let mut told = Vec::new();
@@ -121,11 +120,11 @@ pub fn update_volumes(layout: &Layout, applied: &[Applied]) -> Result<Vec<String
 /// True when a volume of the pod shows the object.
 fn mounts(pod: &PodPlan, object: &ObjectPlan) -> bool {
     let volumes = pod.pod.spec.as_ref().and_then(|spec| spec.volumes.as_ref());
-    let name = Some(object.name.as_str());
-    pod.namespace() == object.namespace
-        && volumes.into_iter().flatten().any(|volume| match object.kind.as_str() {
-            "ConfigMap" => volume.config_map.as_ref().map(|source| source.name.as_str()) == name,
-            "Secret" => volume.secret.as_ref().and_then(|source| source.secret_name.as_deref()) == name,
+    let name = Some(object.id.name.as_str());
+    pod.namespace() == object.id.namespace
+        && volumes.into_iter().flatten().any(|volume| match object.id.kind {
+            Kind::ConfigMap => volume.config_map.as_ref().map(|source| source.name.as_str()) == name,
+            Kind::Secret => volume.secret.as_ref().and_then(|source| source.secret_name.as_deref()) == name,
             _ => false,
         })
 }
@@ -135,8 +134,8 @@ pub fn undo(layout: &Layout, applied: &Applied) -> Result<(), Error> {
     let plan = &applied.plan;
     match (&applied.before, applied.change) {
         (_, Change::Unchanged) => {}
-        (None, _) => Objects::remove(layout, &plan.kind, &plan.namespace, &plan.name)?,
-        (Some(before), _) => Objects::put(layout, &plan.kind, &plan.namespace, &plan.name, before)?,
+        (None, _) => Objects::remove(layout, &plan.id)?,
+        (Some(before), _) => Objects::put(layout, &plan.id, before)?,
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ use super::{
     preflight,
 };
 use crate::controller::{Identity, WorkloadChange, random_identity};
+use crate::kind::{Kind, ObjectRef};
 use crate::lifecycle::PodSpec;
 use crate::manifest::Document;
 use crate::observe::Awaited;
@@ -181,14 +182,15 @@ fn fill_in(host: &Host, plan: &mut Plan, report: &mut dyn Report) -> Result<(), 
     for object in &mut plan.objects {
         for key in objects::fill_in(&host.layout, object)? {
             report.warning(&format!(
-                "secret/{}: {key} was left empty by `kube generate`, and there is no value for it here: fill it in",
-                object.name
+                "{}: {key} was left empty by `kube generate`, and there is no value for it here: fill it in",
+                object.id
             ));
         }
     }
     for (namespace, name) in plan::undeclared_claims(plan) {
         let stands = claims::exists(&host.layout, &namespace, &name);
-        if !stands && Objects::get(&host.layout, objects::CLAIM, &namespace, &name)?.is_none() {
+        let claim = ObjectRef::new(Kind::PersistentVolumeClaim, &namespace, &name);
+        if !stands && Objects::get(&host.layout, &claim)?.is_none() {
             report.warning(&format!(
                 "no manifest makes the PersistentVolumeClaim {name} (namespace {namespace}): an empty volume is made on first use"
             ));
@@ -205,7 +207,7 @@ fn prepare(host: &Host, plan: &Plan, steps: &[Step], report: &mut dyn Report) ->
     let mut objects = Objects::load(&host.layout)?;
     // Those of this play over those of this machine.
     for object in &plan.objects {
-        objects.overlay(&object.kind, &object.namespace, &object.name, &object.object);
+        objects.overlay(&object.id, &object.object);
     }
     let pods = new.iter().map(|(_, pod)| pod).zip(objects_of);
     let names = images::names(new.iter().map(|(_, pod)| pod))?;

@@ -54,7 +54,7 @@ impl TryFrom<StoredWorkload> for WorkloadRecord {
             Some(pod) => pod.plan.template(),
             None => PodTemplate::of_object(&object, &id.namespace),
         };
-        let rule = Rule::of_object(&id.kind, &object);
+        let rule = Rule::of_object(id.kind, &object);
         let running = current.is_none_or(|pod| pod.desired == super::Desired::Running || pod.removing);
         let spec = Spec {
             generation: 1,

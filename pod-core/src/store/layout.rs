@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::kind::{Kind, ObjectRef};
+
 /// The file name of a workload's record.
 pub(super) const WORKLOAD_RECORD: &str = "workload.json";
 /// What it is renamed to when all of the workload is to be removed and there is no room to write that down.
@@ -18,11 +20,12 @@ pub struct Layout {
     pub runroot: PathBuf,
 }
 
-/// Names a workload on this machine: kind (lower case), namespace and name, as Kubernetes would.
+/// One workload on this machine by kind, namespace and name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct WorkloadId {
-    /// Lower-case kind, e.g. `pod` or `deployment`.
-    pub kind: String,
+    /// Its kind, which records and messages to supervisors spell in lower case.
+    #[serde(serialize_with = "Kind::serialize_singular")]
+    pub kind: Kind,
     /// metadata.namespace.
     pub namespace: String,
     /// metadata.name.
@@ -30,14 +33,14 @@ pub struct WorkloadId {
 }
 
 impl WorkloadId {
-    /// A workload's id; `kind` is put in lower case.
-    pub fn new(kind: &str, namespace: &str, name: &str) -> Self {
-        Self { kind: kind.to_lowercase(), namespace: namespace.to_owned(), name: name.to_owned() }
+    /// Creates the id from its parts.
+    pub fn new(kind: Kind, namespace: &str, name: &str) -> Self {
+        Self { kind, namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
     /// Kind, namespace and name as one word. Kubernetes' names hold no `_`, so this is unambiguous.
     pub fn key(&self) -> String {
-        format!("{}_{}_{}", self.kind, self.namespace, self.name)
+        format!("{}_{}_{}", self.kind.singular(), self.namespace, self.name)
     }
 
     /// What names it on the command line.
@@ -51,7 +54,7 @@ impl WorkloadId {
     /// The inverse of [`WorkloadId::key`].
     pub fn from_key(key: &str) -> Option<Self> {
         let mut parts = key.splitn(3, '_');
-        Some(Self::new(parts.next()?, parts.next()?, parts.next()?))
+        Some(Self::new(Kind::from_name_in_any_case(parts.next()?)?, parts.next()?, parts.next()?))
     }
 
     /// The folder name of this workload: its key, cut where that is longer than the name of a file may be.
@@ -91,15 +94,16 @@ pub(super) fn is_cut(file_name: &str) -> bool {
     file_name.contains(CUT)
 }
 
+impl From<&WorkloadId> for ObjectRef {
+    fn from(id: &WorkloadId) -> Self {
+        Self::new(id.kind, &id.namespace, &id.name)
+    }
+}
+
 impl fmt::Display for WorkloadId {
     /// As kubectl prints it: `pod/web`, `deployment.apps/api`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let group = match self.kind.as_str() {
-            "deployment" | "daemonset" | "statefulset" | "replicaset" => ".apps",
-            "job" | "cronjob" => ".batch",
-            _ => "",
-        };
-        write!(f, "{}{group}/{}", self.kind, self.name)
+        write!(f, "{}/{}", self.kind, self.name)
     }
 }
 
@@ -229,15 +233,26 @@ mod tests {
 
     #[test]
     fn workload_dir_name_round_trips() {
-        let id = WorkloadId::new("Deployment", "my-ns", "api");
+        let id = WorkloadId::new(Kind::Deployment, "my-ns", "api");
         assert_eq!(WorkloadId::from_dir_name(&id.dir_name()), Some(id.clone()));
         assert_eq!(id.to_string(), "deployment.apps/api");
+        assert_eq!(WorkloadId::from_dir_name("widget_my-ns_api"), None);
+    }
+
+    #[test]
+    fn a_workload_id_is_recorded_with_its_kind_in_lower_case() {
+        let id = WorkloadId::new(Kind::Deployment, "my-ns", "api");
+        let recorded = r#"{"kind":"deployment","namespace":"my-ns","name":"api"}"#;
+        assert_eq!(serde_json::to_string(&id).unwrap(), recorded);
+        assert_eq!(serde_json::from_str::<WorkloadId>(recorded).unwrap(), id);
     }
 
     #[test]
     fn names_of_any_length_have_folders_of_their_own() {
         let ids: Vec<WorkloadId> = ["a", "b"]
-            .map(|last| WorkloadId::new("deployment", &"n".repeat(63), &format!("{}{last}", "x".repeat(252))))
+            .map(|last| {
+                WorkloadId::new(Kind::Deployment, &"n".repeat(63), &format!("{}{last}", "x".repeat(252)))
+            })
             .into();
         let names: Vec<String> = ids.iter().map(WorkloadId::dir_name).collect();
         assert_ne!(names[0], names[1]);

@@ -6,6 +6,8 @@ use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::kind::{Kind, ObjectRef};
+
 use super::layout::{file_name, is_cut};
 use super::{Error, Layout, damage};
 
@@ -27,14 +29,15 @@ struct Stored {
 }
 
 impl Objects {
-    fn path(layout: &Layout, kind: &str, namespace: &str, name: &str) -> PathBuf {
-        layout.objects().join(kind.to_lowercase()).join(namespace).join(file_name(name, ".json"))
+    fn path(layout: &Layout, id: &ObjectRef) -> PathBuf {
+        let ObjectRef { kind, namespace, name } = id;
+        layout.objects().join(kind.singular()).join(namespace).join(file_name(name, ".json"))
     }
 
     /// Namespace and name of every object of a kind, whether it can be read or not.
-    pub fn names(layout: &Layout, kind: &str) -> Result<Vec<(String, String)>, Error> {
+    pub fn names(layout: &Layout, kind: Kind) -> Result<Vec<(String, String)>, Error> {
         let mut found = Vec::new();
-        let top = layout.objects().join(kind.to_lowercase());
+        let top = layout.objects().join(kind.singular());
         for namespace in names_in(&top)? {
             let dir = top.join(&namespace);
             for file in names_in(&dir)? {
@@ -50,15 +53,16 @@ impl Objects {
     }
 
     /// Returns whether there is such an object, whether it can be read or not.
-    pub fn exists(layout: &Layout, kind: &str, namespace: &str, name: &str) -> bool {
-        Self::path(layout, kind, namespace, name).exists()
+    pub fn exists(layout: &Layout, id: &ObjectRef) -> bool {
+        Self::path(layout, id).exists()
     }
 
     /// Reads one kind's objects as they were played. Those that cannot be read are logged and left out.
-    pub fn list(layout: &Layout, kind: &str) -> Result<BTreeMap<(String, String), Value>, Error> {
+    pub fn list(layout: &Layout, kind: Kind) -> Result<BTreeMap<(String, String), Value>, Error> {
         let mut found = BTreeMap::new();
         for (namespace, name) in Self::names(layout, kind)? {
-            if let Some(object) = damage::or_none(Self::get(layout, kind, &namespace, &name)) {
+            if let Some(object) = damage::or_none(Self::get(layout, &ObjectRef::new(kind, &namespace, &name)))
+            {
                 found.insert((namespace, name), object);
             }
         }
@@ -66,34 +70,30 @@ impl Objects {
     }
 
     /// Reads one object as it was played.
-    pub fn get(layout: &Layout, kind: &str, namespace: &str, name: &str) -> Result<Option<Value>, Error> {
-        Ok(read_json::<Stored>(&Self::path(layout, kind, namespace, name))?.map(|s| s.object))
+    pub fn get(layout: &Layout, id: &ObjectRef) -> Result<Option<Value>, Error> {
+        Ok(read_json::<Stored>(&Self::path(layout, id))?.map(|s| s.object))
     }
 
     /// Records an object; only its owner may read it.
-    pub fn put(
-        layout: &Layout,
-        kind: &str,
-        namespace: &str,
-        name: &str,
-        object: &Value,
-    ) -> Result<(), Error> {
-        Ok(write_json(&Self::path(layout, kind, namespace, name), &Stored { object: object.clone() })?)
+    pub fn put(layout: &Layout, id: &ObjectRef, object: &Value) -> Result<(), Error> {
+        Ok(write_json(&Self::path(layout, id), &Stored { object: object.clone() })?)
     }
 
     /// Forgets an object.
-    pub fn remove(layout: &Layout, kind: &str, namespace: &str, name: &str) -> Result<(), Error> {
-        let path = Self::path(layout, kind, namespace, name);
+    pub fn remove(layout: &Layout, id: &ObjectRef) -> Result<(), Error> {
+        let path = Self::path(layout, id);
         Ok(if path.is_dir() { remove_dir_if_exists(&path) } else { remove_file_if_exists(&path) }?)
     }
 
     /// Puts one object over what is here, as if it were recorded. What is not of its kind is left out.
-    pub fn overlay(&mut self, kind: &str, namespace: &str, name: &str, object: &Value) {
-        let key = (namespace.to_owned(), name.to_owned());
-        match kind {
-            "ConfigMap" => self.config_maps.extend(serde_json::from_value(object.clone()).map(|o| (key, o))),
-            "Secret" => self.secrets.extend(serde_json::from_value(object.clone()).map(|o| (key, o))),
-            "PersistentVolumeClaim" => {
+    pub fn overlay(&mut self, id: &ObjectRef, object: &Value) {
+        let key = (id.namespace.clone(), id.name.clone());
+        match id.kind {
+            Kind::ConfigMap => {
+                self.config_maps.extend(serde_json::from_value(object.clone()).map(|o| (key, o)));
+            }
+            Kind::Secret => self.secrets.extend(serde_json::from_value(object.clone()).map(|o| (key, o))),
+            Kind::PersistentVolumeClaim => {
                 self.claims.extend(serde_json::from_value(object.clone()).map(|o| (key, o)));
             }
             _ => {}
@@ -104,19 +104,19 @@ impl Objects {
     pub fn load(layout: &Layout) -> Result<Self, Error> {
         fn typed<T: serde::de::DeserializeOwned>(
             layout: &Layout,
-            kind: &str,
+            kind: Kind,
         ) -> Result<BTreeMap<(String, String), T>, Error> {
             let read = |(key, value): ((String, String), Value)| {
-                let path = Objects::path(layout, kind, &key.0, &key.1);
+                let path = Objects::path(layout, &ObjectRef::new(kind, &key.0, &key.1));
                 let object = serde_json::from_value(value).map_err(|e| Error::damaged(&path, e));
                 Some((key, damage::or_none(object.map(Some))?))
             };
             Ok(Objects::list(layout, kind)?.into_iter().filter_map(read).collect())
         }
         Ok(Self {
-            config_maps: typed(layout, "ConfigMap")?,
-            secrets: typed(layout, "Secret")?,
-            claims: typed(layout, "PersistentVolumeClaim")?,
+            config_maps: typed(layout, Kind::ConfigMap)?,
+            secrets: typed(layout, Kind::Secret)?,
+            claims: typed(layout, Kind::PersistentVolumeClaim)?,
         })
     }
 }

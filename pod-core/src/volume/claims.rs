@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use serde::{Deserialize, Serialize};
 
 use super::{make_dir, mounts};
+use crate::kind::{Kind, ObjectRef};
 use crate::plan::PodPlan;
 use crate::store::{self, Layout, Objects, WorkloadRecord};
 
@@ -234,9 +235,10 @@ pub fn remove_made_for(layout: &Layout, uids: &[&str]) -> Result<(), Error> {
 /// be deleted.
 pub fn remove(layout: &Layout, namespace: &str, name: &str) -> Result<(), Error> {
     let here = || (namespace.to_owned(), name.to_owned());
+    let id = ObjectRef::new(Kind::PersistentVolumeClaim, namespace, name);
     let _lock = lock(layout)?;
     let dir = claim_dir(layout, namespace, name);
-    let is_played = Objects::exists(layout, "PersistentVolumeClaim", namespace, name);
+    let is_played = Objects::exists(layout, &id);
     let plain = |text: &str| !text.is_empty() && !text.contains('/') && !text.starts_with('.');
     let exists = plain(namespace) && plain(name) && dir.join("volume.json").exists();
     if !exists && !is_played {
@@ -264,7 +266,7 @@ pub fn remove(layout: &Layout, namespace: &str, name: &str) -> Result<(), Error>
         // The namespace's folder, if this was its last.
         let _ = fs::remove_dir(layout.volumes().join(namespace));
     }
-    Objects::remove(layout, "PersistentVolumeClaim", namespace, name)?;
+    Objects::remove(layout, &id)?;
     Ok(())
 }
 
@@ -297,20 +299,20 @@ fn folders(layout: &Layout) -> Result<Vec<(String, String)>, store::Error> {
     Ok(found)
 }
 
-/// (namespace, claim, pod) for every recorded pod that mounts a claim.
 /// Returns the claims of a pod that one pod at a time may use (accessMode ReadWriteOncePod).
 pub fn exclusive(layout: &Layout, pod: &PodPlan) -> HashSet<(String, String)> {
     let volumes = pod.pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
     let names = volumes.filter_map(|volume| Some(&volume.persistent_volume_claim.as_ref()?.claim_name));
     let is_exclusive = |name: &&String| {
-        let claim =
-            store::damage::or_none(Objects::get(layout, "PersistentVolumeClaim", pod.namespace(), name));
+        let id = ObjectRef::new(Kind::PersistentVolumeClaim, pod.namespace(), name);
+        let claim = store::damage::or_none(Objects::get(layout, &id));
         let modes = claim.as_ref().and_then(|claim| claim.pointer("/spec/accessModes")?.as_array());
         modes.into_iter().flatten().any(|mode| mode == "ReadWriteOncePod")
     };
     names.filter(is_exclusive).map(|name| (pod.namespace().to_owned(), name.clone())).collect()
 }
 
+/// Returns (namespace, claim, pod) for every recorded pod that mounts a claim.
 fn users(records: &[WorkloadRecord]) -> Vec<(String, String, String)> {
     let mut found = Vec::new();
     for record in records {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{Conflict, Exclusive, Revision, Rule, Spec, State, conflict};
+use crate::kind::Kind;
 use crate::plan::{self, PodTemplate};
 
 /// Annotation of a template that `rollout restart` sets.
@@ -173,7 +174,7 @@ fn set(spec: &Spec, path: &[&str], value: Value) -> Spec {
 
 /// Plans a changed object.
 fn planned(spec: &Spec, object: Value, template: PodTemplate) -> Spec {
-    let rule = Rule::of_object("deployment", &object);
+    let rule = Rule::of_object(Kind::Deployment, &object);
     let count = if let Rule::Replicas(rule) = &rule { rule.count } else { 1 };
     let hash = plan::hash::of_workload(&object, count, &template.hash);
     Spec { object, hash, rule, template, ..spec.clone() }

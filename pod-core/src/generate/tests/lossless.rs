@@ -27,7 +27,7 @@ fn every_example_comes_back_as_it_was_given() {
         let (before, after) =
             (planned(&text, &PlanOptions::default()), planned(&back, &PlanOptions::default()));
         let sorted = |mut objects: Vec<_>| {
-            objects.sort_by_key(|o: &crate::plan::ObjectPlan| (o.kind.clone(), o.name.clone()));
+            objects.sort_by_key(|o: &crate::plan::ObjectPlan| o.id.clone());
             objects
         };
         assert_eq!(sorted(after.objects.clone()), sorted(before.objects.clone()), "{}", path.display());

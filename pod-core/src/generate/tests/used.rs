@@ -59,7 +59,7 @@ fn settings_and_claims_come_before_what_uses_them() {
 fn what_is_used_is_asked_for() {
     let machine = played(MANIFESTS);
     let keys = references(&machine.subjects()).unwrap();
-    let names: Vec<String> = keys.into_iter().map(|(kind, _, name)| format!("{kind}/{name}")).collect();
+    let names: Vec<String> = keys.into_iter().map(|id| format!("{}/{}", id.kind.name(), id.name)).collect();
     assert_eq!(
         names,
         [

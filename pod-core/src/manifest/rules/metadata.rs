@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{Rules, name};
+use crate::kind::Kind;
 use crate::manifest::escape;
 
 /// All annotations of an object together, in bytes.
 const MAX_ANNOTATIONS: usize = 256 << 10;
 
 impl Rules<'_> {
-    pub(super) fn metadata(&mut self, kind: &str, metadata: &ObjectMeta) {
+    pub(super) fn metadata(&mut self, kind: Kind, metadata: &ObjectMeta) {
         match metadata.name.as_deref().unwrap_or_default() {
             "" if metadata.generate_name.is_some() => {
                 let hint =

@@ -23,6 +23,7 @@ pub(crate) use container::mount_point;
 pub(crate) use pod::{MAX_NAMESERVERS, MAX_SEARCH_CHARS, MAX_SEARCHES};
 pub(crate) use volume::is_volume_source;
 
+use crate::kind::Kind;
 use crate::manifest::schema::check::Checked;
 use crate::manifest::{Diagnostic, Object, Position, Severity, around};
 
@@ -33,7 +34,7 @@ pub(super) fn check(object: &Object, checked: &Checked, start: Position, source:
     match object {
         Object::Pod(pod) => {
             if let Some(spec) = &pod.spec {
-                rules.pod("spec", spec, pod::Owner::Pod);
+                rules.pod("spec", spec, Kind::Pod);
             }
         }
         Object::Deployment(deployment) => rules.deployment(deployment),
@@ -45,7 +46,7 @@ pub(super) fn check(object: &Object, checked: &Checked, start: Position, source:
 }
 
 /// As [`check`], for a kind that is generated and not played.
-pub(super) fn check_generated(kind: &str, checked: &Checked) -> Vec<Diagnostic> {
+pub(super) fn check_generated(kind: Kind, checked: &Checked) -> Vec<Diagnostic> {
     let mut rules = Rules { checked, start: Position::default(), source: "", found: Vec::new() };
     if let Some(metadata) =
         checked.value.get("metadata").and_then(|given| ObjectMeta::deserialize(given).ok())
@@ -53,10 +54,8 @@ pub(super) fn check_generated(kind: &str, checked: &Checked) -> Vec<Diagnostic> 
         rules.metadata(kind, &metadata);
     }
     match kind {
-        "DaemonSet" => rules.generated_workload(pod::Owner::DaemonSet),
-        "Job" => rules.generated_workload(pod::Owner::Job),
-        "StatefulSet" => rules.generated_workload(pod::Owner::StatefulSet),
-        "Service" => rules.service(),
+        Kind::DaemonSet | Kind::Job | Kind::StatefulSet => rules.generated_workload(kind),
+        Kind::Service => rules.service(),
         _ => {}
     }
     rules.found

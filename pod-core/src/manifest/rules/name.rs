@@ -1,5 +1,6 @@
 //! Names and words of Kubernetes, with what is wrong in one that is not.
 
+use crate::kind::Kind;
 use crate::manifest::shown;
 
 /// What Kubernetes takes as the value of a label.
@@ -71,17 +72,19 @@ pub(super) fn dns_label(text: &str) -> Result<(), Invalid> {
 }
 
 /// The name of an object of `kind`.
-pub(super) fn of_kind(kind: &str, text: &str) -> Result<(), Invalid> {
+pub(super) fn of_kind(kind: Kind, text: &str) -> Result<(), Invalid> {
     let invalid = |rule: &str| Err(Invalid::new(text, rule));
     match kind {
-        "Service" if !is_label(text) || !text.starts_with(|c: char| c.is_ascii_lowercase()) => invalid(
+        Kind::Service if !is_label(text) || !text.starts_with(|c: char| c.is_ascii_lowercase()) => invalid(
             "the name of a Service has a-z, 0-9 and -, begins with a letter and ends with a letter or digit",
         ),
-        "Service" if text.len() > MAX_SERVICE => invalid("the name of a Service has at most 63 characters"),
-        "StatefulSet" if !is_label(text) || text.len() > MAX_STATEFUL_SET => invalid(
+        Kind::Service if text.len() > MAX_SERVICE => {
+            invalid("the name of a Service has at most 63 characters")
+        }
+        Kind::StatefulSet if !is_label(text) || text.len() > MAX_STATEFUL_SET => invalid(
             "the name of a StatefulSet has at most 52 of a-z, 0-9 and -, for its pods are named after it",
         ),
-        "Job" if text.len() > MAX_JOB => {
+        Kind::Job if text.len() > MAX_JOB => {
             invalid("the name of a Job has at most 63 characters, for it is a label of its pods")
         }
         _ => dns_subdomain(text),

@@ -6,29 +6,8 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1::{PodDNSConfig, PodSpec};
 
 use super::{Rules, name};
+use crate::kind::Kind;
 use crate::manifest::shown;
-
-/// What a pod's spec is part of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Owner {
-    Pod,
-    Deployment,
-    DaemonSet,
-    StatefulSet,
-    Job,
-}
-
-impl Owner {
-    pub fn with_article(self) -> &'static str {
-        match self {
-            Self::Pod => "a Pod",
-            Self::Deployment => "a Deployment",
-            Self::DaemonSet => "a DaemonSet",
-            Self::StatefulSet => "a StatefulSet",
-            Self::Job => "a Job",
-        }
-    }
-}
 
 /// What containers need to know of their pod.
 pub(super) struct Pod<'a> {
@@ -42,7 +21,7 @@ pub(crate) const MAX_SEARCHES: usize = 32;
 pub(crate) const MAX_SEARCH_CHARS: usize = 2048;
 
 impl Rules<'_> {
-    pub(super) fn pod(&mut self, path: &str, spec: &PodSpec, owner: Owner) {
+    pub(super) fn pod(&mut self, path: &str, spec: &PodSpec, owner: Kind) {
         let pod = Pod {
             host_network: spec.host_network == Some(true),
             volumes: spec

@@ -8,8 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde::Deserialize as _;
 
-use super::pod::Owner;
 use super::{Rules, name};
+use crate::kind::Kind;
 use crate::manifest::escape;
 
 /// Labels that a Job gives to its pods: another value than its own is refused.
@@ -20,18 +20,18 @@ const JOB_LABELS: [&str; 4] =
 impl Rules<'_> {
     pub(super) fn deployment(&mut self, deployment: &Deployment) {
         let spec = &deployment.spec;
-        self.template(Owner::Deployment, &spec.template);
+        self.template(Kind::Deployment, &spec.template);
         self.selects(&spec.selector, &spec.template);
         self.rollout(deployment);
     }
 
     /// A kind that is generated and not played: its template, and its selector if it has one.
-    pub(super) fn generated_workload(&mut self, owner: Owner) {
+    pub(super) fn generated_workload(&mut self, owner: Kind) {
         let spec = self.checked.value.get("spec");
         let template = spec.and_then(|spec| PodTemplateSpec::deserialize(spec.get("template")?).ok());
         let Some(template) = template else { return };
         self.template(owner, &template);
-        if owner == Owner::Job {
+        if owner == Kind::Job {
             let labels = template.metadata.as_ref().and_then(|metadata| metadata.labels.as_ref());
             for key in
                 labels.into_iter().flat_map(BTreeMap::keys).filter(|key| JOB_LABELS.contains(&key.as_str()))
@@ -44,7 +44,7 @@ impl Rules<'_> {
         if let Some(selector) = spec.and_then(|spec| LabelSelector::deserialize(spec.get("selector")?).ok()) {
             self.selects(&selector, &template);
         }
-        if owner == Owner::StatefulSet
+        if owner == Kind::StatefulSet
             && let Some(service) = spec.and_then(|spec| spec.get("serviceName")?.as_str())
             && !service.is_empty()
         {
@@ -52,7 +52,7 @@ impl Rules<'_> {
         }
     }
 
-    fn template(&mut self, owner: Owner, template: &PodTemplateSpec) {
+    fn template(&mut self, owner: Kind, template: &PodTemplateSpec) {
         if let Some(metadata) = &template.metadata {
             self.labels_and_annotations("spec.template.metadata", metadata);
         }
@@ -62,13 +62,13 @@ impl Rules<'_> {
     }
 
     /// What a kind does not take in its pods. Source: `ValidatePodTemplateSpec...` of pkg/apis/apps and batch.
-    pub(super) fn allowed(&mut self, path: &str, spec: &PodSpec, owner: Owner) {
-        if owner == Owner::Pod {
+    pub(super) fn allowed(&mut self, path: &str, spec: &PodSpec, owner: Kind) {
+        if owner == Kind::Pod {
             return;
         }
         let (what, policy) = (owner.with_article(), spec.restart_policy.as_deref());
         let at = format!("{path}.restartPolicy");
-        if owner == Owner::Job {
+        if owner == Kind::Job {
             if !matches!(policy, Some("OnFailure" | "Never")) {
                 let message =
                     format!("must be OnFailure or Never in a Job, is {}", policy.unwrap_or("Always"));

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 
 use super::table::TABLE;
 use super::{Status, of};
-use crate::manifest::kind::{CLUSTER, LATER, LEFT_OUT, PLAYED, TAKEN};
-use crate::manifest::schema::{Kind, Type};
+use crate::kind::{Kind, Role};
+use crate::manifest::kind::reader;
+use crate::manifest::schema::{self, Type};
 
 const INTRODUCTION: &str = "\
 # Kubernetes support
@@ -39,7 +40,7 @@ impl Page {
         for field in ty.fields {
             let (_, support) = table.iter().find(|(name, _)| *name == field.name).unwrap();
             let brackets = match field.kind {
-                Kind::List(_) => "[]",
+                schema::Kind::List(_) => "[]",
                 _ => "",
             };
             let path = format!("{prefix}{}{brackets}", field.name);
@@ -71,21 +72,32 @@ impl Page {
 
 fn page() -> String {
     let mut page = Page { out: INTRODUCTION.to_owned(), described: BTreeMap::new() };
-    let played =
-        PLAYED.iter().map(|p| format!("{} ({})", p.kind, p.api_version)).collect::<Vec<_>>().join(", ");
+    let played: Vec<_> =
+        Kind::played().map(|kind| format!("{} ({})", kind.name(), kind.api_version())).collect();
+    let played = played.join(", ");
+    let with = |fits: fn(Role) -> bool| {
+        let kinds = Kind::ALL.iter().filter(|kind| fits(kind.role()));
+        kinds.map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
+    };
     writeln!(page.out, "Played: {played}, and List (v1) of them.\n").unwrap();
-    writeln!(page.out, "Taken, with nothing to do: {}.\n", TAKEN.join(", ")).unwrap();
-    writeln!(page.out, "Not yet, left out with a warning: {}.\n", LEFT_OUT.join(", ")).unwrap();
-    writeln!(page.out, "Not yet, an error: {}.\n", LATER.join(", ")).unwrap();
+    writeln!(page.out, "Taken, with nothing to do: {}.\n", with(|role| role == Role::Accepted)).unwrap();
+    writeln!(
+        page.out,
+        "Not yet, left out with a warning: {}.\n",
+        with(|role| matches!(role, Role::LeftOut { .. }))
+    )
+    .unwrap();
+    writeln!(page.out, "Not yet, an error: {}.\n", with(|role| matches!(role, Role::Refused | Role::Shown)))
+        .unwrap();
     writeln!(
         page.out,
         "Need a cluster, left out with a warning: every custom resource, and {}.",
-        CLUSTER.join(", ")
+        with(|role| role == Role::NeedsCluster)
     )
     .unwrap();
-    for played in &PLAYED {
-        writeln!(page.out, "\n## {}\n\n| field | honoured | |\n|---|---|---|", played.kind).unwrap();
-        page.rows(played.schema, "");
+    for kind in Kind::played() {
+        writeln!(page.out, "\n## {}\n\n| field | honoured | |\n|---|---|---|", kind.name()).unwrap();
+        page.rows(reader(kind).unwrap().schema, "");
     }
     page.out
 }
@@ -98,7 +110,7 @@ fn documentation_is_current() {
 #[test]
 fn every_field_of_the_api_has_its_place() {
     let mut reached = BTreeSet::new();
-    let mut todo: Vec<&'static Type> = PLAYED.iter().map(|played| played.schema).collect();
+    let mut todo: Vec<&'static Type> = Kind::played().map(|kind| reader(kind).unwrap().schema).collect();
     while let Some(ty) = todo.pop() {
         if !reached.insert(ty.name) {
             continue;

@@ -166,7 +166,7 @@ fn a_secrets_string_data_is_merged_into_data_and_wins() {
     assert_eq!(found.object["data"], json!({"a": "bmV3", "b": "Yg=="}));
     assert_eq!(found.object["stringData"], Value::Null);
     assert_eq!(found.object["type"], "Opaque");
-    assert_eq!(found.kind, "Secret");
+    assert_eq!(found.id.kind, crate::kind::Kind::Secret);
 }
 
 #[test]

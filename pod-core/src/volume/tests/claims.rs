@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::claims::{Error, ensure, list, remove};
 use super::{Place, mode, pod};
+use crate::kind::{Kind, ObjectRef};
 use crate::store::{Desired, Objects, PodRecord, WorkloadId, WorkloadRecord};
 use crate::workload::{Rule, Spec};
 
@@ -30,7 +31,7 @@ fn record(place: &Place, source: Value) {
         running: false,
         replaced: 0,
     };
-    let id = WorkloadId::new("pod", "default", "web");
+    let id = WorkloadId::new(Kind::Pod, "default", "web");
     let mut record = WorkloadRecord::new(id, "w".to_owned(), jiff::Timestamp::UNIX_EPOCH, spec);
     record.pods.push(PodRecord::new(plan, Desired::Stopped));
     record.save(&place.layout).unwrap();
@@ -103,7 +104,8 @@ fn a_claim_that_a_recorded_pod_mounts_is_not_removed() {
 fn remove_forgets_the_object_too() {
     let place = Place::new();
     let object = serde_json::to_value(claim("1Gi")).unwrap();
-    Objects::put(&place.layout, "PersistentVolumeClaim", "default", "data", &object).unwrap();
+    let id = ObjectRef::new(Kind::PersistentVolumeClaim, "default", "data");
+    Objects::put(&place.layout, &id, &object).unwrap();
     remove(&place.layout, "default", "data").unwrap();
     assert!(Objects::load(&place.layout).unwrap().claims.is_empty());
     assert!(matches!(remove(&place.layout, "default", "data"), Err(Error::NotFound { .. })));

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::kind::Kind;
 use crate::manifest::{self, Source, to_yaml};
 use crate::plan::{PlanOptions, WorkloadPlan, plan};
 use crate::workload::patch::{self, Error};
@@ -51,7 +52,7 @@ fn played(text: &str, options: &PlanOptions) -> Spec {
     let plan = planned(text, options);
     Spec {
         generation: 1,
-        rule: Rule::of_object("deployment", &plan.object),
+        rule: Rule::of_object(Kind::Deployment, &plan.object),
         object: plan.object,
         hash: plan.hash,
         source: plan.source,

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::*;
+use crate::kind::Kind;
 use crate::plan::PlanOptions;
 use crate::workload::view::{Metadata, deployment, replica_sets};
 
@@ -20,7 +21,7 @@ fn world() -> World {
             },
         },
     });
-    let mut world = World::new(Rule::of_object("deployment", &object));
+    let mut world = World::new(Rule::of_object(Kind::Deployment, &object));
     apply(&mut world, object);
     world.finish();
     world
@@ -32,7 +33,7 @@ fn apply(world: &mut World, object: Value) {
     let documents = crate::manifest::load(&[source], "default").documents;
     let plan = crate::plan::plan(&documents, &PlanOptions::default()).unwrap().0.workloads.remove(0);
     world.apply(|spec| {
-        spec.rule = Rule::of_object("deployment", &object);
+        spec.rule = Rule::of_object(Kind::Deployment, &object);
         spec.object = object;
         spec.template = plan.template;
     });

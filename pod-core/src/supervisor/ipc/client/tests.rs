@@ -8,7 +8,7 @@ use crate::version::FORMAT;
 /// A supervisor that reads once, says `answer`, and gives what it has read.
 fn supervisor(dir: &Path, answer: String) -> (Layout, WorkloadId, JoinHandle<String>) {
     let layout = Layout { root: dir.join("root"), runroot: dir.join("run") };
-    let id = WorkloadId::new("pod", "default", "web");
+    let id = WorkloadId::new(crate::kind::Kind::Pod, "default", "web");
     let path = layout.supervisor_socket(&id);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let listener = UnixListener::bind(path).unwrap();
