@@ -1,4 +1,4 @@
-//! `docs/commands.md`, made of the definitions that the program parses by.
+//! Generates `docs/commands.md` from the definitions of the command line, and checks that it is up to date.
 
 use std::fmt::Write as _;
 
@@ -9,13 +9,13 @@ use crate::cli::Cli;
 const HEAD: &str = "\
 # Commands
 
-Made of the definitions in `kube-play/src` by the test `the_reference_is_up_to_date` (with `UPDATE_GENERATED=1` it
-writes this file); do not edit. `kube COMMAND --help` says the same, `kube man DIR` writes it as manual pages, and
-`kube completion SHELL` completes it.
+The test `the_reference_is_up_to_date` generates this file from the definitions in `kube-play/src` (with
+`UPDATE_GENERATED=1` it writes it); do not edit it. `kube COMMAND --help` prints the same text, `kube man DIR` writes it
+as manual pages, and `kube completion SHELL` writes completions for a shell.
 
-Names of pods are given as `web`, `pod/web`, or by their workload, `deployment/api`. Other objects are
-`KIND/NAME`, with kubectl's kinds and short names: `po`, `deploy`, `cm`, `secret`, `pvc`, `deployment.apps`.
-Durations are written `30s`, `2m`, `1h30m`, or as plain seconds.
+Pods are named `web` or `pod/web`, or by their workload, `deployment/api`. Other objects are named `KIND/NAME`, with
+kubectl's kinds and short names: `po`, `deploy`, `cm`, `secret`, `pvc`, `deployment.apps`. Durations are written `30s`,
+`2m`, `1h30m`, or as plain seconds.
 
 ## Exit codes
 
@@ -23,27 +23,28 @@ Durations are written `30s`, `2m`, `1h30m`, or as plain seconds.
 |---|---|
 | 0 | done |
 | 1 | failed |
-| 2 | wrong use: an unknown command or flag, a value that is none |
+| 2 | wrong use: an unknown command or flag, an invalid value |
 | 3 | a manifest is not valid |
-| 4 | what was named is not there |
+| 4 | a named object does not exist |
 | 5 | waited too long (`--timeout`) |
 | 130 | interrupted by Ctrl-C |
-| other | with `kube exec` the command's own code, with `kube play --wait=complete` that of the first container that did not end with 0; 128+n for signal n |
+| other | `kube exec`: the exit code of the command; `kube play --wait=complete`: that of the first container that did not end with 0; 128+n for signal n |
 
 ## Output
 
-Results go to stdout; errors (`error: ...`), warnings (`warning: ...`), what to do about them (`hint: ...`) and
-progress go to stderr. What is wrong in a manifest is told as `FILE:LINE:COLUMN: error: FIELD: ...`, all of it at
-once. stderr is coloured where it is a terminal, unless `NO_COLOR` is set or `TERM` is `dumb`.
+Results go to stdout. Errors (`error: ...`), warnings (`warning: ...`), advice (`hint: ...`) and progress go to stderr.
+Mistakes in a manifest are printed as `FILE:LINE:COLUMN: error: FIELD: ...`, all of them in one run. stderr is coloured on
+a terminal, unless `NO_COLOR` is set or `TERM` is `dumb`.
 
-Lists take `-o wide|json|yaml|name`. JSON and YAML are Kubernetes' own objects, a list of them a `v1 List`.
+Lists accept `-o wide|json|yaml|name`. JSON and YAML output consists of Kubernetes' own objects; a list of them is a
+`v1 List`.
 
-Control characters and escape sequences, which could drive a terminal, are made visible in tables, messages and
-events, always. `kube logs` prints what the container wrote, byte by byte, into files and pipes; on a terminal only
-colours get through, everything else that could drive it is made visible.
+Control characters and escape sequences could drive a terminal. Tables, messages and events always show them in visible
+form. `kube logs` writes the output of a container unchanged into files and pipes; on a terminal it passes only colours
+through and shows all other control sequences in visible form.
 ";
 
-/// The whole page.
+/// Returns the whole page.
 fn reference() -> String {
     let mut text = HEAD.to_owned();
     let mut kube = Cli::command();
