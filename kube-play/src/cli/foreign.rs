@@ -12,7 +12,10 @@ fn meant(command: &str) -> Option<&'static str> {
     Some(match command {
         "apply" | "create" | "run" | "up" | "start" => "`kube play FILE` runs what a manifest says",
         "rm" | "stop" | "kill" | "remove" => "`kube down POD` stops and removes it",
-        "restart" | "replace" => "`kube play --replace FILE` makes its pods anew",
+        "restart" | "replace" => {
+            "`kube play --replace FILE` makes its pods anew, `kube rollout restart deployment/NAME` those of a \
+             Deployment, a few at a time"
+        }
         "get" | "list" | "ls" => {
             "`kube ps` lists pods, `kube inspect KIND/NAME` shows an object; `kube image ls`, `kube volume ls`, \
              `kube network ls` list the rest"
@@ -31,10 +34,9 @@ fn meant(command: &str) -> Option<&'static str> {
             "`kube image load` and `kube image import` take images that other programs made"
         }
         "login" | "logout" => "credentials are those that `podman login` or `docker login` wrote",
-        "scale" | "edit" | "patch" | "set" | "label" | "annotate" => {
+        "edit" | "patch" | "set" | "label" | "annotate" => {
             "edit the manifest and `kube play` it again: what has changed is made anew"
         }
-        "rollout" => "`kube play --replace FILE` makes its pods anew, `kube wait` waits for them",
         "port-forward" | "port" | "expose" => "`kube play -p HOST:CONTAINER FILE` publishes a port",
         "cp" => "`kube exec POD -- tar c PATH | tar x` copies out of a container",
         _ => return None,
@@ -106,7 +108,11 @@ const FLAGS: &[(&str, &[&str], &str)] = &[
     ("play", &["--no-recreate", "--no-deps"], "leave it out: what has not changed keeps running"),
     ("play", &["--no-start"], "`--start=false` records everything and starts nothing"),
     ("play", &["--remove-orphans"], "`--prune` removes workloads that are gone from the files"),
-    ("play", &["--scale"], "`replicas` of a Deployment says how many pods there are"),
+    (
+        "play",
+        &["--scale"],
+        "`replicas` of a Deployment says how many pods there are, `kube scale deployment/NAME --replicas N` changes it",
+    ),
     ("play", &["--wait-timeout", "-t"], "`--timeout DURATION` gives up waiting"),
     (
         "play",

@@ -101,6 +101,10 @@ pub enum Command {
     Events(commands::events::Args),
     /// Wait until pods are ready, complete or deleted
     Wait(commands::wait::Args),
+    /// Watch, undo, restart, pause and resume rollouts of Deployments
+    Rollout(commands::rollout::Args),
+    /// Set how many pods a Deployment has
+    Scale(commands::scale::Args),
     /// Write what runs as manifests
     Generate(commands::generate::Args),
     /// Validate manifests without running them
@@ -160,6 +164,8 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Inspect(args) => commands::inspect::run(&context, args),
         Command::Events(args) => commands::events::run(&context, args),
         Command::Wait(args) => commands::wait::run(&context, args),
+        Command::Rollout(args) => commands::rollout::run(&context, args),
+        Command::Scale(args) => commands::scale::run(&context, args),
         Command::Generate(args) => commands::generate::run(&context, args),
         Command::Check(args) => commands::check::run(&context, args),
         Command::Image(args) => commands::image::run(&context, args),

@@ -212,6 +212,9 @@ fn target(context: &Context, args: &Args, state: &State, name: &str) -> anyhow::
     let path = Path::new(name);
     let file_like = name == "-" || sources::is_url(name) || path.is_file() || name.starts_with(['.', '/']);
     if !file_like && let Ok(resource) = ObjectRef::parse(name, &context.namespace) {
+        if resource.kind == Kind::ReplicaSet {
+            return Err(select::not_a_workload(&resource).into());
+        }
         let kept = resource.kind == Kind::PersistentVolumeClaim;
         if let Some(target) = state.find(resource.kind, &context.namespace, &resource.name) {
             // A claim by its own name is what is meant, with or without --volumes: kubectl deletes it too.

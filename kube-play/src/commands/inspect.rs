@@ -2,18 +2,22 @@
 
 use std::process::ExitCode;
 
+use jiff::Timestamp;
 use pod_core::kind::{Kind, ObjectRef};
-use pod_core::observe::workload;
+use pod_core::observe::rollout::pod_statuses;
+use pod_core::observe::workloads;
 use pod_core::plan::node;
-use pod_core::store::{Objects, WorkloadId};
+use pod_core::store::Objects;
 use pod_core::volume::claims::{self, Claim};
+use pod_core::workload::{Revision, view};
 use serde_json::{Value, json};
 
-use crate::commands::volume;
+use crate::commands::{rollout, volume};
 use crate::context::Context;
+use crate::exit::Failure;
 use crate::output::{self, ObjectFormat};
 use crate::pods;
-use crate::select::{self, Choice};
+use crate::select;
 
 /// Arguments of `kube inspect`.
 #[derive(Debug, clap::Args)]
@@ -30,7 +34,7 @@ Examples:
   # Other kinds, as YAML
   kube inspect deployment/api configmap/settings -o yaml")]
 pub struct Args {
-    /// Objects: POD or KIND/NAME (pod, deployment, configmap, secret, pvc)
+    /// Objects: POD or KIND/NAME (pod, deployment, replicaset, configmap, secret, pvc)
     #[arg(value_name = "POD|KIND/NAME", required = true)]
     pub objects: Vec<String>,
     /// The output format
@@ -50,6 +54,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
         found.push(match resource.kind {
             Kind::Pod => pod(context, name)?,
             Kind::Deployment => deployment(context, &resource)?,
+            Kind::ReplicaSet => replica_set(context, &resource)?,
             _ => stored(context, &resource)?,
         });
     }
@@ -69,44 +74,31 @@ fn pod(context: &Context, name: &str) -> anyhow::Result<Value> {
 
 /// The Deployment as it was applied, with what Kubernetes adds, and its status.
 fn deployment(context: &Context, resource: &ObjectRef) -> anyhow::Result<Value> {
-    let id = WorkloadId::new(resource.kind, &context.namespace, &resource.name);
-    let Some(record) = workload(&context.layout, &id)? else {
-        return Err(select::missing(context, resource)?.into());
-    };
-    let names = [resource.to_string()];
-    let choice = Choice { names: &names, ..Choice::default() };
-    // A pod on its way out does not count.
-    let mut pods = select::pods_of(context, &choice)?;
-    pods.retain(|pod| !pod.terminating);
-    let pods: Vec<_> = pods.iter().map(|pod| pods::object(pod, &[])).collect();
-    let ready = pods.iter().filter(|pod| pods::has_condition(pod, "Ready")).count();
-    let mut object = record.spec.object.clone();
-    let wanted = replicas(&object);
-    if let Value::Object(top) = &mut object {
-        let metadata = top.entry("metadata").or_insert_with(|| json!({}));
-        if let Value::Object(metadata) = metadata {
-            metadata.insert("namespace".to_owned(), json!(id.namespace));
-            metadata.insert("uid".to_owned(), json!(record.uid));
-            metadata.insert("creationTimestamp".to_owned(), json!(record.created));
+    let record = rollout::recorded(context, resource)?;
+    let pods = pod_statuses(&context.layout, &record);
+    Ok(view::deployment(rollout::metadata(&record), &record.spec, &record.state, &pods, Timestamp::now()))
+}
+
+/// The ReplicaSet of a revision of a Deployment.
+fn replica_set(context: &Context, resource: &ObjectRef) -> anyhow::Result<Value> {
+    for record in workloads(&context.layout)? {
+        let is_named = |revision: &Revision| revision.name() == resource.name;
+        if record.id.namespace != context.namespace || !record.state.revisions.iter().any(is_named) {
+            continue;
         }
-        let unavailable = wanted.saturating_sub(ready as u64);
-        let available = ready as u64 >= wanted;
-        top.insert(
-            "status".to_owned(),
-            json!({
-                "replicas": pods.len(),
-                "readyReplicas": ready,
-                "availableReplicas": ready,
-                "unavailableReplicas": unavailable,
-                "conditions": [{
-                    "type": "Available",
-                    "status": if available { "True" } else { "False" },
-                    "reason": if available { "MinimumReplicasAvailable" } else { "MinimumReplicasUnavailable" },
-                }],
-            }),
-        );
+        let pods = pod_statuses(&context.layout, &record);
+        let metadata = rollout::metadata(&record);
+        let sets = view::replica_sets(metadata, &record.spec, &record.state, &pods, Timestamp::now());
+        let is_meant =
+            |set: &Value| set.pointer("/metadata/name").and_then(Value::as_str) == Some(&resource.name);
+        if let Some(set) = sets.into_iter().find(is_meant) {
+            return Ok(set);
+        }
     }
-    Ok(object)
+    let message = format!("{resource} not found in namespace {}", context.namespace);
+    Err(Failure::not_found(message)
+        .hint("`kube rollout history deployment/NAME -o name` lists those of a Deployment")
+        .into())
 }
 
 /// spec.replicas, which is 1 unless it says otherwise.

@@ -14,6 +14,8 @@ pub mod man;
 pub mod network;
 pub mod play;
 pub mod ps;
+pub mod rollout;
+pub mod scale;
 pub mod version;
 pub mod volume;
 pub mod wait;

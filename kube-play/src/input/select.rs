@@ -114,7 +114,18 @@ pub fn parse(context: &Context, name: &str) -> anyhow::Result<ObjectRef> {
     if resource.kind.is_workload() {
         return Ok(resource);
     }
-    Err(Failure::usage(format!("{resource} has no pods")).hint("name a pod or a deployment").into())
+    Err(not_a_workload(&resource).into())
+}
+
+/// The error for an object that commands about pods and workloads do not take.
+pub fn not_a_workload(resource: &ObjectRef) -> Failure {
+    match resource.kind {
+        Kind::ReplicaSet => {
+            Failure::usage(format!("{resource} belongs to a Deployment and can only be shown"))
+                .hint("name its deployment; `kube inspect` shows the name below metadata.ownerReferences")
+        }
+        _ => Failure::usage(format!("{resource} has no pods")).hint("name a pod or a deployment"),
+    }
 }
 
 fn is_meant(resource: &ObjectRef, pod: &PodView) -> bool {

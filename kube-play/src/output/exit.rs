@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use pod_core::workload::patch;
 use pod_core::{image, play};
 
 use crate::terminal;
@@ -115,6 +116,7 @@ fn judge_play(error: &play::Error) -> (u8, Vec<String>) {
     let one = |hint: &str| vec![hint.to_owned()];
     match error {
         play::Error::NotFound { .. } => (NOT_FOUND, Vec::new()),
+        play::Error::Unchangeable { object, source } => (FAILED, unchangeable_hint(object, source)),
         play::Error::TimedOut { .. } => {
             let hint = "what was made keeps running: `kube ps` shows it, `kube events` tells what happened";
             (TIMED_OUT, one(hint))
@@ -159,6 +161,19 @@ fn judge_play(error: &play::Error) -> (u8, Vec<String>) {
             (FAILED, vec![hint])
         }
         _ => (FAILED, Vec::new()),
+    }
+}
+
+/// What to do about a Deployment that cannot be changed as it is.
+fn unchangeable_hint(object: &str, error: &patch::Error) -> Vec<String> {
+    match error {
+        patch::Error::RestartPaused | patch::Error::UndoPaused => {
+            vec![format!("resume it first: `kube rollout resume {object}`")]
+        }
+        patch::Error::NoRevision(_) | patch::Error::NoHistory => {
+            vec![format!("`kube rollout history {object}` lists its revisions")]
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{Error, PodView, view};
-use crate::controller::{Culprit, Status};
+use crate::controller::{Culprit, Status, pod_status};
+use crate::lifecycle::{PodSpec, PodState};
 use crate::repair;
-use crate::store::{self, Layout, WorkloadGlance, WorkloadId, WorkloadRecord};
+use crate::store::{self, Layout, PodRecord, WorkloadGlance, WorkloadId, WorkloadRecord};
 use crate::supervisor::ipc::client::Client;
 use crate::supervisor::ipc::protocol::{Reply, Request};
 use crate::supervisor::{self, Host};
+use crate::workload::PodStatus;
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,13 +87,27 @@ pub fn judge(awaited: &AwaitedWorkload, status: Option<&Status>) -> Verdict {
     Verdict::NotYet
 }
 
-/// Returns how far a workload is, by what is on disk.
-pub fn status(layout: &Layout, record: &WorkloadRecord) -> Status {
+/// Returns what the controller of a workload knows of its pods, by what is on disk.
+pub fn pod_statuses(layout: &Layout, record: &WorkloadRecord) -> Vec<PodStatus> {
+    let states = states(layout, record);
+    let status = |pod: &PodRecord| {
+        let spec = PodSpec::from_pod(&pod.plan.pod);
+        pod_status(pod, &spec, states.get(pod.plan.uid.as_str()))
+    };
+    record.pods.iter().map(status).collect()
+}
+
+fn states<'a>(layout: &Layout, record: &'a WorkloadRecord) -> BTreeMap<&'a str, PodState> {
     let states = record.pods.iter().filter_map(|pod| {
         let state = store::damage::or_none(supervisor::present_state(layout, pod).map(Some))??;
         Some((pod.plan.uid.as_str(), state))
     });
-    let states: BTreeMap<_, _> = states.collect();
+    states.collect()
+}
+
+/// Returns how far a workload is, by what is on disk.
+pub fn status(layout: &Layout, record: &WorkloadRecord) -> Status {
+    let states = states(layout, record);
     Status::of_states(record, jiff::Timestamp::now(), |pod| states.get(pod.plan.uid.as_str()))
 }
 

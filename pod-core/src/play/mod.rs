@@ -198,6 +198,14 @@ pub enum Error {
         /// Why.
         message: String,
     },
+    /// A Deployment cannot be changed as it is asked for.
+    #[error("{object}: {source}")]
+    Unchangeable {
+        /// `deployment.apps/api`
+        object: String,
+        /// Why.
+        source: crate::workload::patch::Error,
+    },
     /// An object cannot be made, or not be removed.
     #[error("{object}: {message}")]
     Failed {

@@ -10,7 +10,7 @@ use crate::controller::WorkloadChange;
 use crate::observe::rollout::{AwaitedWorkload, Goal, Outcome, unready_names, wait_for_workloads};
 use crate::store::{Objects, WorkloadId, WorkloadRecord};
 use crate::supervisor::ipc::client;
-use crate::workload::Spec;
+use crate::workload::{Spec, patch};
 
 /// What a patch did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,13 +30,15 @@ pub struct Patched {
 pub fn apply_patch(
     host: &Host,
     id: &WorkloadId,
-    patch: &mut dyn FnMut(&WorkloadRecord) -> Result<Spec, Error>,
+    patch: &dyn Fn(&WorkloadRecord) -> Result<Spec, patch::Error>,
     report: &mut dyn Report,
 ) -> Result<Patched, Error> {
     loop {
         let before = standing(host, id)?;
         let former = &before.spec;
-        let mut spec = Spec { generation: former.generation, ..patch(&before)? };
+        let patched =
+            patch(&before).map_err(|source| Error::Unchangeable { object: id.to_string(), source })?;
+        let mut spec = Spec { generation: former.generation, ..patched };
         if spec == *former {
             return Ok(Patched { changed: false, awaited: awaited(id, &spec) });
         }

@@ -39,6 +39,7 @@ mod opposites;
 mod play;
 mod pods;
 mod registry;
+mod rolling;
 mod rollouts;
 mod runtimes;
 mod scripts;

@@ -1,0 +1,155 @@
+//! `kube rollout`: watch, undo, restart, pause and resume rollouts of Deployments.
+//!
+//! One subcommand, one file. Those that change a Deployment patch its recorded spec ([`change`]); its supervisor does
+//! the rest, so that they return at once.
+
+mod history;
+mod pause;
+mod restart;
+mod resume;
+mod status;
+mod undo;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use pod_core::kind::{Kind, ObjectRef};
+use pod_core::play::{self, Patched};
+use pod_core::store::{WorkloadId, WorkloadRecord};
+use pod_core::workload::{Spec, patch, view};
+
+use crate::context::Context;
+use crate::exit::Failure;
+use crate::report::Lines;
+use crate::{output, select};
+
+/// Arguments of `kube rollout`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A Deployment is rolled out when the template of its pods changes: by `kube play` of a changed
+manifest, or by these commands. Pods are replaced as its spec.strategy says.
+
+Examples:
+  # Wait until a rollout is complete
+  kube rollout status deployment/api
+
+  # Go back to what ran before
+  kube rollout undo deployment/api
+
+  # Replace every pod, a few at a time
+  kube rollout restart deployment/api")]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Subcommands of `kube rollout`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Wait until the rollout of Deployments is complete
+    Status(status::Args),
+    /// List the revisions of Deployments
+    History(history::Args),
+    /// Go back to an earlier revision
+    Undo(undo::Args),
+    /// Replace every pod, a few at a time
+    Restart(restart::Args),
+    /// Stop rolling out: a changed template is not applied until the rollout is resumed
+    Pause(pause::Args),
+    /// Go on with a paused rollout
+    Resume(resume::Args),
+}
+
+/// Runs `kube rollout`.
+///
+/// # Errors
+/// A Deployment that is named is not there (4), or cannot be changed so (1).
+pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
+    match &args.command {
+        Command::Status(args) => status::run(context, args),
+        Command::History(args) => history::run(context, args),
+        Command::Undo(args) => undo::run(context, args),
+        Command::Restart(args) => restart::run(context, args),
+        Command::Pause(args) => pause::run(context, args),
+        Command::Resume(args) => resume::run(context, args),
+    }
+}
+
+/// The Deployments that are meant: `deployment/NAME`, or a bare name, because nothing else is rolled out.
+#[derive(Debug, clap::Args)]
+pub struct Names {
+    /// Deployments: deployment/NAME or NAME
+    #[arg(value_name = "DEPLOYMENT", required = true)]
+    pub deployments: Vec<String>,
+}
+
+/// Reads the name of a Deployment.
+///
+/// # Errors
+/// It is no name, or that of something else (2).
+pub fn deployment(context: &Context, name: &str) -> anyhow::Result<ObjectRef> {
+    let named = if name.contains('/') { name.to_owned() } else { format!("{}/{name}", Kind::Deployment) };
+    let resource = select::object_ref(&context.namespace, &named)?;
+    match resource.kind {
+        Kind::Deployment => Ok(resource),
+        Kind::Pod => {
+            Err(Failure::usage(format!("{resource} is a single pod, without replicas and revisions"))
+                .hint("name a deployment; `kube play --replace FILE` replaces a pod")
+                .into())
+        }
+        _ => Err(select::not_a_workload(&resource).into()),
+    }
+}
+
+/// The record of a Deployment.
+///
+/// # Errors
+/// It is not there (4).
+pub fn recorded(context: &Context, resource: &ObjectRef) -> anyhow::Result<WorkloadRecord> {
+    let id = WorkloadId::new(resource.kind, &context.namespace, &resource.name);
+    match pod_core::observe::workload(&context.layout, &id)? {
+        Some(record) => Ok(record),
+        None => Err(select::missing(context, resource)?.into()),
+    }
+}
+
+/// What an API server adds to the metadata of a workload.
+pub fn metadata(record: &WorkloadRecord) -> view::Metadata<'_> {
+    let WorkloadRecord { id, uid, created, .. } = record;
+    view::Metadata { name: &id.name, namespace: &id.namespace, uid, created: *created }
+}
+
+/// Changes the spec of a Deployment.
+///
+/// # Errors
+/// It is not there (4); it cannot be changed so; what it would run cannot be run (1).
+pub fn change(
+    context: &Context,
+    resource: &ObjectRef,
+    patch: &dyn Fn(&WorkloadRecord) -> Result<Spec, patch::Error>,
+) -> anyhow::Result<Patched> {
+    let id = recorded(context, resource)?.id;
+    let mut lines = Lines::new(false, false);
+    let patched = play::apply_patch(&context.host(), &id, patch, &mut lines)?;
+    lines.finish();
+    Ok(patched)
+}
+
+/// Changes each of several Deployments and says so.
+///
+/// # Errors
+/// That of the last one that could not be changed; the others are told before.
+pub fn change_each(
+    context: &Context,
+    names: &Names,
+    done: &str,
+    patch: &dyn Fn(&WorkloadRecord) -> Result<Spec, patch::Error>,
+) -> anyhow::Result<ExitCode> {
+    context.repair()?;
+    crate::exit::each(&names.deployments, |name| {
+        let resource = deployment(context, name)?;
+        change(context, &resource, patch)?;
+        output::print(&format!("{resource} {done}\n"))
+    })
+}

@@ -1,0 +1,47 @@
+//! `kube rollout undo`: goes back to an earlier revision of Deployments.
+
+use std::process::ExitCode;
+
+use pod_core::workload::patch;
+
+use super::{Names, change, deployment, recorded};
+use crate::context::Context;
+use crate::{exit, output};
+
+/// Arguments of `kube rollout undo`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  # Go back to what ran before
+  kube rollout undo deployment/api
+
+  # To a revision of `kube rollout history deployment/api`
+  kube rollout undo deployment/api --to-revision 3")]
+pub struct Args {
+    /// Which Deployments.
+    #[command(flatten)]
+    pub names: Names,
+    /// The revision to go back to; 0 is the one before the current one
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub to_revision: u64,
+}
+
+/// Runs `kube rollout undo`.
+///
+/// # Errors
+/// A Deployment is not there (4), is paused, or has no such revision (1).
+pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
+    context.repair()?;
+    let to = Some(args.to_revision).filter(|number| *number != 0);
+    exit::each(&args.names.deployments, |name| {
+        let resource = deployment(context, name)?;
+        let patched = change(context, &resource, &|record| patch::undo(&record.spec, &record.state, to))?;
+        if patched.changed {
+            return output::print(&format!("{resource} rolled back\n"));
+        }
+        let revision = recorded(context, &resource)?.state.revisions.last().map_or(0, |last| last.number);
+        output::print(&format!(
+            "{resource} skipped rollback (current template already matches revision {revision})\n"
+        ))
+    })
+}

@@ -1,0 +1,50 @@
+//! `kube scale`: sets how many pods Deployments have.
+
+use std::process::ExitCode;
+
+use pod_core::workload::patch;
+
+use super::rollout::{Names, change, deployment};
+use crate::context::Context;
+use crate::{exit, output};
+
+/// Arguments of `kube scale`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The number holds until the manifest is played again: what it says counts then.
+
+Examples:
+  # Three pods
+  kube scale deployment/api --replicas 3
+
+  # None, but keep the Deployment
+  kube scale deployment/api --replicas 0
+
+  # Only if there are two now
+  kube scale deployment/api --replicas 3 --current-replicas 2")]
+pub struct Args {
+    /// Which Deployments.
+    #[command(flatten)]
+    pub names: Names,
+    /// How many pods there should be
+    #[arg(long, value_name = "N")]
+    pub replicas: u32,
+    /// Fail unless this is the number now
+    #[arg(long, value_name = "N")]
+    pub current_replicas: Option<u32>,
+}
+
+/// Runs `kube scale`.
+///
+/// # Errors
+/// A Deployment is not there (4), or cannot have so many pods (1).
+pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
+    context.repair()?;
+    exit::each(&args.names.deployments, |name| {
+        let resource = deployment(context, name)?;
+        change(context, &resource, &|record| {
+            patch::scale(&record.spec, args.replicas, args.current_replicas)
+        })?;
+        output::print(&format!("{resource} scaled\n"))
+    })
+}
