@@ -1,4 +1,4 @@
-//! A run of `kube`: to its end with a time limit, or beside the test with its output as it comes.
+//! Runs `kube`: to its end within a time limit, or in parallel with the test, which reads its output line by line.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What a finished command gave.
+/// The result of a command that has ended.
 #[derive(Debug, Clone)]
 pub struct Output {
     /// The command line, for messages.
@@ -27,25 +27,25 @@ impl Output {
         self
     }
 
-    /// The lines of stdout.
+    /// Returns the lines of stdout.
     pub fn lines(&self) -> Vec<&str> {
         self.stdout.lines().collect()
     }
 
-    /// stdout as JSON.
+    /// Returns stdout as JSON.
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("no JSON ({e}): {self}"))
     }
 
-    /// Fails the test unless stdout holds `text`.
+    /// Fails the test unless stdout contains `text`.
     #[track_caller]
     pub fn says(self, text: &str) -> Self {
         assert!(self.stdout.contains(text), "stdout lacks {text:?}: {self}");
         self
     }
 
-    /// Fails the test unless stderr holds `text`.
+    /// Fails the test unless stderr contains `text`.
     #[track_caller]
     pub fn complains(self, text: &str) -> Self {
         assert!(self.stderr.contains(text), "stderr lacks {text:?}: {self}");
@@ -60,7 +60,8 @@ impl std::fmt::Display for Output {
     }
 }
 
-/// Runs a command to its end, with `input` on its stdin. Kills it, and fails the test, when `limit` is over.
+/// Runs a command to its end, with `input` on its stdin. If it takes longer than `limit`, kills it and fails the
+/// test.
 #[track_caller]
 pub fn run(command: &mut Command, input: Option<&[u8]>, limit: Duration) -> Output {
     let line = describe(command);
@@ -120,7 +121,7 @@ fn describe(command: &Command) -> String {
     words.map(|w| w.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
 }
 
-/// A command that runs beside the test. It is killed when this is dropped.
+/// A command that runs in parallel with the test. It is killed when this value is dropped.
 pub struct Running {
     child: Child,
     line: String,
@@ -131,7 +132,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts a command; its stdout and stderr come as lines.
+    /// Starts a command, whose stdout and stderr are read as lines.
     pub fn start(command: &mut Command) -> Self {
         let line = describe(command);
         let mut child = command
@@ -158,12 +159,12 @@ impl Running {
         Self { child, line, lines, seen: Vec::new(), stdin }
     }
 
-    /// Its process id.
+    /// Returns the process id.
     pub fn pid(&self) -> i32 {
         i32::try_from(self.child.id()).unwrap()
     }
 
-    /// Waits for a line that fits, and gives it.
+    /// Waits for a line for which `fits` is true, and returns it.
     #[track_caller]
     pub fn line(&mut self, fits: impl Fn(&str) -> bool) -> String {
         let deadline = Instant::now() + crate::limit(60);
@@ -185,7 +186,7 @@ impl Running {
         }
     }
 
-    /// Waits for its end; the exit code and every line that it said.
+    /// Waits until the command has ended, and returns its exit code and every line of its output.
     #[track_caller]
     pub fn end(mut self) -> (i32, Vec<String>) {
         drop(self.stdin.take());
@@ -202,14 +203,14 @@ impl Running {
         (code(self.child.wait().unwrap()), std::mem::take(&mut self.seen))
     }
 
-    /// Waits until a process of ours has written its pid to `mark` and halted itself (`KUBE_FAIL_POINT`); `None`
-    /// when this command ends first.
+    /// Waits until a process of `kube` has written its pid to `mark` and halted itself (`KUBE_FAIL_POINT`), and
+    /// returns that process. Returns `None` if this command ends first.
     #[track_caller]
     pub fn until_halted(&self, mark: &std::path::Path) -> Option<crate::Process> {
         let deadline = Instant::now() + crate::limit(60);
         let this = crate::Process { pid: self.pid(), command: String::new(), cgroup: String::new() };
         loop {
-            // Looked at first: the mark of one that has ended is there by now.
+            // This is checked before the mark is read, because a command that has ended has written its mark already.
             let ended = this.ends_within(Duration::from_millis(1));
             let pid = std::fs::read_to_string(mark).unwrap_or_default();
             if let Some(halted) =
@@ -225,7 +226,7 @@ impl Running {
         }
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the command.
     pub fn signal(&self, signal: nix::sys::signal::Signal) {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid()), signal).unwrap();
     }

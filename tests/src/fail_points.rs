@@ -1,4 +1,4 @@
-//! The fail points of the product (`base/src/fail_point.rs`), read from its sources. The walks of crashes treat each
+//! The fail points of the product (`base/src/fail_point.rs`), read from its sources. The crash tests handle each
 //! point by the class in its call, so moving a call to another file changes nothing.
 
 use std::collections::BTreeMap;
@@ -15,9 +15,9 @@ pub enum FailPointClass {
     Worker,
     /// A command that pulls or removes an image.
     Pull,
-    /// Whoever replaces a supervisor of an older `kube`, or is replaced.
+    /// A command or supervisor that takes part when a newer `kube` replaces a supervisor.
     HandOver,
-    /// Whoever removes something while the disk is full.
+    /// A process that removes something while the disk is full.
     FullDisk,
 }
 
@@ -35,7 +35,7 @@ impl FailPointClass {
     }
 }
 
-/// A fail point as its call gives it.
+/// A fail point as written in its call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailPoint {
     /// The name, for `KUBE_FAIL_POINT`.
@@ -47,7 +47,8 @@ pub struct FailPoint {
 /// Returns all fail points of the product, sorted by name.
 ///
 /// # Panics
-/// If a call has no class, or two calls of one name have different classes: the walks could not tell how to treat it.
+/// If a call has no class, or two calls of one name have different classes, because the crash tests could not decide
+/// how to handle the point.
 pub fn fail_points() -> Vec<FailPoint> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut texts = Vec::new();
@@ -103,7 +104,7 @@ fn calls(text: &str) -> Result<Vec<FailPoint>, String> {
         end.strip_prefix(',').unwrap_or(end).trim_start().strip_prefix(')')?;
         Some(FailPoint { name: name.to_owned(), class })
     };
-    // Imports and paths (`fail_point::FAIL_POINT`) are no calls.
+    // Imports and paths (`fail_point::FAIL_POINT`) are not calls.
     let is_call = |rest: &&str| rest.trim_start().starts_with(['(', '!']) || rest.starts_with("::reach");
     let calls = code.split("fail_point").skip(1).filter(is_call);
     calls

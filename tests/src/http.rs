@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
-/// An answer.
+/// A response.
 #[derive(Debug, Clone)]
 pub struct Response {
     /// `200`, ...
@@ -17,11 +17,11 @@ pub struct Response {
 }
 
 impl Response {
-    /// A header's value.
+    /// Returns the value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
-    /// The body as text.
+    /// Returns the body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
@@ -65,7 +65,7 @@ pub fn request(
     Ok(Response { status, headers, body })
 }
 
-/// GET of a page; its body.
+/// Requests a page by GET and returns its body.
 #[track_caller]
 pub fn get(address: SocketAddr, path: &str) -> String {
     match request(address, "GET", path, &[], b"") {
@@ -91,34 +91,34 @@ fn read_head(reader: &mut impl BufRead) -> std::io::Result<(String, Vec<(String,
     Ok((first, headers.collect()))
 }
 
-/// What a server is asked.
+/// A request as the server receives it.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// `GET`, ...
     pub method: String,
-    /// With the query.
+    /// Path and query.
     pub path: String,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
 }
 
 impl Request {
-    /// A header's value.
+    /// Returns the value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 }
 
-/// What a server answers.
+/// The answer of a server.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// The response; its Content-Length is put in.
+    /// The response; a missing Content-Length is added.
     pub response: Response,
-    /// Hang up after so many bytes of the body.
+    /// The connection is closed after so many bytes of the body.
     pub cut_after: Option<usize>,
 }
 
-/// A server on a free port of loopback; it lives until the test's process ends.
+/// Starts a server on a free port of loopback, which runs until the test's process ends.
 pub fn serve(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -162,7 +162,7 @@ fn serve_one(stream: TcpStream, answer: &dyn Fn(&Request) -> Answer) -> std::io:
     Ok(())
 }
 
-/// A server that answers every request with one text.
+/// Starts a server that answers every request with the same text.
 pub fn serve_text(text: &str) -> SocketAddr {
     let text = text.to_owned();
     serve(move |_| Answer {

@@ -1,4 +1,4 @@
-//! Images made on the spot.
+//! Creates the images of the tests, without a registry.
 
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ pub enum Entry<'a> {
     Hardlink(&'a str, &'a str),
 }
 
-/// A tar of `entries`, exactly as given: hostile paths too.
+/// Returns a tar archive of `entries`, exactly as given, including hostile paths.
 pub fn tar(entries: &[Entry<'_>]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for entry in entries {
@@ -40,7 +40,7 @@ pub fn tar(entries: &[Entry<'_>]) -> Vec<u8> {
         header.set_gid(0);
         header.set_mtime(0);
         header.set_size(contents.len() as u64);
-        // Written past the crate's own checks, which refuse `..`.
+        // The name is written directly, because the methods of the crate refuse `..`.
         let name = &mut header.as_old_mut().name;
         name[..path.len()].copy_from_slice(path.as_bytes());
         if let Some(link) = link {
@@ -52,7 +52,8 @@ pub fn tar(entries: &[Entry<'_>]) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
-/// The busybox root file system as a tar, made once for all tests on this host.
+/// Returns the path of the busybox root file system as a tar archive, which is created once for all tests on this
+/// host.
 pub fn busybox_tar() -> PathBuf {
     let (dir, _lock) = shared();
     rootfs(&dir)
@@ -81,7 +82,7 @@ fn rootfs(dir: &Path) -> PathBuf {
     tar
 }
 
-/// A content store with [`BUSYBOX`] in it, made once for each build of `kube` and copied to `target`.
+/// Copies a content store that contains [`BUSYBOX`] to `target`. The store is created once per build of `kube`.
 pub(crate) fn copy_store(kube: &Path, target: &Path) {
     let (dir, _lock) = shared();
     let tar = rootfs(&dir);

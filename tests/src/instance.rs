@@ -1,4 +1,4 @@
-//! An instance of `kube` of its own: two trees, and so its own pods, images and networks.
+//! A separate instance of `kube` per test: two trees, and therefore separate pods, images and networks.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,8 @@ use serde_json::Value;
 use crate::command::{self, Output, Running};
 use crate::{Terminal, image, leaks};
 
-/// An instance. Dropping it takes everything down and fails the test if the host is not as it was before.
+/// An instance of `kube`. When it is dropped, everything is taken down, and the test fails if anything is left on the
+/// host.
 pub struct Kube {
     dir: PathBuf,
     kube: PathBuf,
@@ -21,7 +22,8 @@ pub struct Kube {
     networks: Mutex<BTreeSet<String>>,
 }
 
-/// The `kube` under test: `$KUBE_BIN`, or the one that cargo built beside this test.
+/// Returns the path of the `kube` under test: `$KUBE_BIN`, or the program that cargo built in the folder of this
+/// test.
 fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("KUBE_BIN") {
         return path.into();
@@ -32,7 +34,7 @@ fn binary() -> PathBuf {
     path
 }
 
-/// A folder on a tmpfs that lets programs run, where there is one: what /run is to users, only quicker.
+/// Returns a folder for an instance, on a tmpfs that allows programs to run if there is one, because that is faster.
 fn scratch() -> PathBuf {
     let shm = Path::new("/dev/shm");
     if shm.is_dir() { shm.to_owned() } else { std::env::temp_dir() }
@@ -45,7 +47,7 @@ impl Default for Kube {
 }
 
 impl Kube {
-    /// An instance with the busybox image in its store.
+    /// Creates an instance with the busybox image in its store.
     pub fn new() -> Self {
         let kube = Self::empty();
         std::fs::create_dir_all(kube.root()).unwrap();
@@ -53,7 +55,7 @@ impl Kube {
         kube
     }
 
-    /// An instance with no image.
+    /// Creates an instance without images.
     pub fn empty() -> Self {
         let dir = tempfile::Builder::new().prefix("ke-").tempdir_in(scratch()).unwrap().keep();
         std::fs::create_dir(dir.join("home")).unwrap();
@@ -67,7 +69,7 @@ impl Kube {
         }
     }
 
-    /// A folder of this test.
+    /// Returns the folder of this test.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
@@ -84,7 +86,7 @@ impl Kube {
         self.dir.join("home")
     }
 
-    /// A `kube` command on this instance, not yet run.
+    /// Returns a `kube` command for this instance, which has not been started.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.kube);
         command.arg("--root").arg(self.root()).arg("--runroot").arg(self.runroot()).args(args);
@@ -98,12 +100,12 @@ impl Kube {
         command
     }
 
-    /// From now on commands are those of a `kube` that writes and speaks another format.
+    /// Makes all further commands behave as a `kube` that writes and speaks another format.
     pub fn speak(&self, format: u32) {
         self.format.store(format, Ordering::Relaxed);
     }
 
-    /// Runs `kube` with these arguments, to its end.
+    /// Runs `kube` with these arguments and waits until it has ended.
     #[track_caller]
     pub fn run(&self, args: &[&str]) -> Output {
         self.run_command(&mut self.command(args), None)
@@ -115,7 +117,7 @@ impl Kube {
         self.run_command(&mut self.command(args), Some(input))
     }
 
-    /// Runs a command of [`Kube::command`] that the test has changed.
+    /// Runs a command that was created by [`Kube::command`] and changed by the test.
     #[track_caller]
     pub fn run_command(&self, command: &mut Command, input: Option<&str>) -> Output {
         let output = command::run(command, input.map(str::as_bytes), crate::limit(90));
@@ -123,13 +125,13 @@ impl Kube {
         output
     }
 
-    /// Runs `kube`; it must end with 0.
+    /// Runs `kube`, and fails the test unless it exits with 0.
     #[track_caller]
     pub fn ok(&self, args: &[&str]) -> Output {
         self.run(args).expect(0)
     }
 
-    /// Starts `kube` beside the test.
+    /// Starts `kube` in parallel with the test.
     pub fn start(&self, args: &[&str]) -> Running {
         Running::start(&mut self.command(args))
     }
@@ -139,14 +141,14 @@ impl Kube {
         Terminal::start(self.command(args))
     }
 
-    /// Writes a manifest to a file of its own; its path.
+    /// Writes a manifest to a new file and returns its path.
     pub fn manifest(&self, yaml: &str) -> String {
         let mut files = self.files.lock().unwrap();
         *files += 1;
         self.file(&format!("manifest-{files}.yaml"), yaml)
     }
 
-    /// Writes a file into the test's folder; its path.
+    /// Writes a file into the test's folder and returns its path.
     pub fn file(&self, name: &str, text: impl AsRef<[u8]>) -> String {
         let path = self.dir.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -154,13 +156,13 @@ impl Kube {
         path.to_str().unwrap().to_owned()
     }
 
-    /// Plays YAML; it must work.
+    /// Plays YAML, and fails the test unless that succeeds.
     #[track_caller]
     pub fn play(&self, yaml: &str) -> Output {
         self.play_with(yaml, &[])
     }
 
-    /// Plays YAML with flags; it must work.
+    /// Plays YAML with flags, and fails the test unless that succeeds.
     #[track_caller]
     pub fn play_with(&self, yaml: &str, flags: &[&str]) -> Output {
         self.try_play(yaml, flags).expect(0)
@@ -173,7 +175,7 @@ impl Kube {
         self.run(&[&["play", &file], flags].concat())
     }
 
-    /// A pod as Kubernetes shows it.
+    /// Returns a pod as a Kubernetes object, from `kube inspect`.
     #[track_caller]
     pub fn pod(&self, name: &str) -> Value {
         let value = self.ok(&["inspect", name, "-o", "json"]).json();
@@ -181,7 +183,7 @@ impl Kube {
         value
     }
 
-    /// Names of all pods.
+    /// Returns the names of all pods.
     #[track_caller]
     pub fn pods(&self) -> Vec<String> {
         let list = self.ok(&["ps", "-o", "json"]).json();
@@ -189,7 +191,7 @@ impl Kube {
         items.iter().map(|p| p["metadata"]["name"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// The status of a container, init or not.
+    /// Returns the status of a container or init container.
     #[track_caller]
     pub fn container(&self, pod: &str, name: &str) -> Value {
         let pod = self.pod(pod);
@@ -206,7 +208,7 @@ impl Kube {
         self.ok(&["wait", pod, &format!("--for={condition}"), "--timeout", &timeout]);
     }
 
-    /// Waits until `fits` holds of a pod, woken by `kube events`.
+    /// Waits until `fits` is true for a pod. Each event of `kube events` causes a check.
     #[track_caller]
     pub fn until(&self, pod: &str, fits: impl Fn(&Value) -> bool) -> Value {
         let events = self.dir.join("run/events");
@@ -221,8 +223,8 @@ impl Kube {
         }
     }
 
-    /// Waits until `fits` holds of all pods. Where nothing is told it looks again all the same, with a command: who
-    /// would tell may have been killed.
+    /// Waits until `fits` is true for all pods. If no event arrives it checks nevertheless, by a command, because the
+    /// process that would write the event may have been killed.
     #[track_caller]
     pub fn until_all(&self, fits: impl Fn(&[Value]) -> bool) {
         let deadline = std::time::Instant::now() + crate::limit(60);
@@ -239,18 +241,20 @@ impl Kube {
         }
     }
 
-    /// Runs a shell script in a pod's container; its stdout. It must end with 0.
+    /// Runs a shell script in a pod's container and returns its stdout. Fails the test unless the script exits with
+    /// 0.
     #[track_caller]
     pub fn sh(&self, pod: &str, script: &str) -> String {
         self.ok(&["exec", pod, "--", "sh", "-c", script]).stdout
     }
 
-    /// Runs a shell script that lets its container end: the shell may be gone with it before it has ended by itself.
+    /// Runs a shell script that makes its container end. Its exit code is ignored, because the shell may be killed
+    /// together with the container.
     pub fn sh_to_end(&self, pod: &str, script: &str) {
         let _ = self.run(&["exec", pod, "--", "sh", "-c", script]);
     }
 
-    /// The address of a pod.
+    /// Returns the address of a pod.
     #[track_caller]
     pub fn ip(&self, pod: &str) -> std::net::IpAddr {
         let pod = self.pod(pod);
@@ -258,7 +262,7 @@ impl Kube {
         ip.parse().unwrap()
     }
 
-    /// The first process of a container, whose command line holds `text`, on the host.
+    /// Returns the first process of a container, as seen on the host. Its command line contains `text`.
     #[track_caller]
     pub fn process(&self, pod: &str, text: &str) -> crate::Process {
         let uid = self.pod(pod)["metadata"]["uid"].as_str().unwrap().to_owned();
@@ -267,14 +271,14 @@ impl Kube {
         found.unwrap_or_else(|| panic!("no process {text:?} in {all:#?}"))
     }
 
-    /// All processes in a pod's cgroups.
+    /// Returns all processes in a pod's cgroups.
     pub fn processes_of(&self, uid: &str) -> Vec<crate::Process> {
         let mangled = uid.replace('-', "_");
         let of = |p: &crate::Process| p.cgroup.contains(uid) || p.cgroup.contains(&mangled);
         crate::processes().into_iter().filter(of).collect()
     }
 
-    /// The supervisors of this instance.
+    /// Returns the supervisors of this instance.
     pub fn supervisors(&self) -> Vec<crate::Process> {
         let run = self.runroot();
         let run = run.to_str().unwrap();
@@ -282,7 +286,7 @@ impl Kube {
         crate::processes().into_iter().filter(ours).collect()
     }
 
-    /// Keeps in mind which pods and networks there were, for the look at what is left of them.
+    /// Remembers the pods and networks that exist now, for the check of what is left of them.
     fn remember(&self) {
         for tree in [self.root(), self.runroot()] {
             let names = std::fs::read_dir(tree.join("pods")).into_iter().flatten().flatten();
@@ -291,7 +295,7 @@ impl Kube {
         self.networks.lock().unwrap().extend(leaks::bridges(&self.root()));
     }
 
-    /// Takes all of this instance out of the kernel, at once, as a power cut does: processes, mounts, cgroups,
+    /// Removes everything of this instance from the kernel at once, as a power cut does: processes, mounts, cgroups,
     /// links. Its files stay.
     pub fn wipe_kernel(&self) {
         self.remember();
@@ -299,7 +303,7 @@ impl Kube {
         leaks::remove(&self.dir, &uids, &networks);
     }
 
-    /// What is on the host and in both trees that should not be there once everything, claims too, was taken down.
+    /// Returns what is on the host and in both trees although everything, including claims, was taken down.
     pub fn not_as_before(&self) -> Vec<String> {
         self.remember();
         let mut left = self.left_behind();
@@ -307,7 +311,8 @@ impl Kube {
         left
     }
 
-    /// What of this instance is on the host, beside its files, once what is about to end has ended.
+    /// Waits for processes that are about to end, and returns everything of this instance that is on the host except
+    /// files.
     pub fn left_behind(&self) -> Vec<String> {
         let uids = self.uids.lock().unwrap();
         leaks::wait_for_processes(&self.dir, &uids);
@@ -348,7 +353,7 @@ impl Drop for Kube {
     }
 }
 
-/// Changes of a file, by inotify.
+/// Waits for changes of a file, by inotify.
 struct Changes {
     inotify: std::os::fd::OwnedFd,
 }
@@ -362,7 +367,7 @@ impl Changes {
         Self { inotify }
     }
 
-    /// Waits for a change; false when `deadline` comes first.
+    /// Waits for a change. Returns false if `deadline` comes first.
     fn wait(&self, deadline: std::time::Instant) -> bool {
         use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
         use std::os::fd::AsFd;

@@ -1,4 +1,4 @@
-//! What an instance left on the host: processes, mounts, namespaces, links, rules, cgroups.
+//! Finds what an instance left on the host: processes, mounts, namespaces, links, rules, cgroups.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 
 use crate::processes::{Process, processes};
 
-/// Bridges of the networks that are defined below `root`.
+/// Returns the bridges of the networks that are defined below `root`.
 pub(crate) fn bridges(root: &Path) -> Vec<String> {
     let files =
         fs::read_dir(root.join("networks/definitions")).into_iter().flatten().flatten().map(|e| e.path());
@@ -31,7 +31,7 @@ fn ours(dir: &Path, uids: &BTreeSet<String>) -> Vec<Process> {
     processes().into_iter().filter(|p| belongs(p, dir, uids)).collect()
 }
 
-/// A supervisor ends right after its last answer: gives what still runs the time to end.
+/// Waits until the instance's processes have ended, because a supervisor ends only after its last answer.
 pub(crate) fn wait_for_processes(dir: &Path, uids: &BTreeSet<String>) {
     for process in ours(dir, uids) {
         process.ends_within(crate::limit(5));
@@ -44,7 +44,7 @@ fn mounts(dir: &Path) -> Vec<PathBuf> {
     points.filter(|p| p.starts_with(dir)).collect()
 }
 
-/// Folders of the cgroup trees that carry a pod's uid.
+/// Returns the cgroups whose names contain a pod's uid.
 fn cgroups(uids: &BTreeSet<String>) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut stack = vec![PathBuf::from("/sys/fs/cgroup")];
@@ -68,7 +68,7 @@ fn links() -> Vec<String> {
     entries.filter_map(|e| e.file_name().into_string().ok()).collect()
 }
 
-/// Links of an instance's bridges: the bridges, and what is plugged in.
+/// Returns the network links of an instance: its bridges and the links that are attached to them.
 fn network_links(bridges: &BTreeSet<String>) -> Vec<String> {
     let of = |link: &String| {
         let master = fs::read_link(format!("/sys/class/net/{link}/master")).ok();
@@ -78,7 +78,7 @@ fn network_links(bridges: &BTreeSet<String>) -> Vec<String> {
     links().into_iter().filter(of).collect()
 }
 
-/// Everything of an instance that is on the host, in words.
+/// Returns a description of everything of an instance that is on the host.
 pub(crate) fn find(dir: &Path, uids: &BTreeSet<String>, bridges: &BTreeSet<String>) -> Vec<String> {
     let mut left: Vec<_> =
         ours(dir, uids).iter().map(|p| format!("process {} {}", p.pid, p.command)).collect();
@@ -95,7 +95,7 @@ pub(crate) fn find(dir: &Path, uids: &BTreeSet<String>, bridges: &BTreeSet<Strin
     left
 }
 
-/// Files below the run tree that carry the uid of a pod.
+/// Returns the files below the run tree whose names contain the uid of a pod.
 pub(crate) fn files(run: &Path, uids: &BTreeSet<String>) -> Vec<String> {
     let mut found = Vec::new();
     let mut stack = vec![run.to_owned()];
@@ -112,7 +112,7 @@ pub(crate) fn files(run: &Path, uids: &BTreeSet<String>) -> Vec<String> {
     found
 }
 
-/// Files that stay in an instance of which everything was taken down: images, the definitions of networks, locks,
+/// Returns true for files that stay when everything was taken down: images, the definitions of networks, locks,
 /// memos.
 fn may_stay(path: &str) -> bool {
     const FILES: [&str; 21] = [
@@ -131,7 +131,7 @@ fn may_stay(path: &str) -> bool {
         "run/volumes.lock",
         "run/pause/pause",
         "run/networks/dns-port.json",
-        // What files said when they were last read.
+        // Memos, and files of netavark.
         "run/glances.json",
         "run/networks/checked.json",
         "run/networks/taken.json",
@@ -139,7 +139,7 @@ fn may_stay(path: &str) -> bool {
         "run/networks/netavark/firewall/firewall-driver",
         "run/networks/netavark/firewall/firewall-reload.lock",
     ];
-    // What an image is made of, and what may be a person's own.
+    // The content of images, and their locks.
     const BELOW: [&str; 3] = ["root/images/blobs/sha256/", "root/images/layers/", "root/images/locks/"];
     let digest = |name: &str, length| name.len() == length && name.bytes().all(|b| b.is_ascii_hexdigit());
     FILES.contains(&path)
@@ -152,7 +152,7 @@ fn may_stay(path: &str) -> bool {
         })
 }
 
-/// Folders that hold nothing when nothing is played.
+/// Folders that are empty when nothing is played.
 const EMPTY: [&str; 7] = [
     "root/pods",
     "root/workloads",
@@ -163,7 +163,7 @@ const EMPTY: [&str; 7] = [
     "run/networks/up",
 ];
 
-/// Files and folders below both trees of an instance that should not be there once everything was taken down.
+/// Returns the files and folders below both trees that should not exist once everything was taken down.
 pub(crate) fn unexpected_files(dir: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut stack = vec![dir.join("root"), dir.join("run")];
@@ -175,7 +175,7 @@ pub(crate) fn unexpected_files(dir: &Path) -> Vec<String> {
             if in_empty {
                 found.push(format!("file {name}"));
             } else if entry.file_type().is_ok_and(|t| t.is_dir()) {
-                // Folders of namespaces may stay, those of claims not.
+                // Folders of namespaces may stay, those of claims may not.
                 if name.starts_with("root/volumes/") && name.matches('/').count() == 3 {
                     found.push(format!("volume {name}"));
                 }
@@ -185,7 +185,7 @@ pub(crate) fn unexpected_files(dir: &Path) -> Vec<String> {
             }
         }
     }
-    // What all instances share.
+    // The files that all instances share.
     for entry in fs::read_dir("/run/kube-play-shared/endpoints").into_iter().flatten().flatten() {
         let text = fs::read_to_string(entry.path()).unwrap_or_default();
         if text.contains(dir.to_str().unwrap()) {
@@ -195,7 +195,7 @@ pub(crate) fn unexpected_files(dir: &Path) -> Vec<String> {
     found
 }
 
-/// Removes what a failed test left, as well as it can be done from outside.
+/// Removes what a failed test left, as far as that is possible from outside.
 pub(crate) fn remove(dir: &Path, uids: &BTreeSet<String>, bridges: &BTreeSet<String>) {
     let all = ours(dir, uids);
     for process in &all {
@@ -213,7 +213,7 @@ pub(crate) fn remove(dir: &Path, uids: &BTreeSet<String>, bridges: &BTreeSet<Str
     for link in network_links(bridges) {
         let _ = Command::new("ip").args(["link", "del", &link]).output();
     }
-    // What was put into the firewall of a host that has one.
+    // Rules that were added to the firewall of the host.
     for program in ["iptables", "ip6tables"] {
         let Ok(listing) = Command::new(program).args(["-w", "-S"]).output() else { continue };
         let listing = String::from_utf8_lossy(&listing.stdout).into_owned();

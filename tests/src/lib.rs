@@ -1,10 +1,10 @@
-//! What the end-to-end tests of `kube` stand on: an instance of its own for every test, a registry on
-//! loopback, images made on the spot, terminals, and a look at the host for what was left behind.
+//! The foundation of the end-to-end tests of `kube`: a separate instance per test, a registry on loopback, images,
+//! terminals, and a check that nothing is left on the host.
 //!
-//! Nothing here sleeps: what takes time is waited for by an event, with a time limit that
-//! `KUBE_TEST_SLOWNESS` (a factor, for emulated machines) stretches.
+//! Nothing here sleeps for a fixed time. Tests wait for events, within a time limit that `KUBE_TEST_SLOWNESS` (a
+//! factor, for emulated machines) extends.
 
-// This is test code: a panic is how it reports.
+// This is test code, which reports failures by panics.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -37,32 +37,32 @@ pub use terminal::Terminal;
 
 use std::time::Duration;
 
-/// `seconds` on a machine of ordinary speed; longer where `KUBE_TEST_SLOWNESS` says that it is slow.
+/// Returns `seconds`, multiplied by `KUBE_TEST_SLOWNESS` if that is set.
 pub fn limit(seconds: u64) -> Duration {
     let factor = std::env::var("KUBE_TEST_SLOWNESS").ok().and_then(|f| f.parse().ok()).unwrap_or(1);
     Duration::from_secs(seconds * factor)
 }
 
-/// True in the virtual machine of `make test-vm`: systemd, cgroup v2, every capability.
+/// Returns true in the virtual machine of `make test-vm`, which has systemd, cgroup v2 and every capability.
 pub fn in_vm() -> bool {
     std::env::var_os("KUBE_TEST_VM").is_some()
 }
 
-/// True where the host has cgroup v2 alone.
+/// Returns true if the host has only cgroup v2.
 pub fn cgroup_v2() -> bool {
     std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
 }
 
-/// A shell script for an idle container that ends at once when it is asked to.
+/// A shell script for an idle container that ends at once on SIGTERM and SIGINT.
 pub const IDLE: &str = "trap 'exit 0' TERM INT; while :; do sleep 3600 & wait $!; done";
 
-/// A Pod manifest: one container `main` that runs `script` with sh; `spec` is more YAML for its spec, indented
-/// by two spaces.
+/// Returns a Pod manifest with one container `main` that runs `script` with sh. `spec` is additional YAML for the
+/// pod's spec, indented by two spaces.
 pub fn pod(name: &str, script: &str, spec: &str) -> String {
     pod_with(name, script, "", spec)
 }
 
-/// Like [`pod`], with more YAML for the container, indented by four spaces.
+/// Returns a manifest as [`pod`] does, with additional YAML for the container, indented by four spaces.
 pub fn pod_with(name: &str, script: &str, container: &str, spec: &str) -> String {
     let script = serde_json::to_string(script).unwrap();
     let spec = if spec.contains("terminationGracePeriodSeconds") {

@@ -1,12 +1,12 @@
-//! Ports of the host for tests that run side by side.
+//! Reserves ports of the host for tests that run in parallel.
 
 use std::fs::OpenOptions;
 use std::net::{TcpListener, UdpSocket};
 
 use nix::fcntl::{Flock, FlockArg};
 
-/// A port that no other test uses until this process ends: an instance that publishes it is often dropped, and with
-/// that taken down, after this value.
+/// A port that no other test uses until this process ends. Dropping this value does not release the port, because an
+/// instance that publishes it is often dropped, and so taken down, after this value.
 pub struct HostPort {
     /// Its number.
     pub number: u16,
@@ -18,7 +18,7 @@ impl std::fmt::Display for HostPort {
     }
 }
 
-/// A free port, from a range that the kernel gives to no client.
+/// Returns a free port, from a range that the kernel does not use for clients.
 pub fn host_port() -> HostPort {
     let dir = std::env::temp_dir().join("kube-e2e-ports");
     std::fs::create_dir_all(&dir).unwrap();

@@ -17,14 +17,14 @@ pub struct Process {
     pub cgroup: String,
 }
 
-/// All processes, without kernel threads and zombies.
+/// Returns all processes, without kernel threads and zombies.
 pub fn processes() -> Vec<Process> {
     let pids = fs::read_dir("/proc").unwrap().filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok());
     pids.filter_map(Process::of).filter(|p| !p.command.is_empty()).collect()
 }
 
 impl Process {
-    /// The process with this id, if there is one.
+    /// Returns the process with this id, if there is one.
     pub fn of(pid: i32) -> Option<Self> {
         let command = String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/cmdline")).ok()?)
             .trim_end_matches('\0')
@@ -33,14 +33,14 @@ impl Process {
         Some(Self { pid, command, cgroup })
     }
 
-    /// A file below its /proc folder.
+    /// Returns the contents of a file in `/proc/PID`.
     #[track_caller]
     pub fn file(&self, name: &str) -> String {
         fs::read_to_string(format!("/proc/{}/{name}", self.pid))
             .unwrap_or_else(|e| panic!("/proc/{}/{name}: {e}", self.pid))
     }
 
-    /// A field of `/proc/PID/status`.
+    /// Returns a field of `/proc/PID/status`.
     #[track_caller]
     pub fn status(&self, field: &str) -> String {
         let status = self.file("status");
@@ -48,7 +48,7 @@ impl Process {
         line.unwrap_or_else(|| panic!("no {field} in {status}")).trim().to_owned()
     }
 
-    /// Waits until it has ended; false when `limit` is over first.
+    /// Waits until the process has ended. Returns false if it has not after `limit`.
     pub fn ends_within(&self, limit: Duration) -> bool {
         let Ok(fd) = pidfd(self.pid) else { return true };
         let deadline = Instant::now() + limit;
@@ -64,7 +64,7 @@ impl Process {
         }
     }
 
-    /// Sends it a signal; one that is gone is fine.
+    /// Sends a signal to the process, if it still exists.
     pub fn kill(&self, signal: nix::sys::signal::Signal) {
         let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid), signal);
     }

@@ -1,4 +1,4 @@
-//! Registries on loopback: Debian's docker-registry, and a proxy in front that misbehaves on demand.
+//! Registries on loopback: Debian's docker-registry, and a proxy in front of it that misbehaves on demand.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,34 +11,34 @@ use sha2::{Digest, Sha256};
 use crate::http::{self, Answer, Request, Response};
 use crate::port::{HostPort, host_port};
 
-/// A docker-registry process; it ends when this is dropped.
+/// A docker-registry process. It is ended when this value is dropped.
 pub struct Registry {
     child: Child,
     port: HostPort,
     authorization: Option<String>,
 }
 
-/// A layer to push: media type, bytes as they travel, the tar inside.
+/// A layer to push.
 pub struct Layer {
     /// `application/vnd.oci.image.layer.v1.tar+gzip`, ...
     pub media_type: String,
-    /// As it travels.
+    /// The bytes that are transferred.
     pub blob: Vec<u8>,
-    /// Uncompressed.
+    /// The uncompressed tar archive.
     pub tar: Vec<u8>,
 }
 
 impl Layer {
-    /// A layer that travels as it is.
+    /// Returns a layer that is transferred without compression.
     pub fn plain(tar: Vec<u8>) -> Self {
         Self { media_type: "application/vnd.oci.image.layer.v1.tar".into(), blob: tar.clone(), tar }
     }
-    /// A layer packed by a program that reads stdin: gzip, zstd.
+    /// Returns a layer compressed by a program that reads stdin: gzip, zstd.
     pub fn packed(tar: Vec<u8>, media_type: &str, program: &[&str]) -> Self {
         let blob = filter(program, &tar);
         Self { media_type: media_type.into(), blob, tar }
     }
-    /// gzip, as most images have it.
+    /// Returns a layer compressed by gzip, as in most images.
     pub fn gzip(tar: Vec<u8>) -> Self {
         Self::packed(tar, "application/vnd.oci.image.layer.v1.tar+gzip", &["gzip", "-1n"])
     }
@@ -61,7 +61,7 @@ fn filter(program: &[&str], input: &[u8]) -> Vec<u8> {
     output.stdout
 }
 
-/// `sha256:...` of bytes.
+/// Returns the digest of bytes, `sha256:...`.
 pub fn digest(bytes: &[u8]) -> String {
     let hash = Sha256::digest(bytes);
     let hex: String = hash.iter().map(|b| format!("{b:02x}")).collect();
@@ -69,12 +69,12 @@ pub fn digest(bytes: &[u8]) -> String {
 }
 
 impl Registry {
-    /// Starts one on a free port, with its files below `dir`.
+    /// Starts a registry on a free port, with its files below `dir`.
     pub fn start(dir: &Path) -> Self {
         Self::start_with(dir, "", None)
     }
 
-    /// Starts one that wants user `kube` with password `secret`.
+    /// Starts a registry that requires user `kube` with password `secret`.
     pub fn with_password(dir: &Path) -> Self {
         let file = dir.join("registry-htpasswd");
         // bcrypt of "secret".
@@ -102,7 +102,7 @@ impl Registry {
             .spawn()
             .unwrap_or_else(|e| panic!("docker-registry: {e} (apt-get install docker-registry)"));
         let registry = Self { child, port, authorization };
-        // It says nowhere that it listens; a connection that is refused is tried again.
+        // The registry does not report that it listens, so a refused connection is tried again.
         let deadline = std::time::Instant::now() + crate::limit(20);
         while std::net::TcpStream::connect(registry.address()).is_err() {
             assert!(std::time::Instant::now() < deadline, "docker-registry does not listen");
@@ -111,12 +111,12 @@ impl Registry {
         registry
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port.number))
     }
 
-    /// `127.0.0.1:PORT/NAME`.
+    /// Returns `127.0.0.1:PORT/NAME`.
     pub fn name(&self, name: &str) -> String {
         format!("{}/{name}", self.address())
     }
@@ -130,7 +130,7 @@ impl Registry {
             .unwrap_or_else(|e| panic!("{method} {path}: {e}"))
     }
 
-    /// Pushes a blob; its digest.
+    /// Pushes a blob and returns its digest.
     pub fn push_blob(&self, repository: &str, blob: &[u8]) -> String {
         let digest = digest(blob);
         let begun = self.send("POST", &format!("/v2/{repository}/blobs/uploads/"), &[], b"");
@@ -144,7 +144,7 @@ impl Registry {
         digest
     }
 
-    /// Pushes a manifest under a tag or digest; its digest.
+    /// Pushes a manifest under a tag or digest and returns its digest.
     pub fn push_manifest(
         &self,
         repository: &str,
@@ -159,13 +159,13 @@ impl Registry {
         digest(&bytes)
     }
 
-    /// Pushes an OCI image; its manifest's digest.
+    /// Pushes an OCI image and returns the digest of its manifest.
     pub fn push(&self, repository: &str, tag: &str, layers: &[Layer], config: &Value) -> String {
         let manifest = self.push_parts(repository, layers, config, "amd64");
         self.push_manifest(repository, tag, "application/vnd.oci.image.manifest.v1+json", &manifest)
     }
 
-    /// Pushes config and layers; the OCI manifest for them.
+    /// Pushes config and layers and returns the OCI manifest for them.
     pub fn push_parts(
         &self,
         repository: &str,
@@ -213,15 +213,15 @@ impl Drop for Registry {
     }
 }
 
-/// A proxy in front of a registry: keeps a list of requests, and lets the test spoil answers.
+/// A proxy in front of a registry. It keeps a list of requests, and the test can change its answers.
 pub struct Proxy {
-    /// Where it listens.
+    /// The address on which it listens.
     pub address: SocketAddr,
     log: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Proxy {
-    /// Starts one. `spoil` may change every answer; it is told how many requests for the same method and path
+    /// Starts a proxy. `spoil` may change every answer; its number is how many requests for the same method and path
     /// came before.
     pub fn start(
         registry: &Registry,
@@ -252,12 +252,12 @@ impl Proxy {
         Self { address, log }
     }
 
-    /// `127.0.0.1:PORT/NAME`.
+    /// Returns `127.0.0.1:PORT/NAME`.
     pub fn name(&self, name: &str) -> String {
         format!("{}/{name}", self.address)
     }
 
-    /// Requests so far whose path holds `text`.
+    /// Returns the requests so far whose path contains `text`.
     pub fn requests(&self, text: &str) -> Vec<Request> {
         self.log.lock().unwrap().iter().filter(|r| r.path.contains(text)).cloned().collect()
     }

@@ -18,8 +18,8 @@ pub fn skip(reason: &str) {
     }
 }
 
-/// Returns the name of the running test: libtest names the test's thread after it; where tests run in the
-/// main thread, the runner has given the name as argument.
+/// Returns the name of the running test. libtest names the test's thread after the test; if tests run in the main
+/// thread, the runner has passed the name as argument.
 fn test_name() -> String {
     match std::thread::current().name() {
         Some(name) if name != "main" => name.to_owned(),

@@ -1,4 +1,4 @@
-//! A pseudo-terminal with a command on it, as a user at a terminal has.
+//! A pseudo-terminal on which a command runs, as for an interactive user.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use nix::pty::{Winsize, openpty};
 
-/// A terminal of 80 by 24 and the command on it.
+/// A terminal of 80 by 24 characters and the command that runs on it.
 pub struct Terminal {
     master: OwnedFd,
     child: Child,
@@ -61,7 +61,7 @@ impl Terminal {
         File::from(self.master.try_clone().unwrap()).write_all(text.as_bytes()).unwrap();
     }
 
-    /// Changes its size, which sends SIGWINCH to the command.
+    /// Changes the size of the terminal, which sends SIGWINCH to the command.
     pub fn resize(&mut self, columns: u16, rows: u16) {
         let size = winsize(columns, rows);
         // SAFETY: the descriptor is open and `size` lives until the call returns.
@@ -69,7 +69,7 @@ impl Terminal {
         assert_eq!(done, 0, "TIOCSWINSZ");
     }
 
-    /// Waits until the terminal shows `text` (after what earlier calls waited for).
+    /// Waits until the terminal shows `text`, after the texts of earlier calls.
     #[track_caller]
     pub fn shows(&mut self, text: &str) {
         let deadline = Instant::now() + crate::limit(30);
@@ -85,7 +85,7 @@ impl Terminal {
         }
     }
 
-    /// Waits for the command's end; its exit code and all that the terminal showed.
+    /// Waits until the command has ended, and returns its exit code and everything that the terminal showed.
     #[track_caller]
     pub fn end(mut self) -> (i32, String) {
         let deadline = Instant::now() + crate::limit(30);
