@@ -13,6 +13,7 @@
 //! - [`volume`]: every volume source as a path to mount.
 //! - [`runtime`]: OCI specs, and create/start/exec/delete behind one trait.
 //! - [`image`]: pull, store, unpack, config, overlay.
+//! - [`controller`]: what a step of a workload makes of its record. Pure.
 //! - [`store`]: records of workloads. Its layout of the trees, and played objects, stand below `manifest`.
 //! - [`workload`]: which pods of a workload should exist now. Pure.
 //! - [`lifecycle`]: one pod as a pure state machine.
