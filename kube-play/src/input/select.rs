@@ -289,7 +289,7 @@ mod tests {
         let (_dir, context) = machine();
         let id = WorkloadId::new(Kind::Pod, "default", "web");
         let mut record = WorkloadRecord::load(&context.layout, &id).unwrap().unwrap();
-        record.pods[0].removing = true;
+        record.delete(None);
         record.save(&context.layout).unwrap();
         let names = ["web".to_owned()];
         let web = Choice { names: &names, ..Choice::default() };

@@ -113,7 +113,8 @@ mod tests {
         assert_eq!(replicas.count, 2);
         // Written, it is a record of this version.
         let text = serde_json::to_string(&record).unwrap();
-        assert_eq!(serde_json::from_str::<WorkloadRecord>(&text).unwrap(), record);
+        let current = WorkloadRecord { version: Version::current(), ..record };
+        assert_eq!(serde_json::from_str::<WorkloadRecord>(&text).unwrap(), current);
     }
 
     #[test]
