@@ -1,6 +1,7 @@
-//! Devices of this machine, asked for as podman has it: `podman.io/device=/dev/fuse: 1` among the limits of a container.
+//! Devices of this machine for a container, requested as podman does: the resource limit `podman.io/device=/dev/fuse:
+//! 1`.
 
-/// What begins such a name of a resource. Source: podman's `pkg/specgen/generate/kube`.
+/// Prefix of a resource name that requests a device. Source: podman's `pkg/specgen/generate/kube`.
 const PREFIX: &str = "podman.io/device=";
 
 /// A device of this machine for a container.
@@ -10,13 +11,13 @@ pub(crate) struct Device {
     pub source: String,
     /// Its path in the container.
     pub destination: String,
-    /// Of `rwm`: what the container may do with it.
+    /// What the container may do with it: a subset of `rwm`.
     pub access: String,
 }
 
 impl Device {
-    /// The device that a name of a resource asks for, as `PREFIX/dev/SOURCE[:/DESTINATION[:rwm]]`; else why it cannot be
-    /// had. `None` for every other resource.
+    /// Returns the device that a resource name requests in the form `PREFIX/dev/SOURCE[:/DESTINATION[:rwm]]`, or why it
+    /// is invalid. `None` for every other resource.
     pub fn from_resource(name: &str) -> Option<Result<Self, &'static str>> {
         let mut parts = name.strip_prefix(PREFIX)?.splitn(3, ':');
         let source = parts.next().unwrap_or_default();

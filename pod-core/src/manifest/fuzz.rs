@@ -1,11 +1,11 @@
-//! Fuzzing of manifests.
+//! Fuzz target of manifests.
 
-// A panic is how it reports.
+// A fuzz target reports by a panic.
 #![allow(clippy::missing_panics_doc)]
 
 use super::{Source, load};
 
-/// Any text: it is read, or refused with errors that have a place and that a terminal can show.
+/// Any text: it is either read, or refused with errors that have a position and can be shown in a terminal.
 pub fn manifest(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let source = Source { name: "f.yaml".to_owned(), dir: "/".into(), text: text.into_owned() };

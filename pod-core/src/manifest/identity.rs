@@ -1,5 +1,5 @@
-//! The names of the objects in a source, whatever else is wrong with it, so that a file that is no longer valid still
-//! tells `kube down` what was played from it.
+//! Finds the names of the objects in a source even if the source is invalid, so that `kube down` can stop what was
+//! played from a file that has been broken since.
 
 use crate::kind::ObjectRef;
 
@@ -8,19 +8,20 @@ use super::load::{MAX_DOCUMENT, MAX_LISTS, is_kustomization, too_long};
 use super::yaml::{self, Data, Node};
 use super::{Diagnostic, Position, Severity, Source, escape};
 
-/// What [`identities`] found.
+/// The result of [`identities`].
 #[derive(Debug, Clone, Default)]
 pub struct Identities {
-    /// The objects of kinds that are played and have a name, in order. The items of a List are listed by themselves.
+    /// The objects that have a name and a kind that can be played, in order. The items of a List are listed
+    /// individually.
     pub found: Vec<ObjectRef>,
     /// One error per document that cannot be read, and per object of a kind that [`super::load`] refuses.
     pub unreadable: Vec<Diagnostic>,
-    /// True if the source has objects of a kind that [`super::load`] leaves out.
+    /// Whether the source has objects of a kind that [`super::load`] leaves out.
     pub left_out: bool,
 }
 
-/// Returns the names of the objects in `source`. It reads as [`super::load`] does, so that it finds every object that
-/// `load` returns.
+/// Returns the names of the objects in `source`. It reads the source like [`super::load`], so that it finds every
+/// object that `load` returns.
 pub fn identities(source: &Source, namespace: &str) -> Identities {
     let mut result = Identities::default();
     if is_kustomization(&source.name) {
@@ -38,7 +39,7 @@ pub fn identities(source: &Source, namespace: &str) -> Identities {
             continue;
         }
         let parsed = yaml::parse(chunk);
-        // A document with a key that is given twice, say, still names its object.
+        // A document with an error, e.g. a duplicate key, still names its object.
         if parsed.documents.is_empty()
             && let Some(problem) = parsed.problems.into_iter().find(|problem| problem.fatal)
         {
@@ -119,7 +120,7 @@ mod tests {
         assert_eq!(lines, [2, 6]);
     }
 
-    /// Whatever a play makes of a text, a `down` of it finds.
+    /// Every object that a play creates from a text is found by a `down` with the same text.
     #[test]
     fn every_object_that_is_loaded_is_named() {
         let map = |name: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n");

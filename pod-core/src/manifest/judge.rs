@@ -1,4 +1,4 @@
-//! Objects that were not read but made, by the same schema and rules.
+//! Validates objects that the program has created and not read, with the same schema and rules.
 
 use serde_json::Value;
 
@@ -8,8 +8,8 @@ use super::yaml::Node;
 use super::{Diagnostic, Position, Severity, escape, rules};
 use crate::kind::Kind;
 
-/// All that a cluster's validation has against `object`, of a kind that is played or generated: errors only, and
-/// without a position, for it stands in no file.
+/// Returns the errors, without warnings, that a cluster's validation would report about `object`, whose kind is one
+/// that is played or generated. They have no position, because the object is not in a file.
 pub fn judge(object: &Value) -> Vec<Diagnostic> {
     let refused = |path: &str, message: String| Diagnostic {
         severity: Severity::Error,

@@ -12,7 +12,7 @@ use crate::kind::{Kind, Role};
 pub(super) struct Reader {
     /// Its fields.
     pub schema: &'static Type,
-    /// Converts what fits the schema.
+    /// Converts a value that fits the schema.
     pub read: fn(&Value) -> Result<Object, serde_json::Error>,
 }
 
@@ -46,18 +46,18 @@ pub fn schema_of(kind: Kind) -> Option<&'static Type> {
     }
 }
 
-/// What `kind` is.
+/// The result of looking up a kind.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// One that is played.
+    /// A kind that is played.
     Played(Kind, Reader),
-    /// A list of objects, with its apiVersion where that is checked.
+    /// A List, with its required apiVersion if that is checked.
     List(Option<&'static str>),
-    /// One that is accepted without anything to do.
+    /// A kind that is accepted without any action.
     Accepted,
-    /// One that is left out: why, and what to do instead.
+    /// A kind that is left out: the reason, and what to do instead.
     LeftOut(String, Option<&'static str>),
-    /// None of those: message and hint.
+    /// Any other kind: message and hint.
     Refused(String, String),
 }
 
@@ -88,7 +88,8 @@ pub(super) fn find(name: &str, api_version: &str) -> Found {
             _ => custom_resource(api_version),
         };
     }
-    // A group that is spelled nearly like one of Kubernetes is a slip, and the kind may be what the file is for.
+    // A group that differs by one letter from a group of Kubernetes is a typo, and the kind may be the purpose of the
+    // file.
     // Groups with a dot end in `.k8s.io`, and so do custom resources of the Kubernetes project itself.
     let mut groups = Kind::ALL.iter().map(|kind| kind.group()).filter(|known| !known.contains('.'));
     if groups.any(|known| strsim::osa_distance(known, group) <= 1) {
@@ -97,7 +98,7 @@ pub(super) fn find(name: &str, api_version: &str) -> Found {
     Found::LeftOut(format!("{} is not of Kubernetes", shown(api_version)), None)
 }
 
-/// What a play does with a kind.
+/// Returns what a play does with a kind.
 fn of(kind: Kind) -> Found {
     match kind.role() {
         Role::Accepted => Found::Accepted,
@@ -110,19 +111,19 @@ fn of(kind: Kind) -> Found {
     }
 }
 
-/// The hint that names the kinds that are played.
+/// Returns the hint that names the kinds that are played.
 fn played() -> String {
     format!("kinds that are played: {} and List", names_of_played())
 }
 
-/// What to do with a kustomization.
+/// The hint for a kustomization.
 pub(super) const KUSTOMIZE: &str = "`kubectl kustomize FOLDER | kube play -` plays what it makes";
 
 fn custom_resource(api_version: &str) -> Found {
     Found::LeftOut(format!("a custom resource ({}) needs a cluster", escape(api_version)), None)
 }
 
-/// The names of the kinds that are played, for messages.
+/// Returns the names of the kinds that are played, for messages.
 pub(super) fn names_of_played() -> String {
     Kind::played().map(Kind::name).collect::<Vec<_>>().join(", ")
 }

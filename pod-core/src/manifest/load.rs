@@ -1,4 +1,4 @@
-//! The way from text to documents.
+//! Reads text into validated documents.
 
 use crate::kind::Kind;
 use std::collections::{HashMap, HashSet};
@@ -13,19 +13,19 @@ use super::{
     Diagnostic, Document, Loaded, MAX_DIAGNOSTICS, Object, Position, Severity, Source, escape, rules, shown,
 };
 
-/// How many documents one call takes.
+/// Maximum number of documents per call.
 pub const MAX_DOCUMENTS: usize = 10_000;
-/// How long one document may be, in bytes: what an API server takes (3 MiB), so that it fits a cluster too.
+/// Maximum size of one document in bytes: the limit of an API server (3 MiB), so that the document also fits a cluster.
 pub const MAX_DOCUMENT: usize = 3 << 20;
-/// How deep lists may lie in lists.
+/// Maximum nesting of Lists.
 pub(super) const MAX_LISTS: usize = 4;
 
-/// What is told of a document that exceeds [`MAX_DOCUMENT`].
+/// Returns the message about a document that exceeds [`MAX_DOCUMENT`].
 pub(super) fn too_long() -> String {
     format!("a document of more than {} MiB", MAX_DOCUMENT >> 20)
 }
 
-/// Reads and validates everything in `sources`. `namespace` is for objects that name none.
+/// Reads and validates all `sources`. `namespace` is used for objects without one.
 pub fn load(sources: &[Source], namespace: &str) -> Loaded {
     let mut loader = Loader {
         namespace,
@@ -56,14 +56,14 @@ pub fn load(sources: &[Source], namespace: &str) -> Loaded {
 struct Loader<'a> {
     namespace: &'a str,
     loaded: Loaded,
-    /// kind, namespace, name: where it was first.
+    /// Where each (kind, namespace, name) occurred first.
     seen: HashMap<(Kind, String, String), String>,
     documents: usize,
     repeats: Repeats,
 }
 
 impl Loader<'_> {
-    /// Keeps a diagnostic to tell; of warnings that say the same only the first.
+    /// Records a diagnostic; of warnings with the same meaning only the first.
     fn push(&mut self, diagnostic: Diagnostic) {
         if !self.repeats.is_repeat(&diagnostic) {
             self.loaded.diagnostics.push(diagnostic);
@@ -129,11 +129,11 @@ impl Loader<'_> {
                 self.object(source, node, "", 0, broken);
             }
         }
-        // In order of position; what belongs to one place stays in the order found.
+        // Sorted by position; diagnostics of the same position stay in the order in which they were found.
         let Some(own) = self.loaded.diagnostics.get_mut(first..) else { return };
         own.sort_by_key(|diagnostic| diagnostic.position);
         let more = own.len().saturating_sub(MAX_DIAGNOSTICS);
-        // The last document may exceed the limit by a few.
+        // The last document may exceed the limit by some.
         if more > 20
             && let Some(next) = own.get(MAX_DIAGNOSTICS).map(|diagnostic| diagnostic.position)
         {
@@ -142,7 +142,7 @@ impl Loader<'_> {
         }
     }
 
-    /// One object, or a List of them at `prefix`.
+    /// Reads one object, or a List of objects at `prefix`.
     fn object(&mut self, source: &Source, node: &Node, prefix: &str, depth: usize, broken: bool) {
         self.documents += 1;
         let Data::Mapping(_) = &node.data else {
@@ -208,7 +208,7 @@ impl Loader<'_> {
         }
     }
 
-    /// Tells of an apiVersion or kind that is missing or no text.
+    /// Reports an apiVersion or kind that is missing or not text.
     fn head(&mut self, source: &Source, node: &Node, prefix: &str, name: &str, hint: Option<String>) {
         let entry = node.get(name);
         let message = match entry.map(|entry| &entry.value) {
@@ -220,7 +220,7 @@ impl Loader<'_> {
         self.error(source, position, &format!("{prefix}{name}"), message, hint);
     }
 
-    /// True if the apiVersion is the one of its kind.
+    /// Returns whether the apiVersion is the right one for its kind, and reports it if not.
     fn version(&mut self, source: &Source, node: &Node, prefix: &str, kind: &str, right: &str) -> bool {
         let given = node.get("apiVersion").map(|entry| &entry.value);
         let hint = Some(format!("write apiVersion: {right}"));
@@ -285,7 +285,7 @@ impl Loader<'_> {
     ) {
         let mut checked = check(node, reader.schema, &source.name);
         let mut found = std::mem::take(&mut checked.diagnostics);
-        // Both are known by now, and what is wrong with them has been told.
+        // Both fields have been checked and reported already.
         found.retain(|diagnostic| diagnostic.path != "apiVersion" && diagnostic.path != "kind");
         if let Value::Object(fields) = &mut checked.value {
             fields.insert("apiVersion".to_owned(), kind.api_version().into());
@@ -298,7 +298,7 @@ impl Loader<'_> {
                 fill_namespace(&mut object, self.namespace);
                 Some(object)
             }
-            // The schema lets through what k8s-openapi does not read: tell rather than hide it.
+            // The schema accepts something that k8s-openapi does not: an error is better than ignoring the object.
             Err(error) => {
                 found.push(Diagnostic {
                     severity: Severity::Error,
@@ -311,7 +311,7 @@ impl Loader<'_> {
                 None
             }
         };
-        // That a source of a volume cannot be mounted says more than that it is not honoured.
+        // The error that a volume source cannot be mounted replaces the warning that it is not honoured.
         let errors = found.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
         let wrong: HashSet<String> = errors
             .filter(|diagnostic| rules::is_volume_source(&diagnostic.path))
@@ -339,7 +339,7 @@ impl Loader<'_> {
         }
     }
 
-    /// Two objects of one kind, namespace and name cannot both be played.
+    /// Reports two objects with the same kind, namespace and name, because only one of them can be played.
     fn duplicate(
         &mut self,
         object: &Object,
@@ -376,7 +376,7 @@ impl Loader<'_> {
     }
 }
 
-/// Returns true for the files that kustomize reads of a folder.
+/// Returns true for the names of the files that kustomize reads in a folder.
 pub(super) fn is_kustomization(name: &str) -> bool {
     let file = name.rsplit('/').next().unwrap_or(name);
     matches!(file, "kustomization.yaml" | "kustomization.yml" | "Kustomization")

@@ -1,4 +1,4 @@
-//! YAML to typed objects, with positions; validation; diagnostics.
+//! Reads YAML into typed objects with positions, and validates them with diagnostics.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -37,18 +37,18 @@ pub(crate) use rules::{MAX_NAMESERVERS, MAX_SEARCH_CHARS, MAX_SEARCHES, mount_po
 pub use source::{MAX_SOURCE, ReadError, read_sources, source};
 pub use yaml::write as to_yaml;
 
-/// Text to read manifests from.
+/// A text to read manifests from.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// What messages call it: a path, `-` or a URL.
+    /// The source's name in messages: a path, `-` or a URL.
     pub name: String,
-    /// The folder that relative hostPaths are relative to; the working directory for stdin and URLs.
+    /// The folder that relative hostPaths start from; the working directory for stdin and URLs.
     pub dir: PathBuf,
     /// The YAML or JSON.
     pub text: String,
 }
 
-/// A place in a source, counted from 1.
+/// A position in a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Position {
     /// Line, from 1.
@@ -57,39 +57,39 @@ pub struct Position {
     pub column: usize,
 }
 
-/// How bad a diagnostic is.
+/// The severity of a diagnostic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// The manifest cannot be played.
     Error,
-    /// Something in it will not be honoured.
+    /// A part of it will not be honoured.
     Warning,
 }
 
-/// How many diagnostics of one source are reported.
+/// Maximum number of diagnostics reported per source.
 const MAX_DIAGNOSTICS: usize = 1_000;
 
-/// Something to tell about a manifest.
+/// An error or warning about a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// How bad.
+    /// Error or warning.
     pub severity: Severity,
-    /// Which source.
+    /// The name of the source.
     pub source: String,
-    /// Where in it.
+    /// The position in the source.
     pub position: Position,
     /// The field, as `spec.containers[0].image`; empty for a whole document.
     pub path: String,
     /// What is wrong.
     pub message: String,
-    /// What to do.
+    /// How to fix it.
     pub hint: Option<String>,
 }
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Position { line, column } = self.position;
-        // What comes from a flag has no place in a file.
+        // A value from a flag has no position in a file.
         if self.position == Position::default() {
             write!(f, "{}: ", self.source)?;
         } else {
@@ -102,7 +102,7 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// A Kubernetes object of a kind that is played.
+/// A Kubernetes object of a kind that can be played.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Object {
     /// v1 Pod.
@@ -129,7 +129,7 @@ impl Object {
         }
     }
 
-    /// Its metadata.
+    /// Returns its metadata.
     pub fn metadata(&self) -> &ObjectMeta {
         match self {
             Self::Pod(object) => &object.metadata,
@@ -140,7 +140,7 @@ impl Object {
         }
     }
 
-    /// Its metadata, to change.
+    /// Returns its metadata for modification.
     pub fn metadata_mut(&mut self) -> &mut ObjectMeta {
         match self {
             Self::Pod(object) => &mut object.metadata,
@@ -152,49 +152,49 @@ impl Object {
     }
 }
 
-/// One manifest.
+/// One object of a manifest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
-    /// The object, typed, as given (no defaults; namespace filled in).
+    /// The typed object as written (no defaults; namespace filled in).
     pub object: Object,
-    /// The object as given, as JSON in the order it was written.
+    /// The object as written, as JSON with fields in the order of the file.
     pub value: Value,
-    /// Where it was read from.
+    /// The name of the source.
     pub source: String,
-    /// Where in it the document begins.
+    /// The position in the source where the document begins.
     pub position: Position,
-    /// The folder that relative hostPaths are relative to.
+    /// The folder that relative hostPaths start from.
     pub dir: PathBuf,
-    /// Position of every field, by path: `spec.containers[0].image`, `data[key]`. That of a field's key when it
-    /// holds a list or a mapping, that of its value otherwise.
+    /// Position of every field by path: `spec.containers[0].image`, `data[key]`. The position is that of the key if the
+    /// field holds a list or a mapping, and that of the value otherwise.
     pub positions: std::collections::HashMap<String, Position>,
 }
 
 impl Document {
-    /// Where a field is written, or the nearest around it that is.
+    /// Returns the position of a field, or of the nearest enclosing field that is written.
     pub fn position_of(&self, path: &str) -> Position {
         around(path).find_map(|path| self.positions.get(path)).copied().unwrap_or(self.position)
     }
 }
 
-/// A path and all that it lies in, the innermost first.
+/// Returns a path and the paths of all fields around it, the innermost first.
 fn around(path: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(path), |path| {
         path.rfind(['.', '[']).and_then(|at| path.get(..at)).filter(|rest| !rest.is_empty())
     })
 }
 
-/// What reading sources gave. Documents with errors are left out of `documents`.
+/// The result of reading sources. `documents` has none with errors.
 #[derive(Debug, Clone, Default)]
 pub struct Loaded {
-    /// The good documents, in order; a List's items stand on their own.
+    /// The valid documents, in order; the items of a List are separate documents.
     pub documents: Vec<Document>,
-    /// All errors and warnings, in order of position.
+    /// All errors and warnings, sorted by position.
     pub diagnostics: Vec<Diagnostic>,
 }
 
 impl Loaded {
-    /// True if any diagnostic is an error.
+    /// Returns whether any diagnostic is an error.
     pub fn has_errors(&self) -> bool {
         self.diagnostics.iter().any(|d| d.severity == Severity::Error)
     }

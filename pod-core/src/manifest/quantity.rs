@@ -1,13 +1,13 @@
 //! Kubernetes quantities: `500m`, `1.5Gi`, `1e3`.
 
-/// A quantity, exact to a billionth; finer ones are rounded up and huge ones capped, as Kubernetes does.
+/// A quantity with a resolution of one billionth; finer values are rounded up and huge ones capped, as in Kubernetes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Quantity {
     nanos: i128,
 }
 
 const NANO: i128 = 1_000_000_000;
-/// 2^63 - 1 whole units.
+/// The maximum: 2^63 - 1 whole units.
 const MOST: i128 = i64::MAX as i128 * NANO;
 
 impl Quantity {
@@ -41,7 +41,7 @@ impl Quantity {
             "Ei" => (60, 0),
             _ => (0, suffix.strip_prefix(['e', 'E']).and_then(exponent)?),
         };
-        // The digits that count; more of them only move the point.
+        // The significant digits; any further ones only move the decimal point.
         let mut mantissa: i128 = 0;
         let mut power = decimal + 9;
         let mut lost = false;
@@ -71,42 +71,42 @@ impl Quantity {
         Some(Self { nanos: if negative { -nanos } else { nanos } })
     }
 
-    /// So many whole units.
+    /// Returns a quantity of whole units.
     pub fn from_value(value: u64) -> Self {
         Self { nanos: (i128::from(value) * NANO).min(MOST) }
     }
 
-    /// So many thousandths.
+    /// Returns a quantity of thousandths.
     pub fn from_millis(millis: u64) -> Self {
         Self { nanos: (i128::from(millis) * (NANO / 1000)).min(MOST) }
     }
 
-    /// How often `divisor` goes into it, rounded up (resourceFieldRef); a divisor of 0 means 1.
+    /// Divides by `divisor` and rounds up (resourceFieldRef); a divisor of 0 means 1.
     pub fn count_of(self, divisor: Self) -> i64 {
         self.scaled(if divisor.nanos > 0 { divisor.nanos } else { NANO })
     }
 
-    /// Whole units, rounded up (away from zero, as Kubernetes rounds).
+    /// Returns whole units, rounded up (away from zero, as Kubernetes rounds).
     pub fn value(self) -> i64 {
         self.scaled(NANO)
     }
 
-    /// Thousandths, rounded up.
+    /// Returns thousandths, rounded up.
     pub fn millis(self) -> i64 {
         self.scaled(NANO / 1000)
     }
 
-    /// True below zero.
+    /// Returns true for a value below zero.
     pub fn is_negative(self) -> bool {
         self.nanos < 0
     }
 
-    /// True for zero.
+    /// Returns true for zero.
     pub fn is_zero(self) -> bool {
         self.nanos == 0
     }
 
-    /// True without a fraction.
+    /// Returns true for a value without a fraction.
     pub fn is_whole(self) -> bool {
         self.nanos % NANO == 0
     }
@@ -119,7 +119,7 @@ impl Quantity {
 }
 
 impl From<&k8s_openapi::apimachinery::pkg::api::resource::Quantity> for Quantity {
-    /// Validation has refused what is no quantity; one in a damaged record counts as zero.
+    /// Validation has refused invalid quantities; one in a damaged record counts as zero.
     fn from(quantity: &k8s_openapi::apimachinery::pkg::api::resource::Quantity) -> Self {
         Self::parse(&quantity.0).unwrap_or_default()
     }

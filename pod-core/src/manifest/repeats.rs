@@ -1,5 +1,6 @@
-//! Warnings that say the same of several fields or objects are told once, with their number: a folder of manifests
-//! for a cluster would give hundreds of lines otherwise. Errors are all told, because each has to be mended.
+//! Merges warnings that say the same about several fields or objects into one with their number, because a folder of
+//! manifests for a cluster would cause hundreds of lines otherwise. Errors are all reported, because each has to be
+//! fixed.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -7,25 +8,25 @@ use std::fmt::Write as _;
 
 use super::{Diagnostic, Position, Severity};
 
-/// What tells a diagnostic from every other: source, position, path, message.
+/// Identifies a diagnostic: source, position, path, message.
 type Identity = (String, Position, String, String);
 
-/// What was warned of so far.
+/// The warnings so far.
 #[derive(Debug, Default)]
 pub(super) struct Repeats {
-    /// What a warning says: the one that said it first, and how often it was said.
+    /// By the meaning of a warning: the first one with this meaning, and the number of them.
     said: HashMap<String, (Identity, usize)>,
 }
 
 impl Repeats {
-    /// True for a warning that says of a field what an earlier one said of a field of the same name.
+    /// Returns true if an earlier warning had the same text about a field of the same name.
     pub fn is_repeat(&mut self, diagnostic: &Diagnostic) -> bool {
         let Diagnostic { path, message, hint, .. } = diagnostic;
         let said = format!("{}\n{message}\n{}", field(path), hint.as_deref().unwrap_or_default());
         self.is_repeat_of(said, diagnostic)
     }
 
-    /// True for a warning that says `said`, if an earlier one did.
+    /// Returns true if an earlier warning had the same meaning `said`. Errors are never repeats.
     pub fn is_repeat_of(&mut self, said: String, diagnostic: &Diagnostic) -> bool {
         if diagnostic.severity != Severity::Warning {
             return false;
@@ -42,7 +43,7 @@ impl Repeats {
         }
     }
 
-    /// Adds to each warning how often it was said.
+    /// Adds to each warning the number of its repeats.
     pub fn count(self, diagnostics: &mut [Diagnostic]) {
         let counts: BTreeMap<Identity, usize> =
             self.said.into_values().filter(|(_, count)| *count > 1).collect();
@@ -62,7 +63,7 @@ fn identity(diagnostic: &Diagnostic) -> Identity {
     (source.clone(), *position, path.clone(), message.clone())
 }
 
-/// The field at the end of a path, without its place in a list.
+/// Returns the last field of a path, without its index in a list.
 fn field(path: &str) -> &str {
     let field = path.rsplit('.').next().unwrap_or(path);
     match field.split_once('[') {

@@ -1,4 +1,4 @@
-//! Manifests from files, folders and standard input.
+//! Reads manifests from files, folders and standard input.
 
 use std::fs;
 use std::io::{self, Read};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Source, escape};
 
-/// How long a source may be, in bytes.
+/// Maximum size of a source in bytes.
 pub const MAX_SOURCE: u64 = 64 << 20;
 
 /// Why a source cannot be read.
@@ -15,9 +15,9 @@ pub enum ReadError {
     /// The file or folder cannot be opened or read.
     #[error("{}: {error}", escape(&path.to_string_lossy()))]
     Io {
-        /// What was asked for.
+        /// The path as given.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         error: io::Error,
     },
     /// A folder without manifests.
@@ -29,17 +29,17 @@ pub enum ReadError {
     /// Longer than [`MAX_SOURCE`].
     #[error("{}: longer than {} MiB", escape(name), MAX_SOURCE >> 20)]
     TooLong {
-        /// What messages call it.
+        /// The source's name in messages.
         name: String,
     },
-    /// Not text.
+    /// Not UTF-8 text.
     #[error("{}: {}", escape(name), encoding(*utf16, *offset))]
     NotUtf8 {
-        /// What messages call it.
+        /// The source's name in messages.
         name: String,
-        /// The first byte that is wrong, from 0.
+        /// The offset of the first invalid byte, from 0.
         offset: usize,
-        /// True when it looks like UTF-16.
+        /// Whether it looks like UTF-16.
         utf16: bool,
     },
 }
@@ -52,8 +52,8 @@ fn encoding(utf16: bool, offset: usize) -> String {
     }
 }
 
-/// Reads what a command line names: a file, a folder (its `*.yaml`, `*.yml` and `*.json`, sorted, folders in it
-/// left out, as kubectl does), or `-` for standard input. URLs are for the caller to fetch.
+/// Reads what a command line names: a file, a folder (its `*.yaml`, `*.yml` and `*.json` files sorted by name, without
+/// subfolders, like kubectl), or `-` for standard input. URLs are fetched by the caller.
 pub fn read_sources(name: &str) -> Result<Vec<Source>, ReadError> {
     if name == "-" {
         let dir = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
@@ -84,7 +84,7 @@ pub fn read_sources(name: &str) -> Result<Vec<Source>, ReadError> {
 fn read_file(path: &Path) -> Result<Source, ReadError> {
     let io_error = |error| ReadError::Io { path: path.to_owned(), error };
     let file = fs::File::open(path).map_err(io_error)?;
-    // Absolute, so that it means the same to a supervisor.
+    // Absolute, because a supervisor has another working directory.
     let dir = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -101,7 +101,7 @@ fn read(name: String, dir: PathBuf, path: &Path, from: impl Read) -> Result<Sour
     source(name, dir, bytes)
 }
 
-/// A source out of bytes that came from anywhere: a URL, say.
+/// Creates a source from bytes of any origin, e.g. a URL.
 pub fn source(name: String, dir: PathBuf, bytes: Vec<u8>) -> Result<Source, ReadError> {
     if bytes.len() as u64 > MAX_SOURCE {
         return Err(ReadError::TooLong { name });

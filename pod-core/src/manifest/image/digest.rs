@@ -19,7 +19,7 @@ pub enum InvalidDigest {
     /// No algorithm.
     #[error("a digest has the form sha256:HEX")]
     Form,
-    /// Too few or too many digits, or characters that are none.
+    /// Too few or too many digits, or characters that are not lower-case hexadecimal digits.
     #[error("a sha256 digest has 64 lower-case hexadecimal digits")]
     Digits,
 }
@@ -81,7 +81,7 @@ impl From<Digest> for String {
     }
 }
 
-/// Computes a [`Digest`] as bytes go by, and counts them.
+/// Computes a [`Digest`] and counts bytes as they are written to it.
 #[derive(Default)]
 pub(crate) struct Hasher {
     sha256: Sha256,

@@ -1,8 +1,8 @@
 //! The names that images have in manifests and on command lines. Pure; the image store is built on these types.
 //!
-//! [`Reference`] is a parsed `registry/repository:tag@digest`, [`Digest`] a checked `sha256:HEX`, and [`ImageName`] what a
-//! user or a container may write for an image that is in the store: a reference or the beginning of an id. Text is
-//! parsed into them where it enters (a plan, a command line, a worker); everything behind that point takes the types.
+//! [`Reference`] is a parsed `registry/repository:tag@digest`, [`Digest`] a checked `sha256:HEX`, and [`ImageName`]
+//! what a user or a container may write for an image in the store: a reference or the beginning of an id. Text is
+//! parsed into these types where it enters (a plan, a command line, a worker); all other code takes the types.
 
 mod digest;
 mod name;

@@ -72,7 +72,8 @@ impl Reference {
             }
             _ => (DEFAULT_REGISTRY, name),
         };
-        // A host has no case; a name that only its capitals made one would be docker.io's once they are gone.
+        // Host names ignore case. A name that is a host only because of its capitals would become one of docker.io in
+        // lower case.
         let registry = registry.to_lowercase();
         if !is_registry(&registry) {
             return Err("a repository must be lower-case");
@@ -110,7 +111,7 @@ impl Reference {
         &self.registry
     }
 
-    /// Returns the host that answers API requests, which for docker.io is another one.
+    /// Returns the host that answers API requests, which differs from the registry's name for docker.io.
     pub fn api_host(&self) -> &str {
         match self.registry.as_str() {
             DEFAULT_REGISTRY => "registry-1.docker.io",
@@ -196,7 +197,7 @@ impl fmt::Display for Reference {
     }
 }
 
-/// Splits `host:port`, leaving the colons of `[::1]` alone.
+/// Splits `host:port`, without splitting at the colons of `[::1]`.
 fn split_port(registry: &str) -> (&str, Option<&str>) {
     match registry.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
@@ -369,7 +370,7 @@ mod tests {
                 let again = Reference::parse(&reference.to_string());
                 prop_assert_eq!(again.unwrap(), reference);
             } else {
-                // Only a name that looks like an image id or a first part that is a registry may be refused.
+                // Only a name that looks like an image id, or whose first part is a registry, may be refused.
                 prop_assert!(text.contains('.') || text.len() >= 64, "{}", text);
             }
         }

@@ -1,4 +1,4 @@
-//! PersistentVolumeClaims.
+//! Rules of PersistentVolumeClaims.
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 

@@ -1,4 +1,4 @@
-//! A container.
+//! Rules of containers.
 
 use std::collections::HashMap;
 
@@ -8,8 +8,8 @@ use super::pod::Pod;
 use super::{Rules, name, near};
 use crate::manifest::{escape, shown};
 
-/// Where a mountPath leads: below the root if it is relative, as the kubelet takes it; without `.`, doubled
-/// slashes and `..`, which never leads out of the root.
+/// Normalises a mountPath as the kubelet does: a relative path is below the root, and `.`, doubled slashes and `..` are
+/// removed; `..` never leads out of the root.
 pub(crate) fn mount_point(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {

@@ -1,4 +1,4 @@
-//! ConfigMaps and Secrets.
+//! Rules of ConfigMaps and Secrets.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use super::{Rules, name};
 use crate::manifest::escape;
 
-/// All values of a ConfigMap or a Secret together, in bytes.
+/// Maximum total size of the values of a ConfigMap or a Secret, in bytes.
 const MAX_DATA: usize = 1 << 20;
 
 impl Rules<'_> {
@@ -35,7 +35,7 @@ impl Rules<'_> {
         for (key, value) in secret.data.iter().flatten() {
             values.insert(key, ("data", &value.0));
         }
-        // stringData wins over data.
+        // stringData takes precedence over data.
         for (key, value) in secret.string_data.iter().flatten() {
             values.insert(key, ("stringData", value.as_bytes()));
         }
@@ -61,7 +61,7 @@ impl Rules<'_> {
         }
     }
 
-    /// What types of Secrets that Kubernetes knows must contain.
+    /// Checks that a Secret has the keys that its type requires in Kubernetes.
     fn secret_type(&mut self, secret_type: &str, values: &BTreeMap<&str, (&str, &[u8])>) {
         let required: &[&str] = match secret_type {
             "kubernetes.io/dockerconfigjson" => &[".dockerconfigjson"],

@@ -1,11 +1,11 @@
-//! Environment of containers.
+//! Rules of environment variables of containers.
 
 use k8s_openapi::api::core::v1::{Container, EnvVarSource, ObjectFieldSelector};
 
 use super::{Rules, name, near};
 use crate::manifest::shown;
 
-/// Fields that a variable can take its value from.
+/// Fields that the value of a variable can refer to.
 const FIELDS: [&str; 9] = [
     "metadata.name",
     "metadata.namespace",
@@ -116,11 +116,11 @@ impl Rules<'_> {
         }
     }
 
-    /// A union of the API: one member and only one.
+    /// Checks a union of the API, of which exactly one member must be set.
     pub(super) fn exactly_one(&mut self, path: &str, given: &[bool], members: &str) {
         match given.iter().filter(|given| **given).count() {
             1 => {}
-            // A member that was refused is there all the same.
+            // A member with an error counts as set.
             0 if self.bad_below(path) => {}
             0 => self.error(path, format!("must have one of {members}")),
             _ => self.error(path, format!("must have only one of {members}")),

@@ -1,4 +1,4 @@
-//! metadata.
+//! Rules of metadata.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::{Rules, name};
 use crate::kind::Kind;
 use crate::manifest::escape;
 
-/// All annotations of an object together, in bytes.
+/// Maximum total size of the annotations of an object, in bytes.
 const MAX_ANNOTATIONS: usize = 256 << 10;
 
 impl Rules<'_> {
@@ -37,7 +37,7 @@ impl Rules<'_> {
             if self.of_podman(path, key, value) {
                 continue;
             }
-            // Kubernetes compares annotation keys in lower case.
+            // Kubernetes validates annotation keys in lower case.
             if let Err(mut invalid) = name::qualified(&key.to_ascii_lowercase()) {
                 if let Err(own) = name::qualified(key) {
                     invalid = own;
@@ -52,14 +52,14 @@ impl Rules<'_> {
         }
     }
 
-    /// Tells of an annotation by which podman is told what Kubernetes has no field for, and which is not honoured. True
-    /// for one whose key no cluster takes: nothing else is to be said of it.
+    /// Warns about an annotation of podman that has no equivalent in Kubernetes and is not honoured. Returns true if no
+    /// cluster accepts its key; then no other error about the key is reported.
     fn of_podman(&mut self, path: &str, key: &str, value: &str) -> bool {
         let Some(meaning) = podman_meaning(key, value) else { return false };
         let hint = (!meaning.is_empty()).then(|| meaning.to_owned());
         let path = format!("{path}.annotations[{}]", escape(key));
         self.warning(&path, "is for podman, and is not honoured", hint);
-        // `bind-mount-options:/PATH`
+        // The form is `bind-mount-options:/PATH`.
         key.contains(':')
     }
 
@@ -72,9 +72,8 @@ impl Rules<'_> {
     }
 }
 
-/// What to do instead of an annotation of podman that asks for something: empty if there is nothing. `None` for every
-/// other annotation. Sources: podman's `libpod/define/annotations.go` and `pkg/util/kube.go`, its manual page of
-/// `kube play`.
+/// Returns what to do instead of an annotation of podman; empty if there is no replacement. `None` for every other
+/// annotation. Sources: podman's `libpod/define/annotations.go` and `pkg/util/kube.go`, its manual page of `kube play`.
 fn podman_meaning(key: &str, value: &str) -> Option<&'static str> {
     let off = matches!(value.to_ascii_lowercase().as_str(), "" | "false" | "0" | "f");
     if key == "bind-mount-options" || key.starts_with("bind-mount-options:") {
@@ -89,7 +88,7 @@ fn podman_meaning(key: &str, value: &str) -> Option<&'static str> {
         return Some(if update { "`kube play --pull always FILE` takes new images" } else { "" });
     }
     let option = key.strip_prefix("io.podman.annotations.")?;
-    // Podman names one container of several behind a slash.
+    // In podman the name of one of several containers follows a slash.
     let option = option.split('/').next().unwrap_or(option);
     match option {
         "autoremove" | "init" | "privileged" | "publish-all" if off => None,

@@ -1,4 +1,4 @@
-//! What Kubernetes' own validation refuses beyond types, for the fields that are honoured.
+//! The rules of Kubernetes' validation beyond types, for the fields that are honoured.
 
 mod claim;
 mod container;
@@ -27,7 +27,7 @@ use crate::kind::Kind;
 use crate::manifest::schema::check::Checked;
 use crate::manifest::{Diagnostic, Object, Position, Severity, around};
 
-/// Everything that is wrong with `object`, as far as its schema does not say so already.
+/// Returns all errors and warnings about `object` that its schema has not reported yet.
 pub(super) fn check(object: &Object, checked: &Checked, start: Position, source: &str) -> Vec<Diagnostic> {
     let mut rules = Rules { checked, start, source, found: Vec::new() };
     rules.metadata(object.kind(), object.metadata());
@@ -45,7 +45,7 @@ pub(super) fn check(object: &Object, checked: &Checked, start: Position, source:
     rules.found
 }
 
-/// As [`check`], for a kind that is generated and not played.
+/// Like [`check`], for a kind that is generated and not played.
 pub(super) fn check_generated(kind: Kind, checked: &Checked) -> Vec<Diagnostic> {
     let mut rules = Rules { checked, start: Position::default(), source: "", found: Vec::new() };
     if let Some(metadata) =
@@ -61,7 +61,7 @@ pub(super) fn check_generated(kind: Kind, checked: &Checked) -> Vec<Diagnostic> 
     rules.found
 }
 
-/// Collects what the rules find.
+/// Collects the findings of the rules.
 struct Rules<'a> {
     checked: &'a Checked,
     start: Position,
@@ -82,14 +82,14 @@ impl Rules<'_> {
         self.report(Severity::Warning, path, message.into(), hint);
     }
 
-    /// An error of `path`, if `result` is one.
+    /// Reports `result` as an error of `path` if it is one.
     fn require(&mut self, path: &str, result: Result<(), name::Invalid>) {
         if let Err(name::Invalid { message, hint }) = result {
             self.report(Severity::Error, path, message, hint);
         }
     }
 
-    /// What the schema has refused is not told of again.
+    /// Reports a finding, unless the schema has reported that path already.
     fn report(&mut self, severity: Severity, path: &str, message: String, hint: Option<String>) {
         if around(path).any(|prefix| self.checked.bad.contains(prefix)) {
             return;
@@ -105,7 +105,7 @@ impl Rules<'_> {
         });
     }
 
-    /// True if the schema refused something inside of `path`.
+    /// Returns true if the schema has reported something inside `path`.
     fn bad_below(&self, path: &str) -> bool {
         ['.', '['].iter().any(|separator| {
             let inside = format!("{path}{separator}");
@@ -113,13 +113,13 @@ impl Rules<'_> {
         })
     }
 
-    /// True if something is written at `path`, null included.
+    /// Returns true if the document has a value at `path`, null included.
     fn given(&self, path: &str) -> bool {
         self.checked.positions.contains_key(path)
     }
 }
 
-/// The nearest of `known` to `given`, to say what was meant. Of very many, not all are looked at.
+/// Returns the word of `known` that is nearest to `given`, for a hint. Only a limited number of words is compared.
 fn near<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if given.len() > 60 {
         return None;

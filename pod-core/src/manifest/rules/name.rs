@@ -1,18 +1,18 @@
-//! Names and words of Kubernetes, with what is wrong in one that is not.
+//! The formats of names and words in Kubernetes; each check says what is wrong.
 
 use crate::kind::Kind;
 use crate::manifest::shown;
 
-/// What Kubernetes takes as the value of a label.
+/// Maximum length of the value of a label.
 pub(crate) const MAX_LABEL_VALUE: usize = 63;
-/// The name of most objects.
+/// Maximum length of the name of most objects.
 pub(crate) const MAX_NAME: usize = 253;
-/// A Job's name is a label of its pods: `batch.kubernetes.io/job-name`.
+/// Maximum length of a Job's name, which becomes the label `batch.kubernetes.io/job-name` of its pods.
 pub(crate) const MAX_JOB: usize = MAX_LABEL_VALUE;
-/// The name of a StatefulSet with a dash and the ten characters of a revision is a label of its pods:
-/// `controller-revision-hash`.
+/// Maximum length of a StatefulSet's name. With a dash and the ten characters of a revision it becomes the label
+/// `controller-revision-hash` of its pods.
 pub(crate) const MAX_STATEFUL_SET: usize = MAX_LABEL_VALUE - 11;
-/// A Service's name is a label of the DNS.
+/// Maximum length of a Service's name, which is a DNS label.
 pub(crate) const MAX_SERVICE: usize = 63;
 
 /// Why a name is refused.
@@ -45,7 +45,7 @@ fn is_label(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
-/// Turns anything into lower-case letters, digits, `-` and what `extra` allows.
+/// Converts text to lower-case letters, digits, `-` and the characters in `extra`.
 fn lowered(text: &str, extra: &str, most: usize) -> String {
     let mapped: String = text
         .chars()
@@ -62,7 +62,7 @@ fn lowered(text: &str, extra: &str, most: usize) -> String {
         .join(".")
 }
 
-/// A DNS label (RFC 1123): names of containers, volumes, hosts, namespaces.
+/// Checks a DNS label (RFC 1123): names of containers, volumes, hosts, namespaces.
 pub(super) fn dns_label(text: &str) -> Result<(), Invalid> {
     if is_label(text) && text.len() <= 63 {
         return Ok(());
@@ -71,7 +71,7 @@ pub(super) fn dns_label(text: &str) -> Result<(), Invalid> {
     Err(Invalid::new(text, rule).suggest(lowered(text, "", 63)))
 }
 
-/// The name of an object of `kind`.
+/// Checks the name of an object of `kind`.
 pub(super) fn of_kind(kind: Kind, text: &str) -> Result<(), Invalid> {
     let invalid = |rule: &str| Err(Invalid::new(text, rule));
     match kind {
@@ -91,7 +91,7 @@ pub(super) fn of_kind(kind: Kind, text: &str) -> Result<(), Invalid> {
     }
 }
 
-/// A DNS subdomain (RFC 1123): names of most objects.
+/// Checks a DNS subdomain (RFC 1123): names of most objects.
 pub(super) fn dns_subdomain(text: &str) -> Result<(), Invalid> {
     if text.len() <= 253 && text.split('.').all(is_label) {
         return Ok(());
@@ -107,7 +107,7 @@ fn is_name(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
-/// The key of a label or an annotation: `[prefix/]name`.
+/// Checks the key of a label or an annotation: `[prefix/]name`.
 pub(super) fn qualified(text: &str) -> Result<(), Invalid> {
     let (prefix, name) = match text.split_once('/') {
         Some((prefix, name)) => (Some(prefix), name),
@@ -125,7 +125,7 @@ pub(super) fn qualified(text: &str) -> Result<(), Invalid> {
     Err(Invalid::new(text, rule))
 }
 
-/// The value of a label.
+/// Checks the value of a label.
 pub(super) fn label_value(text: &str) -> Result<(), Invalid> {
     if text.is_empty() || is_name(text) {
         return Ok(());
@@ -146,7 +146,7 @@ fn is_port(text: &str) -> bool {
         && text.contains(|c: char| c.is_ascii_lowercase())
 }
 
-/// The name of a port (IANA service name, RFC 6335).
+/// Checks the name of a port (IANA service name, RFC 6335).
 pub(super) fn port(text: &str) -> Result<(), Invalid> {
     if is_port(text) {
         return Ok(());
@@ -156,7 +156,7 @@ pub(super) fn port(text: &str) -> Result<(), Invalid> {
     Err(Invalid::new(text, rule).suggest(if is_port(&better) { better } else { String::new() }))
 }
 
-/// The name of an environment variable: any printable ASCII but `=`, as Kubernetes 1.34 has it.
+/// Checks the name of an environment variable: any printable ASCII except `=`, as in Kubernetes 1.34.
 pub(super) fn variable(text: &str) -> Result<(), Invalid> {
     if !text.is_empty() && text.chars().all(|c| matches!(c, ' '..='~') && c != '=') {
         return Ok(());
@@ -172,7 +172,7 @@ fn is_config_key(text: &str) -> bool {
         && !text.starts_with("..")
 }
 
-/// A key of a ConfigMap or a Secret, which becomes a file's name.
+/// Checks a key of a ConfigMap or a Secret, which becomes a file name.
 pub(super) fn config_key(text: &str) -> Result<(), Invalid> {
     if is_config_key(text) {
         return Ok(());
@@ -186,7 +186,7 @@ pub(super) fn config_key(text: &str) -> Result<(), Invalid> {
     Err(Invalid::new(text, rule).suggest(if is_config_key(&better) { better } else { String::new() }))
 }
 
-/// The name of a kernel parameter, with dots or slashes.
+/// Checks the name of a kernel parameter, with dots or slashes.
 pub(super) fn sysctl(text: &str) -> Result<(), Invalid> {
     let part = |part: &str| {
         part.starts_with(is_lower)
@@ -199,7 +199,7 @@ pub(super) fn sysctl(text: &str) -> Result<(), Invalid> {
     Err(Invalid::new(text, "a kernel parameter is written like net.core.somaxconn"))
 }
 
-/// A path inside of a volume: relative, never upwards.
+/// Checks a path inside a volume: relative and without `..`.
 pub(super) fn descending(text: &str) -> Result<(), Invalid> {
     if text.starts_with('/') {
         let better = text.trim_start_matches('/').to_owned();

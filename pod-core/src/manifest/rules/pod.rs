@@ -1,4 +1,4 @@
-//! A pod's spec.
+//! Rules of a pod's spec.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -9,13 +9,13 @@ use super::{Rules, name};
 use crate::kind::Kind;
 use crate::manifest::shown;
 
-/// What containers need to know of their pod.
+/// The facts about a pod that the rules of its containers need.
 pub(super) struct Pod<'a> {
     pub host_network: bool,
     pub volumes: BTreeSet<&'a str>,
 }
 
-/// Kubernetes' limits; C libraries read no more servers.
+/// Maximum number of nameservers in Kubernetes; C libraries do not use more.
 pub(crate) const MAX_NAMESERVERS: usize = 3;
 pub(crate) const MAX_SEARCHES: usize = 32;
 pub(crate) const MAX_SEARCH_CHARS: usize = 2048;
@@ -135,7 +135,7 @@ impl Rules<'_> {
             self.error(&format!("{path}.searches"), message);
         }
         for (index, domain) in searches.iter().enumerate() {
-            // A lone dot is the root; underscores are fine in what is searched.
+            // A single dot means the root domain; search domains may have underscores.
             let domain = domain.strip_suffix('.').unwrap_or(domain);
             if !domain.is_empty() {
                 let plain = domain.trim_start_matches('_').replace("._", ".").replace('_', "-");

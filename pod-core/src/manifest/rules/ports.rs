@@ -1,4 +1,4 @@
-//! Ports of containers.
+//! Rules of ports of containers.
 
 use std::collections::HashMap;
 
@@ -36,7 +36,7 @@ impl Rules<'_> {
         }
     }
 
-    /// One host port can lead to one container only. With hostNetwork, every port is the host's.
+    /// Checks that each host port leads to one container only. With hostNetwork, every port is a host port.
     pub(super) fn host_ports(&mut self, path: &str, containers: &[Container], host_network: bool) {
         let mut taken: HashMap<(&str, &str, i32), String> = HashMap::new();
         for (index, container) in containers.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Probes and hooks of a container.
+//! Rules of probes and hooks of a container.
 
 use k8s_openapi::api::core::v1::{Container, HTTPGetAction, LifecycleHandler, Probe, TCPSocketAction};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -9,7 +9,7 @@ const PROBES: &str = "exec, httpGet, tcpSocket or grpc";
 const HOOKS: &str = "exec, httpGet, sleep or tcpSocket";
 
 impl Rules<'_> {
-    /// Source: `validateProbe` and `validateLifecycle` of pkg/apis/core/validation.
+    /// Checks probes and hooks. Source: `validateProbe` and `validateLifecycle` of pkg/apis/core/validation.
     pub(super) fn probes(&mut self, path: &str, container: &Container) {
         let probes = [
             ("livenessProbe", &container.liveness_probe, true),

@@ -1,4 +1,4 @@
-//! Requests and limits.
+//! Rules of requests and limits.
 
 use std::collections::BTreeMap;
 
@@ -11,16 +11,16 @@ use crate::manifest::{Device, escape, shown};
 
 const HONOURED: [&str; 2] = ["cpu", "memory"];
 
-/// What an amount of processors can be divided by, and what any other can. Source:
-/// `validateContainerResourceDivisor` of pkg/apis/core/validation.
+/// The divisors of an amount of CPU, and of other resources. Source: `validateContainerResourceDivisor` of
+/// pkg/apis/core/validation.
 const CPU_DIVISORS: [&str; 2] = ["1m", "1"];
 const DECIMAL_DIVISORS: [&str; 7] = ["1", "1k", "1M", "1G", "1T", "1P", "1E"];
 const BINARY_DIVISORS: [&str; 6] = ["1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"];
 
-/// True for a divisor that Kubernetes has: `1000k` is `1M`, and one that is 0 is not set.
+/// Returns true for a divisor that Kubernetes accepts: `1000k` is `1M`, and 0 means not set.
 fn is_divisor(resource: &str, divisor: &str) -> bool {
     let Some(amount) = Quantity::parse(divisor) else { return false };
-    // The API compares texts in their canonical form, and 1e3 is one of its own.
+    // The API compares texts in their canonical form, and 1e3 is canonical itself.
     let is_exponent = divisor.trim_end_matches("Ei").trim_end_matches('E').contains(['e', 'E']);
     let list: &[&str] = match resource {
         _ if is_exponent => return false,
@@ -33,7 +33,7 @@ fn is_divisor(resource: &str, divisor: &str) -> bool {
 }
 
 impl Rules<'_> {
-    /// A resource of a container, as a variable or a file shows it.
+    /// Checks a resource of a container that a variable or a file shows.
     pub(super) fn resource_field(&mut self, path: &str, field: &ResourceFieldSelector) {
         if field.resource.is_empty() {
             return;

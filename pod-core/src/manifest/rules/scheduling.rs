@@ -1,4 +1,4 @@
-//! Where a pod may run, and under which names of the cluster: checked, though most of it means nothing on one machine.
+//! Rules of scheduling and of host names in the cluster: checked although most of them have no effect on one machine.
 
 use k8s_openapi::api::core::v1::{PodSpec, Toleration};
 
@@ -30,8 +30,8 @@ impl Rules<'_> {
         }
     }
 
-    /// A label that the pod's node must have: those that a kubelet gives its node itself are known of this machine.
-    /// Source: the Kubernetes reference, "Well-Known Labels, Annotations and Taints".
+    /// Checks a label that the pod's node must have. The labels that a kubelet sets on its node are known for this
+    /// machine. Source: the Kubernetes reference, "Well-Known Labels, Annotations and Taints".
     fn node_label(&mut self, path: &str, key: &str, value: &str) {
         let own = match key {
             "kubernetes.io/os" | "beta.kubernetes.io/os" => "linux",
@@ -47,7 +47,7 @@ impl Rules<'_> {
         }
     }
 
-    /// Source: `ValidateTolerations` of pkg/apis/core/validation.
+    /// Checks a toleration. Source: `ValidateTolerations` of pkg/apis/core/validation.
     fn toleration(&mut self, path: &str, toleration: &Toleration) {
         let operator =
             toleration.operator.as_deref().filter(|operator| !operator.is_empty()).unwrap_or("Equal");
@@ -72,7 +72,7 @@ impl Rules<'_> {
     }
 }
 
-/// This machine's processor, as Go and the labels of nodes call it.
+/// Returns this machine's architecture as Go and node labels name it.
 const fn architecture() -> &'static str {
     match std::env::consts::ARCH.as_bytes() {
         b"x86_64" => "amd64",

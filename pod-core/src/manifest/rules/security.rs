@@ -1,4 +1,4 @@
-//! Security contexts and what namespaces are shared with the host.
+//! Rules of security contexts and of namespaces shared with the host.
 
 use std::collections::HashSet;
 
@@ -7,19 +7,19 @@ use k8s_openapi::api::core::v1::{PodSpec, SeccompProfile, SecurityContext};
 use super::{Rules, name, near};
 use crate::manifest::shown;
 
-/// The name of a capability without `CAP_`, in capitals: it may be written in any case and with that prefix, as
-/// podman's generator writes it.
+/// Returns the name of a capability in capitals without `CAP_`. Any case and that prefix are accepted, because podman's
+/// generator writes them.
 fn plain_capability(given: &str) -> String {
     let upper = given.to_ascii_uppercase();
     upper.strip_prefix("CAP_").unwrap_or(&upper).to_owned()
 }
 
-/// True for a Linux capability (capabilities(7)) by its plain name.
+/// Returns true for the plain name of a Linux capability (capabilities(7)).
 fn is_capability(name: &str) -> bool {
     format!("CAP_{name}").parse::<caps::Capability>().is_ok()
 }
 
-/// Kernel parameters that belong to an IPC namespace.
+/// Returns true for kernel parameters that belong to an IPC namespace.
 fn is_ipc(parameter: &str) -> bool {
     ["kernel.shm", "kernel.msg", "fs.mqueue."].iter().any(|prefix| parameter.starts_with(prefix))
         || parameter == "kernel.sem"

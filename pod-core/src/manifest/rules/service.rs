@@ -1,4 +1,4 @@
-//! Services, which are generated and not played.
+//! Rules of Services, which are generated and not played.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use crate::manifest::escape;
 use crate::manifest::shown;
 
 impl Rules<'_> {
-    /// Source: `ValidateService` of pkg/apis/core/validation.
+    /// Checks a Service. Source: `ValidateService` of pkg/apis/core/validation.
     pub(super) fn service(&mut self) {
         let Some(spec) = self.checked.value.get("spec") else { return };
         let text = |value: &'_ Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);

@@ -1,4 +1,4 @@
-//! Volumes of a pod.
+//! Rules of volumes of a pod.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,14 +10,14 @@ use crate::manifest::quantity::Quantity;
 use crate::manifest::support::{self, Status};
 use crate::manifest::{schema, shown};
 
-/// True for the path of a volume's source: `spec.volumes[0].nfs`.
+/// Returns true for the path of a volume's source: `spec.volumes[0].nfs`.
 pub(crate) fn is_volume_source(path: &str) -> bool {
     let volume = path.rsplit_once('.').map(|(volume, _)| volume.rsplit('.').next().unwrap_or_default());
     volume.is_some_and(|volume| volume.starts_with("volumes["))
 }
 
 impl Rules<'_> {
-    /// `mounted` names the volumes that a container mounts.
+    /// Checks the volumes of a pod. `mounted` has the names of the volumes that a container mounts.
     pub(super) fn volumes(&mut self, path: &str, volumes: &[Volume], mounted: &BTreeSet<&str>) {
         let mut names: HashMap<&str, usize> = HashMap::new();
         let pointer = format!("/{}", path.replace('.', "/"));
@@ -39,7 +39,7 @@ impl Rules<'_> {
         }
     }
 
-    /// A volume has one source at most. Without one it is an emptyDir, as an API server has it.
+    /// Checks that a volume has at most one source. Without one it is an emptyDir, as on an API server.
     fn volume_source(&mut self, path: &str, value: Option<&Value>, is_mounted: bool) {
         let sources: Vec<&str> = value
             .and_then(Value::as_object)
@@ -67,8 +67,8 @@ impl Rules<'_> {
         }
     }
 
-    /// A container that mounts what cannot be mounted here would never start: that is an error before anything is
-    /// made. A volume that no container mounts keeps its warning.
+    /// Reports an error for a mounted volume whose source is not supported: its container could never start, so the
+    /// play fails before anything is created. A volume that no container mounts keeps its warning.
     fn mountable_source(&mut self, path: &str, source: &str, is_mounted: bool) {
         let support = support::of("Volume").iter().find(|(name, _)| *name == source);
         let Some((_, support)) = support.filter(|_| is_mounted) else { return };

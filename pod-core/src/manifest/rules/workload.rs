@@ -1,4 +1,4 @@
-//! What makes pods of a template: Deployments, and what is generated of a pod.
+//! Rules of objects with a pod template: Deployments, and kinds that are generated.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +12,8 @@ use super::{Rules, name};
 use crate::kind::Kind;
 use crate::manifest::escape;
 
-/// Labels that a Job gives to its pods: another value than its own is refused.
-/// Source: pkg/apis/batch/validation, validateGeneratedSelector.
+/// Labels that a Job sets on its pods; other values for them are refused. Source: pkg/apis/batch/validation,
+/// validateGeneratedSelector.
 const JOB_LABELS: [&str; 4] =
     ["controller-uid", "job-name", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"];
 
@@ -25,7 +25,7 @@ impl Rules<'_> {
         self.rollout(deployment);
     }
 
-    /// A kind that is generated and not played: its template, and its selector if it has one.
+    /// Checks a kind that is generated and not played: its template, and its selector if it has one.
     pub(super) fn generated_workload(&mut self, owner: Kind) {
         let spec = self.checked.value.get("spec");
         let template = spec.and_then(|spec| PodTemplateSpec::deserialize(spec.get("template")?).ok());
@@ -61,7 +61,8 @@ impl Rules<'_> {
         }
     }
 
-    /// What a kind does not take in its pods. Source: `ValidatePodTemplateSpec...` of pkg/apis/apps and batch.
+    /// Reports what a kind does not permit in its pods. Source: `ValidatePodTemplateSpec...` of pkg/apis/apps and
+    /// batch.
     pub(super) fn allowed(&mut self, path: &str, spec: &PodSpec, owner: Kind) {
         if owner == Kind::Pod {
             return;
@@ -95,7 +96,8 @@ impl Rules<'_> {
         }
     }
 
-    /// Source: `ValidateDeploymentSpec` and `ValidateDeploymentStrategy` of pkg/apis/apps/validation.
+    /// Checks a Deployment's strategy. Source: `ValidateDeploymentSpec` and `ValidateDeploymentStrategy` of
+    /// pkg/apis/apps/validation.
     fn rollout(&mut self, deployment: &Deployment) {
         let spec = &deployment.spec;
         let min_ready = spec.min_ready_seconds.unwrap_or(0);
@@ -129,7 +131,7 @@ impl Rules<'_> {
         }
     }
 
-    /// The number of a field that takes a number or a percentage, and whether it is a percentage.
+    /// Returns the number in a field that takes a number or a percentage, and whether it is a percentage.
     fn int_or_percent(&mut self, path: &str, amount: Option<&IntOrString>) -> Option<(u32, bool)> {
         match amount? {
             IntOrString::Int(number) => match u32::try_from(*number) {
@@ -148,7 +150,7 @@ impl Rules<'_> {
         None
     }
 
-    /// The selector of what makes pods is there, and selects those.
+    /// Checks that the selector is set and selects the pods of the template.
     fn selects(&mut self, selector: &LabelSelector, template: &PodTemplateSpec) {
         self.selector("spec.selector", selector);
         let empty = BTreeMap::new();
@@ -200,7 +202,7 @@ fn is_empty(selector: &LabelSelector) -> bool {
         && selector.match_expressions.as_ref().is_none_or(Vec::is_empty)
 }
 
-/// The first requirement that `labels` do not meet.
+/// Returns the first requirement that `labels` do not meet.
 fn mismatch(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> Option<String> {
     for (key, wanted) in selector.match_labels.iter().flatten() {
         match labels.get(key) {

@@ -1,4 +1,5 @@
-//! A node tree against the schema: unknown fields, missing ones, wrong types and values; all of them at once.
+//! Checks a node tree against the schema and reports all problems: unknown fields, missing ones, wrong types and
+//! values.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -11,16 +12,16 @@ use crate::manifest::support::{self, Support};
 use crate::manifest::yaml::{Data, Entry, Node, Scalar, ScalarValue};
 use crate::manifest::{Diagnostic, MAX_DIAGNOSTICS, Position, Severity, escape, shown};
 
-/// What checking a document gave.
+/// The result of checking a document.
 #[derive(Debug)]
 pub(crate) struct Checked {
-    /// The object as k8s-openapi reads it: what is wrong is left out, numbers and base64 in their plain form.
+    /// The object in the form that k8s-openapi reads: invalid values are left out, numbers and base64 are normalised.
     pub value: Value,
     /// Position of every field by path.
     pub positions: HashMap<String, Position>,
-    /// Paths where something is wrong, so that it is not told of twice.
+    /// Paths with an error, so that no path is reported twice.
     pub bad: BTreeSet<String>,
-    /// What was found; paths are the object's own.
+    /// The findings; paths are relative to the object.
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -47,10 +48,10 @@ struct Checker<'a> {
     positions: HashMap<String, Position>,
     bad: BTreeSet<String>,
     diagnostics: Vec<Diagnostic>,
-    /// Above 0 inside of a field that is not honoured and has been told of.
+    /// Depth inside fields that are not honoured and have been reported; 0 outside of them.
     quiet: usize,
-    /// True inside the object's own status. An API server decodes the status of an object that it is given and then
-    /// replaces it, so that fields must exist and have the right type, and nothing else of it is validated.
+    /// Whether the checker is inside the object's own status. An API server decodes the status of an object and then
+    /// replaces it, so fields must exist and have the right type, and nothing else about it is validated.
     in_status: bool,
 }
 
@@ -71,7 +72,7 @@ fn describe(node: &Node) -> String {
     }
 }
 
-/// What to do about a value of a wrong type.
+/// Returns how to fix a value of a wrong type.
 fn hint_for(node: &Node, kind: &Kind) -> Option<String> {
     match (&node.data, kind) {
         (Data::Scalar(Scalar { text, value }), _)
@@ -200,7 +201,7 @@ impl Checker<'_> {
             });
         }
         self.settle(node, ty, &mut object);
-        // A misspelled field is told of once, not also as missing.
+        // A misspelled field is reported once, and not as a missing field too.
         for name in &meant {
             self.at(Segment::Field(name), |this| this.bad.insert(this.path.clone()));
         }
@@ -219,7 +220,7 @@ impl Checker<'_> {
         Some(Value::Object(object))
     }
 
-    /// The value of a field, where podman's dialect does not say otherwise by its type.
+    /// Returns the value of a field, first by podman's dialect, else by its type.
     fn value(&mut self, node: &Node, ty: &'static Type, field: &'static Field) -> Option<Value> {
         let Some(text) = dialect::variable(ty, field.name, node) else {
             return self.kind(node, &field.kind);
@@ -232,7 +233,7 @@ impl Checker<'_> {
         Some(text)
     }
 
-    /// Reads an object as podman does where that is harmless, and tells of it.
+    /// Applies podman's harmless extensions to an object and reports them.
     fn settle(&mut self, node: &Node, ty: &'static Type, object: &mut Map<String, Value>) {
         let Some(remark) = dialect::settle(ty, object) else { return };
         let severity = if remark.is_error { Severity::Error } else { Severity::Warning };
@@ -245,9 +246,9 @@ impl Checker<'_> {
         });
     }
 
-    /// Tells of a field that does not exist. Gives the field of this object that was meant, if one was.
+    /// Reports a field that does not exist. Returns the field of this object that was probably meant.
     fn unknown(&mut self, entry: &Entry) -> Option<&'static str> {
-        // Nobody will see more.
+        // More diagnostics than this are not shown.
         let seen = self.diagnostics.len() <= MAX_DIAGNOSTICS;
         let suggestion = seen.then(|| suggest(&entry.key, &self.chain)).flatten();
         let (hint, meant) = match suggestion {
@@ -259,7 +260,7 @@ impl Checker<'_> {
         meant
     }
 
-    /// Warns of a field that is not honoured. True if it did.
+    /// Warns about a field that is not honoured. Returns whether it did.
     fn tell_support(&mut self, entry: &Entry, fields: &[(&str, Support)]) -> bool {
         let Some(support) = fields.iter().find(|(name, _)| *name == entry.key).map(|(_, support)| support)
         else {
@@ -348,7 +349,7 @@ impl Checker<'_> {
                 this.positions.insert(this.path.clone(), item.position);
                 this.kind(item, inner)
             });
-            // What is wrong keeps its place, so that the items after it keep their index.
+            // An invalid item is replaced, so that the items after it keep their index.
             list.push(value.unwrap_or_else(|| stand_in(inner)));
         }
         list
@@ -359,7 +360,7 @@ impl Checker<'_> {
         for entry in entries {
             self.at(Segment::Key(&entry.key), |this| {
                 this.remember(entry.position, &entry.value);
-                // Kubernetes takes a key with nothing after it for empty text, and for an amount that is not set.
+                // Kubernetes reads a key without a value as empty text, or as a quantity that is not set.
                 let value = match (entry.value.is_null(), inner) {
                     (true, Kind::String | Kind::Bytes) => Some(Value::String(String::new())),
                     (true, Kind::Quantity) => None,
@@ -403,7 +404,7 @@ impl Checker<'_> {
             (_, i64::MAX) if value < i128::from(least) => format!("must be at least {least}, is {value}"),
             _ => format!("must be between {least} and {most}, is {value}"),
         };
-        // 644 was meant to be 0644.
+        // 644 was probably meant as 0644.
         let hint = if octal && (0..=777).contains(&value) && !value.to_string().contains(['8', '9']) {
             Some(format!("file modes are octal: write 0{value}"))
         } else {
@@ -414,7 +415,7 @@ impl Checker<'_> {
 
     fn bytes(&mut self, node: &Node, text: &str) -> Option<Value> {
         use base64::Engine as _;
-        // As Go's decoder does, skip line breaks: block scalars have them.
+        // Line breaks are ignored, as in Go's decoder, because block scalars have them.
         let compact: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
         match base64::engine::general_purpose::STANDARD.decode(&compact) {
             Ok(_) => Some(compact.into()),
@@ -424,21 +425,21 @@ impl Checker<'_> {
                 } else {
                     "encode it: `base64 -w0`".to_owned()
                 };
-                // The value may be a secret: it is not shown.
+                // The value may be a secret, so it is not shown.
                 self.error(node.position, "must be base64, and is not", Some(hint))
             }
         }
     }
 }
 
-/// True for empty text in a field that takes one of some words. An API server reads it as a field that is not
-/// given, so that a template which leaves a value out still makes a valid manifest.
+/// Returns true for empty text in an enum field. An API server treats it as a field that is not set, so that a template
+/// which leaves a value empty still produces a valid manifest.
 fn is_unset_word(node: &Node, field: &Field) -> bool {
     matches!(field.kind, Kind::Enum(values) if !field.required && !values.contains(&""))
         && node.as_str() == Some("")
 }
 
-/// Required text that may be "" all the same.
+/// Returns true for required text that may be "".
 fn may_be_empty(ty: &Type, field: &str) -> bool {
     matches!((ty.name, field), ("HTTPHeader" | "Sysctl", "value"))
 }
@@ -454,7 +455,7 @@ fn stand_in(kind: &Kind) -> Value {
     }
 }
 
-/// A step of a path.
+/// A segment of a path.
 #[derive(Clone, Copy)]
 enum Segment<'a> {
     Field(&'a str),

@@ -1,5 +1,5 @@
-//! What `podman kube play` takes and a cluster refuses, where there is one reading of it and no harm in it: taken, with
-//! a warning. Sources: podman's `pkg/specgen/generate/kube` and its manual page of `kube play`.
+//! Extensions that `podman kube play` accepts and a cluster refuses. They are accepted with a warning if they are
+//! unambiguous and harmless. Sources: podman's `pkg/specgen/generate/kube` and its manual page of `kube play`.
 
 use serde_json::{Map, Value};
 
@@ -7,18 +7,18 @@ use super::Type;
 use crate::manifest::yaml::{Data, Node, ScalarValue};
 use crate::manifest::{escape, shown};
 
-/// Something taken that a cluster refuses, or a reason not to take it.
+/// An extension that was accepted, or the reason why it was not.
 pub(super) struct Remark {
-    /// The field of the object that it is about.
+    /// The field of the object that the remark is about.
     pub field: &'static str,
     pub message: String,
     pub hint: String,
     pub is_error: bool,
 }
 
-/// Mount options that ask for what happens anyway.
+/// Mount options that ask for the default behaviour.
 const ANYWAY: [&str; 8] = ["rw", "exec", "dev", "suid", "bind", "rbind", "private", "rprivate"];
-/// Mount options that change what a container sees or may do, and are not honoured.
+/// Mount options that change what a container sees or may do. They are not honoured.
 const NOT_HONOURED: [&str; 12] = [
     "O",
     "U",
@@ -34,8 +34,8 @@ const NOT_HONOURED: [&str; 12] = [
     "runbindable",
 ];
 
-/// The value of a variable that is a number or a boolean, as text, where it is written in the one way that every reader
-/// of YAML writes it: `1.10`, `yes` and `0o7` could be meant otherwise.
+/// Returns the value of an environment variable, written as a number or a boolean, as text. Only spellings that every
+/// YAML reader understands in the same way are accepted: `1.10`, `yes` and `0o7` are ambiguous.
 pub(super) fn variable(ty: &Type, field: &str, value: &Node) -> Option<Value> {
     let Data::Scalar(scalar) = &value.data else { return None };
     let plain = match scalar.value {
@@ -47,7 +47,7 @@ pub(super) fn variable(ty: &Type, field: &str, value: &Node) -> Option<Value> {
     (ty.name == "EnvVar" && field == "value" && plain == scalar.text).then(|| plain.into())
 }
 
-/// Fills in what podman fills in and takes apart what podman takes apart, in an object of type `ty`.
+/// Fills in and splits the fields of an object of type `ty` as podman does.
 pub(super) fn settle(ty: &Type, object: &mut Map<String, Value>) -> Option<Remark> {
     match ty.name {
         "ContainerPort" => port(object),
@@ -56,7 +56,7 @@ pub(super) fn settle(ty: &Type, object: &mut Map<String, Value>) -> Option<Remar
     }
 }
 
-/// A port with a hostPort alone is that port of the container.
+/// A port with only a hostPort gets the same containerPort.
 fn port(object: &mut Map<String, Value>) -> Option<Remark> {
     if object.contains_key("containerPort") {
         return None;
@@ -71,7 +71,7 @@ fn port(object: &mut Map<String, Value>) -> Option<Remark> {
     })
 }
 
-/// `mountPath: /data:Z,ro`.
+/// Splits `mountPath: /data:Z,ro` into path and options.
 fn mount(object: &mut Map<String, Value>) -> Option<Remark> {
     let given = object.get("mountPath").and_then(Value::as_str)?.to_owned();
     let (path, options) = given.split_once(':')?;
@@ -79,7 +79,7 @@ fn mount(object: &mut Map<String, Value>) -> Option<Remark> {
     let is_known = |option: &&str| {
         matches!(*option, "z" | "Z" | "ro") || ANYWAY.contains(option) || NOT_HONOURED.contains(option)
     };
-    // A path may have a colon in it.
+    // A path may contain a colon.
     if !options.iter().all(is_known) {
         return None;
     }

@@ -1,4 +1,4 @@
-//! The Kubernetes API as data, and node trees checked against it.
+//! The types of the Kubernetes API as data, and the check of node trees against them.
 
 pub(crate) mod check;
 mod dialect;
@@ -11,17 +11,17 @@ pub use table::{
     CONFIG_MAP, DAEMON_SET, DEPLOYMENT, JOB, PERSISTENT_VOLUME_CLAIM, POD, SECRET, SERVICE, STATEFUL_SET,
 };
 
-/// A type of the API with fields.
+/// A type of the API that has fields.
 #[derive(Debug)]
 pub struct Type {
-    /// As Kubernetes calls it: `PodSpec`.
+    /// Its name in Kubernetes: `PodSpec`.
     pub name: &'static str,
     /// Its fields, sorted by name.
     pub fields: &'static [Field],
 }
 
 impl Type {
-    /// The field `name`.
+    /// Returns the field `name`.
     pub fn field(&self, name: &str) -> Option<&'static Field> {
         let at = self.fields.binary_search_by(|field| field.name.cmp(name)).ok()?;
         self.fields.get(at)
@@ -31,11 +31,11 @@ impl Type {
 /// A field of a type.
 #[derive(Debug)]
 pub struct Field {
-    /// As it is written.
+    /// Its name in a manifest.
     pub name: &'static str,
-    /// What it holds.
+    /// The type of its value.
     pub kind: Kind,
-    /// True when it may not be left out.
+    /// Whether it must be set.
     pub required: bool,
 }
 
@@ -48,14 +48,14 @@ impl Field {
     }
 }
 
-/// What a field holds.
+/// The type of a field's value.
 #[derive(Debug)]
 pub enum Kind {
     /// Text.
     String,
     /// true or false.
     Bool,
-    /// An integer, from and to.
+    /// An integer with its minimum and maximum.
     Int(i64, i64),
     /// Any number.
     Number,
@@ -63,9 +63,9 @@ pub enum Kind {
     Quantity,
     /// A 32-bit integer, or text: a port by number or name, a count or a percentage.
     IntOrString,
-    /// RFC 3339.
+    /// A time (RFC 3339).
     Time,
-    /// Base64.
+    /// Base64 data.
     Bytes,
     /// One of these words.
     Enum(&'static [&'static str]),
@@ -73,14 +73,14 @@ pub enum Kind {
     Object(&'static Type),
     /// A list.
     List(&'static Kind),
-    /// A mapping with keys of the user's own.
+    /// A mapping with arbitrary keys.
     Map(&'static Kind),
-    /// Anything.
+    /// Any value.
     Any,
 }
 
 impl Kind {
-    /// The type with fields that this is, is a list of or is a map of.
+    /// Returns the type with fields that this is, or that this is a list or map of.
     pub fn object(&self) -> Option<&'static Type> {
         match self {
             Self::Object(inner) => Some(inner),

@@ -1,8 +1,8 @@
-//! The field that was meant.
+//! Suggests the field that was meant by an unknown one.
 
 use super::{Kind, Type};
 
-/// Where a field that does not exist here would be right.
+/// The place where an unknown field would be valid.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Suggestion {
     /// A field of the same object.
@@ -11,7 +11,7 @@ pub(super) enum Suggestion {
     Elsewhere(String),
 }
 
-/// Words that other tools have for a field: type, word, field (or path below the object).
+/// Words of other tools for a field: type, word, field (or path below the object).
 const WORDS: &[(&str, &str, &str)] = &[
     ("Container", "cmd", "args"),
     ("Container", "entrypoint", "command"),
@@ -27,8 +27,8 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("VolumeMount", "path", "mountPath"),
 ];
 
-/// Finds what was meant by `name` in `chain`'s last type. `chain` holds the types from the root down, each with
-/// the path to it.
+/// Returns what `name` in the last type of `chain` probably means. `chain` holds the types from the root down, each
+/// with the path to it.
 pub(super) fn suggest(name: &str, chain: &[(&'static Type, String)]) -> Option<Suggestion> {
     let (own, own_path) = chain.last()?;
     if name.len() > 60 {
@@ -80,7 +80,7 @@ fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
-/// Looks for `name` up to `depth` levels below `start`, the nearest first.
+/// Searches for `name` up to `depth` levels below `start`, the nearest first.
 fn below(start: &'static Type, path: &str, name: &str, depth: usize) -> Option<String> {
     let mut level = vec![(start, path.to_owned())];
     for _ in 0..depth {

@@ -1,28 +1,30 @@
-//! What of the Kubernetes API is honoured. `docs/kubernetes-support.md` is made of the same table.
+//! Defines which fields of the Kubernetes API are honoured. `docs/kubernetes-support.md` is generated from the same
+//! table.
 
 mod table;
 
 use crate::manifest::yaml::{Data, Node};
 
-/// What becomes of a field.
+/// How far a field is supported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// It does what Kubernetes says.
+    /// It works as Kubernetes describes.
     Honoured,
-    /// It will, and does nothing so far.
+    /// It has no effect yet.
     NotYet,
-    /// It means nothing on one machine without a cluster.
+    /// It has no meaning on one machine without a cluster.
     Meaningless,
 }
 
 /// A row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Support {
-    /// What becomes of the field.
+    /// How far the field is supported.
     pub status: Status,
-    /// What to know about it; may be empty.
+    /// A remark for users; may be empty.
     pub note: &'static str,
-    /// Values of a field that is not honoured which ask for what happens anyway.
+    /// Values that are accepted without a warning although the field is not honoured, because they ask for the default
+    /// behaviour.
     pub unless: &'static [&'static str],
 }
 
@@ -35,7 +37,7 @@ impl Support {
         self
     }
 
-    /// What to warn of when a manifest gives the field `value`.
+    /// Returns the warning if a manifest sets the field to `value`.
     pub(crate) fn warning(&self, value: &Node) -> Option<String> {
         let what = match self.status {
             Status::Honoured => return None,
@@ -51,7 +53,7 @@ impl Support {
     }
 }
 
-/// The fields of a type that are in the table. Empty for a type that only fields reach which are not honoured.
+/// Returns the fields of a type in the table. Empty for a type that is only used below fields that are not honoured.
 pub fn of(type_name: &str) -> &'static [(&'static str, Support)] {
     table::TABLE.iter().find(|(name, _)| *name == type_name).map_or(&[], |(_, fields)| fields)
 }

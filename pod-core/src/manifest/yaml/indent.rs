@@ -1,6 +1,6 @@
-//! Continuation lines that stand too far to the left: a pass that moves them, for the parser to take them.
+//! Repairs continuation lines with too little indentation, so that the parser accepts them.
 //!
-//! YAML wants every line of a flow collection or of quoted text to be indented deeper than what it belongs to:
+//! YAML requires every line of a flow collection or of quoted text to be indented deeper than its parent:
 //!
 //! ```yaml
 //! spec:
@@ -9,41 +9,41 @@
 //!   ]
 //! ```
 //!
-//! Go's yaml.v2, and so kubectl, does not look at the indentation of such lines, and many manifests close a
-//! bracket at its key's column. Blanks at the beginning of these lines mean nothing: between the parts of a flow
-//! collection they separate, in quoted text they are folded away. So, and only where the parser has refused a text
-//! for it, blanks are put before the lines of that one collection or text, and the parser reads again. What it takes
-//! at once is never changed. [`Moved::holds`] checks at the end that the parser, too, sees each moved line inside of
-//! a flow collection or of quoted text.
+//! Go's yaml.v2, and therefore kubectl, ignores the indentation of such lines, and many manifests close a bracket in
+//! its key's column. White space at the beginning of these lines has no meaning: in a flow collection it separates, in
+//! quoted text it is folded. Therefore, and only if the parser has refused a text for this reason, blanks are inserted
+//! before the lines of that one collection or text, and the parser reads it again. A text that the parser accepts at
+//! first is never changed. [`Moved::holds`] checks at the end that the parser, too, sees each moved line inside a flow
+//! collection or quoted text.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 
-/// How much text is read in all before a text with very many such lines is refused, in bytes.
+/// Maximum amount of text in bytes that is read again before a text with very many such lines is refused.
 const MAX_READ: usize = 16 << 20;
-/// How many blanks may be put before one line, and before all lines together.
+/// Maximum number of blanks inserted before one line, and before all lines together.
 const MAX_BLANKS: usize = 1_000;
 const MAX_ALL_BLANKS: usize = 1 << 20;
 
-/// A text with blanks put before some of its lines.
+/// A text with blanks inserted before some of its lines.
 pub(super) struct Moved<'a> {
     original: &'a str,
-    /// The text as it is to be read.
+    /// The text to parse.
     pub text: Cow<'a, str>,
-    /// Line, from 1, and how many blanks stand before it that were not written.
+    /// By line, from 1: the number of blanks that were inserted before it.
     blanks: BTreeMap<usize, usize>,
     read: usize,
-    /// Lines that a flow collection or quoted text goes on in, as the parser sees it: after the first, up to the
+    /// Continuation lines of flow collections and quoted text as the parser sees them: after the first line, up to the
     /// second.
     inside: Vec<(usize, usize)>,
-    /// Open collections: true for a flow collection, with the line that it begins in.
+    /// Open collections: whether it is a flow collection, and the line where it begins.
     open: Vec<(bool, usize)>,
 }
 
 impl<'a> Moved<'a> {
-    /// A text of which no line has been moved.
+    /// Creates a text without any moved line.
     pub fn new(original: &'a str) -> Self {
         Self {
             original,
@@ -55,12 +55,13 @@ impl<'a> Moved<'a> {
         }
     }
 
-    /// The column, from 0, that a place of the text has as it was written.
+    /// Returns the column, from 0, that a position had before blanks were inserted.
     pub fn column(&self, line: usize, column: usize) -> usize {
         column.saturating_sub(self.blanks.get(&line).copied().unwrap_or_default())
     }
 
-    /// Moves the lines of what `error` was found in. False if the error is of another kind, or if this cannot help.
+    /// Moves the lines of the collection or text that `error` was found in. Returns false if the error is of another
+    /// kind, or if this cannot help.
     pub fn mend(&mut self, error: &ScanError) -> bool {
         self.inside.clear();
         self.open.clear();
@@ -80,7 +81,7 @@ impl<'a> Moved<'a> {
         let Some((line, column)) = self.enclosing(at) else { return false };
         let Some(begin) = offset(line, column) else { return false };
         let Some(lines) = lines_inside(&self.text, begin) else { return false };
-        // Deeper than whatever it belongs to, which begins no further to the right.
+        // Deeper than any possible parent, because none begins further to the right.
         let wanted = column + 2;
         if wanted > MAX_BLANKS {
             return false;
@@ -97,7 +98,7 @@ impl<'a> Moved<'a> {
         changed && self.apply()
     }
 
-    /// Where the outermost flow collection, or the quoted text, begins that `at` lies in: line and column.
+    /// Returns line and column where the outermost flow collection, or the quoted text, around `at` begins.
     fn enclosing(&self, at: usize) -> Option<(usize, usize)> {
         let before = self.text.get(..at)?;
         let mut open: Vec<Option<(usize, usize)>> = Vec::new();
@@ -119,7 +120,7 @@ impl<'a> Moved<'a> {
         if let Some(outermost) = open.into_iter().flatten().next() {
             return Some(outermost);
         }
-        // Quoted text that begins here, or that the text was cut off in.
+        // Quoted text that begins here or is not terminated.
         if self.text.get(at..)?.starts_with(['"', '\'']) {
             let line_start = before.rfind(['\n', '\r']).map_or(0, |end| end + 1);
             let line = line_starts(before).len();
@@ -146,7 +147,7 @@ impl<'a> Moved<'a> {
         true
     }
 
-    /// Takes note of an event, for [`Moved::holds`].
+    /// Records an event for [`Moved::holds`].
     pub fn note(&mut self, event: &Event<'_>, span: Span) {
         if self.blanks.is_empty() {
             return;
@@ -167,11 +168,11 @@ impl<'a> Moved<'a> {
         }
     }
 
-    /// True if every moved line lies inside of a flow collection or of quoted text.
+    /// Returns whether every moved line is inside a flow collection or quoted text.
     pub fn holds(&self) -> bool {
         let mut inside = self.inside.clone();
         inside.sort_unstable();
-        // The last line that anything goes on in which begins before a line.
+        // The last continuation line of all collections and texts that begin before a line.
         let mut last = 0;
         let mut inside = inside.into_iter().peekable();
         self.blanks.keys().all(|line| {
@@ -183,7 +184,7 @@ impl<'a> Moved<'a> {
     }
 }
 
-/// Where the lines of a text begin. As in YAML, a carriage return ends a line too.
+/// Returns the offsets where the lines of a text begin. As in YAML, a carriage return ends a line too.
 fn line_starts(text: &str) -> Vec<usize> {
     let bytes = text.as_bytes();
     let ends = bytes.iter().enumerate().filter(|&(at, &byte)| match byte {
@@ -194,19 +195,19 @@ fn line_starts(text: &str) -> Vec<usize> {
     std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect()
 }
 
-/// What stands before the next character inside of a flow collection.
+/// What precedes the next character inside a flow collection.
 #[derive(Clone, Copy, PartialEq)]
 enum State {
     /// A part may begin here.
     Start,
-    /// Unquoted text, which may go on in the next line.
+    /// Unquoted text, which may continue in the next line.
     Plain,
     /// The end of quoted text or of a collection.
     After,
 }
 
-/// Where the lines begin that the flow collection or quoted text at `begin` goes on in, blank ones left out.
-/// `None` if it does not end.
+/// Returns where the continuation lines of the flow collection or quoted text at `begin` start, without blank lines.
+/// `None` if it is not terminated.
 fn lines_inside(text: &str, begin: usize) -> Option<Vec<usize>> {
     let bytes = text.as_bytes();
     let byte = |at: usize| bytes.get(at).copied();
@@ -239,7 +240,7 @@ fn lines_inside(text: &str, begin: usize) -> Option<Vec<usize>> {
                 at = closing_quote(bytes, at)?;
                 state = State::After;
             }
-            // A tag may hold what separates elsewhere.
+            // A tag may contain characters that are separators elsewhere.
             b'!' if state == State::Start && byte(at + 1) == Some(b'<') => {
                 while byte(at)? != b'>' {
                     at += 1;
@@ -265,7 +266,7 @@ fn lines_inside(text: &str, begin: usize) -> Option<Vec<usize>> {
     Some(line_starts(whole).into_iter().skip(1).filter(not_blank).map(|start| begin + start).collect())
 }
 
-/// Where the quoted text that begins at `at` ends.
+/// Returns the offset of the closing quote of the text that begins at `at`.
 fn closing_quote(bytes: &[u8], at: usize) -> Option<usize> {
     let quote = *bytes.get(at)?;
     let mut at = at + 1;

@@ -1,26 +1,26 @@
-//! The tree.
+//! The tree of nodes that the reader returns.
 
 use serde_json::{Map, Number};
 
 use crate::manifest::Position;
 
-/// A value and where it was written.
+/// A value and its position in the text.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Node {
-    /// Where it begins.
+    /// The position where it begins.
     pub position: Position,
-    /// What it is.
+    /// Its value.
     pub data: Data,
 }
 
-/// What a node is.
+/// The value of a node.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Data {
     /// Text, a number, a boolean, null.
     Scalar(Scalar),
     /// A list.
     Sequence(Vec<Node>),
-    /// A mapping, in the order written, merge keys resolved, every key once.
+    /// A mapping in the order of the text, with merge keys resolved and without duplicate keys.
     Mapping(Vec<Entry>),
 }
 
@@ -32,14 +32,14 @@ pub(crate) struct Entry {
     pub value: Node,
 }
 
-/// A scalar as written and as understood.
+/// A scalar, both as written and as resolved.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Scalar {
     pub text: String,
     pub value: Value,
 }
 
-/// What YAML 1.1 takes a scalar for.
+/// The type of a scalar by the rules of YAML 1.1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Value {
     Null,
@@ -47,12 +47,12 @@ pub(crate) enum Value {
     /// Between i64::MIN and u64::MAX.
     Int(i128),
     Float(f64),
-    /// What the text says.
+    /// The text is the value.
     String,
 }
 
 impl Node {
-    /// A value that was written nowhere.
+    /// Creates a node for a value that has no position.
     pub fn from_json(value: &serde_json::Value) -> Self {
         use serde_json::Value as Json;
         let scalar = |text: String, value| Data::Scalar(Scalar { text, value });
@@ -78,12 +78,12 @@ impl Node {
         Self { position: Position::default(), data }
     }
 
-    /// True for null and for a value left out.
+    /// Returns true for null and for a missing value.
     pub fn is_null(&self) -> bool {
         matches!(&self.data, Data::Scalar(Scalar { value: Value::Null, .. }))
     }
 
-    /// True for null, `{}` and `[]`.
+    /// Returns true for null, `{}` and `[]`.
     pub fn is_empty(&self) -> bool {
         match &self.data {
             Data::Scalar(_) => self.is_null(),
@@ -92,7 +92,7 @@ impl Node {
         }
     }
 
-    /// The value of `key` in a mapping, with its entry.
+    /// Returns the entry of `key` in a mapping.
     pub fn get(&self, key: &str) -> Option<&Entry> {
         match &self.data {
             Data::Mapping(entries) => entries.iter().find(|entry| entry.key == key),
@@ -100,7 +100,7 @@ impl Node {
         }
     }
 
-    /// The text of a string.
+    /// Returns the text of a string.
     pub fn as_str(&self) -> Option<&str> {
         match &self.data {
             Data::Scalar(Scalar { text, value: Value::String }) => Some(text),
@@ -108,7 +108,7 @@ impl Node {
         }
     }
 
-    /// As JSON, in the order written. Numbers that JSON does not have become null.
+    /// Converts to JSON in the order written. Numbers that JSON does not have become null.
     pub fn to_json(&self) -> serde_json::Value {
         match &self.data {
             Data::Scalar(scalar) => scalar.to_json(),
@@ -125,7 +125,7 @@ impl Node {
 }
 
 impl Scalar {
-    /// As JSON; NaN and the infinities, which JSON does not have, become null.
+    /// Converts to JSON; NaN and the infinities, which JSON does not have, become null.
     pub fn to_json(&self) -> serde_json::Value {
         match self.value {
             Value::Null => serde_json::Value::Null,

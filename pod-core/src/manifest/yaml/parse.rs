@@ -1,4 +1,4 @@
-//! Parser events into a tree, within limits.
+//! Builds a tree from parser events, within limits.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -10,24 +10,24 @@ use super::node::{Data, Entry, Node, Scalar, Value};
 use super::{Chunk, scalar};
 use crate::manifest::{Position, escape};
 
-/// How deep lists and mappings may nest, aliases followed. Kubernetes' own types need about 25.
+/// Maximum nesting of lists and mappings, with aliases expanded. Kubernetes' own types need about 25.
 pub(crate) const MAX_DEPTH: usize = 100;
-/// How many values one document may have, aliases followed.
+/// Maximum number of values in one document, with aliases expanded.
 pub(crate) const MAX_NODES: usize = 500_000;
-/// How many values anchors and aliases of one document may copy.
+/// Maximum number of values that anchors and aliases of one document may copy.
 const MAX_COPIED: usize = 100_000;
-/// How much text they may copy, in bytes.
+/// Maximum number of bytes of text that they may copy.
 const MAX_COPIED_BYTES: usize = 8 << 20;
 
 const TABS: &str = "YAML is indented with spaces, not with tabs";
 
-/// Something wrong with the text, whatever it is meant to be.
+/// A problem of the text itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
     pub position: Position,
     pub message: String,
     pub hint: Option<String>,
-    /// False for what is only worth a warning.
+    /// False for a warning.
     pub fatal: bool,
 }
 
@@ -41,16 +41,17 @@ impl Problem {
     }
 }
 
-/// What a chunk gave.
+/// The result of parsing a chunk.
 #[derive(Debug, Default)]
 pub(crate) struct Parsed {
-    /// Its documents that are not empty: one, unless the text is odd.
+    /// Its documents that are not empty; usually one.
     pub documents: Vec<Node>,
-    /// What is wrong. A document with a fatal problem may still be there, for more to be found in it.
+    /// The problems. A document with a fatal problem may still be in `documents`, so that further problems can be found
+    /// in it.
     pub problems: Vec<Problem>,
 }
 
-/// Reads one chunk.
+/// Parses one chunk.
 pub(crate) fn parse(chunk: Chunk<'_>) -> Parsed {
     if let Some(problem) = unreadable(chunk) {
         return Parsed { documents: Vec::new(), problems: vec![problem] };
@@ -63,7 +64,7 @@ pub(crate) fn parse(chunk: Chunk<'_>) -> Parsed {
             Ok(parsed) if moved.holds() || parsed.problems.iter().any(|problem| problem.fatal) => {
                 return parsed;
             }
-            // Lines were moved that may not be: the text stands as it was written, and so does its error.
+            // The repair moved lines that must not be moved: the original text and its error are used.
             Ok(parsed) => return first.unwrap_or(parsed),
             Err((mut parsed, error)) => {
                 parsed.problems.push(syntax_error(chunk, &moved, &error));
@@ -76,8 +77,8 @@ pub(crate) fn parse(chunk: Chunk<'_>) -> Parsed {
     }
 }
 
-/// Reads the chunk with its lines as they were moved. Whatever is wrong with its values is told in what is read;
-/// an error is where the parser ends.
+/// Parses the chunk with its moved lines. Invalid values are reported in the result; an error is a syntax error at
+/// which the parser stops.
 fn read(chunk: Chunk<'_>, moved: &mut Moved<'_>) -> Result<Parsed, (Parsed, ScanError)> {
     let mut parsed = Parsed::default();
     let mut builder = Builder::new(chunk);
@@ -109,7 +110,8 @@ fn read(chunk: Chunk<'_>, moved: &mut Moved<'_>) -> Result<Parsed, (Parsed, Scan
     Ok(parsed)
 }
 
-/// JSON writes what lies beyond U+FFFF as two escapes, which YAML does not know: puts the character there.
+/// Replaces the two escapes by which JSON writes a character beyond U+FFFF by that character, because YAML does not
+/// know them.
 fn join_surrogates(text: &str) -> Cow<'_, str> {
     let unit = |escape: &str| {
         let digits = escape.strip_prefix("\\u")?;
@@ -142,13 +144,13 @@ fn join_surrogates(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Characters that YAML does not allow in a stream. A NUL would even end it without a word.
+/// Reports characters that YAML does not allow in a stream. The parser would even end at a NUL without an error.
 fn unreadable(chunk: Chunk<'_>) -> Option<Problem> {
     let bad = |c: char| {
         !matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..)
             || c == '\u{feff}'
     };
-    // Nearly every manifest is plain ASCII: look at bytes first.
+    // Fast path: nearly every manifest is plain ASCII.
     if chunk.text.bytes().all(|b| matches!(b, b' '..=b'~' | b'\n' | b'\r' | b'\t')) {
         return None;
     }
@@ -211,7 +213,7 @@ fn tabbed_lines(chunk: Chunk<'_>) -> Vec<usize> {
 enum Key {
     Text(String),
     Merge,
-    /// Refused already.
+    /// A key that was refused already.
     Bad,
 }
 
@@ -236,12 +238,12 @@ struct Anchored {
     size: Size,
 }
 
-/// How large a tree is.
+/// The size of a tree.
 #[derive(Clone, Copy, Default)]
 struct Size {
     nodes: usize,
     height: usize,
-    /// Of text, in bytes.
+    /// Bytes of text.
     bytes: usize,
 }
 
@@ -252,11 +254,11 @@ struct Builder {
     nodes: usize,
     copied: Size,
     problems: Vec<Problem>,
-    /// Lines that a tab indents, in order.
+    /// Lines that are indented by a tab, in order.
     tabbed: Vec<usize>,
 }
 
-/// The name of a tag of YAML's own: `!!str`, or written out as `!<tag:yaml.org,2002:str>`.
+/// Returns the name of a core tag of YAML: `!!str`, or written out as `!<tag:yaml.org,2002:str>`.
 fn core_name(tag: &Tag) -> Option<&str> {
     if tag.is_yaml_core_schema() {
         return Some(&tag.suffix);
@@ -283,7 +285,7 @@ fn measure(node: &Node) -> Size {
     })
 }
 
-/// Counts what anchors and aliases copy; an error if that is too much.
+/// Counts what anchors and aliases copy; fails if it exceeds the limit.
 fn copy(copied: &mut Size, size: Size, what: &str, position: Position) -> Result<(), Problem> {
     copied.nodes += size.nodes;
     copied.bytes += size.bytes;
@@ -315,7 +317,8 @@ impl Builder {
         self
     }
 
-    /// `block` is true for what begins with no character of its own: it is in block style.
+    /// Processes an event. `block` is true for a collection in block style, which begins without a character of its
+    /// own.
     fn event(&mut self, event: Event<'_>, position: Position, block: bool) -> Result<(), Problem> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
@@ -384,7 +387,7 @@ impl Builder {
             Some(tag) if core_name(tag).is_some() => {
                 scalar::resolve_tagged(core_name(tag).unwrap_or_default(), text)
             }
-            // `!` alone: not resolved.
+            // `!` alone means: not resolved.
             Some(tag)
                 if tag.handle.is_empty() && tag.suffix == "!"
                     || tag.handle == "!" && tag.suffix.is_empty() =>
@@ -409,7 +412,7 @@ impl Builder {
         }
     }
 
-    /// Puts a finished node where it belongs.
+    /// Adds a finished node to its parent.
     fn add(&mut self, node: Node, anchor: usize, merges: bool) -> Result<(), Problem> {
         if anchor != 0 {
             let size = measure(&node);
@@ -438,11 +441,12 @@ impl Builder {
         Ok(())
     }
 
-    /// Refuses duplicate keys and resolves merge keys: a mapping's own keys win, then the first merged.
+    /// Refuses duplicate keys and resolves merge keys: a mapping's own keys take precedence, then the first merged
+    /// mapping.
     fn mapping(&mut self, entries: Vec<Entry>, merges: Vec<Entry>) -> Vec<Entry> {
         let mut known: HashMap<String, Position> = HashMap::new();
         let mut kept: Vec<Entry> = Vec::with_capacity(entries.len());
-        // Few keys, as nearly always, are compared with each other; many are hashed.
+        // Few keys, the usual case, are compared with each other; many are hashed.
         let few = entries.len() <= 16;
         for entry in entries {
             let before = if few {
@@ -495,7 +499,7 @@ impl Builder {
     }
 }
 
-/// A key as text, as JSON wants it. Kubernetes reads the unquoted key `yes` as `true`, and so do we.
+/// Converts a key to text, as JSON requires. The unquoted key `yes` becomes `true`, as in Kubernetes.
 fn key_of(node: Node, problems: &mut Vec<Problem>) -> Key {
     let Data::Scalar(scalar) = node.data else {
         problems.push(Problem::new(node.position, "a key must be text, not a list or a mapping"));

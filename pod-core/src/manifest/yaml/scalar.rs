@@ -1,4 +1,4 @@
-//! What an unquoted word means: YAML 1.1 as Go's yaml.v2 (and so kubectl) reads it.
+//! Resolves scalars by the rules of YAML 1.1 as Go's yaml.v2 (and therefore kubectl) reads it.
 
 use super::Scalar;
 use super::node::Value;
@@ -35,21 +35,21 @@ pub(super) fn resolve(text: &str) -> Value {
 /// Why a tag does not fit its scalar.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TagError {
-    /// The text is not of the tag's type.
+    /// The text does not have the tag's type.
     #[error("!!{tag} is given, and this is not {wanted}")]
     Mismatch { tag: String, wanted: &'static str },
-    /// The tag is of no type that Kubernetes knows.
+    /// Kubernetes does not know the tag.
     #[error("the tag {} is not one that Kubernetes knows", escape(.0))]
     Unknown(String),
-    /// The tag is of collections, or unknown.
+    /// The tag is for collections, or unknown.
     #[error("the tag !!{} is not one that a scalar can have", escape(.0))]
     NotOfScalars(String),
 }
 
-/// Resolves a scalar that says what it is: `!!int "3"`. The name is what follows `tag:yaml.org,2002:`.
+/// Resolves a scalar with an explicit tag: `!!int "3"`. `tag` is the part after `tag:yaml.org,2002:`.
 ///
 /// # Errors
-/// The text is not what the tag says.
+/// The text does not have the tag's type.
 pub(super) fn resolve_tagged(tag: &str, text: String) -> Result<Scalar, TagError> {
     let wrong = |wanted| Err(TagError::Mismatch { tag: tag.to_owned(), wanted });
     let value = match tag {
@@ -81,14 +81,14 @@ pub(super) fn resolve_tagged(tag: &str, text: String) -> Result<Scalar, TagError
             Value::Int(value) => Value::Float(value as f64),
             _ => return wrong("a number"),
         },
-        // Kubernetes has no dates of its own in manifests: text it stays.
+        // Manifests of Kubernetes have no dates, so it stays text.
         "timestamp" => Value::String,
         _ => return Err(TagError::NotOfScalars(tag.to_owned())),
     };
     Ok(Scalar { text, value })
 }
 
-/// Go's strconv.ParseInt with base 0: decimal, `0x`, `0b`, `0o`, and a leading zero for octal.
+/// Parses an integer like Go's strconv.ParseInt with base 0: decimal, `0x`, `0b`, `0o`, and octal with a leading zero.
 fn integer(text: &str) -> Option<i128> {
     let (negative, digits) = match text.as_bytes().first()? {
         b'-' => (true, text.get(1..)?),
@@ -117,7 +117,7 @@ fn integer(text: &str) -> Option<i128> {
     (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(&value).then_some(value)
 }
 
-/// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`
+/// Parses `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`
 fn float(text: &str) -> Option<f64> {
     let rest = text.strip_prefix(['+', '-']).unwrap_or(text);
     let (mantissa, exponent) = match rest.find(['e', 'E']) {

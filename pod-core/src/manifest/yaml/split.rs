@@ -1,22 +1,22 @@
-//! One text into one chunk a document, so that a broken document does not hide the others.
+//! Splits a text into one chunk per document, so that an invalid document does not hide the others.
 
 use serde::de::IgnoredAny;
 
-/// A part of a source with one document in it, or none.
+/// A part of a source with at most one document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Chunk<'a> {
-    /// The text, with its `---` line.
+    /// The text, including its `---` line.
     pub text: &'a str,
-    /// Lines of the source before it.
+    /// Number of lines of the source before it.
     pub lines_before: usize,
-    /// Characters before it on its first line.
+    /// Number of characters before it on its first line.
     pub columns_before: usize,
-    /// True when the text is JSON.
+    /// Whether the text is JSON.
     pub json: bool,
 }
 
-/// Splits at `---` and `...` lines, which YAML allows inside no value; JSON values that follow each other are
-/// split too, as kubectl reads them.
+/// Splits at `---` and `...` lines, which YAML does not allow inside a value, and between consecutive JSON values, as
+/// kubectl does.
 pub(crate) fn split(text: &str) -> impl Iterator<Item = Chunk<'_>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let json = split_json(text);
@@ -24,7 +24,7 @@ pub(crate) fn split(text: &str) -> impl Iterator<Item = Chunk<'_>> {
     json.into_iter().chain(lines.into_iter().flatten())
 }
 
-/// Several JSON values, one after the other; empty when that is not what `text` is.
+/// Splits several consecutive JSON values; empty if `text` is something else.
 fn split_json(text: &str) -> Vec<Chunk<'_>> {
     let mut chunks = Vec::new();
     if !text.trim_start().starts_with('{') {
@@ -55,7 +55,7 @@ struct Lines<'a> {
     lines_before: usize,
 }
 
-/// True for a line that begins with `marker` as a word.
+/// Returns true for a line that begins with `marker` as a word.
 fn is_marker(line: &str, marker: &str) -> bool {
     line.strip_prefix(marker).is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
 }

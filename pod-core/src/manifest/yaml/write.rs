@@ -28,7 +28,7 @@ fn indent(depth: usize, out: &mut String) {
     out.extend(std::iter::repeat_n("  ", depth));
 }
 
-/// Writes a mapping. Its first key follows what is written already; the others are indented.
+/// Writes a mapping. Its first key follows the text already written; the others are indented.
 fn mapping(map: &Map<String, Value>, depth: usize, out: &mut String) {
     for (index, (key, value)) in map.iter().enumerate() {
         if index > 0 {
@@ -364,7 +364,7 @@ mod tests {
     }
 
     proptest! {
-        /// serde_yaml, a reader of YAML 1.2, is the independent judge of what the writer prints.
+        /// serde_yaml, a reader of YAML 1.2, checks independently what the writer prints.
         #[test]
         fn every_value_is_read_back_as_it_was(value in values()) {
             let text = write(std::slice::from_ref(&value));
