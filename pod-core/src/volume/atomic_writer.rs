@@ -1,8 +1,9 @@
-//! A folder whose files change all at once.
+//! A folder whose files are all replaced at the same moment.
 //!
-//! The files lie in a folder named by the time, `..data` is a link to it, and every visible name is a link
-//! through `..data`. An update writes a new folder and swaps `..data` by one rename: who reads through it sees
-//! all of the old or all of the new. A crash leaves either, and at most a folder that the next write removes.
+//! The files are in a folder named after the time, `..data` is a link to that folder, and every visible name is a link
+//! through `..data`. An update writes a new folder and replaces `..data` by one rename, so a process that reads through
+//! the link sees either all old or all new files. After a crash one of the two is complete, and the next write removes
+//! any folder left over.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -19,16 +20,16 @@ const DATA_TEMP: &str = "..data_tmp";
 /// One file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PayloadFile {
-    /// Its bytes.
+    /// The contents of the file.
     pub contents: Vec<u8>,
-    /// Its mode.
+    /// The mode of the file.
     pub mode: u32,
 }
 
-/// Files by relative path.
+/// The files of a folder by relative path.
 pub type Payload = BTreeMap<String, PayloadFile>;
 
-/// True for a path that stays in the folder and cannot be taken for one of ours.
+/// Returns true for a path that stays in the folder and does not collide with the names that this module uses.
 pub fn is_safe(path: &str) -> bool {
     !path.is_empty()
         && !path.starts_with("..")
@@ -36,12 +37,12 @@ pub fn is_safe(path: &str) -> bool {
         && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
 }
 
-/// True for a folder that shows a payload.
+/// Returns true for a folder that shows a payload.
 pub fn is_written(dir: &Path) -> bool {
     fs::metadata(dir.join(DATA)).is_ok_and(|meta| meta.is_dir())
 }
 
-/// Makes the folder show `payload`; changes nothing when it does already.
+/// Makes the folder show `payload`; changes nothing if it does already.
 pub fn write(dir: &Path, payload: &Payload) -> Result<(), Error> {
     let current = fs::read_link(dir.join(DATA)).ok().filter(|target| target.components().count() == 1);
     let same = current.as_ref().is_some_and(|target| holds(&dir.join(target), payload));
@@ -59,7 +60,8 @@ pub fn write(dir: &Path, payload: &Payload) -> Result<(), Error> {
     sweep(dir)
 }
 
-/// A folder whose name was never used before: who still looks at an old one must not find new files in it.
+/// Creates a folder with a name that was never used before, because a process that still uses an old folder must not
+/// find new files in it.
 fn make_fresh(dir: &Path) -> Result<PathBuf, Error> {
     let stamp = jiff::Timestamp::now().strftime("..%Y_%m_%d_%H_%M_%S");
     let unique = uuid::Uuid::new_v4().as_fields().0;
@@ -95,7 +97,7 @@ fn set_mode(path: &Path, mode: u32) -> Result<(), Error> {
     fs::set_permissions(path, Permissions::from_mode(mode)).map_err(Error::io("set the mode of", path))
 }
 
-/// True when `dir` holds these files and no others, with these modes.
+/// Returns true if `dir` contains exactly these files with these modes.
 fn holds(dir: &Path, payload: &Payload) -> bool {
     fn walk(dir: &Path, prefix: &str, payload: &Payload, seen: &mut usize) -> Option<()> {
         for entry in fs::read_dir(dir).ok()? {
@@ -124,14 +126,14 @@ fn holds(dir: &Path, payload: &Payload) -> bool {
     walk(dir, "", &normal, &mut seen).is_some() && seen == normal.len()
 }
 
-/// A path without doubled slashes.
+/// Returns a path without doubled slashes.
 fn normal(path: &str) -> String {
     path.split('/').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
 }
 
-/// Every first component of a path is a link through `..data`; links to what is gone go. What is no link stays: a
-/// place that something is mounted on, or a folder that a subPath without a key of its name made. Where a key has that
-/// name, its link is not made.
+/// Makes every first component of a path a link through `..data`, and removes links to files that are gone. What is not
+/// a link is kept: a mount point, or a folder created for a subPath without a key of that name. If a key has that name,
+/// its link is not created.
 fn link_names(dir: &Path, payload: &Payload) -> Result<(), Error> {
     let wanted: BTreeSet<OsString> = payload
         .keys()
@@ -158,7 +160,7 @@ fn link_names(dir: &Path, payload: &Payload) -> Result<(), Error> {
     Ok(())
 }
 
-/// Removes folders of earlier contents.
+/// Removes the folders of earlier contents.
 fn sweep(dir: &Path) -> Result<(), Error> {
     let current = fs::read_link(dir.join(DATA)).map_err(Error::io("read", dir.join(DATA)))?;
     for entry in fs::read_dir(dir).map_err(Error::io("read", dir))? {

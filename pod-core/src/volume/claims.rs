@@ -1,7 +1,7 @@
-//! PersistentVolumeClaims: named volumes that outlive pods, below `<root>/volumes/<namespace>/<claim>`.
+//! PersistentVolumeClaims: named volumes that outlive pods, stored in `<root>/volumes/<namespace>/<claim>`.
 //!
-//! A claim is made when it is played, or when a pod first uses it: a cluster would leave that pod Pending, but
-//! on one machine there is nobody else who could provide the volume, and podman's users expect it.
+//! A claim's volume is created when the claim is played, or when a pod first uses it. A cluster would leave that pod
+//! Pending, but on one machine no other component could provide the volume, and users of podman expect this.
 
 use std::collections::HashSet;
 use std::fs;
@@ -25,35 +25,35 @@ pub struct Claim {
     pub namespace: String,
     /// metadata.name.
     pub name: String,
-    /// When it was made.
+    /// When the volume was created.
     pub created: Timestamp,
-    /// spec.resources.requests.storage, as it was asked for; not enforced.
+    /// spec.resources.requests.storage as written; not enforced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<String>,
     /// spec.accessModes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub access_modes: Vec<String>,
-    /// True when a PersistentVolumeClaim was played, false when a pod's use made it.
+    /// True if a PersistentVolumeClaim was played, false if the volume was created because a pod used the claim.
     #[serde(default)]
     pub declared: bool,
-    /// The uid of the pod whose use made it, unless it was played first.
+    /// The uid of the pod that the volume was created for, unless the claim was played first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_for: Option<String>,
-    /// Names of the pods that mount it; not recorded, found by [`list`].
+    /// Names of the pods that mount it; not stored, filled in by [`list`].
     #[serde(skip)]
     pub used_by: Vec<String>,
-    /// Where its files are; not recorded.
+    /// The path of its files; not stored.
     #[serde(skip)]
     pub path: PathBuf,
 }
 
-/// What can go wrong with a claim.
+/// Errors of claims.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Our files.
+    /// A record or lock file cannot be read or written.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// There is none.
+    /// The claim does not exist.
     #[error("volume {namespace}/{name} not found")]
     NotFound {
         /// Its namespace.
@@ -61,7 +61,7 @@ pub enum Error {
         /// Its name.
         name: String,
     },
-    /// Pods use it.
+    /// The claim is in use by pods.
     #[error("volume {namespace}/{name} is in use by {}", pods.join(", "))]
     InUse {
         /// Its namespace.
@@ -71,14 +71,14 @@ pub enum Error {
         /// `pod/web`, ...
         pods: Vec<String>,
     },
-    /// Some of it could not be deleted; the rest is.
+    /// Some of its files could not be deleted; the others have been.
     #[error("volume {namespace}/{name} could not be removed: {}", list_errors(errors))]
     Remove {
         /// Its namespace.
         namespace: String,
         /// Its name.
         name: String,
-        /// All that went wrong.
+        /// Everything that went wrong.
         errors: Vec<store::Error>,
     },
 }
@@ -97,17 +97,18 @@ fn claim_dir(layout: &Layout, namespace: &str, name: &str) -> PathBuf {
     layout.volumes().join(namespace).join(name)
 }
 
-/// Held while a claim is made or removed. Lies in the run tree: what it guards is written whole anyway.
+/// Takes the lock under which claims are created and removed. The lock file is in the run tree and need not survive a
+/// reboot, because everything that it protects is written atomically.
 fn lock(layout: &Layout) -> Result<FileLock, store::Error> {
     Ok(FileLock::acquire(&layout.runroot.join("volumes.lock"), LockKind::Exclusive)?)
 }
 
-/// Makes a claim's volume if there is none, and gives the folder to mount. `object` is what was played, if
-/// anything was. Everybody may write to it (0777), as with the provisioners of small clusters: which user will
-/// need it is not known, and only root can reach it from outside of a pod.
+/// Creates a claim's volume if there is none, and returns the folder to mount. `object` is the claim that was played,
+/// if any. Every user may write to the folder (0777), as with the provisioners of small clusters, because the user who
+/// will need it is not known, and outside of pods only root can reach it.
 ///
 /// # Errors
-/// When it cannot be made.
+/// If the volume cannot be created.
 pub fn ensure(
     layout: &Layout,
     namespace: &str,
@@ -117,10 +118,10 @@ pub fn ensure(
     make(layout, namespace, name, object, None)
 }
 
-/// [`ensure`] for a pod that mounts the claim: one that is not there is remembered as made for this pod.
+/// Like [`ensure`], for a pod that mounts the claim: a volume that does not exist is recorded as created for this pod.
 ///
 /// # Errors
-/// When it cannot be made.
+/// If the volume cannot be created.
 pub fn ensure_for(
     layout: &Layout,
     pod: &PodPlan,
@@ -164,7 +165,7 @@ fn make(
         path: PathBuf::new(),
     };
     make_dir(&dir, 0o700)?;
-    // The record before the data: a crash leaves a claim that is listed and can be removed.
+    // The record is written before the data is created, so that after a crash the claim is listed and can be removed.
     if existing.as_ref() != Some(&claim) {
         base::file::write_json(&record, &claim)?;
         base::fail_point!(Worker, "claim-recorded");
@@ -173,15 +174,15 @@ fn make(
     Ok(data)
 }
 
-/// True when a claim's volume stands.
+/// Returns whether a claim's volume exists.
 pub fn exists(layout: &Layout, namespace: &str, name: &str) -> bool {
     claim_dir(layout, namespace, name).join("volume.json").exists()
 }
 
-/// Every claim, by namespace and name, with the pods that use it.
+/// Returns every claim, sorted by namespace and name, with the pods that use it.
 ///
 /// # Errors
-/// When our files cannot be read.
+/// If the records cannot be read.
 pub fn list(layout: &Layout) -> Result<Vec<Claim>, store::Error> {
     let users = users(&WorkloadRecord::list(layout)?);
     let mut found = Vec::new();
@@ -196,21 +197,21 @@ pub fn list(layout: &Layout) -> Result<Vec<Claim>, store::Error> {
     Ok(found)
 }
 
-/// Namespace and name of every claim that stands, played or made by a pod's use.
+/// Returns namespace and name of every claim that has a volume, whether played or created for a pod.
 ///
 /// # Errors
-/// When our folders cannot be read.
+/// If the folders cannot be read.
 pub fn standing(layout: &Layout) -> Result<Vec<(String, String)>, store::Error> {
     let mut found = folders(layout)?;
     found.retain(|(namespace, name)| exists(layout, namespace, name));
     Ok(found)
 }
 
-/// Deletes the claims that the use of one of the pods `uids` made, once no pod is left that mounts them. What was
-/// played, or is mounted by another pod, stays.
+/// Deletes the volumes that were created for one of the pods `uids`, once no pod mounts them. Claims that were played
+/// or that another pod mounts are kept.
 ///
 /// # Errors
-/// The first that went wrong; the others are deleted all the same.
+/// The first error; the other volumes are deleted nevertheless.
 pub fn remove_made_for(layout: &Layout, uids: &[&str]) -> Result<(), Error> {
     let mut first = Ok(());
     for (namespace, name) in folders(layout)? {
@@ -228,11 +229,11 @@ pub fn remove_made_for(layout: &Layout, uids: &[&str]) -> Result<(), Error> {
     first
 }
 
-/// Deletes a claim with all that is in it, and forgets the object.
+/// Deletes a claim with its data and its object.
 ///
 /// # Errors
-/// `InUse` when a recorded pod mounts it, whether it runs or not; `NotFound`; `Remove` with all that could not
-/// be deleted.
+/// `InUse` if a recorded pod mounts it, whether it runs or not; `NotFound`; `Remove` with everything that could not be
+/// deleted.
 pub fn remove(layout: &Layout, namespace: &str, name: &str) -> Result<(), Error> {
     let here = || (namespace.to_owned(), name.to_owned());
     let id = ObjectRef::new(Kind::PersistentVolumeClaim, namespace, name);
@@ -252,7 +253,8 @@ pub fn remove(layout: &Layout, namespace: &str, name: &str) -> Result<(), Error>
     }
     if exists {
         let mut errors = mounts::unmount_below(&[&dir]);
-        // The data goes first, the record last: what a crash leaves is listed and can be removed again.
+        // The data is deleted first and the record last: after a crash the claim is still listed and can be removed
+        // again.
         if errors.is_empty()
             && let Err(more) =
                 base::file::remove_tree(&dir.join("data")).and_then(|()| base::file::remove_tree(&dir))
@@ -263,17 +265,17 @@ pub fn remove(layout: &Layout, namespace: &str, name: &str) -> Result<(), Error>
             let (namespace, name) = here();
             return Err(Error::Remove { namespace, name, errors });
         }
-        // The namespace's folder, if this was its last.
+        // Removes the namespace's folder if this was its last claim.
         let _ = fs::remove_dir(layout.volumes().join(namespace));
     }
     Objects::remove(layout, &id)?;
     Ok(())
 }
 
-/// Removes folders of claims that a crash kept from being recorded, or that are all that is left of a removed one.
+/// Removes claim folders without a record, which a crash before recording or during a removal left behind.
 ///
 /// # Errors
-/// When the lock cannot be taken.
+/// If the lock cannot be taken.
 pub fn remove_unmade(layout: &Layout) -> Result<(), store::Error> {
     let mut found = folders(layout)?;
     found.retain(|(namespace, name)| !exists(layout, namespace, name));
@@ -282,14 +284,14 @@ pub fn remove_unmade(layout: &Layout) -> Result<(), store::Error> {
     }
     let _lock = lock(layout)?;
     for (namespace, name) in found.iter().filter(|(namespace, name)| !exists(layout, namespace, name)) {
-        // The data of a claim is not removed with it: there is none before the record, and after it none is left. A
-        // folder that is not empty stays, and is looked at again by the next `down`.
+        // Such a folder has no data: data is created after the record and deleted before it. A folder that is not empty
+        // is kept, and the next `down` tries again.
         let _ = fs::remove_dir(claim_dir(layout, namespace, name));
     }
     Ok(())
 }
 
-/// Namespace and name of everything that has a claim's folder.
+/// Returns namespace and name of every claim folder.
 fn folders(layout: &Layout) -> Result<Vec<(String, String)>, store::Error> {
     let mut found = Vec::new();
     for namespace in names_in(&layout.volumes())? {

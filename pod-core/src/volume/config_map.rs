@@ -12,7 +12,7 @@ use crate::plan::ContainerError;
 /// 0644.
 const DEFAULT_MODE: i32 = 0o644;
 
-/// Writes the ConfigMap's contents, or brings them up to date.
+/// Writes the ConfigMap's contents to the volume, or updates them.
 pub fn prepare(
     scope: &Scope<'_>,
     name: &str,
@@ -44,7 +44,7 @@ pub fn prepare(
     Ok(path)
 }
 
-/// The files of a volume: every key, or the keys of `items` at their paths.
+/// Returns the files of a volume: every key, or the keys of `items` at their paths.
 pub fn payload(
     volume: &str,
     what: &str,

@@ -1,4 +1,4 @@
-//! emptyDir: lives as long as the pod.
+//! emptyDir: a folder that lives as long as the pod.
 
 use std::path::PathBuf;
 
@@ -10,8 +10,9 @@ use crate::plan::ContainerError;
 use crate::plan::node::total_memory;
 use crate::plan::resources::pod_resources;
 
-/// On disk, or with `medium: Memory` a tmpfs of the least of sizeLimit, the pod's memory limit and what the
-/// machine has. Everybody may write (0777): containers of a pod may run as different users.
+/// Creates the volume on disk, or with `medium: Memory` as a tmpfs whose size is the minimum of sizeLimit, the pod's
+/// memory limit and the machine's memory. Every user may write (0777), because the containers of a pod may run as
+/// different users.
 pub fn prepare(
     scope: &Scope<'_>,
     name: &str,

@@ -1,4 +1,4 @@
-//! hostPath: a path of the host, as it is.
+//! hostPath: a path of the host, mounted unchanged.
 
 use std::fs::{self, DirBuilder, FileType, OpenOptions, Permissions};
 use std::io::ErrorKind;
@@ -10,8 +10,8 @@ use k8s_openapi::api::core::v1::HostPathVolumeSource;
 use super::failed;
 use crate::plan::ContainerError;
 
-/// Checks the path against its type, and makes what the type says may be made. Without a type nothing is
-/// checked, and a missing path becomes a folder, as containerd does.
+/// Checks the path against its type, and creates what the type permits to create. Without a type nothing is checked,
+/// and a missing path becomes a folder, as with containerd.
 pub fn prepare(name: &str, source: &HostPathVolumeSource) -> Result<PathBuf, ContainerError> {
     let path = PathBuf::from(&source.path);
     let wanted = source.type_.as_deref().unwrap_or_default();
@@ -20,7 +20,7 @@ pub fn prepare(name: &str, source: &HostPathVolumeSource) -> Result<PathBuf, Con
         let text = format!("hostPath {}: cannot {action}", path.display());
         move |e: std::io::Error| failed(name, format!("{text}: {e}"))
     };
-    // Links are followed, as the kubelet does: the path is the host's own.
+    // Links are followed, as the kubelet does, because the path is the host's own.
     let found = match fs::metadata(&path) {
         Ok(metadata) => Some(metadata.file_type()),
         Err(e) if matches!(e.kind(), ErrorKind::NotFound) => None,
@@ -53,7 +53,7 @@ pub fn prepare(name: &str, source: &HostPathVolumeSource) -> Result<PathBuf, Con
     Ok(path)
 }
 
-/// With all above it, 0755 whatever the umask; what exists keeps its mode.
+/// Creates a folder and its parents with mode 0755 whatever the umask; existing folders keep their mode.
 fn make_folder(path: &Path) -> std::io::Result<()> {
     if let Some(parent) = path.parent()
         && !parent.as_os_str().is_empty()

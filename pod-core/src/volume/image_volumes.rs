@@ -1,6 +1,6 @@
-//! The volumes that an image declares (`VOLUME`): folders of the pod that start with what the image has there, as
-//! podman's and docker's anonymous volumes do. They are writable, also where the root file system is not, live as long
-//! as the pod, and are each container's own.
+//! The volumes that an image declares (`VOLUME`): folders of the pod that start with the image's content at that path,
+//! like anonymous volumes of podman and docker. They are writable even if the root file system is not, live as long as
+//! the pod, and are not shared between containers.
 
 use std::collections::HashMap;
 use std::fs;
@@ -17,11 +17,11 @@ use crate::image::copy_metadata;
 use crate::plan::ContainerError;
 use crate::store::Layout;
 
-/// Gives the folder for each of `destinations` (absolute, without `..`) in a container of the pod, filling those that
-/// are new from the image, which is mounted at `rootfs`. What a container left in one is there for its next run.
+/// Returns the folder of each of `destinations` (absolute, without `..`) for a container of the pod. New folders are
+/// filled from the image, which is mounted at `rootfs`; existing ones keep what an earlier run of the container wrote.
 ///
 /// # Errors
-/// `FailedMount` when a folder cannot be filled; it is then filled anew by the next try.
+/// `FailedMount` if a folder cannot be filled; the next attempt fills it from the start.
 pub fn prepare_image_volumes(
     layout: &Layout,
     uid: &str,
@@ -33,7 +33,7 @@ pub fn prepare_image_volumes(
         return Ok(Vec::new());
     }
     let _lock = lock(layout, uid)?;
-    // Volumes of a pod are DNS labels, which have no dot.
+    // Cannot collide with volumes of the pod: their names are DNS labels, which have no dot.
     let all = layout.pod(uid).join("volumes").join(format!("image.{container}"));
     let mut folders = Vec::new();
     for destination in destinations {
@@ -55,7 +55,8 @@ pub fn prepare_image_volumes(
     Ok(folders)
 }
 
-/// The real path of a folder of the image; links are followed as its processes would. `None` where there is no folder.
+/// Returns the real path of a folder of the image, following links as the image's processes would. `None` if it is not
+/// a folder.
 fn in_root(rootfs: &Path, path: &str) -> std::io::Result<Option<PathBuf>> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::openat(CWD, rootfs, flags, Mode::empty())?;
@@ -77,17 +78,17 @@ fn in_root(rootfs: &Path, path: &str) -> std::io::Result<Option<PathBuf>> {
     }
 }
 
-/// Copies a tree with everything that an image can say about a file. Nobody else sees either side meanwhile.
+/// Copies a tree with all metadata that an image can have. No other process uses either side in the meantime.
 #[derive(Default)]
 struct Copy {
-    /// Where the first name of a file with several was copied to.
+    /// Where the first name of a file with several hard links was copied to.
     linked: HashMap<(u64, u64), PathBuf>,
 }
 
 impl Copy {
-    /// Copies the contents of `from` into `to`, which is there, and then its owner and mode.
+    /// Copies the contents of `from` into the existing folder `to`, and then its owner and mode.
     fn folder(&mut self, from: &Path, to: &Path) -> std::io::Result<()> {
-        // Not by recursion: an image may nest folders deeper than a stack is.
+        // Not recursive: an image may nest folders deeper than the stack allows.
         let mut pending = vec![(from.to_owned(), to.to_owned())];
         let mut folders = Vec::new();
         while let Some((from, to)) = pending.pop() {
@@ -100,14 +101,14 @@ impl Copy {
             }
             folders.push((from, to));
         }
-        // Those below first: what is made in a folder changes its time.
+        // The deepest first, because creating a file in a folder changes the folder's time.
         for (from, to) in folders.iter().rev() {
             copy_metadata(from, to, &rustix::fs::lstat(from)?)?;
         }
         Ok(())
     }
 
-    /// Copies one file of any kind; true for a folder, which is made empty.
+    /// Copies one file of any kind; returns true for a folder, which is created empty.
     fn one(&mut self, from: &Path, to: &Path) -> std::io::Result<bool> {
         let stat = rustix::fs::lstat(from)?;
         let kind = FileType::from_raw_mode(stat.st_mode);
@@ -130,7 +131,7 @@ impl Copy {
                 let target = rustix::fs::readlink(from, Vec::new())?;
                 std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(target.as_bytes()), to)?;
             }
-            // A socket is of no use without the process that listens.
+            // A socket is useless without the process that listens on it.
             FileType::Socket | FileType::Directory | FileType::Unknown => return Ok(false),
             device => {
                 let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);

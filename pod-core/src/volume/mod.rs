@@ -1,4 +1,4 @@
-//! Every volume source as a path to mount. One file a source.
+//! Prepares every kind of volume source as a path to mount; one file per kind.
 
 mod atomic_writer;
 pub mod claims;
@@ -29,16 +29,16 @@ use base::file::{FileLock, LockKind, is_mount_point};
 use crate::plan::{ContainerError, PodPlan};
 use crate::store::{Error, Layout, Objects};
 
-/// The kubelet's reason for a volume that cannot be had.
+/// The kubelet's reason for a volume that cannot be mounted.
 const FAILED_MOUNT: &str = "FailedMount";
 
-/// Makes every volume of the pod that `container` mounts, and gives the host path of each by volume name.
-/// Idempotent: a restarted container finds what was there; ConfigMap and Secret contents are brought up to
-/// date by one rename of `..data`. Several processes may prepare volumes of one pod at once.
+/// Creates every volume of the pod that `container` mounts, and returns the host path of each by volume name.
+/// Idempotent: a restarted container finds its earlier data; ConfigMap and Secret contents are updated by one rename of
+/// `..data`. Several processes may prepare volumes of the same pod at the same time.
 ///
 /// # Errors
-/// With the kubelet's waiting reason (`CreateContainerConfigError` for a missing ConfigMap, `FailedMount` for
-/// the wrong type of hostPath, ...).
+/// With the kubelet's waiting reason (`CreateContainerConfigError` for a missing ConfigMap, `FailedMount` for the wrong
+/// type of hostPath, ...).
 pub fn prepare(
     layout: &Layout,
     pod: &PodPlan,
@@ -66,7 +66,8 @@ pub fn prepare(
         let scope = Scope { layout, pod, objects };
         let path = match (prepare_one(&scope, volume), scope.existing(volume)) {
             (Ok(path), _) => path,
-            // The ConfigMap is gone, or a key of it: a container that is started again finds what its pod has had.
+            // The ConfigMap or one of its keys was deleted: a restarted container gets the contents that its pod had
+            // before.
             (Err(error), Some(path)) => {
                 tracing::warn!(pod = pod.uid, volume = volume.name, %error, "the volume keeps its contents");
                 path
@@ -78,10 +79,11 @@ pub fn prepare(
     Ok(paths)
 }
 
-/// Brings the contents of the pod's ConfigMap and Secret volumes that exist up to date: called when objects
-/// changed while the pod runs. Gathers errors and goes on.
+/// Updates the contents of the pod's existing ConfigMap and Secret volumes; called when objects changed while the pod
+/// runs. Continues after errors and collects them.
 ///
 /// # Errors
+/// One for each volume that could not be updated; it keeps its old contents.
 /// One for each volume that could not be updated; it keeps its old contents.
 pub fn update(layout: &Layout, pod: &PodPlan, objects: &Objects) -> Result<(), Vec<ContainerError>> {
     let Some(spec) = &pod.pod.spec else { return Ok(()) };
@@ -98,12 +100,12 @@ pub fn update(layout: &Layout, pod: &PodPlan, objects: &Objects) -> Result<(), V
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
-/// Removes the volumes that live as long as the pod (emptyDir, ConfigMap, Secret); claims and host paths stay.
-/// First everything that is mounted anywhere in the pod's folders is unmounted, so call it when its containers
-/// are gone. Gathers errors and goes on. What is still mounted is never deleted into.
+/// Removes the volumes that live as long as the pod (emptyDir, ConfigMap, Secret); claims and host paths are kept.
+/// Everything mounted in the pod's folders is unmounted first, so the pod's containers must have been removed.
+/// Continues after errors and collects them. Nothing is ever deleted inside of a folder that is still mounted.
 ///
 /// # Errors
-/// All of them; call again once what is in the way is gone.
+/// All errors; call again after their causes are gone.
 pub fn remove(layout: &Layout, uid: &str) -> Result<(), Vec<Error>> {
     let (run, pod) = (layout.pod_run(uid), layout.pod(uid));
     let mut errors = mounts::unmount_below(&[&run, &pod]);
@@ -119,7 +121,7 @@ pub fn remove(layout: &Layout, uid: &str) -> Result<(), Vec<Error>> {
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
-/// What a source is made from.
+/// What a volume is created from.
 struct Scope<'a> {
     layout: &'a Layout,
     pod: &'a PodPlan,
@@ -127,17 +129,17 @@ struct Scope<'a> {
 }
 
 impl Scope<'_> {
-    /// Where a volume lies that may outlive a reboot.
+    /// Returns the folder of a volume that may survive a reboot.
     fn disk(&self, volume: &str) -> PathBuf {
         self.layout.pod(&self.pod.uid).join("volumes").join(volume)
     }
 
-    /// Where a tmpfs is mounted.
+    /// Returns the folder that a tmpfs is mounted on.
     fn memory(&self, volume: &str) -> PathBuf {
         self.layout.pod_run(&self.pod.uid).join("volumes").join(volume)
     }
 
-    /// The folder of a ConfigMap or Secret whose contents have been written.
+    /// Returns the folder of a ConfigMap or Secret volume whose contents have been written.
     fn existing(&self, volume: &Volume) -> Option<PathBuf> {
         let path = if volume.config_map.is_some() {
             self.disk(&volume.name)
@@ -169,7 +171,7 @@ fn prepare_one(scope: &Scope<'_>, volume: &Volume) -> Result<PathBuf, ContainerE
     }
 }
 
-/// Serialises the workers of one pod.
+/// Takes a lock that serialises the workers of one pod.
 fn lock(layout: &Layout, uid: &str) -> Result<FileLock, ContainerError> {
     FileLock::acquire(&lock_path(layout, uid), LockKind::Exclusive)
         .map_err(|e| ContainerError::new(FAILED_MOUNT, e.to_string()))
@@ -183,8 +185,7 @@ fn failed(volume: &str, problem: impl std::fmt::Display) -> ContainerError {
     ContainerError::new(FAILED_MOUNT, format!("volume {volume}: {problem}"))
 }
 
-/// Makes a folder of ours with all above it, which only root may enter, and gives it this mode whatever the
-/// umask is.
+/// Creates a folder with this mode, whatever the umask is. Its parents are created so that only root can enter them.
 fn make_dir(path: &Path, mode: u32) -> Result<(), Error> {
     if let Some(parent) = path.parent() {
         fs::DirBuilder::new()

@@ -1,4 +1,4 @@
-//! What is mounted where, and undoing it.
+//! Lists mount points and unmounts them.
 
 use std::ffi::OsString;
 use std::fs;
@@ -9,12 +9,12 @@ use rustix::mount::{UnmountFlags, unmount};
 
 use crate::store::Error;
 
-/// Mount points at and below `roots`, in the order they were mounted (proc_pid_mountinfo(5)).
+/// Returns the mount points at and below `roots`, in the order in which they were mounted (proc_pid_mountinfo(5)).
 fn mounts_below(roots: &[&Path]) -> Result<Vec<PathBuf>, Error> {
     let mut real_roots = Vec::new();
     for root in roots {
         match fs::canonicalize(root) {
-            // What was mounted through a link is listed by its real path.
+            // A mount made through a link is listed by its real path.
             Ok(real) => real_roots.push(real),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
             Err(e) => return Err(Error::io("look at", *root)(e)),
@@ -33,7 +33,7 @@ fn mounts_below(roots: &[&Path]) -> Result<Vec<PathBuf>, Error> {
         .collect())
 }
 
-/// `\040` is a blank, and so on.
+/// Decodes escapes: `\040` is a blank, and so on.
 fn unescape(field: &[u8]) -> OsString {
     let mut out = Vec::with_capacity(field.len());
     let mut rest = field;
@@ -56,8 +56,8 @@ fn unescape(field: &[u8]) -> OsString {
     OsString::from_vec(out)
 }
 
-/// Unmounts everything at and below `roots`, the last mounted first. Busy ones are detached: they end with
-/// their last user. Gives every error.
+/// Unmounts everything at and below `roots`, the last mounted first. Busy mounts are detached and end with their last
+/// user. Returns every error.
 pub fn unmount_below(roots: &[&Path]) -> Vec<Error> {
     let points = match mounts_below(roots) {
         Ok(points) => points,
@@ -66,7 +66,7 @@ pub fn unmount_below(roots: &[&Path]) -> Vec<Error> {
     let mut errors = Vec::new();
     for point in points.iter().rev() {
         if let Err(e) = unmount(point, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
-            // Gone with its parent, or by another process: what is left shows in the next look.
+            // Already unmounted with its parent or by another process; the next listing shows what is left.
             if e != rustix::io::Errno::INVAL && e != rustix::io::Errno::NOENT {
                 errors.push(Error::io("unmount", point)(e.into()));
             }

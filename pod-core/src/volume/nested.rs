@@ -1,8 +1,8 @@
-//! Mounts below a volume that is mounted read-only.
+//! Mount points below a volume that is mounted read-only.
 //!
-//! An OCI runtime makes the place of a mount through what is mounted above it, which it cannot where that is read-only.
-//! In volumes of the pod's own (a ConfigMap's, a Secret's, an emptyDir) the place is made before, as the kubelet does.
-//! In what belongs to somebody else (a hostPath, a claim) it is not: read-only means that nothing is written there.
+//! An OCI runtime creates a mount point through the mount above it, which fails if that is read-only. In volumes that
+//! belong to the pod (ConfigMap, Secret, emptyDir) the mount point is created beforehand, as the kubelet does. In other
+//! volumes (hostPath, claim) it is not, because read-only means that nothing is written there.
 
 use std::path::{Path, PathBuf};
 
@@ -14,11 +14,11 @@ use super::{failed, lock, open_sub_path};
 use crate::plan::{ContainerError, PodPlan, VolumeMountPlan};
 use crate::store::Layout;
 
-/// Makes the places of mounts that lie below a read-only mount of a volume of the pod's own, as folders or files as
-/// their sources are. `sources` are what `mounts` mount, in the same order.
+/// Creates the mount points below read-only mounts of the pod's own volumes, as folders or files depending on the
+/// source. `sources` are the sources of `mounts`, in the same order.
 ///
 /// # Errors
-/// When one cannot be made.
+/// If a mount point cannot be created.
 pub fn make_mount_points(
     layout: &Layout,
     pod: &PodPlan,
@@ -45,7 +45,7 @@ pub fn make_mount_points(
     Ok(())
 }
 
-/// Volumes that nobody but the pod has.
+/// Returns true for volumes that belong to one pod only.
 fn is_own(volume: &Volume) -> bool {
     volume.config_map.is_some()
         || volume.secret.is_some()
@@ -54,7 +54,7 @@ fn is_own(volume: &Volume) -> bool {
         || volume.empty_dir.is_some()
 }
 
-/// Mounts that lie below another: which one, below which, and where in that.
+/// Returns the mounts below another mount: index of the mount, index of the mount above it, and path inside of that.
 fn nested(mounts: &[VolumeMountPlan]) -> Vec<(usize, usize, PathBuf)> {
     let above = |destination: &str| {
         let candidates = mounts.iter().enumerate().filter_map(|(n, mount)| {

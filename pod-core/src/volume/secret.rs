@@ -10,7 +10,7 @@ use super::config_map::payload;
 use super::{Scope, failed, tmpfs};
 use crate::plan::ContainerError;
 
-/// Writes the Secret's contents, or brings them up to date.
+/// Writes the Secret's contents to the volume, or updates them.
 pub fn prepare(
     scope: &Scope<'_>,
     name: &str,

@@ -1,4 +1,4 @@
-//! subPath: a part of a volume, found without ever following a link out of it.
+//! subPath: a part of a volume, opened without ever following a link out of the volume.
 
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
@@ -11,13 +11,15 @@ use super::{FAILED_MOUNT, make_dir};
 use crate::plan::ContainerError;
 use crate::store::Error;
 
-/// The kernel gives EAGAIN when something on the way was renamed while it looked (openat2(2)).
+/// Maximum number of attempts: the kernel returns EAGAIN if something on the path was renamed during the lookup
+/// (openat2(2)).
 const RETRIES: usize = 1000;
 
-/// Opens what a volumeMount with subPath mounts, made as a folder when missing; no link on the way leaves the
-/// volume, whoever swaps what meanwhile: links that stay inside are followed by the kernel itself, one that
-/// leaves (an absolute one does) is an error. The descriptor (O_PATH) is what has to be bound, see
-/// [`bind_sub_path`]: a path could be swapped in the meantime. Folders made get the mode of the volume's root.
+/// Opens the part of a volume that a volumeMount with subPath mounts, and creates it as a folder if it is missing. No
+/// link on the path can leave the volume, even if a container replaces parts of the path at the same time: the kernel
+/// follows links that stay inside, and one that leaves (every absolute one does) is an error. The descriptor (O_PATH)
+/// has to be bound with [`bind_sub_path`], because a path could be replaced in the meantime. New folders get the mode
+/// of the volume's root.
 ///
 /// # Errors
 /// `CreateContainerConfigError`, naming volume and path.
@@ -58,7 +60,7 @@ pub fn open_sub_path(volume: &Path, sub_path: &str) -> Result<OwnedFd, Container
     make(&root, &parts).map_err(explain)
 }
 
-/// One lookup below `root`; links are followed as long as they stay below it.
+/// Looks up a path below `root`; links are followed as long as they stay below it.
 fn resolve(root: &OwnedFd, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
     let how = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     for _ in 0..RETRIES {
@@ -70,7 +72,8 @@ fn resolve(root: &OwnedFd, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno>
     Err(Errno::AGAIN)
 }
 
-/// Makes what is missing. Each step starts at the root again, so that nothing moved meanwhile is trusted.
+/// Creates the missing folders. Each step starts at the root again, so that nothing that was moved in the meantime is
+/// trusted.
 fn make(root: &OwnedFd, parts: &[&std::ffi::OsStr]) -> Result<OwnedFd, Errno> {
     let mode = Mode::from_raw_mode(fstat(root)?.st_mode) & (Mode::RWXU | Mode::RWXG | Mode::RWXO);
     let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -89,14 +92,15 @@ fn make(root: &OwnedFd, parts: &[&std::ffi::OsStr]) -> Result<OwnedFd, Errno> {
         }
         match mkdirat(&parent, *part, mode) {
             Ok(()) => {
-                // The umask took its share; what is opened here is the folder just made or nothing of a link's.
+                // Sets the mode, which the umask has reduced. O_NOFOLLOW makes sure that this is not the target of a
+                // link.
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
                 if let Ok(made) = openat2(&parent, *part, flags, Mode::empty(), how) {
                     fchmod(&made, mode)?;
                 }
             }
-            // Another container made it first; a link that leads nowhere shows in the last lookup.
+            // Another container created it first. If it is a dangling link, the last lookup fails.
             Err(Errno::EXIST) => {}
             Err(e) => return Err(e),
         }
@@ -104,9 +108,9 @@ fn make(root: &OwnedFd, parts: &[&std::ffi::OsStr]) -> Result<OwnedFd, Errno> {
     resolve(root, &above, OFlags::PATH | OFlags::CLOEXEC)
 }
 
-/// Binds what [`open_sub_path`] opened at `target`, which is made, with what is mounted in it, so that a runtime can
-/// mount it by path: `target` is ours alone, nothing in the container can swap it. To be called in the mount namespace
-/// that the mount is to end with.
+/// Binds the descriptor of [`open_sub_path`], including mounts inside of it, to the new folder or file `target`, so
+/// that a runtime can mount it by path: only we can change `target`, no container can replace it. Must be called in the
+/// mount namespace that the mount is to end with.
 ///
 /// # Errors
 /// `FailedMount`.

@@ -1,4 +1,4 @@
-//! tmpfs mounts (Documentation/filesystems/tmpfs.rst of the kernel).
+//! Mounts tmpfs file systems (Documentation/filesystems/tmpfs.rst of the kernel).
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,9 +9,9 @@ use rustix::mount::{MountFlags, MountPropagationFlags};
 use super::make_dir;
 use crate::store::Error;
 
-/// What a tmpfs is like.
+/// The options of a tmpfs.
 pub struct Options {
-    /// Bytes; `None` leaves it to the kernel (half of memory).
+    /// Size in bytes; `None` means the kernel's default (half of the memory).
     pub size: Option<i64>,
     /// Mode of its root.
     pub mode: u32,
@@ -19,8 +19,8 @@ pub struct Options {
     pub private: bool,
 }
 
-/// Mounts a tmpfs at `path`, made when missing; one that is mounted there stays. Nothing of it is swapped out
-/// where the kernel can promise that (6.3).
+/// Mounts a tmpfs at `path`, which is created if it is missing; an existing mount is kept. Its contents are never
+/// swapped out where the kernel supports that (6.3).
 pub fn mount(path: &Path, options: &Options) -> Result<(), Error> {
     make_dir(path, 0o700)?;
     if is_mount_point(path) {
@@ -38,7 +38,7 @@ pub fn mount(path: &Path, options: &Options) -> Result<(), Error> {
     mount(&format!("{data},noswap"))
         .or_else(|_| mount(&data))
         .map_err(Error::io("mount a tmpfs on", path))?;
-    // Must not show up twice where /run is shared.
+    // Keeps the mount from appearing twice where /run is a shared mount.
     rustix::mount::mount_change(path, MountPropagationFlags::PRIVATE)
         .map_err(|e| Error::io("make private", path)(e.into()))
 }
