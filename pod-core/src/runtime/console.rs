@@ -1,5 +1,5 @@
-//! Terminals: an OCI runtime makes the pseudo-terminal inside the container and sends its master over a Unix
-//! socket (the console socket of runc's and its kin's `--console-socket`).
+//! Terminals: an OCI runtime creates the pseudo-terminal inside the container and sends its master over a Unix socket
+//! (the console socket of `--console-socket` in runc and similar runtimes).
 
 use std::fs;
 use std::io::IoSliceMut;
@@ -18,7 +18,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::Error;
 
-/// Where a runtime delivers a terminal. Removed from disk when dropped.
+/// The socket to which a runtime sends a terminal. Removed from disk when dropped.
 #[derive(Debug)]
 pub struct ConsoleSocket {
     listener: UnixListener,
@@ -26,10 +26,11 @@ pub struct ConsoleSocket {
 }
 
 impl ConsoleSocket {
-    /// Listens at `path`, replacing what a crash left there. Its folder is made, for its owner alone.
+    /// Listens at `path` and replaces a socket that a crash left there. The socket's folder is created, accessible to
+    /// its owner only.
     ///
     /// # Errors
-    /// When the socket cannot be made. A path of more than about 100 bytes is fine.
+    /// If the socket cannot be created. A path of more than about 100 bytes is supported.
     pub fn bind(path: &Path) -> Result<Self, Error> {
         let failed = || Error::io("listen at", path);
         let dir = path.parent().unwrap_or(Path::new("/"));
@@ -44,7 +45,7 @@ impl ConsoleSocket {
         Ok(Self { listener, path: path.to_owned() })
     }
 
-    /// Its path, as [`super::Create::console_socket`] wants it.
+    /// Returns its path, for [`super::Create::console_socket`].
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -52,7 +53,7 @@ impl ConsoleSocket {
     /// Waits for the master of the terminal.
     ///
     /// # Errors
-    /// When none has come in `timeout`, or what came is no terminal.
+    /// If no descriptor arrives within `timeout`, or if it is not a terminal.
     pub fn receive(&self, timeout: Duration) -> Result<OwnedFd, Error> {
         let wait = |fd: BorrowedFd<'_>| {
             let timeout = Timespec {
@@ -77,7 +78,7 @@ impl ConsoleSocket {
         wait(stream.as_fd())?;
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
-        // Its name comes along, which tells nothing.
+        // The runtime also sends the terminal's name, which is not needed.
         let mut name = [0; 4096];
         recvmsg(&stream, &mut [IoSliceMut::new(&mut name)], &mut control, RecvFlags::CMSG_CLOEXEC)
             .map_err(Error::io("receive a terminal at", &self.path))?;
@@ -92,7 +93,7 @@ impl ConsoleSocket {
 }
 
 impl AsFd for ConsoleSocket {
-    /// Readable when a runtime has connected.
+    /// The descriptor is readable when a runtime has connected.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.listener.as_fd()
     }
@@ -104,8 +105,8 @@ impl Drop for ConsoleSocket {
     }
 }
 
-/// Checks that a descriptor is the master of a pseudo-terminal: what a container controls must not be able to
-/// have something else read and written in its place.
+/// Checks that a descriptor is the master of a pseudo-terminal, because a container must not be able to make the
+/// supervisor read and write something else in its place.
 fn verify(fd: &OwnedFd) -> Result<(), Error> {
     let file = fs::File::from(fd.try_clone().map_err(Error::call("duplicate", "terminal"))?);
     let device = file.metadata().map_err(Error::call("stat", "terminal"))?.rdev();
@@ -116,21 +117,21 @@ fn verify(fd: &OwnedFd) -> Result<(), Error> {
     Err(Error::failed("receive", "a terminal", "what came is not the master of a pseudo-terminal"))
 }
 
-/// Gives a terminal to a user, so that a process of its can open it again (/dev/stdout). Other runtimes do so
-/// themselves.
+/// Changes the owner of a terminal, so that a process of that user can open it again (/dev/stdout). Other runtimes do
+/// so themselves.
 ///
 /// # Errors
-/// When the descriptor is no master.
+/// If the descriptor is not a master.
 pub fn set_owner(master: impl AsFd, uid: u32) -> Result<(), Error> {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let terminal = rustix::pty::ioctl_tiocgptpeer(master, flags).map_err(Error::call("open", "terminal"))?;
     fchown(terminal, Some(Uid::from_raw(uid)), None).map_err(Error::call("set the owner of", "terminal"))
 }
 
-/// Sets the size of a terminal, in characters; the processes in it get SIGWINCH.
+/// Sets the size of a terminal in characters; its processes receive SIGWINCH.
 ///
 /// # Errors
-/// When the descriptor is no terminal.
+/// If the descriptor is not a terminal.
 pub fn set_size(terminal: impl AsFd, rows: u16, columns: u16) -> Result<(), Error> {
     let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     tcsetwinsize(terminal, size).map_err(Error::call("resize", "terminal"))

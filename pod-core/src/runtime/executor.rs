@@ -1,6 +1,6 @@
-//! The last steps of a process before execve, in place of libcontainer's own: it searches PATH wrongly for a
-//! user that is not "other", loses the order of the environment, and leaves an exec'd process without seccomp
-//! and, on failure to execute, its starter without a word.
+//! The last steps of a process before execve. They replace libcontainer's own, which search PATH wrongly for a user who
+//! is not "other", lose the order of the environment, run an exec'd process without seccomp, and do not report to the
+//! caller if execve fails.
 
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -22,7 +22,7 @@ use rustix::process::{Gid, Uid};
 
 use super::seccomp::Filter;
 
-/// Why a process was not executed. The text is what a user reads of its container.
+/// Why a process was not executed. Users see the text as the error of their container.
 #[derive(Debug, thiserror::Error)]
 enum ExecuteError {
     #[error("arguments and environment must not hold NUL")]
@@ -43,24 +43,24 @@ enum ExecuteError {
     Step { step: &'static str, reason: String },
 }
 
-/// What libcontainer has left to do.
+/// Which steps libcontainer leaves to the executor.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
-    /// To load the filter and give up [`FOR_FILTER`], and to execute.
+    /// An init process: to load the filter, give up [`FOR_FILTER`], and execute.
     Init,
-    /// It has entered the namespaces and the cgroup as root, with every capability; who the process is has still
-    /// to be taken on.
+    /// A process that joins a container: it has entered the namespaces and the cgroup as root with every capability,
+    /// and still has to take on its user, capabilities and filter.
     Joining,
 }
 
-/// What an init process is left beyond its own until it has loaded its filter: without no_new_privs the kernel wants
-/// the first for that, and the second is needed to take both from the bounding set.
+/// Capabilities that an init process keeps in addition to its own until it has loaded its filter: without no_new_privs
+/// the kernel requires the first one for that, and the second one is required to remove both from the bounding set.
 const FOR_FILTER: [(oci_spec::runtime::Capability, caps::Capability); 2] = [
     (oci_spec::runtime::Capability::SysAdmin, caps::Capability::CAP_SYS_ADMIN),
     (oci_spec::runtime::Capability::Setpcap, caps::Capability::CAP_SETPCAP),
 ];
 
-/// Changes the process of a spec so that libcontainer leaves an init process what its executor needs.
+/// Changes the process of a spec so that libcontainer leaves the capabilities in [`FOR_FILTER`] to an init process.
 pub(super) fn leave_capabilities_for_filter(process: &mut Process) {
     if process.no_new_privileges() == Some(true) {
         return;
@@ -77,23 +77,23 @@ pub(super) fn leave_capabilities_for_filter(process: &mut Process) {
     process.set_capabilities(Some(capabilities));
 }
 
-/// Runs a process, as its spec says, whatever libcontainer was told of it.
+/// Runs a process as its spec says, whatever process libcontainer was given.
 #[derive(Clone)]
 pub(super) struct ContainerExecutor {
-    /// What to run, and as whom.
+    /// The process to run, with its user.
     process: Rc<Process>,
     role: Role,
     filter: Option<Rc<Filter>>,
-    /// Closed by a successful execve; else told what went wrong.
+    /// Receives the error message; a successful execve closes it.
     report: Rc<OwnedFd>,
     /// Descriptors of the caller that the new process has inherited.
     inherited: Rc<Vec<RawFd>>,
 }
 
 impl ContainerExecutor {
-    /// For a container's init process. `inherited` are the descriptors that the caller has had before any of
-    /// this: the new process closes them as soon as it can. Until its start, which may be long after, it would
-    /// else hold the supervisor's locks, sockets and pipes.
+    /// Creates the executor of a container's init process. `inherited` are the descriptors that the caller had open
+    /// before. The new process closes them as soon as it can, because it would otherwise keep the supervisor's locks,
+    /// sockets and pipes open until it is started, which may be long after.
     pub fn init(process: Process, filter: Option<Filter>, report: OwnedFd, inherited: Vec<RawFd>) -> Self {
         Self {
             process: Rc::new(process),
@@ -104,18 +104,18 @@ impl ContainerExecutor {
         }
     }
 
-    /// For a process that joins a container.
+    /// Creates the executor of a process that joins a container.
     pub fn joining(process: Process, filter: Option<Filter>, report: OwnedFd, inherited: Vec<RawFd>) -> Self {
         Self { role: Role::Joining, ..Self::init(process, filter, report, inherited) }
     }
 
-    /// Executes; returns why it could not.
+    /// Executes the process; returns only an error.
     fn execute(&self) -> ExecuteError {
         let process = &self.process;
         if let (Some(true), Some(size)) = (process.terminal(), process.console_size()) {
             let (rows, columns) = (u16::try_from(size.height()), u16::try_from(size.width()));
             if let (Ok(rows), Ok(columns)) = (rows, columns) {
-                // A program that asks at once must not see 0 by 0.
+                // The size is set first, because a program that asks at once must not see 0 by 0.
                 let _ = super::console::set_size(std::io::stdin(), rows, columns);
             }
         }
@@ -150,13 +150,13 @@ impl Executor for ContainerExecutor {
         if let Ok(fd) = self.report.try_clone() {
             let _ = File::from(fd).write_all(message.as_bytes());
         }
-        // libcontainer would go on to report through channels that nobody listens to any more.
-        // SAFETY: ends the process; nothing of it is needed any more.
+        // Not returned to libcontainer, because it would report through channels that have no reader any more.
+        // SAFETY: ends the process, which does not use anything afterwards.
         unsafe { libc::_exit(128) }
     }
 
     fn validate(&self, _spec: &Spec) -> Result<(), ExecutorValidationError> {
-        // A joining process is still root here: it looks when it has become who it will be.
+        // A joining process is still root here; it checks the program after it has become its user.
         if self.role == Role::Joining {
             return Ok(());
         }
@@ -170,7 +170,7 @@ impl Executor for ContainerExecutor {
             // descriptors; it never runs the destructors of what owned them.
             unsafe { libc::close(*fd) };
         }
-        // The last that libcontainer calls before it waits to be told to start.
+        // This is the last hook that libcontainer calls before it waits for the start.
         if self.role == Role::Init
             && let Some(filter) = &self.filter
         {
@@ -180,7 +180,7 @@ impl Executor for ContainerExecutor {
     }
 }
 
-/// Loads the filter of an init process and gives up what only that needed.
+/// Loads the filter of an init process and gives up the capabilities that were needed only for this.
 fn confine(process: &Process, filter: &Filter) -> Result<(), ExecuteError> {
     filter.load().map_err(told("load the seccomp filter"))?;
     if process.no_new_privileges() == Some(true) {
@@ -204,7 +204,7 @@ fn confine(process: &Process, filter: &Filter) -> Result<(), ExecuteError> {
     Ok(())
 }
 
-/// Becomes the user of a process, with its groups, capabilities and filter.
+/// Takes on the user of a process, with its groups, capabilities and filter.
 fn assume(process: &Process, filter: Option<&Filter>) -> Result<(), ExecuteError> {
     let user = process.user();
     let no_new_privileges = process.no_new_privileges() == Some(true);
@@ -214,11 +214,12 @@ fn assume(process: &Process, filter: Option<&Filter>) -> Result<(), ExecuteError
     };
     let groups: Vec<Gid> = user.additional_gids().iter().flatten().map(|gid| Gid::from_raw(*gid)).collect();
     rustix::thread::set_thread_groups(&groups).map_err(told("set supplementary groups"))?;
-    // Without no_new_privs only CAP_SYS_ADMIN may load a filter (seccomp(2)), so before it is dropped.
+    // Without no_new_privs only a process with CAP_SYS_ADMIN may load a filter (seccomp(2)), so it is loaded before
+    // that capability is dropped.
     if !no_new_privileges {
         load_seccomp()?;
     }
-    // A folder that root may not enter may be the user's own (on NFS), as in other runtimes.
+    // If root may not enter the folder, the user may still be able to (on NFS), as in other runtimes.
     let entered = match enter_working_dir(process) {
         Err(Errno::EACCES | Errno::EPERM) => false,
         result => result.map(|()| true).map_err(told_of(process.cwd()))?,
@@ -254,8 +255,9 @@ fn assume(process: &Process, filter: Option<&Filter>) -> Result<(), ExecuteError
     Ok(())
 }
 
-/// Gives a process its standard streams, as runc does: without that a user who is not root could not open /dev/stdout.
-/// Pipes, which are made for one process, and its own terminal; what else it was given is somebody else's.
+/// Makes a process the owner of its standard streams, as runc does, because a user other than root could not open
+/// /dev/stdout otherwise. Only pipes, which were created for this process, and its own terminal change owner; other
+/// streams belong to somebody else.
 fn own_streams(process: &Process) {
     let uid = Uid::from_raw(process.user().uid());
     for stream in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
@@ -266,17 +268,17 @@ fn own_streams(process: &Process) {
             _ => false,
         };
         if is_own {
-            // One that cannot be given can still be written to.
+            // If the owner cannot be changed, the stream can still be written to.
             let _ = rustix::fs::fchown(stream, Some(uid), None);
         }
     }
 }
 
-/// Enters the working directory of a process that joins a container, which must be one of that container
+/// Enters the working directory of a process that joins a container and checks that it is inside the container
 /// (CVE-2024-21626).
 fn enter_working_dir(process: &Process) -> Result<(), Errno> {
     nix::unistd::chdir(process.cwd())?;
-    // The kernel's own answer: a libc goes on to look by itself.
+    // Calls the kernel directly, because the getcwd of a libc falls back to a search of its own.
     let here = rustix::process::getcwd(Vec::new()).map_err(|error| Errno::from_raw(error.raw_os_error()))?;
     if here.to_bytes().starts_with(b"/") { Ok(()) } else { Err(Errno::ENOENT) }
 }
@@ -286,8 +288,9 @@ fn told_of(dir: &Path) -> impl FnOnce(Errno) -> ExecuteError + use<> {
     move |errno| ExecuteError::WorkingDir { dir, errno }
 }
 
-/// The environment of a process, with HOME where it has none or an empty one, as with runc: what the container's
-/// /etc/passwd says, else `/`. The file is read as it is; a libc would load libraries of the container to do it.
+/// Returns the environment of a process. If HOME is missing or empty, it is added as in runc: the value in the
+/// container's /etc/passwd, else `/`. The file is read directly, because a libc would load libraries of the container
+/// to do it.
 fn environment(process: &Process) -> Vec<String> {
     let mut env = process.env().clone().unwrap_or_default();
     env.retain(|one| one != "HOME=");
@@ -301,24 +304,24 @@ fn environment(process: &Process) -> Vec<String> {
     env
 }
 
-/// The home folder of a user in a passwd(5) file.
+/// Returns the home folder of a user in a passwd(5) file.
 fn home_of(passwd: &str, uid: u32) -> Option<String> {
     let uid = uid.to_string();
     let line = passwd.lines().find(|line| line.split(':').nth(2) == Some(&uid))?;
     line.split(':').nth(5).filter(|home| !home.is_empty()).map(str::to_owned)
 }
 
-/// Drops from the bounding set all that is not in `keep`, capabilities that this program does not know by name
-/// too.
+/// Drops all capabilities from the bounding set that are not in `keep`, including those that this program does not know
+/// by name.
 fn limit_bounding_set(keep: &CapsHashSet) -> Result<(), Errno> {
     for number in 0..=63 {
         if keep.iter().any(|one| one.index() == number) {
             continue;
         }
-        // SAFETY: takes a number.
+        // SAFETY: the call takes numbers only and accesses no memory.
         let done = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(number), 0, 0, 0) };
         match Errno::result(done) {
-            // The kernel knows no more of them (PR_CAPBSET_DROP(2const)).
+            // The kernel has no capability with this number or a higher one (PR_CAPBSET_DROP(2const)).
             Err(Errno::EINVAL) => break,
             result => result?,
         };
@@ -326,13 +329,13 @@ fn limit_bounding_set(keep: &CapsHashSet) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Returns a function that makes errors those of `step`, for `map_err`.
+/// Returns a function for `map_err` that adds the failed `step` to an error.
 fn told<E: std::fmt::Display>(step: &'static str) -> impl FnOnce(E) -> ExecuteError {
     move |error| ExecuteError::Step { step, reason: error.to_string() }
 }
 
-/// The program that a process's first argument means, as execvp(3) finds it, with the words of containerd where
-/// there is none.
+/// Returns the program that a process's first argument names, found like execvp(3). If there is none, the error uses
+/// containerd's words.
 fn program(process: &Process) -> Result<PathBuf, ExecuteError> {
     let Some(name) = process.args().as_ref().and_then(|args| args.first()) else {
         return Err(ExecuteError::NoArguments);
@@ -355,7 +358,7 @@ fn program(process: &Process) -> Result<PathBuf, ExecuteError> {
     Err(denied.map_or_else(|| ExecuteError::NotInPath(name.clone()), failed))
 }
 
-/// Checks that a path is a file that may be executed by who we are.
+/// Checks that a path is a file that this process may execute.
 fn executable(path: &Path) -> Result<(), Errno> {
     let meta = std::fs::metadata(path)
         .map_err(|error| error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw))?;

@@ -1,4 +1,4 @@
-//! Any other OCI runtime (`--runtime crun|runc|PATH`), by its command line.
+//! Runs any other OCI runtime (`--runtime crun|runc|PATH`) by its command line.
 
 use std::ffi::OsString;
 use std::fs;
@@ -13,17 +13,17 @@ use super::cgroup::{self, Cgroups, Driver};
 use super::libcontainer::{cgroups_path, exec_process, load};
 use super::{Create, Error, Exec, Runtime, Stdio, worker};
 
-/// A runtime program, with its state below one folder.
+/// A runtime program that keeps its state below one folder.
 #[derive(Debug)]
 pub(super) struct External {
     program: PathBuf,
-    /// Its `--root`.
+    /// The runtime's `--root`.
     root: PathBuf,
-    /// `<state>/calls/<id>`: pid files, logs, process files, and where the bundle of a container lies.
+    /// `<state>/calls/<id>`: pid files, logs, process files, and the path of a container's bundle.
     calls: PathBuf,
 }
 
-/// Folders below the state folder: the program's own, and that of our calls.
+/// Folders below the state folder: the program's own, and the one for our calls.
 const ROOT: &str = "runtime";
 const CALLS: &str = "calls";
 
@@ -41,7 +41,7 @@ impl External {
         Ok(Self { program, root: state.join(ROOT), calls: state.join(CALLS) })
     }
 
-    /// The program with its global options, logging to a file of this call.
+    /// Returns the program with its global options; it logs to a file of this call.
     fn command(&self, log: &Path) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--root").arg(&self.root).arg("--log").arg(log).args(["--log-format", "json"]);
@@ -52,7 +52,7 @@ impl External {
         command
     }
 
-    /// Runs it to its end. Its words come from its log: its stderr is the container's.
+    /// Runs a command to its end. The error message comes from the log, because stderr belongs to the container.
     fn run(mut command: Command, log: &Path, action: &'static str, id: &str) -> Result<(), Error> {
         let program = command.get_program().to_string_lossy().into_owned();
         let status = command.status().map_err(Error::call("run", &program))?;
@@ -173,7 +173,7 @@ fn read_pid(file: &Path) -> Result<i32, Error> {
     text.trim().parse().map_err(|_| Error::failed("read", &file.display().to_string(), "not a pid"))
 }
 
-/// A program by name (in PATH) or by path.
+/// Finds a program by name (in PATH) or by path.
 fn find(name: &str) -> Option<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
     let is_program = |path: &PathBuf| {
@@ -187,7 +187,7 @@ fn find(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).chain(system).map(|dir| dir.join(name)).find(is_program)
 }
 
-/// The last line of level error in a runtime's JSON log.
+/// Returns the last message of level error in a runtime's JSON log.
 fn last_error(log: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct Line {

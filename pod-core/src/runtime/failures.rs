@@ -1,6 +1,6 @@
-//! What libcontainer says of a failure. Its errors lose their causes on the way from the process that becomes the
-//! container (all that is left is "failed to prepare rootfs"), but that process logs them before: so what is logged as
-//! an error while libcontainer is called is kept, and the first of it put into the message.
+//! Adds the cause to errors of libcontainer. Its errors lose their causes on the way from the process that becomes the
+//! container (all that is left is "failed to prepare rootfs"), but that process logs them first. Therefore errors that
+//! are logged during a call of libcontainer are recorded, and the first one is added to the message.
 
 use std::fmt::{Debug, Write as _};
 use std::fs::File;
@@ -13,10 +13,10 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 
-/// No more than so much of one entry is kept.
+/// Maximum number of bytes that are kept of one entry.
 const MOST: usize = 2000;
 
-/// Errors that are logged, also by children of this process.
+/// A file with the errors that this process and its children log.
 pub(super) struct Failures(File);
 
 impl Failures {
@@ -24,7 +24,7 @@ impl Failures {
         Ok(Self(File::from(rustix::fs::memfd_create("failures", MemfdFlags::CLOEXEC)?)))
     }
 
-    /// Makes a call, and keeps what is logged meanwhile.
+    /// Runs a call and records the errors that are logged in the meantime.
     pub(super) fn watch<T>(&self, call: impl FnOnce() -> T) -> T {
         match self.0.try_clone() {
             Ok(file) => {
@@ -35,7 +35,7 @@ impl Failures {
         }
     }
 
-    /// An error with its cause.
+    /// Returns an error together with its cause.
     pub(super) fn explain(mut self, error: &str) -> String {
         let mut text = Vec::new();
         if self.0.rewind().and_then(|()| self.0.read_to_end(&mut text)).is_err() {
@@ -45,8 +45,8 @@ impl Failures {
     }
 }
 
-/// An error with the first entry that says more than it; entries end with a NUL, and what was being done before comes
-/// before each, set off by [`STEP`].
+/// Returns an error together with the first entry that adds something to it. Entries end with a NUL; each begins with
+/// the step during which it was logged, followed by [`STEP`].
 fn explain(error: &str, entries: &str) -> String {
     let first = entries.split('\0').find(|entry| !entry.is_empty()).unwrap_or_default();
     let (step, entry) = first.split_once(STEP).unwrap_or(("", first));
@@ -55,17 +55,17 @@ fn explain(error: &str, entries: &str) -> String {
     } else if !entry.is_empty() && !entry.contains(error) && !error.contains(entry) {
         format!("{error}: {entry}")
     } else if !step.is_empty() {
-        // The error itself, as whoever passes it on logs it.
+        // The entry is the error itself, logged by the function that returned it.
         format!("{error} (after: {step})")
     } else {
         error.to_owned()
     }
 }
 
-/// Ends a step.
+/// Separates the step from the error in an entry.
 const STEP: char = '\u{1}';
 
-/// Keeps errors, each with the last step that was logged before it.
+/// A subscriber that records errors, each with the last step that was logged before it.
 struct Keeper {
     file: File,
     step: Mutex<String>,
@@ -84,7 +84,7 @@ impl Subscriber for Keeper {
             *step = text;
             return;
         }
-        // Through one open file description, whose position all processes share.
+        // All processes write through the same open file description and so share its position.
         let _ = (&self.file).write_all(format!("{step}{STEP}{text}\0").as_bytes());
     }
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -96,7 +96,7 @@ impl Subscriber for Keeper {
     fn exit(&self, _: &Id) {}
 }
 
-/// One entry of a log: its message, what it is about, and the error.
+/// One entry of a log: its message, its subject, and the error.
 #[derive(Default)]
 struct Entry {
     message: String,
@@ -131,13 +131,13 @@ impl Visit for Entry {
     }
 }
 
-/// The error of the kernel that is named in the debug output of an error, in words; else that output.
+/// Returns the description of the kernel error in the debug output of an error; without one, the output itself.
 fn in_words(debug: &str) -> String {
     let is_part = |c: char| !c.is_ascii_alphanumeric();
     debug.split(is_part).find_map(known).map_or_else(|| debug.to_owned(), |errno| errno.desc().to_owned())
 }
 
-/// The error of a name as `ENOENT`.
+/// Returns the error with a name such as `ENOENT`.
 fn known(name: &str) -> Option<Errno> {
     name.strip_prefix('E').filter(|rest| rest.len() > 2 && *rest == rest.to_ascii_uppercase())?;
     (1..=133).map(Errno::from_raw).find(|errno| format!("{errno:?}") == name)

@@ -1,9 +1,9 @@
-//! What an image or a volume may not make libcontainer do.
+//! Checks that images and volumes cannot mislead libcontainer.
 //!
-//! libcontainer makes links and device nodes in `<root>/dev` by path, and hides paths of `/proc` where it finds
-//! them. So these folders must be folders of the container, and nothing but the kernel's own proc file system
-//! may be seen at `/proc` (CVE-2019-16884, CVE-2025-52881): on a false one, what is to be hidden or protected
-//! is not, and what is written there goes where a link points.
+//! libcontainer creates links and device nodes in `<root>/dev` by path, and hides paths of `/proc` where it finds them.
+//! Therefore these folders must be folders of the container, and only the kernel's own proc file system may be visible
+//! at `/proc` (CVE-2019-16884, CVE-2025-52881): in a false one nothing is really hidden or protected, and a write goes
+//! to wherever a link points.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -11,7 +11,7 @@ use std::path::Path;
 
 use rustix::fs::{PROC_SUPER_MAGIC, statfs};
 
-/// Single files of /proc that may be replaced by a volume (lxcfs does), as runc has them.
+/// Files of /proc that a volume may replace (lxcfs does), as in runc.
 const REPLACEABLE: &[&str] = &[
     "/proc/cpuinfo",
     "/proc/diskstats",
@@ -25,8 +25,8 @@ const REPLACEABLE: &[&str] = &[
     "/proc/sys/crypto/fips_enabled",
 ];
 
-/// What libcontainer makes in a container's /dev, with the numbers of the devices (Documentation/admin-guide/devices.txt
-/// of the kernel).
+/// The files that libcontainer creates in a container's /dev, with the device numbers
+/// (Documentation/admin-guide/devices.txt of the kernel).
 const OWN_DEVICES: &[(&str, Option<(u32, u32)>)] = &[
     ("/dev/null", Some((1, 3))),
     ("/dev/zero", Some((1, 5))),
@@ -42,7 +42,7 @@ const OWN_DEVICES: &[(&str, Option<(u32, u32)>)] = &[
     ("/dev/kcore", None),
 ];
 
-/// Why a volume may not be mounted where it is to be, in words for whoever wrote its manifest or image.
+/// Why a volume may not be mounted at its path, worded for the author of the manifest or image.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
     #[error("a volume mounted at {0} needs another OCI runtime: use --runtime crun or runc")]
@@ -53,14 +53,14 @@ pub(super) enum Refusal {
     HidesKernel(String),
 }
 
-/// Refuses a bind mount that would mislead libcontainer. `shown` is the path as manifest or image has it, `place` where
-/// it leads.
+/// Refuses a bind mount that would mislead libcontainer. `shown` is the path in the manifest or image, `place` the path
+/// that it resolves to.
 pub(super) fn check_place(shown: &str, place: &Path, source: &Path) -> Result<(), Refusal> {
     if place == Path::new("/dev") {
         return Err(Refusal::NeedsOtherRuntime(shown.to_owned()));
     }
     if let Some((_, number)) = OWN_DEVICES.iter().find(|(path, _)| place == Path::new(path)) {
-        // The host's own /dev/null is as good as the container's.
+        // The same device of the host, e.g. /dev/null, may replace the container's.
         let is_same = number.is_some() && device_number(source) == *number;
         return if is_same { Ok(()) } else { Err(Refusal::OwnDevice(shown.to_owned())) };
     }
@@ -74,12 +74,12 @@ pub(super) fn check_place(shown: &str, place: &Path, source: &Path) -> Result<()
     Err(Refusal::HidesKernel(shown.to_owned()))
 }
 
-/// True for a path that libcontainer makes in every container.
+/// Returns true for a path that libcontainer creates in every container.
 pub(super) fn is_own_device(place: &Path) -> bool {
     OWN_DEVICES.iter().any(|(path, _)| place == Path::new(path))
 }
 
-/// Major and minor number of a character device.
+/// Returns major and minor number of a character device.
 fn device_number(path: &Path) -> Option<(u32, u32)> {
     let meta = fs::metadata(path).ok()?;
     meta.file_type().is_char_device().then(|| (libc::major(meta.rdev()), libc::minor(meta.rdev())))

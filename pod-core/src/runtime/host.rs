@@ -1,4 +1,4 @@
-//! What this host has, and what it lacks.
+//! Facts about this host: capabilities, control groups, processors, devices.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,18 +8,18 @@ use std::sync::OnceLock;
 
 use super::cgroup::Cgroups;
 
-/// What specs depend on: all that a process may learn of its host without changing it.
+/// The properties of the host that specs depend on. All of them can be read without changing the host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Host {
-    /// Capabilities that we have ourselves and so can give, as `CAP_CHOWN`.
+    /// Capabilities that this process has and so can give to containers, e.g. `CAP_CHOWN`.
     pub capabilities: BTreeSet<String>,
-    /// The least oom_score_adj that we may set.
+    /// The lowest oom_score_adj that this process may set.
     pub oom_score_adj_min: i32,
     /// Control groups.
     pub cgroups: Cgroups,
-    /// Processors, for the paths that are hidden for each.
+    /// Number of processors; some hidden paths exist once per processor.
     pub cpus: u32,
-    /// `x86_64`, `aarch64`, as Rust names it.
+    /// The architecture as Rust names it: `x86_64`, `aarch64`.
     pub arch: String,
     /// Device nodes below /dev, for privileged containers.
     pub devices: Vec<Device>,
@@ -28,9 +28,9 @@ pub struct Host {
 /// A device node of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
-    /// Below /dev.
+    /// Its path, below /dev.
     pub path: PathBuf,
-    /// A block device; else a character device.
+    /// Whether it is a block device; otherwise it is a character device.
     pub block: bool,
     /// Major number.
     pub major: u32,
@@ -45,7 +45,7 @@ pub struct Device {
 }
 
 impl Host {
-    /// This host, looked at once. What cannot be read counts as not there.
+    /// Returns the facts about this host, which are read once. What cannot be read counts as missing.
     pub fn get() -> &'static Self {
         static THIS: OnceLock<Host> = OnceLock::new();
         THIS.get_or_init(Self::detect)
@@ -61,7 +61,7 @@ impl Host {
             .ok()
             .and_then(|text| text.trim().parse().ok())
             .unwrap_or(0);
-        // Only CAP_SYS_RESOURCE goes below one's own (proc_pid_oom_score_adj(5)).
+        // Only a process with CAP_SYS_RESOURCE may go below its own value (proc_pid_oom_score_adj(5)).
         let oom_score_adj_min = if capabilities.contains("CAP_SYS_RESOURCE") { -1000 } else { own_score };
         Self {
             capabilities,
@@ -73,7 +73,7 @@ impl Host {
         }
     }
 
-    /// The same, with the device nodes that a privileged container gets.
+    /// Adds the device nodes that a privileged container gets.
     pub fn with_devices(mut self) -> Self {
         self.devices.clear();
         collect_devices(Path::new("/dev"), &mut self.devices);
@@ -82,7 +82,7 @@ impl Host {
     }
 }
 
-/// Folders of /dev that are file systems of their own, and made anew in a container.
+/// Folders of /dev that are separate file systems and are created anew in a container.
 const OWN_FILE_SYSTEMS: &[&str] = &["pts", "shm", "fd", "mqueue", "hugepages", ".udev"];
 
 fn collect_devices(dir: &Path, devices: &mut Vec<Device>) {
@@ -108,7 +108,7 @@ fn collect_devices(dir: &Path, devices: &mut Vec<Device>) {
     }
 }
 
-/// How many processors have a folder below /sys/devices/system/cpu.
+/// Returns how many processors have a folder below /sys/devices/system/cpu.
 fn configured_cpus() -> u32 {
     let is_cpu = |name: &str| {
         name.strip_prefix("cpu").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))

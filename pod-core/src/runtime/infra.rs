@@ -1,4 +1,4 @@
-//! The infra container: its program, its root and the pod's /dev/shm.
+//! The infra container: its program, its root folder and the pod's /dev/shm.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,26 +9,26 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::Error;
 
-/// The pause program (pause/pause.rs), static.
+/// The pause program (pause/pause.rs), a static executable.
 pub const PAUSE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/pause"));
 
-/// Bytes of a pod's /dev/shm, as containerd's.
+/// Size of a pod's /dev/shm in bytes, as in containerd.
 const SHM_SIZE: u64 = 64 << 20;
 
-/// Makes `dir` a root for infra containers: the pause program and the folders that get mounted over. One serves
-/// every pod, since it is only ever read. Idempotent and safe beside others doing the same.
+/// Turns `dir` into a root folder for infra containers: the pause program and the mount points. All pods share it,
+/// because it is only read. Idempotent, and safe if several processes call it at the same time.
 ///
 /// # Errors
-/// When the folder cannot be written.
+/// If the folder cannot be written.
 pub fn prepare_rootfs(dir: &Path) -> Result<(), Error> {
     let pause = dir.join("pause");
-    // The last that is made.
+    // The pause program is created last, so its presence means that all is complete.
     if fs::read(&pause).is_ok_and(|bytes| bytes == PAUSE)
         && fs::metadata(&pause).is_ok_and(|meta| meta.permissions().mode() & 0o777 == 0o555)
     {
         return Ok(());
     }
-    // The infra container's process is no root: it needs to enter its root folder, whatever the umask is.
+    // The infra container's process does not run as root and has to enter its root folder, whatever the umask is.
     for path in [dir.to_owned(), dir.join("proc"), dir.join("dev"), dir.join("sys")] {
         base::file::create_private_dir_all(&path)
             .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)))
@@ -38,10 +38,10 @@ pub fn prepare_rootfs(dir: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Mounts a pod's /dev/shm at `dir`, made when missing; a second call changes nothing.
+/// Mounts a pod's /dev/shm at `dir`, which is created if it is missing; a second call changes nothing.
 ///
 /// # Errors
-/// When the kernel refuses the tmpfs.
+/// If the kernel refuses the tmpfs.
 pub fn mount_shm(dir: &Path) -> Result<(), Error> {
     base::file::create_private_dir_all(dir).map_err(Error::io("create", dir))?;
     if is_mount_point(dir) {
@@ -52,10 +52,10 @@ pub fn mount_shm(dir: &Path) -> Result<(), Error> {
     mount(Some("shm"), dir, Some("tmpfs"), flags, Some(options.as_str())).map_err(Error::io("mount", dir))
 }
 
-/// Unmounts and removes what [`mount_shm`] made; what is gone is fine.
+/// Unmounts and removes what [`mount_shm`] created; a missing folder is not an error.
 ///
 /// # Errors
-/// When the folder stays.
+/// If the folder cannot be removed.
 pub fn unmount_shm(dir: &Path) -> Result<(), Error> {
     match umount2(dir, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
         Ok(()) | Err(nix::Error::EINVAL | nix::Error::ENOENT) => {}

@@ -1,7 +1,7 @@
-//! The OCI runtime that is built in: the libcontainer crate.
+//! The built-in OCI runtime: the libcontainer crate.
 //!
-//! Only the calls that need it go through the crate. Removal goes by our own cgroup code (which waits for the end of
-//! processes instead of sleeping), and the last steps before execve are [`super::executor`]'s.
+//! Only the calls that need it use the crate. Removal uses our own cgroup code (which waits for the end of processes
+//! instead of sleeping), and the last steps before execve are in [`super::executor`].
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, Write};
@@ -24,18 +24,18 @@ use super::failures::Failures;
 use super::seccomp::Filter;
 use super::{Create, Error, Exec, Runtime, Stdio, rootfs, spec, worker};
 
-/// The environment that libcontainer is told. Without HOME it would ask libc for the user's, and libc loads
-/// libraries of the container for that, into a process that still has every capability (as CVE-2019-14271).
+/// The environment that is given to libcontainer. Without HOME it would ask libc for the user's, and libc loads
+/// libraries of the container for that, into a process that still has every capability (like CVE-2019-14271).
 const HOME: &str = "HOME=/";
 
-/// libcontainer, with its state below one folder.
+/// The libcontainer runtime; its state is below one folder.
 #[derive(Debug)]
 pub(super) struct Libcontainer {
-    /// `<state>/containers/<id>`: libcontainer's own.
+    /// `<state>/containers/<id>`: libcontainer's own state.
     containers: PathBuf,
-    /// `<state>/bundles/<id>`: the spec as libcontainer has to read it, and what we need to follow a start.
+    /// `<state>/bundles/<id>`: the spec adapted for libcontainer, and the pipe that reports how a start ends.
     bundles: PathBuf,
-    /// `<state>/seccomp`: filters that were made before.
+    /// `<state>/seccomp`: cached filters.
     filters: PathBuf,
 }
 
@@ -74,7 +74,8 @@ impl Libcontainer {
         spec::write(bundle, &spec)?;
         let fifo = bundle.join("exec.fifo");
         nix::unistd::mkfifo(&fifo, Mode::S_IRUSR | Mode::S_IWUSR).map_err(Error::io("create", &fifo))?;
-        // Open for both, so that it neither waits for a reader nor breaks without one.
+        // Opened for reading and writing, so that open(2) does not wait for a reader and writes do not fail without
+        // one.
         let report =
             OpenOptions::new().read(true).write(true).open(&fifo).map_err(Error::io("open", &fifo))?;
         let cgroups = Cgroups::get();
@@ -128,8 +129,8 @@ impl Runtime for Libcontainer {
     fn start(&self, id: &str) -> Result<(), Error> {
         worker::prepare_worker();
         let fifo = self.bundles.join(id).join("exec.fifo");
-        // Opened while the container's process, which holds it for writing, waits to be started: from then on
-        // its end or its execve is the end of the file.
+        // Opened while the container's process waits for its start and holds the pipe open for writing. From then on
+        // the process's end or its execve ends the file.
         let mut report = OpenOptions::new()
             .read(true)
             .custom_flags(libc::O_NONBLOCK)
@@ -148,11 +149,11 @@ impl Runtime for Libcontainer {
         if bundle.join("config.json").exists() {
             match load(&bundle) {
                 Ok(spec) => errors.extend(cgroups_path(&spec).and_then(|path| cgroup::remove(&path).err())),
-                // Damaged for good. Its cgroup goes with the pod's.
+                // The spec is permanently damaged. The cgroup is removed with the pod's.
                 Err(error) => tracing::warn!("deleting {id}: {error}"),
             }
         }
-        // What is needed to try again goes last.
+        // The state is removed last, because another attempt needs it.
         if errors.is_empty() {
             for dir in [self.containers.join(id), bundle] {
                 errors.extend(remove_dir_if_exists(&dir).err().map(Error::from));
@@ -168,21 +169,22 @@ impl Runtime for Libcontainer {
         let inherited = worker::open_descriptors(3);
         let spec = load(exec.bundle)?;
         let process = exec_process(&spec, exec)?;
-        // libcontainer enters as root, with all we may do: it would otherwise drop what loading a filter takes.
+        // libcontainer enters as root with all our capabilities, because it would otherwise drop those that loading a
+        // filter requires.
         let mut entering = Process::default();
         let root = UserBuilder::default().uid(0_u32).gid(0_u32).umask(process.user().umask().unwrap_or(0o22));
         entering
             .set_user(root.build().map_err(|error| Error::Spec(error.to_string()))?)
             .set_args(process.args().clone())
             .set_env(Some(vec![HOME.to_owned()]))
-            // The executor enters the real one, and can say which.
+            // The executor enters the real working directory, because it can report which one failed.
             .set_cwd(PathBuf::from("/"))
             .set_terminal(process.terminal())
             .set_oom_score_adj(process.oom_score_adj())
             .set_capabilities(None)
             .set_rlimits(None)
             .set_no_new_privileges(None);
-        // In memory, so that a command can be run while the run tree is full.
+        // In memory, so that a command can be run even if the run tree is full.
         let (_held, file) = in_memory(&entering)?;
         let filter = self.filter(&spec)?;
         let (report_read, report_write) =
@@ -205,13 +207,13 @@ impl Runtime for Libcontainer {
         if message.is_empty() {
             return Ok(pid.as_raw());
         }
-        // Nobody is told its pid, and while it is a zombie its pid namespace cannot end.
+        // No other process knows its pid, and while it is a zombie its pid namespace cannot end.
         let _ = nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid.as_raw()), None);
         Err(Error::failed("exec in", exec.id, message))
     }
 }
 
-/// The process of an exec: the container's own, with other arguments, more environment and its own terminal.
+/// Returns the process of an exec: the container's own with other arguments, a larger environment and its own terminal.
 pub(super) fn exec_process(spec: &Spec, exec: &Exec<'_>) -> Result<Process, Error> {
     let process = spec.process().as_ref();
     let mut process = process.cloned().ok_or_else(|| Error::Spec("it has no process".to_owned()))?;
@@ -244,16 +246,16 @@ pub(super) fn cgroups_path(spec: &Spec) -> Option<String> {
     path.to_str().map(str::to_owned)
 }
 
-/// Changes a spec to what libcontainer reads where it differs from what the OCI says.
+/// Changes a spec where libcontainer deviates from the OCI specification.
 fn adapt(spec: &mut Spec) {
-    // The executor has it: libcontainer would make it anew each time, and reads masks wrongly.
+    // The executor loads the filter: libcontainer would build it anew each time, and misinterprets masks.
     let has_filter = spec.linux_mut().as_mut().is_some_and(|linux| {
         let has = linux.seccomp().is_some();
         linux.set_seccomp(None);
         has
     });
     if let Some(process) = spec.process_mut() {
-        // The executor knows the real ones.
+        // The executor sets the real environment.
         process.set_env(Some(vec![HOME.to_owned()]));
         if process.no_new_privileges() == Some(false) {
             process.set_no_new_privileges(None);
@@ -264,8 +266,8 @@ fn adapt(spec: &mut Spec) {
     }
 }
 
-/// Attaches the device rules to a scope. libcontainer does so for its own cgroups, but not for systemd's: without
-/// this, mknod would lead a container to the disks of the host. It still waits to be started.
+/// Attaches the device rules to a scope. libcontainer does so for its own cgroups, but not for systemd's: without this,
+/// a container could reach the disks of the host by mknod. The container has not been started yet.
 fn limit_devices(spec: &Spec, cgroups_path: &str) -> Result<(), LimitDevices> {
     let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
     let rules = resources.and_then(|resources| resources.devices().clone());
@@ -273,17 +275,17 @@ fn limit_devices(spec: &Spec, cgroups_path: &str) -> Result<(), LimitDevices> {
     libcgroups::v2::devices::Devices::apply_devices(&dir, &rules).map_err(|error| LimitDevices(chain(&error)))
 }
 
-/// The device rules could not be attached.
+/// Error: the device rules could not be attached.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot limit its devices: {0}")]
 struct LimitDevices(String);
 
-/// A copy of a descriptor that is none of the standard three: libcontainer closes it once it is in place.
+/// Copies a descriptor to a number above the standard three: libcontainer closes the copy once it is in place.
 fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd, LibcontainerError> {
     rustix::io::fcntl_dupfd_cloexec(fd, 3).map_err(|error| LibcontainerError::OtherIO(error.into()))
 }
 
-/// Reads until every writer has closed.
+/// Reads until all writers have closed the file.
 fn read_report(report: &mut File) -> std::io::Result<String> {
     let mut message = Vec::new();
     loop {
@@ -300,13 +302,13 @@ fn read_report(report: &mut File) -> std::io::Result<String> {
     }
 }
 
-/// An error of libcontainer with its cause. What our executor says is whole.
+/// Returns an error of libcontainer with its cause. A message of our executor needs no addition.
 fn said(failures: Failures, error: &LibcontainerError) -> String {
     let message = chain(error);
     if message.starts_with("exec: ") { message } else { failures.explain(&message) }
 }
 
-/// Adds to a failure to enter the working directory which one that is.
+/// Adds the path of the working directory to an error about entering it.
 fn name_working_dir(spec: &Spec, message: String) -> String {
     match spec.process() {
         Some(process)
@@ -318,10 +320,11 @@ fn name_working_dir(spec: &Spec, message: String) -> String {
     }
 }
 
-/// How libcontainer introduces what an executor says.
+/// The prefix that libcontainer puts before a message of an executor.
 const EXECUTOR: &str = "error in executing process : ";
 
-/// An error with the errors behind it, each said once; of what our executor says, that alone.
+/// Joins the messages of an error and its causes, without repetition. If our executor sent the message, only that one
+/// is returned.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -339,7 +342,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     }
 }
 
-/// Writes a value as JSON to a file without a name; its path is good for as long as the file is held.
+/// Writes a value as JSON to a file without a name; its path is valid as long as the file is open.
 fn in_memory(value: &impl serde::Serialize) -> Result<(File, PathBuf), Error> {
     let fd = rustix::fs::memfd_create("process", rustix::fs::MemfdFlags::CLOEXEC)
         .map_err(Error::call("create", "memfd"))?;

@@ -1,8 +1,8 @@
-//! OCI: container specs, and create/start/exec/delete behind one trait.
+//! OCI runtimes: container specs, and create/start/exec/delete as one trait.
 //!
-//! Everything here is called in a short-lived worker forked from the single-threaded supervisor (libcontainer
-//! forks with raw clone3 and changes its caller), never from a process with threads; [`cgroup::Warm`] alone is for
-//! commands.
+//! Everything here must be called in a short-lived worker forked from the single-threaded supervisor, never in a
+//! process with threads, because libcontainer forks with raw clone3 and changes its caller. Only [`cgroup::Warm`] is
+//! for commands.
 
 pub mod cgroup;
 pub mod console;
@@ -25,37 +25,37 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// What can go wrong in a runtime.
+/// Errors of runtimes.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A runtime's own words.
+    /// An error that a runtime reports.
     #[error("{action} container {id}: {message}")]
     Failed {
         /// "create", "start", ...
         action: &'static str,
         /// Container id.
         id: String,
-        /// What it said.
+        /// The runtime's message.
         message: String,
     },
-    /// A file, a socket or a call to the kernel.
+    /// A file, a socket or a system call failed.
     #[error("{action} {subject}: {source}")]
     Io {
-        /// What was tried: "read", "mount", ...
+        /// What was attempted: "read", "mount", ...
         action: &'static str,
-        /// With what: a path, mostly.
+        /// The object of the attempt, usually a path.
         subject: String,
-        /// What the kernel said.
+        /// The kernel's error.
         #[source]
         source: io::Error,
     },
-    /// A file of ours.
+    /// One of our own files cannot be read or written.
     #[error(transparent)]
     Store(#[from] crate::store::Error),
-    /// A container that no runtime can be asked for.
+    /// A container that cannot be expressed as an OCI spec.
     #[error("OCI spec: {0}")]
     Spec(String),
-    /// A seccomp profile that says nothing sensible.
+    /// A seccomp profile that is invalid.
     #[error("seccomp profile {profile}: {message}")]
     Seccomp {
         /// Its file, or "built in".
@@ -63,13 +63,13 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
-    /// `--runtime` names a program that is not there.
+    /// `--runtime` names a program that is not installed.
     #[error("OCI runtime {name:?} is not installed: no such program in PATH")]
     NoRuntime {
-        /// As given.
+        /// The name as given.
         name: String,
     },
-    /// More than one thing went wrong while undoing.
+    /// Several errors of a removal.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Many(Vec<Error>),
 }
@@ -81,12 +81,12 @@ impl From<base::file::Error> for Error {
 }
 
 impl Error {
-    /// An I/O error with what was tried and where; shaped for `map_err`.
+    /// Returns a function for `map_err` that adds action and path to an I/O error.
     pub(crate) fn io<E: Into<io::Error>>(action: &'static str, path: &Path) -> impl FnOnce(E) -> Self {
         let subject = path.display().to_string();
         move |source| Self::Io { action, subject, source: source.into() }
     }
-    /// As [`Error::io`], for what is no path.
+    /// Like [`Error::io`], for a subject that is not a path.
     pub(crate) fn call<E: Into<io::Error>>(action: &'static str, subject: &str) -> impl FnOnce(E) -> Self {
         let subject = subject.to_owned();
         move |source| Self::Io { action, subject, source: source.into() }
@@ -94,7 +94,8 @@ impl Error {
     pub(crate) fn failed(action: &'static str, id: &str, message: impl ToString) -> Self {
         Self::Failed { action, id: id.to_owned(), message: message.to_string() }
     }
-    /// What a runtime said, for who knows which container it is about; else as it reads in full.
+    /// Returns a runtime's message without the container's name, for callers that name the container themselves;
+    /// otherwise the full text.
     pub fn of_container(&self) -> String {
         match self {
             Self::Failed { message, .. } => message.clone(),
@@ -105,7 +106,7 @@ impl Error {
         let profile = profile.to_owned();
         move |error| Self::Seccomp { profile, message: error.to_string() }
     }
-    /// `Ok` when nothing went wrong, else all that did.
+    /// Returns `Ok` if there are no errors, else all of them as one.
     pub(crate) fn gather(mut errors: Vec<Self>) -> Result<(), Self> {
         match errors.len() {
             0 => Ok(()),
@@ -115,7 +116,7 @@ impl Error {
     }
 }
 
-/// Standard streams of a container. Descriptors always, never inherited.
+/// Standard streams of a container. They are always passed as descriptors and never inherited.
 #[derive(Debug)]
 pub struct Stdio<'a> {
     /// stdin.
@@ -126,17 +127,17 @@ pub struct Stdio<'a> {
     pub stderr: BorrowedFd<'a>,
 }
 
-/// A container to make from a bundle whose config.json lies on disk. Its root is in a mount namespace of the caller's
-/// own: volumes are mounted into it there.
+/// A container to create from a bundle whose config.json is on disk. Its root is in a mount namespace of the caller's
+/// own, where volumes are mounted into it.
 #[derive(Debug)]
 pub struct Create<'a> {
     /// Unique on this host.
     pub id: &'a str,
     /// Folder with config.json.
     pub bundle: &'a Path,
-    /// Its streams; unused where `console_socket` is set.
+    /// Its streams; not used if `console_socket` is set.
     pub stdio: Stdio<'a>,
-    /// With `process.terminal`: where the runtime sends the pty master (SCM_RIGHTS).
+    /// For `process.terminal`: the socket to which the runtime sends the pty master (SCM_RIGHTS).
     pub console_socket: Option<&'a Path>,
 }
 
@@ -145,38 +146,38 @@ pub struct Create<'a> {
 pub struct Exec<'a> {
     /// The container.
     pub id: &'a str,
-    /// Its bundle (process defaults, seccomp and capabilities are taken from its config.json).
+    /// Its bundle; process defaults, seccomp and capabilities are read from its config.json.
     pub bundle: &'a Path,
     /// argv.
     pub args: &'a [String],
     /// Added to the container's environment.
     pub env: &'a [(String, String)],
-    /// With a terminal of its own.
+    /// Whether the process gets a terminal of its own.
     pub tty: bool,
-    /// Rows and columns of that terminal, from before the process starts.
+    /// Rows and columns of that terminal, set before the process starts.
     pub size: Option<(u16, u16)>,
-    /// Its streams; unused where `console_socket` is set.
+    /// Its streams; not used if `console_socket` is set.
     pub stdio: Stdio<'a>,
-    /// With `tty`: where the pty master goes.
+    /// For `tty`: the socket to which the runtime sends the pty master.
     pub console_socket: Option<&'a Path>,
 }
 
-/// An OCI runtime. Signals do not go through it: a pidfd and a cgroup are surer than an id.
+/// An OCI runtime. Signals are not sent through it, because a pidfd and a cgroup are more reliable than an id.
 pub trait Runtime {
-    /// Makes a container up to the point where `start` runs its process; its pid.
+    /// Creates a container without running its process; returns its pid. `start` runs the process.
     fn create(&self, create: &Create<'_>) -> Result<i32, Error>;
-    /// Lets the process of a created container run.
+    /// Starts the process of a created container.
     fn start(&self, id: &str) -> Result<(), Error>;
-    /// Removes a container, killing what is left of it; one that is gone is fine.
+    /// Removes a container after killing its remaining processes; a missing one is not an error.
     fn delete(&self, id: &str) -> Result<(), Error>;
-    /// Runs a process in it; its pid. The process is a child of the caller or of its subreaper.
+    /// Runs a process in a container and returns its pid. The process is a child of the caller or of its subreaper.
     fn exec(&self, exec: &Exec<'_>) -> Result<i32, Error>;
 }
 
-/// libcontainer, or the OCI runtime program that `--runtime` names. `state` is a folder for its state.
+/// Opens libcontainer, or the OCI runtime program that `--runtime` names. `state` is the folder for its state.
 ///
 /// # Errors
-/// [`Error::NoRuntime`] when there is no such program.
+/// [`Error::NoRuntime`] if there is no such program.
 pub fn open(runtime: Option<&str>, state: &Path) -> Result<Box<dyn Runtime>, Error> {
     Ok(match runtime {
         None | Some("" | "libcontainer") => Box::new(libcontainer::Libcontainer::open(state)),
@@ -184,21 +185,20 @@ pub fn open(runtime: Option<&str>, state: &Path) -> Result<Box<dyn Runtime>, Err
     })
 }
 
-/// Removes what an OCI runtime program and our calls of it have left on disk of a container of which nothing runs any
-/// more.
+/// Removes the files of an OCI runtime program and of our calls of it for a container without running processes.
 ///
 /// # Errors
-/// When a folder stays.
+/// If a folder cannot be removed.
 pub fn forget_external(state: &Path, id: &str) -> Result<(), Error> {
     external::forget(state, id)
 }
 
-/// What a container of a pod joins.
+/// The parts of a pod that its containers join.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sandbox {
-    /// Pid of the infra container: its ipc, uts (and pid) namespaces are joined. 0: there is none yet.
+    /// Pid of the infra container, whose ipc, uts (and pid) namespaces are joined. 0: there is none yet.
     pub infra_pid: i32,
-    /// The network namespace (bind mount); `None`: the host's.
+    /// The network namespace (bind mount); `None` means the host's.
     pub netns: Option<PathBuf>,
     /// shareProcessNamespace.
     pub share_pid: bool,
@@ -206,11 +206,11 @@ pub struct Sandbox {
     pub host_pid: bool,
     /// hostIPC.
     pub host_ipc: bool,
-    /// Files to bind over /etc/hosts, /etc/hostname, /etc/resolv.conf.
+    /// The folder with the files to bind over /etc/hosts, /etc/hostname, /etc/resolv.conf.
     pub etc: PathBuf,
     /// The pod's own /dev/shm ([`infra::mount_shm`]), bound into each container; empty with hostIPC.
     #[serde(default)]
     pub shm: PathBuf,
-    /// The pod's cgroup, as [`cgroup::PodCgroup::path`] gives it.
+    /// The pod's cgroup: [`cgroup::PodCgroup::path`].
     pub cgroup: String,
 }

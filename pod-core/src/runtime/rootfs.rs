@@ -1,13 +1,14 @@
-//! A container's root, assembled before libcontainer is called.
+//! Assembles a container's root file system before libcontainer is called.
 //!
-//! libcontainer does not mount through a link that leads to what is not there yet, does not name the path that fails,
-//! and expects the working directory to exist. So volumes are mounted here, in the order of the spec, into the root as
-//! it lies in the caller's own mount namespace; libcontainer binds the root with everything mounted in it. What belongs
-//! below /proc, /sys and /dev stays in the spec, because libcontainer mounts those folders itself.
+//! libcontainer cannot mount through a link whose target does not exist yet, does not name the path that fails, and
+//! expects the working directory to exist. Therefore volumes are mounted here, in the order of the spec, into the root
+//! in the caller's own mount namespace; libcontainer then binds the root with everything mounted in it. Mounts below
+//! /proc, /sys and /dev stay in the spec, because libcontainer mounts those folders itself.
 //!
-//! Image and volumes are hostile, and other containers of the pod may change a shared volume meanwhile. So a path is
-//! first resolved to one without links ([`Root::place`]), and everything is then opened and made by descriptors that
-//! refuse any link on the way ([`Root::look_up`]): a link that appears in between is an error, never followed.
+//! Image and volumes are untrusted, and other containers of the pod may change a shared volume at the same time.
+//! Therefore a path is first resolved to one without links ([`Root::place`]), and everything is then opened and created
+//! through descriptors that refuse any link on the way ([`Root::look_up`]): a link that appears in between is an error
+//! and is never followed.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -25,68 +26,69 @@ use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 
 use super::guard;
 
-/// As the kernel has it (path_resolution(7)).
+/// Maximum number of links in a path, as in the kernel (path_resolution(7)).
 const MOST_LINKS: usize = 40;
-/// How often a lookup is repeated that something changed under (openat2(2), EAGAIN; a link that has just appeared).
+/// Maximum number of attempts of a lookup that a concurrent change disturbs (openat2(2), EAGAIN; a link that has just
+/// appeared).
 const RETRIES: usize = 100;
-/// Folders that libcontainer mounts: nothing of the image or a volume is seen below them.
+/// Folders that libcontainer mounts later: the image's and the volumes' content below them is not visible.
 const MOUNTED_LATER: [&str; 3] = ["/proc", "/dev", "/sys"];
 
-/// What can go wrong.
+/// Errors of assembling a root.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
-    /// Not a spec of ours.
+    /// The spec has no root and so is not one of ours.
     #[error("its spec has no root")]
     NoRoot,
-    /// What an image or a volume may not do.
+    /// An image or a volume is refused.
     #[error("{0}")]
     Refused(String),
-    /// The root itself.
+    /// The root cannot be opened.
     #[error("cannot open its root {}: {source}", path.display())]
     Open {
-        /// Where it is.
+        /// Its path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// A mount.
+    /// A mount failed.
     #[error("cannot mount {} at {destination}: {problem}", volume.display())]
     Mount {
-        /// What was to be mounted.
+        /// The source of the mount.
         volume: PathBuf,
-        /// `mountPath`, with where a link of the image leads it.
+        /// `mountPath`, and where a link of the image leads it.
         destination: String,
-        /// Why not.
+        /// The cause.
         problem: Problem,
     },
-    /// `workingDir`.
+    /// `workingDir` cannot be used.
     #[error("workingDir {}: {problem}", dir.display())]
     WorkingDir {
-        /// As the manifest or the image has it.
+        /// The path in the manifest or the image.
         dir: PathBuf,
-        /// Why not.
+        /// The cause.
         problem: Problem,
     },
 }
 
-/// Why a place in the root cannot be used.
+/// Why a path in the root cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Problem {
-    /// A call to the kernel.
+    /// A system call failed.
     #[error("{action} {}: {}", path.display(), io::Error::from(*source))]
     Call {
         /// "create", "look up", ...
         action: &'static str,
-        /// With which path of the container.
+        /// The path in the container.
         path: PathBuf,
-        /// What the kernel said.
+        /// The kernel's error.
         source: Errno,
     },
-    /// A file is where a folder is wanted.
+    /// A file exists where a folder is needed.
     #[error("{} is not a folder", .0.display())]
     NotFolder(PathBuf),
-    /// A folder is where a file is wanted.
+    /// A folder exists where a file is needed.
     #[error("what is mounted is a file, but {} is a folder", .0.display())]
     NotFile(PathBuf),
 }
@@ -100,19 +102,19 @@ impl Problem {
         }
     }
 
-    /// True where another attempt may succeed: something was renamed or became a link meanwhile.
+    /// Returns true if another attempt may succeed, because something was renamed or became a link in the meantime.
     fn is_race(&self) -> bool {
         matches!(self, Self::Call { source: Errno::LOOP | Errno::AGAIN, .. })
     }
 }
 
-/// Mounts the volumes of a spec and makes its working directory. What has been mounted is taken out of the spec; what
-/// is left has its destination resolved.
+/// Mounts the volumes of a spec and creates its working directory. Mounts that were made are removed from the spec; the
+/// destinations of the others are resolved.
 ///
-/// To be called in a mount namespace of its own, so that the mounts end with the container.
+/// Must be called in a mount namespace of its own, so that the mounts end with the container.
 pub(super) fn assemble(spec: &mut Spec) -> Result<(), Error> {
     let path = spec.root().as_ref().ok_or(Error::NoRoot)?.path().clone();
-    // Whatever the umask of our caller is, folders that we make are for everybody to enter.
+    // Every user may enter the folders that are created here, whatever the umask of our caller is.
     let umask = rustix::process::umask(Mode::from_raw_mode(0o022));
     let result = try_assemble(spec, &path);
     rustix::process::umask(umask);
@@ -144,26 +146,26 @@ fn try_assemble(spec: &mut Spec, path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// What became of a mount.
+/// The result of a mount.
 enum Outcome {
-    /// It is there, at this path of the container.
+    /// Mounted, at this path of the container.
     Done(PathBuf),
-    /// Left to libcontainer, at this path of the container.
+    /// Left to libcontainer, to be mounted at this path of the container.
     Later(PathBuf),
 }
 
-/// The kind of thing to make for a mount.
+/// The kind of mount point to create.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Folder,
     File,
 }
 
-/// The root of a container.
+/// The root of a container, or of a volume.
 pub(super) struct Root(OwnedFd);
 
 impl Root {
-    /// Opens a root, and refuses one whose /dev, /proc or /sys is not a folder.
+    /// Opens a root; refuses it if its /dev, /proc or /sys is not a folder.
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = open(path, flags, Mode::empty())
@@ -178,14 +180,14 @@ impl Root {
         Ok(root)
     }
 
-    /// A volume on its own.
+    /// Opens a volume by itself.
     fn of_volume(path: &Path) -> Result<Self, Problem> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         open(path, flags, Mode::empty()).map(Self).map_err(Problem::call("open", path))
     }
 
-    /// Where a path of the container leads: a path without links and `..`, of which the end may not exist yet. Below
-    /// the folders that libcontainer mounts nothing is looked at.
+    /// Returns where a path of the container leads, without links and `..`. Its last components need not exist. Below
+    /// the folders that libcontainer mounts nothing is resolved.
     pub(super) fn place(&self, path: &Path) -> Result<PathBuf, Errno> {
         let (mut left, mut found, mut links) = (parts(path), PathBuf::from("/"), 0);
         while let Some(part) = left.pop() {
@@ -214,20 +216,20 @@ impl Root {
         Ok(found)
     }
 
-    /// The target of a link; `None` for anything else and for nothing.
+    /// Returns the target of a link; `None` if the path is not a link or does not exist.
     fn read_link(&self, path: &Path) -> Result<Option<PathBuf>, Errno> {
         match self.look_up(path, OFlags::empty()) {
             Ok(fd) if is_link(&fd)? => {
                 let target = readlinkat(&fd, "", Vec::new())?;
                 Ok(Some(PathBuf::from(OsString::from_vec(target.into_bytes()))))
             }
-            // Whoever makes something there meets the same.
+            // Creating a file at this path reports the same error.
             Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Opens (O_PATH) what lies at a path without links; a link at its very end is opened itself.
+    /// Opens (O_PATH) a path without links; if its last component is a link, the link itself is opened.
     fn look_up(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
         let flags = flags | OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
@@ -242,7 +244,7 @@ impl Root {
         Err(Errno::AGAIN)
     }
 
-    /// Opens what lies at a path without links; what is missing of it is made, as root's, 0755 or 0644.
+    /// Opens a path without links and creates what is missing of it, owned by root, with mode 0755 or 0644.
     fn make(&self, place: &Path, kind: Kind) -> Result<OwnedFd, Problem> {
         let names: Vec<&OsStr> = place
             .components()
@@ -273,7 +275,7 @@ impl Root {
                 mkdirat(&parent, *name, Mode::from_raw_mode(0o755))
             };
             match made {
-                // Another container made it first, in a volume of both.
+                // Another container has created it first, in a volume that both mount.
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(error) => return Err(Problem::call("create", &above)(error)),
             }
@@ -285,7 +287,8 @@ impl Root {
         Ok(fd)
     }
 
-    /// Makes the working directory; in what one of `later` mounts, if that is where it leads.
+    /// Creates the working directory. If it is below one of the mounts in `later`, it is created in that mount's
+    /// source.
     fn make_working_dir(&self, dir: &Path, later: &[Mount]) -> Result<(), Problem> {
         retry(|| {
             let place = self.place(dir).map_err(Problem::call("look up", dir))?;
@@ -295,7 +298,7 @@ impl Root {
                     let below = place.strip_prefix(mount.destination()).ok()?;
                     Some((mount.source().as_ref()?, below))
                 });
-                // Nothing can be made in what the kernel shows.
+                // Nothing can be created in the kernel's own file systems.
                 return match above.min_by_key(|(_, below)| below.components().count()) {
                     Some((source, below)) => Self::of_volume(source)?.make_working_dir(below, &[]),
                     None => Ok(()),
@@ -310,7 +313,7 @@ impl Root {
         })
     }
 
-    /// Mounts one bind mount of a spec.
+    /// Performs one bind mount of a spec.
     fn mount(&self, mount: &Mount) -> Result<Outcome, Error> {
         let source = mount.source().clone().unwrap_or_default();
         let wanted = mount.destination();
@@ -365,7 +368,7 @@ impl Root {
     }
 }
 
-/// Repeats what was disturbed.
+/// Repeats an attempt that a concurrent change disturbed.
 fn retry(mut attempt: impl FnMut() -> Result<(), Problem>) -> Result<(), Problem> {
     for _ in 1..RETRIES {
         match attempt() {
@@ -376,7 +379,7 @@ fn retry(mut attempt: impl FnMut() -> Result<(), Problem>) -> Result<(), Problem
     attempt()
 }
 
-/// The parts of a path, the last one first.
+/// Returns the components of a path, the last one first.
 fn parts(path: &Path) -> Vec<OsString> {
     let text = path.as_os_str().as_bytes().split(|byte| *byte == b'/').rev();
     text.map(|part| OsStr::from_bytes(part).to_owned()).collect()
@@ -401,18 +404,18 @@ fn is_folder(fd: &OwnedFd) -> Result<bool, Errno> {
 /// Options of a bind mount (config.md of the OCI runtime spec, "Linux mount options").
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Options {
-    /// With what is mounted below the source.
+    /// Whether mounts below the source are included.
     recursive: bool,
     /// `MOUNT_ATTR_*` of the mount itself.
     attributes: u64,
-    /// `MOUNT_ATTR_*` of the mount and all below it.
+    /// `MOUNT_ATTR_*` of the mount and all mounts below it.
     recursive_attributes: u64,
-    /// `MS_*` for the mount and all below it; 0 leaves it as it is.
+    /// `MS_*` for the mount and all mounts below it; 0 leaves the propagation unchanged.
     propagation: u64,
 }
 
 impl Options {
-    /// `None` when there is one that only libcontainer knows.
+    /// Parses the options; `None` if one of them is known to libcontainer only.
     fn parse(options: &[&str]) -> Option<Self> {
         let mut parsed = Self::default();
         for option in options {
@@ -461,10 +464,10 @@ mod attribute {
     pub(super) const NO_EXEC: u64 = 0x8;
 }
 
-/// mount_setattr(2), which no crate offers. libcontainer needs it as well (Linux 5.12).
+/// Calls mount_setattr(2), which no crate offers. libcontainer needs it as well (Linux 5.12).
 fn set_attributes(mount: BorrowedFd<'_>, flags: i32, set: u64, propagation: u64) -> Result<(), Errno> {
     let attributes = MountAttributes { set, clear: 0, propagation, user_namespace: 0 };
-    // SAFETY: path and attributes live for the call, which reads as many bytes as it is told.
+    // SAFETY: path and attributes live for the call, which reads only as many bytes as its size argument says.
     let done = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,

@@ -1,8 +1,8 @@
-//! Our own executable, out of reach of containers.
+//! Protects our own executable from containers.
 //!
-//! A process in a container can open `/proc/PID/exe` of a process that enters it, and write the file that the
-//! host will run next (CVE-2019-5736). So whoever enters containers runs from a copy of the mount, read-only
-//! and attached nowhere, or else from a sealed copy in memory.
+//! A process in a container can open `/proc/PID/exe` of a process that enters the container, and overwrite the file
+//! that the host will run next (CVE-2019-5736). Therefore a process that enters containers runs from a read-only copy
+//! of the mount that is attached nowhere, or else from a sealed copy in memory.
 
 use std::env;
 use std::ffi::{CString, OsString};
@@ -17,15 +17,16 @@ use rustix::fs::{MemfdFlags, SealFlags, StatVfsMountFlags};
 use super::Error;
 
 const OWN: &str = "/proc/self/exe";
-/// Names the executable on disk, for a process that runs from elsewhere: set by [`reexec_sealed`], which it also keeps
-/// from doing it twice, and by who starts a child from [`sealed`].
+/// Environment variable with the path of the executable on disk, for a process that runs from a protected copy. It is
+/// set by [`reexec_sealed`], which by this also detects a second attempt, and by a process that starts a child from
+/// [`sealed`].
 pub const PROGRAM: &str = "KUBE_PROGRAM";
 
-/// Runs this program again, with the same arguments and environment, from where containers cannot write it.
-/// Returns when it runs from there already. To be called first thing, while there is one thread.
+/// Runs this program again, with the same arguments and environment, from a copy that containers cannot write. Returns
+/// if the process runs from one already. Must be called at the very beginning, while there is one thread.
 ///
 /// # Errors
-/// When the kernel allows neither way; the caller may go on, at the risk of the hostile containers it runs.
+/// If the kernel supports neither way. The caller may continue, but then hostile containers are a risk.
 pub fn reexec_sealed() -> Result<(), Error> {
     if is_sealed() {
         return Ok(());
@@ -38,13 +39,13 @@ pub fn reexec_sealed() -> Result<(), Error> {
     Err(execute(&sealed, &path))
 }
 
-/// Our executable out of reach of containers, for a child that is to run it: `None` where `exe` is another program
-/// than ours or the kernel refuses, and the child has to see to it.
+/// Returns a protected copy of our executable for a child to run. `None` if `exe` is another program or the kernel
+/// refuses; then the child has to protect itself.
 pub fn sealed(exe: &Path) -> Option<OwnedFd> {
     (env::current_exe().ok()? == exe).then(|| read_only_mount().ok()).flatten()
 }
 
-/// True if nobody can write this process's executable through /proc.
+/// Returns true if no process can write this process's executable through /proc.
 pub fn is_sealed() -> bool {
     let read_only =
         rustix::fs::statvfs(OWN).is_ok_and(|stat| stat.f_flag.contains(StatVfsMountFlags::RDONLY));
@@ -54,11 +55,11 @@ pub fn is_sealed() -> bool {
         })
 }
 
-/// The executable on disk, also where this process runs from a sealed copy (`/proc/self/exe` then leads to no
-/// path).
+/// Returns the path of the executable on disk, even if this process runs from a protected copy (`/proc/self/exe` then
+/// has no path).
 ///
 /// # Errors
-/// When /proc cannot be read.
+/// If /proc cannot be read.
 pub fn program() -> Result<PathBuf, Error> {
     match env::var_os(PROGRAM) {
         Some(path) => Ok(path.into()),
@@ -66,8 +67,8 @@ pub fn program() -> Result<PathBuf, Error> {
     }
 }
 
-/// A clone of the mount that holds our executable, of that file alone, read-only (open_tree(2),
-/// mount_setattr(2)). It ends with the last process that runs from it.
+/// Clones the mount of our executable, restricted to that file and read-only (open_tree(2), mount_setattr(2)). The
+/// clone ends with the last process that runs from it.
 fn read_only_mount() -> io::Result<OwnedFd> {
     let path = c"/proc/self/exe";
     let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC;
@@ -76,8 +77,8 @@ fn read_only_mount() -> io::Result<OwnedFd> {
     let fd = owned(fd)?;
     let attributes =
         libc::mount_attr { attr_set: libc::MOUNT_ATTR_RDONLY, attr_clr: 0, propagation: 0, userns_fd: 0 };
-    // SAFETY: an empty path with AT_EMPTY_PATH means the descriptor itself; the attributes and their size
-    // belong together.
+    // SAFETY: an empty path with AT_EMPTY_PATH means the descriptor itself; the size argument is the size of the
+    // attributes.
     let set = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
@@ -91,7 +92,7 @@ fn read_only_mount() -> io::Result<OwnedFd> {
     if set == 0 { Ok(fd) } else { Err(io::Error::last_os_error()) }
 }
 
-/// A copy of our executable in memory that nobody can change (memfd_create(2)).
+/// Returns a copy of our executable in memory that no process can change (memfd_create(2)).
 fn memory_copy() -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let fd = rustix::fs::memfd_create("kube", flags)?;
@@ -101,7 +102,7 @@ fn memory_copy() -> io::Result<OwnedFd> {
         &file,
         SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL,
     )?;
-    // The kernel runs nothing that is open for writing.
+    // Opened again read-only, because the kernel does not execute a file that is open for writing.
     Ok(File::open(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()))?.into())
 }
 
@@ -110,11 +111,11 @@ fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
         return Err(io::Error::last_os_error());
     }
     let fd = libc::c_int::try_from(fd).map_err(io::Error::other)?;
-    // SAFETY: the kernel just gave it to us.
+    // SAFETY: the kernel has just returned this descriptor, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Becomes the program behind a descriptor; returns only what went wrong.
+/// Executes the program of a descriptor; returns only an error.
 fn execute(program: &OwnedFd, path: &Path) -> Error {
     let c_string = |text: OsString| CString::new(text.into_vec()).ok();
     let args: Vec<CString> = env::args_os().filter_map(c_string).collect();
@@ -136,10 +137,10 @@ fn execute(program: &OwnedFd, path: &Path) -> Error {
     }
 }
 
-/// Becomes the program behind a descriptor, with arguments and an environment of the caller's choice.
+/// Executes the program of a descriptor with the given arguments and environment.
 ///
 /// # Errors
-/// The kernel refuses; nothing has changed then.
+/// If the kernel refuses; then nothing has changed.
 pub fn execute_at(
     program: &OwnedFd,
     args: &[CString],
@@ -148,10 +149,11 @@ pub fn execute_at(
     fexecve(program.as_fd(), args, env)
 }
 
-/// Our executable for a process that is to become it: out of reach of containers where the kernel allows that.
+/// Returns a descriptor of our executable for a process that will execute it: a protected copy where the kernel
+/// supports that.
 ///
 /// # Errors
-/// It cannot be opened.
+/// If the executable cannot be opened.
 pub fn descriptor(exe: &Path) -> io::Result<OwnedFd> {
     sealed(exe).map_or_else(|| Ok(File::open(OWN)?.into()), Ok)
 }

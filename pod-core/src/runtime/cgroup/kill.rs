@@ -1,4 +1,4 @@
-//! Ending what runs in a cgroup, and learning how it ended.
+//! Kills the processes in a cgroup, and finds out how they ended.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,20 +11,20 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::{Cgroups, Hierarchy, relative};
 
-/// Sends SIGKILL to every process in a cgroup (a `linux.cgroupsPath`) and below it, until none is left to send
-/// it to. Does not wait for their end; a cgroup that is gone is fine.
+/// Sends SIGKILL to every process in a cgroup (a `linux.cgroupsPath`) and below it, until no process is left that has
+/// not got it. Does not wait for their end; a missing cgroup is not an error.
 pub fn kill_all(cgroups_path: &str) {
     kill_in(Cgroups::get(), &relative(cgroups_path), Duration::ZERO);
 }
 
-/// Pids of every process in a cgroup (a `linux.cgroupsPath`) and below it.
+/// Returns the pids of all processes in a cgroup (a `linux.cgroupsPath`) and below it.
 pub fn processes(cgroups_path: &str) -> BTreeSet<i32> {
     processes_in(Cgroups::get(), &relative(cgroups_path))
 }
 
 fn processes_in(cgroups: &Cgroups, relative: &str) -> BTreeSet<i32> {
     let mut pids = BTreeSet::new();
-    // A hierarchy that containers are not put into may hold a process that put itself there.
+    // A hierarchy that containers are not put into may contain a process that moved itself there.
     for hierarchy in &cgroups.hierarchies {
         collect(&hierarchy.dir(relative), &mut pids);
     }
@@ -34,20 +34,20 @@ fn processes_in(cgroups: &Cgroups, relative: &str) -> BTreeSet<i32> {
 fn collect(dir: &Path, pids: &mut BTreeSet<i32>) {
     let Ok(entries) = fs::read_dir(dir) else { return };
     let text = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
-    // 0 stands for a process of another pid namespace, which a kill would take for ourselves.
+    // 0 means a process of another pid namespace; kill(2) would take it for our own process group.
     pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 0));
     for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
         collect(&entry.path(), pids);
     }
 }
 
-/// Kills everything below a cgroup and waits up to `time` for the end of it.
+/// Kills everything below a cgroup and waits up to `time` until all of it has ended.
 pub(super) fn kill_in(cgroups: &Cgroups, relative: &str, time: Duration) {
     let deadline = Instant::now() + time;
     for hierarchy in cgroups.hierarchies.iter().filter(|one| one.unified) {
         let _ = fs::write(hierarchy.dir(relative).join("cgroup.kill"), "1");
     }
-    // Where there is no cgroup.kill, a frozen cgroup cannot fork away from us.
+    // Without cgroup.kill the cgroup is frozen, so that its processes cannot fork faster than they are killed.
     let freezer = cgroups.hierarchy("freezer").filter(|one| !one.unified).map(|one| one.dir(relative));
     loop {
         let pids = processes_in(cgroups, relative);
@@ -78,7 +78,7 @@ pub(super) fn kill_in(cgroups: &Cgroups, relative: &str, time: Duration) {
     }
 }
 
-/// A folder and every folder in it.
+/// Returns a folder and every folder in it.
 fn below(dir: &Path) -> Vec<std::path::PathBuf> {
     let mut all = vec![dir.to_owned()];
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
@@ -89,14 +89,14 @@ fn below(dir: &Path) -> Vec<std::path::PathBuf> {
     all
 }
 
-/// Kills a process; a descriptor to wait with.
+/// Kills a process; returns a descriptor to wait with.
 fn kill(pid: i32) -> Option<OwnedFd> {
     let fd = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
     let _ = pidfd_send_signal(&fd, Signal::KILL);
     Some(fd)
 }
 
-/// Waits for the end of a process; false when the time is over.
+/// Waits for the end of a process; returns false after `time`.
 pub(in crate::runtime) fn wait(pidfd: &OwnedFd, time: Duration) -> bool {
     let deadline = Instant::now() + time;
     loop {
@@ -114,12 +114,12 @@ pub(in crate::runtime) fn wait(pidfd: &OwnedFd, time: Duration) -> bool {
     }
 }
 
-/// How many processes of a container (its `linux.cgroupsPath`) the kernel has killed because a memory limit was
-/// reached; to be asked once, when it has ended. `None` where that cannot be known: no memory controller, or the
-/// cgroup is gone.
+/// Returns how many processes of a container (its `linux.cgroupsPath`) the kernel has killed because a memory limit was
+/// reached. Must be called once, after the container has ended. `None` if the number is unknown because there is no
+/// memory controller or the cgroup is gone.
 ///
-/// systemd removes a scope with its last process, so there the pod's count is asked: what it has grown by since
-/// it was asked last.
+/// systemd removes a scope with its last process, so there the increase of the pod's count since the previous call is
+/// returned.
 pub fn oom_kills(cgroups_path: &str) -> Option<u64> {
     let cgroups = Cgroups::get();
     let memory = cgroups.hierarchy("memory")?;
@@ -138,7 +138,7 @@ pub fn oom_kills(cgroups_path: &str) -> Option<u64> {
     Some(count.saturating_sub(known))
 }
 
-/// On a pod's slice: how many OOM kills in it have been told of.
+/// Attribute of a pod's slice: the number of OOM kills in it that have been reported.
 const OOM_KILLS_KNOWN: &str = "trusted.kube-play.oom-kills";
 
 fn oom_kills_in(memory: &Hierarchy, dir: &Path) -> Option<u64> {
@@ -147,7 +147,7 @@ fn oom_kills_in(memory: &Hierarchy, dir: &Path) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
 }
 
-/// Makes an OOM kill on v2 end the whole container, as Kubernetes wants it (memory.oom.group).
+/// Makes an OOM kill on v2 end the whole container, as Kubernetes does (memory.oom.group).
 pub(in crate::runtime) fn kill_as_group(cgroups_path: &str) {
     let cgroups = Cgroups::get();
     if let Some(memory) = cgroups.hierarchy("memory").filter(|one| one.unified) {

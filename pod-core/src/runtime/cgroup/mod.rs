@@ -1,8 +1,8 @@
-//! Control groups: what this host has, where a pod's and a container's lie, and what is done with them.
+//! Control groups: which ones this host has, the paths of pods and containers in them, and operations on them.
 //!
-//! cgroupfs driver: `/kube-play/pod<uid>/<container id>` in every hierarchy. systemd driver (only where systemd
-//! runs): `kubeplay-pod<uid>.slice` with one scope a container. Supervisors are in none of these ([`leave_callers`]). cgroups(7) and the kernel's
-//! admin-guide/cgroup-v1 and cgroup-v2 are the reference for every file name here.
+//! cgroupfs driver: `/kube-play/pod<uid>/<container id>` in every hierarchy. systemd driver (only where systemd runs):
+//! `kubeplay-pod<uid>.slice` with one scope per container. Supervisors are in none of these ([`leave_callers`]).
+//! cgroups(7) and the kernel's admin-guide/cgroup-v1 and cgroup-v2 are the reference for every file name here.
 
 mod kill;
 mod own;
@@ -21,9 +21,9 @@ pub use own::{LeaveError, leave_callers};
 pub use pod::{PodCgroup, create_pod, missing, of_pod, pod_path, remove};
 pub use warm::Warm;
 
-/// The folder of all our pods (cgroupfs driver).
+/// The parent folder of all our pods (cgroupfs driver).
 const PARENT: &str = "kube-play";
-/// The slice of all our pods (systemd driver), without its suffix.
+/// The parent slice of all our pods (systemd driver), without its suffix.
 const SLICE: &str = "kubeplay";
 
 /// v1 controllers that OCI runtimes know; a pod gets a cgroup in each of their hierarchies.
@@ -42,7 +42,7 @@ const V1_CONTROLLERS: &[&str] = &[
     "pids",
 ];
 
-/// Which interface the kernel offers.
+/// The cgroup interface of the kernel.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Version {
     /// No cgroup file system is mounted.
@@ -56,58 +56,58 @@ pub enum Version {
     V2,
 }
 
-/// Who makes cgroups.
+/// The component that creates cgroups.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Driver {
-    /// We do, in the file system.
+    /// This program, in the cgroup file system.
     #[default]
     Cgroupfs,
-    /// systemd does, as slices and scopes.
+    /// systemd, as slices and scopes.
     Systemd,
 }
 
 /// One mounted cgroup hierarchy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hierarchy {
-    /// Where it is mounted.
+    /// Its mount point.
     pub mount: PathBuf,
-    /// Its controllers; `name=systemd` for a named one, none for the v2 side of a hybrid host.
+    /// Its controllers; `name=systemd` for a named hierarchy, none for the v2 hierarchy of a hybrid host.
     pub controllers: Vec<String>,
-    /// A v2 hierarchy.
+    /// Whether it is a v2 hierarchy.
     pub unified: bool,
 }
 
 impl Hierarchy {
-    /// True if runtimes put containers into it.
+    /// Returns whether runtimes put containers into it.
     fn is_used(&self) -> bool {
         self.unified && !self.controllers.is_empty()
             || self.controllers.iter().any(|name| V1_CONTROLLERS.contains(&name.as_str()))
     }
-    /// The folder of a cgroup, given its path relative to the hierarchy's root.
+    /// Returns the folder of a cgroup, given its path relative to the hierarchy's root.
     fn dir(&self, relative: &str) -> PathBuf {
         self.mount.join(relative.trim_start_matches('/'))
     }
 }
 
-/// `cgroupfs` here makes us write cgroups ourselves where systemd would.
+/// If this variable is `cgroupfs`, we create cgroups ourselves even where systemd runs.
 pub const DRIVER_VARIABLE: &str = "KUBE_PLAY_CGROUP_DRIVER";
 
 /// The control groups of this host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cgroups {
-    /// Interface.
+    /// The kernel's interface.
     pub version: Version,
-    /// Who makes them.
+    /// The component that creates cgroups.
     pub driver: Driver,
     /// Every hierarchy.
     pub hierarchies: Vec<Hierarchy>,
-    /// True if swap can be limited.
+    /// Whether swap can be limited.
     pub swap: bool,
 }
 
 impl Cgroups {
-    /// Those of this host, looked at once: neither mounts of control groups nor who is PID 1 change while it runs,
-    /// and `mountinfo` is long. Forks have what their parent has looked at.
+    /// Returns the control groups of this host. They are read once, because neither their mounts nor PID 1 change while
+    /// the host runs, and `mountinfo` is long. Forked processes inherit the result.
     pub fn get() -> &'static Self {
         static OF_HOST: OnceLock<Cgroups> = OnceLock::new();
         OF_HOST.get_or_init(Self::detect)
@@ -131,7 +131,7 @@ impl Cgroups {
         cgroups
     }
 
-    /// Reads `/proc/self/mountinfo` (proc_pid_mountinfo(5)); `controllers` gives the controllers of a v2 mount.
+    /// Parses `/proc/self/mountinfo` (proc_pid_mountinfo(5)); `controllers` returns the controllers of a v2 mount.
     fn parse(mountinfo: &str, controllers: impl Fn(&Path) -> String) -> Self {
         let mut hierarchies: Vec<Hierarchy> = Vec::new();
         for line in mountinfo.lines() {
@@ -139,7 +139,7 @@ impl Cgroups {
             let Some(mount) = left.split(' ').nth(4).map(PathBuf::from) else { continue };
             let mut right = right.split(' ');
             let (kind, options) = (right.next().unwrap_or_default(), right.nth(1).unwrap_or_default());
-            // What lies elsewhere is someone's private mount, not what runtimes use.
+            // A mount elsewhere is a private one that runtimes do not use.
             if !mount.starts_with("/sys/fs/cgroup") || hierarchies.iter().any(|known| known.mount == mount) {
                 continue;
             }
@@ -157,7 +157,7 @@ impl Cgroups {
             };
             hierarchies.push(hierarchy);
         }
-        // A cgroup2 over /sys/fs/cgroup hides everything below it.
+        // A cgroup2 mount on /sys/fs/cgroup hides everything below it.
         let root = Path::new("/sys/fs/cgroup");
         let unified = hierarchies.iter().position(|one| one.unified && one.mount == root);
         let version = match (unified, hierarchies.is_empty(), hierarchies.iter().any(|one| one.unified)) {
@@ -169,42 +169,42 @@ impl Cgroups {
         if version == Version::V2 {
             hierarchies.retain(|one| one.mount == root);
         } else {
-            // The v2 side of a hybrid host holds no limits of ours, whatever controllers are left to it.
+            // On a hybrid host we set no limits in the v2 hierarchy, whatever controllers are left to it.
             hierarchies.iter_mut().filter(|one| one.unified).for_each(|one| one.controllers.clear());
         }
         Self { version, driver: Driver::Cgroupfs, hierarchies, swap: false }
     }
 
-    /// The hierarchy that has a controller.
+    /// Returns the hierarchy that has a controller.
     pub fn hierarchy(&self, controller: &str) -> Option<&Hierarchy> {
         self.hierarchies.iter().find(|one| one.controllers.iter().any(|name| name == controller))
     }
 
-    /// Every controller that limits can be set with.
+    /// Returns every controller that limits can be set with.
     pub fn controllers(&self) -> BTreeSet<&str> {
         let all = self.hierarchies.iter().flat_map(|one| one.controllers.iter());
         all.map(String::as_str).filter(|name| !name.starts_with("name=")).collect()
     }
 
-    /// Hierarchies that containers are put into.
+    /// Returns the hierarchies that containers are put into.
     pub fn used(&self) -> impl Iterator<Item = &Hierarchy> {
         self.hierarchies.iter().filter(|one| one.is_used() || self.version == Version::V2)
     }
 }
 
-/// True if systemd is PID 1 and its manager can be asked (sd_booted(3)).
+/// Returns true if systemd is PID 1 and its manager can be called (sd_booted(3)).
 fn systemd_runs() -> bool {
     let is_pid_1 = fs::read_to_string("/proc/1/comm").is_ok_and(|name| name.trim() == "systemd");
     is_pid_1 && Path::new("/run/systemd/system").is_dir() && Path::new("/run/systemd/private").exists()
 }
 
-/// `linux.cgroupsPath` of a container in its pod's cgroup ([`PodCgroup::path`]): an absolute path, or
+/// Returns the `linux.cgroupsPath` of a container in its pod's cgroup ([`PodCgroup::path`]): an absolute path, or
 /// `slice:prefix:name` for the systemd driver.
 pub fn container_path(pod: &str, id: &str) -> String {
     if pod.starts_with('/') { format!("{pod}/{id}") } else { format!("{pod}:{SLICE}:{id}") }
 }
 
-/// Where the cgroup that a `linux.cgroupsPath` (or a pod's path) names lies below a hierarchy's root.
+/// Returns the path below a hierarchy's root of the cgroup that a `linux.cgroupsPath` (or a pod's path) names.
 pub fn relative(cgroups_path: &str) -> String {
     if let Some(path) = cgroups_path.strip_prefix('/') {
         return path.to_owned();
@@ -217,7 +217,7 @@ pub fn relative(cgroups_path: &str) -> String {
     }
 }
 
-/// `a-b-c.slice` lies in `a-b.slice` which lies in `a.slice` (systemd.slice(5)).
+/// Returns the path of a slice: `a-b-c.slice` is in `a-b.slice`, which is in `a.slice` (systemd.slice(5)).
 fn expand_slice(slice: &str) -> String {
     let stem = slice.strip_suffix(".slice").unwrap_or(slice);
     let mut path = String::new();
@@ -231,7 +231,7 @@ fn expand_slice(slice: &str) -> String {
     path
 }
 
-/// cpu.weight of v2 for cpu.shares of v1, by the formula that OCI runtimes use: [2, 262144] to [1, 10000].
+/// Converts cpu.shares of v1 to cpu.weight of v2 by the formula of OCI runtimes: [2, 262144] to [1, 10000].
 fn weight_of_shares(shares: u64) -> u64 {
     1 + (shares.clamp(2, 262_144) - 2) * 9999 / 262_142
 }

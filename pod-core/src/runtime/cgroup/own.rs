@@ -1,8 +1,8 @@
-//! The control group of a process that outlives its starter.
+//! Moves a process that outlives its starter to a control group of its own.
 //!
-//! A service manager or a CI job that ends kills what is left in its control group, and its limits count everything
-//! in it. So a supervisor leaves the group of whoever called `play`: with systemd for a transient scope, else for a
-//! group that all of ours share.
+//! A service manager or a CI job that ends kills all processes left in its control group, and its limits count them.
+//! Therefore a supervisor leaves the control group of the process that called `play`: with systemd for a transient
+//! scope, otherwise for a group that all our supervisors share.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,19 +11,19 @@ use std::time::{Duration, Instant};
 use super::pod::{make_v1, make_v2};
 use super::{Cgroups, DRIVER_VARIABLE, Hierarchy, PARENT, systemd, systemd_runs};
 
-/// The group of our processes that belong to no pod, below [`PARENT`].
+/// The group below [`PARENT`] for our processes that belong to no pod.
 const SUPERVISORS: &str = "supervisors";
 
-/// systemd starts a scope in milliseconds.
+/// Time limit for starting a scope, which takes systemd some milliseconds.
 const SCOPE_WITHIN: Duration = Duration::from_secs(2);
 
-/// Why a process stays in its starter's control group.
+/// Why a process remains in its starter's control group.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaveError {
     /// The groups of these hierarchies could not be left.
     #[error("cannot leave the control group {}", .0.iter().map(|(dir, e)| format!("{}: {e}", dir.display())).collect::<Vec<_>>().join(", "))]
     Groups(Vec<(PathBuf, std::io::Error)>),
-    /// systemd has started the scope without moving the process.
+    /// systemd has started the scope but not moved the process.
     #[error("systemd has not moved this process into {scope} within {} s", SCOPE_WITHIN.as_secs())]
     NotMoved {
         /// The scope.
@@ -34,7 +34,7 @@ pub enum LeaveError {
 /// Moves this process, `role` of `subject` ("supervisor", "pod/web"), out of its starter's control group.
 ///
 /// # Errors
-/// What could not be done. The process goes on where it is.
+/// Why that failed. The process continues in the group it is in.
 pub fn leave_callers(role: &str, subject: &str) -> Result<(), LeaveError> {
     let by_hand = std::env::var_os(DRIVER_VARIABLE).is_some_and(|driver| driver == "cgroupfs");
     if systemd_runs() && !by_hand {
@@ -59,8 +59,9 @@ pub fn leave_callers(role: &str, subject: &str) -> Result<(), LeaveError> {
     if failed.is_empty() { Ok(()) } else { Err(LeaveError::Groups(failed)) }
 }
 
-/// True for a group that may end with its owner. The root of a hierarchy is nobody's; where containers get no group of
-/// their own they inherit that of their supervisor, which is to be the same whoever called.
+/// Returns whether a group may end with its owner and so has to be left. The root of a hierarchy has no owner. A
+/// hierarchy where containers get no group of their own is left too: containers inherit their supervisor's group there,
+/// and it must not depend on the caller.
 fn is_left(hierarchy: &Hierarchy, path: &str) -> bool {
     path != format!("/{PARENT}/{SUPERVISORS}") && (path != "/" || !hierarchy.is_used())
 }
@@ -69,7 +70,8 @@ fn enter(hierarchy: &Hierarchy) -> std::io::Result<()> {
     let parent = hierarchy.dir(PARENT);
     let dir = parent.join(SUPERVISORS);
     if hierarchy.unified {
-        // Only the parent hands controllers down: a group that does takes no process itself.
+        // Created by the parent, because in v2 a group that delegates controllers to its children cannot contain
+        // processes.
         make_v2(hierarchy, &parent)?;
         fs::create_dir_all(&dir)?;
     } else {
@@ -78,7 +80,7 @@ fn enter(hierarchy: &Hierarchy) -> std::io::Result<()> {
     fs::write(dir.join("cgroup.procs"), "0")
 }
 
-/// systemd answers before it has moved the process, and nothing else tells.
+/// Waits until systemd has moved this process, because systemd answers before that and sends no notification.
 fn wait_for_scope(scope: &str) -> Result<(), LeaveError> {
     let since = Instant::now();
     while since.elapsed() < SCOPE_WITHIN {
@@ -90,8 +92,8 @@ fn wait_for_scope(scope: &str) -> Result<(), LeaveError> {
     Err(LeaveError::NotMoved { scope: scope.to_owned() })
 }
 
-/// The groups of `/proc/PID/cgroup` (cgroups(7)): `id:controllers:path` a line, no controllers for v2. Each with its
-/// hierarchy.
+/// Parses `/proc/PID/cgroup` (cgroups(7)): lines of `id:controllers:path`, without controllers for v2. Returns each
+/// group with its hierarchy.
 pub(super) fn memberships<'a>(own: &'a str, cgroups: &'a Cgroups) -> Vec<(&'a Hierarchy, &'a str)> {
     own.lines()
         .filter_map(|line| {
@@ -127,7 +129,7 @@ mod tests {
             [
                 ("/sys/fs/cgroup/memory".to_owned(), "/ci/job:1"),
                 ("/sys/fs/cgroup/systemd".to_owned(), "/ci.slice/job.service"),
-                // Containers get no group there.
+                // Containers get no group of their own there.
                 ("/sys/fs/cgroup/unified".to_owned(), "/"),
             ]
         );

@@ -1,4 +1,4 @@
-//! A pod's cgroup: made before its containers, removed after them.
+//! A pod's cgroup: created before its containers, removed after them.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -9,22 +9,23 @@ use super::{Cgroups, Driver, Hierarchy, PARENT, kill, relative, systemd, weight_
 use crate::plan::Resources;
 use crate::runtime::Error;
 
-/// How long leftovers of a removed cgroup may take to end once they were killed.
+/// Time limit for killed processes of a cgroup that is being removed.
 const KILL_TIME: Duration = Duration::from_secs(10);
-/// Pauses between attempts to remove a folder whose processes have all ended: the kernel frees it a moment
-/// after the last of them, and tells nobody.
+/// Pauses between attempts to remove a folder whose processes have all ended, in milliseconds: the kernel releases the
+/// folder shortly after the last of them and sends no notification.
 const REMOVE_PAUSES: [u64; 8] = [1, 1, 2, 5, 10, 20, 50, 100];
 
 /// A pod's cgroup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PodCgroup {
-    /// What [`super::container_path`] and the functions of this module take: an absolute path, or a slice.
+    /// The path that [`super::container_path`] and the functions of this module take: an absolute path, or a slice.
     pub path: String,
-    /// What this host could not do, for the user, in words that do not name the pod (to be said once).
+    /// Limits that this host does not support, as messages for the user that do not name the pod, so that each is
+    /// reported once.
     pub warnings: Vec<String>,
 }
 
-/// What [`PodCgroup::path`] of a pod is, whether it has been made or not.
+/// Returns the [`PodCgroup::path`] of a pod, whether the cgroup exists or not.
 pub fn pod_path(uid: &str) -> String {
     match Cgroups::get().driver {
         Driver::Systemd => systemd::slice_name(uid),
@@ -36,12 +37,12 @@ fn cgroupfs_path(uid: &str) -> String {
     format!("/{PARENT}/pod{uid}")
 }
 
-/// Makes a pod's cgroup with its limits. A second call sets the limits again.
+/// Creates a pod's cgroup with its limits. A second call sets the limits again.
 ///
-/// A controller that this host lacks is no error: what it would have limited is named in a warning.
+/// A controller that this host lacks is not an error: a warning names the limit that is not enforced.
 ///
 /// # Errors
-/// When no cgroup can be made at all.
+/// If no cgroup can be created at all.
 pub fn create_pod(uid: &str, resources: &Resources) -> Result<PodCgroup, Error> {
     let (cgroups, path) = (Cgroups::get(), pod_path(uid));
     let mut warnings = missing(cgroups, resources);
@@ -62,7 +63,7 @@ pub fn create_pod(uid: &str, resources: &Resources) -> Result<PodCgroup, Error> 
     Ok(PodCgroup { path, warnings })
 }
 
-/// What of `resources` this host has no controller for, in words that do not name who wants it.
+/// Returns the limits in `resources` that this host has no controller for, as messages that do not name the object.
 pub fn missing(cgroups: &Cgroups, resources: &Resources) -> Vec<String> {
     let wanted = [
         ("cpu", resources.cpu_shares.is_some() || resources.cpu_quota.is_some(), "CPU requests and limits"),
@@ -78,7 +79,7 @@ pub fn missing(cgroups: &Cgroups, resources: &Resources) -> Vec<String> {
         .collect()
 }
 
-/// Files to write into a pod's folder of one hierarchy.
+/// Returns the files to write into a pod's folder of one hierarchy, with their contents.
 fn settings(hierarchy: &Hierarchy, resources: &Resources) -> Vec<(&'static str, String)> {
     let has = |name: &str| hierarchy.controllers.iter().any(|one| one == name);
     let mut files = Vec::new();
@@ -106,7 +107,7 @@ fn settings(hierarchy: &Hierarchy, resources: &Resources) -> Vec<(&'static str, 
 pub(super) fn make_v1(hierarchy: &Hierarchy, dir: &Path) -> std::io::Result<()> {
     fs::create_dir_all(dir)?;
     if hierarchy.controllers.iter().any(|name| name == "cpuset") {
-        // An empty cpuset takes no process; it does not inherit by itself.
+        // An empty cpuset cannot contain processes and does not inherit from its parent by itself.
         let mut parents: Vec<&Path> =
             dir.ancestors().take_while(|path| path.starts_with(&hierarchy.mount)).collect();
         parents.reverse();
@@ -122,7 +123,7 @@ pub(super) fn make_v1(hierarchy: &Hierarchy, dir: &Path) -> std::io::Result<()> 
     Ok(())
 }
 
-/// Makes a v2 folder; each controller is handed down to what will lie in it.
+/// Creates a v2 folder, and enables each controller for its children.
 pub(super) fn make_v2(hierarchy: &Hierarchy, dir: &Path) -> std::io::Result<()> {
     fs::create_dir_all(dir)?;
     let mut parents: Vec<&Path> =
@@ -130,19 +131,19 @@ pub(super) fn make_v2(hierarchy: &Hierarchy, dir: &Path) -> std::io::Result<()> 
     parents.reverse();
     for parent in parents {
         for controller in &hierarchy.controllers {
-            // One that cannot be had here (cpuset below a partition, a parent that holds processes) is missed
-            // when a limit that needs it is set.
+            // If a controller cannot be enabled here (cpuset below a partition, a parent with processes), setting a
+            // limit that needs it fails later.
             let _ = fs::write(parent.join("cgroup.subtree_control"), format!("+{controller}"));
         }
     }
     Ok(())
 }
 
-/// Removes the cgroup of a pod or a container (its `linux.cgroupsPath`) and what lies in it, in every
-/// hierarchy, killing what is left. One that is gone is fine.
+/// Removes the cgroup of a pod or a container (its `linux.cgroupsPath`) with its children in every hierarchy, after
+/// killing the remaining processes. A missing cgroup is not an error.
 ///
 /// # Errors
-/// Every folder that stays.
+/// Every folder that could not be removed.
 pub fn remove(path: &str) -> Result<(), Error> {
     let cgroups = Cgroups::get();
     let relative = relative(path);
@@ -158,7 +159,7 @@ pub fn remove(path: &str) -> Result<(), Error> {
     Error::gather(errors)
 }
 
-/// Removes a cgroup folder, deepest first: only folders can be removed there, and only empty ones.
+/// Removes a cgroup folder, deepest first, because in this file system only empty folders can be removed.
 fn remove_tree(dir: &Path) -> std::io::Result<()> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -182,7 +183,7 @@ fn remove_tree(dir: &Path) -> std::io::Result<()> {
     fs::remove_dir(dir)
 }
 
-/// The cgroups that a pod has on this host, whichever driver has made them.
+/// Returns the cgroups that a pod has on this host, whichever driver created them.
 pub fn of_pod(uid: &str) -> Vec<String> {
     let stands = |path: &String| {
         let relative = relative(path);

@@ -1,4 +1,4 @@
-//! The systemd driver: a slice a pod. Containers' scopes in it are made by the OCI runtime.
+//! The systemd driver: one slice per pod. The OCI runtime creates the containers' scopes in it.
 
 use std::process::Command;
 
@@ -6,12 +6,13 @@ use super::{SLICE, weight_of_shares};
 use crate::plan::Resources;
 use crate::runtime::Error;
 
-/// The slice of a pod. A `-` would nest it deeper, so the uid's become `_`, as with the kubelet.
+/// Returns the name of a pod's slice. A `-` would nest the slice deeper, so those of the uid become `_`, as with the
+/// kubelet.
 pub(super) fn slice_name(uid: &str) -> String {
     format!("{SLICE}-pod{}.slice", uid.replace('-', "_"))
 }
 
-/// Starts a pod's slice with its limits.
+/// Starts a pod's slice and sets its limits.
 pub(super) fn start_slice(slice: &str, uid: &str, resources: &Resources) -> Result<(), Error> {
     let mut properties: Vec<[String; 3]> = vec![
         ["Description".to_owned(), "s".to_owned(), format!("Pod {uid} of kube play")],
@@ -36,7 +37,7 @@ pub(super) fn start_slice(slice: &str, uid: &str, resources: &Resources) -> Resu
     busctl.args(["StartTransientUnit", "ssa(sv)a(sa(sv))", slice, "replace"]);
     busctl.arg(properties.len().to_string()).args(properties.iter().flatten()).arg("0");
     match run(busctl, slice) {
-        // A slice that runs already gets its limits again.
+        // The limits of a running slice are set again.
         Err(Error::Failed { message, .. }) if message.contains("already") => {
             let limits: Vec<_> = properties.iter().skip(4).collect();
             let mut busctl = manager();
@@ -48,7 +49,7 @@ pub(super) fn start_slice(slice: &str, uid: &str, resources: &Resources) -> Resu
     }
 }
 
-/// Starts a scope of its own for a process that runs already. systemd forgets it with its last process.
+/// Starts a scope for a process that is already running. systemd removes the scope with its last process.
 pub(super) fn start_scope(scope: &str, description: &str, pid: u32) -> Result<(), Error> {
     let mut busctl = manager();
     busctl.args(["StartTransientUnit", "ssa(sv)a(sa(sv))", scope, "fail", "3"]);
@@ -58,7 +59,7 @@ pub(super) fn start_scope(scope: &str, description: &str, pid: u32) -> Result<()
     run(busctl, scope)
 }
 
-/// Stops the slice or the scope that a cgroups path names; one that is gone is fine.
+/// Stops the slice or the scope that a cgroups path names; a missing one is not an error.
 pub(super) fn stop(cgroups_path: &str) -> Result<(), Error> {
     let mut parts = cgroups_path.splitn(3, ':');
     let unit = match (parts.next(), parts.next(), parts.next()) {
@@ -73,7 +74,7 @@ pub(super) fn stop(cgroups_path: &str) -> Result<(), Error> {
     }
 }
 
-/// busctl, about to call systemd's manager.
+/// Returns a busctl command that calls systemd's manager.
 fn manager() -> Command {
     let mut busctl = Command::new("busctl");
     busctl.args([

@@ -1,9 +1,9 @@
-//! Keeping the kernel ready to move processes between cgroups.
+//! Keeps the kernel ready to move processes between cgroups.
 //!
 //! The first write to a `cgroup.procs` after a pause waits for a grace period of RCU (`cgroup_threadgroup_rwsem` in
-//! kernel/cgroup/cgroup.c is a per-CPU semaphore, see kernel/rcu/sync.c), 6 to 16 ms on an idle host. Further ones
-//! do not, for as long as the one before is not much more than such a period ago. A pod's start has several, each
-//! with other work before it: whoever keeps on writing beside that work waits for none of them.
+//! kernel/cgroup/cgroup.c is a per-CPU semaphore, see kernel/rcu/sync.c), 6 to 16 ms on an idle host. Further writes do
+//! not wait, as long as the previous one is not much more than such a period ago. A pod's start has several such
+//! writes, each after other work; a thread that keeps writing during that work saves all these waits.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -17,21 +17,22 @@ use super::own::memberships;
 /// Shorter than the grace periods that were measured, 6 ms and more.
 const INTERVAL: Duration = Duration::from_millis(4);
 
-/// A start that takes longer has other worries.
+/// After this time the thread stops: a start that takes longer gains nothing from it.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Writes as long as it lives, but for ten seconds at most, from a thread of its own.
+/// A thread that writes as long as this value exists, but for ten seconds at most.
 #[derive(Debug)]
 pub struct Warm {
-    /// Its end ends the thread.
+    /// Dropping the sender ends the thread.
     _alive: Option<Sender<()>>,
 }
 
 impl Warm {
-    /// Begins. Moves this process to where it is: nothing changes. Where that cannot be done it is left.
+    /// Starts the thread. It moves this process to the cgroup that it is in already, so nothing changes. If that is not
+    /// possible, the thread ends.
     pub fn begin() -> Self {
         let (alive, ended) = channel();
-        // Not waited for at the end: it may be in the middle of a write that waits.
+        // The thread is not joined, because it may be inside a write that waits.
         let begun = std::thread::Builder::new().name("warm".to_owned()).spawn(move || keep_writing(&ended));
         Self { _alive: begun.is_ok().then_some(alive) }
     }
@@ -41,7 +42,7 @@ fn keep_writing(ended: &Receiver<()>) {
     let Some(mut file) = own_procs() else { return };
     let since = Instant::now();
     while since.elapsed() < LONGEST && file.write_all(b"0").is_ok() {
-        // One that wakes up late, on a busy host, does not matter: there the pauses are short.
+        // On a busy host the thread may wake up late, which is harmless because grace periods are short there.
         if !matches!(ended.recv_timeout(INTERVAL), Err(RecvTimeoutError::Timeout)) {
             return;
         }

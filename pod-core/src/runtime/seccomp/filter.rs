@@ -1,7 +1,7 @@
-//! A profile as the kernel takes it: a program for its packet filter (seccomp(2)).
+//! Compiles a profile to a program for the kernel's packet filter (seccomp(2)).
 //!
-//! libseccomp takes 5 ms for our default profile, more than all else in the creation of a container: what it made
-//! is kept and read the next time.
+//! libseccomp takes 5 ms to compile our default profile, more than everything else in the creation of a container, so
+//! the program is cached on disk.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -20,27 +20,27 @@ use sha2::{Digest as _, Sha256};
 use super::newer_calls;
 use crate::runtime::Error;
 
-/// Bytes of one instruction (`struct sock_filter`).
+/// Size of one instruction (`struct sock_filter`) in bytes.
 const INSTRUCTION: usize = 8;
-/// A kept program is made anew when what is written here changes.
+/// Version of the cache: cached programs are compiled anew when it changes.
 const FORMAT: &str = "2";
-/// Where profiles come from by now, for messages.
+/// The source of a profile in messages.
 const OF: &str = "of the container";
 
-/// What is loaded before a container's program runs.
+/// The filter that is loaded before a container's program runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
     /// `SECCOMP_FILTER_FLAG_*`.
     flags: u32,
-    /// `struct sock_filter`, one after another.
+    /// The instructions: a sequence of `struct sock_filter`.
     program: Vec<u8>,
 }
 
 impl Filter {
-    /// The filter of a profile: from `kept` if it has been made before, else made and put there.
+    /// Returns the filter of a profile: from the cache `kept`, or else compiled and stored there.
     ///
     /// # Errors
-    /// What libseccomp does not take.
+    /// If libseccomp refuses the profile.
     pub fn of(profile: &LinuxSeccomp, kept: &Path) -> Result<Self, Error> {
         let path = kept.join(key(profile)?);
         if let Some(filter) = std::fs::read(&path).ok().and_then(|bytes| Self::parse(&bytes)) {
@@ -49,7 +49,7 @@ impl Filter {
         let filter = Self::compile(profile)?;
         let mut bytes = filter.flags.to_ne_bytes().to_vec();
         bytes.extend(&filter.program);
-        // It is quicker the next time, no more.
+        // The cache only saves time, so a failure to write it is not an error.
         if let Err(e) = base::file::write_volatile(&path, &bytes) {
             tracing::warn!("{e}");
         }
@@ -69,17 +69,17 @@ impl Filter {
         let file = rustix::fs::memfd_create("seccomp", MemfdFlags::CLOEXEC);
         let mut file = std::fs::File::from(file.map_err(Error::call("create", "seccomp filter"))?);
         context.export_bpf(&file).map_err(Error::seccomp(OF))?;
-        // Jumps are relative: what comes first changes nothing in what follows.
+        // Jumps are relative, so instructions in front do not change those after them.
         let mut program = newer_calls::bytes(&newer_calls::program(profile, default, &arches));
         let read = file.rewind().and_then(|()| file.read_to_end(&mut program));
         read.map_err(Error::call("read", "seccomp filter"))?;
         Ok(Self { flags: flags(profile), program })
     }
 
-    /// Loads it into this process, for good. Needs `no_new_privs` or CAP_SYS_ADMIN.
+    /// Loads the filter into this process permanently. Requires `no_new_privs` or CAP_SYS_ADMIN.
     ///
     /// # Errors
-    /// When the kernel refuses it.
+    /// If the kernel refuses the filter.
     pub fn load(&self) -> std::io::Result<()> {
         let mut program: Vec<libc::sock_filter> = self
             .program
@@ -96,8 +96,8 @@ impl Filter {
             .collect();
         let len = u16::try_from(program.len()).map_err(std::io::Error::other)?;
         let filter = libc::sock_fprog { len, filter: program.as_mut_ptr() };
-        // SAFETY: the kernel copies `len` instructions, which is how many there are, and checks them. No crate
-        // loads a program that is given, without setting no_new_privs too.
+        // SAFETY: the kernel copies `len` instructions, which is the length of the program, and checks them. No crate
+        // can load a given program without also setting no_new_privs.
         let loaded = unsafe {
             libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, self.flags, &raw const filter)
         };
@@ -105,11 +105,11 @@ impl Filter {
     }
 }
 
-/// The architectures of a profile, and the one that we run on.
+/// Returns the architectures of a profile, and the one of this machine.
 fn arches(profile: &LinuxSeccomp) -> Result<Vec<ScmpArch>, SeccompError> {
     let mut arches = vec![ScmpArch::native()];
     for arch in profile.architectures().iter().flatten() {
-        // Both have the names of the OCI spec.
+        // Both use the names of the OCI spec.
         let arch = arch.to_string().parse::<ScmpArch>()?;
         if !arches.contains(&arch) {
             arches.push(arch);
@@ -118,7 +118,7 @@ fn arches(profile: &LinuxSeccomp) -> Result<Vec<ScmpArch>, SeccompError> {
     Ok(arches)
 }
 
-/// A profile with all that libseccomp is to make of it.
+/// Returns a libseccomp context with all rules of a profile.
 fn context(
     profile: &LinuxSeccomp,
     default: ScmpAction,
@@ -134,7 +134,7 @@ fn context(
     Ok(context)
 }
 
-/// Changes with all that a filter depends on.
+/// Returns the cache key, which depends on everything that determines a filter.
 fn key(profile: &LinuxSeccomp) -> Result<String, Error> {
     let text = serde_json::to_string(profile).map_err(Error::seccomp(OF))?;
     let version = libseccomp::get_api();
@@ -170,11 +170,11 @@ fn add(
         return Ok(());
     }
     let comparisons: Vec<ScmpArgCompare> = rule.args().iter().flatten().map(comparison).collect();
-    // libseccomp compares each argument once a rule: of several comparisons with one, each is a rule of its own,
-    // as in other runtimes.
+    // libseccomp compares each argument at most once per rule: of several comparisons of the same argument, each
+    // becomes a separate rule, as in other runtimes.
     let indices: BTreeSet<usize> = rule.args().iter().flatten().map(LinuxSeccompArg::index).collect();
     let apart = indices.len() < comparisons.len();
-    // Calls that this libseccomp has no name for are left out: the default action has them either way.
+    // Calls that this libseccomp does not know are left out: the default action applies to them.
     for call in rule.names().iter().filter_map(|name| ScmpSyscall::from_name(name).ok()) {
         if comparisons.is_empty() {
             context.add_rule(action, call)?;
@@ -200,7 +200,7 @@ fn action(action: LinuxSeccompAction, errno: Option<u32>) -> ScmpAction {
         LinuxSeccompAction::ScmpActTrace => ScmpAction::Trace(u16::try_from(errno).unwrap_or_default()),
         LinuxSeccompAction::ScmpActAllow => ScmpAction::Allow,
         LinuxSeccompAction::ScmpActLog => ScmpAction::Log,
-        // Refused when the profile is read; nobody would answer.
+        // `read_profile` refuses this action, because no process would answer the notification.
         LinuxSeccompAction::ScmpActNotify => ScmpAction::KillProcess,
     }
 }
@@ -215,7 +215,7 @@ fn comparison(arg: &LinuxSeccompArg) -> ScmpArgCompare {
         LinuxSeccompOperator::ScmpCmpEq => (ScmpCompareOp::Equal, value),
         LinuxSeccompOperator::ScmpCmpGe => (ScmpCompareOp::GreaterEqual, value),
         LinuxSeccompOperator::ScmpCmpGt => (ScmpCompareOp::Greater, value),
-        // The mask comes first in the OCI spec.
+        // In the OCI spec the mask is the first value.
         LinuxSeccompOperator::ScmpCmpMaskedEq => (ScmpCompareOp::MaskedEqual(value), second),
     };
     ScmpArgCompare::new(index, operator, datum)
@@ -242,7 +242,7 @@ mod tests {
         let made = Filter::of(&default, dir.path()).unwrap();
         let [file] = &kept(dir.path())[..] else { panic!("one file") };
         assert_eq!(Filter::of(&default, dir.path()).unwrap(), made);
-        // What is damaged is made anew.
+        // A damaged cache entry is compiled anew.
         std::fs::write(file, "123").unwrap();
         assert_eq!(Filter::of(&default, dir.path()).unwrap(), made);
         let flagged =
@@ -251,8 +251,8 @@ mod tests {
         assert_eq!(kept(dir.path()).len(), 2);
     }
 
-    /// The exit codes of children that have loaded a profile and call personality(2) with these arguments, which
-    /// nothing else does.
+    /// Returns the exit codes of children that load a profile and call personality(2) with these arguments, because
+    /// nothing else calls it.
     fn answers(value: serde_json::Value, arguments: &[u64]) -> Vec<i32> {
         let dir = tempfile::tempdir().unwrap();
         let filter = Filter::of(&profile(value), dir.path()).unwrap();
@@ -334,7 +334,7 @@ mod tests {
         };
         assert_eq!(answer(9999), libc::ENOSYS);
         assert_eq!(answer(libc::SYS_unshare), libc::EPERM);
-        // A libc that is told so makes threads by clone(2).
+        // A libc that gets ENOSYS creates threads by clone(2).
         assert_eq!(answer(libc::SYS_clone3), libc::ENOSYS);
         assert_eq!(answer(libc::SYS_getppid), 0);
     }

@@ -1,7 +1,7 @@
-//! Seccomp profiles: our default one, and files.
+//! Seccomp profiles: the default profile, and profiles in files.
 //!
-//! The default profile lies beside this file as data. Files are what the OCI runtime spec calls
-//! `linux.seccomp`, as with the kubelet's Localhost profiles.
+//! The default profile is in a JSON file in this folder. Profile files have the format of `linux.seccomp` in the OCI
+//! runtime spec, as with the kubelet's Localhost profiles.
 
 mod filter;
 mod newer_calls;
@@ -18,7 +18,7 @@ pub use filter::Filter;
 
 const DEFAULT: &str = include_str!("default.json");
 
-/// The default profile as it lies on disk.
+/// The content of the default profile's file.
 #[derive(Deserialize)]
 struct Profile {
     always: Vec<String>,
@@ -27,7 +27,7 @@ struct Profile {
     rules: Vec<Rule>,
 }
 
-/// A rule that looks at arguments or answers differently: OCI's `LinuxSyscall`, and when it holds.
+/// A rule with conditions: OCI's `LinuxSyscall`, and when it applies.
 #[derive(Deserialize)]
 struct Rule {
     /// Left out for containers that have this capability.
@@ -36,11 +36,11 @@ struct Rule {
     rule: BTreeMap<String, Value>,
 }
 
-/// Our default profile for a container with these capabilities (bounding, as `CAP_CHOWN`) on this
-/// architecture (as Rust names it: `x86_64`, `aarch64`).
+/// Returns our default profile for a container with these capabilities (bounding, as `CAP_CHOWN`) on this architecture
+/// (as Rust names it: `x86_64`, `aarch64`).
 ///
 /// # Errors
-/// When the profile that we ship is damaged.
+/// If the built-in profile is damaged.
 pub fn default_profile(capabilities: &BTreeSet<String>, arch: &str) -> Result<LinuxSeccomp, Error> {
     let profile: Profile = serde_json::from_str(DEFAULT).map_err(Error::seccomp("built in"))?;
     let mut names: BTreeSet<&String> = profile.always.iter().collect();
@@ -66,8 +66,8 @@ pub fn default_profile(capabilities: &BTreeSet<String>, arch: &str) -> Result<Li
     .map_err(Error::seccomp("built in"))
 }
 
-/// An architecture and those whose programs the same kernel runs: a filter that left one out would end every
-/// program of it.
+/// Returns an architecture and the others whose programs its kernel also runs, because a filter without them would kill
+/// all those programs.
 fn architectures(arch: &str) -> &'static [&'static str] {
     match arch {
         "x86_64" => &["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
@@ -79,8 +79,8 @@ fn architectures(arch: &str) -> &'static [&'static str] {
 /// Reads a profile from a file (`seccompProfile.type: Localhost`).
 ///
 /// # Errors
-/// When it cannot be read, is not an OCI seccomp profile, or asks for a supervisor (`SCMP_ACT_NOTIFY`), which
-/// this runtime has not.
+/// If it cannot be read, is not an OCI seccomp profile, or asks for notifications (`SCMP_ACT_NOTIFY`), which this
+/// runtime does not support.
 pub fn read_profile(path: &Path) -> Result<LinuxSeccomp, Error> {
     let bytes = std::fs::read(path).map_err(Error::io("read seccomp profile", path))?;
     let profile: LinuxSeccomp =

@@ -1,13 +1,13 @@
-//! System calls that are newer than a profile.
+//! Answers system calls that are newer than a profile with ENOSYS.
 //!
-//! A profile that refuses what it does not name answers EPERM, which a libc takes for the last word: it does not go on
-//! to try the older call, as it does on ENOSYS. So calls with a number above the newest that the profile names are
-//! answered ENOSYS, by instructions before libseccomp's own, as runc does it (libcontainer/seccomp/patchbpf).
+//! A profile answers calls that it does not name with EPERM. A libc takes this as final and does not fall back to the
+//! older call, as it does on ENOSYS. Therefore calls with a number above the newest one in the profile are answered
+//! with ENOSYS, by instructions before libseccomp's own, as runc does (libcontainer/seccomp/patchbpf).
 
 use libseccomp::{ScmpAction, ScmpArch, ScmpSyscall};
 use oci_spec::runtime::LinuxSeccomp;
 
-/// One instruction: code, jumps if true and if false, and its operand (`struct sock_filter`).
+/// One instruction: code, jump offsets if true and if false, and operand (`struct sock_filter`).
 type Instruction = (u16, u8, u8, u32);
 
 /// `BPF_LD | BPF_W | BPF_ABS`.
@@ -31,7 +31,7 @@ const NOT_IMPLEMENTED: u32 = 0x0005_0000 | libc::ENOSYS.unsigned_abs();
 /// `__X32_SYSCALL_BIT`: x32 shares its AUDIT_ARCH with x86_64.
 const X32_BIT: u32 = 0x4000_0000;
 
-/// `AUDIT_ARCH_*` of an architecture (linux/audit.h); `None` for one whose calls are left to libseccomp.
+/// Returns the `AUDIT_ARCH_*` of an architecture (linux/audit.h); `None` if its calls are left to libseccomp.
 fn token(arch: ScmpArch) -> Option<u32> {
     match arch {
         ScmpArch::X8664 => Some(0xc000_003e),
@@ -42,8 +42,8 @@ fn token(arch: ScmpArch) -> Option<u32> {
     }
 }
 
-/// What has to come before the program of a profile, for the architectures of the filter; nothing where the profile
-/// lets through, or answers ENOSYS to, what it does not name.
+/// Returns the instructions to put before a profile's program, for the architectures of the filter. Empty if the
+/// profile allows unnamed calls or answers them with ENOSYS already.
 pub(super) fn program(profile: &LinuxSeccomp, default: ScmpAction, arches: &[ScmpArch]) -> Vec<Instruction> {
     match default {
         ScmpAction::Allow | ScmpAction::Log | ScmpAction::Trace(_) | ScmpAction::Errno(libc::ENOSYS) => {
@@ -53,7 +53,7 @@ pub(super) fn program(profile: &LinuxSeccomp, default: ScmpAction, arches: &[Scm
     }
     let newest = |arch: ScmpArch| {
         let names = profile.syscalls().iter().flatten().flat_map(|rule| rule.names());
-        // Those that an architecture has not are negative.
+        // Calls that an architecture does not have are negative.
         let numbers = names.filter_map(|name| ScmpSyscall::from_name_by_arch(name, arch).ok());
         numbers.filter_map(|call| u32::try_from(i32::from(call)).ok()).max()
     };
@@ -75,7 +75,7 @@ pub(super) fn program(profile: &LinuxSeccomp, default: ScmpAction, arches: &[Scm
     groups.flatten().collect()
 }
 
-/// Instructions as the kernel has them in memory.
+/// Converts instructions to the kernel's memory format.
 pub(super) fn bytes(program: &[Instruction]) -> Vec<u8> {
     let one = |(code, if_true, if_false, operand): &Instruction| {
         let mut bytes = code.to_ne_bytes().to_vec();
@@ -92,7 +92,7 @@ mod tests {
 
     use super::*;
 
-    /// What such a program answers to a call: `None` when libseccomp's own is asked.
+    /// Returns the answer of such a program to a call; `None` if libseccomp's own instructions decide.
     fn run(program: &[Instruction], arch: u32, number: u32) -> Option<u32> {
         let (mut at, mut loaded) = (0, 0);
         while let Some((code, if_true, if_false, operand)) = program.get(at).copied() {
@@ -123,7 +123,7 @@ mod tests {
         let profile = profile("SCMP_ACT_ERRNO", &["read", "openat", "no_such_call"]);
         let arches = [ScmpArch::X8664, ScmpArch::X86, ScmpArch::X32, ScmpArch::Aarch64];
         let program = program(&profile, ScmpAction::Errno(libc::EPERM), &arches);
-        // openat is 257 on x86_64, 295 on x86, 56 on aarch64, and read there 63.
+        // openat is 257 on x86_64, 295 on x86, 56 on aarch64, where 63 is read.
         for (arch, newest) in [(0xc000_003e, 257), (0x4000_0003, 295), (0xc000_00b7, 63)] {
             assert_eq!(run(&program, arch, newest), None, "{arch:x}");
             assert_eq!(run(&program, arch, newest - 1), None, "{arch:x}");

@@ -1,6 +1,6 @@
-//! The OCI runtime spec (config.json) of an infra container and of a container. Pure.
+//! Builds the OCI runtime specs (config.json) of infra containers and containers. Pure.
 //!
-//! Defaults are containerd's: what it lets a container see, do and reach is what images are tested with.
+//! The defaults are containerd's, because images are tested with what containerd lets a container see, do and reach.
 
 mod mounts;
 mod security;
@@ -16,60 +16,60 @@ use super::host::{Device, Host};
 use super::{Error, Sandbox, cgroup, seccomp};
 use crate::plan::{ContainerPlan, Resources, Seccomp};
 
-/// cpu.shares of an infra container: the least there is.
+/// cpu.shares of an infra container: the minimum.
 const INFRA_SHARES: u64 = 2;
-/// oom_score_adj of an infra container, as the kubelet's: it goes last.
+/// oom_score_adj of an infra container, as with the kubelet: it is killed last.
 const INFRA_OOM_SCORE_ADJ: i32 = -998;
 
-/// An infra container, all that its spec is built from.
+/// The input for the spec of an infra container.
 #[derive(Debug, Clone)]
 pub struct Infra<'a> {
-    /// Unique on this host; the last part of its cgroup.
+    /// Unique on this host; the last component of its cgroup's path.
     pub id: &'a str,
-    /// The pod's; `infra_pid` is not used.
+    /// The pod's sandbox; `infra_pid` is not used.
     pub sandbox: &'a Sandbox,
-    /// Of the pod; not set with hostNetwork, where the host's stays.
+    /// The pod's hostname; not set with hostNetwork, where the host's is kept.
     pub hostname: &'a str,
     /// securityContext.sysctls, as name and value.
     pub sysctls: &'a BTreeMap<String, String>,
-    /// What [`super::infra::prepare_rootfs`] made.
+    /// The folder that [`super::infra::prepare_rootfs`] created.
     pub rootfs: &'a Path,
-    /// What this host has.
+    /// Facts about this host.
     pub host: &'a Host,
 }
 
-/// A container, all that its spec is built from.
+/// The input for the spec of a container.
 #[derive(Debug, Clone)]
 pub struct Container<'a> {
-    /// Unique on this host; the last part of its cgroup.
+    /// Unique on this host; the last component of its cgroup's path.
     pub id: &'a str,
-    /// What the manifest and the image say.
+    /// The settings from the manifest and the image.
     pub plan: &'a ContainerPlan,
-    /// The pod's.
+    /// The pod's sandbox.
     pub sandbox: &'a Sandbox,
-    /// Volumes, in the order to mount.
+    /// Volumes, in the order in which to mount them.
     pub mounts: &'a [Mount],
-    /// Its mounted root.
+    /// Its root file system, which is mounted.
     pub rootfs: &'a Path,
-    /// What this host has ([`Host::with_devices`] for one that is privileged or asks for devices).
+    /// Facts about this host ([`Host::with_devices`] for a privileged container or one that asks for devices).
     pub host: &'a Host,
 }
 
 /// A volume to bind into a container.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Mount {
-    /// A path on the host (or `/proc/self/fd/N` of whoever calls the runtime).
+    /// A path on the host (or `/proc/self/fd/N` of the process that calls the runtime).
     pub source: PathBuf,
-    /// A path in the container, absolute.
+    /// An absolute path in the container.
     pub destination: String,
-    /// readOnly; mounts below the source stay as they are, as with Kubernetes' default.
+    /// readOnly; mounts below the source are not affected, as in Kubernetes by default.
     pub read_only: bool,
 }
 
-/// The spec of an infra container.
+/// Returns the spec of an infra container.
 ///
 /// # Errors
-/// When the values do not make a spec.
+/// If the values cannot be expressed as a spec.
 pub fn infra(infra: &Infra<'_>) -> Result<Spec, Error> {
     let Infra { sandbox, host, .. } = infra;
     let mut namespaces = vec![json!({ "type": "mount" })];
@@ -119,10 +119,10 @@ pub fn infra(infra: &Infra<'_>) -> Result<Spec, Error> {
     parse(spec, Some(seccomp::default_profile(&BTreeSet::new(), &host.arch)?))
 }
 
-/// The spec of a container.
+/// Returns the spec of a container.
 ///
 /// # Errors
-/// When its seccomp profile cannot be read, or the values do not make a spec.
+/// If its seccomp profile cannot be read, or the values cannot be expressed as a spec.
 pub fn container(container: &Container<'_>) -> Result<Spec, Error> {
     let Container { id, plan, sandbox, host, .. } = container;
     let capabilities =
@@ -145,12 +145,12 @@ pub fn container(container: &Container<'_>) -> Result<Spec, Error> {
     });
     let mut profile = None;
     if let (Some(process), Some(linux)) = (process.as_object_mut(), linux.as_object_mut()) {
-        // Left out, not false: a runtime may load the filter before it drops privileges only then.
+        // If false, it is left out, because only then a runtime may load the filter before it drops privileges.
         if plan.no_new_privileges {
             process.insert("noNewPrivileges".to_owned(), json!(true));
         }
         if plan.privileged {
-            // Where a volume is mounted, it is what is seen there.
+            // A volume that is mounted on a device takes precedence.
             let devices: Vec<&Device> = host
                 .devices
                 .iter()
@@ -187,12 +187,12 @@ pub fn container(container: &Container<'_>) -> Result<Spec, Error> {
 /// Writes a spec as `<bundle>/config.json`.
 ///
 /// # Errors
-/// When it cannot be written.
+/// If the file cannot be written.
 pub fn write(bundle: &Path, spec: &Spec) -> Result<(), Error> {
     Ok(write_json_volatile(&bundle.join("config.json"), spec)?)
 }
 
-/// The profile comes as it is: it is most of a spec, and was parsed already.
+/// Converts JSON to a spec. The seccomp profile is passed separately, because it is most of a spec and already parsed.
 fn parse(spec: Value, profile: Option<LinuxSeccomp>) -> Result<Spec, Error> {
     let mut spec: Spec = serde_json::from_value(spec).map_err(|error| Error::Spec(error.to_string()))?;
     if let Some(linux) = spec.linux_mut() {
@@ -201,8 +201,8 @@ fn parse(spec: Value, profile: Option<LinuxSeccomp>) -> Result<Spec, Error> {
     Ok(spec)
 }
 
-/// Namespaces of a container: its pod's where the infra container holds them, the host's where it asks for
-/// those, else its own.
+/// Returns the namespaces of a container: its pod's where the infra container holds them, the host's where the pod asks
+/// for those, otherwise its own.
 fn namespaces(container: &Container<'_>) -> Vec<Value> {
     let Container { sandbox, plan, host, .. } = container;
     let of_infra = |kind: &str, name: &str| json!({ "type": kind, "path": format!("/proc/{}/ns/{name}", sandbox.infra_pid) });
@@ -224,9 +224,9 @@ fn namespaces(container: &Container<'_>) -> Vec<Value> {
     namespaces
 }
 
-/// Supplementary groups. The primary one is always among them: a file that denies it to a group must not be
-/// open to a process that dropped that group (CVE-2022-2989), and without any list a runtime would leave it
-/// with ours.
+/// Returns the supplementary groups. The primary group is always included: a file that denies access to a group must
+/// not be open to a process that dropped that group (CVE-2022-2989), and without any list a runtime would keep our own
+/// groups.
 fn groups(plan: &ContainerPlan) -> Vec<u32> {
     let mut groups = vec![plan.gid];
     for gid in &plan.additional_gids {
@@ -237,7 +237,8 @@ fn groups(plan: &ContainerPlan) -> Vec<u32> {
     groups
 }
 
-/// `NAME=value`, with what containerd adds: a PATH where there is none, and TERM for a terminal.
+/// Returns the environment as `NAME=value`, with what containerd adds: a PATH if there is none, and TERM for a
+/// terminal.
 fn environment(plan: &ContainerPlan) -> Vec<String> {
     let has = |name: &str| plan.env.iter().any(|(known, _)| known == name);
     let mut env = Vec::new();

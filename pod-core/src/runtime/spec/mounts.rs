@@ -1,4 +1,4 @@
-//! What is mounted in a container.
+//! Builds the mounts of a container.
 
 use std::path::Path;
 
@@ -9,12 +9,13 @@ use crate::runtime::cgroup::{Cgroups, Version, container_path, relative};
 
 const CGROUP: &str = "/sys/fs/cgroup";
 
-/// Mounts of an infra container: what a runtime needs to set one up.
+/// Returns the mounts of an infra container, which are those that a runtime needs to create one.
 pub(super) fn infra() -> Value {
     json!([proc(), dev(), dev_pts(), sys(true)])
 }
 
-/// Mounts of a container, in the order to mount. A volume at the place of a default replaces it.
+/// Returns the mounts of a container in the order in which to mount them. A volume at the path of a default replaces
+/// it.
 pub(super) fn container(container: &Container<'_>) -> Vec<Value> {
     let Container { sandbox, plan, mounts, host, id, .. } = container;
     let cgroups_path = container_path(&sandbox.cgroup, id);
@@ -30,7 +31,7 @@ pub(super) fn container(container: &Container<'_>) -> Vec<Value> {
         mounts.iter().any(|mount| normal(&mount.destination) == destination)
     };
     defaults.retain(|default| !is_replaced(default));
-    // A mount below another has to come after it; the order is kept where it does not matter.
+    // A mount below another has to come after it; otherwise the order is kept.
     let mut volumes: Vec<&Mount> = mounts.iter().collect();
     volumes.sort_by_key(|mount| depth(&mount.destination));
     let volumes =
@@ -40,12 +41,12 @@ pub(super) fn container(container: &Container<'_>) -> Vec<Value> {
     all
 }
 
-/// True for a path at or below a volume.
+/// Returns true for a path at or below a volume.
 pub(super) fn is_covered(path: &Path, mounts: &[Mount]) -> bool {
     mounts.iter().any(|mount| path.starts_with(normal(&mount.destination)))
 }
 
-/// A path without `//`, `/./`, `..` and a trailing `/`.
+/// Returns a path without `//`, `/./`, `..` and a trailing `/`.
 fn normal(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
@@ -87,8 +88,9 @@ fn sys(read_only: bool) -> Value {
     json!({ "destination": "/sys", "type": "sysfs", "source": "sysfs", "options": options })
 }
 
-/// /sys/fs/cgroup. On v2 the container's own namespace shows its own cgroup. On v1 its folder of each hierarchy
-/// is bound: what runtimes make of `type: cgroup` differs, and libcontainer's is writable by the container.
+/// Returns the mounts at /sys/fs/cgroup. On v2 the container's cgroup namespace shows its own cgroup. On v1 the
+/// container's folder of each hierarchy is bound, because runtimes implement `type: cgroup` differently, and
+/// libcontainer's is writable by the container.
 fn cgroup(cgroups: &Cgroups, relative: &str, privileged: bool) -> Vec<Value> {
     let access = if privileged { "rw" } else { "ro" };
     let destination = CGROUP;
@@ -116,8 +118,8 @@ fn cgroup(cgroups: &Cgroups, relative: &str, privileged: bool) -> Vec<Value> {
     }
 }
 
-/// The folder that [`cgroup`] mounts hierarchies in, where it is one of ours: it has to be made read-only once
-/// they are there.
+/// Returns the folder that [`cgroup`] mounts hierarchies in, if we mount it: it has to be made read-only after they
+/// have been mounted.
 pub(super) fn cgroup_folder(container: &Container<'_>) -> Option<&'static str> {
     let is_v1 = matches!(container.host.cgroups.version, Version::V1 | Version::Hybrid);
     let is_ours = !container.mounts.iter().any(|mount| normal(&mount.destination) == CGROUP);

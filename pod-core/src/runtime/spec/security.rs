@@ -1,4 +1,4 @@
-//! What a container may do and see: capabilities, paths, devices, limits.
+//! Builds what restricts a container: capabilities, hidden paths, devices, limits.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,13 +9,14 @@ use crate::plan::{DevicePlan, Resources};
 use crate::runtime::cgroup::{Cgroups, Version};
 use crate::runtime::host::{Device, Host};
 
-/// The user of an infra container: it owns nothing and needs nothing.
+/// The user of an infra container, who owns nothing and needs no permission.
 pub(super) const NOBODY: u32 = 65534;
 
-/// PATH of an image that sets none.
+/// The PATH for an image that sets none.
 pub(super) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Hidden in a container, as containerd hides them: what tells of, or reaches, the host through /proc and /sys.
+/// Paths of /proc and /sys that are hidden in a container, as in containerd, because they give information about the
+/// host or access to it.
 const MASKED_PATHS: &[&str] = &[
     "/proc/acpi",
     "/proc/asound",
@@ -31,22 +32,22 @@ const MASKED_PATHS: &[&str] = &[
     "/sys/devices/virtual/powercap",
 ];
 
-/// Readable but not writable in a container, as with containerd.
+/// Paths that are read-only in a container, as in containerd.
 const READONLY_PATHS: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-/// `linux.maskedPaths` on a host with so many processors: each tells of the host's load by its temperature.
+/// Returns `linux.maskedPaths` for a number of processors: each has a thermal path that reveals the host's load.
 pub(super) fn masked_paths(cpus: u32) -> Vec<String> {
     let throttle = (0..cpus).map(|cpu| format!("/sys/devices/system/cpu/cpu{cpu}/thermal_throttle"));
     MASKED_PATHS.iter().map(|path| (*path).to_owned()).chain(throttle).collect()
 }
 
-/// `linux.readonlyPaths`.
+/// Returns `linux.readonlyPaths`.
 pub(super) fn readonly_paths() -> &'static [&'static str] {
     READONLY_PATHS
 }
 
-/// `process.capabilities`: of what is asked for, what we have to give. A user that is not root has them in its
-/// bounding set alone; inheritable and ambient ones are nobody's (CVE-2022-24769).
+/// Returns `process.capabilities`: those that are asked for and that we have. A user other than root gets them in the
+/// bounding set only; inheritable and ambient capabilities are never set (CVE-2022-24769).
 pub(super) fn capabilities(wanted: &[String], uid: u32, host: &Host) -> Value {
     let bounding: BTreeSet<&String> = wanted.iter().filter(|one| host.capabilities.contains(*one)).collect();
     let effective = if uid == 0 { bounding.clone() } else { BTreeSet::new() };
@@ -59,12 +60,12 @@ pub(super) fn capabilities(wanted: &[String], uid: u32, host: &Host) -> Value {
     })
 }
 
-/// The nearest oom_score_adj that we may set.
+/// Returns the nearest oom_score_adj that we may set.
 pub(super) fn oom_score_adj(wanted: i32, host: &Host) -> i32 {
     wanted.clamp(-1000, 1000).max(host.oom_score_adj_min)
 }
 
-/// `linux.resources`: device rules, and the limits that this host has controllers for.
+/// Returns `linux.resources`: device rules, and the limits that this host has controllers for.
 pub(super) fn resources(
     resources: &Resources,
     privileged: bool,
@@ -97,7 +98,7 @@ fn cpu(resources: &Resources) -> Value {
     Value::Object(cpu)
 }
 
-/// A memory limit holds for memory and swap together: no swap, as with the kubelet's default.
+/// Returns a memory limit that includes swap: no swap may be used, as with the kubelet's default.
 fn memory(limit: i64, cgroups: &Cgroups) -> Value {
     if cgroups.swap && cgroups.version != Version::None {
         json!({ "limit": limit, "swap": limit })
@@ -106,7 +107,7 @@ fn memory(limit: i64, cgroups: &Cgroups) -> Value {
     }
 }
 
-/// Device rules: everything may be made (mknod), only what is harmless opened.
+/// Returns the device rules: every device may be created (mknod), only harmless ones may be opened.
 fn device_rules(privileged: bool, own: &[OwnDevice<'_>]) -> Value {
     if privileged {
         return json!([{ "allow": true, "access": "rwm" }]);
@@ -116,7 +117,7 @@ fn device_rules(privileged: bool, own: &[OwnDevice<'_>]) -> Value {
         json!({ "allow": true, "type": "c", "access": "m" }),
         json!({ "allow": true, "type": "b", "access": "m" }),
     ];
-    // null, zero, full, random, urandom, tty, console, ptmx; then every pseudo-terminal.
+    // null, zero, full, random, urandom, tty, console, ptmx; all pseudo-terminals follow.
     for (major, minor) in [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2)] {
         rules.push(json!({ "allow": true, "type": "c", "major": major, "minor": minor, "access": "rwm" }));
     }
@@ -133,10 +134,10 @@ fn device_rules(privileged: bool, own: &[OwnDevice<'_>]) -> Value {
     Value::Array(rules)
 }
 
-/// A device that a container asks for, and what it is on this machine.
+/// A device that a container asks for, with the node on this machine.
 pub(super) type OwnDevice<'a> = (&'a DevicePlan, &'a Device);
 
-/// The devices that a container asks for, of those that this host has.
+/// Returns the devices that a container asks for and that this host has.
 pub(super) fn own_devices<'a>(plan: &'a [DevicePlan], host: &'a Host) -> Vec<OwnDevice<'a>> {
     let find = |plan: &'a DevicePlan| {
         Some((plan, host.devices.iter().find(|device| device.path == Path::new(&plan.source))?))
@@ -144,7 +145,7 @@ pub(super) fn own_devices<'a>(plan: &'a [DevicePlan], host: &'a Host) -> Vec<Own
     plan.iter().filter_map(find).collect()
 }
 
-/// `linux.devices` of a container that is not privileged: what it asks for, where it asks for it.
+/// Returns `linux.devices` of an unprivileged container: the devices that it asks for, at the paths that it asks for.
 pub(super) fn asked_devices(own: &[OwnDevice<'_>]) -> Value {
     let moved: Vec<Device> = own
         .iter()
@@ -153,7 +154,7 @@ pub(super) fn asked_devices(own: &[OwnDevice<'_>]) -> Value {
     devices(&moved.iter().collect::<Vec<_>>())
 }
 
-/// `linux.devices` of a privileged container.
+/// Returns `linux.devices` of a privileged container.
 pub(super) fn devices(devices: &[&Device]) -> Value {
     let nodes = devices.iter().map(|device| {
         json!({
