@@ -1,4 +1,4 @@
-//! Images: pulled, imported, loaded, stored, mounted and removed; layers from hostile sources.
+//! Images: pull, import, load, store, mount and removal; layers from hostile sources.
 
 mod archives;
 mod hostile;

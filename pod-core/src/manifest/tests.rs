@@ -1,6 +1,6 @@
-//! Manifests as users write them, and what they are told.
+//! Manifests as users write them, and the messages about them.
 
-// Building a text out of formatted pieces is plain here.
+// In tests, formatted pieces that are collected into a text are clear enough.
 #![allow(clippy::format_collect)]
 
 mod examples;
@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use super::*;
 
-/// A text as `f.yaml` in `/dir`.
+/// Returns a text as `f.yaml` in `/dir`.
 fn source(text: &str) -> Source {
     Source { name: "f.yaml".into(), dir: PathBuf::from("/dir"), text: text.into() }
 }
@@ -26,7 +26,7 @@ fn read(text: &str) -> Loaded {
     load(&[source(text)], "default")
 }
 
-/// Every diagnostic as a user sees it.
+/// Returns every diagnostic as a user sees it.
 fn told(text: &str) -> String {
     shown(&read(text).diagnostics)
 }
@@ -43,19 +43,19 @@ fn shown(diagnostics: &[Diagnostic]) -> String {
     out
 }
 
-/// A Pod with this spec; the spec begins on line 5.
+/// Returns a Pod with this spec, which begins on line 5.
 fn pod(spec: &str) -> String {
     let spec: String = spec.lines().map(|line| format!("  {line}\n")).collect();
     format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: web}}\nspec:\n{spec}")
 }
 
-/// A Pod with one container that has these fields; they begin on line 8.
+/// Returns a Pod with one container that has these fields, which begin on line 8.
 fn container(fields: &str) -> String {
     let fields: String = fields.lines().map(|line| format!("  {line}\n")).collect();
     pod(&format!("containers:\n- name: app\n  image: app:1\n{fields}"))
 }
 
-/// Every text with what is told of it.
+/// Returns every text with the messages about it.
 fn gallery<'a>(texts: impl IntoIterator<Item = &'a str>, wrap: fn(&str) -> String) -> String {
     let mut out = String::new();
     for text in texts {

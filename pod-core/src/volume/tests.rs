@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::plan::{ContainerError, PodNetwork, PodPlan};
 use crate::store::{Layout, Objects};
 
-/// A root and runroot of its own; whatever a failed test left mounted is unmounted.
+/// A separate root and runroot; mounts that a failed test left behind are unmounted.
 struct Place {
     layout: Layout,
     objects: Objects,
@@ -37,7 +37,7 @@ impl Place {
         self.objects.config_maps.insert(("default".to_owned(), name.to_owned()), map);
     }
 
-    /// `data` is in base64.
+    /// Adds a Secret; `data` is in base64.
     fn secret(&mut self, name: &str, data: Value) {
         let secret: Secret = serde_json::from_value(json!({"metadata": {}, "data": data})).unwrap();
         self.objects.secrets.insert(("default".to_owned(), name.to_owned()), secret);
@@ -60,7 +60,7 @@ impl Drop for Place {
     }
 }
 
-/// A pod whose container `c` mounts the volume `v` with this source.
+/// Returns a pod whose container `c` mounts the volume `v` with this source.
 fn pod(source: Value) -> PodPlan {
     let mut volume = json!({"name": "v"});
     volume.as_object_mut().unwrap().extend(source.as_object().unwrap().clone());
@@ -82,7 +82,7 @@ fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
 }
 
-/// Lines of mountinfo that mention a path.
+/// Returns the lines of mountinfo that contain a path.
 fn mounted(path: &Path) -> Vec<String> {
     let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     text.lines().filter(|line| line.contains(path.to_str().unwrap())).map(str::to_owned).collect()

@@ -1,4 +1,4 @@
-//! Archives of images, and what is removed when.
+//! Archives of images, and the removal of images.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -61,7 +61,7 @@ fn what_is_saved_in_either_format_loads_as_the_same_images() {
             assert_eq!(loaded[1].names, other.names);
             assert_eq!(to.read_file(&loaded[1].image, "b", 10).unwrap().as_deref(), Some("other"));
             assert_eq!(loaded[0].image.config, app.config);
-            // Loading what is here already changes nothing.
+            // Loading an image that is in the store already changes nothing.
             to.load(&mut archive.as_slice(), "images.tar", None).unwrap();
             assert_eq!(to.list().unwrap().len(), 2);
         }
@@ -122,14 +122,14 @@ fn an_archive_without_a_name_takes_the_one_that_is_given() {
         let name: Reference = "localhost/named:1".parse().unwrap();
         let loaded = to.load(&mut archive.as_slice(), "x.tar", Some(&name)).unwrap();
         assert_eq!(loaded[0].names, ["localhost/named:1"]);
-        // Only the names that this archive made, not those from before.
+        // Only the names from this archive, not earlier ones.
         let loaded = to.load(&mut archive.as_slice(), "x.tar", None).unwrap();
         assert!(loaded[0].names.is_empty());
         assert_eq!(loaded[0].image.names, ["localhost/named:1"]);
     }
 }
 
-/// An oci-archive whose `index.json` lists one image for each platform, all under `name`.
+/// Creates an oci-archive whose `index.json` lists one image per platform, all under `name`.
 fn for_platforms(platforms: &[&str], name: Option<&str>) -> Vec<u8> {
     let mut archive = tar();
     let mut listed = Vec::new();
@@ -169,7 +169,7 @@ fn an_archive_for_several_platforms_gives_this_machines_image_whatever_the_order
         let image = store.find(&named("quay.io/team/app:1")).unwrap().unwrap();
         assert_eq!(store.read_file(&image, "arch", 10).unwrap().as_deref(), Some(own.as_str()));
     }
-    // Without a name in it, the one that is given is this machine's image's.
+    // If the archive has no name, the given one is for this machine's image.
     let archive = for_platforms(&["s390x", &own], None);
     let (_dir, store) = store();
     let name: Reference = "localhost/named:1".parse().unwrap();
@@ -245,7 +245,7 @@ fn an_image_in_use_is_neither_removed_nor_pruned() {
     assert_eq!(error.to_string(), "used is in use by pod/web");
     let (scratch, root) = (dir.path().join("scratch"), dir.path().join("root"));
     store.mount(&image, &scratch, &root).unwrap();
-    // Known without anybody's word, also after the name has moved on.
+    // The mount itself protects the image, even after its name has moved to another one.
     assert!(matches!(store.remove(&named("used"), true, &nobody), Err(Error::InUse { .. })));
     import(&store, "used", tar().file("f", "new"));
     assert_eq!(store.prune(true, &nobody).unwrap().untagged, ["docker.io/library/used:latest"]);
@@ -263,7 +263,7 @@ fn prune_takes_what_has_no_name_and_what_no_image_needs() {
     let (_dir, store) = store();
     let old = import(&store, "app", tar().file("f", "old"));
     let new = import(&store, "app", tar().file("f", "new"));
-    // What a killed pull leaves: a layer and a blob of no image.
+    // A killed pull leaves behind a layer and a blob of no image.
     let staging = store.stage().unwrap();
     store
         .add_layer(&staging, &mut tar().file("orphan", "x").end().as_slice(), true, false, None, None)

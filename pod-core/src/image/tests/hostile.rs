@@ -1,5 +1,5 @@
-//! Hostile layers by name. That nothing outside the root has changed is asserted wherever one is unpacked; what each
-//! form does in detail is in `unpack`.
+//! Known attacks by layers. Every unpacking in these tests asserts that nothing outside the root has changed; the
+//! details of each form are tested in `unpack`.
 
 use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -22,7 +22,7 @@ fn layer_with_dot_dot() {
 
 #[test]
 fn layer_with_absolute_links() {
-    // As a process in the container would see it: below the container's own root.
+    // A process in the container would see the link below the container's own root.
     let l = layer(tar().dir("etc", 0o755).link(b'2', "way", "/etc").file("way/passwd", "its own"));
     assert_eq!(l.read("etc/passwd"), "its own");
     let l = layer(tar().dir("etc", 0o755).link(b'2', "etc/passwd", "/etc/shadow").file("etc/passwd", "new"));
@@ -50,15 +50,15 @@ fn layer_with_cyclic_links() {
 
 #[test]
 fn layer_with_device_nodes() {
-    // They are made, as the image says; where they are opened the cgroup and `nodev` decide. One that a program
-    // of ours were to write to in this folder is replaced, not opened.
+    // Devices are created as the image says; the cgroup and `nodev` decide who can open them. A later entry replaces a
+    // device and never writes to it.
     let disk = Member { device: (8, 0), mode: 0o666, ..member(b'4', "disk") };
     let l = layer(tar().add(disk));
     assert!(l.stat("disk").file_type().is_block_device());
     let disk = Member { device: (8, 0), mode: 0o666, ..member(b'4', "disk") };
     let l = layer(tar().add(disk).file("disk", "text"));
     assert!(l.stat("disk").file_type().is_file());
-    // Overlayfs' own whiteout is none of the archive's business.
+    // The device 0:0, which overlayfs takes for a whiteout, is left out.
     let l = layer(tar().add(Member { device: (0, 0), ..member(b'3', "hide") }));
     assert!(!l.exists("hide"));
 }
@@ -78,12 +78,12 @@ fn layer_with_a_hardlink_to_etc_shadow() {
             "{way}"
         );
     }
-    // A link to a link is a link: what it leads to is not reached.
+    // A hard link to a symlink is the symlink itself; its target is not reached.
     let l = layer(tar().link(b'2', "l", "/etc/shadow").link(b'1', "stolen", "l"));
     assert_eq!(std::fs::read_link(l.path("stolen")).unwrap(), std::path::Path::new("/etc/shadow"));
 }
 
-/// Ten gigabytes of zeros as a layer, packed on the fly: an endless source costs nothing to make.
+/// Returns ten gigabytes of zeros as a layer, compressed while it is read.
 fn zeros(level: u32) -> impl Read {
     const SIZE: u64 = 10 << 30;
     let mut header = tar::Header::new_gnu();
@@ -108,13 +108,13 @@ fn layer_of_10_gb_of_zeros() {
         };
         (told, path.join("diff/zeros").metadata().unwrap().blocks() * 512)
     };
-    // The limits of every pull are these, with floors that a test has the time to reach.
+    // These are the limits of every pull, with floors that a test can reach in time.
     let Limits { bytes, ratio, ratio_floor, .. } = Limits::default();
     assert!(bytes <= 128 << 30 && ratio <= 1000 && ratio_floor <= 1 << 30);
     let (told, room) = run("ratio", 9, Limits { ratio_floor: 4 << 20, ..Limits::default() });
     assert_eq!(told, "the compression ratio");
     assert!(room < 1 << 20, "{room} bytes of zeros were written");
-    // Packed badly it is under the ratio; it takes no room all the same.
+    // Poorly compressed, the ratio is within its limit; the data takes no disk space nevertheless.
     let (told, room) = run("size", 1, Limits { bytes: 4 << 20, ..Limits::default() });
     assert_eq!(told, "the unpacked size in bytes");
     assert!(room < 1 << 20, "{room} bytes of zeros were written");

@@ -81,7 +81,7 @@ fn an_entry_in_an_upper_layer_decides_and_what_it_hides_does_not() {
     for name in ["hidden", "gone"] {
         assert_eq!(mounted.mode(name), 0o755, "{name}: what was there is not what is there now");
     }
-    // Only the contents were hidden, by a layer that says nothing about the folder itself.
+    // Only the contents were hidden, by a layer that does not describe the folder itself.
     assert_eq!(mounted.mode("opaque"), 0o755);
 }
 

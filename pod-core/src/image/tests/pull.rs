@@ -1,4 +1,4 @@
-//! Pulls from registries on loopback: a scripted one that misbehaves at will, and Debian's docker-registry.
+//! Pulls from registries on loopback: a scripted one that misbehaves as needed, and Debian's docker-registry.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -26,9 +26,9 @@ pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
-    /// Says how long the body is, sends this much and hangs up.
+    /// Sends the full length in the header, then only this many bytes, and closes the connection.
     pub(super) cut: Option<usize>,
-    /// After that waits for the client to hang up.
+    /// After that waits until the client closes the connection.
     pub(super) hold: bool,
 }
 
@@ -42,7 +42,7 @@ impl Reply {
     }
 }
 
-/// What a request is answered with instead, given how many times it was asked before.
+/// Returns another answer to a request, given how often it was asked before; `None` for the usual one.
 type Script = dyn Fn(&Request, usize, &Reply) -> Option<Reply> + Send + Sync;
 
 #[derive(Default)]
@@ -51,7 +51,7 @@ struct Content {
     manifests: BTreeMap<String, (String, Vec<u8>)>,
 }
 
-/// A registry with what it was given, which does as its script says.
+/// A registry with given content, whose answers a script can replace.
 pub(super) struct Fake {
     pub(super) address: String,
     content: Arc<Mutex<Content>>,
@@ -83,7 +83,7 @@ impl Fake {
                 }
                 let (content, seen, script) = (content.clone(), seen.clone(), script.clone());
                 std::thread::spawn(move || {
-                    // A client that hangs up is part of the game.
+                    // A client may close the connection at any time.
                     let _ = serve(&stream.unwrap(), &content, &seen, &*script);
                 });
             }
@@ -116,7 +116,7 @@ impl Fake {
         json!({"mediaType": media_type, "digest": digest, "size": size})
     }
 
-    /// An image of layers, each given as blob and archive.
+    /// Adds an image of layers, each given as blob and archive.
     pub(super) fn image(&self, version: &str, architecture: &str, layers: &[(Vec<u8>, Vec<u8>)]) -> Value {
         let config = json!({
             "architecture": architecture, "os": "linux", "created": "2026-01-02T03:04:05Z",
@@ -208,7 +208,7 @@ fn serve(
     if !reply.hold {
         stream.shutdown(std::net::Shutdown::Write)?;
     }
-    // Closing with something unread would reset the connection before the client has read all.
+    // Closing with unread data would reset the connection before the client has read everything.
     stream.read_to_end(&mut Vec::new()).map(|_| ())
 }
 
@@ -244,7 +244,7 @@ pub(super) fn pull(store: &ImageStore, name: &str) -> Result<Image, Error> {
     store.pull(&Reference::parse(name)?, &PullOptions::default(), &Watched::default())
 }
 
-/// The message of a failed pull, with the registry's address made the same for every run.
+/// Returns the message of a failed pull, with the registry's address replaced by a fixed one.
 pub(super) fn message(fake: &Fake, result: Result<Image, Error>) -> String {
     result.unwrap_err().to_string().replace(&fake.address, "REGISTRY")
 }
@@ -270,7 +270,7 @@ fn zstd(archive: TarMaker) -> (Vec<u8>, Vec<u8>) {
     (::zstd::encode_all(archive.as_slice(), 1).unwrap(), archive)
 }
 
-/// Bytes that do not compress.
+/// Returns bytes that do not compress.
 fn noise(length: usize) -> Vec<u8> {
     let mut state = 1u64;
     let step = |s: &mut u64| {
@@ -335,7 +335,7 @@ fn an_index_gives_the_image_of_the_platform() {
     assert!(image.repo_digests.contains(&fake.name(&format!("app@{}", top["digest"].as_str().unwrap()))));
     insta::assert_snapshot!(message(&fake, of("linux/s390x")), @"REGISTRY/app:multi: there is no image for linux/s390x; there is: linux/amd64, linux/arm/v7, linux/arm64/v8");
     insta::assert_snapshot!(message(&fake, of("arm64")), @r#""arm64" is not a platform: write os/arch or os/arch/variant, e.g. linux/arm64"#);
-    // By the index's digest: this machine's, under that name.
+    // The index's digest gives this machine's image, under that name.
     let by_digest = fake.name(&format!("app@{}", top["digest"].as_str().unwrap()));
     let image = pull(&store, &by_digest).unwrap();
     assert_eq!(image.architecture, architecture());
@@ -436,7 +436,7 @@ fn what_is_not_there_or_does_not_answer_is_named() {
 fn content_that_is_not_what_was_promised_is_refused_and_leaves_nothing() {
     let other = gzip(tar().file("evil", "evil"));
     let fake = Fake::with(move |request, _, usual| {
-        // Blobs of the tag `swapped` are swapped; `torn` loses a bit.
+        // Blobs of the tag `swapped` are exchanged; one bit of `torn` is flipped.
         let layer = request.path.contains("/blobs/") && usual.body.starts_with(&[0x1f, 0x8b]);
         if layer && request.path.contains("/swapped/") {
             return Some(Reply::new(200, other.0.clone()));
@@ -507,7 +507,7 @@ pub(super) fn credential(fake: &Fake, username: &str, password: &str) -> Credent
     }
 }
 
-/// A registry that wants a token for everything; its token server knows `me:secret`, and with `anonymous` anyone.
+/// A registry that requires a token for everything; its token server knows `me:secret`, and with `anonymous` everybody.
 fn with_tokens(anonymous: bool) -> Fake {
     let issued = AtomicU64::new(0);
     Fake::with(move |request, before, usual| {
@@ -529,7 +529,7 @@ fn with_tokens(anonymous: bool) -> Fake {
                 },
             );
         }
-        // The first token runs out when the first layer is asked for.
+        // The first token expires when the first layer is requested.
         let expired = authorization == "Bearer token0" && usual.body.len() > 10_000;
         if authorization.starts_with("Bearer token") && !(expired && before == 0) {
             None
@@ -575,7 +575,7 @@ fn passwords_go_to_no_other_registry_and_not_in_the_clear() {
     });
     let elsewhere = thief.address.clone();
     let fake = Fake::with(move |request, _, _| match request.headers.contains_key("authorization") {
-        // Logged in: sends the layer to a store of its own, as large registries do.
+        // After the login it redirects to a separate store for layers, as large registries do.
         true if request.path.contains("/blobs/") => Some(Reply::new(307, "").with(
             "Location",
             &format!("http://localhost:{}{}", elsewhere.rsplit(':').next().unwrap(), request.path),
@@ -591,7 +591,7 @@ fn passwords_go_to_no_other_registry_and_not_in_the_clear() {
     store.pull(&reference(fake.name("app:1")), &options, &Watched::default()).unwrap();
     assert!(thief.requests("/blobs/") > 0);
     assert!(!stolen.load(Ordering::Relaxed), "the password went along with the redirect");
-    // A token server elsewhere without TLS is not asked at all.
+    // A token server on another host without TLS is not asked at all.
     let (_dir, store) = quick();
     let fake = Fake::with(|_, _, _| {
         Some(Reply::new(401, "").with("WWW-Authenticate", "Bearer realm=\"http://10.255.255.1/token\""))
@@ -663,7 +663,7 @@ fn a_prune_in_the_middle_of_a_pull_does_not_break_it() {
     let (_dir, store) = quick();
     let pruning = ImageStore::open(store.dir()).unwrap();
     let fake = Fake::with(move |request, before, usual| {
-        // When the second layer is asked for the first time, a prune takes what is there.
+        // When the second layer is requested for the first time, a prune removes what has been added.
         if request.path.contains("/blobs/") && before == 0 && usual.body.len() > 10_000 {
             pruning.prune(true, &|_| Vec::new()).unwrap();
         }

@@ -1,4 +1,4 @@
-//! Pulls from registries that want what is not theirs: the user's password, all the time of the world, lines in our
+//! Pulls from registries that try to get the user's password, to keep a pull busy for ever, or to add lines to our
 //! output.
 
 use std::sync::{Arc, Mutex};
@@ -14,8 +14,8 @@ use crate::image::credentials::Login;
 use crate::image::registry::Registry;
 use crate::image::*;
 
-/// A host that answers everything with `status` and `challenge`, in which `HOST` is its own address, and keeps the
-/// secrets that it is shown.
+/// A host that answers everything with `status` and `challenge`, in which `HOST` is its own address, and records the
+/// secrets that it receives.
 fn thief(status: u16, challenge: &'static str) -> (Fake, Arc<Mutex<Vec<String>>>) {
     let seen: Arc<Mutex<Vec<String>>> = Arc::default();
     let kept = seen.clone();
@@ -38,12 +38,12 @@ fn login(fake: &Fake) -> PullOptions {
     PullOptions { credentials: vec![credential(fake, "me", "secret")], ..PullOptions::default() }
 }
 
-/// True for a request that shows the user's password.
+/// Returns true for a request with the user's password.
 fn logged_in(request: &Request) -> bool {
     request.headers.get("authorization").is_some_and(|value| *value == basic("me", "secret"))
 }
 
-/// What a registry that asks for a password answers before it has it.
+/// The answer of a registry that requires a password.
 fn asks() -> Reply {
     Reply::new(401, "").with("WWW-Authenticate", "Basic realm=x")
 }
@@ -52,7 +52,7 @@ fn asks() -> Reply {
 fn cve_2020_15157_the_challenge_of_a_redirect_target_is_not_answered() {
     for challenge in ["Basic realm=x", "Bearer realm=\"http://HOST/token\",service=\"x\""] {
         for status in [401, 403] {
-            // A blob, a manifest, and both by way of the registry itself.
+            // A blob, a manifest, and both through a redirect to the registry itself.
             for (part, detour) in [("/blobs/", false), ("/manifests/", false), ("/blobs/", true)] {
                 let (thief, stolen) = thief(status, challenge);
                 let address = thief.address.clone();
@@ -127,12 +127,12 @@ fn a_token_server_that_redirects_passes_on_neither_password_nor_identity_token()
     assert_eq!(thief.requests(""), asked, "the request with the identity token was sent on");
 }
 
-/// Bounds that are reached at once.
+/// Limits that are reached at once.
 fn hasty(store: ImageStore, total: Duration, window: Duration) -> ImageStore {
     store.with_times(TimeLimits { total, window, least: 1 << 20 })
 }
 
-/// A registry that sends the beginning of every answer whose path has `part`, and then nothing, for ever.
+/// A registry that sends the beginning of every answer whose path contains `part`, and then nothing more.
 fn stalling(part: &'static str) -> Fake {
     let fake = Fake::with(move |request, _, usual| {
         let stalls = request.method == "GET" && request.path.contains(part) && usual.body.len() > 10;
@@ -200,7 +200,7 @@ fn what_a_registry_says_stays_on_one_line() {
     artifact(&with_artifact);
     let foreign = Fake::new();
     foreign.image("1", forged, &[gzip(tar().file("a", "a"))]);
-    // A realm cannot hold a line break, as no header can; the escape of a quoted string can hold other things.
+    // A realm cannot contain a line break, because no header can, but a quoted string can escape other characters.
     let with_realm = Fake::with(|_, _, _| {
         Some(
             Reply::new(401, "")

@@ -1,4 +1,4 @@
-//! Pull secrets as kubectl makes them, and others.
+//! Pull secrets as kubectl creates them, and others.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

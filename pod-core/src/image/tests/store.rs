@@ -19,7 +19,7 @@ pub(super) fn import(store: &ImageStore, name: &str, archive: TarMaker) -> Image
     store.import(&mut archive.end().as_slice(), "test.tar", &name.parse().unwrap(), config, None).unwrap()
 }
 
-/// An image of several layers, lowest first.
+/// Creates an image of several layers, lowest first.
 pub(super) fn stack(store: &ImageStore, name: &str, layers: Vec<TarMaker>) -> Image {
     let staging = store.stage().unwrap();
     let mut config = manifests::ConfigFile::default();
@@ -102,7 +102,7 @@ fn a_name_moves_to_the_new_image_and_the_old_one_stays_without() {
     let left = store.find(&named(&old.id)).unwrap().unwrap();
     assert!(left.names.is_empty());
     assert_eq!(store.list().unwrap().len(), 2);
-    // The same content twice is one image with two names.
+    // The same content imported twice is one image with two names.
     let again = import(&store, "other", tar().file("v", "2"));
     assert_eq!(again.names, ["docker.io/library/app:latest", "docker.io/library/other:latest"]);
 }
@@ -209,7 +209,7 @@ fn read_file_sees_what_a_mount_shows() {
     ] {
         assert_eq!(store.read_file(&image, path, 1000).unwrap(), mounted.read(path), "{path}");
     }
-    // The mount is no root of ours, so these are told apart by what they say.
+    // A test process is not chrooted to the mount, so these are distinguished by their contents.
     assert_eq!(store.read_file(&image, "/abs", 10).unwrap().as_deref(), Some("high"));
     assert_eq!(store.read_file(&image, "/out", 10).unwrap().as_deref(), Some("high"));
     assert_eq!(store.read_file(&image, "/../../etc/passwd", 10).unwrap().as_deref(), Some("high"));

@@ -1,4 +1,4 @@
-//! Layers as a stranger might make them.
+//! Layers from untrusted sources.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::image::unpack::{Limits, UnpackError, Unpacked, unpack};
 
-/// Writes tar archives with whatever in them.
+/// Writes tar archives with arbitrary content.
 #[derive(Default, Clone)]
 pub(in crate::image) struct TarMaker(Vec<u8>);
 
@@ -57,7 +57,7 @@ impl TarMaker {
         put(&mut block, 337, format!("{:07o}", m.device.1).as_bytes());
         self.raw(block, &m.data)
     }
-    /// A header of one's own; the checksum is filled in.
+    /// Adds an arbitrary header; its checksum is filled in.
     pub fn raw(mut self, mut block: [u8; 512], data: &[u8]) -> Self {
         put(&mut block, 148, b"        ");
         let sum: u32 = block.iter().map(|b| u32::from(*b)).sum();
@@ -135,7 +135,7 @@ impl Layer {
     }
 }
 
-/// Everything of the layer's surroundings, to see that nothing outside it changed.
+/// Returns everything around the layer, to check that nothing outside of it has changed.
 fn surroundings(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(dir).unwrap() {
@@ -238,12 +238,12 @@ fn paths_that_leave_the_root_are_refused() {
 fn symlinks_lead_nowhere_but_into_the_root() {
     for target in ["/", "..", "../..", "/outside", "../outside", "../../../../../.."] {
         let l = try_unpack(tar().link(b'2', "l", target).file("l/secret", "evil").file("l/new", "evil"));
-        // Either it landed inside, where a process chrooted there would have put it, or it failed.
+        // Either the file was created inside, where a process chrooted there would have put it, or unpacking failed.
         if let Ok(l) = l {
             assert!(l.exists("secret") || l.exists("outside/secret"), "{target}");
         }
     }
-    // A chain, and a link that is replaced while it is in use.
+    // A chain of links, and a link that is replaced while it is in use.
     let l = layer(
         tar()
             .dir("real", 0o755)
@@ -274,13 +274,13 @@ fn hard_links_go_to_files_of_the_same_layer_only() {
     for target in ["/secret", "../secret", "outside/secret", "missing", "", "/", "dir", "../../etc/passwd"] {
         assert!(try_unpack(tar().dir("dir", 0o755).link(b'1', "h", target)).is_err(), "{target}");
     }
-    // Through a symlink that points out: it is resolved inside.
+    // A hard link through a symlink that points outside: the symlink is resolved inside.
     assert!(try_unpack(tar().link(b'2', "l", "/..").link(b'1', "h", "l/secret")).is_err());
-    // To a symlink: the link itself, never its target.
+    // A hard link to a symlink: the link itself, never its target.
     let l = layer(tar().link(b'2', "l", "../secret").link(b'1', "h", "l"));
     assert!(l.stat("h").is_symlink());
     assert_eq!(l.stat("h").ino(), l.stat("l").ino());
-    // Writing to a hard link's name afterwards makes a new file.
+    // Writing to a hard link's name afterwards creates a new file.
     let l = layer(tar().file("a", "a").link(b'1', "b", "a").file("b", "b"));
     assert_eq!((l.read("a").as_str(), l.read("b").as_str()), ("a", "b"));
     let l = layer(tar().file("a", "a").link(b'1', "a", "a"));
@@ -295,11 +295,11 @@ fn whiteouts_take_overlay_form() {
     assert!(l.is_opaque("var"));
     assert_eq!(l.read("var/new"), "n");
     assert!(!l.exists("etc/.wh.passwd") && !l.exists("var/.wh..wh..opq"));
-    // A directory that hides the one below, in either order, and with one that is only implied.
+    // A directory that hides the one below, in either order, and one that is only implied.
     assert!(layer(tar().file(".wh.d", "").dir("d", 0o700)).is_opaque("d"));
     assert!(layer(tar().dir("d", 0o700).file(".wh.d", "")).is_opaque("d"));
     assert!(layer(tar().file(".wh.d", "").file("d/e/f", "x")).is_opaque("d"));
-    // A file of the same layer stays: it hides what is below as well.
+    // A file of the same layer is kept, and hides the lower one as well.
     assert_eq!(layer(tar().file("f", "x").file(".wh.f", "")).read("f"), "x");
     assert_eq!(layer(tar().file(".wh.f", "").file("f", "x")).read("f"), "x");
     let l = layer(tar().file(".wh..wh..opq", "").file(".wh..wh.plnk", ""));
@@ -504,7 +504,7 @@ fn archives_that_are_damaged_or_no_archives_are_refused() {
         let header = Member { data: pax.into(), ..member(b'x', "pax") };
         assert!(try_unpack(tar().add(header).file("f", "")).is_err(), "{pax:?}");
     }
-    // Without the two closing blocks it is still whole, as Go's and GNU's readers hold.
+    // Without the two closing blocks it is still complete, as for Go's and GNU's readers.
     assert_eq!(try_unpack_with(&whole[..1024], &Limits::default()).unwrap().read("a"), "content");
     assert!(try_unpack_with(b"", &Limits::default()).is_ok());
 }
@@ -535,7 +535,7 @@ fn gzip_zstd_and_plain_layers_give_the_same_diff_id() {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     gzip.write_all(&plain[..1000]).unwrap();
     let mut gzip = gzip.finish().unwrap();
-    // A second gzip member goes on with the same archive.
+    // A second gzip member continues the same archive.
     let mut second = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     second.write_all(&plain[1000..]).unwrap();
     gzip.extend(second.finish().unwrap());
@@ -582,7 +582,7 @@ fn a_compressed_bomb_is_stopped_by_its_ratio_and_by_its_size() {
         "the compression ratio"
     );
     assert_eq!(run("b", Limits { bytes: 1 << 20, ..Limits::default() }), "the unpacked size in bytes");
-    // Also when it comes after the archive's end, and in a layer that is only checked.
+    // Also after the archive's end, and in a layer that is only verified.
     let limits = Limits { bytes: 4 << 20, ..Limits::default() };
     let nothing = Destination { blob: None, layer: None, expected: None };
     assert!(matches!(ingest(&mut blob.as_slice(), &nothing, &limits), Err(UnpackError::Limit { .. })));
@@ -615,12 +615,12 @@ mod random {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
-        /// Whatever the archive: nothing outside changes (asserted in `try_unpack`), and nothing panics.
+        /// For any archive: nothing outside changes (asserted in `try_unpack`), and nothing panics.
         #[test]
         fn no_archive_reaches_out_of_its_root(
             members in prop::collection::vec((prop::sample::select(b"0123456".to_vec()), name(), name()), 1..14),
         ) {
-            // Members that fail end the archive, so try each prefix's worth by dropping failures one by one.
+            // A failing member ends the archive, so members that fail are dropped one by one.
             let mut kept: Vec<(u8, String, String)> = Vec::new();
             for m in members {
                 kept.push(m);

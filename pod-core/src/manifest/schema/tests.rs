@@ -1,4 +1,4 @@
-//! Makes `table.rs` out of k8s-openapi's JSON schemas, and what these do not carry.
+//! Generates `table.rs` from k8s-openapi's JSON schemas and the constraints that these do not contain.
 
 mod constraints;
 
@@ -30,7 +30,7 @@ fn short(name: &str) -> &str {
     name.rsplit('.').next().unwrap()
 }
 
-/// `PodSpec` is `POD_SPEC`, `PodDNSConfig` is `POD_DNS_CONFIG`.
+/// Returns the name of a type's constant: `PodSpec` is `POD_SPEC`, `PodDNSConfig` is `POD_DNS_CONFIG`.
 fn constant(name: &str) -> String {
     let chars: Vec<char> = name.chars().collect();
     let mut out = String::new();
@@ -45,7 +45,7 @@ fn constant(name: &str) -> String {
     out
 }
 
-/// An integer as Rust source, thousands apart.
+/// Returns an integer as Rust source, with separated thousands.
 fn literal(value: i64) -> String {
     match value {
         i64::MIN => return "i64::MIN".into(),
@@ -121,7 +121,7 @@ impl Schemas {
             ("object", _) if schema.get("additionalProperties").is_some() => {
                 format!("Kind::Map(&{})", self.kind(&format!("{place}{{}}"), &schema["additionalProperties"]))
             }
-            // A union's member that has no fields.
+            // A member of a union that has no fields.
             ("object", _) => "Kind::Any".into(),
             _ => panic!("{place}: {schema}"),
         }

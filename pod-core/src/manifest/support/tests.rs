@@ -1,4 +1,4 @@
-//! `docs/kubernetes-support.md` out of the table, and the table against the schema.
+//! Generates `docs/kubernetes-support.md` from the table, and checks the table against the schema.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! Whole manifests that hold.
+//! Complete manifests that are valid.
 
 use super::*;
 use crate::kind::Kind;
@@ -29,8 +29,8 @@ fn every_honoured_field_is_taken_without_a_word() {
     assert_eq!(kinds, Kind::played().collect::<Vec<_>>());
 }
 
-/// Every field that the support table calls honoured is in that manifest: so none of them is warned of, and
-/// none of them fails the way into the typed object.
+/// That manifest has every field that the support table calls honoured: so none of them causes a warning, and all of
+/// them get into the typed object.
 #[test]
 fn every_honoured_field_stands_in_the_example() {
     let mut missing = Vec::new();

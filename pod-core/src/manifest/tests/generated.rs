@@ -1,8 +1,8 @@
-//! Files that a test writes and keeps current.
+//! Files that a test generates and keeps up to date.
 
 use std::path::Path;
 
-/// Fails when `file` (below this crate) is not `expected`; writes it instead when `UPDATE_GENERATED` is set.
+/// Fails if `file` (below this crate) is not `expected`; writes the file instead if `UPDATE_GENERATED` is set.
 pub(in crate::manifest) fn assert_current(file: &str, expected: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     if std::env::var_os("UPDATE_GENERATED").is_some() {

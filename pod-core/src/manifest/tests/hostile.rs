@@ -1,4 +1,4 @@
-//! Input that means harm, or nothing at all.
+//! Malicious and meaningless input.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Nothing may take long, however it is built; a debug build on a busy machine is slow.
+/// Time limit for any input, for a debug build on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn quickly(text: &str) -> String {
@@ -118,7 +118,7 @@ fn seed() -> Vec<char> {
     include_str!("everything.yaml").chars().collect()
 }
 
-/// Pieces that matter to YAML or to Kubernetes.
+/// Text fragments that have a meaning in YAML or in Kubernetes.
 const PIECES: [&str; 40] = [
     "\n",
     "\n---\n",
@@ -162,7 +162,7 @@ const PIECES: [&str; 40] = [
     "items:\n",
 ];
 
-/// Whatever comes back fits together.
+/// Checks that the results of reading any text are consistent with each other.
 fn consistent(text: &str) -> Result<(), TestCaseError> {
     let loaded = read(text);
     for diagnostic in &loaded.diagnostics {

@@ -1,4 +1,4 @@
-//! What an API server and the kubelet take, however it is written, and what they do not.
+//! Unusual spellings that an API server and the kubelet accept, and similar ones that they refuse.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::manifest::schema::check::check;
 use crate::manifest::schema::{self, Kind, Type};
 use crate::manifest::yaml::Node;
 
-/// The one Pod of a text that is taken without a word.
+/// Returns the only Pod of a text that is read without any message.
 fn taken(text: &str) -> Pod {
     let loaded = read(text);
     assert_eq!(shown(&loaded.diagnostics), "", "{text}");
@@ -20,7 +20,7 @@ fn taken(text: &str) -> Pod {
     }
 }
 
-/// Every type with fields that `from` reaches, by name.
+/// Collects every type with fields that `from` reaches, by name.
 fn reach(from: &'static Type, all: &mut BTreeMap<&'static str, &'static Type>) {
     if all.insert(from.name, from).is_none() {
         from.fields.iter().filter_map(|field| field.kind.object()).for_each(|inner| reach(inner, all));
@@ -53,7 +53,7 @@ fn empty_text_in_any_field_that_takes_one_of_some_words_is_a_field_that_is_not_g
     assert!(seen > 20, "{seen}");
 }
 
-/// An API server decodes the status that an object brings, and then replaces it.
+/// An API server decodes the status that an object has, and then replaces it.
 #[test]
 fn a_status_is_decoded_and_not_validated() {
     let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: b}]}\n";
@@ -121,7 +121,7 @@ fn a_volume_of_a_kind_that_cannot_be_mounted_is_an_error_if_a_container_mounts_i
     assert!(beside.starts_with("warning: ") && !beside.contains("error: "), "{beside}");
 }
 
-/// Whatever the support table says of a source of volumes, checking says it before a play.
+/// A mounted volume of an unsupported source is an error before a play.
 #[test]
 fn every_source_of_a_volume_is_honoured_or_an_error_when_it_is_mounted() {
     for (source, support) in support::of("Volume").iter().filter(|(name, _)| *name != "name") {

@@ -1,4 +1,4 @@
-//! What Kubernetes' validation refuses.
+//! The rules of Kubernetes' validation.
 
 use super::*;
 
@@ -195,7 +195,7 @@ fn rules_of_what_is_made() {
     insta::assert_snapshot!(out);
 }
 
-/// What is made is judged as what is read.
+/// Generated objects are validated like those that are read.
 #[test]
 fn a_made_object_is_judged_as_if_it_were_read() {
     let text = container(

@@ -1,4 +1,4 @@
-//! YAML and JSON as text.
+//! Syntax of YAML and JSON.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn config(name: &str) -> String {
     CONFIG.replace("NAME", name)
 }
 
-/// The value of `data` in a ConfigMap with this text.
+/// Returns the value of `data` in a ConfigMap with this text.
 fn data(text: &str) -> serde_json::Value {
     let loaded = read(&format!("{}data:\n{text}\n", config("a")));
     assert_eq!(shown(&loaded.diagnostics), "", "{text}");
@@ -84,7 +84,7 @@ fn tabs_do_not_indent() {
         let told = told(text);
         assert!(told.contains("hint: YAML is indented with spaces, not with tabs"), "{text:?}: {told}");
     }
-    // Elsewhere they are fine.
+    // In other places they are valid.
     assert_eq!(
         data("  a: \t\"b\"\t# c\n  d: |\n    x\n    \ty"),
         serde_json::json!({"a": "b", "d": "x\n\ty\n"})

@@ -60,7 +60,7 @@ fn what_is_made_is_roots_and_for_everybody_to_enter_whatever_the_umask() {
             format!("workingDir {cwd}: /file is not a folder")
         );
     }
-    // libcontainer mounts these; nothing is made in what lies under them.
+    // libcontainer mounts these folders; nothing is created below them.
     let shm = tempfile::tempdir().unwrap();
     let mut spec = spec("/dev/shm/x/y");
     let bind = serde_json::json!({ "destination": "/dev/shm", "type": "bind", "source": shm.path(), "options": ["rbind"] });
@@ -76,13 +76,13 @@ fn nothing_is_made_outside_of_the_root_and_no_link_is_followed_by_what_makes() {
     let (dir, root) = root();
     let outside = tempfile::tempdir().unwrap();
     symlink(outside.path(), dir.path().join("out")).unwrap();
-    // As after a link has come to be where none was when the place was looked up.
+    // The state after a link has replaced a missing file that was looked up before.
     for place in ["/out", "/out/x", "/out/x/y"] {
         let problem = root.make(Path::new(place), Kind::Folder).unwrap_err();
         assert!(problem.is_race(), "{place}: {problem}");
     }
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
-    // By its place it is made in the root.
+    // Through its resolved path it is created in the root.
     let place = root.place(Path::new("/out/x")).unwrap();
     root.make(&place, Kind::File).unwrap();
     assert_eq!(place, outside.path().join("x"));

@@ -2,7 +2,7 @@ use oci_spec::runtime::LinuxSeccompAction;
 
 use super::*;
 
-/// What a profile answers to a call, by its rules without arguments.
+/// Returns whether a profile allows a call, by its rules without arguments.
 fn allows(profile: &LinuxSeccomp, name: &str) -> bool {
     profile.syscalls().iter().flatten().any(|rule| {
         rule.args().is_none()
@@ -75,7 +75,7 @@ fn architectures_differ() {
 
 #[test]
 fn every_rule_names_known_calls() {
-    // A misspelt name would silently refuse a call. Some are younger than the libseccomp of this machine.
+    // A misspelt name would silently refuse a call. Some calls are newer than the libseccomp of this machine.
     let young = [
         "cachestat",
         "fchmodat2",

@@ -1,4 +1,4 @@
-//! Claims: made, listed, removed.
+//! Claims: creation, listing, removal.
 
 use std::fs;
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::super::{atomic_writer, update};
 use super::{Place, mode, mounted, pod};
 
-/// Visible files with their contents.
+/// Returns the visible files with their contents.
 fn shown(dir: &Path) -> BTreeMap<String, String> {
     fs::read_dir(dir)
         .unwrap()
@@ -187,7 +187,7 @@ fn what_a_crash_left_is_cleared_by_the_next_write() {
     place.config_map("m", json!({"a": "1"}));
     let source = json!({"configMap": {"name": "m"}});
     let path = place.prepare(source.clone()).unwrap();
-    // As if it had stopped between any two steps of the next update.
+    // The state if the process had stopped between any two steps of the next update.
     fs::create_dir(path.join("..2020_01_01_00_00_00.0")).unwrap();
     fs::write(path.join("..2020_01_01_00_00_00.0/a"), "half").unwrap();
     std::os::unix::fs::symlink("..2020_01_01_00_00_00.0", path.join("..data_tmp")).unwrap();
@@ -218,15 +218,15 @@ fn readers_see_all_of_the_old_or_all_of_the_new() {
                 scope.spawn(|| {
                     let mut whole = 0;
                     while !done.load(Ordering::Relaxed) {
-                        // One look at `..data`, as a program that wants a consistent view takes it.
+                        // Reads `..data` once, like a program that needs a consistent view.
                         let folder = dir.path().join(fs::read_link(dir.path().join("..data")).unwrap());
                         let seen: Vec<_> =
                             (0..8).map(|f| fs::read_to_string(folder.join(format!("f{f}")))).collect();
-                        // An old folder may be gone meanwhile, but it never shows anything new.
+                        // An old folder may have been removed, but it never shows anything new.
                         let texts: Vec<_> = seen.iter().flatten().collect();
                         assert!(texts.iter().all(|t| *t == texts[0]), "{texts:?}");
                         whole += usize::from(texts.len() == 8);
-                        // And a visible name never leads to half a file.
+                        // A visible name never leads to a partial file.
                         if let Ok(text) = fs::read_to_string(dir.path().join("f3")) {
                             assert!(text.parse::<usize>().is_ok(), "{text:?}");
                         }
@@ -269,7 +269,7 @@ fn cve_2025_9566_links_planted_in_a_volume_lead_no_write_out_of_it() {
         &|| plant("d", &outside),
         &|| plant("..data_tmp", &outside),
         &|| {
-            // What is written last is swapped for a link to the host, with what the volume shows already in it.
+            // The newest folder is replaced by a link to the host, and `..data` points to that link.
             let _ = fs::remove_dir_all(path.join(&data));
             plant(data.to_str().unwrap(), &outside);
             plant("..data", &data);
@@ -317,7 +317,7 @@ fn what_is_no_key_stays_in_the_folder_and_blocks_no_update() {
     place.config_map("m", json!({"a": "1"}));
     let source = json!({"configMap": {"name": "m"}});
     let path = place.prepare(source.clone()).unwrap();
-    // As a subPath without a key, and the places of mounts, make them.
+    // As a subPath without a key, and mount points, create them.
     std::fs::create_dir_all(path.join("sub/deep")).unwrap();
     std::fs::write(path.join("file"), "").unwrap();
     place.config_map("m", json!({"b": "2", "sub": "key"}));

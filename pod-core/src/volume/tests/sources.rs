@@ -1,4 +1,4 @@
-//! emptyDir, hostPath, and how volumes come and go.
+//! emptyDir, hostPath, and the lifetime of volumes.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -100,7 +100,7 @@ fn remove_takes_everything_and_leaves_what_outlives_the_pod() {
     ] {
         let path = place.prepare(source).unwrap();
         if path.starts_with(place.layout.pod("u-1")) {
-            // A container may leave anything: links out, links to itself, odd names.
+            // A container may leave any files: links to the outside, links to themselves, odd names.
             symlink(place.path("host"), path.join("out")).unwrap();
             symlink("loop", path.join("loop")).unwrap();
             fs::create_dir_all(path.join("a/b\nc/d")).unwrap();
@@ -120,7 +120,7 @@ fn remove_takes_everything_and_leaves_what_outlives_the_pod() {
 fn remove_takes_trees_of_any_depth() {
     let place = Place::new();
     let path = place.prepare(json!({"emptyDir": {}})).unwrap();
-    // Deeper than any path may be long, and than descriptors go.
+    // Deeper than the maximum length of a path, and deeper than the maximum number of descriptors.
     let mut dir = rustix::fs::open(&path, rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty()).unwrap();
     let mode = rustix::fs::Mode::from_raw_mode(0o755);
     for _ in 0..5000 {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::super::{bind_sub_path, open_sub_path};
 use super::{Place, mode, mounted};
 
-/// Where a descriptor leads.
+/// Returns the path of a descriptor.
 fn real(fd: &OwnedFd) -> PathBuf {
     fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap()
 }
@@ -117,11 +117,11 @@ fn the_same_sub_path_may_be_made_by_several_at_once() {
     });
 }
 
-/// Swaps a folder and a link that leads outside, as fast as it can, while `check` runs.
+/// Exchanges a folder and a link that leads outside, as fast as possible, while `check` runs.
 fn under_attack(v: &Volume, check: impl Fn(usize)) {
     let done = AtomicBool::new(false);
     let (real, link) = (v.root.join("real"), v.root.join("swap"));
-    // Before the attack: `check` makes what is missing.
+    // Before the attack: `check` creates what is missing.
     fs::create_dir_all(&real).unwrap();
     symlink(&v.outside, &link).unwrap();
     std::thread::scope(|scope| {

@@ -1,5 +1,5 @@
-//! What the OpenAPI definition of Kubernetes leaves to prose: closed sets of values, ranges, and fields that
-//! its validation requires although the type does not. By hand, from the Kubernetes API reference.
+//! Constraints that the OpenAPI definition of Kubernetes has only in prose: closed sets of values, ranges, and fields
+//! that its validation requires although the type does not. Written by hand from the Kubernetes API reference.
 
 const PULL: &[&str] = &["Always", "IfNotPresent", "Never"];
 const PROTOCOL: &[&str] = &["TCP", "UDP", "SCTP"];
@@ -78,7 +78,7 @@ const SIGNALS: &[&str] = &[
     "SIGRTMAX",
 ];
 
-/// `Type.field` (`Type.field[]` for a list's items), and the values that it may have.
+/// The permitted values by `Type.field` (`Type.field[]` for a list's items).
 pub const ENUMS: &[(&str, &[&str])] = &[
     ("AppArmorProfile.type", &["Localhost", "RuntimeDefault", "Unconfined"]),
     ("AzureDiskVolumeSource.cachingMode", &["None", "ReadOnly", "ReadWrite"]),
@@ -162,7 +162,7 @@ const fn range(at: &str, (least, most): (i64, i64)) -> (&str, i64, i64) {
     (at, least, most)
 }
 
-/// `Type.field` with the least and the greatest value of an integer.
+/// The minimum and maximum of an integer by `Type.field`.
 pub const RANGES: &[(&str, i64, i64)] = &[
     range("ConfigMapVolumeSource.defaultMode", MODE),
     range("ContainerPort.containerPort", PORT),
@@ -208,7 +208,7 @@ pub const RANGES: &[(&str, i64, i64)] = &[
     range("WeightedPodAffinityTerm.weight", (1, 100)),
 ];
 
-/// Fields that the type calls optional and the validation of Kubernetes requires.
+/// Fields that are optional in the type and required by Kubernetes' validation.
 pub const REQUIRED: &[&str] = &[
     "ConfigMapEnvSource.name",
     "ConfigMapKeySelector.name",
@@ -230,6 +230,6 @@ pub const REQUIRED: &[&str] = &[
     "VolumeDevice.devicePath",
 ];
 
-/// Fields that the type requires and the validation of Kubernetes takes as empty text: an entry of
-/// imagePullSecrets without a name is warned of.
+/// Fields that the type requires and for which Kubernetes' validation accepts empty text: an entry of imagePullSecrets
+/// without a name causes a warning.
 pub const OPTIONAL: &[&str] = &["LocalObjectReference.name"];
