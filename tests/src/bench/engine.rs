@@ -1,4 +1,4 @@
-//! What plays manifests: `kube` or podman, with trees of its own.
+//! An engine plays manifests: `kube` or podman, each with separate trees.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -11,52 +11,52 @@ use tests::http::Response;
 /// The longest that one command may take.
 const LIMIT: Duration = Duration::from_mins(5);
 
-/// An engine with trees of its own. What it made is gone from the host once it is dropped.
+/// An engine with separate trees. When it is dropped, everything that it created is removed from the host.
 pub trait Engine {
     /// `kube` or `podman`.
     fn name(&self) -> &'static str;
     /// The index of its samples: 0 for `kube`, 1 for podman.
     fn index(&self) -> usize;
-    /// Its folder for manifests and outputs.
+    /// The folder for manifests and outputs.
     fn dir(&self) -> &Path;
-    /// A command of it on its trees.
+    /// A command of the engine on its trees.
     fn command(&self, arguments: &[&str]) -> Command;
-    /// The same in the host's network, to reach a registry on loopback.
+    /// Such a command in the host's network, to reach a registry on loopback.
     fn command_on_host(&self, arguments: &[&str]) -> Command;
     /// Arguments that play a file.
     fn play_arguments<'a>(&self, file: &'a str) -> Vec<&'a str>;
-    /// Arguments that take down what a file made.
+    /// Arguments that take down what a file created.
     fn down_arguments<'a>(&self, file: &'a str) -> Vec<&'a str>;
-    /// Asks a published port for a page.
+    /// Requests a page from a published port.
     fn get(&self, address: SocketAddr) -> std::io::Result<Response>;
-    /// Waits until nothing goes on any more behind commands that have answered.
+    /// Waits until background work of commands that have returned is done.
     fn settle(&self);
-    /// Folders of the cgroup tree that hold what it runs now.
+    /// The folders of the cgroup tree that contain the processes that it runs now.
     fn cgroups(&self) -> Vec<PathBuf>;
 }
 
 impl dyn Engine + '_ {
-    /// Runs a command to its end; how long it took.
+    /// Runs a command to its end and returns how long it took.
     pub fn time(&self, arguments: &[&str]) -> Duration {
         self.time_command(&mut self.command(arguments))
     }
 
-    /// Plays a file; how long it took.
+    /// Plays a file and returns how long that took.
     pub fn play(&self, file: &str) -> Duration {
         self.time(&self.play_arguments(file))
     }
 
-    /// Takes down what a file made; how long it took until the answer. What goes on behind it is waited for, so that
-    /// it does not disturb what comes next.
+    /// Takes down what a file created and returns how long the command took. Then waits for its background work,
+    /// because that would disturb the next measurement.
     pub fn down(&self, file: &str) -> Duration {
         let took = self.time(&self.down_arguments(file));
         self.settle();
         took
     }
 
-    /// Runs a command of [`Engine::command`] to its end; how long it took.
+    /// Runs a command of [`Engine::command`] to its end and returns how long it took.
     pub fn time_command(&self, command: &mut Command) -> Duration {
-        // Not pipes: what goes on running behind a command may hold them open.
+        // The output is not a pipe, because background processes of the command may keep a pipe open.
         let output = self.dir().join("output");
         let file = File::create(&output).unwrap();
         command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
@@ -70,7 +70,7 @@ impl dyn Engine + '_ {
         took
     }
 
-    /// Writes a manifest; its path.
+    /// Writes a manifest and returns its path.
     pub fn manifest(&self, name: &str, yaml: &str) -> String {
         let path = self.dir().join(format!("{name}.yaml"));
         std::fs::write(&path, yaml).unwrap();
@@ -78,7 +78,7 @@ impl dyn Engine + '_ {
     }
 }
 
-/// Two folders of an engine: one on a disk, as /var/lib is, and one on a tmpfs, as /run is.
+/// Two folders of an engine: one on a disk, like /var/lib, and one on a tmpfs, like /run.
 pub struct Trees {
     /// On a disk.
     pub disk: tempfile::TempDir,
@@ -87,7 +87,7 @@ pub struct Trees {
 }
 
 impl Trees {
-    /// Makes them.
+    /// Creates the folders.
     pub fn new(engine: &str) -> Self {
         let dir = |below: &str| {
             let made = tempfile::Builder::new().prefix(&format!("kb-{engine}-")).tempdir_in(below);
@@ -97,12 +97,12 @@ impl Trees {
         Self { disk: dir("/var/tmp"), memory: dir(memory) }
     }
 
-    /// A path on the disk.
+    /// Returns a path on the disk.
     pub fn on_disk(&self, name: &str) -> String {
         self.disk.path().join(name).to_str().unwrap().to_owned()
     }
 
-    /// A path on the tmpfs.
+    /// Returns a path on the tmpfs.
     pub fn in_memory(&self, name: &str) -> String {
         self.memory.path().join(name).to_str().unwrap().to_owned()
     }

@@ -1,5 +1,5 @@
-//! The floors: what nobody can be faster than who uses the same parts. Create and start of one bundle through
-//! the OCI runtimes, and netavark's setup of one network.
+//! The floors: times that no program can beat that uses the same parts. They are create and start of one bundle
+//! through the OCI runtimes, and netavark's setup of one network.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::report::{Row, Target, Unit};
 /// Debian's netavark, which podman runs.
 const NETAVARK: &str = "/usr/lib/podman/netavark";
 
-/// All of them. The column of `kube` has its OCI runtime (libcontainer, in process), podman's has runc.
+/// Measures all floors. The column of `kube` has its OCI runtime (libcontainer, in process), that of podman has runc.
 pub fn all(bench: &Bench) -> Vec<Row> {
     let trees = Trees::new("floor");
     let bundle = bundle(&trees);
@@ -37,7 +37,7 @@ pub fn all(bench: &Bench) -> Vec<Row> {
     rows
 }
 
-/// A bundle of busybox, as `runc spec` makes it.
+/// Creates a bundle of busybox by `runc spec`.
 fn bundle(trees: &Trees) -> PathBuf {
     let dir = trees.disk.path().join("bundle");
     let root = dir.join("rootfs");
@@ -76,7 +76,7 @@ fn oci(runtime: &str, bundle: &Path, trees: &Trees, runs: usize) -> Vec<f64> {
     text.lines().skip(1).map(|line| line.parse().unwrap()).collect()
 }
 
-/// One bridge, one veth, one address, in namespaces of their own; torn down after each.
+/// Sets up one bridge, one veth and one address in separate namespaces, and tears them down after each run.
 fn netavark(trees: &Trees, runs: usize) -> Vec<f64> {
     let config = trees.in_memory("netavark");
     fs::create_dir_all(&config).unwrap();

@@ -9,14 +9,14 @@ use tests::http::{self, Response};
 use crate::cgroup;
 use crate::engine::{Engine, Trees};
 
-/// `kube` with trees of its own.
+/// `kube` with separate trees.
 pub struct Kube {
     program: PathBuf,
     trees: Trees,
 }
 
 impl Kube {
-    /// An instance with the busybox image.
+    /// Creates an instance with the busybox image.
     pub fn new(program: &Path) -> Self {
         let program = program.canonicalize().unwrap();
         let kube = Self { program, trees: Trees::new("kube") };
@@ -88,7 +88,7 @@ impl Drop for Kube {
     fn drop(&mut self) {
         let mut command = self.command(&["down", "--all", "--force"]);
         let _ = command.stdin(Stdio::null()).stdout(Stdio::null()).status();
-        // A supervisor ends right after its last answer.
+        // Supervisors end only after their last answer.
         let run = self.runroot();
         let run = run.to_str().unwrap_or_default();
         for process in tests::processes().iter().filter(|p| p.command.contains(run)) {

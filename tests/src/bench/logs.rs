@@ -1,4 +1,4 @@
-//! How fast a container may talk, and what taking its words down costs.
+//! How fast a container can write, and what keeping its log costs.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::memory::keepers;
 use crate::report::{Row, Target, Unit};
 
-/// A container that writes a file of lines to its stdout as fast as it is taken.
+/// Measures a container that writes a file of lines to its stdout as fast as they are read.
 pub fn throughput(bench: &Bench) -> Vec<Row> {
     let megabytes = if bench.options.quick { 40 } else { 200 };
     let mut rates = <[Vec<f64>; 2]>::default();
@@ -39,7 +39,7 @@ pub fn throughput(bench: &Bench) -> Vec<Row> {
     ]
 }
 
-/// MB a second, and milliseconds of CPU time of the keeper for 100 MB.
+/// Returns MB per second, and milliseconds of CPU time per 100 MB of the process that keeps the log.
 fn talk(engine: &dyn Engine, megabytes: usize) -> (f64, f64) {
     let dir = engine.dir().join("talk");
     let _ = fs::remove_dir_all(&dir);
@@ -67,13 +67,13 @@ fn talk(engine: &dyn Engine, megabytes: usize) -> (f64, f64) {
     drop(go);
     File::open(dir.join("done")).unwrap().read_to_end(&mut Vec::new()).unwrap();
     let took = begun.elapsed().as_secs_f64();
-    // What is still in the pipe is its keeper's work too, and little.
+    // The bytes that are still in the pipe belong to the measurement too; they are few.
     let spent = busy(engine) - before;
     engine.down(&file);
     (megabytes as f64 / took, spent * 100.0 / megabytes as f64)
 }
 
-/// Milliseconds of CPU time of an engine's keepers.
+/// Returns the CPU time of an engine's supervising processes, in milliseconds.
 fn busy(engine: &dyn Engine) -> f64 {
     let of = |pid: i32| {
         let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();

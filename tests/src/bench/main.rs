@@ -1,7 +1,7 @@
-//! The benchmark behind `make bench`: the same manifests on `kube` and on podman in turn, on this host, in one
-//! run, and the floors below both. Each family of measurements has a file; `options.rs` lists them.
+//! The benchmark of `make bench`: plays the same manifests on `kube` and on podman in turn, on this host, in one run,
+//! and measures the floors below both. Each family of measurements has a file; `FAMILIES` lists them.
 
-// A measurement that cannot be made ends the run with its reason.
+// A measurement that fails ends the run with its reason.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -35,7 +35,7 @@ use engine::Engine;
 use options::Options;
 use report::Row;
 
-/// What every family is given.
+/// The input of every family.
 pub struct Bench {
     options: Options,
     kube: kube::Kube,
@@ -43,7 +43,7 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// The engines in the order in which they take turns.
+    /// Returns the engines in the order of their turns.
     fn engines(&self) -> Vec<&dyn Engine> {
         let mut all: Vec<&dyn Engine> = vec![&self.kube];
         all.extend(self.podman.as_ref().map(|p| p as &dyn Engine));
@@ -51,7 +51,7 @@ impl Bench {
     }
 }
 
-/// A family: its name, what it measures, how.
+/// A family: its name, what it measures, and the function that measures it.
 type Family = (&'static str, &'static str, fn(&Bench) -> Vec<Row>);
 
 const FAMILIES: &[Family] = &[

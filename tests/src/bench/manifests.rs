@@ -1,11 +1,12 @@
-//! The manifests that are played.
+//! The manifests that the benchmark plays.
 
 use tests::image::BUSYBOX;
 
 /// A command that does nothing and ends at once on TERM.
 const IDLE: &str = r#"[sh, -c, "trap 'exit 0' TERM; sleep 100000 & wait"]"#;
 
-/// A pod with so many idle containers; `spec` is more YAML for its spec, `container` for each container.
+/// Returns a pod with so many idle containers. `spec` is additional YAML for its spec, `container` for each
+/// container.
 pub fn pod(name: &str, containers: usize, spec: &str, container: &str) -> String {
     let mut yaml =
         format!("apiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}\n  labels: {{app: {name}}}\nspec:\n");
@@ -17,12 +18,12 @@ pub fn pod(name: &str, containers: usize, spec: &str, container: &str) -> String
     yaml
 }
 
-/// So many pods of one idle container.
+/// Returns so many pods of one idle container.
 pub fn pods(count: usize) -> String {
     (0..count).map(|n| pod(&format!("p{n}"), 1, "", "")).collect::<Vec<_>>().join("---\n")
 }
 
-/// A pod with a web server behind a port of the host.
+/// Returns a pod with a web server on a published port.
 pub fn web(port: u16) -> String {
     format!(
         "apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\nspec:\n  terminationGracePeriodSeconds: 0\n  \

@@ -1,4 +1,4 @@
-//! What stays in memory for pods, beside the workloads themselves: supervisors, or conmons.
+//! The memory that pods need in addition to their containers: supervisors, or conmons.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::manifests;
 use crate::report::{Row, Target, Unit};
 
-/// Proportional set size, in MB.
+/// Returns the proportional set size of processes, in MB.
 fn pss(processes: &[Process]) -> f64 {
     let of = |process: &Process| {
         let text = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", process.pid)).unwrap_or_default();
@@ -19,7 +19,7 @@ fn pss(processes: &[Process]) -> f64 {
     processes.iter().map(of).sum::<f64>() / 1024.0
 }
 
-/// What looks after the pods of an engine.
+/// Returns the processes that supervise the pods of an engine.
 pub fn keepers(engine: &dyn Engine) -> Vec<Process> {
     let dir = engine.dir().to_str().unwrap();
     let keeps = |p: &Process| {
@@ -36,7 +36,8 @@ fn name_servers(engine: &dyn Engine) -> Vec<Process> {
     tests::processes().into_iter().filter(serves).collect()
 }
 
-/// Plays a manifest, lets it settle, and looks: MB of what keeps it, and of the name server.
+/// Plays a manifest, waits until it has settled, and returns the MB of its supervising processes and of the name
+/// server.
 fn resident(engine: &dyn Engine, yaml: &str) -> (f64, f64) {
     let file = engine.manifest("memory", yaml);
     engine.play(&file);
@@ -46,7 +47,7 @@ fn resident(engine: &dyn Engine, yaml: &str) -> (f64, f64) {
     megabytes
 }
 
-/// One pod alone, the mean over twenty, each further container, the name server.
+/// Measures one pod alone, the mean of twenty, each further container, and the name server.
 pub fn all(bench: &Bench) -> Vec<Row> {
     let mut alone = <[Vec<f64>; 2]>::default();
     let mut mean = <[Vec<f64>; 2]>::default();
@@ -75,7 +76,7 @@ pub fn all(bench: &Bench) -> Vec<Row> {
     ]
 }
 
-/// Wake-ups of an idle pod's keeper in a minute.
+/// Measures how often the supervising processes of an idle pod wake up per minute.
 pub fn idle(bench: &Bench) -> Vec<Row> {
     let yaml = manifests::pod("one", 1, "", "");
     for engine in bench.engines() {
@@ -96,7 +97,7 @@ pub fn idle(bench: &Bench) -> Vec<Row> {
     vec![Row::new(what, Unit::Count, Target::AtMost(0.0), samples)]
 }
 
-/// How often processes have been put on a CPU.
+/// Returns how often processes have been scheduled on a CPU.
 fn switches(processes: &[Process]) -> f64 {
     let of = |process: &Process| {
         let text = std::fs::read_to_string(format!("/proc/{}/status", process.pid)).unwrap_or_default();

@@ -1,4 +1,5 @@
-//! A network namespace: podman's rules of iptables stay in there, instead of slowing `kube` down on the host.
+//! A network namespace. It contains podman's rules of iptables, which would slow `kube` down if they were on the
+//! host.
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
@@ -7,13 +8,13 @@ use std::process::Command;
 
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
 
-/// A network namespace with its loopback up. It lives until this and what runs in it are gone.
+/// A network namespace with its loopback up. It exists until this value and all processes in it are gone.
 pub struct Netns {
     file: File,
 }
 
 impl Netns {
-    /// Makes one.
+    /// Creates a network namespace.
     pub fn new() -> Self {
         let made = std::thread::spawn(|| {
             // SAFETY: only this thread, which ends here, leaves the namespace of the others.
@@ -28,12 +29,12 @@ impl Netns {
         netns
     }
 
-    /// Where it can be opened.
+    /// Returns the path at which the namespace can be opened.
     pub fn path(&self) -> String {
         format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd())
     }
 
-    /// Lets a command run in it.
+    /// Makes a command run in the namespace.
     pub fn enter(&self, command: &mut Command) {
         let file = self.file.try_clone().unwrap();
         let join = move || Ok(move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?);
@@ -41,7 +42,7 @@ impl Netns {
         unsafe { command.pre_exec(join) };
     }
 
-    /// Calls something in it, on a thread of its own.
+    /// Calls a function in the namespace, on a separate thread.
     pub fn call<T: Send>(&self, what: impl FnOnce() -> T + Send) -> T {
         std::thread::scope(|scope| {
             let run = || {

@@ -10,17 +10,17 @@ pub struct Options {
     pub kube: PathBuf,
     /// Measure podman too.
     pub podman: bool,
-    /// Repetitions of what takes milliseconds.
+    /// Repetitions of measurements that take milliseconds.
     pub runs: usize,
-    /// As little as gives a number.
+    /// Measure as little as possible.
     pub quick: bool,
-    /// The document to put the table into.
+    /// The document to write the table into.
     pub write: Option<PathBuf>,
     families: Vec<String>,
 }
 
 impl Options {
-    /// Reads the command line; ends the program on `--help` and on what it does not know.
+    /// Reads the command line. Ends the program on `--help` and on unknown arguments.
     pub fn parse(families: &[Family]) -> Self {
         let mut options = Self {
             kube: "target/release/kube".into(),
@@ -57,12 +57,12 @@ impl Options {
         options
     }
 
-    /// True if this family is to be measured.
+    /// Returns true if this family is to be measured.
     pub fn wants(&self, family: &str) -> bool {
         self.families.is_empty() || self.families.iter().any(|name| name == family)
     }
 
-    /// Repetitions of what takes seconds.
+    /// Returns the number of repetitions of measurements that take seconds.
     pub fn few(&self) -> usize {
         self.runs.div_ceil(4).max(if self.quick { 1 } else { 3 })
     }

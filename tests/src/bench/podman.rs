@@ -10,27 +10,27 @@ use crate::cgroup;
 use crate::engine::{Engine, Trees};
 use crate::netns::Netns;
 
-/// podman with trees and a network namespace of its own: the rules that its netavark makes with iptables, and leaves,
-/// would cost every pod of `kube` on the same host some milliseconds.
+/// podman with separate trees and a separate network namespace, because the rules that its netavark creates with
+/// iptables, and leaves, would cost every pod of `kube` on the same host some milliseconds.
 pub struct Podman {
     trees: Trees,
     netns: Netns,
-    /// Its lock in /dev/shm was not there before.
+    /// The lock in /dev/shm was created by this instance.
     lock_is_ours: bool,
 }
 
-/// What podman keeps outside its trees.
+/// The only file of podman outside its trees.
 const LOCK: &str = "/dev/shm/libpod_lock";
 
 impl Podman {
-    /// An instance with the busybox image.
+    /// Creates an instance with the busybox image.
     pub fn new() -> Self {
         let podman = Self {
             trees: Trees::new("podman"),
             netns: Netns::new(),
             lock_is_ours: !Path::new(LOCK).exists(),
         };
-        // Limits above the caller's own cannot be set without CAP_SYS_RESOURCE.
+        // Limits above those of the caller cannot be set without CAP_SYS_RESOURCE.
         let nofile = rustix::process::getrlimit(rustix::process::Resource::Nofile);
         let most = nofile.maximum.unwrap_or(1024).min(1024);
         let tmp = podman.trees.in_memory("libpod");
@@ -58,7 +58,7 @@ impl Podman {
         let engine: &dyn Engine = &podman;
         let path = "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
         engine.time(&["import", "--change", path, tar.to_str().unwrap(), tests::image::BUSYBOX]);
-        // The image of its infra container is built at the first pod.
+        // The first pod builds the image of the infra container.
         let file = engine.manifest("first", &crate::manifests::pods(1));
         engine.play(&file);
         engine.down(&file);
@@ -115,7 +115,7 @@ impl Drop for Podman {
         if self.lock_is_ours {
             let _ = std::fs::remove_file(LOCK);
         }
-        // In each tree of cgroup v1, or in v2's one.
+        // In each tree of cgroup v1, or in the one of v2.
         let trees = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
         for tree in trees.map(|e| e.path()).chain([PathBuf::from("/sys/fs/cgroup")]) {
             cgroup::remove(&tree.join("libpod_parent"));

@@ -12,7 +12,7 @@ use crate::report::{Row, Target, Unit};
 
 const LAYERS: usize = 8;
 
-/// Eight layers, 500 MB when unpacked, that gzip brings to about the half.
+/// Measures an image of eight layers, 500 MB when unpacked, which gzip compresses to about half.
 pub fn all(bench: &Bench) -> Vec<Row> {
     let megabytes = if bench.options.quick { 64 } else { 500 };
     let trees = Trees::new("registry");
@@ -39,7 +39,7 @@ pub fn all(bench: &Bench) -> Vec<Row> {
                 0 => (&["image", "pull", &name], &["image", "rm", &name]),
                 _ => (&["pull", "--quiet", "--tls-verify=false", &name], &["rmi", &name]),
             };
-            // What the run before left to be written is not this one's.
+            // Data of the previous run that is not yet written must not count for this one.
             rustix::fs::sync();
             let took = engine.time_command(&mut engine.command_on_host(pull)).as_secs_f64() * 1e3;
             engine.time(remove);
@@ -50,7 +50,7 @@ pub fn all(bench: &Bench) -> Vec<Row> {
     vec![Row::new(&what, Unit::Milliseconds, Target::BelowPodman(0.5), samples)]
 }
 
-/// A layer of files of 4 kB to 1 MB, half of each block random, from a fixed seed.
+/// Returns a layer of files of 4 kB to 1 MB, half of each block random, from a fixed seed.
 fn layer(number: usize, size: usize) -> Vec<u8> {
     let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ (number as u64 + 1));
     let mut files = Vec::new();
@@ -75,7 +75,7 @@ fn layer(number: usize, size: usize) -> Vec<u8> {
     tar(&all)
 }
 
-/// xorshift64*.
+/// The random number generator xorshift64*.
 struct Random(u64);
 
 impl Random {

@@ -1,10 +1,10 @@
-//! Commands that only look.
+//! Commands that change nothing.
 
 use crate::Bench;
 use crate::manifests;
 use crate::report::{Row, Target, Unit};
 
-/// `ps` without pods and with twenty.
+/// Measures `ps` without pods and with twenty.
 pub fn ps(bench: &Bench) -> Vec<Row> {
     let mut rows = Vec::new();
     let empty = list(bench);
@@ -36,7 +36,7 @@ fn list(bench: &Bench) -> [Vec<f64>; 2] {
     samples
 }
 
-/// `generate` of ten containers, where this `kube` has it.
+/// Measures `generate` of ten containers, if this `kube` has that command.
 pub fn generate(bench: &Bench) -> Vec<Row> {
     let kube: &dyn crate::engine::Engine = &bench.kube;
     let mut help = kube.command(&["generate", "--help"]);

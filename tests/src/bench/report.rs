@@ -1,8 +1,8 @@
-//! Rows and how they are printed.
+//! The rows of the result and how they are printed.
 
 use crate::statistics::median;
 
-/// What a number counts.
+/// The unit of a number.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Time.
@@ -11,22 +11,22 @@ pub enum Unit {
     Megabytes,
     /// Throughput.
     MegabytesPerSecond,
-    /// Things.
+    /// A count.
     Count,
     /// A factor.
     Times,
 }
 
-/// What is to be reached.
+/// The target of a measurement.
 #[derive(Clone, Copy)]
 pub enum Target {
-    /// Nothing was set.
+    /// There is no target.
     None,
-    /// So much or less.
+    /// At most this number.
     AtMost(f64),
-    /// So many times podman's number, or less.
+    /// At most this many times podman's number.
     BelowPodman(f64),
-    /// podman's number, or more.
+    /// At least podman's number.
     AtLeastPodman,
 }
 
@@ -40,7 +40,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// A row of the medians of samples of `kube` and of podman.
+    /// Creates a row of the medians of samples of `kube` and of podman.
     pub fn new(what: &str, unit: Unit, target: Target, [kube, podman]: [Vec<f64>; 2]) -> Self {
         Self { what: what.to_owned(), unit, target, kube: median(&kube), podman: median(&podman) }
     }
@@ -68,7 +68,7 @@ impl Row {
         [self.what.clone(), value(self.kube), value(self.podman), ratio, target, reached]
     }
 
-    /// One line of text.
+    /// Returns the row as one line of text.
     pub fn line(&self) -> String {
         let [what, kube, podman, ratio, target, reached] = self.cells();
         format!("{what}: kube {kube}, podman {podman}, ratio {ratio} {target} {reached}")
@@ -100,7 +100,7 @@ impl Unit {
     }
 }
 
-/// All rows as a table of Markdown.
+/// Returns all rows as a Markdown table.
 pub fn table(rows: &[Row]) -> String {
     let mut text =
         "| work | kube | podman 4.3.1 | kube / podman | to reach | reached |\n|---|---|---|---|---|---|\n"
@@ -111,14 +111,14 @@ pub fn table(rows: &[Row]) -> String {
     text
 }
 
-/// Puts the tables, and what they were measured on, between the marks of a document; what stands around them stays.
+/// Writes the tables, and a description of the host, between the marks of a document. The text around them stays.
 pub fn write(path: &std::path::Path, rows: &[Row], trace: &str) -> std::io::Result<()> {
     let text = std::fs::read_to_string(path)?;
     let text = between(&text, "measured", &format!("{}\n{}", host(), table(rows)))?;
     std::fs::write(path, between(&text, "traced", trace)?)
 }
 
-/// A document with something else between two of its marks.
+/// Returns a document with the text between two of its marks replaced.
 fn between(text: &str, name: &str, new: &str) -> std::io::Result<String> {
     let begin = format!("<!-- {name}: begin (make bench writes this) -->\n");
     let end = format!("<!-- {name}: end -->");
@@ -128,7 +128,7 @@ fn between(text: &str, name: &str, new: &str) -> std::io::Result<String> {
     Ok(format!("{before}{begin}\n{new}\n{end}{after}"))
 }
 
-/// The host, in a line.
+/// Returns a description of the host in one line.
 fn host() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpus = std::thread::available_parallelism().map_or(0, usize::from);

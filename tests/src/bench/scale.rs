@@ -1,4 +1,4 @@
-//! Whether a pod costs more when there are many.
+//! Whether a pod takes longer when there are many pods.
 
 use crate::Bench;
 use crate::engine::Engine;
@@ -6,7 +6,7 @@ use crate::manifests;
 use crate::report::{Row, Target, Unit};
 use crate::statistics::median;
 
-/// Plays 200 pods one after the other: the last ones beside the first.
+/// Plays 200 pods one after the other and compares the last ones with the first.
 pub fn all(bench: &Bench) -> Vec<Row> {
     let pods = if bench.options.quick { 40 } else { 200 };
     let kube: &dyn Engine = &bench.kube;
@@ -16,7 +16,7 @@ pub fn all(bench: &Bench) -> Vec<Row> {
         times.push(kube.play(&file).as_secs_f64() * 1e3);
     }
     kube.time(&["down", "--all"]);
-    // The first makes the bridge and starts the name server.
+    // The first pod is left out, because it creates the bridge and starts the name server.
     let first = median(&times[1..=20]).unwrap();
     let last = median(&times[pods - 20..]).unwrap();
     let row = |what: &str, unit, target, value| Row::new(what, unit, target, [vec![value], vec![]]);

@@ -1,4 +1,4 @@
-//! How long it takes until pods run, and until they are gone.
+//! How long it takes until pods run, and until they are removed.
 
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
@@ -14,10 +14,10 @@ fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// Plays and takes down a manifest in turn on each engine; milliseconds of play and of down.
+/// Plays and takes down a manifest on each engine in turn, and returns the milliseconds of play and of down.
 fn play_and_down(bench: &Bench, name: &str, yaml: &str, runs: usize) -> ([Vec<f64>; 2], [Vec<f64>; 2]) {
     let (mut play, mut down) = (<[Vec<f64>; 2]>::default(), <[Vec<f64>; 2]>::default());
-    // The first is for caches and for what is made once.
+    // The first run fills caches and creates what is created only once.
     for run in 0..=runs {
         for engine in bench.engines() {
             let file = engine.manifest(name, yaml);
@@ -31,7 +31,7 @@ fn play_and_down(bench: &Bench, name: &str, yaml: &str, runs: usize) -> ([Vec<f6
     (play, down)
 }
 
-/// One container: play and down.
+/// Measures play and down of one container.
 pub fn one(bench: &Bench) -> Vec<Row> {
     let yaml = manifests::pod("one", 1, "", "");
     let (play, down) = play_and_down(bench, "one", &yaml, bench.options.runs);
@@ -43,7 +43,7 @@ pub fn one(bench: &Bench) -> Vec<Row> {
         kube.settle();
         milliseconds(took)
     });
-    // podman's down waits for all anyway.
+    // podman's down always waits for everything.
     let to_the_end = [to_the_end.collect(), down[1].clone()];
     vec![
         Row::new("play, 1 container, until it runs", Unit::Milliseconds, Target::AtMost(40.0), play),
@@ -57,14 +57,14 @@ pub fn one(bench: &Bench) -> Vec<Row> {
     ]
 }
 
-/// One container in the host's network.
+/// Measures one container in the host's network.
 pub fn host_network(bench: &Bench) -> Vec<Row> {
     let yaml = manifests::pod("host", 1, "  hostNetwork: true\n", "");
     let (play, _) = play_and_down(bench, "host", &yaml, bench.options.runs);
     vec![Row::new("play, hostNetwork, 1 container", Unit::Milliseconds, Target::AtMost(25.0), play)]
 }
 
-/// Ten containers in one pod.
+/// Measures ten containers in one pod.
 pub fn ten_containers(bench: &Bench) -> Vec<Row> {
     let yaml = manifests::pod("ten", 10, "", "");
     let (play, down) = play_and_down(bench, "ten", &yaml, bench.options.few());
@@ -74,7 +74,7 @@ pub fn ten_containers(bench: &Bench) -> Vec<Row> {
     ]
 }
 
-/// Twenty pods of one container in one file.
+/// Measures twenty pods of one container in one file.
 pub fn twenty_pods(bench: &Bench) -> Vec<Row> {
     let (play, down) = play_and_down(bench, "twenty", &manifests::pods(20), bench.options.few());
     vec![
@@ -83,7 +83,7 @@ pub fn twenty_pods(bench: &Bench) -> Vec<Row> {
     ]
 }
 
-/// A published port: from the start of play until a GET has its answer.
+/// Measures a published port: from the start of play until a GET is answered.
 pub fn host_port(bench: &Bench) -> Vec<Row> {
     let port = tests::host_port();
     let yaml = manifests::web(port.number);
@@ -105,7 +105,7 @@ pub fn host_port(bench: &Bench) -> Vec<Row> {
     vec![Row::new(what, Unit::Milliseconds, Target::AtMost(45.0), samples)]
 }
 
-/// Asks until there is an answer: a container that has started need not listen yet.
+/// Sends requests until one is answered, because a container that has started may not listen yet.
 fn first_answer(engine: &dyn Engine, address: SocketAddr) {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
@@ -116,7 +116,8 @@ fn first_answer(engine: &dyn Engine, address: SocketAddr) {
     }
 }
 
-/// CPU time of play with all that it started: supervisor, workers, helpers, and the container's own first steps.
+/// Measures the CPU time of play with all that it starts: supervisor, workers, helpers, and the start of the
+/// container itself.
 pub fn cpu(bench: &Bench) -> Vec<Row> {
     let yaml = manifests::pod("one", 1, "", "");
     let mut samples = <[Vec<f64>; 2]>::default();
@@ -144,10 +145,10 @@ fn play_in_cgroup(engine: &dyn Engine, file: &str) -> f64 {
         rustix::io::write(&fd, b"0")?;
         Ok(())
     };
-    // SAFETY: opens a file and writes to it; nothing that must not be done between fork and exec.
+    // SAFETY: the closure opens a file and writes to it, and both calls are allowed between fork and exec.
     unsafe { command.pre_exec(join) };
     engine.time_command(&mut command);
-    // What the supervisor does right after the answer belongs to it.
+    // The work of the supervisor right after its answer counts too.
     std::thread::sleep(Duration::from_millis(30));
     let own = cgroup.time();
     let after: f64 = engine.cgroups().iter().filter_map(|dir| cpu_time(dir)).sum();
@@ -155,7 +156,7 @@ fn play_in_cgroup(engine: &dyn Engine, file: &str) -> f64 {
     own + (after - before).max(0.0)
 }
 
-/// Moves what still runs in the cgroup back to ours, so that it can be removed.
+/// Moves the processes in the cgroup to the parent cgroup, so that the cgroup can be removed.
 fn leave(cgroup: &Cgroup) {
     let entry = cgroup.entry();
     let root = entry.parent().and_then(|dir| dir.parent()).unwrap().join("cgroup.procs");

@@ -1,6 +1,6 @@
 //! Medians of samples.
 
-/// The median; of no samples, none.
+/// Returns the median, or `None` if there are no samples.
 pub fn median(samples: &[f64]) -> Option<f64> {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);

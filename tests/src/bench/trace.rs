@@ -1,4 +1,4 @@
-//! Where the time goes: when each step of a play was done, by `KUBE_TRACE`.
+//! Where the time goes: the time of each step of a play, from `KUBE_TRACE`.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use crate::engine::Engine;
 use crate::manifests;
 use crate::statistics::median;
 
-/// Steps of `kube play` and of what it starts, by the names of their points in the program.
+/// The steps of `kube play` and of the processes that it starts, by the names of their fail points.
 const PLAY: &[(&str, &str)] = &[
     ("play-begun", "`kube` has started and read the manifest"),
     ("workload-recorded", "the workload is planned and recorded, synced to the disk"),
@@ -26,7 +26,7 @@ const PLAY: &[(&str, &str)] = &[
     ("workloads-started", "`kube play` knows"),
 ];
 
-/// A table of Markdown: milliseconds from the start of `kube play` of one container to each step, medians.
+/// Returns a Markdown table of the median milliseconds from the start of `kube play` of one container to each step.
 pub fn play(bench: &Bench) -> String {
     let kube: &dyn Engine = &bench.kube;
     let file = kube.manifest("one", &manifests::pod("one", 1, "", ""));
@@ -45,7 +45,7 @@ pub fn play(bench: &Bench) -> String {
         for line in text.lines() {
             let mut words = line.split(' ');
             let at: f64 = words.next().unwrap().parse().unwrap();
-            // The first of a name is the one on the way to the container.
+            // The first visit of a point belongs to the start of the container.
             seen.entry(words.nth(1).unwrap()).or_insert((at - begun) / 1e3);
         }
         for (step, at) in seen {
@@ -60,7 +60,7 @@ pub fn play(bench: &Bench) -> String {
     text
 }
 
-/// Microseconds since boot, as traces have them.
+/// Returns the microseconds since boot, which is the clock of traces.
 fn boot_time() -> f64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     now.tv_sec as f64 * 1e6 + now.tv_nsec as f64 / 1e3

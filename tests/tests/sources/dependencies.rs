@@ -1,5 +1,5 @@
-//! Every dependency in a manifest is used: code of the crate names it, and code of its product if it is none for
-//! tests alone.
+//! Checks that every dependency in a manifest is used: that code of the crate names it, and product code unless it is
+//! a dependency of tests only.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::{crates, is_of_tests, rust_files, workspace};
 
-/// The names in a section of a manifest.
+/// Returns the names in a section of a manifest.
 fn names(manifest: &str, section: &str) -> BTreeSet<String> {
     let header = format!("[{section}]");
     let lines = manifest.lines().skip_while(|line| *line != header).skip(1);
@@ -20,7 +20,7 @@ fn names(manifest: &str, section: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// True where a path in `text` begins with the crate `name`: `name::...`, `use name;` or `use name as ...`.
+/// Returns true if a path in `text` begins with the crate `name`: `name::...`, `use name;` or `use name as ...`.
 fn is_named(text: &str, name: &str) -> bool {
     let is_of_word = |c: char| c.is_alphanumeric() || c == '_';
     text.match_indices(name).any(|(at, _)| {
@@ -35,7 +35,8 @@ fn is_named(text: &str, name: &str) -> bool {
     })
 }
 
-/// The code of a crate's product, and that of its tests and examples too, without lines that are comments.
+/// Returns the product code of a crate, and its product code together with tests and examples, both without comment
+/// lines.
 fn code(dir: &Path) -> (String, String) {
     let (mut product, mut all) = (String::new(), String::new());
     for file in ["src", "tests", "examples"].iter().flat_map(|folder| rust_files(&dir.join(folder))) {
@@ -43,7 +44,7 @@ fn code(dir: &Path) -> (String, String) {
         let is_code = |line: &&str| !line.trim_start().starts_with("//");
         let text = text.lines().filter(is_code).collect::<Vec<_>>().join("\n");
         let inside = file.strip_prefix(dir).unwrap();
-        // The tests of the crate `tests` are its purpose.
+        // The tests of the crate `tests` count as its product.
         if dir.ends_with("tests") {
             product.push_str(&text);
         } else if inside.starts_with("src") && !is_of_tests(inside) {

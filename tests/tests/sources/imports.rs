@@ -1,4 +1,5 @@
-//! The imports between the files of a crate, read from its sources: enough of Rust's grammar for `use` lines and paths.
+//! Reads the imports between the files of a crate from its sources. Parses as much of Rust as `use` lines and paths
+//! need.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,33 +7,33 @@ use std::path::Path;
 
 use crate::{is_of_tests, rust_files};
 
-/// One file uses something of another one.
+/// A use of an item of one file in another file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Import {
-    /// The file that uses, below `src`.
+    /// The file that contains the use, below `src`.
     pub from: String,
-    /// Where in it, from 1.
+    /// The line of the use, from 1.
     pub line: usize,
-    /// The file that what is used lies in.
+    /// The file that contains the item.
     pub to: String,
 }
 
 /// The product code of one crate, without comments, strings and unit tests.
 pub struct Crate {
-    /// Code by path below `src`.
+    /// The code per file, by path below `src`.
     files: BTreeMap<String, String>,
-    /// File by path of its module.
+    /// The file of each module, by the module's path.
     modules: BTreeMap<Vec<String>, String>,
-    /// What a module re-exports: name and where it leads.
+    /// The re-exports of a module: their names and the paths that they name.
     exports: BTreeMap<(Vec<String>, String), Vec<String>>,
 }
 
 /// One path of a `use` line: `a::b as c`.
 struct Use {
-    /// Where the line begins.
+    /// The offset at which the line begins.
     at: usize,
     path: Vec<String>,
-    /// The name by which it is known here.
+    /// The name that the line gives it.
     name: String,
     is_public: bool,
 }
@@ -46,7 +47,7 @@ impl Crate {
         Self::of(files.map(|file| (name(file), fs::read_to_string(file).unwrap())).collect())
     }
 
-    /// A crate of these files.
+    /// Creates a crate of these files.
     pub fn of(files: BTreeMap<String, String>) -> Self {
         let mut files: BTreeMap<String, String> =
             files.into_iter().map(|(file, text)| (file, without_tests(&code_of(&text)))).collect();
@@ -69,7 +70,7 @@ impl Crate {
         krate
     }
 
-    /// Every import, by file and line.
+    /// Returns every import, by file and line.
     pub fn imports(&self) -> Vec<Import> {
         let mut found = Vec::new();
         for (file, text) in &self.files {
@@ -84,7 +85,7 @@ impl Crate {
             for one in uses(text) {
                 let Some(path) = self.absolute(&module, &one.path) else { continue };
                 names.insert(one.name.clone(), path.clone());
-                // A re-export of what lies in the folder is the face of the folder, and no use of it.
+                // A re-export of an item in the module's own folder does not count as a use.
                 if !(one.is_public && path.starts_with(&module) && one.path[0] != "crate") {
                     add(one.at, &path);
                 }
@@ -105,7 +106,8 @@ impl Crate {
         found
     }
 
-    /// A path from the root of the crate, for one that is written in `module`; `None`: it leads out of the crate.
+    /// Returns the path from the root of the crate for a path that is written in `module`, or `None` if that leads
+    /// out of the crate.
     fn absolute(&self, module: &[String], path: &[String]) -> Option<Vec<String>> {
         let mut base = module.to_vec();
         let mut rest = path;
@@ -126,7 +128,7 @@ impl Crate {
         Some([base.as_slice(), rest].concat())
     }
 
-    /// The file that what a path names lies in.
+    /// Returns the file that contains the item that a path names.
     fn file_of(&self, path: &[String], depth: usize) -> Option<String> {
         let length = (0..=path.len()).rev().find(|length| self.modules.contains_key(&path[..*length]))?;
         let (module, rest) = path.split_at(length);
@@ -140,7 +142,7 @@ impl Crate {
     }
 }
 
-/// The path of the module that a file holds.
+/// Returns the path of the module that a file contains.
 fn module_of(file: &str) -> Vec<String> {
     let mut parts: Vec<String> = file.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
     if matches!(parts.last().map(String::as_str), Some("mod" | "lib" | "main")) {
@@ -153,7 +155,7 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// The text with comments, strings and characters blanked out; lines stay where they are.
+/// Returns the text with comments, strings and characters replaced by spaces; line numbers stay the same.
 fn code_of(text: &str) -> String {
     let chars: Vec<char> = text.chars().collect();
     let mut code = String::with_capacity(text.len());
@@ -199,7 +201,7 @@ fn code_of(text: &str) -> String {
     code
 }
 
-/// The code without modules that are for tests alone.
+/// Returns the code without modules that are for tests only.
 fn without_tests(code: &str) -> String {
     let mut code = code.to_owned();
     while let Some(begin) = code.match_indices("#[cfg(test)]").map(|(at, _)| at).find(|at| {
@@ -223,7 +225,7 @@ fn without_tests(code: &str) -> String {
     code
 }
 
-/// The files, without `.rs`, of the modules that a file declares for tests alone.
+/// Returns the files, without `.rs`, of the modules that a file declares for tests only.
 fn test_modules(file: &str, code: &str) -> Vec<String> {
     let folder = module_of(file).join("/");
     let declared = code.split("#[cfg(test)]").skip(1).filter_map(|after| {
@@ -234,7 +236,7 @@ fn test_modules(file: &str, code: &str) -> Vec<String> {
     declared.map(|name| if folder.is_empty() { name } else { format!("{folder}/{name}") }).collect()
 }
 
-/// Where `use` lines begin and end, from the word `use` to the semicolon.
+/// Returns where `use` lines begin and end, from the word `use` to the semicolon.
 fn use_lines(code: &str) -> Vec<(usize, usize)> {
     let begins = code.match_indices("use ").map(|(at, _)| at);
     begins
@@ -252,7 +254,7 @@ fn without_uses(code: &str) -> String {
     code
 }
 
-/// All paths of all `use` lines.
+/// Returns all paths of all `use` lines.
 fn uses(code: &str) -> Vec<Use> {
     let mut found = Vec::new();
     for (begin, end) in use_lines(code) {
@@ -266,7 +268,7 @@ fn uses(code: &str) -> Vec<Use> {
     found
 }
 
-/// Takes a tree of imports apart: `a::{b, c::d}`.
+/// Splits a tree of imports, `a::{b, c::d}`, into paths.
 fn expand(tree: &str, prefix: &[String], add: &mut dyn FnMut(Vec<String>, String)) {
     let tree = tree.trim();
     let parts = |text: &str| -> Vec<String> {
@@ -306,7 +308,7 @@ fn expand(tree: &str, prefix: &[String], add: &mut dyn FnMut(Vec<String>, String
     }
 }
 
-/// Paths of two parts or more, with where they begin.
+/// Returns paths of two parts or more, with their offsets.
 fn paths(code: &str) -> Vec<(usize, Vec<String>)> {
     let mut found = Vec::new();
     let mut at = 0;

@@ -1,6 +1,6 @@
-//! Rules of this repository's sources that neither the compiler nor clippy checks.
+//! Checks rules for the sources of this repository that neither the compiler nor clippy checks.
 
-// This is test code: a panic is how it reports.
+// This is test code, which reports failures by panics.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod dependencies;
@@ -11,12 +11,12 @@ mod unit_tests;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The folder of the workspace.
+/// Returns the folder of the workspace.
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// The folders of all crates of the workspace.
+/// Returns the folders of all crates of the workspace.
 fn crates() -> Vec<PathBuf> {
     let manifest = fs::read_to_string(workspace().join("Cargo.toml")).unwrap();
     let members = manifest.lines().find_map(|line| line.strip_prefix("members = [")).unwrap();
@@ -25,7 +25,7 @@ fn crates() -> Vec<PathBuf> {
     members
 }
 
-/// All Rust files below `dir`, by their path; none if there is no such folder.
+/// Returns all Rust files below `dir`, by their path, or none if there is no such folder.
 fn rust_files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![dir.to_owned()];
@@ -43,7 +43,7 @@ fn rust_files(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// True for a file that holds unit tests alone: `tests.rs`, or a file in a folder `tests`.
+/// Returns true for a file that contains only unit tests: `tests.rs`, or a file in a folder `tests`.
 fn is_of_tests(path: &Path) -> bool {
     path.file_stem().is_some_and(|stem| stem == "tests")
         || path.parent().unwrap().components().any(|part| part.as_os_str() == "tests")

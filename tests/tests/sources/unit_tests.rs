@@ -1,15 +1,16 @@
-//! Unit tests stand in one place: in the module `tests` at the end of the file that they test. It is inline while it
-//! is short, else in the file `tests.rs` (which may have a folder `tests` of its own) in the folder of the module.
+//! Checks that unit tests are in one place: in the module `tests` at the end of the file that they test. The module
+//! is inline if it is short, else in the file `tests.rs` (which may have a folder `tests`) in the folder of the
+//! module.
 
 use std::fs;
 use std::path::Path;
 
 use crate::{crates, is_of_tests, rust_files};
 
-/// An inline module of tests has at most so many lines.
+/// The most lines of an inline module of tests.
 const INLINE: usize = 200;
 
-/// What is wrong with the tests in a file of product code.
+/// Returns what is wrong with the tests in a file of product code.
 fn faults(path: &Path, text: &str) -> Vec<String> {
     let mut faults = Vec::new();
     let lines: Vec<&str> = text.lines().collect();
