@@ -1,10 +1,10 @@
-//! Limits. Those that need cgroup v2 with all controllers run in the virtual machine.
+//! Resource limits. Tests that need cgroup v2 with all controllers run in the virtual machine.
 
 use std::path::PathBuf;
 
 use tests::{IDLE, Kube, cgroup_v2, in_vm, pod, pod_with, skip};
 
-/// The folder of a process's cgroup, for a v1 controller or on v2.
+/// Returns the folder of a process's cgroup, for a v1 controller or on v2.
 fn cgroup(process: &tests::Process, controller: &str) -> PathBuf {
     for line in process.cgroup.lines() {
         let mut parts = line.splitn(3, ':');
@@ -34,7 +34,7 @@ fn limits_reach_the_kernel() {
     assert_eq!(read(&main, "memory", "memory.limit_in_bytes", "memory.max"), (64 * 1024 * 1024).to_string());
     if cgroup_v2() {
         assert_eq!(read(&main, "cpu", "", "cpu.max"), "50000 100000");
-        // 256 shares, by the runtime's mapping: the linear one of old, or the newer that keeps 1024 at 100.
+        // 256 shares, by the mapping of the runtime: the older linear one, or the newer one that maps 1024 to 100.
         let weight: u32 = read(&main, "cpu", "", "cpu.weight").parse().unwrap();
         assert!([10, 35, 39].contains(&weight), "{weight}");
     } else {
@@ -71,7 +71,7 @@ fn a_container_over_its_memory_is_oom_killed_and_says_so() {
     let status = kube.container("hog", "main");
     let ended = &status["state"]["terminated"];
     if cgroup_v2() {
-        // memory.oom.group: all of the container goes.
+        // memory.oom.group: the kernel kills all processes of the container.
         assert_eq!(ended["reason"], "OOMKilled", "{status:#}");
         assert_eq!(ended["exitCode"], 137);
     } else {

@@ -1,4 +1,5 @@
-//! What a container finds when it starts: with the built-in runtime as with runc, which images are made for.
+//! The environment that a container finds when it starts, with the built-in runtime and with runc, for which images
+//! are built.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -6,7 +7,7 @@ use std::path::Path;
 use tests::image::{Entry, tar};
 use tests::{IDLE, Kube, cgroup_v2, pod, pod_with};
 
-/// Both runtimes that every machine of ours has.
+/// The two runtimes that every test machine has.
 const RUNTIMES: [&[&str]; 2] = [&[], &["--runtime", "runc"]];
 
 #[test]
@@ -71,7 +72,7 @@ fn a_working_dir_that_cannot_be_is_named() {
         let output = kube.try_play(&yaml, flags).expect(1);
         assert!(output.stderr.contains("/etc/passwd"), "{output}");
     }
-    // One that is gone when a command is run in it.
+    // The folder is removed before a command is run in it.
     kube.play(&pod_with("web", IDLE, "    workingDir: /work", ""));
     kube.sh("web", "rmdir /work");
     let output = kube.run(&["exec", "web", "--", "true"]);
@@ -173,7 +174,7 @@ fn a_sysctl_that_the_kernel_refuses_is_told_with_the_cause() {
     with("net.core.nosuch", "1").complains("net.core.nosuch");
 }
 
-/// Bytes on the file system of a folder, below it.
+/// Returns the bytes of all files below a folder that are on the folder's file system.
 fn size_of(dir: &Path) -> u64 {
     let device = std::fs::metadata(dir).unwrap().dev();
     let mut size = 0;
@@ -202,7 +203,7 @@ fn cve_2020_8557_what_a_container_writes_does_not_fill_the_run_tree() {
     }
     let after = size_of(&kube.runroot());
     assert!(after < before + (1 << 20), "{before} bytes have become {after}");
-    // Memory that a container has: /dev and /dev/shm.
+    // The file systems in memory that a container can write to: /dev and /dev/shm.
     for (dir, most) in [("/dev", 65536), ("/dev/shm", 65536)] {
         let kilobytes = kube.sh("web", &format!("df -k {dir} | tail -1 | awk '{{print $2}}'"));
         assert!(kilobytes.trim().parse::<u64>().unwrap() <= most, "{dir}: {kilobytes}");
@@ -220,6 +221,6 @@ fn a_child_that_was_killed_for_memory_does_not_make_a_later_exit_oom_killed() {
     kube.wait("hog", "complete");
     let ended = kube.container("hog", "main")["state"]["terminated"].clone();
     let found = (ended["reason"].as_str().unwrap(), ended["exitCode"].as_i64().unwrap());
-    // memory.oom.group of v2 ends all of the container at once.
+    // memory.oom.group of v2 ends all processes of the container at once.
     assert_eq!(found, if cgroup_v2() { ("OOMKilled", 137) } else { ("Error", 3) }, "{ended}");
 }

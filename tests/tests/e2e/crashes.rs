@@ -1,5 +1,5 @@
-//! Every process of ours is killed at every fail point (`base/src/fail_point.rs`). One ordinary command puts things
-//! right afterwards, what was played can be played again, and after `down --all` nothing of it is left.
+//! Kills every process of `kube` at every fail point (`base/src/fail_point.rs`). One ordinary command repairs what
+//! the crash left, the manifest can be played again, and after `down --all` nothing is left.
 
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -8,7 +8,8 @@ use tests::image::{BUSYBOX, busybox_tar};
 use tests::registry::{Layer, Registry};
 use tests::{IDLE, Kube, Output, Running, in_vm, limit, pod, skip};
 
-/// The story in which every point is reached: two pods with volumes of every kind and a published port.
+/// Returns the manifest of the scenario that reaches every point: two pods with volumes of every kind and a published
+/// port.
 fn manifest(data: &str, command: &str, port: u16) -> String {
     format!(
         "apiVersion: v1
@@ -58,7 +59,7 @@ spec:
 
 const NO_SOURCES: &str = "fail points are found in the sources, which the virtual machine does not have";
 
-/// An instance in which something is going to be killed once.
+/// An instance in which one process will be killed.
 struct Crash {
     kube: Kube,
     port: tests::HostPort,
@@ -70,7 +71,7 @@ impl Crash {
     fn new(point: &str, action: &str, n: usize) -> Self {
         let kube = Kube::new();
         let tar = busybox_tar();
-        // An image that has a volume to be filled.
+        // An image with a volume that is filled from the image.
         kube.ok(&["image", "import", tar.to_str().unwrap(), "localhost/volume:1", "--volume", "/www"]);
         let mark = kube.dir().join("mark");
         let fail_point_spec = format!("{point}:{action}:{n}:{}", mark.display());
@@ -85,7 +86,7 @@ impl Crash {
         self.kube.run_command(self.kube.command(args).env("KUBE_FAIL_POINT", &self.fail_point_spec), None)
     }
 
-    /// Goes through the story until the point is reached; false if it never is.
+    /// Runs the scenario until the point is reached. Returns false if it never is.
     fn happens(&self) -> bool {
         let good = self.kube.file("app.yaml", manifest("a", "sh", self.port.number));
         let bad = self.kube.file("bad.yaml", manifest("b", "/nowhere", self.port.number));
@@ -97,7 +98,7 @@ impl Crash {
             std::fs::create_dir_all(self.kube.runroot().join("pods/00000000-0000-4000-8000-000000000000"))
                 .unwrap();
         };
-        // As after a reboot of a machine whose /run is on a disk.
+        // This is what a reboot of a machine leaves whose /run is on a disk.
         let reboot = || std::fs::write(self.kube.runroot().join("boot"), "another\n").unwrap();
         let steps: [&dyn Fn(); 9] = [
             &|| drop(self.run(&["play", &good])),
@@ -125,7 +126,7 @@ impl Crash {
         false
     }
 
-    /// One ordinary command, then all is as if nothing had happened.
+    /// Runs one ordinary command, and checks that everything works afterwards and that nothing is left.
     fn heals(&self) {
         self.kube.ok(&["ps"]);
         let good = self.kube.dir().join("app.yaml");
@@ -153,7 +154,7 @@ fn crash(point: &str, action: &str, n: usize) -> bool {
     })
 }
 
-/// Crashes at every `of`-th point that fits, from the `n`-th on. Each must be reached.
+/// Crashes at every `of`-th point for which `fits` is true, starting with the `n`-th. Each point must be reached.
 fn walk(action: &str, n: usize, of: usize, fits: impl Fn(FailPointClass) -> bool) {
     if in_vm() {
         return skip(NO_SOURCES);
@@ -173,7 +174,7 @@ fn walk(action: &str, n: usize, of: usize, fits: impl Fn(FailPointClass) -> bool
     assert!(failed.is_empty(), "{failed:?}");
 }
 
-/// True for points that the story reaches; the others have tests of their own.
+/// Returns true for points that the scenario reaches; the others have separate tests.
 fn is_in_the_story(class: FailPointClass) -> bool {
     !matches!(class, FailPointClass::Pull | FailPointClass::HandOver | FailPointClass::FullDisk)
 }
@@ -193,7 +194,7 @@ fn a_supervisor_is_killed_at_every_point_of_its_workers() {
     walk("supervisor", 0, 1, |class| class == FailPointClass::Worker);
 }
 
-/// Who is killed while another process is halted at a point.
+/// The process that is killed while another process is halted at a point.
 #[derive(Clone, Copy, PartialEq)]
 enum Victim {
     /// `kube play` or `kube down`, which wait for a supervisor.
@@ -201,7 +202,7 @@ enum Victim {
     NameServer,
 }
 
-/// While a worker is halted at a point somebody else is killed. Then it goes on.
+/// Kills `victim` while a worker is halted at a point; then the worker continues.
 fn another_is_killed(victim: Victim) {
     if in_vm() {
         return skip(NO_SOURCES);
@@ -251,14 +252,14 @@ fn the_name_server_is_killed_at_every_point_of_a_worker() {
     another_is_killed(Victim::NameServer);
 }
 
-/// Whoever writes a file of ours is killed before it gets its name: at each file of the story in turn.
+/// Kills the process that writes a file before the file gets its name, for each file of the scenario in turn.
 #[test]
 fn a_writer_is_killed_at_every_file() {
     if in_vm() {
         return skip(NO_SOURCES);
     }
     for point in ["file-written", "network-file-written"] {
-        // Many are of one kind: every thirteenth.
+        // Many files are of the same kind, so every thirteenth is tried.
         let files = (0..200).step_by(13).take_while(|n| crash(point, "kill", *n)).count();
         assert!(files > 2, "{point}: {files}");
     }
@@ -277,7 +278,8 @@ fn a_pull_is_killed_at_every_point() {
         registry.push("app", "1", &[Layer::gzip(tar)], &json!({"Cmd": ["sh"]}));
         let yaml = pod("web", IDLE, "").replace(BUSYBOX, &registry.name("app:1"));
         let file = crash.kube.file("app.yaml", yaml);
-        // Without the images that other tests find there, which have the same layer: all of it has to come, and to go.
+        // The images of other tests have the same layer and are removed first, so that the layer is pulled and
+        // removed here.
         crash.kube.ok(&["image", "rm", BUSYBOX, "localhost/volume:1"]);
         for args in
             [&["play", &file][..], &["down", "--all"], &["image", "rm", "--force", &registry.name("app:1")]]

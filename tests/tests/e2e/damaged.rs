@@ -1,4 +1,5 @@
-//! A damaged file in one of the trees stops what needs that file, by name and with what to do; the rest works.
+//! A damaged file in one of the trees stops only the commands that need it. Their error names the file and what to
+//! do.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,7 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::signal::Signal;
 use tests::{IDLE, Kube, in_vm, limit, pod, pod_with, skip};
 
-/// What may happen to a file.
+/// A way to damage a file.
 #[derive(Debug, Clone, Copy)]
 enum Damage {
     Empty,
@@ -33,7 +34,7 @@ impl Damage {
     }
 }
 
-/// Puts a file back as it was.
+/// Restores a damaged file.
 fn restore(path: &Path, bytes: &[u8]) {
     if path.is_dir() {
         std::fs::remove_dir(path).unwrap();
@@ -45,7 +46,7 @@ fn new_pod() -> String {
     pod("new", IDLE, "")
 }
 
-/// Pods web, with one object of each kind, and other, in an instance of their own.
+/// Creates an instance with the pods `web`, which uses one object of each kind, and `other`.
 fn playing() -> Kube {
     let kube = Kube::new();
     let objects = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {key: value}\n---\n\
@@ -61,12 +62,12 @@ fn playing() -> Kube {
     );
     kube.wait("web", "ready");
     kube.wait("other", "ready");
-    // Memos are made of what has settled.
+    // Memos are written only once files have stopped changing.
     kube.until_all(|_| kube.runroot().join("glances.json").exists());
     kube
 }
 
-/// Our files that hold something, one of each kind: by their paths with what is particular to this instance left out.
+/// Returns one file of `kube` of each kind that is not empty, by its path without uids and names of this instance.
 fn kinds(kube: &Kube) -> BTreeMap<String, PathBuf> {
     fn walk(dir: &Path, top: &Path, names: &[(String, &str)], found: &mut BTreeMap<String, PathBuf>) {
         for entry in std::fs::read_dir(dir).unwrap() {
@@ -76,7 +77,7 @@ fn kinds(kube: &Kube) -> BTreeMap<String, PathBuf> {
             for (name, short) in names {
                 kind = kind.replace(name, short);
             }
-            // Not ours but the containers' and images'; a sealed program; logs, which say what containers wrote.
+            // Files of containers and images; a sealed program; logs, which contain what containers wrote.
             let foreign = [
                 "images/blobs",
                 "WEB/volumes",
@@ -112,7 +113,7 @@ fn kinds(kube: &Kube) -> BTreeMap<String, PathBuf> {
     found
 }
 
-/// Commands, and the kinds of files that each needs.
+/// Commands, and the kinds of files that each of them needs.
 const COMMANDS: [(&[&str], &[&str]); 14] = [
     (&["ps"], &[]),
     (&["ps", "-o", "json"], &[]),
@@ -161,7 +162,7 @@ fn every_damaged_file_stops_only_what_needs_it_and_is_named() {
             let play: (&[&str], &[&str]) = (&["play", &new], &["root/images/"]);
             let down: (&[&str], &[&str]) = (&["down", "pod/new", "--time", "0", "--ignore-not-found"], &[]);
             for (args, needs) in COMMANDS.iter().chain([&play, &down]) {
-                // A supervisor may have written it again.
+                // A supervisor may have written the file again.
                 if std::fs::read(path).is_ok_and(|now| now == bytes) {
                     damage.befall(path);
                 }
@@ -187,7 +188,8 @@ fn with_any_file_damaged_everything_can_be_taken_down() {
     let count = kinds(&playing()).len();
     let mut wrong = Vec::new();
     for n in 0..count {
-        // The supervisors have died with what they knew in every other case.
+        // In every second case the supervisors have been killed, so that nothing knows the contents of the file any
+        // more.
         for damage in [Damage::Random, Damage::Folder] {
             let kind = std::cell::RefCell::new(String::new());
             let case = || {
@@ -218,7 +220,7 @@ fn a_workload_whose_record_is_damaged_is_told_with_what_to_do_and_goes_by_force(
     let kube = playing();
     let uid = kube.pod("web")["metadata"]["uid"].as_str().unwrap().to_owned();
     let record = kube.root().join("workloads/pod_default_web/workload.json");
-    // A supervisor that knows what was in it writes it again.
+    // A running supervisor knows the contents of the record and writes it again.
     Damage::Random.befall(&record);
     let output = kube.ok(&["ps"]);
     assert!(output.stderr.contains("the supervisor of pod/web has written it again"), "{output}");

@@ -96,13 +96,13 @@ fn volumes_takes_claims_that_only_the_pod_names() {
     assert!(!again.stderr.contains("first use"), "it stands by now: {again}");
     kube.ok(&["down", &file, "--volumes"]).says("persistentvolumeclaim/data deleted");
     assert_eq!(kube.ok(&["volume", "ls", "-o", "name"]).stdout, "");
-    // By name, and when the file is gone.
+    // By name, and after the file was deleted.
     kube.ok(&["play", &file]);
     kube.ok(&["down", "pod/db", "--volumes"]).says("persistentvolumeclaim/data deleted");
     kube.ok(&["play", &file]);
     std::fs::remove_file(&file).unwrap();
     kube.ok(&["down", &file, "--volumes"]).says("persistentvolumeclaim/data deleted");
-    // One that was played from another file is that one's.
+    // A claim that was played from another file belongs to that file.
     kube.ok(&["play", &claim]);
     kube.play(with_claim().strip_prefix(CLAIM).unwrap());
     kube.ok(&["down", "pod/db", "--volumes"])
@@ -193,7 +193,7 @@ fn who_waits_is_told_what_for() {
     kube.ok(&["down", &file]).complains("waiting for pod/deaf (Terminating, killed after 5 s)");
 }
 
-/// Whatever `play` reads, `down` reads too.
+/// `down` accepts every form of file that `play` accepts.
 #[test]
 fn takes_down_what_files_of_any_form_name() {
     let kube = Kube::new();

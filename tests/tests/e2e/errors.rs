@@ -1,4 +1,4 @@
-//! Bad input: what a user is told, and the exit code.
+//! Invalid input: the messages and the exit codes.
 
 use tests::{IDLE, Kube, pod, pod_with};
 

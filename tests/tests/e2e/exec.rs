@@ -11,7 +11,7 @@ fn passes_output_input_and_exit_code_on() {
     let output =
         kube.run_with_input(&["exec", "-i", "web", "--", "wc", "-c"], &"x".repeat(300_000)).expect(0);
     assert_eq!(output.stdout.trim(), "300000");
-    // Without -i there is nothing to read.
+    // Without -i, stdin is empty.
     assert_eq!(kube.run_with_input(&["exec", "web", "--", "wc", "-c"], "abc").expect(0).stdout.trim(), "0");
 }
 
@@ -66,7 +66,7 @@ fn a_container_is_chosen_by_name() {
 fn a_terminal_is_real_and_follows_the_window() {
     let kube = Kube::new();
     kube.play(&pod("web", IDLE, ""));
-    // Not at a prompt: a shell that edits lines has a handler of its own there.
+    // The shell runs a script, because an interactive shell that edits lines has its own handler of SIGWINCH.
     let script = "test -t 0 && test -t 1 && echo is-a-$((1+0))-tty; stty size; trap 'stty size; exit 7' WINCH; \
                   echo ready-$((3*1)); while :; do sleep 0.2; done";
     let mut terminal = kube.terminal(&["exec", "-it", "web", "--", "sh", "-c", script]);

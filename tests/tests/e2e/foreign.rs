@@ -1,4 +1,4 @@
-//! Manifests for a cluster: what this machine has no use for is left out and told, and the rest runs.
+//! Manifests for a cluster: objects that only a cluster can use are left out with a warning, and the rest runs.
 
 use tests::{IDLE, Kube, host_port, pod, pod_with};
 
@@ -110,7 +110,7 @@ fn a_device_that_is_asked_for_as_a_resource_is_there() {
     let with = |device: &str| {
         pod_with("web", IDLE, &format!("    resources: {{limits: {{'podman.io/device={device}': 1}}}}\n"), "")
     };
-    // The kernel lets everybody open its log for writing, so that whether that works is the device rules' doing.
+    // Everybody may open the kernel's log for writing, so whether that works depends only on the device rules.
     let open =
         "(exec 3>/dev/messages) 2>/dev/null && echo opened || echo refused; test -c /dev/messages && ls /dev";
     for (access, told) in [("w", "opened"), ("r", "refused")] {

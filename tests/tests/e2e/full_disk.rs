@@ -1,4 +1,4 @@
-//! A disk that is full: what fails says so, leaves nothing half-made, and works once there is room.
+//! A full disk: a command that fails says so, leaves nothing incomplete, and works once there is space.
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use serde_json::json;
@@ -7,7 +7,8 @@ use tests::image::busybox_tar;
 use tests::registry::{Layer, Registry};
 use tests::{IDLE, Kube, in_vm, pod_with, skip};
 
-/// A small tmpfs on a folder of an instance. Declared after the instance, it goes before that looks for mounts.
+/// A small tmpfs on a folder of an instance. Declare it after the instance, so that it is unmounted before the
+/// instance checks for mounts.
 struct Disk(std::path::PathBuf);
 
 impl Disk {
@@ -22,9 +23,9 @@ impl Disk {
         (stat.blocks() - stat.blocks_free()) * stat.fragment_size()
     }
 
-    /// Leaves so much room.
+    /// Leaves `bytes` of free space.
     fn leave(&self, bytes: u64) {
-        // What is used may grow meanwhile; a size below that is refused, and 0 is no limit.
+        // The used space may grow meanwhile; a size below it is refused, and 0 means no limit.
         while !self.resize((self.used() + bytes).max(4096)) {}
     }
 
@@ -46,7 +47,7 @@ enum Lack {
 }
 
 impl Disk {
-    /// Takes all of one kind of room away.
+    /// Removes all free space of one kind.
     fn lack(&self, lack: Lack) {
         match lack {
             Lack::Nothing => {}
@@ -86,7 +87,8 @@ fn manifest() -> String {
     objects.to_owned() + &pod_with("web", IDLE, mounts, spec)
 }
 
-/// Plays with so many pages left, from none on; with room again all is well.
+/// Plays with more and more free pages, starting with none, and checks after each failure that everything works once
+/// there is space.
 fn play_until_it_fits(kube: &Kube, disk: &Disk) {
     let file = kube.file("app.yaml", manifest());
     let mut failures = 0;
@@ -113,7 +115,7 @@ fn play_until_it_fits(kube: &Kube, disk: &Disk) {
         } else {
             assert_eq!(kube.pods().len(), 0, "{pages} pages: {output}");
         }
-        // Down on a full disk: what is to go needs no room.
+        // A removal needs no space, so `down` works on a full disk.
         disk.leave(0);
         kube.ok(&["down", "--all", "--volumes"]);
         assert_eq!(kube.pods().len(), 0, "{pages} pages");
@@ -171,7 +173,7 @@ fn a_pull_onto_a_full_disk_leaves_nothing() {
     kube.ok(&["image", "pull", &image]);
 }
 
-/// An instance with two small file systems for trees, and pods web and db (a Deployment) that run.
+/// Creates an instance whose trees are two small file systems, with running pods `web` and `db` (a Deployment).
 fn playing() -> (Kube, Disk, Disk) {
     let kube = Kube::empty();
     let (root, run) = (Disk::at(kube.root()), Disk::at(kube.runroot()));
@@ -229,7 +231,7 @@ fn whatever_room_is_lacking_pods_are_seen_entered_and_taken_down() {
             assert_eq!(kube.pods().len(), 3, "{what}");
             assert_eq!(kube.ok(&["logs", "web", "--tail", "1"]).lines(), ["hello"], "{what}");
             assert_eq!(kube.pod("web")["status"]["phase"], "Running", "{what}");
-            // A runtime makes a socket for each command.
+            // The runtime creates a socket for each command.
             if run_lacks != Inodes {
                 assert_eq!(kube.sh("web", "echo inside"), "inside\n", "{what}");
             }
@@ -253,7 +255,7 @@ fn whatever_room_is_lacking_pods_are_seen_entered_and_taken_down() {
 fn on_a_read_only_disk_pods_are_taken_down_and_their_records_go_when_it_is_writable_again() {
     for run_lacks in [Lack::Nothing, Lack::Room] {
         let (kube, root, run) = playing();
-        // A log that is open for writing keeps a disk writable; one that fails is turned read-only all the same.
+        // A log that is open for writing prevents a remount; a disk that fails becomes read-only in spite of it.
         let remounts = || {
             kill_supervisors(&kube);
             let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
@@ -273,7 +275,7 @@ fn on_a_read_only_disk_pods_are_taken_down_and_their_records_go_when_it_is_writa
         kube.ok(&["down", "--all"]);
         assert_eq!(kube.pods().len(), 0);
         assert_eq!(std::fs::read_dir(kube.root().join("workloads")).unwrap().count(), 2);
-        // What these supervisors cannot remove is left to the next command, once they have ended.
+        // Once these supervisors have ended, the next command removes what they could not.
         for supervisor in kube.supervisors() {
             assert!(supervisor.ends_within(tests::limit(10)));
         }
@@ -284,7 +286,7 @@ fn on_a_read_only_disk_pods_are_taken_down_and_their_records_go_when_it_is_writa
     }
 }
 
-/// Whoever notes a removal without room is killed at it; what was asked for is done, or asked for again.
+/// Kills the process that notes a removal on a full disk. The removal is finished, or `down` has to be called again.
 #[test]
 fn a_crash_while_a_removal_is_noted_is_put_right() {
     if in_vm() {
@@ -300,7 +302,7 @@ fn a_crash_while_a_removal_is_noted_is_put_right() {
             let fail_point_spec = format!("{point}:kill:0:{}", mark.display());
             kill_supervisors(&kube);
             if alive {
-                // These inherit the variable from their starter.
+                // The supervisors inherit the variable from the command that starts them.
                 kube.run_command(kube.command(&["ps"]).env("KUBE_FAIL_POINT", &fail_point_spec), None);
             }
             root.lack(Lack::Room);
@@ -320,7 +322,7 @@ fn a_crash_while_a_removal_is_noted_is_put_right() {
 #[test]
 fn a_reboot_while_the_disk_is_full_does_not_bring_back_what_was_taken_down() {
     let kube = Kube::empty();
-    // The disk lies elsewhere: what is mounted in the instance's folder goes with the power.
+    // The disk is in another folder, because mounts in the instance's folder are lost with the power.
     let elsewhere = tempfile::tempdir().unwrap();
     let root = Disk::at(elsewhere.path().to_owned());
     let attach = || {
@@ -336,7 +338,7 @@ fn a_reboot_while_the_disk_is_full_does_not_bring_back_what_was_taken_down() {
     kill_supervisors(&kube);
     kube.run_command(kube.command(&["ps"]).env("KUBE_FAIL_POINT", &halt), None);
     root.lack(Lack::Room);
-    // It answers while the files of the pod are still there.
+    // `down` returns while the files of the pod still exist.
     kube.ok(&["down", "web"]);
     kube.wipe_kernel();
     drop((attached, run));

@@ -1,4 +1,4 @@
-//! `kube generate`: what was played comes back, plays as the same, and is valid for a cluster.
+//! `kube generate`: its output plays as the same pods and is valid for a cluster.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -16,8 +16,8 @@ fn examples() -> Vec<PathBuf> {
     found
 }
 
-/// Every workload of an instance: its name for `kube generate`, and the plans of its pods without what is each
-/// pod's own.
+/// Returns every workload of an instance: its name for `kube generate`, and the plans of its pods without what
+/// differs between pods.
 fn plans(kube: &Kube) -> Vec<(String, Vec<Value>)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(kube.root().join("workloads")).unwrap() {
@@ -57,12 +57,12 @@ fn what_flags_said_is_unchanged_when_it_is_played_back() {
         let same =
             kube.run_with_input(&["play", "-", "--start=false"], &written.stdout).expect(0).says("unchanged");
         assert!(!same.stdout.contains("configured"), "{same}");
-        // Without the flag the port is published no more, and that is a change.
+        // Without the flag the port is no longer published, which is a change.
         kube.ok(&["play", &file, "--start=false"]).says("configured");
     }
 }
 
-/// Made, not run: that they run is another test's.
+/// The pods are created and not started, because another test runs the examples.
 #[test]
 fn every_example_is_played_back_as_the_same_plan() {
     for example in examples() {
@@ -73,7 +73,7 @@ fn every_example_is_played_back_as_the_same_plan() {
         let names: Vec<&str> = before.iter().map(|(name, _)| name.as_str()).collect();
         let yaml = kube.ok(&[&["generate"], names.as_slice()].concat()).stdout;
         assert_eq!(kube.ok(&[&["generate"], names.as_slice()].concat()).stdout, yaml);
-        // A relative hostPath was made absolute: that alone is a change of the object, and none of its pods.
+        // A relative hostPath was made absolute. Only that changes the object, and it does not change its pods.
         let same = kube.run_with_input(&["play", "-", "--start=false"], &yaml).expect(0);
         assert!(yaml.contains("hostPath") || !same.stdout.contains("configured"), "{same}\n{yaml}");
         assert_eq!(plans(&kube), before, "{yaml}");
@@ -85,7 +85,7 @@ fn every_example_is_played_back_as_the_same_plan() {
     }
 }
 
-/// Status and the metadata that a server adds are tolerated, as a cluster tolerates them.
+/// `check` accepts status and the metadata that a server adds, as a cluster does.
 #[test]
 fn what_inspect_and_ps_print_is_accepted_by_check() {
     let kube = Kube::new();
@@ -149,7 +149,7 @@ fn every_document_is_valid_for_a_cluster() {
     };
     let output = judge(&files);
     assert!(output.status.success(), "{output:?}");
-    // The judge is awake.
+    // The validator does find mistakes.
     let wrong = std::fs::read_to_string(&files[0]).unwrap().replace("metadata:", "metadate:");
     assert!(!judge(&[kube.file("wrong.yaml", wrong)]).status.success());
 }

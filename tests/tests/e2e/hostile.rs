@@ -1,10 +1,10 @@
-//! Attacks by name, through the whole program. What one module keeps out alone is tested there (`cve_...` and
-//! `layer_with_...` in pod-core).
+//! Known attacks against the whole program. Attacks that a single module prevents are tested in that module
+//! (`cve_...` and `layer_with_...` in pod-core).
 
 use tests::image::{Entry, busybox_tar, tar};
 use tests::{IDLE, Kube, pod, pod_with};
 
-/// What a terminal would obey.
+/// Returns true if the text contains characters that control a terminal.
 fn drives(text: &str) -> bool {
     text.chars().any(|c| c != '\n' && c != '\t' && (c.is_control() || c == '\u{202e}'))
 }
@@ -55,7 +55,7 @@ fn folders_deeper_than_descriptors_go_are_removed_with_their_container() {
     let script = "cd /tmp; i=0; while [ $i -lt 1000 ]; do mkdir d; cd d; i=$((i+1)); done";
     kube.play(&pod("deep", script, ""));
     let supervisor = rustix::process::Pid::from_raw(kube.supervisors()[0].pid);
-    // What an ordinary login has is 1024; here it is enough to work with.
+    // An ordinary login has 1024; here 200 are enough to work with.
     let few = rustix::process::Rlimit { current: Some(200), maximum: Some(200) };
     rustix::process::prlimit(supervisor, rustix::process::Resource::Nofile, few).unwrap();
     let uid = kube.pod("deep")["metadata"]["uid"].as_str().unwrap().to_owned();
@@ -70,7 +70,7 @@ fn folders_deeper_than_descriptors_go_are_removed_with_their_container() {
 #[test]
 fn terminal_escapes_are_shown_and_not_obeyed() {
     let kube = Kube::new();
-    // From an image: its config has them, and so do the messages that quote it.
+    // From an image: its config contains control characters, and messages quote the config.
     let file = busybox_tar();
     let evil = "/\u{1b}]0;owned\u{7}\u{9b}2J\u{202e}";
     kube.ok(&["image", "import", file.to_str().unwrap(), "localhost/evil:1", "--cmd", evil]);
@@ -79,7 +79,7 @@ fn terminal_escapes_are_shown_and_not_obeyed() {
     let play = kube.try_play(yaml, &["--wait"]);
     assert_ne!(play.code, 0, "{play}");
     assert!(play.stderr.contains("owned"), "{play}");
-    // From a manifest: names, labels, commands, in what is refused and in what is played.
+    // From a manifest that is refused and from one that is played: names, labels, commands.
     let name = kube.try_play(
         "apiVersion: v1\nkind: Pod\nmetadata: {name: \"\\e]0;x\\a\", labels: {\"\\e[1m\": \"\\u202e\"}}\nspec: {\"\\e[2J\": 1}\n",
         &[],
@@ -119,7 +119,7 @@ fn terminal_escapes_are_shown_and_not_obeyed() {
 fn a_hostile_image_reaches_nothing_of_the_host() {
     let kube = Kube::new();
     let victim = kube.file("victim", "host");
-    // /etc and /dev as links to the host, and a file that is one to a file of the host.
+    // /etc and /dev are links to the host, and so is one of the files.
     let layer = kube.file(
         "evil.tar",
         tar(&[

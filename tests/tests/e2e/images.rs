@@ -1,4 +1,4 @@
-//! Images that come from files: import, load, save, rm, prune; and hostile ones.
+//! Images from files: import, load, save, rm, prune, and hostile images.
 
 use tests::image::{BUSYBOX, Entry, busybox_tar, tar};
 use tests::{IDLE, Kube, pod};
@@ -142,7 +142,7 @@ fn no_path_or_link_of_a_tar_leaves_the_root() {
     ];
     for (n, entries) in hostile.iter().enumerate() {
         let file = kube.file(&format!("hostile-{n}.tar"), tar(entries));
-        // Refused or made harmless: both will do.
+        // The image may be refused, or its entries made harmless.
         let output = kube.run(&["image", "import", &file, &format!("localhost/hostile:{n}"), "--cmd", "x"]);
         assert!([0, 1].contains(&output.code), "{output}");
         assert!(!outside.join("new").exists(), "tar {n} wrote outside: {output}");
@@ -174,7 +174,7 @@ fn a_failed_unpack_leaves_nothing() {
 #[test]
 fn a_bomb_is_refused() {
     let kube = Kube::new();
-    // 64 MB of gzip that would be 64 GB of zeros would take minutes: the header alone claims the size.
+    // 64 MB of gzip for 64 GB of zeros would take minutes, so only the header claims the size.
     let mut header = tar(&[Entry::File("bomb", 0o644, b"")]);
     header.truncate(512);
     let octal = format!("{:011o}\0", (1_u64 << 33) - 1);

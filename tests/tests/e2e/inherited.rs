@@ -1,4 +1,4 @@
-//! What a container gets does not depend on the shell, service or job that played it.
+//! A container does not depend on the shell, service or job that played it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,12 +9,12 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 use tests::{IDLE, Kube, limit, pod, pod_with};
 
-/// Prints everything that a process can know of what it inherited.
+/// Prints every inherited attribute that a process can read.
 const TELL: &str = "cat /proc/self/status; echo ==limits; cat /proc/self/limits; echo ==stat; cat /proc/self/stat; \
                     echo ==others; umask; cat /proc/self/oom_score_adj /proc/self/coredump_filter /proc/self/cgroup; \
                     cat /proc/self/personality /proc/self/timerslack_ns 2>/dev/null; ls /proc/self/fd; pwd; env | sort";
 
-/// What [`TELL`] says, without what differs from process to process.
+/// Returns the output of [`TELL`] without what differs between processes.
 fn told(text: &str, uid: &str) -> Vec<String> {
     let mut section = "==status";
     let mut lines = Vec::new();
@@ -44,7 +44,7 @@ fn told(text: &str, uid: &str) -> Vec<String> {
     lines
 }
 
-/// All that a caller can do to what it starts, as far as this host lets it.
+/// Changes every attribute that a command inherits from its caller, as far as this host allows it.
 fn hostile(command: &mut Command, lock: &Path, cgroups: &[PathBuf]) {
     command
         .env("LD_PRELOAD", "")
@@ -58,7 +58,7 @@ fn hostile(command: &mut Command, lock: &Path, cgroups: &[PathBuf]) {
         .map(|dir| std::ffi::CString::new(dir.join("cgroup.procs").to_str().unwrap()).unwrap())
         .collect();
     let write = |path: &std::ffi::CStr, text: &[u8]| {
-        // SAFETY: the path ends with NUL and the text is as long as it is said to be.
+        // SAFETY: the path ends with NUL, and the text has the length that is passed.
         unsafe {
             let fd = libc::open(path.as_ptr(), libc::O_WRONLY);
             let written = libc::write(fd, text.as_ptr().cast(), text.len());
@@ -66,13 +66,13 @@ fn hostile(command: &mut Command, lock: &Path, cgroups: &[PathBuf]) {
             if written < 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
         }
     };
-    // SAFETY: only system calls between fork and exec, nothing that allocates or locks.
+    // SAFETY: between fork and exec there are only system calls, which neither allocate nor lock.
     unsafe {
         command.pre_exec(move || {
             for path in &procs {
                 write(path, b"0")?;
             }
-            // By the kernel's own call: the C library refuses two of them.
+            // By the system call, because the C library refuses two of the signals.
             let ignored = [libc::SIG_IGN, 0, 0, 0];
             for signal in 1..=64 {
                 libc::syscall(libc::SYS_rt_sigaction, signal, ignored.as_ptr(), std::ptr::null::<usize>(), 8);
@@ -80,7 +80,7 @@ fn hostile(command: &mut Command, lock: &Path, cgroups: &[PathBuf]) {
             let mut set = std::mem::zeroed();
             libc::sigfillset(&raw mut set);
             libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
-            // Not closed by exec.
+            // dup2 gives a descriptor that exec does not close.
             let fd = libc::open(lock.as_ptr(), libc::O_RDONLY);
             if fd < 0 || libc::flock(fd, libc::LOCK_EX) < 0 || libc::dup2(fd, 77) < 0 {
                 return Err(std::io::Error::last_os_error());
@@ -94,7 +94,7 @@ fn hostile(command: &mut Command, lock: &Path, cgroups: &[PathBuf]) {
             let priority = libc::sched_param { sched_priority: 0 };
             libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const priority);
             libc::setpriority(libc::PRIO_PROCESS, 0, 10);
-            // The idle class.
+            // The idle class of I/O priorities.
             libc::syscall(libc::SYS_ioprio_set, 1, 0, 3 << 13);
             for (resource, most) in [
                 (libc::RLIMIT_NOFILE, 128),
@@ -111,7 +111,7 @@ fn hostile(command: &mut Command, lock: &Path, cgroups: &[PathBuf]) {
                 let mut limit: libc::rlimit = std::mem::zeroed();
                 libc::getrlimit(resource, &raw mut limit);
                 limit.rlim_cur = most;
-                // Only with CAP_SYS_RESOURCE it can be raised again.
+                // A lowered hard limit can only be raised again with CAP_SYS_RESOURCE.
                 if libc::prctl(libc::PR_CAPBSET_READ, 24, 0, 0, 0) == 1 {
                     limit.rlim_max = most;
                 }
@@ -127,7 +127,7 @@ fn hostile(command: &mut Command, lock: &Path, cgroups: &[PathBuf]) {
     }
 }
 
-/// Control groups of a caller, one in each hierarchy where containers get none of their own or memory is counted.
+/// The control groups of a caller: one in each hierarchy in which containers get none, or in which memory is counted.
 struct CallersCgroups(Vec<PathBuf>);
 
 impl CallersCgroups {
@@ -148,7 +148,7 @@ impl CallersCgroups {
         Self(dirs)
     }
 
-    /// A service manager would end whatever is left in them.
+    /// Checks that no process is left in the control groups, because a service manager would end it.
     #[track_caller]
     fn are_empty(&self) {
         for dir in &self.0 {
@@ -194,19 +194,19 @@ fn a_container_is_the_same_whoever_played_it() {
             assert!(!exec.iter().any(|line| line.contains("SECRET")), "{exec:#?}");
             seen.insert(shell, (main, exec));
 
-            // Nothing holds the caller's lock, and nothing ends with its control group.
+            // No process holds the caller's lock, and none would end with the caller's control group.
             let file = fs::File::open(&lock).unwrap();
             rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
                 .unwrap_or_else(|e| panic!("the caller's lock is still held ({shell}): {e}"));
             cgroups.are_empty();
-            // A container that ignored TERM would be killed.
+            // If the container had inherited that SIGTERM is ignored, it would have to be killed.
             kube.ok(&["down", "pod/web"]);
         }
         let (plain, hostile) = (&seen["plain"], &seen["hostile"]);
         assert_eq!(plain.0, hostile.0, "the container, {flags:?}");
         assert_eq!(plain.1, hostile.1, "exec, {flags:?}");
         if !flags.is_empty() {
-            // runc is a program of its own, and ignores a signal.
+            // runc is another program, and ignores a signal.
             continue;
         }
         for line in ["SigIgn:\t0000000000000000", "SigBlk:\t0000000000000000", "Umask:\t0022"] {
@@ -229,7 +229,7 @@ fn a_container_of_a_hostile_caller_is_told_to_end_and_ends() {
     hostile(&mut command, &lock, &cgroups.0);
     kube.run_command(&mut command, None).expect(0);
     cgroups.are_empty();
-    // The supervisor listens to signals too, and hands them on in order.
+    // The supervisor reacts to signals too, and stops its pods in order.
     let supervisor = kube.supervisors().remove(0);
     supervisor.kill(Signal::SIGTERM);
     assert!(supervisor.ends_within(limit(20)));
@@ -251,7 +251,7 @@ fn a_pod_whose_supervisor_was_ended_is_started_by_the_next_play_of_its_file() {
     assert_eq!(kube.ok(&["play", &file]).stdout, "pod/web started\n");
     assert!(kube.container("web", "main")["state"]["running"].is_object());
     assert_eq!(kube.ok(&["play", &file]).stdout, "pod/web unchanged\n");
-    // As in a cluster, one that has run does not run again.
+    // As in a cluster, a pod that has ended does not run again.
     assert_eq!(kube.ok(&["play", &job]).stdout, "pod/once unchanged (Completed)\n");
 }
 

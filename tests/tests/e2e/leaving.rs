@@ -1,5 +1,5 @@
-//! What is still given back to the kernel once `kube down` has answered: nobody sees it, nobody meets it, and
-//! whatever is killed, it is finished.
+//! The removal that continues in the background after `kube down` has returned: no command shows the pods, no command
+//! collides with what is left of them, and the removal is finished whichever process is killed.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use tests::{HostPort, IDLE, Kube, Process, host_port, limit, pod, pod_with};
 
 use crate::supervisor::reboot;
 
-/// A pod with a claim and a published port, whose removal halts once its processes have been killed.
+/// A pod with a claim and a published port, whose removal is halted once its processes have been killed.
 struct Held {
     kube: Kube,
     file: String,
@@ -29,7 +29,7 @@ fn web(name: &str, port: &HostPort) -> String {
 }
 
 impl Held {
-    /// Plays it, on a network of its own.
+    /// Plays the pod on a separate network.
     fn new() -> Self {
         let (kube, port) = (Kube::new(), host_port());
         let (file, mark) = (kube.manifest(&web("web", &port)), kube.dir().join("mark"));
@@ -39,7 +39,7 @@ impl Held {
         Self { kube, file, port, mark }
     }
 
-    /// Takes it down; the worker that halts while it gives back what the pod had.
+    /// Takes the pod down, and returns the worker that is halted in the background removal.
     fn down(&self) -> Process {
         self.kube.ok(&["down", &self.file]).says("pod/web deleted");
         let deadline = Instant::now() + limit(30);
@@ -55,7 +55,7 @@ impl Held {
         }
     }
 
-    /// Nothing but the claim and the network is left once the supervisors have ended.
+    /// Checks that only the claim and the network are left once the supervisors have ended.
     fn is_finished(&self) {
         for supervisor in self.kube.supervisors() {
             assert!(supervisor.ends_within(limit(20)), "{supervisor:?}");
@@ -134,7 +134,7 @@ fn a_port_of_a_pod_that_goes_is_free_for_another() {
     let (code, said) = play.end();
     assert_eq!(code, 0, "{said:#?}");
     assert_eq!(held.kube.pods(), ["other"]);
-    // And without anything that holds it up.
+    // The same without a halted worker.
     for _ in 0..5 {
         held.kube.ok(&["down", "pod/other"]);
         held.kube.ok(&["play", &held.file]);

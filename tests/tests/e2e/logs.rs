@@ -58,7 +58,7 @@ fn a_line_that_a_container_did_not_end_is_whole_for_a_collector() {
     let uid = kube.pod("half")["metadata"]["uid"].as_str().unwrap().to_owned();
     let log = std::fs::read_to_string(kube.root().join("pods").join(uid).join("logs/main/0.log")).unwrap();
     for (stream, lines) in [("stdout", vec!["one", "half"]), ("stderr", vec!["why"])] {
-        // As collectors do: parts are joined until a full record comes.
+        // Parts are joined until a full record comes, as log collectors do.
         let (mut joined, mut part) = (Vec::new(), String::new());
         for record in log.lines() {
             let fields: Vec<&str> = record.splitn(4, ' ').collect();
@@ -161,7 +161,7 @@ fn follow_goes_on_across_rotation() {
     kube.sh_to_end("web", "echo go >/data/go");
     let (code, lines) = logs.end();
     assert_eq!(code, 0);
-    // 16 MB: past the first file, and never more than a follower may lag behind.
+    // 16 MB are more than the first file, and less than a follower may lag behind.
     assert_eq!(lines.len(), 300_002, "from {:?} to {:?}", lines.first(), lines.last());
 }
 
@@ -228,7 +228,7 @@ fn several_pods_are_printed_with_their_names_in_the_order_of_time() {
     assert_eq!(kube.ok(&["logs", "-l", "app=api", "--prefix=false"]).stdout, "up\nup\n");
     kube.run(&["logs", "-l", "app=absent"]).expect(4);
     let mut logs = kube.start(&["logs", "-f", "once", pods[0].split('/').nth(1).unwrap()]);
-    // Which was first is theirs to settle.
+    // The order of the two lines is not defined.
     let mut said = [logs.line(|_| true), logs.line(|_| true)];
     said.sort_unstable();
     assert_eq!(said, [pods[0].as_str(), "[pod/once/main] done"]);
@@ -249,7 +249,7 @@ fn the_last_lines_of_a_container_at_full_speed_are_as_many_as_asked_for() {
         let output = kube.ok(&["logs", "web", "--tail", &n.to_string()]);
         assert_eq!(output.lines().len(), n);
     }
-    // All of it comes to an end, too.
+    // Without -f, the command ends as well.
     kube.ok(&["logs", "web"]);
     kube.ok(&["down", "web", "--force"]);
 }

@@ -1,7 +1,7 @@
-//! End-to-end tests: the real `kube`, a real kernel, a real registry. Every test has trees and networks of its
-//! own and they run side by side; see `tests/src/lib.rs` for what they stand on.
+//! End-to-end tests with the real `kube`, a real kernel and a real registry. Every test has separate trees and
+//! networks, so they run in parallel. `tests/src/lib.rs` is their foundation.
 
-// This is test code: a panic is how it reports.
+// This is test code, which reports failures by panics.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

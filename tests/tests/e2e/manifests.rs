@@ -1,4 +1,4 @@
-//! Every example in manifests/ is played, becomes Ready or complete, and goes again.
+//! Plays every example in manifests/, waits until it is ready or complete, and takes it down.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ fn dir() -> PathBuf {
         .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests")), PathBuf::from)
 }
 
-/// Copies an example with its host ports changed to free ones; its path and the ports.
+/// Copies an example with its host ports changed to free ones, and returns its path and the ports.
 fn example(kube: &Kube, name: &str) -> (String, Vec<tests::HostPort>) {
     let mut text = std::fs::read_to_string(dir().join(name)).unwrap();
     let mut ports = Vec::new();

@@ -1,9 +1,9 @@
-//! Names as long as Kubernetes has them.
+//! Names of the greatest length that Kubernetes allows.
 
 use nix::sys::signal::Signal;
 use tests::{IDLE, Kube, pod_with};
 
-/// 253 characters: with dots, as DNS has them, and without, which is a name of Kubernetes all the same.
+/// Returns names of 253 characters: one with dots, as in DNS, and one without, which Kubernetes also allows.
 fn longest() -> [String; 2] {
     let dotted = ["a", "b", "c", "d"].map(|part| part.repeat(62)).join(".") + "e";
     [dotted + "f", "l".repeat(253)]
@@ -41,7 +41,7 @@ fn everything_may_have_a_name_of_253_characters() {
         assert_eq!(exec("hostname").trim(), long[..63].trim_end_matches(['.', '-']));
         assert_eq!(exec("echo $K").trim(), "from the map");
         kube.ok(&["-n", &namespace, "play", &file]).says("unchanged");
-        // A supervisor that was killed is started again, by what the folder's name stands for.
+        // The name of the folder is enough to start a killed supervisor again.
         for supervisor in kube.supervisors() {
             supervisor.kill(Signal::SIGKILL);
         }

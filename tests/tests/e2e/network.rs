@@ -11,7 +11,7 @@ fn web(name: &str, ports: &str) -> String {
     pod_with(name, &format!("{HTTPD}{IDLE}"), &ports, "")
 }
 
-/// Waits, in the pod, until its httpd listens.
+/// Waits inside the pod until its httpd listens.
 fn listening(kube: &Kube, pod: &str) {
     kube.sh(pod, "until wget -q -O /dev/null http://127.0.0.1/; do :; done");
 }
@@ -99,11 +99,11 @@ fn publish_all_publishes_every_container_port() {
     http::get(SocketAddr::from(([127, 0, 0, 1], port.number)), "/");
 }
 
-/// A UDP socket inside a pod: Debian's static busybox has no server for it.
+/// Opens a UDP socket inside a pod, because Debian's static busybox has no UDP server.
 fn udp_socket_of(kube: &Kube, pod: &str, port: u16) -> UdpSocket {
     let uid = kube.pod(pod)["metadata"]["uid"].as_str().unwrap().to_owned();
     let namespace = std::fs::File::open(kube.runroot().join("netns").join(uid)).unwrap();
-    // A thread's namespace is its own, a socket's the one that it was made in.
+    // A namespace belongs to a thread, and a socket stays in the namespace in which it was created.
     let inside = move || {
         nix::sched::setns(&namespace, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
         UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap()

@@ -1,4 +1,4 @@
-//! Two `kube`s that want opposite things at the same time: neither hangs, and what stands in the end is whole.
+//! Two `kube` commands with opposite effects run at the same time: neither hangs, and the result is consistent.
 
 use tests::{IDLE, Kube, Output, in_vm, pod, pod_with};
 
@@ -6,7 +6,7 @@ fn rounds() -> usize {
     if in_vm() { 3 } else { 15 }
 }
 
-/// Runs the two beside each other, again and again.
+/// Runs two commands in parallel, repeatedly.
 fn against(kube: &Kube, one: &[&str], other: &[&str]) {
     let run = |args: &[&str]| -> Vec<Output> { (0..rounds()).map(|_| kube.run(args)).collect() };
     let (a, b) = std::thread::scope(|scope| {
@@ -14,11 +14,11 @@ fn against(kube: &Kube, one: &[&str], other: &[&str]) {
         (run(one), other.join().unwrap())
     });
     for output in a.iter().chain(&b).filter(|output| output.code != 0) {
-        // What the other took away meanwhile is told as such, whatever one was at.
+        // A command whose objects the other one removed meanwhile says so, in whichever step it was.
         let told = ["was removed meanwhile", "not found", "it was removed", "is here"];
         assert!(told.iter().any(|told| output.stderr.contains(told)), "{output}");
     }
-    // One ordinary command, and all that is recorded is whole.
+    // After one ordinary command, everything that is recorded is complete.
     kube.ok(&["ps"]);
     for pod in kube.pods() {
         kube.wait(&pod, "ready");
@@ -72,7 +72,7 @@ fn prune_against_play() {
         });
         for n in 0..rounds() {
             let text = if n % 2 == 0 { pod("web", IDLE, "") } else { both.clone() };
-            // By rename: the other one must not read half of it.
+            // The file is replaced by a rename, because the other command must not read half of it.
             let fresh = kube.file("fresh.yaml", text);
             std::fs::rename(fresh, file).unwrap();
             kube.run(&["play", "--prune", file]);

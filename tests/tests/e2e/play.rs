@@ -1,4 +1,4 @@
-//! `kube play`: what it reads, what it makes, what it says.
+//! `kube play`: its input, its effects and its messages.
 
 use tests::{IDLE, Kube, host_port, http, limit, pod, pod_with};
 
@@ -129,7 +129,7 @@ fn a_config_map_of_another_file_comes_by_flag() {
     assert_eq!(kube.sh("web", "echo $GREETING"), "hello\n");
 }
 
-/// Each play would make the one of the other.
+/// Otherwise, each play would replace the ConfigMap by the other one.
 #[test]
 fn a_config_map_that_is_given_twice_is_an_error() {
     let kube = Kube::empty();
@@ -202,10 +202,10 @@ fn a_pod_that_has_failed_is_not_ready_however_soon_it_did() {
         assert!(output.stderr.contains("container main wrote last:\n  why\n"), "{output}");
     };
     fails(kube.run(&["play", &file, "--wait"]));
-    // Also when nothing is left to be done.
+    // Also if the play has nothing to do.
     fails(kube.run(&["play", &file, "--wait"]));
     kube.ok(&["down", "pod/bad"]);
-    // It was ready when the other one was not yet.
+    // The failing pod was ready for a moment while the other pod was not.
     let slow = "  initContainers: [{name: i, image: localhost/busybox:1, command: [sleep, '1']}]\n";
     let both = [pod("bad", "sleep 0.3; echo why; exit 3", never), pod("slow", IDLE, slow)].join("---\n");
     fails(kube.try_play(&both, &["--wait"]));
@@ -215,7 +215,7 @@ fn a_pod_that_has_failed_is_not_ready_however_soon_it_did() {
 fn a_wait_that_takes_too_long_ends_with_5_and_leaves_the_pod() {
     let kube = Kube::new();
     let yaml = pod("slow", IDLE, "  restartPolicy: Never\n");
-    // Long enough to start, wherever this runs.
+    // Long enough to start on every test machine.
     let timeout = format!("--timeout={}s", limit(2).as_secs());
     kube.try_play(&yaml, &["--wait=complete", &timeout]).expect(5).complains("timed out");
     assert_eq!(kube.pod("slow")["status"]["phase"], "Running");

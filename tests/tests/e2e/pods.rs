@@ -1,4 +1,4 @@
-//! Pods as commands show them, and what a container finds inside: `ps`, `inspect`, `wait`, `events`, environment, names.
+//! The output of `ps`, `inspect`, `wait` and `events`, and the environment and names that a container finds.
 
 use tests::{IDLE, Kube, host_port, limit, pod, pod_with};
 
@@ -42,7 +42,7 @@ fn inspect_shows_the_pod_as_kubectl_would() {
     assert_eq!(pod["metadata"]["namespace"], "default");
     assert!(pod["metadata"]["creationTimestamp"].as_str().unwrap().ends_with('Z'));
     assert_eq!(pod["metadata"]["labels"]["app"], "web");
-    // Defaults, as the API server fills them.
+    // The defaults that an API server fills in.
     let spec = &pod["spec"];
     assert_eq!(spec["restartPolicy"], "Always");
     assert_eq!(spec["dnsPolicy"], "ClusterFirst");
@@ -80,14 +80,14 @@ fn a_wait_for_a_pod_that_can_never_start_ends_at_once_with_the_reason() {
     let bad = "apiVersion: v1\nkind: Pod\nmetadata: {name: bad}\nspec:\n  initContainers:\n  - {name: first, \
                image: \"localhost/busybox:1\", command: [sleep, \"3\"]}\n  containers:\n  - {name: main, image: \
                \"localhost/busybox:1\", command: [/no/such/program]}\n";
-    // Its init container outlasts this play, which therefore leaves the pod as it is.
+    // The init container runs longer than this play waits, so that the play does not undo the pod.
     let file = kube.manifest(bad);
     kube.run(&["play", &file, "--wait", "--timeout=1s"]).expect(5);
     let begin = std::time::Instant::now();
     let never = kube.run(&["wait", "bad", "--for=ready", "--timeout=10m"]).expect(1);
     never.complains("pod/bad cannot become ready: container main: ").complains("/no/such/program");
     assert!(begin.elapsed() < limit(60), "{:?}", begin.elapsed());
-    // Also later, when it has been tried again.
+    // Also later, after the container was tried again.
     std::thread::sleep(std::time::Duration::from_secs(15));
     kube.run(&["wait", "bad", "--for=ready", "--timeout=10m"]).expect(1).complains("container main: ");
 }
@@ -203,7 +203,7 @@ fn share_process_namespace_shows_the_others_and_reaps_zombies() {
     let ps = kube.sh("web", "ps -o pid,args");
     assert!(ps.lines().any(|l| l.trim_start().starts_with("1 ") && l.contains("pause")), "{ps}");
     assert!(ps.matches("trap 'exit 0'").count() >= 2, "{ps}");
-    // The orphan of a shell that ends becomes pause's child.
+    // A process whose shell has ended becomes a child of pause.
     kube.sh("web", "(sleep 0.1 &) ; exit 0");
     let zombies = kube.sh("web", "sleep 0.5; ps -o stat | grep -c Z || true");
     assert_eq!(zombies.trim(), "0");

@@ -49,7 +49,7 @@ fn generate_pins_what_was_pulled() {
     let digest =
         pinned.split_once(&format!("image: {image}@sha256:")).unwrap_or_else(|| panic!("{pinned}")).1;
     assert!(digest.split('\n').next().unwrap().len() == 64, "{pinned}");
-    // The tag moves on; what was pinned is pulled as it was.
+    // The tag now names another image; the pinned digest is pulled unchanged.
     let newer = tar(&[Entry::File("etc/newer", 0o644, b"newer")]);
     registry.push("app", "1", &[Layer::gzip(busybox()), Layer::gzip(newer)], &config());
     kube.ok(&["down", "pod/web"]);
@@ -186,7 +186,8 @@ fn a_blob_that_is_not_what_its_digest_says_is_refused() {
     assert_eq!(kube.ok(&["image", "ls", "-o", "name"]).stdout, "");
 }
 
-/// Plays from a registry that answers so; it must fail, say `why`, and leave nothing, and work when it is well.
+/// Plays from a registry whose answers `spoil` changes. The play must fail, say `why` and leave nothing, and must
+/// work once the answers are right.
 fn play_fails(
     why: &str,
     spoil: impl Fn(&tests::http::Request, tests::http::Answer) -> tests::http::Answer + Send + Sync + 'static,
@@ -338,7 +339,7 @@ fn pull_policies() {
     push("two");
     assert_eq!(played("    imagePullPolicy: IfNotPresent\n"), "one");
     assert_eq!(played("    imagePullPolicy: Never\n"), "one");
-    // No tag is :latest, which is always asked for.
+    // No tag means :latest, for which the registry is always asked.
     assert_eq!(played(""), "two");
 }
 
@@ -346,7 +347,7 @@ fn pull_policies() {
 fn a_local_image_runs_without_a_registry_unless_always_is_given() {
     let kube = Kube::empty();
     let tar = busybox_tar();
-    // A registry that nobody runs: the port is free.
+    // No registry runs on this free port.
     let absent = format!("127.0.0.1:{}/app:latest", tests::host_port());
     let registry = Registry::start(kube.dir());
     let unknown = registry.name("app");
@@ -362,7 +363,7 @@ fn a_local_image_runs_without_a_registry_unless_always_is_given() {
         let refused = kube.try_play(&with("    imagePullPolicy: Always\n"), &[]).expect(1);
         assert!(refused.stderr.contains("is here, but imagePullPolicy is Always"), "{refused}");
         assert!(refused.stderr.contains("write imagePullPolicy: IfNotPresent"), "{refused}");
-        // The flag says so as well.
+        // The flag has the same effect.
         kube.try_play(&with(""), &["--pull", "always"]).expect(1).complains("imagePullPolicy is Always");
         assert_eq!(kube.pods().len(), 0);
         kube.ok(&["image", "rm", name]);

@@ -1,10 +1,10 @@
-//! Rollouts of Deployments: what only real pods show.
+//! Rollouts of Deployments with real pods.
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use tests::{IDLE, Kube, host_port};
 
-/// A Deployment `api` whose pods print `version`; `spec` is more YAML for its spec.
+/// Returns a Deployment `api` whose pods have `version` in `$VERSION`. `spec` is additional YAML for its spec.
 fn api(version: &str, script: &str, spec: &str) -> String {
     let script = serde_json::to_string(script).unwrap();
     format!(
@@ -31,7 +31,7 @@ fn is_complete(object: &Value, replicas: u64) -> bool {
             .all(|field| number(object, field) == replicas)
 }
 
-/// What the pods of the Deployment have in `$VERSION`, each once.
+/// Returns the different values of `$VERSION` in the pods of the Deployment.
 fn versions(kube: &Kube) -> Vec<String> {
     let pods = kube.ok(&["ps", "deployment/api", "-o", "json"]).json();
     let mut found: Vec<String> = pods["items"]
@@ -142,7 +142,7 @@ fn a_rollout_that_makes_no_progress_fails_and_can_be_undone() {
     let spec = "replicas: 1\n  minReadySeconds: 2\n  progressDeadlineSeconds: 3";
     let file = kube.manifest(&api("one", IDLE, spec));
     kube.ok(&["play", &file]);
-    // Ready for too short a time to be available.
+    // The pods are Ready for too short a time to become available.
     std::fs::write(&file, api("two", "sleep 0.2; exit 1", spec)).unwrap();
     let play = kube.run(&["play", &file]);
     assert_eq!(play.code, 1);

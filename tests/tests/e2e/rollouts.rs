@@ -1,10 +1,10 @@
-//! Whoever is at it is killed while several workloads, a Deployment among them, are played, scaled, rolled over,
-//! pruned, started again and taken down, and while another OCI runtime makes containers. A trace of each step tells
-//! which points it gets to, and how often; one visit in the middle is chosen, when one replica stands and another does
-//! not.
+//! Kills the process that reaches a fail point while several workloads, a Deployment among them, are played, scaled,
+//! rolled over, pruned, started again and taken down, and while another OCI runtime creates containers. A trace of
+//! each step shows which points it reaches, and how often. The kill happens at a visit in the middle, when one
+//! replica exists and another does not.
 //!
-//! Only a sample is tried: a point has its turn in one of the steps. `KUBE_TEST_POINT=NAME` tries one point in every
-//! step, `all` everything, which takes a quarter of an hour.
+//! Only a sample is tried: each point in one of the steps. `KUBE_TEST_POINT=NAME` tries one point in every step,
+//! `all` tries everything, which takes a quarter of an hour.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,7 +13,8 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use tests::{HostPort, IDLE, Kube, Output, host_port, in_vm, limit, pod, skip};
 
-/// What is wanted: a Deployment of so many replicas, a Pod with a port and a claim or none, both of a version.
+/// A state to reach: a Deployment of so many replicas, and a Pod with a port and a claim or no Pod, both of one
+/// version.
 #[derive(Clone, Copy, PartialEq)]
 struct Wish {
     replicas: usize,
@@ -58,14 +59,14 @@ impl Wish {
         yaml
     }
 
-    /// These pods of the workload `app` are those that are wished for.
+    /// Returns true if these pods of the workload `app` are those of this state.
     fn has(self, app: &str, pods: &[&Value]) -> bool {
         let wanted = if app == "api" { self.replicas } else { usize::from(self.web) };
         pods.len() == wanted && pods.iter().all(|pod| pod["metadata"]["labels"]["version"] == self.version)
     }
 }
 
-/// A step: what stands before, the command, and what stands afterwards.
+/// A step: the state before, the command, and the state afterwards.
 #[derive(Clone, Copy)]
 struct Step {
     name: &'static str,
@@ -74,7 +75,7 @@ struct Step {
     command: &'static [&'static str],
     plays: Wish,
     after: Wish,
-    /// A kill may leave something that no command but this one goes on with.
+    /// A kill may leave a state that only the same command continues from.
     is_undone_by_hand: bool,
 }
 
@@ -89,7 +90,7 @@ const ROLLOUT: [Step; 8] = [
     step("play", NOTHING, PLAY, wish(2, "one", true)),
     step("scale up", wish(1, "one", false), PLAY, wish(3, "one", false)),
     step("roll over", wish(2, "one", true), PLAY, wish(2, "two", true)),
-    // What a play that was killed did not undo stands as it was asked for, as in a cluster.
+    // If a play is killed before it has undone its changes, its workloads stay as applied, as in a cluster.
     Step {
         after: wish(2, "one", true),
         is_undone_by_hand: true,
@@ -107,7 +108,7 @@ const ROLLOUT: [Step; 8] = [
     },
 ];
 
-/// An instance in which a step is gone through.
+/// An instance in which a step is run.
 struct Rollout {
     kube: Kube,
     port: HostPort,
@@ -115,7 +116,7 @@ struct Rollout {
     runtime: Option<&'static str>,
     mark: PathBuf,
     trace: PathBuf,
-    /// `KUBE_FAIL_POINT`, and how many visits go before.
+    /// `KUBE_FAIL_POINT`, and the number of visits before the kill.
     kill: Option<(String, usize)>,
 }
 
@@ -129,7 +130,7 @@ impl Rollout {
 
     fn marks(&self) -> impl Iterator<Item = PathBuf> + '_ {
         let n = self.kill.as_ref().map_or(0, |(_, n)| *n);
-        // The one that counts goes last.
+        // The last mark is the one of the kill.
         (0..n).map(|n| self.kube.dir().join(format!("mark.{n}"))).chain([self.mark.clone()])
     }
 
@@ -152,8 +153,8 @@ impl Rollout {
         self.run(&self.step.command.iter().map(fill).collect::<Vec<_>>())
     }
 
-    /// Goes to where the step begins. Supervisors know the point from their start, so that its marks, which are there
-    /// already, keep it from having an effect.
+    /// Prepares the state before the step. Supervisors know the point from their start; it has no effect yet, because
+    /// its marks already exist.
     fn begins(&self) {
         for mark in self.marks() {
             std::fs::write(mark, "").unwrap();
@@ -171,7 +172,7 @@ impl Rollout {
         }
     }
 
-    /// Waits until each workload is as in one of these, nothing else is there, and what went has been given back.
+    /// Waits until each workload is in one of these states, nothing else exists, and removals are finished.
     fn stands(&self, wishes: &[Wish]) {
         self.kube.until_all(|pods| {
             let ready = |pod: &Value| {
@@ -194,7 +195,7 @@ impl Rollout {
         });
     }
 
-    /// Every point that the step gets to, with how often.
+    /// Returns every point that the step reaches, with the number of visits.
     fn points(&self) -> BTreeMap<String, usize> {
         self.begins();
         let begin = std::fs::read_to_string(&self.trace).unwrap_or_default().len();
@@ -209,28 +210,28 @@ impl Rollout {
         found
     }
 
-    /// The step, and somebody is killed on the way; true if it came to that.
+    /// Runs the step, in which a process is killed, and checks the repair. Returns true if the point was reached.
     fn is_cut_short(&self) -> bool {
         self.begins();
         for mark in self.marks() {
             std::fs::remove_file(mark).unwrap();
         }
         self.command();
-        // One ordinary command, and each workload is as it was or as it is to be.
+        // After one ordinary command, each workload is as before the step or as after it.
         self.kube.ok(&["ps"]);
         if !self.step.is_undone_by_hand {
             self.stands(&[self.step.before, self.step.after]);
         }
-        // The same command again, then all is as if nothing had happened.
+        // After the same command, everything is as if nothing had happened.
         let again = self.command();
         if self.step.plays.version == BROKEN {
-            // The next good file is played all the same.
+            // The next valid file can be played nevertheless.
             let file = self.kube.file("app.yaml", self.step.after.manifest(&self.port));
             self.run(&["play", &file]).expect(0);
         } else if !self.step.is_undone_by_hand {
             again.expect(0);
         }
-        // `play --all` tells of a sandbox that was not made, and that is about to be made again.
+        // `play --all` may report a sandbox that could not be created and is about to be created again.
         self.stands(&[self.step.after]);
         self.kube.ok(&["down", "--all", "--volumes"]);
         let left = self.kube.not_as_before();
@@ -239,10 +240,10 @@ impl Rollout {
     }
 }
 
-/// A kill: where in which step, and who.
+/// A kill: the step, the fail point, the visit and the action.
 type Kill = (Step, String, usize, &'static str);
 
-/// All there are, or each point's turn in one of the steps.
+/// Returns all kills, or one per point, in one of the steps.
 fn kills(steps: &[Step], runtime: Option<&'static str>, fits: impl Fn(&str) -> bool) -> Vec<Kill> {
     let only = std::env::var("KUBE_TEST_POINT").ok();
     let mut found: BTreeMap<String, Vec<(Step, usize)>> = BTreeMap::new();
@@ -267,7 +268,7 @@ fn kills(steps: &[Step], runtime: Option<&'static str>, fits: impl Fn(&str) -> b
     points.flat_map(of_a_point).collect()
 }
 
-/// Goes through the `n`-th of each `of` of them.
+/// Tries the `n`-th of each `of` kills.
 fn walk(kills: Vec<Kill>, runtime: Option<&'static str>, n: usize, of: usize) {
     let (mut failed, mut missed, mut tried) = (Vec::new(), Vec::new(), 0);
     for (step, point, visit, action) in kills.into_iter().skip(n).step_by(of) {
@@ -283,17 +284,17 @@ fn walk(kills: Vec<Kill>, runtime: Option<&'static str>, n: usize, of: usize) {
         println!("{what}: {:?}", start.elapsed());
     }
     assert!(failed.is_empty(), "{failed:#?}");
-    // How often some points are visited is a matter of who is quicker.
+    // The number of visits of some points depends on the order in which processes run.
     assert!(missed.len() * 10 <= tried, "never reached: {missed:#?}");
     println!("{tried}, of which never reached: {missed:#?}");
 }
 
-/// One of so many kills is tried.
+/// Returns the size of the sample: one of so many kills is tried.
 fn sample() -> usize {
     if std::env::var_os("KUBE_TEST_POINT").is_some() { 1 } else { 3 }
 }
 
-/// Other walks go through them: they are the same for any number of workloads.
+/// Returns true for points that depend on the number of workloads; other tests try the others.
 fn is_told_apart(point: &str) -> bool {
     !point.contains("image") && point != "file-written" && point != "network-file-written"
 }
@@ -316,19 +317,19 @@ fn whoever_is_killed_while_a_deployment_changes_second_half() {
     walk(kills(&ROLLOUT, None, is_told_apart), None, 1, 2 * sample());
 }
 
-/// Where an OCI runtime is called, and what it made is killed.
+/// Returns true for points at which an OCI runtime is called, or at which its containers are killed.
 fn is_of_a_runtime(point: &str) -> bool {
     point.starts_with("infra-") || point.starts_with("container-") || point.starts_with("pod-")
 }
 
 #[test]
 fn whoever_is_killed_while_another_runtime_makes_and_kills_containers() {
-    // crun of Debian 12 takes no hybrid cgroups; an emulated machine is slow.
+    // crun of Debian 12 does not support hybrid cgroups; an emulated machine is slow.
     let (runtime, of) = if in_vm() { (Some("crun"), 2 * sample()) } else { (Some("runc"), sample()) };
     walk(kills(&[ROLLOUT[0], ROLLOUT[7]], runtime, is_of_a_runtime), runtime, 0, of);
 }
 
-/// Nothing but the file that tells of the intent is left to find it by: no lease, no sandbox in the pod's state.
+/// Only the intent file refers to the sandbox; there is no lease, and no sandbox in the pod's state.
 #[test]
 fn a_sandbox_without_a_network_that_a_killed_worker_left_goes_with_its_pod() {
     for point in ["namespace-made", "infra-created", "infra-started", "sandbox-recorded"] {

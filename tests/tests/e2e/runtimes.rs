@@ -1,4 +1,4 @@
-//! `--runtime`: any OCI runtime runs pods as the built-in one does.
+//! `--runtime`: other OCI runtimes run pods like the built-in one.
 
 use tests::image::{BUSYBOX, busybox_tar};
 use tests::{IDLE, Kube, in_vm, pod_with, skip};
@@ -57,7 +57,7 @@ fn a_runtime_that_is_not_there_is_told() {
     assert_eq!(kube.pods().len(), 0);
 }
 
-/// What runc and our calls of it have left on disk.
+/// Returns what runc, and the calls of runc, have left on disk.
 fn state_left(kube: &Kube) -> Vec<String> {
     let state = kube.runroot().join("runtime");
     let folders = ["runtime", "calls", "containers", "bundles"].map(|name| state.join(name));
@@ -74,7 +74,7 @@ fn no_state_of_another_runtime_stays() {
     assert_ne!(state_left(&kube), [""; 0]);
     kube.ok(&["down", "web", "--wait"]);
     assert_eq!(state_left(&kube), [""; 0], "after down");
-    // What cannot be made: runc's init fails, and its program is not there.
+    // Containers that cannot be created: runc's init fails, or the program does not exist.
     for more in ["    workingDir: /etc/passwd", "    command: [/absent]"] {
         let yaml = if more.contains("command") {
             web.replace("    command: [sh,", "    command: [/absent,")
@@ -87,7 +87,7 @@ fn no_state_of_another_runtime_stays() {
         kube.ok(&["down", "--all", "--wait"]);
         assert_eq!(state_left(&kube), [""; 0], "after {more}");
     }
-    // Nobody knows any more which runtime made it.
+    // The record of the runtime that created the pod is lost.
     kube.play_with(&web, &runc);
     for supervisor in kube.supervisors() {
         supervisor.kill(nix::sys::signal::Signal::SIGKILL);

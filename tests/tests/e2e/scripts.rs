@@ -1,4 +1,4 @@
-//! The scripts beside the tests refuse arguments that they do not know, above all options: `--help` is no file's name.
+//! The scripts in tests/ refuse unknown arguments, above all options, because `--help` is not the name of a file.
 
 use std::fs;
 use std::path::Path;
@@ -32,7 +32,7 @@ fn options_are_refused_and_nothing_is_made() {
         for arguments in
             [&["--help"][..], &["-x"], &["--shell", "--help"], &["name", "--help"], &["--help", "name"]]
         {
-            // Where it lies does not matter: it refuses before it looks around.
+            // The current folder does not matter, because the script refuses before it reads any file.
             let output = Command::new(shell)
                 .args(["-c", text, path])
                 .args(arguments)

@@ -1,4 +1,4 @@
-//! What a container may do, and what it can reach.
+//! The rights of a container, and what it can reach.
 
 use tests::{IDLE, Kube, pod, pod_with};
 
@@ -43,7 +43,7 @@ fn seccomp_is_on_also_for_exec() {
     kube.play(&pod("web", IDLE, ""));
     assert_eq!(kube.process("web", "trap 'exit 0'").status("Seccomp"), "2");
     assert_eq!(kube.sh("web", "grep ^Seccomp: /proc/self/status").trim(), "Seccomp:\t2");
-    // unshare(CLONE_NEWUSER) is not on the list.
+    // The seccomp profile does not allow unshare(CLONE_NEWUSER).
     assert_ne!(kube.run(&["exec", "web", "--", "unshare", "-U", "true"]).code, 0);
 }
 
@@ -126,7 +126,7 @@ fn privileged_has_every_capability_and_device() {
 fn the_hosts_devices_cannot_be_reached_by_mknod() {
     let kube = Kube::new();
     kube.play(&pod("web", IDLE, ""));
-    // mknod itself is allowed (CAP_MKNOD); opening what was made is not.
+    // mknod is allowed (CAP_MKNOD); opening the created device is not.
     let disk = std::fs::read_to_string("/proc/partitions").unwrap();
     let fields: Vec<_> = disk.lines().nth(2).unwrap().split_whitespace().collect();
     let script = format!("mknod /disk b {} {} && head -c 1 /disk", fields[0], fields[1]);
@@ -172,7 +172,7 @@ fn no_descriptor_of_ours_leaks_into_a_container() {
 fn cve_2019_5736_the_kube_binary_cannot_be_reached_for_writing() {
     let kube = Kube::new();
     kube.play(&pod("web", IDLE, ""));
-    // What a container sees of the processes that enter it: never our executable, open for writing.
+    // A container must never see the executable of `kube` through the processes that enter it.
     let output =
         kube.ok(&["exec", "web", "--", "sh", "-c", "for p in /proc/[0-9]*; do readlink $p/exe; done; true"]);
     for line in output.lines() {
@@ -227,12 +227,12 @@ fn net_sysctls_are_refused_with_host_network() {
     output.complains("net.ipv4.ip_unprivileged_port_start");
 }
 
-/// What somebody who is not root can read below `dir`.
+/// Finds the files below `dir` that a user who is not root can read.
 fn readable(dir: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
     use std::os::unix::fs::PermissionsExt;
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         let Ok(meta) = entry.metadata() else { continue };
-        // What a container's root has mounted is not a file of ours.
+        // These are mounts of a container's root and not files of `kube`.
         if ["proc", "sys", "dev"].iter().any(|name| entry.file_name() == *name) {
             continue;
         }

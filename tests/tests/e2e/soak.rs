@@ -1,4 +1,4 @@
-//! Many plays and downs in a row: the host, and what lives on meanwhile, are afterwards what they were.
+//! Many plays and downs in a row. Afterwards the host and the long-running processes must use no more than before.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -9,7 +9,7 @@ use tests::{IDLE, Kube, Process, in_vm, limit, pod, pod_with, processes, skip};
 fn measures(kube: &Kube) -> BTreeMap<String, u64> {
     let mut found = BTreeMap::new();
     let dir = kube.dir().to_str().unwrap().to_owned();
-    // What lives on: supervisors and the name server. Workers, and supervisors that are just leaving, end soon.
+    // Long-running processes are supervisors and the name server. Workers, and supervisors without pods, end soon.
     let ours = || processes().into_iter().filter(|p| p.command.contains(&dir) && !p.command.contains(IDLE));
     for process in ours() {
         let leaves = ["comes", "goes"].iter().any(|name| process.command.ends_with(name));
@@ -52,14 +52,14 @@ fn measures(kube: &Kube) -> BTreeMap<String, u64> {
     found
 }
 
-/// True if its parent is the same program with the same arguments: it was forked.
+/// Returns true if the process was forked: its parent is the same program with the same arguments.
 fn is_worker(process: &Process) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid)).unwrap_or_default();
     let parent = status.lines().find_map(|l| l.strip_prefix("PPid:")).and_then(|pid| pid.trim().parse().ok());
     parent.and_then(Process::of).is_some_and(|parent| parent.command == process.command)
 }
 
-/// Of both trees; the file into which events are turned over, once there are many, is none.
+/// Counts the files of both trees, without the file to which events are rotated.
 fn files(kube: &Kube) -> u64 {
     let mut count = 0;
     let mut stack = vec![kube.root(), kube.runroot()];
@@ -77,7 +77,7 @@ fn files(kube: &Kube) -> u64 {
     count
 }
 
-/// What the whole host has; others change it too, so that it is only looked at in the long soak.
+/// Returns numbers of the whole host. Other programs change them too, so only the long soak compares them.
 fn host() -> BTreeMap<String, u64> {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let number = |text: &str| text.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0);
@@ -116,7 +116,7 @@ fn host() -> BTreeMap<String, u64> {
     found
 }
 
-/// One workload comes and goes, another one stays and is changed each time, and is entered.
+/// Plays one workload and takes it down; changes another one, which stays, and runs a command in it.
 fn cycle(kube: &Kube, n: usize, files: (&str, &str)) {
     let (comes, stays) = files;
     let text = pod_with("stays", IDLE, &format!("    env: [{{name: VALUE, value: '{}'}}]", n % 2), "");
@@ -137,7 +137,7 @@ fn soak(cycles: usize, slack: u64) {
     let comes = kube.file("comes.yaml", text);
     let stays = kube.file("stays.yaml", "");
     kube.play(&pod("resident", IDLE, ""));
-    // Caches and buffers of what lives on reach their size.
+    // Caches and buffers of long-running processes reach their size first.
     for n in 0..4 {
         cycle(&kube, n, (&comes, &stays));
     }

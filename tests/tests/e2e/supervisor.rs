@@ -1,4 +1,4 @@
-//! The supervisor: what becomes of pods when it, or the machine, dies.
+//! The supervisor: what happens to pods when it dies, or when the machine does.
 
 use nix::sys::signal::Signal;
 use tests::{IDLE, Kube, Running, limit, pod, pod_with};
@@ -12,7 +12,7 @@ fn one_process_a_workload_with_one_thread() {
     for supervisor in supervisors {
         assert_eq!(supervisor.status("Threads"), "1");
         let stat = supervisor.file("stat");
-        // Field 7: no terminal.
+        // Field 7 is 0 if there is no terminal.
         assert_eq!(stat.rsplit(") ").next().unwrap().split(' ').nth(4), Some("0"), "{stat}");
     }
 }
@@ -29,7 +29,7 @@ fn a_supervisor_is_asleep_when_nothing_happens() {
         };
         of("voluntary_ctxt_switches:") + of("nonvoluntary_ctxt_switches:")
     };
-    // A process that is idle does not end; this is a wait for something that must not happen.
+    // The supervisor must not end; this wait lets one second pass.
     supervisor.ends_within(std::time::Duration::from_secs(1));
     let before = switches();
     supervisor.ends_within(std::time::Duration::from_secs(2));
@@ -42,7 +42,7 @@ fn containers_outlive_a_killed_supervisor_and_no_line_is_lost() {
     let mount = "    volumeMounts: [{name: v, mountPath: /v}]";
     let init = "  volumes: [{name: v, emptyDir: {}}]\n  initContainers:\n  - name: fifo\n    image: localhost/busybox:1\n    \
                 command: [mkfifo, /v/go]\n    volumeMounts: [{name: v, mountPath: /v}]\n";
-    // Kept open, so that no writer finds the reader between two opens.
+    // The FIFO is kept open, so that no writer finds it without a reader.
     let script = format!("exec 3<>/v/go; n=0; while read x <&3; do n=$((n+1)); echo line $n; done & {IDLE}");
     kube.play(&pod_with("web", &script, mount, init));
     kube.sh("web", "for i in 1 2 3; do echo x >/v/go; done");
@@ -51,7 +51,7 @@ fn containers_outlive_a_killed_supervisor_and_no_line_is_lost() {
     let main = kube.process("web", "trap 'exit 0'");
     supervisor.kill(Signal::SIGKILL);
     assert!(supervisor.ends_within(limit(10)));
-    // Nobody reads now. What is written meanwhile must not be lost, and must not stop the container.
+    // No process reads the output now. What the container writes must not be lost, and must not block the container.
     let nsenter = format!("for i in 1 2 3; do echo x >/proc/{}/root/v/go; done", main.pid);
     assert!(std::process::Command::new("sh").args(["-c", &nsenter]).status().unwrap().success());
     kube.ok(&["ps"]);
@@ -65,7 +65,7 @@ fn containers_outlive_a_killed_supervisor_and_no_line_is_lost() {
     logs.line(|l| l == "line 9");
     let text = kube.ok(&["logs", "web"]).stdout;
     assert_eq!(text, (1..=9).map(|n| format!("line {n}\n")).collect::<String>());
-    // The new one is in charge: it restarts, and takes down.
+    // The new supervisor restarts the container and takes the pod down.
     main.kill(Signal::SIGKILL);
     kube.until("web", |p| p["status"]["containerStatuses"][0]["restartCount"] == 1);
     kube.ok(&["down", "pod/web"]);
@@ -114,7 +114,7 @@ fn a_container_that_was_being_started_when_its_supervisor_died_is_stopped_in_ord
     let spec = format!("  volumes: [{{name: m, hostPath: {{path: {said}}}}}]\n");
     let yaml = pod_with("web", script, "    volumeMounts: [{name: m, mountPath: /said}]", &spec);
     let mut play = kube.command(&["play", &kube.manifest(&yaml)]);
-    // The supervisor is not told that it runs.
+    // The worker is halted before it reports that the container runs.
     let play =
         Running::start(play.env("KUBE_FAIL_POINT", format!("container-recorded:stop:0:{}", mark.display())));
     play.until_halted(&mark).unwrap();
@@ -159,8 +159,8 @@ fn a_down_that_is_killed_is_finished_by_the_supervisor() {
     assert_eq!(kube.pods().len(), 0);
 }
 
-/// Does to an instance what a reboot does: every process dies at once, mounts and namespaces are gone, the run
-/// tree stays with an old boot id (a machine whose /run is no tmpfs), or is empty.
+/// Has the effect of a reboot on an instance: every process dies at once, mounts and namespaces are gone. The run
+/// tree keeps an old boot id (on a machine whose /run is not a tmpfs), or is empty.
 pub(crate) fn reboot(kube: &Kube, wipe: bool) {
     kube.wipe_kernel();
     if wipe {
@@ -255,7 +255,7 @@ fn commands_at_once_do_not_disturb_each_other() {
         }
     });
     assert_eq!(kube.pods().len(), 0);
-    // A supervisor ends right after its last answer.
+    // Supervisors end only after their last answer.
     for supervisor in kube.supervisors() {
         assert!(supervisor.ends_within(limit(10)), "{supervisor:?}");
     }
@@ -275,7 +275,7 @@ fn a_stopped_supervisor_is_named_by_who_needs_it_and_gone_without_by_force() {
         assert!(output.stderr.contains(&told), "{output}");
         assert!(output.stderr.contains("`kube down --force pod/web`"), "{output}");
     }
-    // What needs it not works.
+    // Commands that do not need the supervisor work.
     assert_eq!(kube.pods(), ["web"]);
     kube.ok(&["logs", "web"]);
     kube.ok(&["down", "web", "--force", "--wait"]);

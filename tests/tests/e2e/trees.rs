@@ -1,4 +1,4 @@
-//! Nobody but root reaches anything in the two trees, whoever made them and with whatever umask.
+//! Only root can reach anything in the two trees, whoever created them and with whichever umask.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use tests::{IDLE, Kube, image, pod_with};
 
-/// Users of the machine: one that has no name, and the one that containers of these tests run as.
+/// Users of the machine: one without a name, and the user of containers in these tests.
 const USERS: [u32; 2] = [65_534, 1000];
 
-/// What docs/architecture.md lists as open to others.
+/// The files that docs/architecture.md lists as accessible to others.
 const OPEN_TO_OTHERS: [&str; 0] = [];
 
-/// Everything in a tree, as root sees it; what containers see through mounts of their own is not here.
+/// Finds everything in a tree, as root sees it, without what only containers see through their mounts.
 fn everything_in(dir: &Path, found: &mut Vec<PathBuf>) {
     found.push(dir.to_owned());
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
@@ -25,11 +25,11 @@ fn everything_in(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// What a user can do with each of `paths`.
+/// Returns what a user can do with each of `paths`.
 fn reached(uid: u32, paths: Vec<PathBuf>) -> Vec<String> {
     let look = move || {
-        // This thread alone becomes the user, with no group and no capability.
-        // SAFETY: plain system calls with numbers, and a list of no groups.
+        // Only this thread becomes the user, without groups and capabilities. SAFETY: system calls with numbers, and
+        // with an empty list of groups.
         unsafe {
             assert_eq!(libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>()), 0);
             assert_eq!(libc::syscall(libc::SYS_setresgid, uid, uid, uid), 0);
@@ -64,7 +64,7 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
 }
 
-/// Runs a command with a umask, whatever it answers.
+/// Runs a command with a umask; it may fail.
 fn run_with_umask(kube: &Kube, umask: libc::mode_t, args: &[&str]) -> tests::Output {
     let mut command = kube.command(args);
     // SAFETY: umask is safe to call between fork and exec.
@@ -77,8 +77,8 @@ fn run_with_umask(kube: &Kube, umask: libc::mode_t, args: &[&str]) -> tests::Out
     kube.run_command(&mut command, None)
 }
 
-/// Fails the test if somebody can do something in the trees. The folder around them is open, so that only they keep
-/// others out.
+/// Fails the test if another user can do anything in the trees. Their parent folder is open, so that only the trees
+/// themselves prevent access.
 fn nothing_is_reached(kube: &Kube, when: &str) {
     set_mode(kube.dir(), 0o755);
     let open = kube.file("open", "");
@@ -157,7 +157,7 @@ fn others_reach_nothing_of_pods_and_non_root_containers_reach_all_that_is_theirs
     };
     for (umask, flags) in [(0o000, &[][..]), (0o077, &[]), (0o077, &["--runtime", "runc"])] {
         let kube = Kube::new();
-        // As an earlier version left them.
+        // The modes that an earlier version left.
         for dir in [kube.root(), kube.root().join("pods")] {
             fs::create_dir_all(&dir).unwrap();
             set_mode(&dir, 0o755);
@@ -175,7 +175,8 @@ fn others_reach_nothing_of_pods_and_non_root_containers_reach_all_that_is_theirs
         );
         assert_eq!(kube.ok(&["logs", "web"]).stdout, "started\n");
         nothing_is_reached(&kube, &format!("umask {umask:o}, {flags:?}"));
-        // Opened by a person, or an older version, while the pod runs: the next call closes it, whatever it is.
+        // A person, or an older version, opens the trees while the pod runs; the next command restricts them,
+        // whichever it is.
         for dir in [kube.root(), kube.root().join("pods"), kube.runroot()] {
             set_mode(&dir, 0o755);
         }
@@ -212,7 +213,7 @@ fn a_folder_that_is_not_kubes_is_refused_and_left_as_it_is() {
     }
     assert_eq!(mode(&kube.root()), 0o755);
     assert_eq!(fs::read_dir(kube.root()).unwrap().count(), 1);
-    // What looks like ours may have been put there by somebody else.
+    // Another user may have created folders with the names that `kube` uses.
     fs::remove_file(kube.root().join("letter")).unwrap();
     set_mode(&kube.root(), 0o1777);
     fs::create_dir(kube.root().join("images")).unwrap();
@@ -223,14 +224,14 @@ fn a_folder_that_is_not_kubes_is_refused_and_left_as_it_is() {
     set_mode(&kube.root(), 0o700);
     kube.run(&["ps"]).expect(1).complains("belongs to uid 1000");
     fs::remove_dir(kube.root()).unwrap();
-    // A link to a folder elsewhere is followed.
+    // A link to another folder is followed.
     fs::create_dir(kube.dir().join("disk")).unwrap();
     set_mode(&kube.dir().join("disk"), 0o755);
     symlink(kube.dir().join("disk"), kube.root()).unwrap();
     kube.ok(&["ps"]);
     assert_eq!(mode(&kube.dir().join("disk")), 0o700);
     fs::remove_file(kube.root()).unwrap();
-    // Folders that everybody needs, also when nothing is in them; the commands that need no tree do not care.
+    // Shared folders are refused even if they are empty; commands that need no tree work.
     for shared in ["/tmp", "/dev/shm"] {
         let before = mode(Path::new(shared));
         let run = |args: &[&str]| {

@@ -1,8 +1,8 @@
-//! A play that fails: what it made is gone, what it told is true and stays to be read.
+//! A play that fails: its changes are undone, its messages are true, and its events can still be read.
 
 use tests::{IDLE, Kube, pod, pod_with};
 
-/// A pod that mounts claims and whose container cannot be started.
+/// Returns a pod that mounts claims and whose container cannot be started.
 fn unstartable(name: &str, claims: &[&str]) -> String {
     let mounts: Vec<String> = claims.iter().map(|c| format!("{{name: {c}, mountPath: /{c}}}")).collect();
     let sources = claims.iter().map(|c| format!("{{name: {c}, persistentVolumeClaim: {{claimName: {c}}}}}"));
@@ -28,7 +28,7 @@ fn undo_takes_networks_and_claims_that_the_play_made_and_only_those() {
     kube.try_play(&unstartable("fails", &["new"]), &["--network", "mine"]).expect(1);
     assert_eq!(names(&kube, "network"), ["network/before", "network/mine"]);
     assert_eq!(names(&kube, "volume"), ["persistentvolumeclaim/kept"]);
-    // The default network is made on first use too.
+    // The default network is created on first use too.
     kube.try_play(&unstartable("fails", &[]), &[]).expect(1);
     assert_eq!(names(&kube, "network"), ["network/before", "network/mine"]);
 }
@@ -36,7 +36,7 @@ fn undo_takes_networks_and_claims_that_the_play_made_and_only_those() {
 #[test]
 fn what_another_pod_has_come_to_use_is_left() {
     let kube = Kube::new();
-    // The first document starts, and makes both; the second fails once another play has joined in.
+    // The first document starts and creates both; the second fails after another play has begun to use them.
     let gate = kube.file("gate/x", "");
     let gate = std::path::Path::new(&gate).parent().unwrap().to_str().unwrap();
     let script = "touch /gate/up; while [ ! -e /gate/go ]; do sleep 0.05; done; exit 7";

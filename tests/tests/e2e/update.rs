@@ -144,7 +144,7 @@ fn a_changed_config_map_is_configured_and_pods_run_on() {
     assert_eq!(started(&kube, "web"), before);
 }
 
-/// Waits until the pods that are being removed are gone: a play does not wait for that.
+/// Waits until the pods that are being removed are gone, because a play does not wait for that.
 fn removed(kube: &Kube) {
     let list = kube.ok(&["ps", "-o", "json"]).json();
     for pod in list["items"].as_array().unwrap() {
@@ -218,7 +218,7 @@ fn a_deployment_of_no_replicas_stays_known_and_scales() {
     is_known();
     kube.ok(&["down", &file]).says("deployment.apps/api deleted");
     kube.run(&["inspect", "deployment/api"]).expect(4);
-    // One that a failed play made goes with it.
+    // A Deployment that a failed play created is removed when the play is undone.
     play(0);
     kube.ok(&["down", "--all"]);
     let broken = pod("broken", "", "").replace("[sh, -c, \"\"]", "[nosuchprogram]");

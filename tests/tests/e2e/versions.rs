@@ -1,5 +1,5 @@
 //! Programs of different versions on one machine: files of kube 0.1.0, an upgrade while everything runs, and an older
-//! `kube` that meets what a newer one left. The other version is this program with `KUBE_TEST_FORMAT`.
+//! `kube` that finds files of a newer one. The other version is this program with `KUBE_TEST_FORMAT`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,12 @@ use serde_json::Value;
 use tests::fail_points::{FailPointClass, fail_points};
 use tests::{IDLE, Kube, Running, in_vm, pod};
 
-/// The format of this program, and one that it does not know.
+/// The format of this program, and a format that it does not know.
 const THIS: u32 = 2;
 const NEXT: u32 = 3;
 
-/// Counts to `LINES` at full speed, then idles. Fewer than fill the files that are kept of a log.
+/// The number of lines that a container writes at full speed before it idles. They fit into the files that are kept
+/// of a log.
 const LINES: u32 = 200_000;
 
 fn counting(name: &str) -> String {
@@ -23,7 +24,7 @@ fn counting(name: &str) -> String {
     pod(name, &script, "")
 }
 
-/// Waits until a container has counted to the end; its whole log must be there, each line once.
+/// Waits until a container has written all its lines, and checks that its log contains each line once.
 fn is_counted(kube: &Kube, name: &str) {
     let last = format!("line {LINES}");
     kube.start(&["logs", "-f", "--tail", "1", name]).line(|line| line == last);
@@ -36,14 +37,14 @@ fn is_counted(kube: &Kube, name: &str) {
     assert_eq!(expected.next(), None, "the log ends before the last line");
 }
 
-/// The format of a workload's record.
+/// Returns the format of a workload's record.
 fn format_of(kube: &Kube, workload: &str) -> u64 {
     let path = kube.root().join("workloads").join(workload).join("workload.json");
     let record: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     record["version"]["format"].as_u64().unwrap_or(1)
 }
 
-/// The process that a container was started with.
+/// Returns the first process of a container.
 fn main_process(kube: &Kube, name: &str) -> i32 {
     kube.process(name, "trap 'exit 0'").pid
 }
@@ -54,7 +55,7 @@ fn supervisors(kube: &Kube) -> Vec<i32> {
     pids
 }
 
-/// Of `2026-01-31T12:34:56Z`.
+/// Returns the seconds since midnight of a time such as `2026-01-31T12:34:56Z`.
 fn seconds_of_day(time: &str) -> i64 {
     let clock = time.split('T').nth(1).unwrap().trim_end_matches('Z').split(':');
     clock.fold(0, |sum, part| sum * 60 + part.parse::<i64>().unwrap())
@@ -82,7 +83,7 @@ fn an_upgrade_under_load_loses_nothing() {
     let waiting = kube.start(&["wait", "plain", "--for=deleted", "--timeout", "60s"]);
     let mut following = kube.start(&["logs", "-f", "--tail", "0", "plain"]);
 
-    // One upgrade after another, while lines are written.
+    // Several upgrades one after the other, while lines are written.
     for format in NEXT..NEXT + 3 {
         kube.speak(format);
         for name in ["busy", "plain"] {
@@ -100,15 +101,15 @@ fn an_upgrade_under_load_loses_nothing() {
         assert_eq!(kube.container(name, "main")["restartCount"], 0);
     }
 
-    // A command of the older program that needs the supervisor is told why it cannot go on.
+    // A command of the older program that needs the supervisor ends with the reason.
     let (code, lines) = waiting.end();
     assert_eq!(code, 1, "{lines:?}");
     assert!(lines.iter().any(|line| line.contains("nothing was changed: use kube ")), "{lines:?}");
-    // One that reads files needs nobody.
+    // A command that only reads files continues.
     kube.sh("plain", "echo still here >/proc/1/fd/1");
     following.line(|line| line == "still here");
 
-    // Commands that were begun before end as if nothing had been.
+    // Commands of `exec` that began before the upgrade end normally.
     for (session, code) in [(&mut open, 42), (&mut ended, 7)] {
         use std::io::Write as _;
         let mut stdin = session.stdin.take().unwrap();
@@ -119,7 +120,7 @@ fn an_upgrade_under_load_loses_nothing() {
     }
     assert_eq!((open.end().0, ended.end().0), (42, 7));
 
-    // The back-off goes on: the next run comes when it would have come.
+    // The back-off continues: the next run starts at the time at which it would have started.
     let runs = before["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap();
     let after = kube.until("crash", |pod| {
         backs_off(pod) && pod["status"]["containerStatuses"][0]["restartCount"] != runs
@@ -147,7 +148,8 @@ fn a_worker_that_is_at_work_in_an_upgrade_finishes_what_it_does() {
     if in_vm() {
         return;
     }
-    // The sandbox, a container that is created in parallel with it, and one that is started later.
+    // Workers for the sandbox, for a container that is created in parallel with it, and for one that is started
+    // later.
     for point in ["addresses-leased", "bundle-written", "container-started"] {
         let kube = Kube::new();
         let mark = kube.dir().join("mark");
@@ -155,7 +157,7 @@ fn a_worker_that_is_at_work_in_an_upgrade_finishes_what_it_does() {
         let spec = format!("{point}:stop:0:{}", mark.display());
         let play = Running::start(play.env("KUBE_FAIL_POINT", spec));
         let Some(halted) = play.until_halted(&mark) else { panic!("{point} is never reached") };
-        // Workers too.
+        // The processes include workers.
         let before = supervisors(&kube);
         kube.speak(NEXT);
         kube.run(&["exec", "busy", "--", "true"]).expect(1);
@@ -165,7 +167,7 @@ fn a_worker_that_is_at_work_in_an_upgrade_finishes_what_it_does() {
         assert!(supervisors(&kube).iter().all(|pid| before.contains(pid)), "at {point}");
         assert_eq!(kube.container("busy", "main")["restartCount"], 0, "at {point}");
         is_counted(&kube, "busy");
-        // The older program waited for the pod.
+        // The older program was waiting for the pod and cannot continue.
         assert_eq!(play.end().0, 1);
         kube.ok(&["down", "--all"]);
     }
@@ -177,7 +179,7 @@ fn whoever_is_killed_in_a_hand_over_loses_nothing() {
         return;
     }
     let points = fail_points().into_iter().filter(|point| point.class == FailPointClass::HandOver);
-    // That one is reached where there can be no hand-over: see below.
+    // That point is reached only where a hand-over is impossible, which another test covers.
     let points: Vec<_> = points.filter(|point| point.name != "older-supervisor-killed").collect();
     assert!(points.len() >= 4, "{points:?}");
     for point in points {
@@ -201,12 +203,13 @@ fn whoever_is_killed_in_a_hand_over_loses_nothing() {
     }
 }
 
-/// A pod that counts, with a supervisor that says no Hello, as those of kube 0.1.0; the process of its container.
+/// Starts a counting pod with a supervisor that sends no Hello, like those of kube 0.1.0, and returns the process of
+/// its container.
 fn of_first_format(kube: &Kube) -> i32 {
     kube.speak(1);
     kube.play_with(&counting("busy"), &["--start=false"]);
-    // No command of ours could ask such a supervisor to start the pod: it is recorded as one to run, whose supervisor was
-    // killed.
+    // No command of this version can make such a supervisor start the pod, so it is recorded as a pod that should run
+    // and whose supervisor was killed.
     let path = kube.root().join("workloads/pod_default_busy/workload.json");
     let mut record: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     record["pods"][0]["desired"] = "running".into();
@@ -248,7 +251,7 @@ fn a_kube_that_is_killed_while_it_replaces_a_supervisor_leaves_it_to_the_next() 
     is_counted(&kube, "busy");
 }
 
-/// Every regular file of both trees, and what it holds.
+/// Returns every regular file of both trees with its contents.
 fn contents(kube: &Kube) -> BTreeMap<PathBuf, Vec<u8>> {
     fn walk(dir: &Path, found: &mut BTreeMap<PathBuf, Vec<u8>>) {
         for entry in std::fs::read_dir(dir).unwrap().flatten() {
@@ -277,7 +280,7 @@ fn an_older_kube_refuses_what_a_newer_one_left_and_touches_nothing() {
     kube.ok(&["play", &file]);
     kube.wait("web", "ready");
     kube.ok(&["ps"]);
-    // Memos are written once files have settled.
+    // Memos are written only once files have stopped changing.
     kube.until_all(|_| kube.runroot().join("glances.json").exists());
     let tar = tests::image::busybox_tar();
     let tar = tar.to_str().unwrap();
@@ -327,7 +330,7 @@ fn an_older_kube_refuses_what_a_newer_one_left_and_touches_nothing() {
         kube.speak(NEXT);
     };
     refuse(&commands, "version.json");
-    // A record that was copied into another tree.
+    // A record is copied into another tree.
     let text = std::fs::read(&marker).unwrap();
     std::fs::remove_file(&marker).unwrap();
     refuse(&commands[..13], "workload.json");

@@ -278,7 +278,7 @@ fn a_claim_that_a_pod_made_is_seen_and_goes_as_one_that_was_played() {
     assert_eq!(kube.ok(&["volume", "ls", "-o", "name"]).stdout, "");
 }
 
-/// A kube with the image `localhost/volume:1`, whose folder /www is a volume that has files of user `web`.
+/// Creates an instance with the image `localhost/volume:1`, whose folder /www is a volume with files of user `web`.
 fn with_image_volume(more: &[&str]) -> Kube {
     let kube = Kube::new();
     let tar = busybox_tar();
@@ -319,7 +319,7 @@ fn a_volume_of_an_image_outlives_its_container_and_dies_with_the_pod() {
     let uid = kube.pod("web")["metadata"]["uid"].as_str().unwrap().to_owned();
     kube.ok(&["down", "pod/web", "--wait"]);
     assert!(!kube.root().join("pods").join(uid).exists());
-    // A new pod begins with what the image has.
+    // A new pod starts with the content of the image.
     kube.play(&of_image_volume("", ""));
     assert_eq!(kube.sh("web", "ls /www"), "index.html\n");
 }
@@ -339,7 +339,7 @@ fn a_volume_mount_wins_over_the_volume_of_an_image_at_its_path() {
 const OBJECTS: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {key: map}\n---\n\
                        apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {key: secret}\n---\n";
 
-/// Ends with 1 when it is sent SIGUSR1.
+/// A shell script that exits with 1 on SIGUSR1.
 const ENDS: &str = "trap 'exit 1' USR1; while :; do sleep 0.1; done";
 
 fn restarted(kube: &Kube, container: &str, count: u64) {
@@ -367,7 +367,7 @@ fn a_mount_below_a_config_map_or_a_secret_works_in_any_order() {
     for flags in [&[][..], &["--runtime", "runc"]] {
         kube.play_with(&yaml, flags);
         assert_eq!(kube.sh("web", script), "mapsecretmaphostx\ny\nro\n", "{flags:?}");
-        // Changed contents keep the places.
+        // After a restart, every mount is at its place again.
         restarted(&kube, "main", 1);
         assert_eq!(kube.sh("web", script), "mapsecretmaphostx\ny\nro\n", "{flags:?}");
         kube.ok(&["down", "web", "--wait"]);
@@ -420,6 +420,6 @@ fn what_was_mounted_stays_for_a_restart_when_its_object_is_taken_down() {
     kube.ok(&["down", "configmap/c", "secret/s"]);
     restarted(&kube, "main", 1);
     assert_eq!(kube.sh("web", "cat /c/key /s/key"), "mapsecret");
-    // A pod that has never had it does not start.
+    // A new pod, which never had the object, does not start.
     kube.try_play(&web.replace("name: web", "name: late"), &[]).expect(1).complains("not found");
 }
