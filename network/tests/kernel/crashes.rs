@@ -1,4 +1,4 @@
-//! Whatever ends or breaks, at whatever moment: nothing is left, and the next call works.
+//! Whichever process ends, and whatever fails, at any moment: nothing is left, and the next call works.
 
 use std::fs;
 use std::path::Path;
@@ -28,7 +28,7 @@ fn a_second_setup_changes_nothing_and_a_lost_namespace_is_set_up_with_the_same_a
     assert_eq!(instance.setup(&a), got);
     serve(&a.netns, 80, "again");
     assert_eq!(get((got.ips[0], 80)).unwrap(), "again");
-    // After it has left for good, its address rests.
+    // After the endpoint was removed, its address is not used again as long as others are free.
     instance.teardown("a");
     let b = instance.endpoint("b");
     assert_ne!(instance.setup(&b).ips[0], got.ips[0]);
@@ -115,7 +115,7 @@ fn teardown_ends_whatever_is_gone_already() {
     }
 }
 
-/// kill -9 at the moment that something of the setup is first seen, then teardown.
+/// Kills a setup (kill -9) as soon as `seen` is true, and then tears it down.
 fn crash_when(seen: impl Fn(&Instance, &Endpoint) -> bool) {
     let instance = Instance::new();
     let mut a = instance.endpoint("a");
@@ -128,11 +128,11 @@ fn crash_when(seen: impl Fn(&Instance, &Endpoint) -> bool) {
     assert!(since.elapsed() < PATIENCE, "never seen");
     child.kill().unwrap();
     child.wait().unwrap();
-    // A child of it, nft or the name server's start, may still be at work; it ends by itself, but must not be
-    // waited for by teardown's caller.
+    // A child of the killed process, nft or the start of the name server, may still run. It ends by itself, and the
+    // caller of teardown must not have to wait for it.
     let known = instance.networks().leases().unwrap();
     assert!(known.is_empty() || known == [a.id.clone()]);
-    // The next to come is not in the way either: set up what crashed, or another one.
+    // Both the crashed endpoint and another one can be set up afterwards.
     let b = instance.endpoint("b");
     instance.setup(&b);
     instance.teardown("a");
@@ -187,13 +187,13 @@ fn a_crash_while_the_name_server_starts_leaves_nothing() {
 fn a_setup_that_fails_undoes_itself() {
     let instance = Instance::new();
     let a = instance.endpoint("a");
-    // The interface that it would make is there already.
+    // The interface that the setup creates already exists.
     inside(&a.netns, || run("ip", &["link", "add", "eth0", "type", "bridge"]));
     let e = instance.try_setup(&a).unwrap_err();
     assert!(e.contains("join network `kube`") && e.contains("eth0"), "{e}");
     assert_eq!(instance.leftovers(), [""; 0]);
     assert!(instance.networks().leases().unwrap().is_empty());
-    // Without a namespace.
+    // The namespace does not exist.
     let b = Endpoint { netns: instance.netns("nowhere"), id: instance.id("b"), ..a };
     let e = instance.try_setup(&b).unwrap_err();
     assert!(e.contains("nowhere"), "{e}");
@@ -202,7 +202,7 @@ fn a_setup_that_fails_undoes_itself() {
 
 #[test]
 fn without_nft_the_error_says_what_to_install() {
-    // In a mount namespace where no folder of programs has it.
+    // In a mount namespace in which no folder of programs contains it.
     let instance = Instance::new();
     let a = instance.endpoint("a");
     let (root, run_dir) = instance.dirs();

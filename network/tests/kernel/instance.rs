@@ -1,4 +1,4 @@
-//! An instance of its own for each test, endpoints in it, and clients and servers inside namespaces.
+//! A separate instance per test, endpoints in it, and clients and servers inside namespaces.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use network::{Addresses, Attachment, Endpoint, Network, Networks, Port};
 
-/// A program that fails to answer is given up after this.
+/// The longest wait for an answer of another process.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// An instance, in a folder of its own; leaves nothing behind.
+/// An instance in a separate folder. When it is dropped, its endpoints and namespaces are removed.
 pub(crate) struct Instance {
     pub(crate) dir: tempfile::TempDir,
     prefix: String,
@@ -47,7 +47,7 @@ impl Instance {
         self.dir.path().join("netns").join(name)
     }
 
-    /// An endpoint in a new namespace.
+    /// Creates a namespace and returns an endpoint in it.
     pub(crate) fn endpoint(&self, name: &str) -> Endpoint {
         let netns = self.netns(name);
         network::make_netns(&netns).unwrap();
@@ -68,7 +68,7 @@ impl Instance {
         command
     }
 
-    /// In a process of its own, as the supervisor does it.
+    /// Sets up an endpoint in a separate process, as a supervisor does.
     pub(crate) fn try_setup(&self, endpoint: &Endpoint) -> Result<Addresses, String> {
         let output = self.command("setup", &serde_json::to_string(endpoint).unwrap()).output().unwrap();
         answer(&output).map(|text| serde_json::from_str(&text).unwrap())
@@ -78,7 +78,7 @@ impl Instance {
         self.try_setup(endpoint).unwrap()
     }
 
-    /// As if the namespace bound at `host` were the host's own.
+    /// Sets up an endpoint as if the namespace bound at `host` were that of the host.
     pub(crate) fn try_setup_on(&self, host: &Path, endpoint: &Endpoint) -> Result<Addresses, String> {
         inside(host, || self.try_setup(endpoint))
     }
@@ -92,7 +92,7 @@ impl Instance {
         self.networks().list().unwrap().into_iter().find(|n| n.name == name).unwrap()
     }
 
-    /// Everything on this host that carries a name of ours.
+    /// Returns everything on this host that carries a name of this instance.
     pub(crate) fn leftovers(&self) -> Vec<String> {
         let mut found = Vec::new();
         let bridges: Vec<String> =
@@ -117,7 +117,7 @@ impl Instance {
         found
     }
 
-    /// Pids of name servers of this instance.
+    /// Returns the pids of the name servers of this instance.
     pub(crate) fn dns_servers(&self) -> Vec<i32> {
         let dir = self.dir.path().display().to_string();
         let processes = fs::read_dir("/proc").unwrap().flatten();
@@ -143,7 +143,7 @@ impl Drop for Instance {
     }
 }
 
-/// The example that is built along with this test.
+/// Returns the path of the example program that is built together with this test.
 pub(crate) fn example() -> PathBuf {
     let exe = std::env::current_exe().unwrap();
     exe.parent().unwrap().parent().unwrap().join("examples/endpoint")
@@ -175,9 +175,9 @@ pub(crate) fn on(network: &str) -> Attachment {
     Attachment { network: network.to_owned(), ips: Vec::new(), mac: None }
 }
 
-/// A port of the host that nobody has at this moment, and no other test will take.
+/// Returns a port of the host that is free and that no other test will use.
 pub(crate) fn free_port() -> u16 {
-    // Ports of the ephemeral range are the kernel's to give; each process of tests takes others below it.
+    // The kernel assigns ports of the ephemeral range; each test process uses other ports below that range.
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -190,11 +190,11 @@ pub(crate) fn free_port() -> u16 {
     }
 }
 
-/// A web server of one page in a namespace; ends with the test.
+/// Starts a web server of one page in a namespace, which runs until the test ends.
 pub(crate) fn serve(netns: &Path, port: u16, page: &'static str) {
     for ip in ["0.0.0.0", "::"] {
         let listener = inside(netns, || {
-            // Both families, each by a socket of its own.
+            // Each address family has a separate socket.
             let address: SocketAddr = SocketAddr::new(ip.parse().unwrap(), port);
             listen(address)
         });
@@ -233,7 +233,7 @@ pub(crate) fn get(address: impl Into<SocketAddr>) -> std::io::Result<String> {
     Ok(answer.rsplit("\r\n").next().unwrap_or_default().to_owned())
 }
 
-/// Asks a name server for the addresses of a name (RFC 1035).
+/// Returns the addresses of a name, as a name server answers (RFC 1035).
 pub(crate) fn resolve(server: IpAddr, name: &str, family: u8) -> Vec<IpAddr> {
     let kind = if family == 4 { 1 } else { 28 };
     let any = if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
@@ -250,7 +250,8 @@ pub(crate) fn resolve(server: IpAddr, name: &str, family: u8) -> Vec<IpAddr> {
     let mut answer = [0; 512];
     let length = socket.recv(&mut answer).unwrap();
     let count = usize::from(u16::from_be_bytes([answer[6], answer[7]]));
-    // Each answer ends in its address: length, then 4 or 16 bytes, behind a name that is written out or points.
+    // Each answer starts with a name, written out or as a pointer, and ends with its address: a length, then 4 or 16
+    // bytes.
     let mut rest = &answer[query.len()..length];
     let mut found = Vec::new();
     for _ in 0..count {
@@ -270,7 +271,7 @@ pub(crate) fn resolve(server: IpAddr, name: &str, family: u8) -> Vec<IpAddr> {
     found
 }
 
-/// Waits for what comes about in another process.
+/// Waits until something is true that another process causes.
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let since = Instant::now();
     while !is_so() {

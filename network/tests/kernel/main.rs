@@ -1,5 +1,5 @@
-//! On the real kernel, as root: each test has folders, names and namespaces of its own, and so may run beside
-//! any other.
+//! Tests on the real kernel, as root. Each test has separate folders, names and namespaces, so all tests can run in
+//! parallel.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

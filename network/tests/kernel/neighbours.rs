@@ -1,4 +1,4 @@
-//! What other machines of the LAN, and pods that write raw packets, reach and do not reach.
+//! What other machines of the LAN, and pods that write raw packets, can and cannot reach.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use network::Addresses;
 
 use crate::instance::{Instance, free_port, get, inside, port, run, serve};
 
-/// A host of its own with one more machine on its LAN.
+/// A separate host with one more machine on its LAN.
 pub(crate) struct Lan {
     pub(crate) host: PathBuf,
     pub(crate) neighbour: PathBuf,
@@ -40,7 +40,7 @@ pub(crate) fn ip(args: &[&str]) {
     assert!(output.status.success(), "ip {args:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Makes a namespace send what is for loopback addresses to a router instead, as whoever attacks it does.
+/// Makes a namespace send packets for loopback addresses to a router, as an attacker does.
 fn route_loopback(netns: &Path, device: &str, via: &[IpAddr; 2]) {
     inside(netns, || {
         ip(&["link", "set", "lo", "down"]);
@@ -55,13 +55,13 @@ fn route_loopback(netns: &Path, device: &str, via: &[IpAddr; 2]) {
     network::set_sysctls(netns, &sysctls).unwrap();
 }
 
-/// True if a namespace gets a connection. The way is short: what gets through does so at once.
+/// Returns true if a connection from a namespace succeeds. The timeout is short, because nothing is far away.
 fn answers(netns: &Path, ip: IpAddr, port: u16) -> bool {
     let address = SocketAddr::new(ip, port);
     inside(netns, || TcpStream::connect_timeout(&address, Duration::from_millis(700)).is_ok())
 }
 
-/// A pod whose port 80 is published on `host_ip`, on a LAN of its own.
+/// Sets up a pod whose port 80 is published on `host_ip`, on a host with a LAN.
 fn published(instance: &Instance, lan: &Lan, host_ip: Option<&str>) -> (u16, Addresses) {
     let mut web = instance.endpoint("web");
     let host_port = free_port();
@@ -128,7 +128,7 @@ fn a_port_of_one_address_is_not_reached_by_another_of_the_same_host() {
     inside(&lan.host, || instance.teardown("web"));
 }
 
-/// A folder with the programs `iptables` and `ip6tables` of one kind, before those of PATH.
+/// Returns a PATH that begins with a folder of `iptables` and `ip6tables` of one kind.
 pub(crate) fn programs_of(kind: &str, dir: &Path) -> Option<std::ffi::OsString> {
     let path = std::env::var_os("PATH")?;
     for program in ["iptables", "ip6tables"] {
@@ -171,7 +171,7 @@ fn a_closed_forward_chain_lets_other_machines_reach_what_is_published() {
 #[test]
 fn a_firewall_that_refuses_its_rules_is_told_once_for_each_chain() {
     let dir = tempfile::tempdir().unwrap();
-    // It lists what is in force and refuses every change.
+    // The program lists the rules and refuses every change.
     for program in ["iptables", "ip6tables"] {
         let script = format!(
             "#!/bin/sh\ncase \"$*\" in *-S*) echo '-P INPUT ACCEPT'; echo '-P FORWARD DROP'; exit;; esac\n\

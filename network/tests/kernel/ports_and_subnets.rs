@@ -1,4 +1,4 @@
-//! Nobody gets what another one has.
+//! Ports, subnets and addresses are used by one endpoint or network at a time.
 
 use std::net::{IpAddr, TcpListener};
 use std::process::Child;
@@ -14,7 +14,7 @@ fn a_taken_port_is_refused_with_the_name_of_who_has_it_before_anything_is_made()
     let host_port = free_port();
     a.ports = vec![port(None, host_port, 80, "tcp")];
     one.setup(&a);
-    // Another instance on this host: no socket tells it.
+    // The port belongs to another instance on this host, which has no socket for it.
     let mut b = other.endpoint("late");
     b.ports = a.ports.clone();
     let whose = one.dirs().0;
@@ -23,12 +23,12 @@ fn a_taken_port_is_refused_with_the_name_of_who_has_it_before_anything_is_made()
     assert_eq!(other.try_setup(&b).unwrap_err(), said);
     assert!(other.networks().list().unwrap().is_empty(), "nothing was made");
     assert_eq!(other.leftovers(), [""; 0]);
-    // A process.
+    // The port belongs to a process.
     let held = TcpListener::bind("127.0.0.1:0").unwrap();
     b.ports = vec![port(None, held.local_addr().unwrap().port(), 80, "tcp")];
     let e = other.try_setup(&b).unwrap_err();
     assert!(e.ends_with(&format!(", pid {}", std::process::id())), "{e}");
-    // Given back, it can be had.
+    // A released port can be used again.
     one.teardown("web");
     b.ports = a.ports;
     other.setup(&b);
@@ -94,7 +94,7 @@ fn ten_endpoints_at_once_get_addresses_of_their_own() {
     ips.sort();
     ips.dedup();
     assert_eq!(ips.len(), 20);
-    // And leave at once, while one more comes.
+    // All of them leave at the same time, while one more joins.
     let late = instance.endpoint("late");
     let mut children: Vec<Child> =
         endpoints.iter().map(|e| instance.command("teardown", &e.id).spawn().unwrap()).collect();
@@ -165,7 +165,7 @@ fn a_chosen_subnet_moves_when_the_host_gets_a_route_there() {
     instance.teardown("a");
     let subnet = instance.network("kube").subnets[0].subnet;
     let IpAddr::V4(base) = subnet.network() else { panic!() };
-    // As a VPN would bring it.
+    // A VPN adds such a route.
     let link = format!("kt{:x}", std::process::id());
     run("ip", &["link", "add", &link, "type", "bridge"]);
     run("ip", &["link", "set", &link, "up"]);
@@ -179,7 +179,8 @@ fn a_chosen_subnet_moves_when_the_host_gets_a_route_there() {
 #[test]
 fn a_thousand_ports_are_published_at_once() {
     let instance = Instance::new();
-    // A host of its own, and ports that no other test claims: claims are the machine's.
+    // The host is a separate namespace, but claims belong to the machine, so the ports are ones that no other test
+    // uses.
     let host = instance.endpoint("host").netns;
     let mut web = instance.endpoint("web");
     web.ports = (0..1000).map(|n| port(None, 30_000 + n, 1_000 + n, "tcp")).collect();

@@ -1,4 +1,4 @@
-//! Who reaches whom, and by which name.
+//! Which endpoints can reach each other, and by which names.
 
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
@@ -31,7 +31,7 @@ fn two_endpoints_reach_each_other_by_both_families_and_by_name() {
             assert!(resolve(*server, "nobody.cluster.local", 4).is_empty());
         });
     }
-    // Once torn down, its name is gone and the neighbour's stays.
+    // Once an endpoint is torn down, its name is gone, and the name of its neighbour stays.
     instance.teardown("web");
     inside(&b.netns, || {
         wait_until("the end of a name", || resolve(got.dns_servers[0], "web.cluster.local", 4).is_empty());
@@ -59,7 +59,7 @@ fn a_published_port_is_reached_from_everywhere() {
     let gateway = instance.network("kube").subnets[1].gateway;
     assert_eq!(get((gateway, host_port)).unwrap(), "published", "by IPv6");
     assert_eq!(inside(&b.netns, || get((gateway, host_port))).unwrap(), "published", "by another pod, IPv6");
-    // Not by ::1; and that is said at once.
+    // A connection to ::1 is refused at once.
     let since = Instant::now();
     let refused = get((IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1_u16]), host_port)).unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
@@ -159,14 +159,14 @@ fn an_internal_network_has_no_way_out() {
 #[test]
 fn a_udp_client_that_never_pauses_reaches_the_next_pod() {
     let instance = Instance::new();
-    // The network stays, and with it what the kernel remembers of it.
+    // The network stays, and with it the kernel's state of its connections.
     instance.setup(&instance.endpoint("neighbour"));
     let host_port = free_port();
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
     client.connect(("127.0.0.1", host_port)).unwrap();
     client.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     for name in ["first", "second"] {
-        // While nobody is there, too.
+        // A packet is also sent while no pod exists.
         let _ = client.send(b"early");
         let mut pod = instance.endpoint(name);
         pod.ports = vec![port(None, host_port, 7, "udp")];
@@ -185,7 +185,7 @@ fn a_udp_client_that_never_pauses_reaches_the_next_pod() {
 #[test]
 fn names_are_found_where_the_host_has_a_name_server_of_its_own_on_every_address() {
     let instance = Instance::new();
-    // A host of its own, so that no other test's name server is in the way.
+    // A separate host, so that no other test's name server uses the port.
     let host = instance.endpoint("host").netns;
     let _held = inside(&host, || UdpSocket::bind("0.0.0.0:53").unwrap());
     let (a, b) = (instance.endpoint("web"), instance.endpoint("api"));
@@ -206,7 +206,7 @@ fn a_host_without_ipv6_gets_ipv4_networks() {
         network::set_sysctls(&host, &sysctls).unwrap();
     };
     let a = instance.endpoint("a");
-    // A network of before.
+    // A network that was created while the host had IPv6.
     assert_eq!(instance.try_setup_on(&host, &a).unwrap().ips.len(), 2);
     inside(&host, || instance.teardown("a"));
     off("1");
@@ -230,7 +230,7 @@ fn a_firewall_that_drops_what_it_does_not_know_lets_pods_through() {
             inside(&host, || run(program, &["-P", chain, "DROP"]));
         }
     }
-    // Without neighbour discovery no host has IPv6.
+    // IPv6 does not work without neighbour discovery.
     inside(&host, || run("ip6tables", &["-A", "INPUT", "-p", "ipv6-icmp", "-j", "ACCEPT"]));
     let before = (rules("iptables"), rules("ip6tables"));
     let (mut a, b) = (instance.endpoint("web"), instance.endpoint("api"));

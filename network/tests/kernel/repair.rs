@@ -1,4 +1,4 @@
-//! What other programs do to networks that stand, and what the next look makes of it.
+//! Damage that other programs do to existing networks, and its repair by the next check.
 
 use std::fs;
 use std::path::Path;
@@ -29,7 +29,7 @@ impl Published {
         published
     }
 
-    /// As every command looks.
+    /// Checks the networks as every command does.
     fn look(&self) -> Repaired {
         let mut look = self.instance.command("repair", "-");
         serde_json::from_str(&answer(&inside(&self.lan.host, || look.output().unwrap())).unwrap()).unwrap()
@@ -39,7 +39,7 @@ impl Published {
         self.instance.network("kube").bridge
     }
 
-    /// True if the neighbour gets the page by all addresses of the host.
+    /// Returns true if the neighbour can load the page from all addresses of the host.
     fn is_reached(&self) -> bool {
         HOST.iter().all(|ip| {
             let address = std::net::SocketAddr::new(*ip, self.host_port);
@@ -48,7 +48,7 @@ impl Published {
         })
     }
 
-    /// Breaks something, and has it mended by the next look, and by no other.
+    /// Breaks something, and verifies that the next check repairs it and that the check after that has nothing to do.
     fn survives(&self, what: &str, told: &str, break_it: impl FnOnce() + Send) {
         inside(&self.lan.host, break_it);
         let repaired = self.look();
@@ -71,7 +71,7 @@ fn rules_that_were_flushed_are_made_anew() {
     let published = Published::new();
     published.survives("nft flush ruleset", "firewall rules", || drop(run("nft", &["flush", "ruleset"])));
     let bridge = published.bridge();
-    // The table and its chains stay.
+    // `nft flush table` keeps the table and its chains.
     published.survives("nft flush table", "firewall rules", || {
         run("nft", &["flush", "table", "inet", &bridge]);
     });
@@ -87,13 +87,13 @@ fn a_chain_that_is_closed_later_is_opened() {
         programs_of(kind, dir.path()).unwrap_or_else(|| panic!("no iptables-{kind} here"));
         let published = Published::new();
         let program = |name: &str| format!("{}/{name}", dir.path().display());
-        // As dockerd does when it starts.
+        // dockerd does this when it starts.
         published.survives(kind, "FORWARD", || {
             for name in ["iptables", "ip6tables"] {
                 run(&program(name), &["-P", "FORWARD", "DROP"]);
             }
         });
-        // As `ufw reload` does: our rules are gone, the policy stays.
+        // `ufw reload` does this: the rules of the bridge are gone, the policy stays.
         published.survives(kind, "FORWARD", || {
             for name in ["iptables", "ip6tables"] {
                 run(&program(name), &["-F", "FORWARD"]);
