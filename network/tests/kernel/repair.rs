@@ -49,10 +49,10 @@ impl Published {
     }
 
     /// Breaks something, and verifies that the next check repairs it and that the check after that has nothing to do.
-    fn survives(&self, what: &str, told: &str, break_it: impl FnOnce() + Send) {
+    fn survives(&self, what: &str, message: &str, break_it: impl FnOnce() + Send) {
         inside(&self.lan.host, break_it);
         let repaired = self.look();
-        assert!(repaired.mended.iter().any(|line| line.contains(told)), "{what}: {repaired:?}");
+        assert!(repaired.mended.iter().any(|line| line.contains(message)), "{what}: {repaired:?}");
         assert!(repaired.problems.is_empty(), "{what}: {repaired:?}");
         assert!(self.is_reached(), "{what}: not reached after it was mended");
         let again = self.look();

@@ -87,7 +87,7 @@ impl Crash {
     }
 
     /// Runs the scenario until the point is reached. Returns false if it never is.
-    fn happens(&self) -> bool {
+    fn run_scenario(&self) -> bool {
         let good = self.kube.file("app.yaml", manifest("a", "sh", self.port.number));
         let bad = self.kube.file("bad.yaml", manifest("b", "/nowhere", self.port.number));
         let kill = || {
@@ -127,7 +127,7 @@ impl Crash {
     }
 
     /// Runs one ordinary command, and checks that everything works afterwards and that nothing is left.
-    fn heals(&self) {
+    fn check_repair(&self) {
         self.kube.ok(&["ps"]);
         let good = self.kube.dir().join("app.yaml");
         self.kube.ok(&["play", good.to_str().unwrap()]);
@@ -142,9 +142,9 @@ impl Crash {
 fn crash(point: &str, action: &str, n: usize) -> bool {
     let crash = Crash::new(point, action, n);
     let happened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        let happened = crash.happens();
+        let happened = crash.run_scenario();
         if happened {
-            crash.heals();
+            crash.check_repair();
         }
         happened
     }));
@@ -175,18 +175,18 @@ fn walk(action: &str, n: usize, of: usize, fits: impl Fn(FailPointClass) -> bool
 }
 
 /// Returns true for points that the scenario reaches; the others have separate tests.
-fn is_in_the_story(class: FailPointClass) -> bool {
+fn is_in_scenario(class: FailPointClass) -> bool {
     !matches!(class, FailPointClass::Pull | FailPointClass::HandOver | FailPointClass::FullDisk)
 }
 
 #[test]
 fn whoever_is_killed_at_a_point_first_half() {
-    walk("kill", 0, 2, is_in_the_story);
+    walk("kill", 0, 2, is_in_scenario);
 }
 
 #[test]
 fn whoever_is_killed_at_a_point_second_half() {
-    walk("kill", 1, 2, is_in_the_story);
+    walk("kill", 1, 2, is_in_scenario);
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn another_is_killed(victim: Victim) {
                 }
                 halted.kill(Signal::SIGCONT);
                 waiting.end();
-                return crash.heals();
+                return crash.check_repair();
             }
         }));
         if went.is_err() {

@@ -19,7 +19,7 @@ enum Damage {
 impl Damage {
     const ALL: [Self; 4] = [Self::Empty, Self::CutOff, Self::Random, Self::Folder];
 
-    fn befall(self, path: &Path) {
+    fn apply_to(self, path: &Path) {
         let bytes = std::fs::read(path).unwrap();
         std::fs::remove_file(path).unwrap();
         match self {
@@ -164,7 +164,7 @@ fn every_damaged_file_stops_only_what_needs_it_and_is_named() {
             for (args, needs) in COMMANDS.iter().chain([&play, &down]) {
                 // A supervisor may have written the file again.
                 if std::fs::read(path).is_ok_and(|now| now == bytes) {
-                    damage.befall(path);
+                    damage.apply_to(path);
                 }
                 let output = kube.run(args);
                 let needed = needs.iter().any(|need| kind.starts_with(need));
@@ -202,7 +202,7 @@ fn with_any_file_damaged_everything_can_be_taken_down() {
                         assert!(supervisor.ends_within(limit(10)));
                     }
                 }
-                damage.befall(&path);
+                damage.apply_to(&path);
                 let output = kube.ok(&["down", "--all", "--force"]);
                 let left = kube.left_behind();
                 assert!(left.is_empty(), "left behind {left:#?}\n{output}");
@@ -221,7 +221,7 @@ fn a_workload_whose_record_is_damaged_is_told_with_what_to_do_and_goes_by_force(
     let uid = kube.pod("web")["metadata"]["uid"].as_str().unwrap().to_owned();
     let record = kube.root().join("workloads/pod_default_web/workload.json");
     // A running supervisor knows the contents of the record and writes it again.
-    Damage::Random.befall(&record);
+    Damage::Random.apply_to(&record);
     let output = kube.ok(&["ps"]);
     assert!(output.stderr.contains("the supervisor of pod/web has written it again"), "{output}");
     assert_eq!(kube.pods(), ["other", "web"]);
@@ -230,7 +230,7 @@ fn a_workload_whose_record_is_damaged_is_told_with_what_to_do_and_goes_by_force(
         supervisor.kill(Signal::SIGKILL);
         assert!(supervisor.ends_within(limit(10)));
     }
-    Damage::CutOff.befall(&record);
+    Damage::CutOff.apply_to(&record);
     assert_eq!(kube.pods(), ["other"]);
     assert!(!kube.processes_of(&uid).is_empty(), "what runs is no leftover");
     for args in [&["down", "web"][..], &["inspect", "web"], &["logs", "web"]] {

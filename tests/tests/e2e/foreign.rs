@@ -83,8 +83,8 @@ fn what_podman_takes_runs_and_is_told() {
         .replace("8080}]\n    vol", &format!("{}}}]\n    vol", port.number))
         .replace("  name: web\n", "  name: web\n  annotations: {io.podman.annotations.pids-limit: '9'}\n");
     let played = kube.play(&yaml);
-    for told in ["pids-limit", "the first of 2", "containerPort is the same", "mount options"] {
-        assert!(played.stderr.contains(told), "{told}: {played}");
+    for warning in ["pids-limit", "the first of 2", "containerPort is the same", "mount options"] {
+        assert!(played.stderr.contains(warning), "{warning}: {played}");
     }
     assert_eq!(
         kube.sh("web", "echo $PORT $DEBUG; touch /v/x 2>/dev/null || echo read-only").trim(),
@@ -113,11 +113,11 @@ fn a_device_that_is_asked_for_as_a_resource_is_there() {
     // Everybody may open the kernel's log for writing, so whether that works depends only on the device rules.
     let open =
         "(exec 3>/dev/messages) 2>/dev/null && echo opened || echo refused; test -c /dev/messages && ls /dev";
-    for (access, told) in [("w", "opened"), ("r", "refused")] {
+    for (access, result) in [("w", "opened"), ("r", "refused")] {
         kube.play(&with(&format!("/dev/kmsg:/dev/messages:{access}")));
         let shown = kube.sh("web", open);
         let mut lines = shown.lines();
-        assert_eq!(lines.next(), Some(told), "{shown}");
+        assert_eq!(lines.next(), Some(result), "{shown}");
         assert!(lines.all(|name| name != "kmsg"), "{shown}");
     }
     kube.ok(&["down", "web"]);

@@ -10,12 +10,12 @@ use nix::sys::signal::Signal;
 use tests::{IDLE, Kube, limit, pod, pod_with};
 
 /// Prints every inherited attribute that a process can read.
-const TELL: &str = "cat /proc/self/status; echo ==limits; cat /proc/self/limits; echo ==stat; cat /proc/self/stat; \
+const PRINT_ATTRIBUTES: &str = "cat /proc/self/status; echo ==limits; cat /proc/self/limits; echo ==stat; cat /proc/self/stat; \
                     echo ==others; umask; cat /proc/self/oom_score_adj /proc/self/coredump_filter /proc/self/cgroup; \
                     cat /proc/self/personality /proc/self/timerslack_ns 2>/dev/null; ls /proc/self/fd; pwd; env | sort";
 
-/// Returns the output of [`TELL`] without what differs between processes.
-fn told(text: &str, uid: &str) -> Vec<String> {
+/// Returns the output of [`PRINT_ATTRIBUTES`] without what differs between processes.
+fn attributes(text: &str, uid: &str) -> Vec<String> {
     let mut section = "==status";
     let mut lines = Vec::new();
     for line in text.lines() {
@@ -168,7 +168,7 @@ impl Drop for CallersCgroups {
 
 #[test]
 fn a_container_is_the_same_whoever_played_it() {
-    let script = format!("{TELL}; echo ==told; {IDLE}");
+    let script = format!("{PRINT_ATTRIBUTES}; echo ==told; {IDLE}");
     for flags in [&[][..], &["--runtime", "runc"]] {
         let mut seen: BTreeMap<&str, (Vec<String>, Vec<String>)> = BTreeMap::new();
         for shell in ["plain", "hostile"] {
@@ -188,8 +188,9 @@ fn a_container_is_the_same_whoever_played_it() {
             let uid = kube.pod("web")["metadata"]["uid"].as_str().unwrap().to_owned();
             let mut logs = kube.start(&["logs", "-f", "web"]);
             logs.line(|l| l == "==told");
-            let main = told(&kube.ok(&["logs", "web"]).stdout, &uid);
-            let exec = told(&run(&["exec", "web", "--", "sh", "-c", TELL]).expect(0).stdout, &uid);
+            let main = attributes(&kube.ok(&["logs", "web"]).stdout, &uid);
+            let exec =
+                attributes(&run(&["exec", "web", "--", "sh", "-c", PRINT_ATTRIBUTES]).expect(0).stdout, &uid);
             assert!(main.iter().any(|line| line == "OWN=x") && exec.iter().any(|line| line == "OWN=x"));
             assert!(!exec.iter().any(|line| line.contains("SECRET")), "{exec:#?}");
             seen.insert(shell, (main, exec));

@@ -75,8 +75,11 @@ fn a_line_that_a_container_did_not_end_is_whole_for_a_collector() {
             "{log}"
         );
     }
-    let told = kube.ok(&["logs", "half"]).stdout;
-    assert!(told.contains("half") && !told.ends_with('\n'), "what was not written is not printed: {told:?}");
+    let printed = kube.ok(&["logs", "half"]).stdout;
+    assert!(
+        printed.contains("half") && !printed.ends_with('\n'),
+        "what was not written is not printed: {printed:?}"
+    );
 }
 
 #[test]

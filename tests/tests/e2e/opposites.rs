@@ -15,8 +15,8 @@ fn against(kube: &Kube, one: &[&str], other: &[&str]) {
     });
     for output in a.iter().chain(&b).filter(|output| output.code != 0) {
         // A command whose objects the other one removed meanwhile says so, in whichever step it was.
-        let told = ["was removed meanwhile", "not found", "it was removed", "is here"];
-        assert!(told.iter().any(|told| output.stderr.contains(told)), "{output}");
+        let messages = ["was removed meanwhile", "not found", "it was removed", "is here"];
+        assert!(messages.iter().any(|message| output.stderr.contains(message)), "{output}");
     }
     // After one ordinary command, everything that is recorded is complete.
     kube.ok(&["ps"]);

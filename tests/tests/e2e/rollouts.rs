@@ -16,22 +16,22 @@ use tests::{HostPort, IDLE, Kube, Output, host_port, in_vm, limit, pod, skip};
 /// A state to reach: a Deployment of so many replicas, and a Pod with a port and a claim or no Pod, both of one
 /// version.
 #[derive(Clone, Copy, PartialEq)]
-struct Wish {
+struct DesiredState {
     replicas: usize,
     version: &'static str,
     web: bool,
 }
 
-const fn wish(replicas: usize, version: &'static str, web: bool) -> Wish {
-    Wish { replicas, version, web }
+const fn desired(replicas: usize, version: &'static str, web: bool) -> DesiredState {
+    DesiredState { replicas, version, web }
 }
 
-const NOTHING: Wish = wish(0, "none", false);
+const NOTHING: DesiredState = desired(0, "none", false);
 
 /// A version that cannot be started.
 const BROKEN: &str = "broken";
 
-impl Wish {
+impl DesiredState {
     fn manifest(self, port: &HostPort) -> String {
         let Self { replicas, version, web } = self;
         let shell = if version == BROKEN { "/nowhere" } else { "sh" };
@@ -70,16 +70,21 @@ impl Wish {
 #[derive(Clone, Copy)]
 struct Step {
     name: &'static str,
-    before: Wish,
+    before: DesiredState,
     /// FILE is a manifest of `plays`.
     command: &'static [&'static str],
-    plays: Wish,
-    after: Wish,
+    plays: DesiredState,
+    after: DesiredState,
     /// A kill may leave a state that only the same command continues from.
     is_undone_by_hand: bool,
 }
 
-const fn step(name: &'static str, before: Wish, command: &'static [&'static str], plays: Wish) -> Step {
+const fn step(
+    name: &'static str,
+    before: DesiredState,
+    command: &'static [&'static str],
+    plays: DesiredState,
+) -> Step {
     Step { name, before, command, plays, after: plays, is_undone_by_hand: false }
 }
 
@@ -87,24 +92,29 @@ const PLAY: &[&str] = &["play", "FILE"];
 
 /// The steps of a rollout.
 const ROLLOUT: [Step; 8] = [
-    step("play", NOTHING, PLAY, wish(2, "one", true)),
-    step("scale up", wish(1, "one", false), PLAY, wish(3, "one", false)),
-    step("roll over", wish(2, "one", true), PLAY, wish(2, "two", true)),
+    step("play", NOTHING, PLAY, desired(2, "one", true)),
+    step("scale up", desired(1, "one", false), PLAY, desired(3, "one", false)),
+    step("roll over", desired(2, "one", true), PLAY, desired(2, "two", true)),
     // If a play is killed before it has undone its changes, its workloads stay as applied, as in a cluster.
     Step {
-        after: wish(2, "one", true),
+        after: desired(2, "one", true),
         is_undone_by_hand: true,
-        ..step("roll back", wish(2, "one", true), PLAY, wish(2, BROKEN, true))
+        ..step("roll back", desired(2, "one", true), PLAY, desired(2, BROKEN, true))
     },
-    step("scale down", wish(3, "one", false), PLAY, wish(1, "one", false)),
-    step("prune", wish(2, "one", true), &["play", "FILE", "--prune"], wish(2, "two", false)),
+    step("scale down", desired(3, "one", false), PLAY, desired(1, "one", false)),
+    step("prune", desired(2, "one", true), &["play", "FILE", "--prune"], desired(2, "two", false)),
     Step {
         is_undone_by_hand: true,
-        ..step("play --all", wish(2, "one", true), &["play", "--all"], wish(2, "one", true))
+        ..step("play --all", desired(2, "one", true), &["play", "--all"], desired(2, "one", true))
     },
     Step {
         after: NOTHING,
-        ..step("down", wish(2, "one", true), &["down", "FILE", "--ignore-not-found"], wish(2, "one", true))
+        ..step(
+            "down",
+            desired(2, "one", true),
+            &["down", "FILE", "--ignore-not-found"],
+            desired(2, "one", true),
+        )
     },
 ];
 
@@ -155,14 +165,14 @@ impl Rollout {
 
     /// Prepares the state before the step. Supervisors know the point from their start; it has no effect yet, because
     /// its marks already exist.
-    fn begins(&self) {
+    fn prepare(&self) {
         for mark in self.marks() {
             std::fs::write(mark, "").unwrap();
         }
         if self.step.before != NOTHING {
             let file = self.kube.file("app.yaml", self.step.before.manifest(&self.port));
             self.run(&["play", &file]).expect(0);
-            self.stands(&[self.step.before]);
+            self.wait_for(&[self.step.before]);
         }
         if self.step.command == ["play", "--all"] {
             for supervisor in self.kube.supervisors() {
@@ -173,7 +183,7 @@ impl Rollout {
     }
 
     /// Waits until each workload is in one of these states, nothing else exists, and removals are finished.
-    fn stands(&self, wishes: &[Wish]) {
+    fn wait_for(&self, states: &[DesiredState]) {
         self.kube.until_all(|pods| {
             let ready = |pod: &Value| {
                 let mut conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
@@ -182,7 +192,7 @@ impl Rollout {
             let of = |app: &str| pods.iter().filter(|pod| pod["metadata"]["labels"]["app"] == *app).collect();
             let is_wished = |app: &str| {
                 let pods: Vec<&Value> = of(app);
-                wishes.iter().any(|wish| wish.has(app, &pods))
+                states.iter().any(|state| state.has(app, &pods))
             };
             let folders = |dir: PathBuf| std::fs::read_dir(dir).into_iter().flatten().count();
             let workloads = ["api", "web"].iter().filter(|app| !of(app).is_empty()).count();
@@ -197,11 +207,11 @@ impl Rollout {
 
     /// Returns every point that the step reaches, with the number of visits.
     fn points(&self) -> BTreeMap<String, usize> {
-        self.begins();
+        self.prepare();
         let begin = std::fs::read_to_string(&self.trace).unwrap_or_default().len();
         let output = self.command();
         assert_eq!(output.code == 0, self.step.plays.version != BROKEN, "{output}");
-        self.stands(&[self.step.after]);
+        self.wait_for(&[self.step.after]);
         let text = std::fs::read_to_string(&self.trace).unwrap();
         let mut found = BTreeMap::new();
         for name in text[begin..].lines().filter_map(|line| line.split(' ').nth(2)) {
@@ -211,8 +221,8 @@ impl Rollout {
     }
 
     /// Runs the step, in which a process is killed, and checks the repair. Returns true if the point was reached.
-    fn is_cut_short(&self) -> bool {
-        self.begins();
+    fn run_with_kill(&self) -> bool {
+        self.prepare();
         for mark in self.marks() {
             std::fs::remove_file(mark).unwrap();
         }
@@ -220,7 +230,7 @@ impl Rollout {
         // After one ordinary command, each workload is as before the step or as after it.
         self.kube.ok(&["ps"]);
         if !self.step.is_undone_by_hand {
-            self.stands(&[self.step.before, self.step.after]);
+            self.wait_for(&[self.step.before, self.step.after]);
         }
         // After the same command, everything is as if nothing had happened.
         let again = self.command();
@@ -232,7 +242,7 @@ impl Rollout {
             again.expect(0);
         }
         // `play --all` may report a sandbox that could not be created and is about to be created again.
-        self.stands(&[self.step.after]);
+        self.wait_for(&[self.step.after]);
         self.kube.ok(&["down", "--all", "--volumes"]);
         let left = self.kube.not_as_before();
         assert!(left.is_empty(), "left behind: {left:#?}");
@@ -274,7 +284,7 @@ fn walk(kills: Vec<Kill>, runtime: Option<&'static str>, n: usize, of: usize) {
     for (step, point, visit, action) in kills.into_iter().skip(n).step_by(of) {
         let what = format!("{}: {point}, {visit}, {action}", step.name);
         let start = std::time::Instant::now();
-        let rollout = || Rollout::new(step, runtime, Some((&point, action, visit))).is_cut_short();
+        let rollout = || Rollout::new(step, runtime, Some((&point, action, visit))).run_with_kill();
         match std::panic::catch_unwind(rollout) {
             Ok(true) => {}
             Ok(false) => missed.push(what.clone()),
@@ -295,7 +305,7 @@ fn sample() -> usize {
 }
 
 /// Returns true for points that depend on the number of workloads; other tests try the others.
-fn is_told_apart(point: &str) -> bool {
+fn depends_on_workloads(point: &str) -> bool {
     !point.contains("image") && point != "file-written" && point != "network-file-written"
 }
 
@@ -306,7 +316,7 @@ fn whoever_is_killed_while_a_deployment_changes_first_half() {
     if in_vm() {
         return skip(SLOW);
     }
-    walk(kills(&ROLLOUT, None, is_told_apart), None, 0, 2 * sample());
+    walk(kills(&ROLLOUT, None, depends_on_workloads), None, 0, 2 * sample());
 }
 
 #[test]
@@ -314,11 +324,11 @@ fn whoever_is_killed_while_a_deployment_changes_second_half() {
     if in_vm() {
         return skip(SLOW);
     }
-    walk(kills(&ROLLOUT, None, is_told_apart), None, 1, 2 * sample());
+    walk(kills(&ROLLOUT, None, depends_on_workloads), None, 1, 2 * sample());
 }
 
 /// Returns true for points at which an OCI runtime is called, or at which its containers are killed.
-fn is_of_a_runtime(point: &str) -> bool {
+fn involves_runtime(point: &str) -> bool {
     point.starts_with("infra-") || point.starts_with("container-") || point.starts_with("pod-")
 }
 
@@ -326,7 +336,7 @@ fn is_of_a_runtime(point: &str) -> bool {
 fn whoever_is_killed_while_another_runtime_makes_and_kills_containers() {
     // crun of Debian 12 does not support hybrid cgroups; an emulated machine is slow.
     let (runtime, of) = if in_vm() { (Some("crun"), 2 * sample()) } else { (Some("runc"), sample()) };
-    walk(kills(&[ROLLOUT[0], ROLLOUT[7]], runtime, is_of_a_runtime), runtime, 0, of);
+    walk(kills(&[ROLLOUT[0], ROLLOUT[7]], runtime, involves_runtime), runtime, 0, of);
 }
 
 /// Only the intent file refers to the sandbox; there is no lease, and no sandbox in the pod's state.

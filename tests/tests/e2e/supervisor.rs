@@ -271,8 +271,9 @@ fn a_stopped_supervisor_is_named_by_who_needs_it_and_gone_without_by_force() {
     supervisor.kill(Signal::SIGSTOP);
     for args in [&["down", "web"][..], &["exec", "web", "--", "true"], &["play", "--all"]] {
         let output = kube.run(args).expect(1);
-        let told = format!("the supervisor of pod/web (pid {}) is stopped: `kill -CONT {0}`", supervisor.pid);
-        assert!(output.stderr.contains(&told), "{output}");
+        let message =
+            format!("the supervisor of pod/web (pid {}) is stopped: `kill -CONT {0}`", supervisor.pid);
+        assert!(output.stderr.contains(&message), "{output}");
         assert!(output.stderr.contains("`kube down --force pod/web`"), "{output}");
     }
     // Commands that do not need the supervisor work.

@@ -74,10 +74,10 @@ fn what_a_failed_container_wrote_last_is_told_and_its_events_stay() {
     );
     let output = kube.try_play(&pod("web", IDLE, &init), &[]).expect(1);
     assert_eq!(kube.pods().len(), 0, "{output}");
-    let told = |text: &str| output.stderr.contains(text);
-    assert!(told("pod/web: container prepare wrote last:\n"), "{output}");
-    assert!(told("  line 30\n") && told("  why\n") && told("  half\n"), "{output}");
-    assert!(!told("line 22\n"), "ten lines at most: {output}");
+    let shows = |text: &str| output.stderr.contains(text);
+    assert!(shows("pod/web: container prepare wrote last:\n"), "{output}");
+    assert!(shows("  line 30\n") && shows("  why\n") && shows("  half\n"), "{output}");
+    assert!(!shows("line 22\n"), "ten lines at most: {output}");
     assert_eq!(output.stderr.matches("exit code 3").count(), 1, "{output}");
     let events = kube.ok(&["events", "--for", "pod/web"]);
     events.says("Started container prepare");

@@ -1,4 +1,4 @@
-//! A module uses only modules below it, and no files use each other in a ring.
+//! Checks that a module uses only modules below it, and that no files use each other in a ring.
 //!
 //! [`FLOORS`] is the list of docs/architecture.md. The imports of a crate are found by reading its sources: `use` lines
 //! and paths in code, resolved through `pub use` to the file that an item lies in ([`imports`](crate::imports)).
@@ -32,22 +32,22 @@ const FLOORS: &[&[&str]] = &[
     &["version"],
 ];
 
-/// The files of `store` that hold records of workloads. Records are made of templates, of states of pods and of what the
-/// controller of a workload knows, so they stand above these; paths, locks and played objects stand below.
+/// The files of `store` that hold records of workloads. Records consist of templates, states of pods and the state of
+/// the controller, so they are above the modules of these; paths, locks and played objects are below.
 const RECORD: &[&str] = &["store/record.rs", "store/glance.rs", "store/removal.rs", "store/former.rs"];
 
-/// Rings that are not open yet: files of these may use each other. Take a line out once its ring is open.
+/// Rings that still exist: the files of one line may use each other. Remove a line once its ring is gone.
 const OPEN: &[&[&str]] = &[
     &["store/record.rs", "store/removal.rs", "store/former.rs"],
     &["play/undo.rs", "play/workloads.rs", "play/patch.rs"],
 ];
 
-/// The floor of a module, counted from the top.
+/// Returns the floor of a module, counted from the top.
 fn floor_of(module: &str) -> Option<usize> {
     FLOORS.iter().position(|floor| floor.contains(&module))
 }
 
-/// What is wrong with the imports of a crate whose modules stand on floors.
+/// Returns the imports of a crate that violate the order of its modules.
 fn against_the_floors(imports: &[Import]) -> Vec<String> {
     let mut wrong = Vec::new();
     for import in imports {
@@ -67,7 +67,7 @@ fn against_the_floors(imports: &[Import]) -> Vec<String> {
     wrong
 }
 
-/// The top-level module that a file belongs to; none for the root of the crate.
+/// Returns the top-level module that a file belongs to, or `None` for the root of the crate.
 fn module(file: &str) -> Option<&str> {
     if RECORD.contains(&file) {
         return Some("record");
@@ -77,8 +77,8 @@ fn module(file: &str) -> Option<&str> {
     (!matches!(first, "lib" | "main")).then_some(first)
 }
 
-/// The rings of files, each by its members. A folder's `mod.rs` and the files in the folder are one thing: what these
-/// take from their `mod.rs` makes no ring.
+/// Returns the rings of files, each by its members. The `mod.rs` of a folder and the files in the folder belong
+/// together: what these files use of their `mod.rs` is not a ring.
 fn rings(imports: &[Import]) -> Vec<Vec<String>> {
     let mut uses: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for import in imports {
@@ -111,7 +111,7 @@ fn rings(imports: &[Import]) -> Vec<Vec<String>> {
     found
 }
 
-/// True where `file` lies in the folder whose root `parent` is: `a/b.rs` in that of `a/mod.rs` or `a.rs`.
+/// Returns true if `file` is in the folder whose root is `parent`: `a/b.rs` is in that of `a/mod.rs` or `a.rs`.
 fn is_inside(file: &str, parent: &str) -> bool {
     let folder = match parent.rsplit_once('/') {
         Some((folder, "mod.rs")) => folder,
@@ -167,7 +167,7 @@ fn an_import_against_the_floors_is_found_with_its_file_and_line() {
             [format!("lifecycle/mod.rs:{line}: `lifecycle` uses `play`, which is not below it")]
         );
     }
-    // Through a re-export it is the module that the item lies in.
+    // Through a re-export, the import counts for the module that contains the item.
     let files = [("lib.rs", lib), play, supervisor, ("lifecycle/mod.rs", "use crate::play::Host;\n")];
     let wrong = against_the_floors(&krate(&files).imports());
     assert_eq!(wrong, ["lifecycle/mod.rs:1: `lifecycle` uses `supervisor`, which is not below it"]);
@@ -198,7 +198,7 @@ fn a_ring_of_files_is_found_and_a_folders_root_makes_none() {
         ("a/y.rs", "use super::Z;\n"),
     ];
     assert_eq!(rings(&krate(&files).imports()), [[""; 0]; 0]);
-    // Through the folder's re-export, too.
+    // Also through the re-export of the folder.
     let files = [
         lib,
         ("a/mod.rs", "mod x;\nmod y;\npub use x::X;\n"),
