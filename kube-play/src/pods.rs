@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use pod_core::kind::ConditionType;
 use pod_core::lifecycle::pod_with_status;
 use pod_core::observe::PodView;
 use pod_core::plan::{PortMapping, node};
@@ -24,11 +25,11 @@ pub fn object(pod: &PodView, host_ips: &[IpAddr]) -> Pod {
 }
 
 /// True if the condition of this type is True.
-pub fn has_condition(pod: &Pod, type_: &str) -> bool {
+fn has_condition(pod: &Pod, type_: ConditionType) -> bool {
     pod.status
         .iter()
         .flat_map(|status| status.conditions.iter().flatten())
-        .any(|condition| condition.type_ == type_ && condition.status == "True")
+        .any(|condition| condition.type_ == type_.as_str() && condition.status == "True")
 }
 
 /// status.phase.
@@ -62,7 +63,7 @@ pub fn will_not_run_again(pod: &Pod, container: &str) -> bool {
 /// How good a pod is to look into: Ready beats running, running beats the rest.
 pub fn readiness(pod: &PodView) -> u8 {
     let pod = object(pod, &[]);
-    if has_condition(&pod, "Ready") { 2 } else { u8::from(phase(&pod) == "Running") }
+    if has_condition(&pod, ConditionType::Ready) { 2 } else { u8::from(phase(&pod) == "Running") }
 }
 
 /// The PORTS column: `8080->80/tcp`, with the host's address where one was asked for.

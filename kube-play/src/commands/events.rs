@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use clap::builder::PossibleValuesParser;
 use k8s_openapi::api::core::v1::Event;
-use pod_core::kind::{Kind, ObjectRef};
+use pod_core::kind::{EventType, Kind, ObjectRef};
 use pod_core::lifecycle::human_duration;
 use pod_core::log::events::Reader;
 
@@ -40,7 +41,7 @@ pub struct Args {
     pub about: Option<String>,
     /// Show only events of these types
     #[arg(long, value_name = "TYPE", value_delimiter = ',', ignore_case = true)]
-    #[arg(value_parser = ["Normal", "Warning"])]
+    #[arg(value_parser = PossibleValuesParser::new(EventType::ALL.iter().map(|kind| kind.as_str())))]
     pub types: Vec<String>,
     /// The output format.
     #[command(flatten)]

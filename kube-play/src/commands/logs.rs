@@ -180,7 +180,7 @@ fn has_run(pod: &PodView, name: &str, previous: bool) -> anyhow::Result<()> {
             RunState::Waiting(waiting) | RunState::Starting { waiting: Some(waiting) } => {
                 match &waiting.message {
                     Some(message) => format!("{}: {message}", waiting.reason),
-                    None => waiting.reason.clone(),
+                    None => waiting.reason.to_string(),
                 }
             }
             _ => return Ok(()),

@@ -39,6 +39,7 @@ use std::time::Duration;
 use base::escape::escape;
 use serde::{Deserialize, Serialize};
 
+use crate::kind::WaitingReason;
 pub use crate::manifest::image::{DEFAULT_REGISTRY, Digest, ImageName, InvalidName, Reference};
 use crate::plan::ImageConfig;
 
@@ -320,11 +321,11 @@ fn spoken(time: Duration) -> String {
 
 impl Error {
     /// Returns the kubelet's waiting reason for a container whose image is not available.
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> WaitingReason {
         match self {
-            Self::InvalidName { .. } => "InvalidImageName",
-            Self::Mount { .. } => "CreateContainerError",
-            _ => "ErrImagePull",
+            Self::InvalidName { .. } => WaitingReason::InvalidImageName,
+            Self::Mount { .. } => WaitingReason::CreateContainerError,
+            _ => WaitingReason::ErrImagePull,
         }
     }
 

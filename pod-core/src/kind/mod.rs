@@ -1,11 +1,13 @@
-//! The kinds of objects that the product knows, and references to objects.
+//! The words of the Kubernetes API: kinds of objects, references to objects, reasons, conditions and types of events.
 //!
 //! [`Kind`] is every kind that Kubernetes has or had, with its API version, its names for kubectl and its [`Role`]: what
 //! `kube` does with it. `table` holds one line per kind; whoever adds a kind begins there. [`ObjectRef`] is one object
 //! by kind, namespace and name, and reads what users type: `web`, `deploy/api`, `deployment.apps/api`.
+//! `reason` has the enums for the words of a pod's status.
 
 mod error;
 mod object_ref;
+mod reason;
 mod table;
 
 use std::cmp::Ordering;
@@ -15,6 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use error::Error;
 pub use object_ref::ObjectRef;
+pub use reason::{ConditionType, EventType, TerminatedReason, WaitingReason};
 pub use table::Kind;
 
 /// What `kube` does with the objects of a kind.

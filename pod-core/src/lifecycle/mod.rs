@@ -23,6 +23,8 @@ pub use step::step;
 
 use std::net::IpAddr;
 
+use crate::kind::{EventType, WaitingReason};
+
 /// A moment, by both clocks. Waits are measured on `boot` (CLOCK_BOOTTIME: runs on through suspend, never
 /// jumps); what a user sees is `wall`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,8 +73,8 @@ pub enum Event {
         container: String,
         /// Which run of it.
         attempt: u32,
-        /// `CreateContainerConfigError`, `ErrImagePull`, `RunContainerError`, ...
-        reason: String,
+        /// What the container waits for from now on.
+        reason: WaitingReason,
         /// For a person.
         message: String,
     },
@@ -126,8 +128,8 @@ pub enum Action {
     RemoveSandbox,
     /// Tell the user (kube events).
     Emit {
-        /// `Normal` or `Warning`.
-        kind: String,
+        /// Its type.
+        kind: EventType,
         /// `Started`, `BackOff`, `Killing`, ...
         reason: String,
         /// For a person.

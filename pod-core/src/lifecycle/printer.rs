@@ -3,6 +3,9 @@
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodStatus};
 
+use super::Phase;
+use crate::kind::{ConditionType, TerminatedReason, WaitingReason};
+
 /// The columns of one pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PodRow {
@@ -64,10 +67,10 @@ impl Summary {
         let mut this =
             Self { reason: status.reason.clone().unwrap_or_else(|| phase.clone()), ..Self::default() };
         let initializing = this.init_containers(pod, status);
-        if !initializing || has_condition(status, "Initialized") {
+        if !initializing || has_condition(status, ConditionType::Initialized) {
             this.app_containers(status);
         }
-        let ended = phase == "Succeeded" || phase == "Failed";
+        let ended = [Phase::Succeeded, Phase::Failed].iter().any(|end| phase == end.as_str());
         if pod.metadata.deletion_timestamp.is_some() && !ended {
             "Terminating".clone_into(&mut this.reason);
         }
@@ -83,7 +86,11 @@ impl Summary {
             let reason = match (state.terminated, state.waiting.and_then(|w| w.reason)) {
                 (Some(t), _) if t.exit_code == 0 => continue,
                 (Some(t), _) => end_reason(&t),
-                (None, Some(reason)) if !reason.is_empty() && reason != "PodInitializing" => reason,
+                (None, Some(reason))
+                    if !reason.is_empty() && reason != WaitingReason::PodInitializing.as_str() =>
+                {
+                    reason
+                }
                 _ => format!("{i}/{total}"),
             };
             self.reason = format!("Init:{reason}");
@@ -109,8 +116,12 @@ impl Summary {
                 self.ready += 1;
             }
         }
-        if self.reason == "Completed" && running {
-            let shown = if has_condition(status, "Ready") { "Running" } else { "NotReady" };
+        if self.reason == TerminatedReason::Completed.as_str() && running {
+            let shown = if has_condition(status, ConditionType::Ready) {
+                Phase::Running.as_str()
+            } else {
+                "NotReady"
+            };
             shown.clone_into(&mut self.reason);
         }
     }
@@ -131,8 +142,8 @@ fn end_reason(t: &ContainerStateTerminated) -> String {
     }
 }
 
-fn has_condition(status: &PodStatus, type_: &str) -> bool {
-    status.conditions.iter().flatten().any(|c| c.type_ == type_ && c.status == "True")
+fn has_condition(status: &PodStatus, type_: ConditionType) -> bool {
+    status.conditions.iter().flatten().any(|c| c.type_ == type_.as_str() && c.status == "True")
 }
 
 /// A span of seconds in at most two units, the way kubectl shows ages: `45s`, `2m30s`, `3h5m`, `2d3h`, `2y10d`.

@@ -1,10 +1,7 @@
 //! Why a pod does not become what it should be.
 
 use super::{Phase, PodSpec, PodState, Role, RunState, Sandbox};
-
-/// Waiting reasons of a container that has not failed to start. Any other says that it cannot be made as things
-/// are.
-const STARTING: [&str; 3] = ["ContainerCreating", "PodInitializing", "CrashLoopBackOff"];
+use crate::kind::TerminatedReason;
 
 impl PodState {
     /// Returns why the pod will not get all its containers started without help, if that is so.
@@ -16,14 +13,17 @@ impl PodState {
         for container in &self.containers {
             if let RunState::Waiting(waiting) = &container.state
                 && container.runs == 0
-                && !STARTING.contains(&waiting.reason.as_str())
+                && !waiting.reason.is_on_its_way()
             {
                 let message = waiting.message.clone().unwrap_or_default();
                 return Some(format!("container {}: {}: {message}", container.name, waiting.reason));
             }
             if let Some(ended) = &container.latest
-                && ended.reason == "StartError"
-                && container.previous.as_ref().is_none_or(|before| before.reason == "StartError")
+                && ended.reason == TerminatedReason::StartError
+                && container
+                    .previous
+                    .as_ref()
+                    .is_none_or(|before| before.reason == TerminatedReason::StartError)
             {
                 let message = ended.message.clone().unwrap_or_default();
                 return Some(format!("container {}: cannot start: {message}", container.name));

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Action, Backoff, Conditions, Now, Phase, PodSpec, RestartPolicy, Role};
+use crate::kind::{TerminatedReason, WaitingReason};
 use crate::version::Version;
 
 /// How long after an unanswered KillContainer it is asked for again.
@@ -145,7 +146,7 @@ pub enum RunState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
     /// state.waiting.reason.
-    pub reason: String,
+    pub reason: WaitingReason,
     /// state.waiting.message.
     #[serde(default)]
     pub message: Option<String>,
@@ -153,8 +154,8 @@ pub struct Waiting {
     #[serde(default)]
     pub retry: Option<u64>,
     /// When ErrImagePull turns into ImagePullBackOff, in milliseconds since boot.
-    #[serde(default)]
-    pub turns: Option<u64>,
+    #[serde(default, rename = "turns")]
+    pub backoff_shown_at: Option<u64>,
 }
 
 /// How far the stop of a running container has got.
@@ -173,8 +174,8 @@ pub enum Halt {
 pub struct Terminated {
     /// Exit code, 128+n for signal n.
     pub exit_code: i32,
-    /// `Completed`, `Error`, `OOMKilled`, `StartError`, `ContainerStatusUnknown`.
-    pub reason: String,
+    /// state.terminated.reason.
+    pub reason: TerminatedReason,
     /// Why it could not start, or why nobody knows how it ended.
     #[serde(default)]
     pub message: Option<String>,
@@ -237,7 +238,7 @@ impl Terminated {
     pub(super) fn lost(started_at: Option<Timestamp>, now: Now, container_id: &str) -> Self {
         Self {
             exit_code: 137,
-            reason: "ContainerStatusUnknown".to_owned(),
+            reason: TerminatedReason::ContainerStatusUnknown,
             message: Some("The exit code of the container is lost".to_owned()),
             started_at,
             finished_at: now.wall,
@@ -349,7 +350,7 @@ impl PodState {
             (Goal::Run, Sandbox::Ready) => self
                 .in_turn(spec)
                 .filter_map(|(_, c)| match &c.state {
-                    RunState::Waiting(w) => w.turns.into_iter().chain(w.retry).min(),
+                    RunState::Waiting(w) => w.backoff_shown_at.into_iter().chain(w.retry).min(),
                     _ => None,
                 })
                 .min(),
@@ -479,11 +480,15 @@ impl PodState {
 impl Waiting {
     /// What a container that was never tried waits for.
     pub(super) fn initial(spec: &PodSpec) -> Self {
-        Self::new(if spec.has_init() { "PodInitializing" } else { "ContainerCreating" })
+        Self::new(if spec.has_init() {
+            WaitingReason::PodInitializing
+        } else {
+            WaitingReason::ContainerCreating
+        })
     }
 
-    /// A reason alone.
-    pub(super) fn new(reason: &str) -> Self {
-        Self { reason: reason.to_owned(), message: None, retry: None, turns: None }
+    /// Creates one from a reason alone.
+    pub(super) fn new(reason: WaitingReason) -> Self {
+        Self { reason, message: None, retry: None, backoff_shown_at: None }
     }
 }

@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{ContainerState, Phase, PodSpec, PodState, Role, RunState, Terminated, Transition, Waiting};
+use crate::kind::ConditionType;
 use crate::plan::qos::qos_class;
 
 /// The pod as `kubectl get pod -o json` shows it: with its status and, once it was asked to stop, with
@@ -76,7 +77,7 @@ fn container_status(c: &ContainerState, role: Role, image: &str) -> ContainerSta
 }
 
 fn waiting(w: &Waiting) -> ApiState {
-    let waiting = ContainerStateWaiting { reason: Some(w.reason.clone()), message: w.message.clone() };
+    let waiting = ContainerStateWaiting { reason: Some(w.reason.to_string()), message: w.message.clone() };
     ApiState { waiting: Some(waiting), ..ApiState::default() }
 }
 
@@ -87,7 +88,7 @@ fn running(since: Timestamp) -> ApiState {
 fn terminated(t: &Terminated) -> ApiState {
     let terminated = ContainerStateTerminated {
         exit_code: t.exit_code,
-        reason: Some(t.reason.clone()),
+        reason: Some(t.reason.to_string()),
         message: t.message.clone(),
         started_at: t.started_at.map(Time),
         finished_at: Some(Time(t.finished_at)),
@@ -136,11 +137,11 @@ fn conditions(spec: &PodSpec, state: &PodState) -> Vec<PodCondition> {
         }
     };
     vec![
-        condition("PodReadyToStartContainers", all.ready_to_start, Why::default()),
-        condition("Initialized", all.initialized, initialized),
-        condition("Ready", all.ready, ready()),
-        condition("ContainersReady", all.containers_ready, ready()),
-        condition("PodScheduled", all.scheduled, Why::default()),
+        condition(ConditionType::PodReadyToStartContainers, all.ready_to_start, Why::default()),
+        condition(ConditionType::Initialized, all.initialized, initialized),
+        condition(ConditionType::Ready, all.ready, ready()),
+        condition(ConditionType::ContainersReady, all.containers_ready, ready()),
+        condition(ConditionType::PodScheduled, all.scheduled, Why::default()),
     ]
 }
 
@@ -150,9 +151,9 @@ fn list<'a>(what: &str, containers: impl Iterator<Item = (usize, &'a ContainerSt
     format!("{what}: [{}]", names.join(" "))
 }
 
-fn condition(type_: &str, transition: Transition, why: Why) -> PodCondition {
+fn condition(type_: ConditionType, transition: Transition, why: Why) -> PodCondition {
     PodCondition {
-        type_: type_.to_owned(),
+        type_: type_.to_string(),
         status: if transition.status { "True" } else { "False" }.to_owned(),
         last_transition_time: Some(Time(transition.since)),
         reason: why.reason.map(str::to_owned),

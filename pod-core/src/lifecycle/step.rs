@@ -6,6 +6,7 @@ use super::{
     Action, Backoff, ContainerState, Event, Goal, Halt, Now, PodSpec, PodState, RestartPolicy, Role,
     RunState, Sandbox, Stopping, Terminated, Waiting,
 };
+use crate::kind::{EventType, TerminatedReason, WaitingReason};
 
 /// The kubelet tries again after this what failed for a reason outside the container: a sandbox, a missing
 /// ConfigMap, an image name that is not one (its pod workers' backOffPeriod).
@@ -96,7 +97,7 @@ impl Machine<'_> {
                 self.exited(container, *attempt, *code, *oom_killed);
             }
             Event::Stop { grace_seconds } => self.stop(*grace_seconds),
-            Event::Tick => self.turn_pull_errors(),
+            Event::Tick => self.show_pull_backoff(),
         }
     }
 
@@ -172,7 +173,7 @@ impl Machine<'_> {
                 "back-off {delay} restarting failed container={name} pod={pod}_{namespace}({uid})"
             )),
             retry: Some(at),
-            ..Waiting::new("CrashLoopBackOff")
+            ..Waiting::new(WaitingReason::CrashLoopBackOff)
         });
         let message = format!("Back-off restarting failed container {name} in pod {pod}_{namespace}({uid})");
         self.warn("BackOff", message, Some(&name));
@@ -182,7 +183,7 @@ impl Machine<'_> {
         let now = self.now.boot;
         let Some(c) = self.state.containers.get_mut(i) else { return };
         let waiting = match &c.state {
-            RunState::Waiting(w) if w.reason == "CrashLoopBackOff" => {
+            RunState::Waiting(w) if w.reason == WaitingReason::CrashLoopBackOff => {
                 // What was to be waited for is over; the message about it stays until the container runs.
                 c.backoff =
                     Some(Backoff::next(c.backoff, c.latest.as_ref().map_or(now, |t| t.finished_boot), now));
@@ -192,11 +193,13 @@ impl Machine<'_> {
             _ => {
                 let end = c.latest.as_ref();
                 c.backoff = Some(Backoff::next(c.backoff, end.map_or(now, |t| t.finished_boot), now));
-                end.filter(|t| t.reason == "StartError")
-                    .map(|t| Waiting { message: t.message.clone(), ..Waiting::new("RunContainerError") })
+                end.filter(|t| t.reason == TerminatedReason::StartError).map(|t| Waiting {
+                    message: t.message.clone(),
+                    ..Waiting::new(WaitingReason::RunContainerError)
+                })
             }
         };
-        let waiting = waiting.map(|w| Waiting { retry: None, turns: None, ..w });
+        let waiting = waiting.map(|w| Waiting { retry: None, backoff_shown_at: None, ..w });
         c.state = RunState::Starting { waiting };
         self.actions.push(Action::StartContainer { container: c.name.clone(), attempt: c.runs });
     }
@@ -266,7 +269,7 @@ impl Machine<'_> {
         // Back-off and retries are over: what has run before is what it ended as.
         for c in &mut self.state.containers {
             if let RunState::Waiting(w) = &mut c.state {
-                (w.retry, w.turns) = (None, None);
+                (w.retry, w.backoff_shown_at) = (None, None);
                 if c.has_run() {
                     c.state = RunState::Terminated;
                 }
@@ -323,7 +326,7 @@ impl Machine<'_> {
         })
     }
 
-    fn start_failed(&mut self, container: &str, reason: &str, message: &str) {
+    fn start_failed(&mut self, container: &str, reason: &WaitingReason, message: &str) {
         let now = self.now;
         let image =
             self.spec.containers.iter().find(|c| c.name == container).map_or("", |c| c.image.as_str());
@@ -332,14 +335,14 @@ impl Machine<'_> {
         let mut waiting = Waiting {
             message: Some(message.to_owned()),
             retry: Some(now.boot.saturating_add(SYNC_RETRY_MS)),
-            ..Waiting::new(reason)
+            ..Waiting::new(reason.clone())
         };
         match reason {
             // The container was made, only its process would not start: that was a run of it.
-            "RunContainerError" => {
+            WaitingReason::RunContainerError => {
                 let end = Terminated {
                     exit_code: START_ERROR_EXIT_CODE,
-                    reason: "StartError".to_owned(),
+                    reason: TerminatedReason::StartError,
                     message: Some(message.to_owned()),
                     started_at: None,
                     finished_at: now.wall,
@@ -350,25 +353,25 @@ impl Machine<'_> {
                 c.terminate(end, false);
                 self.warn("Failed", format!("Error: {message}"), Some(container));
             }
-            "ErrImagePull" => {
+            WaitingReason::ErrImagePull => {
                 let entry = Backoff::next(c.pull_backoff, now.boot, now.boot);
                 c.pull_backoff = Some(entry);
                 let retry = now.boot.saturating_add(entry.delay);
                 waiting.retry = Some(retry);
-                waiting.turns = Some(now.boot.saturating_add(PULL_ERROR_SHOWN_MS));
+                waiting.backoff_shown_at = Some(now.boot.saturating_add(PULL_ERROR_SHOWN_MS));
                 c.state = RunState::Waiting(waiting);
                 self.warn("Failed", format!("Failed to pull image \"{image}\": {message}"), Some(container));
                 self.warn("Failed", format!("Error: {reason}"), Some(container));
             }
-            "InvalidImageName" => {
+            WaitingReason::InvalidImageName => {
                 c.state = RunState::Waiting(waiting);
                 self.warn("InspectFailed", format!("Image \"{image}\": {message}"), Some(container));
                 self.warn("Failed", format!("Error: {reason}"), Some(container));
             }
-            "ErrImageNeverPull" => {
+            WaitingReason::ErrImageNeverPull => {
                 c.state = RunState::Waiting(waiting);
-                let told = format!("Container image \"{image}\" is not present with pull policy of Never");
-                self.warn("ErrImageNeverPull", told, Some(container));
+                let message = format!("Container image \"{image}\" is not present with pull policy of Never");
+                self.warn(reason.as_str(), message, Some(container));
                 self.warn("Failed", format!("Error: {reason}"), Some(container));
             }
             _ => {
@@ -379,23 +382,23 @@ impl Machine<'_> {
     }
 
     /// ErrImagePull shows for a moment, the rest of the wait is ImagePullBackOff.
-    fn turn_pull_errors(&mut self) {
+    fn show_pull_backoff(&mut self) {
         let now = self.now.boot;
-        let mut turned = Vec::new();
+        let mut backing_off = Vec::new();
         for (s, c) in self.spec.containers.iter().zip(&mut self.state.containers) {
             let RunState::Waiting(w) = &mut c.state else { continue };
-            if w.turns.is_none_or(|at| now < at) {
+            if w.backoff_shown_at.is_none_or(|at| now < at) {
                 continue;
             }
-            w.turns = None;
+            w.backoff_shown_at = None;
             let cause = w.message.take().unwrap_or_default();
             w.message = Some(format!("Back-off pulling image \"{}\": {}: {cause}", s.image, w.reason));
-            "ImagePullBackOff".clone_into(&mut w.reason);
-            turned.push((c.name.clone(), s.image.clone()));
+            w.reason = WaitingReason::ImagePullBackOff;
+            backing_off.push((c.name.clone(), s.image.clone()));
         }
-        for (container, image) in turned {
+        for (container, image) in backing_off {
             self.tell("BackOff", format!("Back-off pulling image \"{image}\""), Some(&container));
-            self.warn("Failed", "Error: ImagePullBackOff".to_owned(), Some(&container));
+            self.warn("Failed", format!("Error: {}", WaitingReason::ImagePullBackOff), Some(&container));
         }
     }
 
@@ -417,15 +420,15 @@ impl Machine<'_> {
             _ => return,
         };
         let reason = match code {
-            _ if oom_killed => "OOMKilled",
-            Some(0) => "Completed",
-            _ => "Error",
+            _ if oom_killed => TerminatedReason::OOMKilled,
+            Some(0) => TerminatedReason::Completed,
+            _ => TerminatedReason::Error,
         };
         let end = match code {
             None => Terminated::lost(Some(started_at), now, &c.container_id),
             Some(exit_code) => Terminated {
                 exit_code,
-                reason: reason.to_owned(),
+                reason,
                 message: None,
                 started_at: Some(started_at),
                 finished_at: now.wall,
@@ -438,16 +441,16 @@ impl Machine<'_> {
     }
 
     fn tell(&mut self, reason: &str, message: String, container: Option<&str>) {
-        self.emit("Normal", reason, message, container);
+        self.emit(EventType::Normal, reason, message, container);
     }
 
     fn warn(&mut self, reason: &str, message: String, container: Option<&str>) {
-        self.emit("Warning", reason, message, container);
+        self.emit(EventType::Warning, reason, message, container);
     }
 
-    fn emit(&mut self, kind: &str, reason: &str, message: String, container: Option<&str>) {
+    fn emit(&mut self, kind: EventType, reason: &str, message: String, container: Option<&str>) {
         self.actions.push(Action::Emit {
-            kind: kind.to_owned(),
+            kind,
             reason: reason.to_owned(),
             message,
             container: container.map(str::to_owned),

@@ -9,18 +9,19 @@ use base::file::{FileLock, LockKind};
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
+use crate::kind::{EventType, Kind};
 use crate::plan::PodPlan;
 use crate::store::{Error, Layout};
 
 /// Past this size the file is renamed to `events.1`, over an older one.
 const LIMIT: u64 = 1024 * 1024;
 
-/// Appends one event about a pod, or about a container of it. `kind` is `Normal` or `Warning`.
+/// Appends one event about a pod, or about a container of it. `kind` is its type.
 pub fn append(
     layout: &Layout,
     pod: &PodPlan,
     container: Option<&str>,
-    kind: &str,
+    kind: EventType,
     reason: &str,
     message: &str,
     now: jiff::Timestamp,
@@ -37,7 +38,7 @@ fn reference(pod: &PodPlan, container: Option<&str>) -> ObjectReference {
         .is_some_and(|c| c.iter().any(|c| Some(c.name.as_str()) == container));
     ObjectReference {
         api_version: Some("v1".to_owned()),
-        kind: Some("Pod".to_owned()),
+        kind: Some(Kind::Pod.name().to_owned()),
         name: Some(pod.name().to_owned()),
         namespace: Some(pod.namespace().to_owned()),
         uid: Some(pod.uid.clone()),
@@ -47,14 +48,14 @@ fn reference(pod: &PodPlan, container: Option<&str>) -> ObjectReference {
     }
 }
 
-/// Appends one event about any object. `kind` is `Normal` or `Warning`.
+/// Appends one event about any object. `kind` is its type.
 ///
 /// # Errors
 /// The file cannot be written.
 pub fn append_about(
     layout: &Layout,
     involved_object: ObjectReference,
-    kind: &str,
+    kind: EventType,
     reason: &str,
     message: &str,
     now: jiff::Timestamp,
@@ -71,7 +72,7 @@ pub fn append_about(
         involved_object,
         reason: Some(reason.to_owned()),
         message: Some(message.to_owned()),
-        type_: Some(kind.to_owned()),
+        type_: Some(kind.to_string()),
         count: Some(1),
         first_timestamp: time.clone(),
         last_timestamp: time,
@@ -240,7 +241,7 @@ mod tests {
                 for _ in 0..4 {
                     scope.spawn(|| {
                         let now = jiff::Timestamp::UNIX_EPOCH;
-                        append(&layout, &pod, None, "Normal", "Started", "m", now).unwrap();
+                        append(&layout, &pod, None, EventType::Normal, "Started", "m", now).unwrap();
                     });
                 }
             });

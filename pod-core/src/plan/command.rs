@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::Container;
 use super::environment::Variables;
 use super::expansion::{expand, expanded_length};
 use super::{ContainerError, ImageConfig, bounds};
+use crate::kind::WaitingReason;
 
 /// argv. `command` replaces ENTRYPOINT and drops CMD; `args` replaces CMD. `$(VAR)` is expanded against the
 /// variables that the manifest declares, never those of the image.
@@ -36,7 +37,7 @@ pub fn argv(
     };
     if argv.first().is_none_or(String::is_empty) {
         return Err(ContainerError::new(
-            "CreateContainerError",
+            WaitingReason::CreateContainerError,
             format!(
                 "nothing to run: the image {} has no ENTRYPOINT or CMD, and container {} sets no command",
                 container.image.as_deref().unwrap_or_default(),

@@ -40,7 +40,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::kind::ObjectRef;
+use crate::kind::{ObjectRef, WaitingReason};
 use crate::store::WorkloadId;
 
 /// The annotation of a Secret whose values `generate` left empty: `play` keeps those that it has.
@@ -179,13 +179,13 @@ impl PodTemplate {
 impl ContainerError {
     /// A waiting reason with its message. What an image says may be part of it (a path, a user): it stays on one line,
     /// and drives no terminal.
-    pub fn new(reason: &str, message: impl Into<String>) -> Self {
-        Self { reason: reason.to_owned(), message: base::escape::escape(&message.into()).into_owned() }
+    pub fn new(reason: WaitingReason, message: impl Into<String>) -> Self {
+        Self { reason, message: base::escape::escape(&message.into()).into_owned() }
     }
 
     /// `CreateContainerConfigError`: what the manifest refers to is missing or does not fit.
     pub fn config(message: impl Into<String>) -> Self {
-        Self::new("CreateContainerConfigError", message)
+        Self::new(WaitingReason::CreateContainerConfigError, message)
     }
 }
 
@@ -432,8 +432,8 @@ pub struct ImageConfig {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{reason}: {message}")]
 pub struct ContainerError {
-    /// `CreateContainerConfigError`, `ErrImagePull`, `CreateContainerError`, `RunContainerError`, ...
-    pub reason: String,
+    /// What the container waits for.
+    pub reason: WaitingReason,
     /// What to tell the user.
     pub message: String,
 }

@@ -114,7 +114,7 @@ mod tests {
         }
         for bad in ["0", "65", "SIG", "NOPE", "RTMIN+31", "RTMIN-1", "-1", "RTMIN+99999999999"] {
             let error = of(None, Some(bad)).unwrap_err();
-            assert_eq!(error.reason, "CreateContainerConfigError");
+            assert_eq!(error.reason, crate::kind::WaitingReason::CreateContainerConfigError);
             assert!(error.message.contains(bad), "{}", error.message);
         }
     }

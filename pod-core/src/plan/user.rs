@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::{Container, PodSpec};
 use super::inputs::Inputs;
 use super::passwd::{group, passwd};
 use super::{ContainerError, ImageConfig};
+use crate::kind::WaitingReason;
 
 /// A resolved user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,7 +115,7 @@ fn find_user(inputs: &Inputs<'_>, user: &str) -> Result<u32, ContainerError> {
     }
     passwd(inputs.passwd).find(|entry| entry.name == user).map(|entry| entry.uid).ok_or_else(|| {
         ContainerError::new(
-            "CreateContainerError",
+            WaitingReason::CreateContainerError,
             format!("the image's USER {user:?} is not in its /etc/passwd; set runAsUser"),
         )
     })
@@ -126,7 +127,7 @@ fn find_group(inputs: &Inputs<'_>, name: &str) -> Result<u32, ContainerError> {
     }
     group(inputs.group).find(|entry| entry.name == name).map(|entry| entry.gid).ok_or_else(|| {
         ContainerError::new(
-            "CreateContainerError",
+            WaitingReason::CreateContainerError,
             format!("the group {name:?} of the image's USER is not in its /etc/group; set runAsGroup"),
         )
     })

@@ -15,6 +15,7 @@ use super::output;
 use super::process::Process;
 use super::{console, worker};
 use crate::image::{self, Image, ImageName, ImageStore, PullOptions};
+use crate::kind::WaitingReason;
 use crate::lifecycle::Event;
 use crate::log::Stream;
 use crate::plan::{self, ContainerError, PodPlan, PullPolicy};
@@ -71,8 +72,8 @@ fn scratch(layout: &Layout, uid: &str, container: &str, attempt: u32) -> PathBuf
     layout.pod(uid).join("containers").join(container).join(attempt.to_string())
 }
 
-fn error(reason: &str) -> impl Fn(&dyn std::fmt::Display) -> ContainerError + '_ {
-    move |e| ContainerError::new(reason, e.to_string())
+fn error(reason: WaitingReason) -> impl Fn(&dyn std::fmt::Display) -> ContainerError {
+    move |e| ContainerError::new(reason.clone(), e.to_string())
 }
 
 /// A container whose process waits to be started, on disk for the worker that starts it.
@@ -98,7 +99,7 @@ pub fn start(
     name: &str,
     attempt: u32,
 ) -> Result<Started, ContainerError> {
-    let failed = error("RunContainerError");
+    let failed = error(WaitingReason::RunContainerError);
     let (bundle, id) = (bundle(layout, &pod.uid, name, attempt), id(&pod.uid, name, attempt));
     let created = match base::file::read_json(&created_path(&bundle)).map_err(|e| failed(&e))? {
         Some(created) => created,
@@ -135,7 +136,7 @@ pub fn create_ahead(
     attempt: u32,
     sandbox: impl FnOnce() -> Option<Sandbox>,
 ) -> Result<(), ContainerError> {
-    let failed = error("CreateContainerError");
+    let failed = error(WaitingReason::CreateContainerError);
     let bundle = bundle(layout, &pod.uid, name, attempt);
     base::file::create_private_dir_all(&bundle)
         .map_err(|e| failed(&format!("create {}: {e}", bundle.display())))?;
@@ -166,8 +167,8 @@ fn create(
     policy: Option<PullPolicy>,
     sandbox: impl FnOnce() -> Option<Sandbox>,
 ) -> Result<Created, ContainerError> {
-    let create = error("CreateContainerError");
-    let config = error("CreateContainerConfigError");
+    let create = error(WaitingReason::CreateContainerError);
+    let config = error(WaitingReason::CreateContainerConfigError);
     let uid = pod.uid.as_str();
     let bundle = bundle(layout, uid, name, attempt);
 
@@ -175,7 +176,7 @@ fn create(
     let images = ImageStore::open(&layout.images()).map_err(|e| create(&e))?;
     let container = find(pod, name).ok_or_else(|| create(&format!("the pod has no container {name}")))?;
     let image_name = ImageName::parse(container.image.as_deref().unwrap_or_default())
-        .map_err(|e| error("InvalidImageName")(&e))?;
+        .map_err(|e| error(WaitingReason::InvalidImageName)(&e))?;
     // `play` pulled what the policy asks for; here only what is missing is fetched, as after an `image rm`.
     let policy = policy.unwrap_or_else(|| plan::image_pull::policy(container));
     let image = obtain_image(&images, pod, &objects, &image_name, policy)?;
@@ -272,8 +273,8 @@ fn create_process(
     bundle: &Path,
     id: &str,
 ) -> Result<(Process, Option<Process>), ContainerError> {
-    let create = error("CreateContainerError");
-    let run = error("RunContainerError");
+    let create = error(WaitingReason::CreateContainerError);
+    let run = error(WaitingReason::RunContainerError);
     let open = |stream| {
         output::open_writer(bundle, stream, plan.uid, plan.gid)
             .map_err(|e| create(&format!("open output: {e}")))
@@ -318,14 +319,14 @@ fn obtain_image(
     name: &ImageName,
     policy: PullPolicy,
 ) -> Result<Image, ContainerError> {
-    let pull_error = error("ErrImagePull");
+    let pull_error = error(WaitingReason::ErrImagePull);
     match images.find(name) {
         Ok(Some(image)) => return Ok(image),
         Ok(None) => {}
         Err(e) => return Err(pull_error(&e)),
     }
     if policy == PullPolicy::Never {
-        return Err(error("ErrImageNeverPull")(&format!(
+        return Err(error(WaitingReason::ErrImageNeverPull)(&format!(
             "image {name} is not here and imagePullPolicy is Never"
         )));
     }

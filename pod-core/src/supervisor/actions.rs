@@ -6,6 +6,7 @@ use super::Supervisor;
 use super::event_loop::Source;
 use super::ipc::protocol::Reply;
 use super::pod::{self, Job, Purge, Run};
+use crate::kind::{EventType, WaitingReason};
 use crate::lifecycle::{self, Action, Event, Goal, Sandbox};
 use crate::log::{self, Stream, events};
 use crate::sandbox::worker::{self, Outcome};
@@ -105,7 +106,7 @@ impl Supervisor {
                         &self.layout,
                         &pod.plan,
                         container.as_deref(),
-                        &kind,
+                        kind,
                         &reason,
                         &message,
                         wall,
@@ -144,7 +145,7 @@ impl Supervisor {
             let event = Event::StartFailed {
                 container: name.to_owned(),
                 attempt,
-                reason: "CreateContainerError".to_owned(),
+                reason: WaitingReason::CreateContainerError,
                 message: failure.message,
             };
             self.dispatch(uid, &event);
@@ -344,7 +345,7 @@ impl Supervisor {
                 let ended = self.unclaimed.remove(&info.infra.pid).is_some();
                 let wall = super::now().wall;
                 for message in info.warnings.clone() {
-                    let (kind, reason) = ("Warning".to_owned(), "FirewallClosed".to_owned());
+                    let (kind, reason) = (EventType::Warning, "FirewallClosed".to_owned());
                     self.act(uid, Action::Emit { kind, reason, message, container: None }, wall);
                 }
                 if let Some(pod) = self.pods.get_mut(uid) {
@@ -371,7 +372,7 @@ impl Supervisor {
     ) {
         let result = result.unwrap_or_else(|| {
             Err(crate::plan::ContainerError {
-                reason: "CreateContainerError".to_owned(),
+                reason: WaitingReason::CreateContainerError,
                 message: "the process that makes the container was killed".to_owned(),
             })
         });

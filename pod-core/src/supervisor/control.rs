@@ -4,6 +4,7 @@ use super::Supervisor;
 use super::ipc::protocol::Reply;
 use super::pod::Purge;
 use crate::controller::{self, Controller, Outcome, Status, Told, WorkloadChange};
+use crate::kind::EventType;
 use crate::lifecycle::PodSpec;
 use crate::log::events;
 use crate::plan::PodPlan;
@@ -185,7 +186,7 @@ pub(super) fn tell(layout: &Layout, record: &WorkloadRecord, told: &[Told]) {
             uid: Some(record.uid.clone()),
             ..Default::default()
         };
-        let kind = if told.warning { "Warning" } else { "Normal" };
+        let kind = if told.warning { EventType::Warning } else { EventType::Normal };
         let now = jiff::Timestamp::now();
         if let Err(e) = events::append_about(layout, about, kind, told.reason, &told.message, now) {
             tracing::error!("{e}");

@@ -26,11 +26,9 @@ pub use sub_path::{bind_sub_path, open_sub_path};
 
 use base::file::{FileLock, LockKind, is_mount_point};
 
+use crate::kind::WaitingReason;
 use crate::plan::{ContainerError, PodPlan};
 use crate::store::{Error, Layout, Objects};
-
-/// The kubelet's reason for a volume that cannot be mounted.
-const FAILED_MOUNT: &str = "FailedMount";
 
 /// Creates every volume of the pod that `container` mounts, and returns the host path of each by volume name.
 /// Idempotent: a restarted container finds its earlier data; ConfigMap and Secret contents are updated by one rename of
@@ -174,7 +172,7 @@ fn prepare_one(scope: &Scope<'_>, volume: &Volume) -> Result<PathBuf, ContainerE
 /// Takes a lock that serialises the workers of one pod.
 fn lock(layout: &Layout, uid: &str) -> Result<FileLock, ContainerError> {
     FileLock::acquire(&lock_path(layout, uid), LockKind::Exclusive)
-        .map_err(|e| ContainerError::new(FAILED_MOUNT, e.to_string()))
+        .map_err(|e| ContainerError::new(WaitingReason::FailedMount, e.to_string()))
 }
 
 fn lock_path(layout: &Layout, uid: &str) -> PathBuf {
@@ -182,7 +180,7 @@ fn lock_path(layout: &Layout, uid: &str) -> PathBuf {
 }
 
 fn failed(volume: &str, problem: impl std::fmt::Display) -> ContainerError {
-    ContainerError::new(FAILED_MOUNT, format!("volume {volume}: {problem}"))
+    ContainerError::new(WaitingReason::FailedMount, format!("volume {volume}: {problem}"))
 }
 
 /// Creates a folder with this mode, whatever the umask is. Its parents are created so that only root can enter them.

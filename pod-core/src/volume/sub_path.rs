@@ -7,7 +7,8 @@ use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fchmod, fstat, mkdirat, o
 use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, mount_bind_recursive, mount_change};
 
-use super::{FAILED_MOUNT, make_dir};
+use super::make_dir;
+use crate::kind::WaitingReason;
 use crate::plan::ContainerError;
 use crate::store::Error;
 
@@ -115,7 +116,7 @@ fn make(root: &OwnedFd, parts: &[&std::ffi::OsStr]) -> Result<OwnedFd, Errno> {
 /// # Errors
 /// `FailedMount`.
 pub fn bind_sub_path(fd: BorrowedFd<'_>, target: &Path) -> Result<(), ContainerError> {
-    let store = |e: Error| ContainerError::new(FAILED_MOUNT, e.to_string());
+    let store = |e: Error| ContainerError::new(WaitingReason::FailedMount, e.to_string());
     let errno = |action: &'static str| move |e: Errno| store(Error::io(action, target)(e.into()));
     let stat = fstat(fd).map_err(errno("look at"))?;
     if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{Condition, Counts, PodStatus, Replicas, Revision, Rule, Spec, State};
+use crate::kind::ConditionType;
 
 const REVISION: &str = "deployment.kubernetes.io/revision";
 const DESIRED_REPLICAS: &str = "deployment.kubernetes.io/desired-replicas";
@@ -60,8 +61,9 @@ pub fn deployment(
 
     let counts = Counts::new(spec, pods, now);
     let wanted: u32 = state.revisions.iter().map(|revision| revision.replicas).sum();
-    let conditions = [("Available", &state.available), ("Progressing", &state.progressing)];
-    let conditions = conditions.into_iter().filter_map(|(name, one)| Some(condition(name, one.as_ref()?)));
+    let conditions =
+        [(ConditionType::Available, &state.available), (ConditionType::Progressing, &state.progressing)];
+    let conditions = conditions.into_iter().filter_map(|(type_, one)| Some(condition(type_, one.as_ref()?)));
     let status = json!({
         "observedGeneration": state.observed_generation,
         "replicas": counts.replicas,
@@ -175,14 +177,14 @@ fn replica_set(
     })
 }
 
-fn condition(name: &str, condition: &Condition) -> Value {
+fn condition(type_: ConditionType, condition: &Condition) -> Value {
     let status = match condition.status {
         Some(true) => "True",
         Some(false) => "False",
         None => "Unknown",
     };
     json!({
-        "type": name,
+        "type": type_.as_str(),
         "status": status,
         "reason": condition.reason,
         "message": condition.message,

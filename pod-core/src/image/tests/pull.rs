@@ -428,8 +428,8 @@ fn what_is_not_there_or_does_not_answer_is_named() {
     assert!(matches!(error, Error::Unreachable { .. }));
     let text = error.to_string();
     assert!(text.starts_with(&name) && text.contains("Connection refused"), "{text}");
-    assert_eq!(error.reason(), "ErrImagePull");
-    assert_eq!(pull(&store, "UPPER").unwrap_err().reason(), "InvalidImageName");
+    assert_eq!(error.reason(), WaitingReason::ErrImagePull);
+    assert_eq!(pull(&store, "UPPER").unwrap_err().reason(), WaitingReason::InvalidImageName);
 }
 
 #[test]

@@ -89,7 +89,7 @@ impl Driver {
         self.send(&Event::StartFailed {
             container: name.to_owned(),
             attempt: self.attempt(name),
-            reason: reason.to_owned(),
+            reason: reason.into(),
             message: "no such thing".to_owned(),
         });
     }
@@ -880,7 +880,7 @@ fn answers_for_an_older_attempt_change_nothing() {
     d.send(&Event::StartFailed {
         container: "a".to_owned(),
         attempt: 1,
-        reason: "ErrImagePull".to_owned(),
+        reason: WaitingReason::ErrImagePull,
         message: String::new(),
     });
     d.send(&Event::SandboxRemoved);

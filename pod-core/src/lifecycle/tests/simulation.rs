@@ -298,7 +298,7 @@ impl World {
             80..95 => Event::StartFailed {
                 container: name,
                 attempt,
-                reason: reason.to_owned(),
+                reason: reason.into(),
                 message: "no".to_owned(),
             },
             _ => Event::Exited { container: name, attempt, code: Some(1), oom_killed: false },
@@ -414,7 +414,7 @@ impl World {
                 let now = self.time;
                 let process = self.process(container);
                 process.starting = None;
-                if reason == "RunContainerError" {
+                if *reason == WaitingReason::RunContainerError {
                     (process.ran, process.ended) = (Some(*attempt), Some(now));
                 }
             }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::super::{atomic_writer, update};
 use super::{Place, mode, mounted, pod};
+use crate::kind::WaitingReason;
 
 /// Returns the visible files with their contents.
 fn shown(dir: &Path) -> BTreeMap<String, String> {
@@ -112,7 +113,7 @@ fn no_key_or_path_leaves_the_volume() {
     for path in ["../x", "/etc/x", "a/../../x", "..data", "..", "", "a/.."] {
         let items = json!([{"key": "a", "path": path}]);
         let error = place.prepare(json!({"configMap": {"name": "m", "items": items}})).unwrap_err();
-        assert_eq!(error.reason, "CreateContainerConfigError", "{path:?}");
+        assert_eq!(error.reason, WaitingReason::CreateContainerConfigError, "{path:?}");
     }
     place.config_map("m", json!({"../x": "1"}));
     assert!(place.prepare(json!({"configMap": {"name": "m"}})).is_err());
