@@ -23,7 +23,7 @@ pub(super) struct Layer {
 }
 
 /// Creates in `upper` the directories that `layers` (highest first) would show with a wrong mode or owner.
-pub(super) fn settle(layers: &[Layer], upper: &Path) -> std::io::Result<()> {
+pub(super) fn create_differing(layers: &[Layer], upper: &Path) -> std::io::Result<()> {
     let paths: BTreeSet<&[u8]> = layers.iter().flat_map(|layer| &layer.implied).map(Vec::as_slice).collect();
     for path in paths {
         if !lookup(layers, path)?.is_some_and(|found| found.differs) {

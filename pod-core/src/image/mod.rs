@@ -216,7 +216,7 @@ pub enum Error {
     /// The whole pull took too long.
     #[error(
         "{image}: the pull from {registry} was given up after {}: layers that are complete are kept, pulling again goes on from there",
-        spoken(*.limit)
+        format_duration(*.limit)
     )]
     TookTooLong {
         /// Its name.
@@ -310,7 +310,7 @@ impl From<base::file::Error> for Error {
 }
 
 /// Formats a duration for a message: `4 hours`, `30 seconds`.
-fn spoken(time: Duration) -> String {
+fn format_duration(time: Duration) -> String {
     let (count, unit) = match time.as_secs() {
         seconds if seconds > 0 && seconds % 3600 == 0 => (seconds / 3600, "hour"),
         seconds if seconds > 0 && seconds % 60 == 0 => (seconds / 60, "minute"),

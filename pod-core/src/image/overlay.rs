@@ -138,7 +138,7 @@ fn make_upper(
         rustix::fs::chown(&fresh, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
     }
     rustix::fs::chmod(&fresh, mode)?;
-    implied::settle(layers, &fresh)?;
+    implied::create_differing(layers, &fresh)?;
     fs::rename(&fresh, upper)
 }
 

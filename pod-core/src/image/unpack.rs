@@ -133,7 +133,7 @@ struct Unpacker<'a> {
 
 /// What exists at the path of a new entry after [`Unpacker::clear`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Cleared {
     Free,
     /// There was a whiteout: a directory created here hides the lower layers' content.
     WasWhiteout,
@@ -243,11 +243,11 @@ impl Unpacker<'_> {
         match entry.kind {
             Kind::Directory => {
                 match self.clear(&parent, name, true).map_err(fail("replace"))? {
-                    Way::Directory => {}
+                    Cleared::Directory => {}
                     way => {
                         rustix::fs::mkdirat(&*parent, *name, Mode::from_raw_mode(0o755))
                             .map_err(fail("create"))?;
-                        if way == Way::WasWhiteout {
+                        if way == Cleared::WasWhiteout {
                             self.opaque(&parent, name).map_err(fail("mark as opaque"))?;
                         }
                     }
@@ -339,24 +339,24 @@ impl Unpacker<'_> {
     }
 
     /// Removes what an entry replaces: within one layer the later entry wins.
-    fn clear(&mut self, parent: &OwnedFd, name: &[u8], keep_directory: bool) -> Result<Way, Errno> {
+    fn clear(&mut self, parent: &OwnedFd, name: &[u8], keep_directory: bool) -> Result<Cleared, Errno> {
         let there = match stat(parent, name) {
-            Err(Errno::NOENT) => return Ok(Way::Free),
+            Err(Errno::NOENT) => return Ok(Cleared::Free),
             other => other?,
         };
         if kind_of(&there) == FileType::Directory {
             if keep_directory {
-                return Ok(Way::Directory);
+                return Ok(Cleared::Directory);
             }
             rustix::fs::renameat(parent, name, self.trash, self.trashed.to_string())?;
             self.trashed += 1;
             self.parent = None;
-            return Ok(Way::Free);
+            return Ok(Cleared::Free);
         }
         rustix::fs::unlinkat(parent, name, AtFlags::empty())?;
         // The cached directory may have been opened through this link.
         self.parent = None;
-        Ok(if is_whiteout(&there) { Way::WasWhiteout } else { Way::Free })
+        Ok(if is_whiteout(&there) { Cleared::WasWhiteout } else { Cleared::Free })
     }
 
     /// Creates a whiteout: `.wh.NAME` hides NAME in the layers below; `.wh..wh..opq` hides all that they have in this

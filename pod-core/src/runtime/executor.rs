@@ -121,7 +121,7 @@ impl ContainerExecutor {
         }
         if self.role == Role::Joining {
             own_streams(process);
-            if let Err(error) = assume(process, self.filter.as_deref()) {
+            if let Err(error) = become_user(process, self.filter.as_deref()) {
                 return error;
             }
         }
@@ -182,7 +182,7 @@ impl Executor for ContainerExecutor {
 
 /// Loads the filter of an init process and gives up the capabilities that were needed only for this.
 fn confine(process: &Process, filter: &Filter) -> Result<(), ExecuteError> {
-    filter.load().map_err(told("load the seccomp filter"))?;
+    filter.load().map_err(failed_at("load the seccomp filter"))?;
     if process.no_new_privileges() == Some(true) {
         return Ok(());
     }
@@ -193,27 +193,27 @@ fn confine(process: &Process, filter: &Filter) -> Result<(), ExecuteError> {
     let bounding = set_of(capabilities.bounding());
     for (_, capability) in FOR_FILTER {
         if !bounding.contains(&capability) {
-            caps::drop(None, CapSet::Bounding, capability).map_err(told("limit capabilities"))?;
+            caps::drop(None, CapSet::Bounding, capability).map_err(failed_at("limit capabilities"))?;
         }
     }
     for (kind, set) in
         [(CapSet::Effective, capabilities.effective()), (CapSet::Permitted, capabilities.permitted())]
     {
-        caps::set(None, kind, &set_of(set)).map_err(told("drop capabilities"))?;
+        caps::set(None, kind, &set_of(set)).map_err(failed_at("drop capabilities"))?;
     }
     Ok(())
 }
 
 /// Takes on the user of a process, with its groups, capabilities and filter.
-fn assume(process: &Process, filter: Option<&Filter>) -> Result<(), ExecuteError> {
+fn become_user(process: &Process, filter: Option<&Filter>) -> Result<(), ExecuteError> {
     let user = process.user();
     let no_new_privileges = process.no_new_privileges() == Some(true);
     let load_seccomp = || match filter {
         None => Ok(()),
-        Some(filter) => filter.load().map_err(told("load the seccomp filter")),
+        Some(filter) => filter.load().map_err(failed_at("load the seccomp filter")),
     };
     let groups: Vec<Gid> = user.additional_gids().iter().flatten().map(|gid| Gid::from_raw(*gid)).collect();
-    rustix::thread::set_thread_groups(&groups).map_err(told("set supplementary groups"))?;
+    rustix::thread::set_thread_groups(&groups).map_err(failed_at("set supplementary groups"))?;
     // Without no_new_privs only a process with CAP_SYS_ADMIN may load a filter (seccomp(2)), so it is loaded before
     // that capability is dropped.
     if !no_new_privileges {
@@ -222,7 +222,7 @@ fn assume(process: &Process, filter: Option<&Filter>) -> Result<(), ExecuteError
     // If root may not enter the folder, the user may still be able to (on NFS), as in other runtimes.
     let entered = match enter_working_dir(process) {
         Err(Errno::EACCES | Errno::EPERM) => false,
-        result => result.map(|()| true).map_err(told_of(process.cwd()))?,
+        result => result.map(|()| true).map_err(failed_to_enter(process.cwd()))?,
     };
     let capabilities = process.capabilities();
     let set_of = |set: Option<&Capabilities>| -> CapsHashSet {
@@ -231,25 +231,25 @@ fn assume(process: &Process, filter: Option<&Filter>) -> Result<(), ExecuteError
     let bounding = set_of(capabilities.as_ref().and_then(|one| one.bounding().as_ref()));
     let effective = set_of(capabilities.as_ref().and_then(|one| one.effective().as_ref()));
     let permitted = set_of(capabilities.as_ref().and_then(|one| one.permitted().as_ref()));
-    limit_bounding_set(&bounding).map_err(told("limit capabilities"))?;
-    rustix::thread::set_keep_capabilities(true).map_err(told("keep capabilities"))?;
+    limit_bounding_set(&bounding).map_err(failed_at("limit capabilities"))?;
+    rustix::thread::set_keep_capabilities(true).map_err(failed_at("keep capabilities"))?;
     let (uid, gid) = (Uid::from_raw(user.uid()), Gid::from_raw(user.gid()));
-    rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(told("set the group"))?;
-    rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(told("set the user"))?;
-    rustix::thread::set_keep_capabilities(false).map_err(told("drop capabilities"))?;
+    rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(failed_at("set the group"))?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(failed_at("set the user"))?;
+    rustix::thread::set_keep_capabilities(false).map_err(failed_at("drop capabilities"))?;
     for (kind, set) in [
         (CapSet::Ambient, &CapsHashSet::new()),
         (CapSet::Effective, &effective),
         (CapSet::Permitted, &permitted),
         (CapSet::Inheritable, &CapsHashSet::new()),
     ] {
-        caps::set(None, kind, set).map_err(told("drop capabilities"))?;
+        caps::set(None, kind, set).map_err(failed_at("drop capabilities"))?;
     }
     if !entered {
-        enter_working_dir(process).map_err(told_of(process.cwd()))?;
+        enter_working_dir(process).map_err(failed_to_enter(process.cwd()))?;
     }
     if no_new_privileges {
-        rustix::thread::set_no_new_privs(true).map_err(told("set no_new_privs"))?;
+        rustix::thread::set_no_new_privs(true).map_err(failed_at("set no_new_privs"))?;
         load_seccomp()?;
     }
     Ok(())
@@ -283,7 +283,7 @@ fn enter_working_dir(process: &Process) -> Result<(), Errno> {
     if here.to_bytes().starts_with(b"/") { Ok(()) } else { Err(Errno::ENOENT) }
 }
 
-fn told_of(dir: &Path) -> impl FnOnce(Errno) -> ExecuteError + use<> {
+fn failed_to_enter(dir: &Path) -> impl FnOnce(Errno) -> ExecuteError + use<> {
     let dir = dir.display().to_string();
     move |errno| ExecuteError::WorkingDir { dir, errno }
 }
@@ -330,7 +330,7 @@ fn limit_bounding_set(keep: &CapsHashSet) -> Result<(), Errno> {
 }
 
 /// Returns a function for `map_err` that adds the failed `step` to an error.
-fn told<E: std::fmt::Display>(step: &'static str) -> impl FnOnce(E) -> ExecuteError {
+fn failed_at<E: std::fmt::Display>(step: &'static str) -> impl FnOnce(E) -> ExecuteError {
     move |error| ExecuteError::Step { step, reason: error.to_string() }
 }
 

@@ -89,7 +89,7 @@ impl Libcontainer {
             .with_systemd(cgroups.driver == Driver::Systemd)
             .with_detach(true);
         let container = failures.watch(|| builder.build()).map_err(|error| {
-            Error::failed("create", create.id, name_working_dir(&spec, said(failures, &error)))
+            Error::failed("create", create.id, name_working_dir(&spec, with_cause(failures, &error)))
         })?;
         if let Some(path) = cgroups_path(&spec) {
             cgroup::kill_as_group(&path);
@@ -199,7 +199,7 @@ impl Runtime for Libcontainer {
                 .with_process(Some(&file));
             failures
                 .watch(|| builder.build())
-                .map_err(|error| Error::failed("exec in", exec.id, said(failures, &error)))
+                .map_err(|error| Error::failed("exec in", exec.id, with_cause(failures, &error)))
         });
         let pid = result?;
         let mut message = String::new();
@@ -303,7 +303,7 @@ fn read_report(report: &mut File) -> std::io::Result<String> {
 }
 
 /// Returns an error of libcontainer with its cause. A message of our executor needs no addition.
-fn said(failures: Failures, error: &LibcontainerError) -> String {
+fn with_cause(failures: Failures, error: &LibcontainerError) -> String {
     let message = chain(error);
     if message.starts_with("exec: ") { message } else { failures.explain(&message) }
 }

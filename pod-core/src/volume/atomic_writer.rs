@@ -45,7 +45,7 @@ pub fn is_written(dir: &Path) -> bool {
 /// Makes the folder show `payload`; changes nothing if it does already.
 pub fn write(dir: &Path, payload: &Payload) -> Result<(), Error> {
     let current = fs::read_link(dir.join(DATA)).ok().filter(|target| target.components().count() == 1);
-    let same = current.as_ref().is_some_and(|target| holds(&dir.join(target), payload));
+    let same = current.as_ref().is_some_and(|target| contains_exactly(&dir.join(target), payload));
     if !same {
         let fresh = make_fresh(dir)?;
         fill(&fresh, payload)?;
@@ -98,7 +98,7 @@ fn set_mode(path: &Path, mode: u32) -> Result<(), Error> {
 }
 
 /// Returns true if `dir` contains exactly these files with these modes.
-fn holds(dir: &Path, payload: &Payload) -> bool {
+fn contains_exactly(dir: &Path, payload: &Payload) -> bool {
     fn walk(dir: &Path, prefix: &str, payload: &Payload, seen: &mut usize) -> Option<()> {
         for entry in fs::read_dir(dir).ok()? {
             let entry = entry.ok()?;

@@ -95,7 +95,7 @@ impl Copy {
             for entry in fs::read_dir(&from)? {
                 let name = entry?.file_name();
                 let (from, to) = (from.join(&name), to.join(&name));
-                if self.one(&from, &to)? {
+                if self.copy_file(&from, &to)? {
                     pending.push((from, to));
                 }
             }
@@ -109,7 +109,7 @@ impl Copy {
     }
 
     /// Copies one file of any kind; returns true for a folder, which is created empty.
-    fn one(&mut self, from: &Path, to: &Path) -> std::io::Result<bool> {
+    fn copy_file(&mut self, from: &Path, to: &Path) -> std::io::Result<bool> {
         let stat = rustix::fs::lstat(from)?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         if kind == FileType::Directory {

@@ -231,9 +231,16 @@ fn what_a_registry_says_stays_on_one_line() {
 
 #[test]
 fn times_are_spoken() {
-    let spoken = |seconds| spoken(Duration::from_secs(seconds));
+    let format_duration = |seconds| format_duration(Duration::from_secs(seconds));
     assert_eq!(
-        [spoken(14400), spoken(3600), spoken(90), spoken(120), spoken(1), spoken(0)],
+        [
+            format_duration(14400),
+            format_duration(3600),
+            format_duration(90),
+            format_duration(120),
+            format_duration(1),
+            format_duration(0)
+        ],
         ["4 hours", "1 hour", "90 seconds", "2 minutes", "1 second", "0 seconds"]
     );
 }

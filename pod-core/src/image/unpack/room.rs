@@ -15,7 +15,7 @@ const MOST_RESERVED_INODES: u64 = 50_000;
 /// Fails if the disk is nearly full: the last bytes and inodes are reserved for running containers.
 pub(super) fn check_room(root: &OwnedFd) -> Result<(), UnpackError> {
     let stat = rustix::fs::fstatvfs(root).map_err(io::Error::from)?;
-    match lack(&Room::of(&stat)) {
+    match shortage(&Room::of(&stat)) {
         None => Ok(()),
         Some(text) => Err(io::Error::new(io::ErrorKind::StorageFull, text).into()),
     }
@@ -38,7 +38,7 @@ impl Room {
 }
 
 /// Returns what there is too little of, for a message; `None` if there is enough.
-fn lack(room: &Room) -> Option<String> {
+fn shortage(room: &Room) -> Option<String> {
     let (free, all) = room.bytes;
     if free < (all / 50).min(MOST_RESERVED) {
         return Some(format!("the disk is nearly full: {} MiB are free", free >> 20));
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn an_image_leaves_some_bytes_and_inodes_to_others() {
-        let lacks = |bytes, inodes| lack(&Room { bytes, inodes });
+        let lacks = |bytes, inodes| shortage(&Room { bytes, inodes });
         const GIB: u64 = 1 << 30;
         assert_eq!(lacks((50 * GIB, 100 * GIB), (500_000, 1_000_000)), None);
         assert_eq!(

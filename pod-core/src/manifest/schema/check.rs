@@ -181,7 +181,7 @@ impl Checker<'_> {
                     meant.extend(this.unknown(entry));
                     return;
                 };
-                let loud = this.quiet == 0 && this.tell_support(entry, fields);
+                let loud = this.quiet == 0 && this.warn_unsupported(entry, fields);
                 this.quiet += usize::from(loud);
                 let outside = this.in_status;
                 this.in_status |=
@@ -200,7 +200,7 @@ impl Checker<'_> {
                 this.in_status = outside;
             });
         }
-        self.settle(node, ty, &mut object);
+        self.apply_dialect(node, ty, &mut object);
         // A misspelled field is reported once, and not as a missing field too.
         for name in &meant {
             self.at(Segment::Field(name), |this| this.bad.insert(this.path.clone()));
@@ -234,8 +234,8 @@ impl Checker<'_> {
     }
 
     /// Applies podman's harmless extensions to an object and reports them.
-    fn settle(&mut self, node: &Node, ty: &'static Type, object: &mut Map<String, Value>) {
-        let Some(remark) = dialect::settle(ty, object) else { return };
+    fn apply_dialect(&mut self, node: &Node, ty: &'static Type, object: &mut Map<String, Value>) {
+        let Some(remark) = dialect::apply(ty, object) else { return };
         let severity = if remark.is_error { Severity::Error } else { Severity::Warning };
         if self.quiet > 0 && severity == Severity::Warning {
             return;
@@ -261,7 +261,7 @@ impl Checker<'_> {
     }
 
     /// Warns about a field that is not honoured. Returns whether it did.
-    fn tell_support(&mut self, entry: &Entry, fields: &[(&str, Support)]) -> bool {
+    fn warn_unsupported(&mut self, entry: &Entry, fields: &[(&str, Support)]) -> bool {
         let Some(support) = fields.iter().find(|(name, _)| *name == entry.key).map(|(_, support)| support)
         else {
             return false;

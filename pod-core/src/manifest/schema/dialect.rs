@@ -48,7 +48,7 @@ pub(super) fn variable(ty: &Type, field: &str, value: &Node) -> Option<Value> {
 }
 
 /// Fills in and splits the fields of an object of type `ty` as podman does.
-pub(super) fn settle(ty: &Type, object: &mut Map<String, Value>) -> Option<Remark> {
+pub(super) fn apply(ty: &Type, object: &mut Map<String, Value>) -> Option<Remark> {
     match ty.name {
         "ContainerPort" => port(object),
         "VolumeMount" => mount(object),

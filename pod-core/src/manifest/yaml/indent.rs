@@ -13,7 +13,7 @@
 //! its key's column. White space at the beginning of these lines has no meaning: in a flow collection it separates, in
 //! quoted text it is folded. Therefore, and only if the parser has refused a text for this reason, blanks are inserted
 //! before the lines of that one collection or text, and the parser reads it again. A text that the parser accepts at
-//! first is never changed. [`Moved::holds`] checks at the end that the parser, too, sees each moved line inside a flow
+//! first is never changed. [`Moved::is_valid`] checks at the end that the parser, too, sees each moved line inside a flow
 //! collection or quoted text.
 
 use std::borrow::Cow;
@@ -62,7 +62,7 @@ impl<'a> Moved<'a> {
 
     /// Moves the lines of the collection or text that `error` was found in. Returns false if the error is of another
     /// kind, or if this cannot help.
-    pub fn mend(&mut self, error: &ScanError) -> bool {
+    pub fn repair(&mut self, error: &ScanError) -> bool {
         self.inside.clear();
         self.open.clear();
         self.read += self.text.len();
@@ -147,7 +147,7 @@ impl<'a> Moved<'a> {
         true
     }
 
-    /// Records an event for [`Moved::holds`].
+    /// Records an event for [`Moved::is_valid`].
     pub fn note(&mut self, event: &Event<'_>, span: Span) {
         if self.blanks.is_empty() {
             return;
@@ -169,7 +169,7 @@ impl<'a> Moved<'a> {
     }
 
     /// Returns whether every moved line is inside a flow collection or quoted text.
-    pub fn holds(&self) -> bool {
+    pub fn is_valid(&self) -> bool {
         let mut inside = self.inside.clone();
         inside.sort_unstable();
         // The last continuation line of all collections and texts that begin before a line.

@@ -61,14 +61,14 @@ pub(crate) fn parse(chunk: Chunk<'_>) -> Parsed {
     let mut first = None;
     loop {
         match read(chunk, &mut moved) {
-            Ok(parsed) if moved.holds() || parsed.problems.iter().any(|problem| problem.fatal) => {
+            Ok(parsed) if moved.is_valid() || parsed.problems.iter().any(|problem| problem.fatal) => {
                 return parsed;
             }
             // The repair moved lines that must not be moved: the original text and its error are used.
             Ok(parsed) => return first.unwrap_or(parsed),
             Err((mut parsed, error)) => {
                 parsed.problems.push(syntax_error(chunk, &moved, &error));
-                if !moved.mend(&error) {
+                if !moved.repair(&error) {
                     return parsed;
                 }
                 first.get_or_insert(parsed);

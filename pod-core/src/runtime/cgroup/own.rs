@@ -50,7 +50,7 @@ pub fn leave_callers(role: &str, subject: &str) -> Result<(), LeaveError> {
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let mut failed = Vec::new();
     for (hierarchy, path) in memberships(&own, Cgroups::get()) {
-        if is_left(hierarchy, path)
+        if must_leave(hierarchy, path)
             && let Err(e) = enter(hierarchy)
         {
             failed.push((hierarchy.dir(path), e));
@@ -62,7 +62,7 @@ pub fn leave_callers(role: &str, subject: &str) -> Result<(), LeaveError> {
 /// Returns whether a group may end with its owner and so has to be left. The root of a hierarchy has no owner. A
 /// hierarchy where containers get no group of their own is left too: containers inherit their supervisor's group there,
 /// and it must not depend on the caller.
-fn is_left(hierarchy: &Hierarchy, path: &str) -> bool {
+fn must_leave(hierarchy: &Hierarchy, path: &str) -> bool {
     path != format!("/{PARENT}/{SUPERVISORS}") && (path != "/" || !hierarchy.is_used())
 }
 
@@ -121,7 +121,7 @@ mod tests {
         let own = "4:memory:/ci/job:1\n3:name=systemd:/ci.slice/job.service\n0::/\n";
         let left: Vec<_> = memberships(own, &cgroups)
             .into_iter()
-            .filter(|(hierarchy, path)| is_left(hierarchy, path))
+            .filter(|(hierarchy, path)| must_leave(hierarchy, path))
             .map(|(hierarchy, path)| (hierarchy.mount.display().to_string(), path))
             .collect();
         assert_eq!(
@@ -134,8 +134,8 @@ mod tests {
             ]
         );
         let of_memory = cgroups.hierarchy("memory").unwrap();
-        assert!(!is_left(of_memory, "/"));
-        assert!(!is_left(of_memory, "/kube-play/supervisors"));
-        assert!(is_left(of_memory, "/kube-play/supervisors/inner"));
+        assert!(!must_leave(of_memory, "/"));
+        assert!(!must_leave(of_memory, "/kube-play/supervisors"));
+        assert!(must_leave(of_memory, "/kube-play/supervisors/inner"));
     }
 }
