@@ -13,8 +13,8 @@
 //! its key's column. White space at the beginning of these lines has no meaning: in a flow collection it separates, in
 //! quoted text it is folded. Therefore, and only if the parser has refused a text for this reason, blanks are inserted
 //! before the lines of that one collection or text, and the parser reads it again. A text that the parser accepts at
-//! first is never changed. [`Moved::is_valid`] checks at the end that the parser, too, sees each moved line inside a flow
-//! collection or quoted text.
+//! first is never changed. [`Moved::is_valid`] checks at the end that the parser, too, sees each moved line inside a
+//! flow collection or quoted text.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
