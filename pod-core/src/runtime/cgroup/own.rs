@@ -59,8 +59,8 @@ pub fn leave_callers(role: &str, subject: &str) -> Result<(), LeaveError> {
     if failed.is_empty() { Ok(()) } else { Err(LeaveError::Groups(failed)) }
 }
 
-/// Returns whether a group has to be left, because it may end with its owner. The root of a hierarchy has no owner; it is
-/// left only in a hierarchy where containers get no group of their own, because they inherit their supervisor's group
+/// Returns whether a group has to be left, because it may end with its owner. The root of a hierarchy has no owner; it
+/// is left only in a hierarchy where containers get no group of their own, because they inherit their supervisor's group
 /// there, and it must not depend on the caller.
 fn must_leave(hierarchy: &Hierarchy, path: &str) -> bool {
     path != format!("/{PARENT}/{SUPERVISORS}") && (path != "/" || !hierarchy.is_used())
@@ -70,7 +70,7 @@ fn enter(hierarchy: &Hierarchy) -> std::io::Result<()> {
     let parent = hierarchy.dir(PARENT);
     let dir = parent.join(SUPERVISORS);
     if hierarchy.unified {
-        // Only the parent enables controllers for its children, because in v2 a group that does cannot contain processes.
+        // Only the parent enables controllers for its children, as in v2 a group that does cannot contain processes.
         make_v2(hierarchy, &parent)?;
         fs::create_dir_all(&dir)?;
     } else {
