@@ -17,6 +17,7 @@ pub use status::{Culprit, Status, wanted};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::kind::EventType;
 use crate::plan::PodTemplate;
 use crate::store::{Desired, PodRecord, WorkloadId, WorkloadRecord};
 use crate::workload::{self, Action, Event, PodStatus, Spec, State};
@@ -58,8 +59,8 @@ pub enum WorkloadChange {
 /// Something to tell the user about a workload (kube events).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Told {
-    /// A `Warning` rather than a `Normal` event.
-    pub warning: bool,
+    /// Its type.
+    pub kind: EventType,
     /// `ScalingReplicaSet`, ...
     pub reason: &'static str,
     /// For a person.
@@ -138,7 +139,7 @@ impl Controller<'_> {
         let pods: Vec<PodStatus> = record.pods.iter().map(|pod| self.current_status(pod)).collect();
         let (state, actions) = workload::step(&record.spec, record.state.clone(), &pods, event, self.now);
         let told = actions.into_iter().map(|action| match action {
-            Action::Emit { warning, reason, message } => Some(Told { warning, reason, message }),
+            Action::Emit { kind, reason, message } => Some(Told { kind, reason, message }),
             _ => None,
         });
         Some((state, told.collect::<Option<_>>()?))
@@ -164,7 +165,7 @@ impl Controller<'_> {
                     Action::StartPod { uid } => {
                         acted |= change(&mut record, &uid, |pod| pod.desired = Desired::Running);
                     }
-                    Action::Emit { warning, reason, message } => told.push(Told { warning, reason, message }),
+                    Action::Emit { kind, reason, message } => told.push(Told { kind, reason, message }),
                 }
             }
             if !acted {

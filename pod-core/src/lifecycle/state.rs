@@ -492,3 +492,20 @@ impl Waiting {
         Self { reason, message: None, retry: None, backoff_shown_at: None }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_stored_wait_keeps_its_words_and_its_fields() {
+        for reason in ["ErrImagePull", "ReasonOfAnotherVersion"] {
+            let stored = json!({"reason": reason, "message": "no route", "retry": 20_000, "turns": 12_000});
+            let waiting: Waiting = serde_json::from_value(stored.clone()).unwrap();
+            assert_eq!((waiting.reason.as_str(), waiting.backoff_shown_at), (reason, Some(12_000)));
+            assert_eq!(serde_json::to_value(&waiting).unwrap(), stored);
+        }
+    }
+}

@@ -4,7 +4,6 @@ use super::Supervisor;
 use super::ipc::protocol::Reply;
 use super::pod::Purge;
 use crate::controller::{self, Controller, Outcome, Status, Told, WorkloadChange};
-use crate::kind::EventType;
 use crate::lifecycle::PodSpec;
 use crate::log::events;
 use crate::plan::PodPlan;
@@ -186,9 +185,8 @@ pub(super) fn tell(layout: &Layout, record: &WorkloadRecord, told: &[Told]) {
             uid: Some(record.uid.clone()),
             ..Default::default()
         };
-        let kind = if told.warning { EventType::Warning } else { EventType::Normal };
         let now = jiff::Timestamp::now();
-        if let Err(e) = events::append_about(layout, about, kind, told.reason, &told.message, now) {
+        if let Err(e) = events::append_about(layout, about, told.kind, told.reason, &told.message, now) {
             tracing::error!("{e}");
         }
     }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::revisions::Change;
 use super::{Action, Condition, Counts, Event, PodStatus, Progress, Replicas, Spec, State, after};
+use crate::kind::EventType;
 
 /// Reasons of condition Progressing.
 mod reason {
@@ -81,7 +82,7 @@ pub(super) fn update(
     } else if is_late(slot.as_ref(), deadline, now) {
         let message = format!("ReplicaSet {name:?} has timed out progressing.");
         set(slot, Some(false), reason::TIMED_OUT, message.clone(), now);
-        return Some(Action::Emit { warning: true, reason: reason::TIMED_OUT, message });
+        return Some(Action::Emit { kind: EventType::Warning, reason: reason::TIMED_OUT, message });
     }
     None
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::replica_set::{Pod, ReplicaSet};
 use super::{Action, PodStatus, Replicas, Spec, State};
+use crate::kind::EventType;
 
 /// What the parts of a step work on.
 pub(super) struct Controller<'a> {
@@ -141,7 +142,7 @@ impl<'a> Controller<'a> {
         set.replicas = replicas;
         let direction = if replicas > before { "up" } else { "down" };
         let message = format!("Scaled {direction} replica set {} from {before} to {replicas}", set.name);
-        self.events.push(Action::Emit { warning: false, reason: "ScalingReplicaSet", message });
+        self.events.push(Action::Emit { kind: EventType::Normal, reason: "ScalingReplicaSet", message });
         true
     }
 }

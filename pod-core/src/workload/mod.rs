@@ -30,6 +30,8 @@ pub use step::step;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::kind::EventType;
+
 /// What the controller knows of one pod of the workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PodStatus {
@@ -117,8 +119,8 @@ pub enum Action {
     },
     /// Tell the user (kube events).
     Emit {
-        /// A `Warning` rather than a `Normal` event.
-        warning: bool,
+        /// Its type.
+        kind: EventType,
         /// `ScalingReplicaSet`, `SuccessfulCreate`, `ProgressDeadlineExceeded`, ...
         reason: &'static str,
         /// For a person.
