@@ -104,6 +104,8 @@ impl Supervisor {
                 self.watchers.push(token);
                 let status = Box::new(self.status());
                 self.reply(token, &Reply::Workload { status });
+                // What was sent last says nothing of what this watcher knows, because nothing is sent without watchers.
+                self.told_status = None;
                 let states: Vec<Reply> = self
                     .pods
                     .iter()
