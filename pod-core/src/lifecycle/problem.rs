@@ -1,12 +1,25 @@
 //! Why a pod does not become what it should be.
 
 use super::{Phase, PodSpec, PodState, Role, RunState, Sandbox};
-use crate::kind::TerminatedReason;
+use crate::kind::{TerminatedReason, WaitingReason};
 
 impl PodState {
     /// Returns why the pod will not get all its containers started without help, if that is so.
     pub fn cannot_start(&self, spec: &PodSpec) -> Option<String> {
-        if let Sandbox::Failed { .. } = self.sandbox {
+        self.failed_to_start(spec, 1)
+    }
+
+    /// Returns the same for a pod that is already supervised. A sandbox or a container that could not be created is
+    /// tried once more before it counts, because the cause may be over: a process that was killed, a port that another
+    /// program has just released.
+    pub fn keeps_failing(&self, spec: &PodSpec) -> Option<String> {
+        self.failed_to_start(spec, 2)
+    }
+
+    fn failed_to_start(&self, spec: &PodSpec, tries: u32) -> Option<String> {
+        if let Sandbox::Failed { .. } = self.sandbox
+            && self.sandbox_failures >= tries
+        {
             let why = self.sandbox_error.clone().unwrap_or_default();
             return Some(format!("cannot make its sandbox: {why}"));
         }
@@ -14,6 +27,8 @@ impl PodState {
             if let RunState::Waiting(waiting) = &container.state
                 && container.runs == 0
                 && !waiting.reason.is_on_its_way()
+                && (waiting.reason != WaitingReason::CreateContainerError
+                    || container.create_failures >= tries)
             {
                 let message = waiting.message.clone().unwrap_or_default();
                 return Some(format!("container {}: {}: {message}", container.name, waiting.reason));

@@ -29,6 +29,9 @@ pub struct PodState {
     /// Why the sandbox could not be made, the last time that it was tried.
     #[serde(default)]
     pub sandbox_error: Option<String>,
+    /// How many times in a row the sandbox could not be created.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub sandbox_failures: u32,
     /// Its containers, in the order of [`PodSpec::containers`].
     pub containers: Vec<ContainerState>,
     /// Set once the pod was asked to stop.
@@ -109,6 +112,9 @@ pub struct ContainerState {
     /// Back-off of pulls of its image.
     #[serde(default)]
     pub pull_backoff: Option<Backoff>,
+    /// How many times in a row the container could not be created.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub create_failures: u32,
     /// Image id of its latest run.
     #[serde(default)]
     pub image_id: String,
@@ -191,6 +197,11 @@ pub struct Terminated {
     pub container_id: String,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 impl ContainerState {
     /// status.restartCount.
     pub fn restart_count(&self) -> u32 {
@@ -264,6 +275,7 @@ impl PodState {
                 previous: None,
                 backoff: None,
                 pull_backoff: None,
+                create_failures: 0,
                 image_id: String::new(),
                 container_id: String::new(),
             })
@@ -275,6 +287,7 @@ impl PodState {
             start_time: None,
             sandbox: Sandbox::Absent,
             sandbox_error: None,
+            sandbox_failures: 0,
             containers,
             stop: None,
             phase: Phase::Pending,

@@ -48,6 +48,7 @@ impl Machine<'_> {
                     self.state.sandbox = Sandbox::Ready;
                     self.state.ips.clone_from(ips);
                     self.state.sandbox_error = None;
+                    self.state.sandbox_failures = 0;
                 }
             }
             Event::SandboxFailed { message } => {
@@ -55,6 +56,7 @@ impl Machine<'_> {
                     self.state.sandbox =
                         Sandbox::Failed { retry: self.now.boot.saturating_add(SYNC_RETRY_MS) };
                     self.state.sandbox_error = Some(message.clone());
+                    self.state.sandbox_failures = self.state.sandbox_failures.saturating_add(1);
                     self.warn(
                         "FailedCreatePodSandBox",
                         format!("Failed to create pod sandbox: {message}"),
@@ -83,6 +85,7 @@ impl Machine<'_> {
                     halt: Halt::None,
                 };
                 c.runs = attempt.saturating_add(1);
+                c.create_failures = 0;
                 c.container_id.clone_from(container_id);
                 c.image_id.clone_from(image_id);
                 self.tell("Created", format!("Created container: {container}"), Some(container));
@@ -332,6 +335,7 @@ impl Machine<'_> {
             self.spec.containers.iter().find(|c| c.name == container).map_or("", |c| c.image.as_str());
         let image = image.to_owned();
         let Some(c) = self.state.containers.iter_mut().find(|c| c.name == container) else { return };
+        c.create_failures = c.create_failures.saturating_add(1);
         let mut waiting = Waiting {
             message: Some(message.to_owned()),
             retry: Some(now.boot.saturating_add(SYNC_RETRY_MS)),

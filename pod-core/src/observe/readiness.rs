@@ -48,7 +48,7 @@ pub fn ready(spec: &PodSpec, known: Known<'_>) -> Verdict {
     if state.is_terminal() {
         return Verdict::Failed(format!("it has ended ({})", state.phase.as_str()));
     }
-    match state.cannot_start(spec) {
+    match state.keeps_failing(spec) {
         Some(why) => Verdict::Failed(why),
         None => Verdict::NotYet,
     }
@@ -88,7 +88,7 @@ pub fn complete(spec: &PodSpec, known: Known<'_>) -> Verdict {
     if spec.restart_policy == RestartPolicy::Always {
         return Verdict::Failed("its restartPolicy is Always: it starts again whenever it ends".to_owned());
     }
-    match state.cannot_start(spec) {
+    match state.keeps_failing(spec) {
         Some(why) => Verdict::Failed(why),
         None => Verdict::NotYet,
     }
@@ -113,7 +113,8 @@ pub fn removed(_: &PodSpec, known: Known<'_>) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lifecycle::{Now, PodState};
+    use crate::kind::WaitingReason;
+    use crate::lifecycle::{Event, Now, PodState, step};
 
     /// A state whose one container has ended these runs, the latest last.
     fn ended(spec: &PodSpec, reasons: &[&str]) -> PodState {
@@ -142,6 +143,45 @@ mod tests {
         }
         for reasons in [&["Error"][..], &["Error", "StartError"]] {
             assert_eq!(ready(&spec, Known::State(&ended(&spec, reasons))), Verdict::NotYet, "it ran before");
+        }
+    }
+
+    #[test]
+    fn a_sandbox_or_container_that_could_not_be_created_once_is_tried_again_before_a_wait_ends() {
+        let pod = serde_json::json!({"spec": {"containers": [{"name": "main"}]}});
+        let spec = PodSpec::from_pod(&serde_json::from_value(pod).unwrap());
+        let now = |boot| Now { boot, wall: jiff::Timestamp::UNIX_EPOCH };
+        let killed = || Event::SandboxFailed { message: "the worker process was killed".to_owned() };
+        let (state, _) = step(&spec, PodState::new(&spec, now(0)), &Event::Start, now(0));
+        let (state, _) = step(&spec, state, &killed(), now(1));
+        assert_eq!(ready(&spec, Known::State(&state)), Verdict::NotYet);
+        let why = "cannot make its sandbox: the worker process was killed".to_owned();
+        assert_eq!(
+            started(&spec, Known::State(&state)),
+            Verdict::Failed(why.clone()),
+            "a play is undone at once"
+        );
+        let again = state.next_deadline(&spec).unwrap();
+        let (state, _) = step(&spec, state, &Event::Tick, now(again));
+        assert_eq!(ready(&spec, Known::State(&state)), Verdict::NotYet);
+        let (state, _) = step(&spec, state, &killed(), now(again + 1));
+        assert_eq!(ready(&spec, Known::State(&state)), Verdict::Failed(why));
+
+        let (state, _) = step(&spec, state, &Event::Tick, now(again * 3));
+        let (mut state, _) = step(&spec, state, &Event::SandboxReady { ips: Vec::new() }, now(again * 3));
+        for verdict in
+            [Verdict::NotYet, Verdict::Failed("container main: CreateContainerError: no room".to_owned())]
+        {
+            let failed = Event::StartFailed {
+                container: "main".to_owned(),
+                attempt: 0,
+                reason: WaitingReason::CreateContainerError,
+                message: "no room".to_owned(),
+            };
+            (state, _) = step(&spec, state, &failed, now(again * 3 + 1));
+            assert_eq!(ready(&spec, Known::State(&state)), verdict);
+            let next = state.next_deadline(&spec).unwrap();
+            (state, _) = step(&spec, state, &Event::Tick, now(next));
         }
     }
 
