@@ -1,4 +1,4 @@
-//! What a process has from whoever started it, and how our long-lived processes get rid of it.
+//! What a process inherits from its parent, and how our long-lived processes drop it.
 //!
 //! A supervisor and all that it starts, containers above all, would else depend on the shell, service or job that
 //! `kube play` was called from: signals that it ignores (nohup), descriptors that it holds open (a lock), its
@@ -207,7 +207,7 @@ fn default_memory_policy() -> io::Result<()> {
     let set =
         check(unsafe { libc::syscall(libc::SYS_set_mempolicy, MPOL_DEFAULT, std::ptr::null::<u8>(), 0) });
     match set {
-        // Where it cannot be set, nobody else has set it either.
+        // Where it cannot be set, no other process has set it either.
         Err(e) if matches!(e.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => Ok(()),
         set => set,
     }

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use k8s_openapi::api::core::v1::Pod;
 use pod_core::kind::{Kind, ObjectRef};
 use pod_core::lifecycle::pod_row;
-use pod_core::observe::readiness::{self, Judge, Verdict};
+use pod_core::observe::readiness::{self, PodCheck, Verdict};
 use pod_core::observe::{PodView, workload};
 use pod_core::store::WorkloadId;
 
@@ -175,11 +175,11 @@ fn look(context: &Context, target: &ObjectRef, state: State) -> anyhow::Result<P
             _ => Progress::Never("it is gone".to_owned()),
         });
     }
-    let judge: Judge = match state {
+    let check: PodCheck = match state {
         State::Ready => readiness::ready,
         State::Complete | State::Deleted => readiness::complete,
     };
-    Ok(match readiness::unmet(pods, judge) {
+    Ok(match readiness::unmet(pods, check) {
         None => Progress::Met,
         Some((_, Verdict::Failed(why))) => Progress::Never(why),
         Some((pod, _)) => Progress::NotYet(told(&object(pod, &[]))),

@@ -308,7 +308,7 @@ fn last_lines(data: &[u8], lines: u64, last: bool) -> Result<usize, u64> {
         let before = data.get(..begin - 1).unwrap_or_default();
         let start = memchr::memrchr(b'\n', before).map_or(0, |i| i + 1);
         let record = before.get(start..).unwrap_or_default();
-        // A record that ends a line begins a line, seen from behind; so does the very last one.
+        // A record that ends a line begins a line when read backwards; so does the very last one.
         if parse(record).is_some_and(|l| l.ends || last && found == 0) {
             if found == lines {
                 return Ok(begin);

@@ -110,7 +110,7 @@ fn rotated(path: &Path) -> PathBuf {
     path.with_extension("1")
 }
 
-/// Reads the events of all supervisors, and goes on where it was, after a rotation too.
+/// Reads the events of all supervisors, and continues where it was, also after a rotation.
 #[derive(Debug)]
 pub struct Reader {
     path: PathBuf,
@@ -247,7 +247,7 @@ mod tests {
             });
             let rotated = fs::metadata(rotated(&layout.events())).unwrap();
             assert!(rotated.len() > LIMIT, "what was full is kept");
-            // One that had the old file open may have added its line there.
+            // A supervisor that had the old file open may have added its line there.
             assert!(!Reader::new(&layout).read().unwrap().is_empty());
         }
     }

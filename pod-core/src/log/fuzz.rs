@@ -28,7 +28,7 @@ pub fn cri_log(data: &[u8]) {
     let all = lines(dir.path(), None);
     for count in [0, 1, 2, 7] {
         let tail = lines(dir.path(), Some(count));
-        // Whether an empty record ends a line or completes one is told by what came before it.
+        // Whether an empty record ends a line or completes one depends on the record before it.
         let same = |told: &[Told]| -> Vec<Told> {
             let empty_ends = |(time, stream, ends, content): &Told| {
                 (time.clone(), *stream, *ends || content.is_empty(), content.clone())

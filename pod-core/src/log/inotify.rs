@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::store::Error;
 
-/// Wakes whoever waits when something is written, made, moved or removed in a watched folder (inotify(7)).
+/// Wakes a waiting reader when a file is written, created, moved or removed in a watched folder (inotify(7)).
 #[derive(Debug)]
 pub(super) struct Watch {
     fd: OwnedFd,

@@ -32,7 +32,7 @@ pub enum Run {
     Attempt(u32),
 }
 
-/// What of the logs is wanted.
+/// Which part of the logs to read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Options {
     /// The last so many lines of each container; `None`: all.
@@ -54,12 +54,12 @@ pub fn read(sources: &[Source], options: &Options, emit: &mut Emit<'_>) -> Resul
     reader.drain(emit).map(|_| ())
 }
 
-/// Gives what is there by now and then, as it comes, what is written, through rotations and restarts, until `emit`
-/// breaks off, or `ended` says that nothing more will come: it is asked again whenever something has changed in
-/// the logs or in one of the folders `watch` (where the pod's state is, say).
+/// Emits the lines that exist and then new lines as they are written, through rotations and restarts, until `emit`
+/// breaks off or `ended` returns that no more lines will come. `ended` is called again whenever something has changed
+/// in the logs or in one of the folders `watch` (for example that of the pod's state).
 ///
 /// # Errors
-/// As [`read`]; and when inotify is not to be had.
+/// As [`read`]; also if inotify is not available.
 pub fn follow(
     sources: &[Source],
     options: &Options,

@@ -39,7 +39,7 @@ pub struct Line<'a> {
     pub stream: Stream,
     /// What the container wrote, without the newline.
     pub content: &'a [u8],
-    /// A newline followed. If not, the line goes on in a later record of the same stream, or the container ended
+    /// A newline followed. If not, the line continues in a later record of the same stream, or the container ended
     /// without one.
     pub ends: bool,
     /// It is not the continuation of a record before it.

@@ -35,7 +35,7 @@ pub(super) enum Taken {
     Bytes(usize),
     /// The FIFO is empty.
     Empty,
-    /// The spool takes nothing this way: it has no space, or lies where splice is not to be had.
+    /// The spool cannot be used this way: it has no space, or its file system does not support splice.
     Refused,
 }
 

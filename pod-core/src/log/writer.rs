@@ -76,7 +76,7 @@ impl Writer {
             }
             let done = if carried_out { batch.to } else { batch.from };
             for (spool, done) in [out, err].into_iter().zip(done) {
-                // Beyond its end: it was emptied, and the journal could not be told any more.
+                // Beyond its end: the spool was emptied, and the journal could not be updated any more.
                 spool.done = if done > spool.end { 0 } else { done };
             }
         }
@@ -227,7 +227,7 @@ impl Writer {
     }
 
     /// Copies from a FIFO to the spool of its stream where the kernel does not move it; where that is not possible
-    /// either (no space) it is dropped, so that the container goes on. True if there may be more.
+    /// either (no space) it is dropped, so that the container is not blocked. Returns true if there may be more.
     fn copy(&mut self, stream: Stream, fifo: BorrowedFd<'_>) -> bool {
         let mut input = std::mem::take(&mut self.input);
         input.resize(BATCH_BYTES, 0);

@@ -1,7 +1,7 @@
 //! Pods and workloads as a front end sees them, and waiting for them.
 //!
-//! [`view`] gives what is recorded, from what is on disk; [`readiness`] is the one place that decides whether a pod is
-//! as somebody waits for it to be, and whether it can still become so; [`wait`] follows supervisors until it is.
+//! [`view`] reads what is recorded on disk; [`readiness`] is the one place that decides whether a pod meets the
+//! condition of a wait, and whether it still can; [`wait`] follows supervisors until it does.
 
 mod awaited;
 pub mod readiness;
@@ -21,7 +21,7 @@ pub enum Error {
     /// Our files.
     #[error(transparent)]
     Store(#[from] crate::store::Error),
-    /// A supervisor, or what stands between it and us.
+    /// A supervisor, or the connection to it.
     #[error(transparent)]
     Supervisor(#[from] crate::supervisor::Error),
     /// Waited too long.

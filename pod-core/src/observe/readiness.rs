@@ -1,32 +1,32 @@
-//! Decides whether a pod is as somebody waits for it to be, and whether it can still become so. Pure.
+//! Decides whether a pod meets the condition of a wait, and whether it still can. Pure.
 //!
 //! `kube play` and `kube wait` both ask here, so that a pod that cannot start ends both at once with its reason.
 
 use super::view::PodView;
 use crate::lifecycle::{PodSpec, PodState, RestartPolicy};
 
-/// Says whether a pod is as somebody waits for it to be.
-pub type Judge = fn(&PodSpec, Known<'_>) -> Verdict;
+/// A function that decides whether a pod meets the condition of a wait.
+pub type PodCheck = fn(&PodSpec, Known<'_>) -> Verdict;
 
 /// What is known of a pod.
 #[derive(Debug, Clone, Copy)]
 pub enum Known<'a> {
     /// Its state.
     State(&'a PodState),
-    /// Nothing of it runs any more; its removal is recorded and goes on.
+    /// No process of the pod runs any more; its removal is recorded and continues.
     Ended,
     /// It was removed, or was never there.
     Removed,
 }
 
-/// What a judge says of a pod.
+/// The result of a check of one pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is as wished.
+    /// The pod meets the check.
     Met,
     /// Not yet.
     NotYet,
-    /// It will not be; why.
+    /// The pod can no longer meet the check, with the reason.
     Failed(String),
 }
 
@@ -54,15 +54,15 @@ pub fn ready(spec: &PodSpec, known: Known<'_>) -> Verdict {
     }
 }
 
-/// Returns the pod that decides about several: the first that never will be as `judge` wants it, else the first that
-/// is not yet. `None` means that all are.
+/// Returns the pod that decides about several: the first that can no longer meet `check`, else the first that does
+/// not meet it yet. `None` means that all pods meet it.
 pub fn unmet<'a>(
     pods: impl IntoIterator<Item = &'a PodView>,
-    judge: Judge,
+    check: PodCheck,
 ) -> Option<(&'a PodView, Verdict)> {
     let mut waiting = None;
     for pod in pods {
-        match judge(&PodSpec::from_pod(&pod.plan.pod), Known::State(&pod.state)) {
+        match check(&PodSpec::from_pod(&pod.plan.pod), Known::State(&pod.state)) {
             Verdict::Met => {}
             Verdict::NotYet => waiting = waiting.or(Some((pod, Verdict::NotYet))),
             failed @ Verdict::Failed(_) => return Some((pod, failed)),
@@ -94,7 +94,7 @@ pub fn complete(spec: &PodSpec, known: Known<'_>) -> Verdict {
     }
 }
 
-/// The pod is deleted: nothing of it runs any more, and its removal goes on by itself.
+/// The pod is deleted: no process of it runs any more, and its removal continues by itself.
 pub fn deleted(_: &PodSpec, known: Known<'_>) -> Verdict {
     match known {
         Known::Ended | Known::Removed => Verdict::Met,

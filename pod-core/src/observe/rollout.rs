@@ -35,10 +35,10 @@ pub struct AwaitedWorkload {
     pub goal: Goal,
 }
 
-/// What is to be said of a workload that is waited for.
+/// Whether an awaited workload has reached its goal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is as wished.
+    /// The workload has reached its goal.
     Met,
     /// Not yet.
     NotYet,
@@ -51,9 +51,9 @@ pub enum Verdict {
 /// How a wait ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Every workload is as wished.
+    /// Every workload has reached its goal.
     Met,
-    /// A workload never will be.
+    /// A workload cannot reach its goal.
     Failed(WorkloadId, Culprit),
     /// The rollout of a workload has stalled.
     Stalled(WorkloadId, Option<Culprit>),
@@ -61,8 +61,8 @@ pub enum Outcome {
     TimedOut(Vec<WorkloadId>),
 }
 
-/// Judges a workload by its status; `None` means that it was removed.
-pub fn judge(awaited: &AwaitedWorkload, status: Option<&Status>) -> Verdict {
+/// Compares a workload's status with its goal; `None` means that it was removed.
+pub fn verdict(awaited: &AwaitedWorkload, status: Option<&Status>) -> Verdict {
     let Some(status) = status.filter(|status| !status.deleting) else {
         let (pod, message) = (awaited.id.to_string(), "it was removed meanwhile".to_owned());
         return Verdict::Failed(Culprit { pod, message });
@@ -111,22 +111,22 @@ pub fn status(layout: &Layout, record: &WorkloadRecord) -> Status {
     Status::of_states(record, jiff::Timestamp::now(), |pod| states.get(pod.plan.uid.as_str()))
 }
 
-/// How often is looked whether the supervisors that are waited for stand still.
+/// How often a wait checks whether the supervisors that it follows are stopped.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How long people wait without wondering.
+/// How long a wait lasts before it reports what it waits for.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What is told while workloads are waited for.
+/// Receives progress while workloads are waited for.
 pub trait Watcher {
-    /// It takes long: these pods are waited for. Told once.
+    /// The wait takes long because of these pods. Called once.
     fn waiting(&mut self, pods: &[PodView]);
     /// How far a rollout is.
     fn progress(&mut self, workload: &WorkloadId, status: &Status);
 }
 
-/// Waits until workloads are as wished. Clients that are at hand are used; others are made. A workload without a
-/// supervisor is at rest: it is judged by what is on disk, once.
+/// Waits until workloads reach their goals. Uses the given clients and connects the missing ones. A workload without
+/// a supervisor does not change, so its state on disk is checked once.
 ///
 /// # Errors
 /// What is recorded cannot be read, or no supervisor can be reached.
@@ -140,7 +140,7 @@ pub fn wait_for_workloads(
     let mut wait = Wait { host, left: awaited.to_vec(), clients: Vec::new(), watcher };
     for mut client in clients {
         if wait.is_left(client.id()) {
-            // One that hung up already is dealt with when its replies are read.
+            // A closed connection is handled when its replies are read.
             let _ = client.send(&Request::Watch, &[]);
             wait.clients.push(client);
         }
@@ -190,7 +190,7 @@ impl Wait<'_> {
         {
             self.watcher.progress(id, status);
         }
-        match judge(one, status) {
+        match verdict(one, status) {
             Verdict::Met => {
                 self.left.retain(|one| one.id != *id);
                 None
@@ -242,7 +242,7 @@ impl Wait<'_> {
             if open {
                 self.clients.push(client);
             } else if let Some(outcome) = self.rejoin(&id)? {
-                // It was killed, or has left: who follows it knows what goes on.
+                // The supervisor was killed, or has left: its successor knows the current state.
                 return Ok(Some(outcome));
             }
         }
@@ -297,7 +297,7 @@ impl Wait<'_> {
     }
 }
 
-/// The pods of workloads that a wait was over before they were as wished: `pod/web, pod/db`.
+/// Returns the names of the pods that were not ready when a wait ended: `pod/web, pod/db`.
 pub fn unready_names(layout: &Layout, ids: &[WorkloadId]) -> String {
     let mut names = BTreeSet::new();
     for id in ids {

@@ -1,7 +1,7 @@
-//! Pods as commands see them: from what is on disk, asking nobody.
+//! Pods as commands see them: read from disk, without asking a supervisor.
 //!
-//! A pod that is on its way out and of which nothing runs any more is not seen: whoever took it down was told that
-//! it is gone.
+//! A pod that is being removed and has no process left is not shown, because the command that took it down already
+//! reported it as gone.
 
 use super::awaited::Awaited;
 use crate::lifecycle::{PodSpec, PodState};
@@ -78,7 +78,7 @@ pub fn workloads(layout: &Layout) -> Result<Vec<WorkloadRecord>, store::Error> {
     Ok(WorkloadRecord::list(layout)?.into_iter().filter_map(|record| seen(layout, record)).collect())
 }
 
-/// The workloads that stand without pods, as Deployments with `replicas: 0` do, by id.
+/// Returns the ids of workloads that exist without pods, as Deployments with `replicas: 0` do.
 pub fn without_pods(layout: &Layout) -> Result<Vec<WorkloadId>, store::Error> {
     let glances = WorkloadGlance::list(layout)?.into_iter();
     Ok(glances.filter(|glance| glance.stands() && glance.pods.is_empty()).map(|glance| glance.id).collect())
@@ -89,7 +89,7 @@ pub fn workload(layout: &Layout, id: &WorkloadId) -> Result<Option<WorkloadRecor
     Ok(WorkloadRecord::load(layout, id)?.and_then(|record| seen(layout, record)))
 }
 
-/// A workload of which no pod is seen is not there, unless it stands without pods.
+/// Returns the record with its shown pods; `None` if no pod is shown, unless the workload exists without pods.
 fn seen(layout: &Layout, mut record: WorkloadRecord) -> Option<WorkloadRecord> {
     // One whose state cannot be read is there, so that it can be taken down.
     record.pods.retain(|pod| !pod.removing || !matches!(present_state(layout, pod), Ok(None)));

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::awaited::Awaited;
-use super::readiness::{Judge, Known, Verdict};
+use super::readiness::{Known, PodCheck, Verdict};
 use super::{Error, PodView, readiness, view};
 use crate::lifecycle::{PodSpec, PodState, RestartPolicy};
 use crate::repair;
@@ -18,9 +18,9 @@ use crate::supervisor::{self, Host};
 /// How a wait ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Every pod is as wished.
+    /// Every pod meets the check.
     Met,
-    /// A pod never will be; why.
+    /// A pod can no longer meet the check.
     Failed {
         /// `pod/web`
         object: String,
@@ -32,7 +32,8 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// An error unless every pod is as wished, that is to `what`; `limit` is how long that was waited for.
+    /// Returns an error unless every pod meets the check. The message says that pods were awaited to `what`, and that
+    /// the wait took `limit`.
     pub fn met(self, what: &str, limit: Option<Duration>) -> Result<(), Error> {
         match self {
             Self::Met => Ok(()),
@@ -46,14 +47,14 @@ impl Outcome {
     }
 }
 
-/// Waits until `judge` is content with every pod. Clients that are at hand are used; others are made. A
-/// workload without a supervisor is at rest: its pods are judged by what is on disk, once.
+/// Waits until every pod meets `check`. Uses the given clients and connects the missing ones. A workload without a
+/// supervisor does not change, so the state of its pods on disk is checked once.
 pub fn wait_for(
     host: &Host,
     pods: &[Awaited],
     mut clients: Vec<Client>,
     deadline: Option<Instant>,
-    judge: Judge,
+    check: PodCheck,
 ) -> Result<Outcome, Error> {
     let mut left: BTreeMap<String, Awaited> = pods.iter().map(|pod| (pod.uid.clone(), pod.clone())).collect();
     let workloads: BTreeSet<&WorkloadId> = pods.iter().map(|pod| &pod.workload).collect();
@@ -63,12 +64,12 @@ pub fn wait_for(
         }
     }
     for client in &mut clients {
-        // One that hung up already is dealt with below.
+        // A closed connection is handled below.
         let _ = client.send(&Request::Watch, &[]);
     }
     for id in workloads {
         if !clients.iter().any(|client| client.id() == id) {
-            match rejoin(host, pods, &mut left, id, judge)? {
+            match rejoin(host, pods, &mut left, id, check)? {
                 Rejoined::Failed(failed) => return Ok(failed),
                 Rejoined::Client(client) => clients.push(client),
                 Rejoined::AtRest => {}
@@ -116,7 +117,7 @@ pub fn wait_for(
                     Reply::Ended { uid } => (uid, Known::Ended),
                     Reply::Removed { uid } => (uid, Known::Removed),
                     Reply::Done => {
-                        if let Some(failed) = untold(host, &mut left, client.id(), &told, judge)? {
+                        if let Some(failed) = untold(host, &mut left, client.id(), &told, check)? {
                             return Ok(failed);
                         }
                         continue;
@@ -125,18 +126,18 @@ pub fn wait_for(
                 };
                 told.insert(uid.clone());
                 let Some(pod) = left.get(uid).cloned() else { continue };
-                if let Some(failed) = settle(&mut left, &pod, judge(&pod.spec, known)) {
+                if let Some(failed) = settle(&mut left, &pod, check(&pod.spec, known)) {
                     return Ok(failed);
                 }
             }
             if open {
                 keep.push(client);
             } else {
-                // It was killed, or has left: who follows it knows what goes on.
-                match rejoin(host, pods, &mut left, client.id(), judge)? {
+                // The supervisor was killed, or has left: its successor knows the current state.
+                match rejoin(host, pods, &mut left, client.id(), check)? {
                     Rejoined::Failed(failed) => return Ok(failed),
                     Rejoined::Client(client) => {
-                        // It tells of all pods anew.
+                        // It reports all pods again.
                         told.clear();
                         keep.push(client);
                     }
@@ -149,13 +150,13 @@ pub fn wait_for(
     Ok(Outcome::Met)
 }
 
-/// How often is looked whether the supervisors that are waited for stand still.
+/// How often a wait checks whether the supervisors that it follows are stopped.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How long people wait without wondering.
+/// How long a wait lasts before it reports what it waits for.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// [`wait_for`] that tells once, should it take long, which pods are waited for: `waiting` gets them.
+/// As [`wait_for`]; if the wait takes long, calls `waiting` once with the pods that are waited for.
 ///
 /// # Errors
 /// As [`wait_for`].
@@ -165,13 +166,13 @@ pub fn wait_telling(
     clients: Vec<Client>,
     deadline: Option<Instant>,
     waiting: &mut dyn FnMut(&[PodView]),
-    judge: Judge,
+    check: PodCheck,
 ) -> Result<Outcome, Error> {
     let wondering = Instant::now() + PATIENCE;
     if deadline.is_some_and(|deadline| deadline <= wondering) {
-        return wait_for(host, pods, clients, deadline, judge);
+        return wait_for(host, pods, clients, deadline, check);
     }
-    let left = match wait_for(host, pods, clients, Some(wondering), judge)? {
+    let left = match wait_for(host, pods, clients, Some(wondering), check)? {
         Outcome::TimedOut(left) => left,
         outcome => return Ok(outcome),
     };
@@ -179,21 +180,21 @@ pub fn wait_telling(
     for id in left.iter().map(|pod| &pod.workload).collect::<BTreeSet<_>>() {
         views.extend(view::pods_of(&host.layout, id)?);
     }
-    // What is on its way out may be what the others wait for.
+    // Pods that are being removed may be what the others wait for.
     views.retain(|view| view.terminating || left.iter().any(|pod| pod.uid == view.plan.uid));
     if !views.is_empty() {
         waiting(&views);
     }
-    wait_for(host, &left, Vec::new(), deadline, judge)
+    wait_for(host, &left, Vec::new(), deadline, check)
 }
 
-/// Whether `judge` is content with all of these pods at one moment, by what is on disk; a failure if one never will be
-/// as wished. Of several pods that are waited for, the first may have changed before the last one is as wished.
-pub fn is_so(host: &Host, pods: &[Awaited], judge: Judge) -> Result<(Outcome, bool), Error> {
+/// Returns whether all of these pods meet `check` at one moment, according to the state on disk, or a failure if one
+/// no longer can. Needed after a wait for several pods, because the first may have changed before the last met it.
+pub fn is_so(host: &Host, pods: &[Awaited], check: PodCheck) -> Result<(Outcome, bool), Error> {
     let mut left: BTreeMap<String, Awaited> = pods.iter().map(|pod| (pod.uid.clone(), pod.clone())).collect();
     for id in pods.iter().map(|pod| &pod.workload).collect::<BTreeSet<_>>() {
         let record = WorkloadRecord::load(&host.layout, id)?;
-        if let Some(failed) = judge_recorded(host, pods, &mut left, id, record.as_ref(), judge) {
+        if let Some(failed) = check_recorded(host, pods, &mut left, id, record.as_ref(), check) {
             return Ok((failed, false));
         }
     }
@@ -225,13 +226,13 @@ pub fn outlast_first_moment(host: &Host, pods: &[Awaited], deadline: Option<Inst
 }
 
 /// Judges the pods of a workload that are left by what is on disk; the first of them that failed.
-fn judge_recorded(
+fn check_recorded(
     host: &Host,
     pods: &[Awaited],
     left: &mut BTreeMap<String, Awaited>,
     id: &WorkloadId,
     record: Option<&WorkloadRecord>,
-    judge: Judge,
+    check: PodCheck,
 ) -> Option<Outcome> {
     for pod in pods.iter().filter(|pod| pod.workload == *id) {
         if !left.contains_key(&pod.uid) {
@@ -249,7 +250,7 @@ fn judge_recorded(
             Some(None) => Known::Ended,
             Some(Some(state)) => Known::State(state),
         };
-        if let Some(failed) = settle(left, pod, judge(&pod.spec, known)) {
+        if let Some(failed) = settle(left, pod, check(&pod.spec, known)) {
             return Some(failed);
         }
     }
@@ -258,25 +259,25 @@ fn judge_recorded(
 
 /// What became of the wait for one workload whose supervisor is not there.
 enum Rejoined {
-    /// A supervisor is in charge (again) and is asked to tell.
+    /// A supervisor runs (again) and has been asked to report.
     Client(Client),
-    /// Nothing more is going to happen to its pods.
+    /// The pods of the workload do not change any more.
     AtRest,
-    /// A pod never will be as wished.
+    /// A pod can no longer meet the check.
     Failed(Outcome),
 }
 
-/// Judges the pods of a workload by what is on disk. Should some of them be at work in this boot, there is, or has
-/// to be, a supervisor.
+/// Checks the pods of a workload by their state on disk. If some of them are at work in this boot, connects to the
+/// supervisor, and starts one if there is none.
 fn rejoin(
     host: &Host,
     pods: &[Awaited],
     left: &mut BTreeMap<String, Awaited>,
     id: &WorkloadId,
-    judge: Judge,
+    check: PodCheck,
 ) -> Result<Rejoined, Error> {
     let record = WorkloadRecord::load(&host.layout, id)?;
-    if let Some(failed) = judge_recorded(host, pods, left, id, record.as_ref(), judge) {
+    if let Some(failed) = check_recorded(host, pods, left, id, record.as_ref(), check) {
         return Ok(Rejoined::Failed(failed));
     }
     let waits = left.values().any(|pod| pod.workload == *id);
@@ -285,11 +286,11 @@ fn rejoin(
     }
     match Client::connect_or_spawn(&host.layout, &host.exe, id) {
         Ok(mut client) => {
-            // Should it hang up, that is noticed when its replies are read.
+            // A closed connection is noticed when its replies are read.
             let _ = client.send(&Request::Watch, &[]);
             Ok(Rejoined::Client(client))
         }
-        Err(supervisor::Error::Gone(_)) => rejoin(host, pods, left, id, judge),
+        Err(supervisor::Error::Gone(_)) => rejoin(host, pods, left, id, check),
         Err(e) => Err(e.into()),
     }
 }
@@ -305,14 +306,14 @@ fn settle(left: &mut BTreeMap<String, Awaited>, pod: &Awaited, verdict: Verdict)
     }
 }
 
-/// All pods of a workload that are have been told of: one that is not, and is not recorded, was removed before we
-/// watched.
+/// Settles pods that the supervisor did not report. It has reported all that exist, so a pod that is neither reported
+/// nor recorded was removed before the wait began.
 fn untold(
     host: &Host,
     left: &mut BTreeMap<String, Awaited>,
     id: &WorkloadId,
     told: &BTreeSet<String>,
-    judge: Judge,
+    check: PodCheck,
 ) -> Result<Option<Outcome>, Error> {
     let untold = left.values().filter(|pod| pod.workload == *id && !told.contains(&pod.uid));
     let untold: Vec<Awaited> = untold.cloned().collect();
@@ -323,7 +324,7 @@ fn untold(
     let is_recorded =
         |pod: &Awaited| record.iter().flat_map(|record| &record.pods).any(|r| r.plan.uid == pod.uid);
     let mut gone = untold.iter().filter(|pod| !is_recorded(pod));
-    Ok(gone.find_map(|pod| settle(left, pod, judge(&pod.spec, Known::Removed))))
+    Ok(gone.find_map(|pod| settle(left, pod, check(&pod.spec, Known::Removed))))
 }
 
 /// Waits until everything of the pods that have ended and are on their way out is given back, but for those with

@@ -7,7 +7,7 @@ use crate::controller::WorkloadChange;
 use crate::kind::Kind;
 use crate::observe::Awaited;
 use crate::observe::readiness;
-use crate::observe::readiness::Judge;
+use crate::observe::readiness::PodCheck;
 use crate::observe::wait::{await_removals, wait_telling};
 use crate::repair;
 use crate::store::{self, Objects, WorkloadId, WorkloadRecord, removal};
@@ -64,8 +64,8 @@ pub fn down(
     base::fail_point!(Command, "removal-asked");
     // Claims can go only once no pod is left that has them.
     let wait = options.wait || targets.iter().any(is_claim);
-    let judge: Judge = if wait { readiness::removed } else { readiness::deleted };
-    wait_telling(host, &leaving, clients, None, &mut |pods| report.waiting(pods), judge)?
+    let check: PodCheck = if wait { readiness::removed } else { readiness::deleted };
+    wait_telling(host, &leaving, clients, None, &mut |pods| report.waiting(pods), check)?
         .met("be removed", None)?;
     if wait {
         await_removals(host, &[])?;

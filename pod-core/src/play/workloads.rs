@@ -19,7 +19,7 @@ use crate::kind::{Kind, ObjectRef};
 use crate::lifecycle::PodSpec;
 use crate::manifest::Document;
 use crate::observe::Awaited;
-use crate::observe::readiness::Judge;
+use crate::observe::readiness::PodCheck;
 use crate::observe::rollout::{AwaitedWorkload, Goal, wait_for_workloads};
 use crate::observe::wait::{Outcome, await_removals, is_so, outlast_first_moment, wait_telling};
 use crate::observe::{self, readiness};
@@ -351,19 +351,19 @@ fn finish(
     deadline: Option<Instant>,
     report: &mut dyn Report,
 ) -> Result<i32, Error> {
-    let (judge, what): (Judge, _) = match options.wait {
+    let (check, what): (PodCheck, _) = match options.wait {
         WaitFor::Started => return Ok(0),
         WaitFor::Ready => (readiness::ready, "be ready"),
         WaitFor::Complete => (readiness::complete, "complete"),
     };
     loop {
         let mut outcome =
-            wait_telling(host, pods, Vec::new(), deadline, &mut |pods| report.waiting(pods), judge)?;
+            wait_telling(host, pods, Vec::new(), deadline, &mut |pods| report.waiting(pods), check)?;
         let mut stands = true;
         if outcome == Outcome::Met && options.wait == WaitFor::Ready {
             outlast_first_moment(host, pods, deadline)?;
             // One that was ready may have failed while another was waited for.
-            (outcome, stands) = is_so(host, pods, judge)?;
+            (outcome, stands) = is_so(host, pods, check)?;
         }
         outcome
             .met(what, options.timeout)

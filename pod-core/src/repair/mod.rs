@@ -25,7 +25,7 @@ pub struct Repaired {
     pub told: Vec<String>,
     /// What is wrong with the pods' networks and could not be put right.
     pub problems: Vec<String>,
-    /// An earlier command has not told of these problems.
+    /// An earlier command has not reported these problems.
     pub are_new: bool,
 }
 
@@ -86,7 +86,7 @@ fn repair_pods(host: &Host) -> Result<Vec<String>, Error> {
         if !is_at_work(host, record) {
             continue;
         }
-        // What is wrong with one workload is told by who needs that one.
+        // A problem of one workload is reported by the command that needs that workload.
         let lock = FileLock::try_acquire(&layout.supervisor_lock(&record.id), LockKind::Exclusive);
         if store::damage::or_none(lock).is_some() {
             if let Err(e) = supervisor::spawn(&host.exe, layout, &record.id) {
@@ -126,9 +126,9 @@ fn mend_boot(path: &Path, this_boot: &str) {
     }
 }
 
-/// Something goes on, or should, in a workload: it needs a supervisor.
+/// Returns whether something happens, or should happen, in a workload, so that it needs a supervisor.
 pub(crate) fn is_at_work(host: &Host, record: &WorkloadGlance) -> bool {
-    // Nobody sees a pod that is on its way out: nobody but us would ever finish that.
+    // A pod that is being removed is not shown, so no other command would finish its removal.
     if record.pods.iter().any(|pod| pod.removing) {
         return true;
     }
@@ -136,8 +136,8 @@ pub(crate) fn is_at_work(host: &Host, record: &WorkloadGlance) -> bool {
     wanted && !rests(host, &record.id)
 }
 
-/// Nobody runs a workload and no repair changes that: its supervisor was told to end, or none has run since the machine
-/// was started. The next play of it starts its pods.
+/// Returns whether a workload has no supervisor and a repair must not start one, because its supervisor was asked to
+/// end, or none has run since the machine was started. The next play of the workload starts its pods.
 pub(crate) fn rests(host: &Host, id: &WorkloadId) -> bool {
     !host.layout.supervisor_lock(id).exists() || host.layout.supervisor_left(id).exists()
 }

@@ -13,7 +13,7 @@ use crate::store::{self, Error, Layout, WorkloadGlance, WorkloadId};
 use crate::supervisor::Host;
 
 /// Removes folders of workloads that have no record, or a leftover one: their supervisor, or who was about to
-/// start it, was killed. A workload that stands without pods keeps its folders. Cheap where there are none.
+/// start it, was killed. A workload that exists without pods keeps its folders. Cheap where there are none.
 pub(super) fn workloads(
     layout: &Layout,
     records: &[WorkloadGlance],
@@ -38,7 +38,7 @@ pub(super) fn workloads(
             Ok(record) if record.as_ref().is_none_or(WorkloadGlance::is_leftover) => {}
             _ => continue,
         }
-        // A read-only disk stops nobody who only looks, or stops something.
+        // A read-only disk does not hinder commands that only read, or that stop something.
         if let Err(error) = base::file::remove_dir_if_exists(&layout.workload(&id)) {
             tracing::warn!(%error, "what is left of {id} stays");
             continue;
@@ -92,7 +92,7 @@ fn has_ended(pid: i32) -> bool {
         .is_none_or(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
 }
 
-/// The folders that a path with stars for names stands for.
+/// Returns the folders that match a path with stars in place of names.
 fn below(dir: &Path, pattern: &str) -> Vec<PathBuf> {
     let mut found = vec![dir.to_owned()];
     for part in pattern.split('/').filter(|part| !part.is_empty()) {

@@ -40,7 +40,7 @@ pub struct Started {
 }
 
 impl Started {
-    /// What the state machine is told of it.
+    /// What the state machine is told about the container.
     pub fn event(self, container: &str, attempt: u32) -> Event {
         Event::Started {
             container: container.to_owned(),
@@ -123,7 +123,7 @@ pub fn can_be_ahead(pod: &PodPlan, name: &str) -> bool {
         let field = env.value_from.as_ref().and_then(|from| from.field_ref.as_ref());
         field.is_some_and(|field| of_network(&field.field_path))
     });
-    // Another runtime may look at more; a terminal is handed over to whoever starts the container.
+    // Another runtime may look at more; a terminal is handed over to the process that starts the container.
     pod.runtime.is_none() && container.tty != Some(true) && (!asks || pod.network.host)
 }
 
@@ -339,7 +339,7 @@ fn obtain_image(
     images.pull(reference, &options, &Quiet).map_err(|e| pull_error(&e))
 }
 
-/// A pull that nobody watches.
+/// A pull without progress output.
 struct Quiet;
 
 impl image::Progress for Quiet {
@@ -396,7 +396,7 @@ pub fn delete(layout: &Layout, pod: &PodPlan, name: &str, attempt: u32) -> Vec<S
         Err(e) => problems.push(e.to_string()),
     }
     let scratch = scratch(layout, &pod.uid, name, attempt);
-    // Before the folder: as long as that is there, whoever purges the pod finds what is left of it.
+    // Before the folder: as long as the folder exists, the worker that purges the pod finds what is left.
     if let Err(e) = ImageStore::release(&layout.images(), &scratch) {
         problems.push(e.to_string());
     }

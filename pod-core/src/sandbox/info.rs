@@ -15,7 +15,7 @@ use crate::store::Layout;
 /// Lies in the folder of a pod from before anything of its sandbox is made until all of it is removed.
 pub(super) const INTENT: &str = "sandbox-intent";
 
-/// A sandbox that stands, as its worker tells of it and as it lies on disk for a successor.
+/// A created sandbox, as its worker reports it and as it is stored for a later supervisor.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SandboxInfo {

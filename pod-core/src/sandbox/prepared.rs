@@ -21,7 +21,7 @@ pub struct PreparedContainer {
 }
 
 impl PreparedContainer {
-    /// Starts a worker for each of the `first` containers that can be created before the network stands.
+    /// Starts a worker for each of the `first` containers that can be created before the network is set up.
     pub fn spawn_all(layout: &Layout, plan: &PodPlan, first: &[(String, u32)]) -> Vec<Self> {
         let able = first.iter().filter(|(name, _)| container::can_be_ahead(plan, name));
         able.filter_map(|(name, attempt)| Self::spawn(layout, plan, name, *attempt).ok()).collect()
@@ -43,7 +43,7 @@ impl PreparedContainer {
     }
 
     /// Sends the sandbox to the waiting worker; `None` means that it could not be created. A message is sent, because
-    /// other workers hold the pipe open too and closing it would reach nobody.
+    /// other workers hold the pipe open too and closing it would not be noticed.
     pub fn proceed(&mut self, sandbox: Option<&Sandbox>) {
         let bytes = serde_json::to_vec(&sandbox).unwrap_or_default();
         let length = u32::try_from(bytes.len()).unwrap_or_default().to_ne_bytes();

@@ -1,4 +1,4 @@
-//! Processes of containers: told apart from others that later get the same pid.
+//! Processes of containers, distinguished from others that later get the same pid.
 
 use std::os::fd::OwnedFd;
 
@@ -21,7 +21,7 @@ fn start_time(stat: &str) -> Option<u64> {
     after.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
-/// Returns whether a process stands still: SIGSTOP, or a debugger (proc_pid_stat(5), field 3). One that is gone does
+/// Returns whether a process is stopped: SIGSTOP, or a debugger (proc_pid_stat(5), field 3). One that is gone does
 /// not.
 pub fn is_stopped(pid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -43,7 +43,7 @@ impl Process {
         (Self::of(self.pid)? == self).then_some(fd)
     }
 
-    /// Sends a signal, if it is still the same process. One that is gone is fine.
+    /// Sends a signal if the pid still belongs to the same process. A process that is gone is no error.
     pub fn signal(self, signal: i32) {
         if let Some(fd) = self.open() {
             send_signal(&fd, signal);
@@ -83,9 +83,9 @@ struct PidfdInfo {
     exit_code: i32,
 }
 
-/// The exit status of an ended process that is not our child, from its pidfd (Linux 6.15 and later:
-/// `PIDFD_GET_INFO` with `PIDFD_INFO_EXIT`); `None` where the kernel cannot tell.
-pub fn exit_of_stranger(pidfd: &OwnedFd) -> Option<i32> {
+/// Returns the exit code of an ended process that is not our child, from its pidfd (Linux 6.15 and later:
+/// `PIDFD_GET_INFO` with `PIDFD_INFO_EXIT`); `None` where the kernel does not report it.
+pub fn exit_code_of_adopted(pidfd: &OwnedFd) -> Option<i32> {
     const PIDFD_INFO_EXIT: u64 = 1 << 3;
     nix::ioctl_readwrite!(pidfd_get_info, 0xFF, 11, PidfdInfo);
     use std::os::fd::AsRawFd;
@@ -95,7 +95,7 @@ pub fn exit_of_stranger(pidfd: &OwnedFd) -> Option<i32> {
     (info.mask & PIDFD_INFO_EXIT != 0).then(|| wait_status_to_code(info.exit_code))
 }
 
-/// A wait(2) status as the shell shows it: the exit code, or 128 + signal.
+/// Converts a wait(2) status to the number that a shell shows: the exit code, or 128 + signal.
 pub fn wait_status_to_code(status: i32) -> i32 {
     if libc::WIFSIGNALED(status) { 128 + libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) }
 }
@@ -122,7 +122,7 @@ mod tests {
         if let Some(fd) = Process::of(pid).and_then(Process::open) {
             let mut fds = [rustix::event::PollFd::new(&fd, rustix::event::PollFlags::IN)];
             rustix::event::poll(&mut fds, None).unwrap();
-            assert!(matches!(exit_of_stranger(&fd), None | Some(3)));
+            assert!(matches!(exit_code_of_adopted(&fd), None | Some(3)));
         }
     }
 }

@@ -221,7 +221,7 @@ impl Supervisor {
         }
     }
 
-    /// The process of a container has ended; `None`: with what code nobody knows.
+    /// Handles the end of a container's process; `None` means that its exit code is unknown.
     pub(super) fn on_container_ended(&mut self, uid: &str, name: &str, code: Option<i32>) {
         if let Some(terminal) = self.pods.get(uid).and_then(|p| p.runs.get(name)).and_then(|r| r.terminal) {
             console::await_last_words(terminal, || self.drain(uid, name, 1));
@@ -456,8 +456,8 @@ impl Supervisor {
         let Some(pod) = self.pods.get_mut(uid) else { return };
         // Who looks on disk must find the same.
         let ended = pod.runs.is_empty() && pod.unwritten.is_none() && pod::has_ended(&pod.plan, &pod.state);
-        if pod.removing && !pod.told_end && ended {
-            pod.told_end = true;
+        if pod.removing && !pod.end_reported && ended {
+            pod.end_reported = true;
             self.tell_watchers(&Reply::Ended { uid: uid.to_owned() });
             base::fail_point!(Supervisor, "end-told");
         }

@@ -62,7 +62,7 @@ pub fn present_state(layout: &Layout, recorded: &PodRecord) -> Result<Option<Pod
 /// The state in which a supervisor takes a recorded pod over.
 pub(super) fn adopted_state(layout: &Layout, recorded: &PodRecord) -> PodState {
     match last_state(layout, recorded) {
-        // It was stopped in order when its supervisor was told to end; now it is wanted again.
+        // The pod was stopped cleanly when its supervisor was asked to end; now it is wanted again.
         Ok(state) if state.is_gone() && recorded.ended.is_none() => {
             state.revive(&PodSpec::from_pod(&recorded.plan.pod), super::now())
         }
@@ -100,7 +100,7 @@ impl Supervisor {
         // An infra container that ended meanwhile took nothing with it that the state machine does not kill.
         let mut infra_lost = false;
         if let Some(sandbox) = pod.sandbox.as_mut() {
-            let source = Source::Stranger { uid: uid.to_owned(), container: None };
+            let source = Source::AdoptedProcess { uid: uid.to_owned(), container: None };
             match sandbox.infra.open() {
                 Some(fd) => match self.events.add(fd.as_fd(), source) {
                     Ok(token) => sandbox.pidfd = Some((token, fd)),
@@ -147,7 +147,7 @@ impl Supervisor {
         if let Some((started, fd)) = opened {
             run.process = Some(started.process);
             run.terminal = started.terminal;
-            let source = Source::Stranger { uid: uid.to_owned(), container: Some(name.to_owned()) };
+            let source = Source::AdoptedProcess { uid: uid.to_owned(), container: Some(name.to_owned()) };
             match self.events.add(fd.as_fd(), source) {
                 Ok(token) => run.pidfd = Some((token, fd)),
                 Err(e) => tracing::error!("cannot wait for a container: {e}"),

@@ -43,7 +43,7 @@ impl Supervisor {
                 return;
             }
         }
-        // A worker's own end (its pipe tells the rest), or a child whose worker has not yet told of it.
+        // Either a worker itself (its pipe reports the rest), or a child that its worker has not reported yet.
         if self.pods.values().any(|pod| pod.awaits_child()) {
             self.unclaimed.insert(pid, code);
         } else {
@@ -52,7 +52,7 @@ impl Supervisor {
     }
 
     /// A process that a former supervisor started has ended.
-    pub(super) fn on_stranger(&mut self, uid: &str, container: Option<&str>) {
+    pub(super) fn on_adopted_process(&mut self, uid: &str, container: Option<&str>) {
         let Some(pod) = self.pods.get_mut(uid) else { return };
         match container {
             None => {
@@ -65,7 +65,7 @@ impl Supervisor {
                 let Some((token, fd)) = pod.runs.get_mut(name).and_then(|run| run.pidfd.take()) else {
                     return;
                 };
-                let code = process::exit_of_stranger(&fd);
+                let code = process::exit_code_of_adopted(&fd);
                 self.events.remove(fd.as_fd(), token);
                 self.on_container_ended(uid, name, code);
             }

@@ -69,7 +69,7 @@ impl Supervisor {
         self.status_changed = true;
     }
 
-    /// Writes down what the controller has observed, for whoever looks and for the next supervisor.
+    /// Stores what the controller has observed, for commands that read it and for the next supervisor.
     fn keep_observed(&self) {
         if matches!(self.record.spec.rule, Rule::Replicas(_))
             && let Err(e) = self.record.save_volatile(&self.layout)

@@ -31,7 +31,7 @@ pub enum Source {
         container: String,
     },
     /// The pidfd of a container that is not our child (started by a former supervisor).
-    Stranger {
+    AdoptedProcess {
         /// Pod uid.
         uid: String,
         /// Container name; the infra container has none.

@@ -80,7 +80,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// A command's worker has told its pid, or why there is none.
+    /// Handles the report of a command's worker: the pid of its process, or why it could not be started.
     pub(super) fn on_exec_started(&mut self, connection: u64, result: Result<i32, Failure>) {
         match result {
             Ok(pid) => match self.unclaimed.remove(&pid) {

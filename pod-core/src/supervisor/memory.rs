@@ -25,7 +25,7 @@ unsafe extern "C" fn forget(info: *mut libc::dl_phdr_info, _: usize, _: *mut c_v
         let name = if object.dlpi_name.is_null() { c"" } else { CStr::from_ptr(object.dlpi_name) };
         (object, name, std::slice::from_raw_parts(object.dlpi_phdr, usize::from(object.dlpi_phnum)))
     };
-    // The kernel's own object has no file behind it.
+    // The kernel's own object (vDSO) is not backed by a file.
     if name.to_bytes().windows(4).any(|part| part == b"vdso") {
         return 0;
     }

@@ -81,7 +81,7 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    /// The socket broke, or said what nobody understands.
+    /// The socket failed, or received a malformed message.
     #[error("talking to the supervisor of {id}: {source}")]
     Socket {
         /// Which workload.
@@ -158,7 +158,7 @@ struct Supervisor {
     watchers: Vec<u64>,
     /// Commands run by `exec`: pid to the connection that asked.
     execs: HashMap<i32, u64>,
-    /// Children that ended before their worker had told of them.
+    /// Children that ended before their worker reported them.
     unclaimed: HashMap<i32, i32>,
     /// What has happened that the controller of the workload has not seen yet.
     pending: Option<workload::Event>,
@@ -199,7 +199,7 @@ pub fn main(args: &[std::ffi::OsString]) -> i32 {
     };
     let lacks = match &handed {
         Some(handed) => {
-            // What this host does not allow was told when the process began.
+            // What this host does not allow was reported when the process started.
             inherited::reset_but_mask(&handed.descriptors());
             Vec::new()
         }
@@ -213,7 +213,7 @@ pub fn main(args: &[std::ffi::OsString]) -> i32 {
     }
     // Run from a descriptor, it would be called after its number.
     let _ = nix::sys::prctl::set_name(c"kube");
-    // SAFETY: the starter made this descriptor for us and told its number; nothing else in this process owns it.
+    // SAFETY: the starter created this descriptor for us and passed its number; nothing else in this process owns it.
     let mut ready = ready.map(|fd| unsafe { std::fs::File::from_raw_fd(fd) });
     let result = match args {
         [root, runroot, dir] => {
@@ -304,7 +304,7 @@ fn listen(path: &Path) -> Result<UnixListener, Error> {
 }
 
 impl Supervisor {
-    /// A supervisor without pods. From here on the ends of processes are told to it.
+    /// Creates a supervisor without pods. From here on it is notified when its child processes end.
     fn new(
         layout: Layout,
         id: WorkloadId,
@@ -387,7 +387,9 @@ impl Supervisor {
                     Source::Connection => self.on_request(token),
                     Source::Worker { uid } => self.on_worker(&uid, token),
                     Source::Output { uid, container } => self.on_output(&uid, &container),
-                    Source::Stranger { uid, container } => self.on_stranger(&uid, container.as_deref()),
+                    Source::AdoptedProcess { uid, container } => {
+                        self.on_adopted_process(&uid, container.as_deref())
+                    }
                 }
             }
             if let Some(successor) = self.successor.take() {

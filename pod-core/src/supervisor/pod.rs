@@ -31,7 +31,7 @@ pub struct Pod {
     pub wanted: bool,
     /// It is to be removed once it has stopped.
     pub removing: bool,
-    /// Its sandbox, from the moment that it stands.
+    /// The pod's sandbox, once it has been created.
     pub sandbox: Option<SandboxInfo>,
     /// Containers whose process runs or whose output is being read.
     pub runs: HashMap<String, Run>,
@@ -39,13 +39,13 @@ pub struct Pod {
     pub remains: Vec<(String, u32)>,
     /// Workers under way, by token.
     pub jobs: HashMap<u64, Job>,
-    /// RemoveSandbox was asked for and waits for other workers.
+    /// Whether the removal of the sandbox is requested and waits for other workers.
     pub remove_sandbox: bool,
-    /// Its files are being removed, or are removed.
+    /// How far the removal of the pod's files is.
     pub purge: Purge,
-    /// Who watches was told that nothing of it runs any more.
-    pub told_end: bool,
-    /// Its end was written into the record.
+    /// Whether the end of the pod (no process of it runs any more) has been sent to watching clients.
+    pub end_reported: bool,
+    /// Whether the end of the pod has been written into the record.
     pub recorded_end: bool,
     /// Workers that were killed, one after another, while they removed its sandbox or its files.
     pub killed_workers: u32,
@@ -161,7 +161,7 @@ impl Pod {
             jobs: HashMap::new(),
             remove_sandbox: false,
             purge: Purge::No,
-            told_end: false,
+            end_reported: false,
             recorded_end: false,
             killed_workers: 0,
             unwritten: None,

@@ -111,7 +111,7 @@ impl Supervisor {
                     .iter()
                     .map(|(uid, pod)| Reply::State { uid: uid.clone(), state: Box::new(pod.state.clone()) })
                     .collect();
-                let ended = self.pods.iter().filter(|(_, pod)| pod.told_end);
+                let ended = self.pods.iter().filter(|(_, pod)| pod.end_reported);
                 let ended: Vec<Reply> = ended.map(|(uid, _)| Reply::Ended { uid: uid.clone() }).collect();
                 let gone = self.gone.iter().map(|uid| Reply::Removed { uid: uid.clone() });
                 let gone: Vec<Reply> = gone.collect();

@@ -77,7 +77,7 @@ pub fn spawn(exe: &Path, layout: &Layout, id: &WorkloadId) -> Result<Spawned, Er
             }
         });
     }
-    // std's own exec-error pipe stays open in the grandchild until its exec, so errors of that are still told.
+    // std's own exec-error pipe stays open in the grandchild until its exec, so its errors are still reported.
     let mut child = command.spawn().map_err(Error::Spawn)?;
     drop(write);
     base::fail_point!(Command, "supervisor-forked");

@@ -242,7 +242,7 @@ fn a_rotation_under_way_hides_no_file() {
         }
         let log = [source(dir.path(), Run::Latest)];
         assert_eq!(text(&log, &Options::default()), "0\n1\n2\n3\n", "{names:?}");
-        // A follower that is behind goes on with the next file, not with the first below the gap.
+        // A follower that lags continues with the next file, not with the first below the gap.
         let mut cursor = cursor::Cursor::new(dir.path(), None, true).unwrap();
         for n in 0..4 {
             assert!(cursor.peek().unwrap());

@@ -33,7 +33,7 @@ pub(in crate::supervisor) struct Successor {
 }
 
 impl Supervisor {
-    /// Hands this supervisor over. Returns only if that is not possible; then all goes on as before.
+    /// Hands this supervisor over. Returns only if that is not possible; this program then continues as before.
     pub(in crate::supervisor) fn hand_over(&mut self, successor: &Successor) {
         let table = self.table(successor.token);
         let handed = table.descriptors();
@@ -72,7 +72,7 @@ impl Supervisor {
             watchers: _,
             execs,
             unclaimed,
-            // The controller of the successor looks at all pods anew, and nobody watches it yet.
+            // The successor's controller looks at all pods again, and no client watches it yet.
             pending: _,
             control_again: _,
             status_changed: _,
@@ -136,7 +136,7 @@ fn pod_entry(pod: &Pod) -> PodEntry {
         jobs,
         remove_sandbox,
         purge,
-        told_end,
+        end_reported,
         killed_workers,
         unwritten,
     } = pod;
@@ -150,7 +150,7 @@ fn pod_entry(pod: &Pod) -> PodEntry {
         jobs: jobs.values().map(job_entry).collect(),
         remove_sandbox: *remove_sandbox,
         purge: *purge,
-        told_end: *told_end,
+        end_reported: *end_reported,
         killed_workers: *killed_workers,
         unwritten: *unwritten,
     }

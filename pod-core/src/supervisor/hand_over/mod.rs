@@ -1,4 +1,4 @@
-//! A supervisor goes on as another program: that of a newer `kube`, which asked for it.
+//! Replaces the program of a running supervisor with that of a newer `kube`, on request of the latter.
 //!
 //! The process executes the new program in its place (execve(2)). So the pid stays, containers and commands of `exec`
 //! stay children whose exit codes are told to it, and locks, sockets, FIFOs and pipes of workers stay open: nothing is

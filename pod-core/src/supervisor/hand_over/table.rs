@@ -46,7 +46,8 @@ pub(super) struct PodEntry {
     pub jobs: Vec<JobEntry>,
     pub remove_sandbox: bool,
     pub purge: Purge,
-    pub told_end: bool,
+    #[serde(rename = "told_end")]
+    pub end_reported: bool,
     pub killed_workers: u32,
     pub unwritten: Option<u64>,
 }

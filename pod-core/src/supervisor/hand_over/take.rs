@@ -62,7 +62,7 @@ impl Handed {
         let Self { mut table, memory } = self;
         keep_over_exec(&table.descriptors(), false);
         drop(owned(memory));
-        // SAFETY: this process has one thread, so nobody reads the environment meanwhile.
+        // SAFETY: this process has one thread, so no other thread reads the environment meanwhile.
         unsafe { std::env::remove_var(TABLE) };
         base::fail_point!(HandOver, "hand-over-begun");
         let lock = FileLock::from(owned(table.lock));
@@ -92,7 +92,7 @@ impl Handed {
         for token in askers {
             supervisor.say(token, &Hello::new());
         }
-        // Their ends were told to the former program, or to nobody.
+        // The ends of these processes were reported to the former program, or were lost.
         supervisor.reap();
         base::fail_point!(HandOver, "hand-over-done");
         Ok(supervisor)
@@ -126,11 +126,11 @@ impl Supervisor {
         pod.remains = entry.remains;
         pod.remove_sandbox = entry.remove_sandbox;
         pod.purge = entry.purge;
-        pod.told_end = entry.told_end;
+        pod.end_reported = entry.end_reported;
         pod.killed_workers = entry.killed_workers;
         pod.unwritten = entry.unwritten;
         if let (Some(sandbox), Some(fd)) = (pod.sandbox.as_mut(), entry.infra.map(owned)) {
-            let source = Source::Stranger { uid: uid.to_owned(), container: None };
+            let source = Source::AdoptedProcess { uid: uid.to_owned(), container: None };
             match self.events.add(fd.as_fd(), source) {
                 Ok(token) => sandbox.pidfd = Some((token, fd)),
                 Err(e) => tracing::error!("cannot wait for an infra container: {e}"),
@@ -171,7 +171,7 @@ impl Supervisor {
             }
         }
         if let Some(fd) = entry.pidfd.map(owned) {
-            let source = Source::Stranger { uid: uid.to_owned(), container: Some(name.to_owned()) };
+            let source = Source::AdoptedProcess { uid: uid.to_owned(), container: Some(name.to_owned()) };
             match self.events.add(fd.as_fd(), source) {
                 Ok(token) => run.pidfd = Some((token, fd)),
                 Err(e) => tracing::error!("cannot wait for a container: {e}"),

@@ -48,11 +48,11 @@ struct Unheard {
     descriptors: Vec<OwnedFd>,
 }
 
-/// How long a supervisor may stand still (SIGSTOP, a debugger) before nobody waits for it any more.
+/// How long a supervisor may be stopped (SIGSTOP, a debugger) before commands give up waiting for it.
 const MOST_STOPPED: Duration = Duration::from_secs(3);
 /// How long a supervisor may take to answer: it has one thread, which writes to the disk.
 const MOST_SILENT: Duration = Duration::from_mins(1);
-/// How often is looked whether a supervisor stands still: the kernel tells nobody but its parent.
+/// How often a client checks whether a supervisor is stopped: the kernel notifies only its parent.
 const LOOK: Duration = Duration::from_millis(200);
 
 impl Client {
@@ -90,13 +90,13 @@ impl Client {
 
     /// Connects to the supervisor of a recorded workload, starting one where none runs.
     pub fn connect_or_spawn(layout: &Layout, exe: &Path, id: &WorkloadId) -> Result<Self, Error> {
-        let mut patience = Patience::new();
+        let mut retries = RetryBudget::new();
         loop {
             if let Some(client) = Self::connect(layout, id)? {
                 return Ok(client);
             }
             let spawned = spawn(exe, layout, id)?;
-            patience.bear(id, spawned)?;
+            retries.spend(id, spawned)?;
         }
     }
 
@@ -120,7 +120,7 @@ impl Client {
         send_bytes(self.stream.as_fd(), &bytes, descriptors).map_err(self.broken())
     }
 
-    /// The supervisor's first line has come: goes on if it speaks our format, has it replaced if it is older.
+    /// Handles the supervisor's first line: continues if it speaks our format, has it replaced if it is older.
     ///
     /// # Errors
     /// It is newer; it cannot be replaced.
@@ -279,7 +279,7 @@ impl Client {
         self.closed
     }
 
-    /// Returns whether the supervisor stands still.
+    /// Returns whether the supervisor is stopped.
     ///
     /// # Errors
     /// It has for so long that it is not worth waiting for.
@@ -329,7 +329,7 @@ pub fn rewrite(layout: &Layout, id: &WorkloadId) -> bool {
     client.send(&Request::Save, &[]).and_then(|()| client.answer()).is_ok()
 }
 
-/// Kills the supervisor of a workload whose record nobody can read any more, if there is one.
+/// Kills the supervisor, if there is one, of a workload whose record cannot be read.
 ///
 /// # Errors
 /// It does not end.
@@ -425,7 +425,7 @@ pub fn apply(
     id: &WorkloadId,
     change: &WorkloadChange,
 ) -> Result<Option<Client>, Error> {
-    let mut patience = Patience::new();
+    let mut retries = RetryBudget::new();
     loop {
         if let Some(mut client) = Client::connect(layout, id)? {
             match client.ask(change).and_then(|()| client.answer()) {
@@ -441,7 +441,7 @@ pub fn apply(
         // Nobody else writes the record while this lock is ours.
         let lock = FileLock::try_acquire(&layout.supervisor_lock(id), LockKind::Exclusive)?;
         let Some(lock) = lock else {
-            patience.bear(id, Spawned::Busy)?;
+            retries.spend(id, Spawned::Busy)?;
             continue;
         };
         let before = WorkloadRecord::load(layout, id)?;
@@ -450,7 +450,7 @@ pub fn apply(
         if record.is_leftover() {
             base::file::remove_dir_if_exists(&layout.workload(id))?;
             store::removal::forget_note(layout, id)?;
-            // The lock file goes last; whoever waits for it finds that the record is gone.
+            // The lock file is removed last; a process that waits for it then finds that the record is gone.
             base::file::remove_dir_if_exists(&layout.workload_run(id))?;
             return Ok(None);
         }
@@ -473,7 +473,7 @@ pub fn apply(
             if client.is_some() || spawned != Spawned::Busy {
                 return Ok(client);
             }
-            patience.bear(id, spawned)?;
+            retries.spend(id, spawned)?;
         }
     }
 }
@@ -496,25 +496,28 @@ fn decide(
     Controller { status_of: &status_of, identity: &mut identity, now }.change(before, id, change)
 }
 
-/// How long a command goes on when a workload is held by another, or its supervisors come and go.
-struct Patience {
+/// Limits how long and how often a command retries while another process holds the workload, or while its
+/// supervisors start and leave.
+struct RetryBudget {
     until: Instant,
     met: u32,
 }
 
-impl Patience {
-    /// Nobody holds a workload for longer without listening.
+impl RetryBudget {
+    /// No process holds a workload for longer without listening.
     const LIMIT: Duration = Duration::from_secs(30);
-    /// No event tells when another process has bound its socket or given up a lock.
+    /// The pause between two tries, because no event reports that another process has bound its socket or released
+    /// a lock.
     const PAUSE: Duration = Duration::from_millis(3);
-    /// A supervisor that is just leaving may close the door on us; not so many one after another.
+    /// How many supervisors in a row may close the connection because they are just leaving.
     const MEETINGS: u32 = 10;
 
     fn new() -> Self {
         Self { until: Instant::now() + Self::LIMIT, met: 0 }
     }
 
-    fn bear(&mut self, id: &WorkloadId, spawned: Spawned) -> Result<(), Error> {
+    /// Uses up one try; an error once the budget is exhausted or the workload is gone.
+    fn spend(&mut self, id: &WorkloadId, spawned: Spawned) -> Result<(), Error> {
         let over = match spawned {
             Spawned::Listens => {
                 self.met += 1;

@@ -136,7 +136,7 @@ pub fn receive(
         for control in message.cmsgs()? {
             if let ControlMessageOwned::ScmRights(fds) = control {
                 for fd in fds {
-                    // SAFETY: the kernel just made this descriptor for us; nobody else owns it.
+                    // SAFETY: the kernel just created this descriptor for us; nothing else owns it.
                     descriptors.push(unsafe { OwnedFd::from_raw_fd(fd) });
                 }
             }

@@ -108,7 +108,7 @@ pub enum Reply {
         /// Its state.
         state: Box<PodState>,
     },
-    /// Nothing of the pod runs any more. Its removal is recorded and goes on.
+    /// No process of the pod runs any more. Its removal is recorded and continues.
     Ended {
         /// Pod uid.
         uid: String,
