@@ -67,7 +67,7 @@ impl Watch {
                 Err(e) => return Err(Error::io("watch", "logs")(e.into())),
             }
         }
-        // What exactly has changed is looked at anew anyway.
+        // The reader finds out what exactly has changed anyway.
         let mut events = [0_u8; 4096];
         while rustix::io::read(self.fd.as_fd(), &mut events).is_ok_and(|n| n > 0) {}
         Ok(())

@@ -24,7 +24,7 @@ pub(super) struct Spool {
     pub(super) done: u64,
     /// Its size.
     pub(super) end: u64,
-    /// How much of it was given back to the file system.
+    /// How much of the spool was released to the file system.
     punched: u64,
 }
 

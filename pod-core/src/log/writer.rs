@@ -181,7 +181,7 @@ impl Writer {
         (self.records, self.input) = (records, input);
     }
 
-    /// Writes records (the first `marker` bytes tell of a loss) made of `used` bytes of a spool.
+    /// Writes records (the first `marker` bytes report a loss) made of `used` bytes of a spool.
     fn write(&mut self, stream: Stream, records: &[u8], marker: usize, used: u64) {
         let from = self.progress();
         self.spool(stream).done += used;

@@ -1,4 +1,4 @@
-//! Waiting for workloads, by what their supervisors tell of them.
+//! Waits for workloads, following the reports of their supervisors.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -201,7 +201,7 @@ impl Wait<'_> {
         }
     }
 
-    /// Waits for what supervisors tell, for so long at most.
+    /// Waits for reports of supervisors, at most for the given time.
     fn listen(&mut self, limit: Duration) -> Result<Option<Outcome>, Error> {
         let limit = Timespec {
             tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),

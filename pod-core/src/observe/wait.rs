@@ -1,4 +1,4 @@
-//! Waiting for pods, by what their supervisors tell.
+//! Waits for pods, following the reports of their supervisors.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -87,7 +87,7 @@ pub fn wait_for(
             let message = "it does not run, and nothing is going to start it".to_owned();
             return Ok(Outcome::Failed { object: pod.to_string(), message });
         }
-        // Nobody tells us when a supervisor is stopped (SIGSTOP).
+        // No event reports that a supervisor is stopped (SIGSTOP).
         let slice = timeout.unwrap_or(LOOK).min(LOOK);
         let spec = Timespec {
             tv_sec: i64::try_from(slice.as_secs()).unwrap_or(i64::MAX),

@@ -173,7 +173,7 @@ impl Supervisor {
     }
 }
 
-/// Appends what the controller of a workload has to tell to the events of the instance.
+/// Appends what the controller of a workload reports to the events of the instance.
 pub(super) fn tell(layout: &Layout, record: &WorkloadRecord, told: &[Told]) {
     let text = |key: &str| record.spec.object.get(key).and_then(|value| value.as_str()).map(str::to_owned);
     for told in told {

@@ -4,7 +4,7 @@
 use std::ffi::{CStr, c_int, c_void};
 use std::time::Duration;
 
-/// How long nothing may happen before memory is given back.
+/// How long a supervisor must be idle before it releases memory.
 pub(super) const QUIET: Duration = Duration::from_millis(500);
 
 /// Gives back what the allocator keeps, and the pages of code and constants: they are the page cache's, and those

@@ -364,7 +364,7 @@ impl Supervisor {
     }
 
     fn serve(&mut self) -> Result<(), Error> {
-        // Something other than output of containers has happened since memory was given back.
+        // Something other than output of containers has happened since memory was released.
         let mut has_worked = true;
         loop {
             self.settle();
@@ -435,7 +435,7 @@ impl Supervisor {
 
     fn arm_timer(&self) {
         let due = self.pods.values().filter_map(|pod| pod.state.next_deadline(&pod.spec)).min();
-        // Nothing tells that a disk has room again.
+        // No event reports that a disk has space again.
         let again =
             self.pods.values().filter(|pod| pod.purge == pod::Purge::No).filter_map(|pod| pod.unwritten);
         let due = due.into_iter().chain(again).chain(self.control_due()).min();

@@ -138,7 +138,7 @@ pub fn has_ended(plan: &PodPlan, state: &PodState) -> bool {
 }
 
 impl Run {
-    /// One that nothing is known of yet, and whose output nobody reads.
+    /// A run of which nothing is known yet, and whose output is not read.
     pub fn new(attempt: u32, bundle: PathBuf) -> Self {
         let (process, terminal, pidfd) = (None, None, None);
         Self { attempt, bundle, process, terminal, killed: false, pidfd, outputs: Vec::new(), log: None }

@@ -58,7 +58,7 @@ impl Supervisor {
         };
         if format != version::format() {
             let descriptors = std::mem::take(&mut connection.descriptors);
-            // Whoever sent another request is told by our Hello, and asks again once the two fit.
+            // A client that sent another request sees our version in our Hello, and asks again once both versions fit.
             if format > version::format()
                 && let Some(Request::HandOver { program, environment }) = Request::hand_over(line)
                 && let Some(executable) = descriptors.into_iter().next_back()

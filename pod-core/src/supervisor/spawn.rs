@@ -92,7 +92,7 @@ pub fn spawn(exe: &Path, layout: &Layout, id: &WorkloadId) -> Result<Spawned, Er
     }
 }
 
-/// The variable that names the descriptor on which a supervisor tells its starter that it listens.
+/// The variable that names the descriptor on which a supervisor reports to its starter that it listens.
 pub const READY_FD: &str = "KUBE_READY_FD";
 /// What it says.
 pub const READY: &str = "ready";

@@ -315,7 +315,7 @@ fn pump_forever(dir: &Path) -> ! {
     }
 }
 
-/// Starts [`pump_forever`] as a process of its own: the test below again, told so by the environment.
+/// Starts [`pump_forever`] as a separate process: the test below again, selected by the environment.
 fn start_pump(dir: &Path) -> std::process::Child {
     std::process::Command::new(std::env::current_exe().unwrap())
         .args([
