@@ -118,8 +118,8 @@ pub fn reset_but_mask(keep: &[RawFd]) -> Vec<String> {
     lacks
 }
 
-/// Prepares a process that runs a command: sets its umask and returns the caller's, and sees to it that the ends of
-/// children are told. A command keeps the rest: who starts it with nohup wants that.
+/// Prepares a process that runs a command: sets its umask and returns the caller's, and makes sure that the
+/// ends of children are reported. A command keeps everything else, because a user who starts it with nohup wants that.
 pub fn begin_command() -> rustix::fs::Mode {
     // SAFETY: the default action is no handler.
     let _ = unsafe {

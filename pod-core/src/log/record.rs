@@ -79,11 +79,11 @@ pub(super) fn push_line(out: &mut Vec<u8>, stamp: &str, stream: Stream, content:
     push(out, stamp, stream, "F", content);
 }
 
-/// Appends records of all of `data` that can be told by now to `out`, and says how many bytes that were: the rest,
+/// Appends to `out` the records that `data` completes, and returns how many bytes of it were used: the rest,
 /// at most [`MAX_CONTENT`] bytes, waits for the end of its line. At the end of the stream (`last`) nothing waits: a line
 /// that the container did not end is a partial record, and an empty full one that completes it. Collectors of logs join
-/// partial records until a full one comes, and would hold the line back without it; [`Line::closes`] tells the two
-/// from a line that ended.
+/// partial records until a full one comes, and would hold the line back without it; [`Line::closes`] distinguishes
+/// the two from a line that ended.
 pub(super) fn push_all(out: &mut Vec<u8>, stamp: &str, stream: Stream, data: &[u8], last: bool) -> usize {
     let mut rest = data;
     loop {

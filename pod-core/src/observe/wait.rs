@@ -327,8 +327,8 @@ fn untold(
     Ok(gone.find_map(|pod| settle(left, pod, check(&pod.spec, Known::Removed))))
 }
 
-/// Waits until everything of the pods that have ended and are on their way out is given back, but for those with
-/// the uids `except`: what they still hold would be in somebody's way. Cheap where there are none.
+/// Waits until all resources of ended pods that are being removed are released, except for pods with the uids
+/// `except`, because resources that are still held would block new pods. Cheap if there are no such pods.
 ///
 /// # Errors
 /// What is recorded cannot be read, or no supervisor can be reached.

@@ -188,7 +188,7 @@ fn is_some_unrecorded(pods: &[String], records: &[WorkloadGlance]) -> bool {
     pods.iter().any(|uid| !known.contains(uid.as_str()))
 }
 
-/// The first call after a boot: nothing of what `--runroot` tells is true any more, should it lie on a disk.
+/// Handles the first call after a boot: if `--runroot` is on a disk, its contents are no longer true.
 fn after_boot(host: &Host, stale: bool, told: &mut Vec<String>) -> Result<(), Error> {
     let layout = &host.layout;
     if stale {

@@ -367,9 +367,9 @@ pub fn oom_kills(cgroup: &str, id: &str) -> u64 {
     cgroup::oom_kills(&cgroup::container_path(cgroup, id)).unwrap_or(0)
 }
 
-/// True for a run that lack of memory ended. A child that was killed long before says nothing of how the run ended: it
-/// counts only where the exit code is that of SIGKILL (a shell passes on that of its last child) and nobody else
-/// sent that.
+/// Returns whether a run ended because memory ran out. An earlier kill of a child process does not say how the run
+/// ended, so kills count only if the exit code is that of SIGKILL (a shell passes on that of its last child) and we did
+/// not send that signal.
 pub fn ended_by_oom(kills: u64, code: Option<i32>, killed_by_us: bool) -> bool {
     const KILLED: i32 = 128 + libc::SIGKILL;
     kills > 0 && code == Some(KILLED) && !killed_by_us

@@ -10,8 +10,8 @@ use crate::plan::PodPlan;
 use crate::runtime::{self, cgroup};
 use crate::store::Layout;
 
-/// Removes the sandbox and every container that is left of the pod. Gathers what could not be removed, and
-/// goes on.
+/// Removes the sandbox and every container that is left of the pod. Continues after a failure, and
+/// returns what could not be removed.
 pub fn remove(layout: &Layout, exe: &Path, plan: &PodPlan) -> Vec<String> {
     remove_sandbox(layout, exe, &plan.uid, plan.runtime.as_deref())
 }

@@ -42,8 +42,8 @@ pub fn former_state(layout: &Layout, recorded: &PodRecord) -> Option<PodState> {
     store::damage::or_none(store::format::read(&layout.pod_last_status(&recorded.plan.uid)))
 }
 
-/// The state of a recorded pod, unless it is on its way out and nothing of it runs any more: such a one is there
-/// only until all that it had is given back.
+/// Returns the state of a recorded pod; `None` for a pod that is being removed and has no process left, because such
+/// a pod is recorded only until its resources are released.
 ///
 /// # Errors
 /// As [`last_state`].

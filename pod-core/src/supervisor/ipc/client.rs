@@ -342,9 +342,9 @@ pub fn kill_supervisor(layout: &Layout, id: &WorkloadId) -> Result<(), Error> {
     }
 }
 
-/// [`apply`] of several workloads: all supervisors that run are asked before the first answer is waited for. One that
-/// fails is no reason for the others to stay: its error is given beside the clients of the rest. With `force`, a
-/// supervisor that does not answer is killed, and another one does what was asked for.
+/// [`apply`] of several workloads: all supervisors that run are asked before the first answer is waited for. A workload
+/// that fails does not stop the others: its error is returned beside the clients of the rest. With `force`, a
+/// supervisor that does not answer is killed, and a new one carries out the request.
 pub fn apply_all(
     layout: &Layout,
     exe: &Path,
@@ -469,7 +469,7 @@ pub fn apply(
             let spawned = spawn(exe, layout, id)?;
             base::fail_point!(Command, "supervisor-spawned");
             let client = Client::connect(layout, id)?;
-            // One that listened and has left did everything; where the workload is gone, there is nothing to do.
+            // A supervisor that listened and has left did everything; if the workload is gone, there is nothing to do.
             if client.is_some() || spawned != Spawned::Busy {
                 return Ok(client);
             }
