@@ -9,16 +9,17 @@
 //! - [`sandbox`]: creates and removes sandboxes and containers, in workers.
 //! - [`inherited`]: what long-lived processes have from their starter, and how they get rid of it.
 //! - [`log`]: logs of containers in CRI format, and the events of an instance.
+//! - [`controller`]: applies the actions of a step of a workload to its record. Pure.
 //! - [`generate`]: what is recorded, as manifests. Pure.
 //! - [`volume`]: every volume source as a path to mount.
 //! - [`runtime`]: OCI specs, and create/start/exec/delete behind one trait.
 //! - [`image`]: pull, store, unpack, config, overlay.
-//! - [`controller`]: what a step of a workload makes of its record. Pure.
-//! - [`store`]: records of workloads. Its layout of the trees, and played objects, stand below `manifest`.
+//! - [`record`]: what is on disk about workloads.
 //! - [`workload`]: which pods of a workload should exist now. Pure.
 //! - [`lifecycle`]: one pod as a pure state machine.
 //! - [`plan`]: objects + image configs + flags, fully resolved. Pure.
 //! - [`manifest`]: YAML to typed objects, with positions, validation and diagnostics.
+//! - [`store`]: the layout of the two trees, the version of files, played objects.
 //! - [`kind`]: one enum of kinds, and references to objects. Pure.
 //! - [`version`]: the version of records, states and the protocol of supervisors.
 
@@ -35,6 +36,7 @@ pub mod manifest;
 pub mod observe;
 pub mod plan;
 pub mod play;
+pub mod record;
 pub mod repair;
 pub mod runtime;
 pub mod sandbox;

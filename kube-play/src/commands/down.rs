@@ -9,7 +9,8 @@ use pod_core::kind::{Kind, ObjectRef};
 use pod_core::manifest;
 use pod_core::observe;
 use pod_core::play::{self, DownOptions, Report as _, Target};
-use pod_core::store::{Objects, WorkloadId, WorkloadRecord};
+use pod_core::record::WorkloadRecord;
+use pod_core::store::{Objects, WorkloadId};
 use pod_core::volume::claims::{self, Claim};
 
 use crate::context::Context;

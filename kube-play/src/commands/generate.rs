@@ -14,7 +14,8 @@ use pod_core::image::{Image, ImageName, ImageStore};
 use pod_core::kind::{Kind, ObjectRef};
 use pod_core::manifest;
 use pod_core::observe::{pods_of, workload, workloads};
-use pod_core::store::{Objects, WorkloadId, WorkloadRecord};
+use pod_core::record::WorkloadRecord;
+use pod_core::store::{Objects, WorkloadId};
 use serde_json::{Value, json};
 
 use crate::context::Context;

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use pod_core::image::{ArchiveFormat, Error, Image, ImageName, ImageStore, PullOptions, Reference, Removed};
 use pod_core::lifecycle::human_duration;
 use pod_core::plan::ImageConfig;
-use pod_core::store::WorkloadRecord;
+use pod_core::record::WorkloadRecord;
 use serde_json::{Value, json};
 
 use crate::context::Context;

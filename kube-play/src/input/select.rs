@@ -218,7 +218,7 @@ mod tests {
 
     use base::file::write_json;
     use pod_core::lifecycle::{Goal, Now, PodSpec, PodState, Sandbox};
-    use pod_core::store::WorkloadRecord;
+    use pod_core::record::WorkloadRecord;
 
     use super::*;
     use crate::tests::fixture::{context, pod, record};

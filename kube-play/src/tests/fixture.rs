@@ -2,7 +2,8 @@
 
 use pod_core::kind::Kind;
 use pod_core::plan::{PodNetwork, PodPlan};
-use pod_core::store::{Layout, WorkloadId, WorkloadRecord};
+use pod_core::record::WorkloadRecord;
+use pod_core::store::{Layout, WorkloadId};
 use serde_json::{Value, json};
 
 use crate::context::Context;

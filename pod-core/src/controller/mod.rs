@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::kind::EventType;
 use crate::plan::PodTemplate;
-use crate::store::{Desired, PodRecord, WorkloadId, WorkloadRecord};
+use crate::record::{Desired, PodRecord, WorkloadRecord};
+use crate::store::WorkloadId;
 use crate::workload::{self, Action, Event, PodStatus, Spec, State};
 
 /// How many times the controller is stepped for one event at most. Each step but the last one creates or deletes pods,

@@ -1,7 +1,7 @@
 //! What the controller knows of a pod.
 
 use crate::lifecycle::{PodSpec, PodState};
-use crate::store::{Desired, PodRecord};
+use crate::record::{Desired, PodRecord};
 use crate::workload::PodStatus;
 
 /// Annotation of a pod that says how early it goes when its workload is scaled down.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pod_status;
 use crate::lifecycle::{PodSpec, PodState};
-use crate::store::{PodRecord, WorkloadRecord};
+use crate::record::{PodRecord, WorkloadRecord};
 use crate::workload::{Condition, Counts, PodStatus, Rule};
 
 /// A pod that holds a workload up, and why.

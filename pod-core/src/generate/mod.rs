@@ -22,7 +22,7 @@ use serde_json::Value;
 pub use judge::{Fault, Finding, judge};
 
 use crate::kind::{Kind, ObjectRef};
-use crate::store::WorkloadRecord;
+use crate::record::WorkloadRecord;
 
 /// What to write down.
 #[derive(Debug, Clone, Copy)]

@@ -12,7 +12,8 @@ use super::{Error, Facts, ports};
 use crate::kind::Kind;
 use crate::manifest::name::MAX_LABEL_VALUE;
 use crate::plan::{PullPolicy, image_pull};
-use crate::store::{PodRecord, WorkloadId, WorkloadRecord};
+use crate::record::{PodRecord, WorkloadRecord};
+use crate::store::WorkloadId;
 
 /// What others write into metadata, and no author.
 const MACHINE_MADE: [&str; 9] = [

@@ -11,7 +11,7 @@ use super::*;
 use crate::kind::Kind;
 use crate::manifest::{self, Document, Severity, Source, to_yaml};
 use crate::plan::{Plan, PlanOptions, WorkloadPlan, plan};
-use crate::store::{Desired, PodRecord};
+use crate::record::{Desired, PodRecord};
 use crate::workload::Spec;
 
 /// Reads manifests; they must hold.

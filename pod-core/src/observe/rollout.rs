@@ -8,8 +8,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::{Error, PodView, view};
 use crate::controller::{Culprit, Status, pod_status};
 use crate::lifecycle::{PodSpec, PodState};
+use crate::record::{PodRecord, WorkloadRecord, WorkloadSummary};
 use crate::repair;
-use crate::store::{self, Layout, PodRecord, WorkloadGlance, WorkloadId, WorkloadRecord};
+use crate::store::{self, Layout, WorkloadId};
 use crate::supervisor::ipc::client::Client;
 use crate::supervisor::ipc::protocol::{Reply, Request};
 use crate::supervisor::{self, Host};
@@ -263,7 +264,7 @@ impl Wait<'_> {
                 return Ok(Some(outcome));
             }
             let Some(record) = record.filter(|_| self.is_left(id)) else { return Ok(None) };
-            if !repair::is_at_work(self.host, &WorkloadGlance::from(&record)) {
+            if !repair::is_at_work(self.host, &WorkloadSummary::from(&record)) {
                 let message = "it does not run, and nothing is going to start it".to_owned();
                 return Ok(Some(Outcome::Failed(id.clone(), Culprit { pod: id.to_string(), message })));
             }

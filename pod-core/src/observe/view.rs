@@ -6,7 +6,8 @@
 use super::awaited::Awaited;
 use crate::lifecycle::{PodSpec, PodState};
 use crate::plan::PodPlan;
-use crate::store::{self, Layout, PodRecord, WorkloadGlance, WorkloadId, WorkloadRecord};
+use crate::record::{PodRecord, WorkloadRecord, WorkloadSummary};
+use crate::store::{self, Layout, WorkloadId};
 use crate::supervisor::ipc::client;
 use crate::supervisor::{self, present_state};
 
@@ -80,7 +81,7 @@ pub fn workloads(layout: &Layout) -> Result<Vec<WorkloadRecord>, store::Error> {
 
 /// Returns the ids of workloads that exist without pods, as Deployments with `replicas: 0` do.
 pub fn without_pods(layout: &Layout) -> Result<Vec<WorkloadId>, store::Error> {
-    let glances = WorkloadGlance::list(layout)?.into_iter();
+    let glances = WorkloadSummary::list(layout)?.into_iter();
     Ok(glances.filter(|glance| glance.stands() && glance.pods.is_empty()).map(|glance| glance.id).collect())
 }
 
@@ -99,7 +100,7 @@ fn seen(layout: &Layout, mut record: WorkloadRecord) -> Option<WorkloadRecord> {
 /// The pods that are not seen, because all that is left is to give back what they had.
 pub fn leaving(layout: &Layout) -> Result<Vec<Awaited>, store::Error> {
     let mut found = Vec::new();
-    for glance in WorkloadGlance::list(layout)? {
+    for glance in WorkloadSummary::list(layout)? {
         if !glance.pods.iter().any(|pod| pod.removing) {
             continue;
         }

@@ -9,8 +9,9 @@ use super::awaited::Awaited;
 use super::readiness::{Known, PodCheck, Verdict};
 use super::{Error, PodView, readiness, view};
 use crate::lifecycle::{PodSpec, PodState, RestartPolicy};
+use crate::record::{WorkloadRecord, WorkloadSummary};
 use crate::repair;
-use crate::store::{self, WorkloadGlance, WorkloadId, WorkloadRecord};
+use crate::store::{self, WorkloadId};
 use crate::supervisor::ipc::client::Client;
 use crate::supervisor::ipc::protocol::{Reply, Request};
 use crate::supervisor::{self, Host};
@@ -281,7 +282,7 @@ fn rejoin(
         return Ok(Rejoined::Failed(failed));
     }
     let waits = left.values().any(|pod| pod.workload == *id);
-    if !waits || !record.is_some_and(|record| repair::is_at_work(host, &WorkloadGlance::from(&record))) {
+    if !waits || !record.is_some_and(|record| repair::is_at_work(host, &WorkloadSummary::from(&record))) {
         return Ok(Rejoined::AtRest);
     }
     match Client::connect_or_spawn(&host.layout, &host.exe, id) {

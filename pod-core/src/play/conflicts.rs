@@ -4,7 +4,8 @@ use super::diff::Step;
 use super::{Change, Error};
 use crate::manifest::{Diagnostic, Document, Severity};
 use crate::plan::PodTemplate;
-use crate::store::{Layout, WorkloadRecord};
+use crate::record::WorkloadRecord;
+use crate::store::Layout;
 use crate::volume::claims;
 use crate::workload::{Spec, conflict};
 

@@ -6,7 +6,8 @@ use super::Change;
 use crate::controller::wanted;
 use crate::generate;
 use crate::plan::WorkloadPlan;
-use crate::store::{Desired, PodRecord, WorkloadGlance, WorkloadId, WorkloadRecord};
+use crate::record::{Desired, PodRecord, WorkloadRecord, WorkloadSummary};
+use crate::store::WorkloadId;
 use crate::workload::Spec;
 
 /// What to do about one workload.
@@ -100,10 +101,10 @@ pub fn start_resting(steps: &mut [Step], rests: impl Fn(&WorkloadId, &PodRecord)
 
 /// Workloads out of `records` that an earlier play of one of `sources` made and that this one does not name.
 pub fn gone(
-    mut records: Vec<WorkloadGlance>,
+    mut records: Vec<WorkloadSummary>,
     played: &[&WorkloadId],
     sources: &[String],
-) -> Vec<WorkloadGlance> {
+) -> Vec<WorkloadSummary> {
     records.retain(|record| {
         sources.contains(&record.source) && record.stands() && !played.contains(&&record.id)
     });
@@ -200,7 +201,7 @@ mod tests {
         // What a killed removal left is none.
         let leftover = WorkloadRecord { deleting: true, ..stands.clone() };
         assert_eq!(step(plan("h", "t", 0), Some(leftover.clone()), true, false).change, Change::Created);
-        let found = [WorkloadGlance::from(&stands), WorkloadGlance::from(&leftover)];
+        let found = [WorkloadSummary::from(&stands), WorkloadSummary::from(&leftover)];
         assert_eq!(gone(found.to_vec(), &[], &["/f.yaml".to_owned()]).len(), 1);
     }
 
@@ -271,7 +272,7 @@ mod tests {
     fn what_the_file_no_longer_names_is_gone() {
         let mut leaving = record("h", &[("b", "t")]);
         leaving.delete(None);
-        let records = [WorkloadGlance::from(&record("h", &[("a", "t")])), WorkloadGlance::from(&leaving)];
+        let records = [WorkloadSummary::from(&record("h", &[("a", "t")])), WorkloadSummary::from(&leaving)];
         let count =
             |played: &[&WorkloadId], source: &str| gone(records.to_vec(), played, &[source.to_owned()]).len();
         assert_eq!(count(&[], "/f.yaml"), 1);

@@ -6,7 +6,8 @@ use std::ops::ControlFlow;
 use super::{Error, Host, Report};
 use crate::lifecycle::PodState;
 use crate::log;
-use crate::store::{WorkloadId, WorkloadRecord};
+use crate::record::WorkloadRecord;
+use crate::store::WorkloadId;
 use crate::supervisor;
 
 /// How many lines of a container are told.

@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::{Change, Error};
 use crate::kind::Kind;
 use crate::plan::{ObjectPlan, PodPlan, VALUES_LEFT_OUT, value_left_out};
-use crate::store::{Layout, Objects, WorkloadRecord, damage};
+use crate::record::WorkloadRecord;
+use crate::store::{Layout, Objects, damage};
 use crate::volume::{self, claims};
 
 /// What was done to one object, and what stood before.

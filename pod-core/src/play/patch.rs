@@ -8,7 +8,8 @@ use super::watch::Telling;
 use super::{Error, Host, Report, conflicts, images, preflight};
 use crate::controller::WorkloadChange;
 use crate::observe::rollout::{AwaitedWorkload, Goal, Outcome, unready_names, wait_for_workloads};
-use crate::store::{Objects, WorkloadId, WorkloadRecord};
+use crate::record::WorkloadRecord;
+use crate::store::{Objects, WorkloadId};
 use crate::supervisor::ipc::client;
 use crate::workload::{Spec, patch};
 
@@ -47,7 +48,7 @@ pub fn apply_patch(
             if let Some(message) = conflicts::of(&host.layout, &before, &spec) {
                 return Err(Error::Failed { object: id.to_string(), message });
             }
-            let pod = super::workloads::instantiate(&spec.template);
+            let pod = preflight::sample_pod(&spec.template);
             let objects = Objects::load(&host.layout)?;
             let names = images::names(std::iter::once(&pod))?;
             images::pull(host, std::iter::once((&pod, &spec.object)), &names, None, &objects, report)?;

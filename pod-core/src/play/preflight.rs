@@ -8,11 +8,18 @@ use k8s_openapi::api::core::v1::Volume;
 
 use super::Error;
 use super::images::Names;
+use crate::controller::{Identity, random_identity};
 use crate::image::{Image, ImageStore};
-use crate::plan::{self, PodPlan};
+use crate::plan::{self, PodPlan, PodTemplate};
 use crate::runtime::cgroup;
 use crate::runtime::host::Host;
 use crate::store::Objects;
+
+/// Returns a pod of a template, to check what pods of it need. The pod itself is never created.
+pub fn sample_pod(template: &PodTemplate) -> PodPlan {
+    let Identity { uid, suffix } = random_identity();
+    template.instantiate(&uid, &suffix, jiff::Timestamp::now())
+}
 
 /// Fails as the first container that could not be made would. `pods` go with the name of their workload: their
 /// own may end in letters that nobody will ever see again.

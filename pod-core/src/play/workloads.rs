@@ -14,7 +14,7 @@ use super::{
     Change, Error, Host, PlayOptions, Report, WaitFor, conflicts, images, last_lines, objects, ports,
     preflight,
 };
-use crate::controller::{Identity, WorkloadChange, random_identity};
+use crate::controller::WorkloadChange;
 use crate::kind::{Kind, ObjectRef};
 use crate::lifecycle::PodSpec;
 use crate::manifest::Document;
@@ -23,9 +23,10 @@ use crate::observe::readiness::PodCheck;
 use crate::observe::rollout::{AwaitedWorkload, Goal, wait_for_workloads};
 use crate::observe::wait::{Outcome, await_removals, is_so, outlast_first_moment, wait_telling};
 use crate::observe::{self, readiness};
-use crate::plan::{self, Plan, PodPlan, PodTemplate, WorkloadPlan};
+use crate::plan::{self, Plan, PodPlan, WorkloadPlan};
+use crate::record::{Desired, PodRecord, WorkloadRecord, WorkloadSummary};
 use crate::repair::rests;
-use crate::store::{Desired, Objects, PodRecord, WorkloadGlance, WorkloadId, WorkloadRecord};
+use crate::store::{Objects, WorkloadId};
 use crate::supervisor;
 use crate::supervisor::ipc::client::{self, Client};
 use crate::volume::claims;
@@ -53,11 +54,11 @@ pub fn play(
     if options.start {
         check_ports(host, &steps, options.dry_run)?;
     }
-    let find_gone = || -> Result<Vec<WorkloadGlance>, Error> {
+    let find_gone = || -> Result<Vec<WorkloadSummary>, Error> {
         let sources = documents.iter().map(|d| source_id(&d.dir, &d.source));
         let sources: Vec<String> = sources.filter(|source| is_lasting(source)).collect();
         let played: Vec<&WorkloadId> = steps.iter().map(|step| &step.plan.id).collect();
-        Ok(gone(WorkloadGlance::list(&host.layout)?, &played, &sources))
+        Ok(gone(WorkloadSummary::list(&host.layout)?, &played, &sources))
     };
     if options.dry_run {
         tell(host, &objects, &steps, report)?;
@@ -203,7 +204,8 @@ fn fill_in(host: &Host, plan: &mut Plan, report: &mut dyn Report) -> Result<(), 
 fn prepare(host: &Host, plan: &Plan, steps: &[Step], report: &mut dyn Report) -> Result<(), Error> {
     let new = steps.iter().filter(|step| step.creates);
     let objects_of: Vec<&serde_json::Value> = new.clone().map(|step| &step.spec.object).collect();
-    let new: Vec<_> = new.map(|step| (step.plan.id.to_string(), instantiate(&step.spec.template))).collect();
+    let new: Vec<_> =
+        new.map(|step| (step.plan.id.to_string(), preflight::sample_pod(&step.spec.template))).collect();
     let mut objects = Objects::load(&host.layout)?;
     // Those of this play over those of this machine.
     for object in &plan.objects {
@@ -221,8 +223,11 @@ fn prepare(host: &Host, plan: &Plan, steps: &[Step], report: &mut dyn Report) ->
 
 /// Fails if a port of new pods is taken, but by those that go for them.
 fn check_ports(host: &Host, steps: &[Step], dry_run: bool) -> Result<(), Error> {
-    let added: Vec<PodPlan> =
-        steps.iter().filter(|step| step.creates).map(|step| instantiate(&step.spec.template)).collect();
+    let added: Vec<PodPlan> = steps
+        .iter()
+        .filter(|step| step.creates)
+        .map(|step| preflight::sample_pod(&step.spec.template))
+        .collect();
     let mut leaving: Vec<String> = steps.iter().flat_map(|step| step.going.iter().cloned()).collect();
     if added.iter().any(ports::are_claimed) {
         match dry_run {
@@ -261,7 +266,7 @@ fn tell(
 fn prune(
     host: &Host,
     documents: &[Document],
-    gone: &[WorkloadGlance],
+    gone: &[WorkloadSummary],
     options: &PlayOptions,
     report: &mut dyn Report,
 ) -> Result<(), Error> {
@@ -279,7 +284,7 @@ fn prune(
 }
 
 /// A line for each workload that is gone from its file, or one for all of a file that has many.
-fn gone_hints(gone: &[WorkloadGlance]) -> Vec<String> {
+fn gone_hints(gone: &[WorkloadSummary]) -> Vec<String> {
     const MANY: usize = 4;
     let mut hints = Vec::new();
     let mut of_source: BTreeMap<&str, Vec<&WorkloadId>> = BTreeMap::new();
@@ -319,12 +324,6 @@ fn recorded(host: &Host, plans: &[WorkloadPlan]) -> Result<Vec<WorkloadRecord>, 
         found.extend(WorkloadRecord::load(&host.layout, &plan.id)?);
     }
     Ok(found)
-}
-
-/// A pod of a template, to see what there will be.
-pub(super) fn instantiate(template: &PodTemplate) -> PodPlan {
-    let Identity { uid, suffix } = random_identity();
-    template.instantiate(&uid, &suffix, jiff::Timestamp::now())
 }
 
 fn make(
@@ -442,7 +441,7 @@ fn source_id(dir: &Path, name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn glance(name: &str, source: &str) -> WorkloadGlance {
+    fn glance(name: &str, source: &str) -> WorkloadSummary {
         let id = serde_json::json!({"kind": "pod", "namespace": "default", "name": name});
         serde_json::from_value(serde_json::json!({"id": id, "source": source, "pods": []})).unwrap()
     }

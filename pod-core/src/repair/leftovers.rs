@@ -4,8 +4,9 @@ use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::path::Path;
 
+use crate::record::WorkloadRecord;
 use crate::sandbox::{networks, purge, remove_sandbox};
-use crate::store::{self, Layout, WorkloadRecord};
+use crate::store::{self, Layout};
 
 /// Removes everything on this host that carries the uid of a pod that no workload records, and returns one line per
 /// removed pod.

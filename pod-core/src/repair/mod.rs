@@ -12,8 +12,9 @@ use std::path::Path;
 
 use base::file::{FileLock, LockKind};
 
+use crate::record::{Desired, PodSummary, WorkloadSummary};
 use crate::sandbox;
-use crate::store::{self, Desired, Error, Layout, PodGlance, WorkloadGlance, WorkloadId, boot_id};
+use crate::store::{self, Error, Layout, WorkloadId, boot_id};
 use crate::supervisor;
 use crate::supervisor::Host;
 use crate::supervisor::ipc::client;
@@ -78,7 +79,7 @@ fn repair_pods(host: &Host) -> Result<Vec<String>, Error> {
     let mut orphaned = false;
     // Before the records: what was made before we looked is recorded, and what is recorded meanwhile is no leftover.
     let pods = pods_found(host);
-    let (mut records, damaged) = WorkloadGlance::list_with_damaged(layout)?;
+    let (mut records, damaged) = WorkloadSummary::list_with_damaged(layout)?;
     let damaged = mend(layout, damaged, &mut records);
     sweep::workloads(layout, &records, &damaged)?;
     sweep::pulls(layout);
@@ -127,7 +128,7 @@ fn mend_boot(path: &Path, this_boot: &str) {
 }
 
 /// Returns whether something happens, or should happen, in a workload, so that it needs a supervisor.
-pub(crate) fn is_at_work(host: &Host, record: &WorkloadGlance) -> bool {
+pub(crate) fn is_at_work(host: &Host, record: &WorkloadSummary) -> bool {
     // A pod that is being removed is not shown, so no other command would finish its removal.
     if record.pods.iter().any(|pod| pod.removing) {
         return true;
@@ -162,12 +163,12 @@ fn pods_found(host: &Host) -> Vec<String> {
 /// Has records that cannot be read written again by supervisors that know them. Gives the ones that stay damaged.
 fn mend(
     layout: &Layout,
-    damaged: Vec<store::DamagedRecord>,
-    records: &mut Vec<WorkloadGlance>,
+    damaged: Vec<crate::record::DamagedRecord>,
+    records: &mut Vec<WorkloadSummary>,
 ) -> Vec<WorkloadId> {
     let mut left = Vec::new();
     for (id, error) in damaged {
-        let mended = client::rewrite(layout, &id).then(|| WorkloadGlance::load(layout, &id).ok().flatten());
+        let mended = client::rewrite(layout, &id).then(|| WorkloadSummary::load(layout, &id).ok().flatten());
         match mended.flatten() {
             Some(record) => {
                 let path = layout.workload_record(&id);
@@ -183,8 +184,8 @@ fn mend(
     left
 }
 
-fn is_some_unrecorded(pods: &[String], records: &[WorkloadGlance]) -> bool {
-    let known: HashSet<&str> = records.iter().flat_map(|w| &w.pods).map(PodGlance::uid).collect();
+fn is_some_unrecorded(pods: &[String], records: &[WorkloadSummary]) -> bool {
+    let known: HashSet<&str> = records.iter().flat_map(|w| &w.pods).map(PodSummary::uid).collect();
     pods.iter().any(|uid| !known.contains(uid.as_str()))
 }
 

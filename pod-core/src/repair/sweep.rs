@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 use base::file::{FileLock, LockKind};
 
 use crate::image::ImageStore;
+use crate::record::WorkloadSummary;
 use crate::sandbox;
-use crate::store::{self, Error, Layout, WorkloadGlance, WorkloadId};
+use crate::store::{self, Error, Layout, WorkloadId};
 use crate::supervisor::Host;
 
 /// Removes folders of workloads that have no record, or a leftover one: their supervisor, or who was about to
 /// start it, was killed. A workload that exists without pods keeps its folders. Cheap where there are none.
 pub(super) fn workloads(
     layout: &Layout,
-    records: &[WorkloadGlance],
+    records: &[WorkloadSummary],
     damaged: &[WorkloadId],
 ) -> Result<(), Error> {
     let at_work: BTreeSet<String> =
@@ -34,8 +35,8 @@ pub(super) fn workloads(
         // Whoever is about to record it, or to leave, holds this.
         let lock = FileLock::try_acquire(&layout.supervisor_lock(&id), LockKind::Exclusive);
         let Some(_lock) = store::damage::or_none(lock) else { continue };
-        match WorkloadGlance::load(layout, &id) {
-            Ok(record) if record.as_ref().is_none_or(WorkloadGlance::is_leftover) => {}
+        match WorkloadSummary::load(layout, &id) {
+            Ok(record) if record.as_ref().is_none_or(WorkloadSummary::is_leftover) => {}
             _ => continue,
         }
         // A read-only disk does not hinder commands that only read, or that stop something.
@@ -45,7 +46,7 @@ pub(super) fn workloads(
         }
         base::file::remove_dir_if_exists(&layout.workload_run(&id))?;
     }
-    store::removal::sweep(layout)?;
+    crate::record::removal::sweep(layout)?;
     Ok(())
 }
 

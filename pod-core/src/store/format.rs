@@ -38,7 +38,7 @@ pub fn refuse_newer(layout: &Layout) -> Result<(), Error> {
 }
 
 /// Notes that a record of this program's format is about to be written.
-pub(super) fn note(layout: &Layout) {
+pub fn note(layout: &Layout) {
     let path = layout.version();
     if read::<Marker>(&path).is_ok_and(|marker| marker.is_some_and(|it| !it.version.is_older())) {
         return;

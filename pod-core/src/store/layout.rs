@@ -7,9 +7,9 @@ use sha2::{Digest as _, Sha256};
 use crate::kind::{Kind, ObjectRef};
 
 /// The file name of a workload's record.
-pub(super) const WORKLOAD_RECORD: &str = "workload.json";
+pub const WORKLOAD_RECORD: &str = "workload.json";
 /// What it is renamed to when all of the workload is to be removed and there is no room to write that down.
-pub(super) const WORKLOAD_LEAVING: &str = "leaving.json";
+pub const WORKLOAD_LEAVING: &str = "leaving.json";
 
 /// Where everything lies below `--root` and `--runroot`. Pure path arithmetic: makes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

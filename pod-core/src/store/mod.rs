@@ -1,4 +1,4 @@
-//! What is on disk: the two trees, and records of workloads and objects.
+//! What is on disk below the records of workloads: the layout of the two trees, the version of files, and played objects.
 //!
 //! `--root` survives reboots (images, volumes, recorded workloads, logs); `--runroot` does not (sockets,
 //! bundles, status, network namespaces).
@@ -6,19 +6,13 @@
 mod boot;
 pub mod damage;
 pub mod format;
-mod former;
-mod glance;
 mod layout;
 mod objects;
-mod record;
-pub mod removal;
 mod trees;
 
 pub use boot::boot_id;
-pub use glance::{DamagedRecord, PodGlance, WorkloadGlance};
-pub use layout::{Layout, WorkloadId};
+pub use layout::{Layout, WORKLOAD_LEAVING, WORKLOAD_RECORD, WorkloadId};
 pub use objects::Objects;
-pub use record::{Desired, PodRecord, WorkloadRecord};
 
 use std::path::PathBuf;
 

@@ -7,9 +7,10 @@ use super::Supervisor;
 use super::event_loop::Source;
 use super::pod::{Pod, Run, has_ended};
 use crate::lifecycle::{Action, Event, PodSpec, PodState, Sandbox};
+use crate::record::PodRecord;
 use crate::sandbox::SandboxInfo;
 use crate::sandbox::container::{self, Started};
-use crate::store::{self, Layout, PodRecord};
+use crate::store::{self, Layout};
 use crate::workload;
 
 /// The state of a recorded pod: as it ended, as its supervisor last wrote it in this boot, or in a new life after

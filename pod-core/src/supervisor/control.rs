@@ -7,7 +7,8 @@ use crate::controller::{self, Controller, Outcome, Status, Told, WorkloadChange}
 use crate::lifecycle::PodSpec;
 use crate::log::events;
 use crate::plan::PodPlan;
-use crate::store::{self, Layout, PodRecord, WorkloadRecord, removal};
+use crate::record::{PodRecord, WorkloadRecord, removal};
+use crate::store::{self, Layout};
 use crate::volume::claims;
 use crate::workload::{self, Event, Rule};
 

@@ -42,7 +42,8 @@ use self::pod::Pod;
 use crate::controller::Status;
 use crate::inherited;
 use crate::lifecycle::{Event, Now};
-use crate::store::{self, Layout, WorkloadId, WorkloadRecord};
+use crate::record::WorkloadRecord;
+use crate::store::{self, Layout, WorkloadId};
 use crate::version::Version;
 use crate::workload;
 
@@ -259,11 +260,11 @@ fn run(layout: Layout, id: WorkloadId, ready: &mut Option<std::fs::File>) -> Res
     base::file::remove_file_if_exists(&layout.supervisor_left(&id))?;
     let listener = listen(&layout.supervisor_socket(&id)).or_else(|_| {
         // A full run tree: the supervisor is needed more than the room for a note that it may have to write.
-        store::removal::release_reserve(&layout, &id);
+        crate::record::removal::release_reserve(&layout, &id);
         listen(&layout.supervisor_socket(&id))
     })?;
     base::fail_point!(Supervisor, "socket-bound");
-    if let Err(error) = store::removal::reserve(&layout, &id) {
+    if let Err(error) = crate::record::removal::reserve(&layout, &id) {
         tracing::warn!(%error, "no room is kept for the removal of {id}");
     }
     let mut supervisor = Supervisor::new(layout, id, record, lock, listener)?;
@@ -421,7 +422,7 @@ impl Supervisor {
                 return Ok(());
             }
             base::fail_point!(Supervisor, "workload-removed");
-            store::removal::forget_note(&self.layout, &self.id)?;
+            crate::record::removal::forget_note(&self.layout, &self.id)?;
             // The lock file goes last; who waits for it finds that the record is gone.
             base::file::remove_dir_if_exists(&self.layout.workload_run(&self.id))?;
             return Ok(());

@@ -10,11 +10,11 @@ use crate::controller::{self, pod_status};
 use crate::lifecycle::{Goal, PodSpec, PodState};
 use crate::log::{Stream, Writer};
 use crate::plan::{ContainerError, PodPlan};
+use crate::record::PodRecord;
 use crate::sandbox::container::Started;
 use crate::sandbox::process::Process;
 use crate::sandbox::worker::Worker;
 use crate::sandbox::{Failure, SandboxInfo};
-use crate::store::PodRecord;
 use crate::workload::PodStatus;
 
 /// A pod of this workload.

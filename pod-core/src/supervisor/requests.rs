@@ -11,7 +11,7 @@ use super::ipc::protocol::{Hello, Reply, Request};
 use super::pod::{Pod, Purge};
 use super::{Supervisor, exec};
 use crate::lifecycle::{Event, Goal, PodSpec, PodState};
-use crate::store::Desired;
+use crate::record::Desired;
 use crate::version;
 
 impl Supervisor {

@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use super::{make_dir, mounts};
 use crate::kind::{Kind, ObjectRef};
 use crate::plan::PodPlan;
-use crate::store::{self, Layout, Objects, WorkloadRecord};
+use crate::record::WorkloadRecord;
+use crate::store::{self, Layout, Objects};
 
 /// A claim's volume on this machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use pod_core::kind::Kind;
 use pod_core::lifecycle::human_duration;
 use pod_core::manifest::to_yaml;
 use pod_core::observe::rollout::pod_statuses;
-use pod_core::store::WorkloadRecord;
+use pod_core::record::WorkloadRecord;
 use pod_core::workload::{Revision, patch, view};
 use serde_json::Value;
 

@@ -15,7 +15,8 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use pod_core::kind::{Kind, ObjectRef};
 use pod_core::play::{self, Patched};
-use pod_core::store::{WorkloadId, WorkloadRecord};
+use pod_core::record::WorkloadRecord;
+use pod_core::store::WorkloadId;
 use pod_core::workload::{Spec, patch, view};
 
 use crate::context::Context;

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::lifecycle::PodState;
 use crate::log::{Lost, Stream};
 use crate::plan::PodPlan;
+use crate::record::WorkloadRecord;
 use crate::sandbox::SandboxInfo;
 use crate::sandbox::process::Process;
-use crate::store::WorkloadRecord;
 use crate::supervisor::pod::Purge;
 
 /// A supervisor.

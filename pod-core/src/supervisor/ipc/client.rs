@@ -15,9 +15,10 @@ use super::protocol::{Hello, Reply, Request};
 use crate::controller::{self, Controller, Outcome, WorkloadChange};
 use crate::inherited;
 use crate::lifecycle::{PodSpec, PodState};
+use crate::record::{PodRecord, WorkloadRecord};
 use crate::runtime::sealed_exe;
 use crate::sandbox::process;
-use crate::store::{self, Layout, PodRecord, WorkloadId, WorkloadRecord};
+use crate::store::{Layout, WorkloadId};
 use crate::supervisor::{Error, Spawned, adopted_state, spawn, tell_events};
 use crate::version::{self, Newer};
 
@@ -449,7 +450,7 @@ pub fn apply(
         let record = &outcome.record;
         if record.is_leftover() {
             base::file::remove_dir_if_exists(&layout.workload(id))?;
-            store::removal::forget_note(layout, id)?;
+            crate::record::removal::forget_note(layout, id)?;
             // The lock file is removed last; a process that waits for it then finds that the record is gone.
             base::file::remove_dir_if_exists(&layout.workload_run(id))?;
             return Ok(None);

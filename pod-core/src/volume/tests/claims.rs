@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::super::claims::{Error, ensure, list, remove};
 use super::{Place, mode, pod};
 use crate::kind::{Kind, ObjectRef};
-use crate::store::{Desired, Objects, PodRecord, WorkloadId, WorkloadRecord};
+use crate::record::{Desired, PodRecord, WorkloadRecord};
+use crate::store::{Objects, WorkloadId};
 use crate::workload::{Rule, Spec};
 
 fn claim(storage: &str) -> PersistentVolumeClaim {

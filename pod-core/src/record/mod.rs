@@ -1,10 +1,23 @@
+//! What is on disk about workloads.
+//!
+//! A [`WorkloadRecord`] is the intent: it is written before anything of the workload is created in the kernel. Records
+//! consist of templates, states of pods and the state of the controller, so this module is above those. Start reading at
+//! [`WorkloadRecord`]; [`WorkloadSummary`] has the fields that listing needs; [`removal`] notes removals that a full disk
+//! has no room to record.
+
+mod former;
+pub mod removal;
+mod summary;
+
+pub use summary::{DamagedRecord, PodSummary, WorkloadSummary};
+
 use base::file::{names_in, write_json};
 use serde::{Deserialize, Serialize};
 
-use super::former::StoredWorkload;
-use super::removal::{self, Note};
-use super::{Error, Layout, WorkloadId, damage, format};
+use self::former::StoredWorkload;
+use self::removal::Note;
 use crate::plan::PodPlan;
+use crate::store::{Error, Layout, WorkloadId, damage, format};
 use crate::version::Version;
 use crate::workload::{Rule, Spec, State};
 

@@ -4,7 +4,7 @@
 //! its removal is noted twice. If all pods of the workload go, the record is renamed to
 //! [`Layout::workload_leaving`], which needs no room and survives a reboot. In any case a [`Note`] with the uids and
 //! the grace period is put below `--runroot`, into room that was reserved when the workload was started.
-//! [`WorkloadRecord::load`] and [`super::WorkloadGlance`] read both, so that nobody else has to know.
+//! [`WorkloadRecord::load`] and [`super::WorkloadSummary`] read both, so that nobody else has to know.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -15,7 +15,8 @@ use std::path::Path;
 use base::file::{names_in, read_json, remove_file_if_exists};
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Layout, PodRecord, WorkloadId, WorkloadRecord};
+use super::{PodRecord, WorkloadRecord};
+use crate::store::{Error, Layout, WorkloadId};
 
 /// The pods of one workload that are to be removed, in addition to those of which its record says so.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,7 +65,7 @@ impl Note {
         match read_json(&layout.removal_note(id)) {
             Ok(note) => note,
             Err(error) => {
-                super::damage::pass_over(&error.into());
+                crate::store::damage::pass_over(&error.into());
                 None
             }
         }
@@ -212,7 +213,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::store::{Desired, WorkloadGlance};
+    use crate::record::{Desired, WorkloadSummary};
 
     fn record(pods: &[&str]) -> WorkloadRecord {
         let pod = |uid: &&str| {
@@ -244,7 +245,7 @@ mod tests {
     fn seen(layout: &Layout, record: &WorkloadRecord) -> Vec<bool> {
         let loaded = WorkloadRecord::load(layout, &record.id).unwrap().unwrap();
         let seen: Vec<bool> = loaded.pods.iter().map(|pod| pod.removing).collect();
-        let glances = WorkloadGlance::list(layout).unwrap();
+        let glances = WorkloadSummary::list(layout).unwrap();
         assert_eq!(glances[0].pods.iter().map(|pod| pod.removing).collect::<Vec<_>>(), seen);
         seen
     }

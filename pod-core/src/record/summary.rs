@@ -4,16 +4,17 @@ use std::path::Path;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::layout::{WORKLOAD_LEAVING, WORKLOAD_RECORD};
 use super::removal::Note;
-use super::{Desired, Error, Layout, WorkloadId, WorkloadRecord, damage, format};
+use super::{Desired, WorkloadRecord};
+use crate::store::{Error, Layout, WorkloadId, damage, format};
+use crate::store::{WORKLOAD_LEAVING, WORKLOAD_RECORD};
 use crate::version::Version;
 
 /// What of a [`WorkloadRecord`] tells who it is and what goes on. With hundreds of workloads, reading all of every
 /// record is what a command spends most of its time with.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", from = "StoredGlance")]
-pub struct WorkloadGlance {
+#[serde(rename_all = "camelCase", from = "StoredSummary")]
+pub struct WorkloadSummary {
     /// The format of the record.
     #[serde(default = "Version::first")]
     pub version: Version,
@@ -22,7 +23,7 @@ pub struct WorkloadGlance {
     /// The file the object was read from.
     pub source: String,
     /// Its pods, oldest first.
-    pub pods: Vec<PodGlance>,
+    pub pods: Vec<PodSummary>,
     /// As in [`WorkloadRecord`].
     pub deleting: bool,
 }
@@ -30,13 +31,13 @@ pub struct WorkloadGlance {
 /// What is read: of a record of this version, of one of 0.1.0, or of the memo.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct StoredGlance {
+struct StoredSummary {
     #[serde(default = "Version::first")]
     version: Version,
     id: WorkloadId,
-    pods: Vec<PodGlance>,
+    pods: Vec<PodSummary>,
     #[serde(default)]
-    spec: Option<SpecGlance>,
+    spec: Option<SpecSummary>,
     #[serde(default)]
     source: Option<String>,
     #[serde(default)]
@@ -46,13 +47,13 @@ struct StoredGlance {
 }
 
 #[derive(Deserialize)]
-struct SpecGlance {
+struct SpecSummary {
     source: String,
 }
 
-impl From<StoredGlance> for WorkloadGlance {
-    fn from(stored: StoredGlance) -> Self {
-        let StoredGlance { version, id, pods, spec, source, deleting, stands_without_pods } = stored;
+impl From<StoredSummary> for WorkloadSummary {
+    fn from(stored: StoredSummary) -> Self {
+        let StoredSummary { version, id, pods, spec, source, deleting, stands_without_pods } = stored;
         // As a record of 0.1.0 is read, which has neither field.
         let is_former = spec.is_none() && deleting.is_none();
         let goes = || is_former && !stands_without_pods && pods.iter().all(|pod| pod.removing);
@@ -68,8 +69,8 @@ pub type DamagedRecord = (WorkloadId, Error);
 /// The same of a [`PodRecord`](super::PodRecord).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PodGlance {
-    plan: PlanGlance,
+pub struct PodSummary {
+    plan: PlanSummary,
     /// Whether it should run.
     pub desired: Desired,
     /// It is to be removed as soon as it has stopped.
@@ -80,7 +81,7 @@ pub struct PodGlance {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct PlanGlance {
+struct PlanSummary {
     uid: String,
 }
 
@@ -89,7 +90,7 @@ fn is_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error
     Ok(Option::<IgnoredAny>::deserialize(deserializer)?.is_some())
 }
 
-impl PodGlance {
+impl PodSummary {
     /// metadata.uid.
     pub fn uid(&self) -> &str {
         &self.plan.uid
@@ -106,10 +107,10 @@ impl PodGlance {
     }
 }
 
-impl From<&WorkloadRecord> for WorkloadGlance {
+impl From<&WorkloadRecord> for WorkloadSummary {
     fn from(record: &WorkloadRecord) -> Self {
-        let pods = record.pods.iter().map(|pod| PodGlance {
-            plan: PlanGlance { uid: pod.plan.uid.clone() },
+        let pods = record.pods.iter().map(|pod| PodSummary {
+            plan: PlanSummary { uid: pod.plan.uid.clone() },
             desired: pod.desired,
             removing: pod.removing,
             ended: pod.ended.is_some(),
@@ -124,7 +125,7 @@ impl From<&WorkloadRecord> for WorkloadGlance {
     }
 }
 
-impl WorkloadGlance {
+impl WorkloadSummary {
     /// Nothing is left of the workload: it was deleted, and its last pod was removed.
     pub fn is_leftover(&self) -> bool {
         self.pods.is_empty() && self.deleting
@@ -149,7 +150,7 @@ impl WorkloadGlance {
             // It may have been saved under its usual name in between.
             return format::read(path);
         };
-        glance.pods.iter_mut().for_each(PodGlance::leave);
+        glance.pods.iter_mut().for_each(PodSummary::leave);
         glance.deleting = true;
         Ok(Some(glance))
     }
@@ -185,7 +186,7 @@ impl WorkloadGlance {
         for glance in &mut found {
             if let Some(note) = notes.get(&glance.id.dir_name()) {
                 let named = glance.pods.iter_mut().filter(|pod| note.names(&pod.plan.uid));
-                named.for_each(PodGlance::leave);
+                named.for_each(PodSummary::leave);
                 glance.deleting |= note.deletes(glance.pods.iter().map(|pod| pod.removing));
             }
         }
@@ -212,9 +213,9 @@ mod tests {
                 {"plan": {"uid": "c"}, "desired": "stopped", "ended": null},
             ],
         });
-        let glance: WorkloadGlance = serde_json::from_value(json).unwrap();
+        let glance: WorkloadSummary = serde_json::from_value(json).unwrap();
         let text = serde_json::to_string(&glance).unwrap();
-        let glance: WorkloadGlance = serde_json::from_str(&text).unwrap();
+        let glance: WorkloadSummary = serde_json::from_str(&text).unwrap();
         assert_eq!((glance.id.name.as_str(), glance.source.as_str()), ("web", "/web.yaml"));
         let pods: Vec<_> =
             glance.pods.iter().map(|p| (p.uid(), p.desired, p.removing, p.has_ended())).collect();

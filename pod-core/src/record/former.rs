@@ -3,8 +3,9 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{PodRecord, WorkloadId, WorkloadRecord};
+use super::{PodRecord, WorkloadRecord};
 use crate::plan::PodTemplate;
+use crate::store::WorkloadId;
 use crate::version::Version;
 use crate::workload::{Rule, Spec, State};
 
