@@ -389,7 +389,7 @@ impl Supervisor {
                     Source::Worker { uid } => self.on_worker(&uid, token),
                     Source::Output { uid, container } => self.on_output(&uid, &container),
                     Source::AdoptedProcess { uid, container } => {
-                        self.on_adopted_process(&uid, container.as_deref())
+                        self.on_adopted_process(&uid, container.as_deref());
                     }
                 }
             }
