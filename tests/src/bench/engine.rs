@@ -1,4 +1,4 @@
-//! An engine plays manifests: `kube` or podman, each with separate trees.
+//! An engine plays manifests: a build of `kube`, or podman, each with separate trees.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -13,9 +13,9 @@ const LIMIT: Duration = Duration::from_mins(5);
 
 /// An engine with separate trees. When it is dropped, everything that it created is removed from the host.
 pub trait Engine {
-    /// `kube` or `podman`.
+    /// `kube`, `before` or `podman`.
     fn name(&self) -> &'static str;
-    /// The index of its samples: 0 for `kube`, 1 for podman.
+    /// The index of its samples: 0 for the build to measure, 1 for what it is compared with.
     fn index(&self) -> usize;
     /// The folder for manifests and outputs.
     fn dir(&self) -> &Path;
@@ -27,6 +27,16 @@ pub trait Engine {
     fn play_arguments<'a>(&self, file: &'a str) -> Vec<&'a str>;
     /// Arguments that take down what a file created.
     fn down_arguments<'a>(&self, file: &'a str) -> Vec<&'a str>;
+    /// Arguments that take down what a file created and return when networks, cgroups and mounts are removed as well.
+    fn whole_down_arguments<'a>(&self, file: &'a str) -> Vec<&'a str>;
+    /// Arguments that list pods.
+    fn ps_arguments(&self) -> Vec<&'static str>;
+    /// Arguments that write a running pod as YAML.
+    fn generate_arguments<'a>(&self, pod: &'a str) -> Vec<&'a str>;
+    /// Arguments that pull an image.
+    fn pull_arguments<'a>(&self, image: &'a str) -> Vec<&'a str>;
+    /// Arguments that remove an image.
+    fn remove_image_arguments<'a>(&self, image: &'a str) -> Vec<&'a str>;
     /// Requests a page from a published port.
     fn get(&self, address: SocketAddr) -> std::io::Result<Response>;
     /// Waits until background work of commands that have returned is done.

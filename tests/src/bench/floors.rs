@@ -22,7 +22,7 @@ pub fn all(bench: &Bench) -> Vec<Row> {
     let mut rows = Vec::new();
     let kube = oci("libcontainer", &bundle, &trees, bench.options.runs);
     let podman =
-        if bench.podman.is_some() { oci("runc", &bundle, &trees, bench.options.runs) } else { vec![] };
+        if bench.other_is_podman() { oci("runc", &bundle, &trees, bench.options.runs) } else { vec![] };
     rows.push(Row::new(
         "floor: OCI create and start alone (libcontainer in process; runc)",
         Unit::Milliseconds,

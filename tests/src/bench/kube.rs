@@ -9,17 +9,28 @@ use tests::http::{self, Response};
 use crate::cgroup;
 use crate::engine::{Engine, Trees};
 
-/// `kube` with separate trees.
+/// A build of `kube` with separate trees.
 pub struct Kube {
+    name: &'static str,
+    index: usize,
     program: PathBuf,
     trees: Trees,
 }
 
 impl Kube {
-    /// Creates an instance with the busybox image.
+    /// Creates an instance of the build to measure, with the busybox image.
     pub fn new(program: &Path) -> Self {
+        Self::with_index(program, "kube", 0)
+    }
+
+    /// Creates an instance of the build to compare with, with the busybox image.
+    pub fn before(program: &Path) -> Self {
+        Self::with_index(program, "before", 1)
+    }
+
+    fn with_index(program: &Path, name: &'static str, index: usize) -> Self {
         let program = program.canonicalize().unwrap();
-        let kube = Self { program, trees: Trees::new("kube") };
+        let kube = Self { name, index, program, trees: Trees::new(name) };
         let tar = tests::image::busybox_tar();
         let tar = tar.to_str().unwrap();
         (&kube as &dyn Engine).time(&["image", "import", tar, tests::image::BUSYBOX, "--cmd", "sh"]);
@@ -39,10 +50,10 @@ impl Kube {
 
 impl Engine for Kube {
     fn name(&self) -> &'static str {
-        "kube"
+        self.name
     }
     fn index(&self) -> usize {
-        0
+        self.index
     }
     fn dir(&self) -> &Path {
         self.trees.memory.path()
@@ -65,6 +76,21 @@ impl Engine for Kube {
     }
     fn down_arguments<'a>(&self, file: &'a str) -> Vec<&'a str> {
         vec!["down", file]
+    }
+    fn whole_down_arguments<'a>(&self, file: &'a str) -> Vec<&'a str> {
+        vec!["down", "--wait", file]
+    }
+    fn ps_arguments(&self) -> Vec<&'static str> {
+        vec!["ps"]
+    }
+    fn generate_arguments<'a>(&self, pod: &'a str) -> Vec<&'a str> {
+        vec!["generate", pod]
+    }
+    fn pull_arguments<'a>(&self, image: &'a str) -> Vec<&'a str> {
+        vec!["image", "pull", image]
+    }
+    fn remove_image_arguments<'a>(&self, image: &'a str) -> Vec<&'a str> {
+        vec!["image", "rm", image]
     }
     fn get(&self, address: SocketAddr) -> std::io::Result<Response> {
         http::request(address, "GET", "/", &[], b"")

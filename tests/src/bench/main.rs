@@ -1,5 +1,5 @@
-//! The benchmark of `make bench`: plays the same manifests on `kube` and on podman in turn, on this host, in one run,
-//! and measures the floors below both. Each family of measurements has a file; `FAMILIES` lists them.
+//! The benchmark of `make bench`: plays the same manifests on `kube` and on podman (or, with `--before`, on another
+//! build of `kube`) in turn, on this host, in one run, and measures the floors below both. Each family of measurements has a file; `FAMILIES` lists them.
 
 // A measurement that fails ends the run with its reason.
 #![allow(
@@ -39,15 +39,35 @@ use report::Row;
 pub struct Bench {
     options: Options,
     kube: kube::Kube,
-    podman: Option<podman::Podman>,
+    other: Option<Other>,
+}
+
+/// What `kube` is compared with.
+enum Other {
+    Podman(podman::Podman),
+    /// Another build of `kube`.
+    Before(kube::Kube),
 }
 
 impl Bench {
     /// Returns the engines in the order of their turns.
     fn engines(&self) -> Vec<&dyn Engine> {
-        let mut all: Vec<&dyn Engine> = vec![&self.kube];
-        all.extend(self.podman.as_ref().map(|p| p as &dyn Engine));
-        all
+        let other = self.other.as_ref().map(|other| match other {
+            Other::Podman(podman) => podman as &dyn Engine,
+            Other::Before(kube) => kube,
+        });
+        [&self.kube as &dyn Engine].into_iter().chain(other).collect()
+    }
+
+    /// Returns the builds of `kube` in the order of their turns.
+    fn builds(&self) -> Vec<&dyn Engine> {
+        let mut engines = self.engines();
+        engines.truncate(if self.other_is_podman() { 1 } else { 2 });
+        engines
+    }
+
+    fn other_is_podman(&self) -> bool {
+        matches!(self.other, Some(Other::Podman(_)))
     }
 }
 
@@ -78,8 +98,11 @@ fn main() {
         std::process::exit(1);
     }
     let kube = kube::Kube::new(&options.kube);
-    let podman = options.podman.then(podman::Podman::new);
-    let bench = Bench { options, kube, podman };
+    let other = match &options.before {
+        Some(program) => Some(Other::Before(kube::Kube::before(program))),
+        None => options.podman.then(|| Other::Podman(podman::Podman::new())),
+    };
+    let bench = Bench { options, kube, other };
     let mut rows = Vec::new();
     for (name, about, measure) in FAMILIES {
         if !bench.options.wants(name) {
@@ -94,7 +117,8 @@ fn main() {
         eprintln!("  ({:.0} s)", begun.elapsed().as_secs_f64());
         rows.extend(measured);
     }
-    println!("{}", report::table(&rows));
+    let print = if bench.options.before.is_some() { report::builds } else { report::table };
+    println!("{}", print(&rows));
     if let Some(path) = &bench.options.write {
         eprintln!("bench: where the time of play goes ...");
         report::write(path, &rows, &trace::play(&bench))

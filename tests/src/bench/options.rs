@@ -10,6 +10,8 @@ pub struct Options {
     pub kube: PathBuf,
     /// Measure podman too.
     pub podman: bool,
+    /// Another build of `kube`, to measure instead of podman.
+    pub before: Option<PathBuf>,
     /// Repetitions of measurements that take milliseconds.
     pub runs: usize,
     /// Measure as little as possible.
@@ -25,6 +27,7 @@ impl Options {
         let mut options = Self {
             kube: "target/release/kube".into(),
             podman: true,
+            before: None,
             runs: 0,
             quick: false,
             write: None,
@@ -34,6 +37,9 @@ impl Options {
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--kube" => options.kube = arguments.next().unwrap_or_else(|| usage(families)).into(),
+                "--before" => {
+                    options.before = Some(arguments.next().unwrap_or_else(|| usage(families)).into());
+                }
                 "--write" => options.write = Some(arguments.next().unwrap_or_else(|| usage(families)).into()),
                 "--runs" => {
                     let runs = arguments.next().and_then(|n| n.parse().ok());
@@ -50,9 +56,15 @@ impl Options {
         if options.runs == 0 {
             options.runs = if options.quick { 3 } else { 15 };
         }
-        if !options.kube.is_file() {
-            eprintln!("bench: {} is missing: cargo build --release -p kube-play", options.kube.display());
-            std::process::exit(1);
+        for program in [Some(&options.kube), options.before.as_ref()].into_iter().flatten() {
+            if !program.is_file() {
+                eprintln!("bench: {} is missing: cargo build --release -p kube-play", program.display());
+                std::process::exit(1);
+            }
+        }
+        if options.before.is_some() && options.write.is_some() {
+            eprintln!("bench: --write is for the table beside podman, without --before");
+            std::process::exit(2);
         }
         options
     }
@@ -70,7 +82,7 @@ impl Options {
 
 fn usage(families: &[Family]) -> ! {
     eprintln!(
-        "usage: bench [FAMILY...] [--runs N] [--quick] [--no-podman] [--kube PATH] [--write DOC]\n\nFamilies (all):"
+        "usage: bench [FAMILY...] [--runs N] [--quick] [--no-podman] [--kube PATH] [--before PATH] [--write DOC]\n\nFamilies (all):"
     );
     for (name, about, _) in families {
         eprintln!("  {name:8} {about}");

@@ -96,6 +96,21 @@ impl Engine for Podman {
     fn down_arguments<'a>(&self, file: &'a str) -> Vec<&'a str> {
         vec!["play", "kube", "--down", file]
     }
+    fn whole_down_arguments<'a>(&self, file: &'a str) -> Vec<&'a str> {
+        self.down_arguments(file)
+    }
+    fn ps_arguments(&self) -> Vec<&'static str> {
+        vec!["pod", "ps"]
+    }
+    fn generate_arguments<'a>(&self, pod: &'a str) -> Vec<&'a str> {
+        vec!["generate", "kube", pod]
+    }
+    fn pull_arguments<'a>(&self, image: &'a str) -> Vec<&'a str> {
+        vec!["pull", "--quiet", "--tls-verify=false", image]
+    }
+    fn remove_image_arguments<'a>(&self, image: &'a str) -> Vec<&'a str> {
+        vec!["rmi", image]
+    }
     fn get(&self, address: SocketAddr) -> std::io::Result<Response> {
         self.netns.call(|| http::request(address, "GET", "/", &[], b""))
     }

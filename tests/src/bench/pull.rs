@@ -35,14 +35,12 @@ pub fn all(bench: &Bench) -> Vec<Row> {
     let runs = if bench.options.quick { 1 } else { 3 };
     for _ in 0..runs {
         for engine in bench.engines() {
-            let (pull, remove): (&[&str], &[&str]) = match engine.index() {
-                0 => (&["image", "pull", &name], &["image", "rm", &name]),
-                _ => (&["pull", "--quiet", "--tls-verify=false", &name], &["rmi", &name]),
-            };
             // Data of the previous run that is not yet written must not count for this one.
             rustix::fs::sync();
-            let took = engine.time_command(&mut engine.command_on_host(pull)).as_secs_f64() * 1e3;
-            engine.time(remove);
+            let took =
+                engine.time_command(&mut engine.command_on_host(&engine.pull_arguments(&name))).as_secs_f64()
+                    * 1e3;
+            engine.time(&engine.remove_image_arguments(&name));
             samples[engine.index()].push(took);
         }
     }

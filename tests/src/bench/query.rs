@@ -26,8 +26,7 @@ fn list(bench: &Bench) -> [Vec<f64>; 2] {
     let mut samples = <[Vec<f64>; 2]>::default();
     for run in 0..=bench.options.runs * 2 {
         for engine in bench.engines() {
-            let arguments: &[&str] = if engine.index() == 0 { &["ps"] } else { &["pod", "ps"] };
-            let took = engine.time(arguments).as_secs_f64() * 1e3;
+            let took = engine.time(&engine.ps_arguments()).as_secs_f64() * 1e3;
             if run > 0 {
                 samples[engine.index()].push(took);
             }
@@ -36,29 +35,23 @@ fn list(bench: &Bench) -> [Vec<f64>; 2] {
     samples
 }
 
-/// Measures `generate` of ten containers, if this `kube` has that command.
+/// Measures `generate` of ten containers.
 pub fn generate(bench: &Bench) -> Vec<Row> {
-    let kube: &dyn crate::engine::Engine = &bench.kube;
-    let mut help = kube.command(&["generate", "--help"]);
-    let known = help.output().is_ok_and(|output| output.status.success());
     let yaml = manifests::pod("ten", 10, "", "");
     let mut samples = <[Vec<f64>; 2]>::default();
     for engine in bench.engines() {
-        if engine.index() == 0 && !known {
-            eprintln!("bench: this kube has no `generate`");
-            continue;
-        }
-        let file = engine.manifest("ten", &yaml);
-        engine.play(&file);
-        let arguments: &[&str] =
-            if engine.index() == 0 { &["generate", "ten"] } else { &["generate", "kube", "ten"] };
-        for run in 0..=bench.options.runs {
-            let took = engine.time(arguments).as_secs_f64() * 1e3;
+        engine.play(&engine.manifest("ten", &yaml));
+    }
+    for run in 0..=bench.options.runs {
+        for engine in bench.engines() {
+            let took = engine.time(&engine.generate_arguments("ten")).as_secs_f64() * 1e3;
             if run > 0 {
                 samples[engine.index()].push(took);
             }
         }
-        engine.down(&file);
+    }
+    for engine in bench.engines() {
+        engine.down(&engine.manifest("ten", &yaml));
     }
     vec![Row::new("generate, 10 containers", Unit::Milliseconds, Target::AtMost(5.0), samples)]
 }

@@ -36,19 +36,19 @@ pub struct Row {
     unit: Unit,
     target: Target,
     kube: Option<f64>,
-    podman: Option<f64>,
+    other: Option<f64>,
 }
 
 impl Row {
-    /// Creates a row of the medians of samples of `kube` and of podman.
-    pub fn new(what: &str, unit: Unit, target: Target, [kube, podman]: [Vec<f64>; 2]) -> Self {
-        Self { what: what.to_owned(), unit, target, kube: median(&kube), podman: median(&podman) }
+    /// Creates a row of the medians of samples of `kube` and of what it is compared with.
+    pub fn new(what: &str, unit: Unit, target: Target, [kube, other]: [Vec<f64>; 2]) -> Self {
+        Self { what: what.to_owned(), unit, target, kube: median(&kube), other: median(&other) }
     }
 
     fn cells(&self) -> [String; 6] {
         let value = |v: Option<f64>| v.map_or_else(|| "-".to_owned(), |v| self.unit.text(v));
-        let ratio = match (self.kube, self.podman) {
-            (Some(kube), Some(podman)) if podman > 0.0 => format!("{:.2}", kube / podman),
+        let ratio = match (self.kube, self.other) {
+            (Some(kube), Some(other)) if other > 0.0 => format!("{:.2}", kube / other),
             _ => "-".to_owned(),
         };
         let most = |most: f64| self.kube.map_or(String::new(), |kube| verdict(kube, most));
@@ -56,22 +56,22 @@ impl Row {
             Target::None => (String::new(), String::new()),
             Target::AtMost(limit) => (format!("≤ {}", self.unit.text(limit)), most(limit)),
             Target::BelowPodman(times) => {
-                (format!("≤ {times} x podman"), self.podman.map_or(String::new(), |p| most(p * times)))
+                (format!("≤ {times} x podman"), self.other.map_or(String::new(), |p| most(p * times)))
             }
             Target::AtLeastPodman => {
-                let reached = self.kube.zip(self.podman).map(|(kube, podman)| {
+                let reached = self.kube.zip(self.other).map(|(kube, podman)| {
                     if kube >= podman { "yes".to_owned() } else { format!("no: {:.2} of it", kube / podman) }
                 });
                 ("≥ podman".to_owned(), reached.unwrap_or_default())
             }
         };
-        [self.what.clone(), value(self.kube), value(self.podman), ratio, target, reached]
+        [self.what.clone(), value(self.kube), value(self.other), ratio, target, reached]
     }
 
     /// Returns the row as one line of text.
     pub fn line(&self) -> String {
-        let [what, kube, podman, ratio, target, reached] = self.cells();
-        format!("{what}: kube {kube}, podman {podman}, ratio {ratio} {target} {reached}")
+        let [what, kube, other, ratio, target, reached] = self.cells();
+        format!("{what}: kube {kube}, compared {other}, ratio {ratio} {target} {reached}")
     }
 }
 
@@ -107,6 +107,16 @@ pub fn table(rows: &[Row]) -> String {
             .to_owned();
     for row in rows {
         text += &format!("| {} |\n", row.cells().join(" | "));
+    }
+    text
+}
+
+/// Returns all rows as a Markdown table of two builds, without the targets.
+pub fn builds(rows: &[Row]) -> String {
+    let mut text = "| work | kube | before | kube / before |\n|---|---|---|---|\n".to_owned();
+    for row in rows {
+        let [what, kube, before, ratio, ..] = row.cells();
+        text += &format!("| {what} | {kube} | {before} | {ratio} |\n");
     }
     text
 }

@@ -35,16 +35,15 @@ fn play_and_down(bench: &Bench, name: &str, yaml: &str, runs: usize) -> ([Vec<f6
 pub fn one(bench: &Bench) -> Vec<Row> {
     let yaml = manifests::pod("one", 1, "", "");
     let (play, down) = play_and_down(bench, "one", &yaml, bench.options.runs);
-    let kube: &dyn Engine = &bench.kube;
-    let file = kube.manifest("one", &yaml);
-    let to_the_end = (0..bench.options.runs).map(|_| {
-        kube.play(&file);
-        let took = kube.time(&["down", "--wait", &file]);
-        kube.settle();
-        milliseconds(took)
-    });
-    // podman's down always waits for everything.
-    let to_the_end = [to_the_end.collect(), down[1].clone()];
+    let mut to_the_end = <[Vec<f64>; 2]>::default();
+    for _ in 0..bench.options.runs {
+        for engine in bench.engines() {
+            let file = engine.manifest("one", &yaml);
+            engine.play(&file);
+            to_the_end[engine.index()].push(milliseconds(engine.time(&engine.whole_down_arguments(&file))));
+            engine.settle();
+        }
+    }
     vec![
         Row::new("play, 1 container, until it runs", Unit::Milliseconds, Target::AtMost(40.0), play),
         Row::new("down, 1 container that obeys TERM", Unit::Milliseconds, Target::AtMost(40.0), down),
