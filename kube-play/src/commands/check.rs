@@ -10,7 +10,7 @@ use pod_core::plan::PlanOptions;
 use crate::context::Context;
 use crate::{load, output};
 
-/// Arguments of `kube check`.
+// Arguments of `kube check`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Says everything that is wrong, with file, line, column and field, and what would not be honoured on this \

@@ -6,7 +6,7 @@ use clap_complete::Shell;
 
 use crate::output::print_bytes;
 
-/// Arguments of `kube completion`.
+// Arguments of `kube completion`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -19,7 +19,7 @@ use crate::identity;
 use crate::report::Lines;
 use crate::{select, sources, terminal};
 
-/// Arguments of `kube down`.
+// Arguments of `kube down`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Stops in order, by what was recorded: also when the file has changed or is gone. Claims and their data are kept \

@@ -14,7 +14,7 @@ use crate::output::{self, Listing, Shape, Table};
 use crate::select;
 use crate::watch::Changes;
 
-/// Arguments of `kube events`.
+// Arguments of `kube events`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

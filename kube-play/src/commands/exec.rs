@@ -16,7 +16,7 @@ use crate::relay::{self, Relay, Stream, Woken};
 use crate::tty::{self, RawMode, Signals};
 use crate::{container, select, terminal};
 
-/// Arguments of `kube exec`.
+// Arguments of `kube exec`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exits as the command did.

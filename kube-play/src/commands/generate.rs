@@ -25,7 +25,7 @@ use crate::select::{self, nearest};
 use crate::terminal;
 use crate::umask::CallersUmask;
 
-/// Arguments of `kube generate`.
+// Arguments of `kube generate`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Writes what was played, with what `kube play` made of it (published ports, networks), as manifests that `kube play` \

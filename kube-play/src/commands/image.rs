@@ -21,7 +21,7 @@ use crate::progress::{self, size};
 use crate::terminal;
 use crate::umask::CallersUmask;
 
-/// Arguments of `kube image`.
+// Arguments of `kube image`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A name without a registry means docker.io; one without a tag means :latest.
@@ -50,7 +50,7 @@ pub struct Args {
     pub command: Command,
 }
 
-/// Subcommands of `kube image`.
+// Subcommands of `kube image`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List images
@@ -71,7 +71,7 @@ pub enum Command {
     Prune(Prune),
 }
 
-/// Arguments of `kube image ls`.
+// Arguments of `kube image ls`.
 #[derive(Debug, clap::Args)]
 pub struct Ls {
     /// Names, or ids or their first characters [default: every image]
@@ -85,7 +85,7 @@ pub struct Ls {
     pub no_trunc: bool,
 }
 
-/// Arguments of `kube image pull`.
+// Arguments of `kube image pull`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Logs in with what podman login or docker login wrote ($REGISTRY_AUTH_FILE, ${XDG_RUNTIME_DIR}/containers/auth.json, \
@@ -106,7 +106,7 @@ pub struct Pull {
     pub quiet: bool,
 }
 
-/// Arguments of `kube image rm`.
+// Arguments of `kube image rm`.
 #[derive(Debug, clap::Args)]
 pub struct Rm {
     /// Names, or ids or their first characters
@@ -117,7 +117,7 @@ pub struct Rm {
     pub force: bool,
 }
 
-/// Arguments of `kube image load`.
+// Arguments of `kube image load`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -135,7 +135,7 @@ pub struct Load {
     pub name: Option<String>,
 }
 
-/// Arguments of `kube image save`.
+// Arguments of `kube image save`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -164,7 +164,7 @@ pub enum SaveFormat {
     OciArchive,
 }
 
-/// Arguments of `kube image prune`.
+// Arguments of `kube image prune`.
 #[derive(Debug, clap::Args)]
 pub struct Prune {
     /// Remove every image that no pod uses, also those with a name
@@ -172,7 +172,7 @@ pub struct Prune {
     pub all: bool,
 }
 
-/// Arguments of `kube image import`.
+// Arguments of `kube image import`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::facts::{Facts, Feature, Status};
 use crate::output::{ObjectFormat, Table, print, print_object};
 
-/// Arguments of `kube info`.
+// Arguments of `kube info`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

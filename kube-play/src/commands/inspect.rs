@@ -19,7 +19,7 @@ use crate::output::{self, ObjectFormat};
 use crate::pods;
 use crate::select;
 
-/// Arguments of `kube inspect`.
+// Arguments of `kube inspect`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Prints Kubernetes' own objects: a pod's spec with its defaults, and its status, as `kubectl get -o json` would.

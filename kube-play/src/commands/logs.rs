@@ -19,7 +19,7 @@ use crate::select::Choice;
 use crate::time::parse_duration;
 use crate::{container, pods, select};
 
-/// Arguments of `kube logs`.
+// Arguments of `kube logs`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -8,7 +8,7 @@ use clap::ValueHint;
 
 use crate::umask::CallersUmask;
 
-/// Arguments of `kube man`.
+// Arguments of `kube man`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::exit::{self, Failure};
 use crate::output::{self, Listing, Shape, Table};
 
-/// Arguments of `kube network`.
+// Arguments of `kube network`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -31,7 +31,7 @@ pub struct Args {
     pub command: Command,
 }
 
-/// Subcommands of `kube network`.
+// Subcommands of `kube network`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List networks

@@ -21,7 +21,7 @@ use crate::time::parse_duration;
 /// The ports of one `--publish`.
 type Published = Vec<PortMapping>;
 
-/// Arguments of `kube play`.
+// Arguments of `kube play`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Returns when every container has started. Playing a file again changes what the file changed and leaves the \

@@ -14,7 +14,7 @@ use crate::select::{self, Choice};
 use crate::watch::Changes;
 use crate::{pods, terminal};
 
-/// Arguments of `kube ps`.
+// Arguments of `kube ps`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -8,7 +8,7 @@ use super::rollout::{Names, change, deployment};
 use crate::context::Context;
 use crate::{exit, output};
 
-/// Arguments of `kube scale`.
+// Arguments of `kube scale`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The number holds until the manifest is played again: what it says counts then.

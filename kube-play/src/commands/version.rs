@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::context::Context;
 use crate::output::{ObjectFormat, print, print_object};
 
-/// Arguments of `kube version`.
+// Arguments of `kube version`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

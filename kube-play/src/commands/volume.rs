@@ -16,7 +16,7 @@ use crate::exit::{self, Failure};
 use crate::output::{self, Listing, Shape, Table};
 use crate::select;
 
-/// Arguments of `kube volume`.
+// Arguments of `kube volume`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A volume is what a PersistentVolumeClaim stands for on this machine: a folder that outlives the pods that mount it.
@@ -37,7 +37,7 @@ pub struct Args {
     pub command: Command,
 }
 
-/// Subcommands of `kube volume`.
+// Subcommands of `kube volume`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List volumes

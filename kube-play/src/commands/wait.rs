@@ -20,7 +20,7 @@ use crate::select::{self, Choice};
 use crate::time::{describe, parse_duration};
 use crate::watch::Changes;
 
-/// Arguments of `kube wait`.
+// Arguments of `kube wait`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -41,7 +41,7 @@ pub enum ObjectFormat {
     Yaml,
 }
 
-/// Arguments of a list.
+// Arguments of a list.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub struct Listing {
     /// The output format

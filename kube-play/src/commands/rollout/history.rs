@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::exit::Failure;
 use crate::output::{self, Listing, Shape, Table};
 
-/// Arguments of `kube rollout history`.
+// Arguments of `kube rollout history`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A revision is a template that pods were created from. As many former ones are kept as

@@ -24,7 +24,7 @@ use crate::exit::Failure;
 use crate::report::Lines;
 use crate::{output, select};
 
-/// Arguments of `kube rollout`.
+// Arguments of `kube rollout`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A Deployment is rolled out when the template of its pods changes: by `kube play` of a changed
@@ -45,7 +45,7 @@ pub struct Args {
     pub command: Command,
 }
 
-/// Subcommands of `kube rollout`.
+// Subcommands of `kube rollout`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Wait until the rollout of Deployments is complete
@@ -77,7 +77,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The Deployments that are meant: `deployment/NAME`, or a bare name, because nothing else is rolled out.
+// The Deployments that are meant: `deployment/NAME`, or a bare name, because nothing else is rolled out.
 #[derive(Debug, clap::Args)]
 pub struct Names {
     /// Deployments: deployment/NAME or NAME

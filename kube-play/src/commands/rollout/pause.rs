@@ -7,7 +7,7 @@ use pod_core::workload::patch;
 use super::{Names, change_each};
 use crate::context::Context;
 
-/// Arguments of `kube rollout pause`.
+// Arguments of `kube rollout pause`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:

@@ -8,7 +8,7 @@ use pod_core::workload::patch;
 use super::{Names, change_each};
 use crate::context::Context;
 
-/// Arguments of `kube rollout restart`.
+// Arguments of `kube rollout restart`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The template gets an annotation with the time, so that every pod is replaced as in any other rollout.

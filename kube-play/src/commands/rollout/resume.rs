@@ -7,7 +7,7 @@ use pod_core::workload::patch;
 use super::{Names, change_each};
 use crate::context::Context;
 
-/// Arguments of `kube rollout resume`.
+// Arguments of `kube rollout resume`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:

@@ -18,7 +18,7 @@ use crate::exit::{self, Failure};
 use crate::time::parse_duration;
 use crate::{output, terminal};
 
-/// Arguments of `kube rollout status`.
+// Arguments of `kube rollout status`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit codes: 0 the rollout is complete (or, with --watch=false, under way); 1 it makes no progress

@@ -8,7 +8,7 @@ use super::{Names, change, deployment, recorded};
 use crate::context::Context;
 use crate::{exit, output};
 
-/// Arguments of `kube rollout undo`.
+// Arguments of `kube rollout undo`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
