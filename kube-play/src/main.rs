@@ -12,10 +12,6 @@ mod selector;
 mod session;
 mod watch;
 
-use cli::{arguments, context};
-use input::{container, identity, load, select, sources, time};
-use output::{exit, progress, report, terminal};
-use session::{interrupt, relay, tty, umask};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -34,7 +30,7 @@ fn main() -> ExitCode {
             code(pod_core::supervisor::main(&arguments.collect::<Vec<_>>()))
         }
         _ => {
-            umask::begin_command();
+            session::umask::begin_command();
             cli::main()
         }
     }
@@ -42,7 +38,7 @@ fn main() -> ExitCode {
 
 /// An exit code as the kernel keeps it: its low eight bits.
 fn code(code: i32) -> ExitCode {
-    ExitCode::from(u8::try_from(code & 0xff).unwrap_or(exit::FAILED))
+    ExitCode::from(u8::try_from(code & 0xff).unwrap_or(output::exit::FAILED))
 }
 
 #[cfg(test)]

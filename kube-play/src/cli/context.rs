@@ -8,8 +8,8 @@ use pod_core::store::Layout;
 use pod_core::supervisor::Host;
 
 use crate::cli::Global;
-use crate::exit::Failure;
-use crate::terminal;
+use crate::output::exit::Failure;
+use crate::output::terminal;
 
 /// This call of `kube`: where its trees lie and which namespace it means.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use crate::arguments;
+use crate::cli::arguments;
 
 /// What somebody who typed this command is looking for.
 fn meant(command: &str) -> Option<&'static str> {

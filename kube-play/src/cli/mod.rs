@@ -10,9 +10,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
 
+use crate::cli::context::Context;
 use crate::commands;
-use crate::context::Context;
-use crate::exit;
+use crate::output::exit;
 
 /// Run Kubernetes YAML on this machine, with no cluster and no daemon
 #[derive(Debug, Parser)]

@@ -7,8 +7,9 @@ use clap::ValueHint;
 use pod_core::manifest::Document;
 use pod_core::plan::PlanOptions;
 
-use crate::context::Context;
-use crate::{load, output};
+use crate::cli::context::Context;
+use crate::input::load;
+use crate::output;
 
 // Arguments of `kube check`.
 #[derive(Debug, clap::Args)]

@@ -13,11 +13,12 @@ use pod_core::record::WorkloadRecord;
 use pod_core::store::{Objects, WorkloadId};
 use pod_core::volume::claims::{self, Claim};
 
-use crate::context::Context;
-use crate::exit::Failure;
-use crate::identity;
-use crate::report::Lines;
-use crate::{select, sources, terminal};
+use crate::cli::context::Context;
+use crate::input::identity;
+use crate::input::{select, sources};
+use crate::output::exit::Failure;
+use crate::output::report::Lines;
+use crate::output::terminal;
 
 // Arguments of `kube down`.
 #[derive(Debug, clap::Args)]

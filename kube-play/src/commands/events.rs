@@ -9,9 +9,9 @@ use pod_core::kind::{EventType, Kind, ObjectRef};
 use pod_core::lifecycle::human_duration;
 use pod_core::log::events::Reader;
 
-use crate::context::Context;
+use crate::cli::context::Context;
+use crate::input::select;
 use crate::output::{self, Listing, Shape, Table};
-use crate::select;
 use crate::watch::Changes;
 
 // Arguments of `kube events`.

@@ -10,11 +10,12 @@ use clap::ValueHint;
 use pod_core::supervisor::ipc::client::Client;
 use pod_core::supervisor::ipc::protocol::{Reply, Request};
 
-use crate::context::Context;
-use crate::exit::Failure;
-use crate::relay::{self, Relay, Stream, Woken};
-use crate::tty::{self, RawMode, Signals};
-use crate::{container, select, terminal};
+use crate::cli::context::Context;
+use crate::input::{container, select};
+use crate::output::exit::Failure;
+use crate::output::terminal;
+use crate::session::relay::{self, Relay, Stream, Woken};
+use crate::session::tty::{self, RawMode, Signals};
 
 // Arguments of `kube exec`.
 #[derive(Debug, clap::Args)]
@@ -179,7 +180,7 @@ fn refused(message: String) -> anyhow::Error {
     } else if message.ends_with("permission denied") || message.ends_with("exec format error") {
         126
     } else {
-        crate::exit::FAILED
+        crate::output::exit::FAILED
     };
     Failure { code, ..Failure::failed(message) }.into()
 }

@@ -18,12 +18,12 @@ use pod_core::record::WorkloadRecord;
 use pod_core::store::{Objects, WorkloadId};
 use serde_json::{Value, json};
 
-use crate::context::Context;
-use crate::exit::Failure;
+use crate::cli::context::Context;
+use crate::input::select::{self, nearest};
+use crate::output::exit::Failure;
+use crate::output::terminal;
 use crate::output::{self, ObjectFormat};
-use crate::select::{self, nearest};
-use crate::terminal;
-use crate::umask::CallersUmask;
+use crate::session::umask::CallersUmask;
 
 // Arguments of `kube generate`.
 #[derive(Debug, clap::Args)]

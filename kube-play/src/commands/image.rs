@@ -14,12 +14,12 @@ use pod_core::plan::ImageConfig;
 use pod_core::record::WorkloadRecord;
 use serde_json::{Value, json};
 
-use crate::context::Context;
-use crate::exit::{self, Failure};
+use crate::cli::context::Context;
+use crate::output::exit::{self, Failure};
+use crate::output::progress::{self, size};
+use crate::output::terminal;
 use crate::output::{self, Listing, Shape, Table, print};
-use crate::progress::{self, size};
-use crate::terminal;
-use crate::umask::CallersUmask;
+use crate::session::umask::CallersUmask;
 
 // Arguments of `kube image`.
 #[derive(Debug, clap::Args)]

@@ -7,8 +7,8 @@ use base::escape::harmless;
 use pod_core::observe::workloads;
 use serde_json::json;
 
+use crate::cli::context::Context;
 use crate::commands::version::KUBERNETES;
-use crate::context::Context;
 use crate::facts::{Facts, Feature, Status};
 use crate::output::{ObjectFormat, Table, print, print_object};
 

@@ -12,12 +12,12 @@ use pod_core::volume::claims::{self, Claim};
 use pod_core::workload::{Revision, view};
 use serde_json::{Value, json};
 
+use crate::cli::context::Context;
 use crate::commands::{rollout, volume};
-use crate::context::Context;
-use crate::exit::Failure;
+use crate::input::select;
+use crate::output::exit::Failure;
 use crate::output::{self, ObjectFormat};
 use crate::pods;
-use crate::select;
 
 // Arguments of `kube inspect`.
 #[derive(Debug, clap::Args)]

@@ -12,12 +12,13 @@ use pod_core::lifecycle::RunState;
 use pod_core::log::{self, Line, Options, Run, Source};
 use pod_core::observe::{self, PodView};
 
-use crate::context::Context;
-use crate::exit::Failure;
+use crate::cli::context::Context;
+use crate::input::select::Choice;
+use crate::input::time::parse_duration;
+use crate::input::{container, select};
 use crate::output::Closed;
-use crate::select::Choice;
-use crate::time::parse_duration;
-use crate::{container, pods, select};
+use crate::output::exit::Failure;
+use crate::pods;
 
 // Arguments of `kube logs`.
 #[derive(Debug, clap::Args)]

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::ValueHint;
 
-use crate::umask::CallersUmask;
+use crate::session::umask::CallersUmask;
 
 // Arguments of `kube man`.
 #[derive(Debug, clap::Args)]

@@ -8,8 +8,8 @@ use network::{DEFAULT_NETWORK, Error, Network, NetworkOptions, Networks};
 use pod_core::observe;
 use serde_json::{Value, json};
 
-use crate::context::Context;
-use crate::exit::{self, Failure};
+use crate::cli::context::Context;
+use crate::output::exit::{self, Failure};
 use crate::output::{self, Listing, Shape, Table};
 
 // Arguments of `kube network`.

@@ -11,12 +11,12 @@ use pod_core::plan::{PlanOptions, PortMapping, PullPolicy};
 use pod_core::play::{self, PlayOptions, WaitFor};
 use pod_core::runtime::cgroup::Warm;
 
-use crate::context::Context;
-use crate::exit::Failure;
-use crate::interrupt;
-use crate::load::{self, Loaded};
-use crate::report::Lines;
-use crate::time::parse_duration;
+use crate::cli::context::Context;
+use crate::input::load::{self, Loaded};
+use crate::input::time::parse_duration;
+use crate::output::exit::Failure;
+use crate::output::report::Lines;
+use crate::session::interrupt;
 
 /// The ports of one `--publish`.
 type Published = Vec<PortMapping>;

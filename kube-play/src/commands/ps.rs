@@ -8,11 +8,12 @@ use pod_core::lifecycle::pod_row;
 use pod_core::observe::PodView;
 use pod_core::plan;
 
-use crate::context::Context;
+use crate::cli::context::Context;
+use crate::input::select::{self, Choice};
+use crate::output::terminal;
 use crate::output::{self, Listing, Shape, Table};
-use crate::select::{self, Choice};
+use crate::pods;
 use crate::watch::Changes;
-use crate::{pods, terminal};
 
 // Arguments of `kube ps`.
 #[derive(Debug, clap::Args)]

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use pod_core::workload::patch;
 
 use super::rollout::{Names, change, deployment};
-use crate::context::Context;
-use crate::{exit, output};
+use crate::cli::context::Context;
+use crate::output;
+use crate::output::exit;
 
 // Arguments of `kube scale`.
 #[derive(Debug, clap::Args)]

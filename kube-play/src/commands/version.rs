@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::context::Context;
+use crate::cli::context::Context;
 use crate::output::{ObjectFormat, print, print_object};
 
 // Arguments of `kube version`.

@@ -11,10 +11,10 @@ use pod_core::store::{Objects, damage};
 use pod_core::volume::claims::{self, Claim, Error};
 use serde_json::{Map, Value, json};
 
-use crate::context::Context;
-use crate::exit::{self, Failure};
+use crate::cli::context::Context;
+use crate::input::select;
+use crate::output::exit::{self, Failure};
 use crate::output::{self, Listing, Shape, Table};
-use crate::select;
 
 // Arguments of `kube volume`.
 #[derive(Debug, clap::Args)]

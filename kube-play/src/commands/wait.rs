@@ -11,13 +11,13 @@ use pod_core::observe::readiness::{self, PodCheck, Verdict};
 use pod_core::observe::{PodView, workload};
 use pod_core::store::WorkloadId;
 
+use crate::cli::context::Context;
 use crate::commands::inspect::replicas;
-use crate::context::Context;
-use crate::exit::Failure;
+use crate::input::select::{self, Choice};
+use crate::input::time::{describe, parse_duration};
 use crate::output;
+use crate::output::exit::Failure;
 use crate::pods::object;
-use crate::select::{self, Choice};
-use crate::time::{describe, parse_duration};
 use crate::watch::Changes;
 
 // Arguments of `kube wait`.

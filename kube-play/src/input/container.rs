@@ -3,9 +3,9 @@
 use k8s_openapi::api::core::v1::PodSpec;
 use pod_core::observe::PodView;
 
-use crate::exit::Failure;
-use crate::select::nearest;
-use crate::terminal;
+use crate::input::select::nearest;
+use crate::output::exit::Failure;
+use crate::output::terminal;
 
 /// The annotation that names the container that commands mean (kubernetes.io, well-known annotations).
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
@@ -71,7 +71,7 @@ mod tests {
                 Some([(DEFAULT_CONTAINER.to_owned(), annotation.to_owned())].into());
         }
         record(&context, Kind::Pod, "default", "web", "-", vec![plan]);
-        let pod = crate::select::pod_of(&context, "web").unwrap();
+        let pod = crate::input::select::pod_of(&context, "web").unwrap();
         choose(&pod, name, true).map_err(|error| {
             let failure = error.downcast_ref::<Failure>().unwrap();
             format!("{}: {}; {}", failure.code, failure.message, failure.hints.join("; "))

@@ -9,7 +9,11 @@ pub fn same_source(recorded: &str, given: &str) -> bool {
         let is_stream = std::fs::metadata(given).is_ok_and(|meta| !meta.is_file() && !meta.is_dir());
         return given != "-" && !is_stream;
     }
-    if recorded == "-" || given == "-" || crate::sources::is_url(recorded) || crate::sources::is_url(given) {
+    if recorded == "-"
+        || given == "-"
+        || crate::input::sources::is_url(recorded)
+        || crate::input::sources::is_url(given)
+    {
         return false;
     }
     // A file that is gone cannot be canonicalised, but its folder can.

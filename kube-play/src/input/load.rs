@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use pod_core::manifest::{self, Diagnostic, Document, Object, Position, Severity, Source};
 use pod_core::plan::{self, Plan, PlanOptions};
 
-use crate::context::Context;
-use crate::exit::Failure;
-use crate::{sources, terminal};
+use crate::cli::context::Context;
+use crate::input::sources;
+use crate::output::exit::Failure;
+use crate::output::terminal;
 
 /// What to load.
 #[derive(Debug)]

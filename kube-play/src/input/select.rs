@@ -6,8 +6,8 @@ use pod_core::kind::{Kind, ObjectRef};
 use pod_core::observe::{self, PodView, pods, workload};
 use pod_core::store::{Objects, WorkloadId};
 
-use crate::context::Context;
-use crate::exit::Failure;
+use crate::cli::context::Context;
+use crate::output::exit::Failure;
 use crate::selector::{InvalidSelector, Selector};
 
 /// Which pods a command is about.
@@ -316,7 +316,7 @@ mod tests {
     #[test]
     fn a_name_that_leads_nowhere_is_told_with_the_nearest() {
         let told = |name| chosen(&[name], false, None).unwrap_err();
-        let not_found = |text: &str| (crate::exit::NOT_FOUND, text.to_owned());
+        let not_found = |text: &str| (crate::output::exit::NOT_FOUND, text.to_owned());
         assert_eq!(told("wbe"), not_found("pod/wbe not found in namespace default; did you mean pod/web?"));
         assert_eq!(
             told("api"),
@@ -348,7 +348,7 @@ mod tests {
             told("zzz"),
             not_found("pod/zzz not found in namespace default; `kube ps -A` lists the pods")
         );
-        assert_eq!(told("cm/x").0, crate::exit::USAGE);
-        assert_eq!(chosen(&[], false, Some("a b")).unwrap_err().0, crate::exit::USAGE);
+        assert_eq!(told("cm/x").0, crate::output::exit::USAGE);
+        assert_eq!(chosen(&[], false, Some("a b")).unwrap_err().0, crate::output::exit::USAGE);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use pod_core::manifest::{MAX_SOURCE, ReadError, Source, read_sources, source};
 
-use crate::exit::Failure;
+use crate::output::exit::Failure;
 
 /// Reads everything that is named, in order; a folder's files by name.
 ///
@@ -100,7 +100,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for name in [dir.path().to_owned(), dir.path().join("missing.yaml")] {
             let error = read(&[name.display().to_string()]).unwrap_err();
-            assert_eq!(error.downcast_ref::<Failure>().unwrap().code, crate::exit::NOT_FOUND);
+            assert_eq!(error.downcast_ref::<Failure>().unwrap().code, crate::output::exit::NOT_FOUND);
         }
     }
 
@@ -130,6 +130,6 @@ mod tests {
         let url = serve("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
         let error = read(&[url]).unwrap_err();
         let failure = error.chain().find_map(|cause| cause.downcast_ref::<Failure>()).unwrap();
-        assert_eq!(failure.code, crate::exit::NOT_FOUND);
+        assert_eq!(failure.code, crate::output::exit::NOT_FOUND);
     }
 }

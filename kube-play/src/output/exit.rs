@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use pod_core::workload::patch;
 use pod_core::{image, play};
 
-use crate::terminal;
+use crate::output::terminal;
 
 /// Done.
 pub const DONE: u8 = 0;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pod_core::image::Progress;
 
-use crate::terminal;
+use crate::output::terminal;
 
 /// A progress of one image for this stderr. Says at once that it is pulled, unless `quiet`.
 pub fn of_pull(image: &str, quiet: bool) -> Arc<dyn Progress> {

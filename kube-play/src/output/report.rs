@@ -11,7 +11,9 @@ use pod_core::observe::PodView;
 use pod_core::play::{Change, Report};
 use pod_core::store::WorkloadId;
 
-use crate::{interrupt, output, pods, progress, terminal};
+use crate::output::{progress, terminal};
+use crate::session::interrupt;
+use crate::{output, pods};
 
 /// kubectl's lines on stdout, warnings on stderr at once, hints at the end.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@ use pod_core::record::WorkloadRecord;
 use pod_core::store::{Layout, WorkloadId};
 use serde_json::{Value, json};
 
-use crate::context::Context;
+use crate::cli::context::Context;
 
 /// A context over an empty folder, which goes with the returned value.
 pub fn context() -> (tempfile::TempDir, Context) {

@@ -12,8 +12,8 @@ use pod_core::workload::{Revision, patch, view};
 use serde_json::Value;
 
 use super::{Names, deployment, metadata, recorded};
-use crate::context::Context;
-use crate::exit::Failure;
+use crate::cli::context::Context;
+use crate::output::exit::Failure;
 use crate::output::{self, Listing, Shape, Table};
 
 // Arguments of `kube rollout history`.

@@ -19,10 +19,11 @@ use pod_core::record::WorkloadRecord;
 use pod_core::store::WorkloadId;
 use pod_core::workload::{Spec, patch, view};
 
-use crate::context::Context;
-use crate::exit::Failure;
-use crate::report::Lines;
-use crate::{output, select};
+use crate::cli::context::Context;
+use crate::input::select;
+use crate::output;
+use crate::output::exit::Failure;
+use crate::output::report::Lines;
 
 // Arguments of `kube rollout`.
 #[derive(Debug, clap::Args)]
@@ -148,7 +149,7 @@ pub fn change_each(
     patch: &dyn Fn(&WorkloadRecord) -> Result<Spec, patch::Error>,
 ) -> anyhow::Result<ExitCode> {
     context.repair()?;
-    crate::exit::each(&names.deployments, |name| {
+    crate::output::exit::each(&names.deployments, |name| {
         let resource = deployment(context, name)?;
         change(context, &resource, patch)?;
         output::print(&format!("{resource} {done}\n"))

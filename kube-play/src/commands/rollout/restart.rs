@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use pod_core::workload::patch;
 
 use super::{Names, change_each};
-use crate::context::Context;
+use crate::cli::context::Context;
 
 // Arguments of `kube rollout restart`.
 #[derive(Debug, clap::Args)]

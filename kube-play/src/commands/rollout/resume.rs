@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use pod_core::workload::patch;
 
 use super::{Names, change_each};
-use crate::context::Context;
+use crate::cli::context::Context;
 
 // Arguments of `kube rollout resume`.
 #[derive(Debug, clap::Args)]

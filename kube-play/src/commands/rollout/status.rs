@@ -13,10 +13,11 @@ use pod_core::play::{Change, Report, rollout_status};
 use pod_core::store::WorkloadId;
 
 use super::{Names, deployment, recorded};
-use crate::context::Context;
-use crate::exit::{self, Failure};
-use crate::time::parse_duration;
-use crate::{output, terminal};
+use crate::cli::context::Context;
+use crate::input::time::parse_duration;
+use crate::output;
+use crate::output::exit::{self, Failure};
+use crate::output::terminal;
 
 // Arguments of `kube rollout status`.
 #[derive(Debug, clap::Args)]
@@ -138,7 +139,7 @@ impl Report for Lines {
     }
     fn last_lines(&mut self, _object: &str, _container: &str, _lines: &[String]) {}
     fn pull(&mut self, image: &str) -> Arc<dyn Progress> {
-        crate::progress::of_pull(image, true)
+        crate::output::progress::of_pull(image, true)
     }
 }
 

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use pod_core::workload::patch;
 
 use super::{Names, change, deployment, recorded};
-use crate::context::Context;
-use crate::{exit, output};
+use crate::cli::context::Context;
+use crate::output;
+use crate::output::exit;
 
 // Arguments of `kube rollout undo`.
 #[derive(Debug, clap::Args)]
