@@ -1,25 +1,27 @@
 use serde::{Deserialize, Serialize};
 
-/// First wait.
+/// The first wait.
 const INITIAL_MS: u64 = 10_000;
-/// Longest wait.
+/// The longest wait.
 const MAX_MS: u64 = 300_000;
-/// What has held for longer than this after the last try counts as well again.
+/// A container that has run for longer than this since its last start counts as healthy again.
 const RESET_MS: u64 = 600_000;
 
-/// The kubelet's back-off: 10 s, 20 s, 40 s ... at most 300 s between tries, forgotten after 10 minutes.
+/// The kubelet's back-off: it waits 10 s, 20 s, 40 s ... and at most 300 s between attempts, and is reset after 10
+/// minutes without a failure.
 ///
-/// The wait counts from when the container *ended*; being well counts from when it was last *started*.
+/// The wait is measured from when the container *ended*; the 10 minutes are measured from when it was last *started*.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backoff {
     /// The wait after the next failure, in milliseconds.
     pub delay: u64,
-    /// When the last try was made, in milliseconds since boot.
+    /// When the last attempt was made, in milliseconds since boot.
     pub updated: u64,
 }
 
 impl Backoff {
-    /// When a container that failed at `failed` may be tried again. With no failure on record: at once.
+    /// Returns when a container that failed at `failed` may be tried again. Without an earlier failure (`entry` is
+    /// `None` or has expired) that is at once.
     pub fn due(entry: Option<Self>, failed: u64) -> u64 {
         match entry {
             Some(entry) if !entry.expired(failed) => failed.saturating_add(entry.delay),
@@ -27,7 +29,7 @@ impl Backoff {
         }
     }
 
-    /// The entry after a try at `now` that follows a failure at `failed`.
+    /// Returns the back-off after an attempt at `now` that follows a failure at `failed`.
     pub fn next(entry: Option<Self>, failed: u64, now: u64) -> Self {
         let delay = match entry {
             Some(entry) if !entry.expired(failed) => entry.delay.saturating_mul(2).min(MAX_MS),
@@ -41,7 +43,8 @@ impl Backoff {
     }
 }
 
-/// Milliseconds as Go writes a duration of whole seconds (`10s`, `1m20s`, `5m0s`), as in the kubelet's messages.
+/// Formats milliseconds as Go prints a duration of whole seconds (`10s`, `1m20s`, `5m0s`), as the kubelet's messages
+/// do.
 pub(super) fn go_duration(ms: u64) -> String {
     let seconds = ms / 1000;
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {

@@ -6,21 +6,21 @@ use serde::{Deserialize, Serialize};
 pub enum Phase {
     /// Not every container has started yet.
     Pending,
-    /// Every container has started, and one runs, starts or will restart.
+    /// Every container has started, and at least one runs, starts or will restart.
     Running,
-    /// Every container ended with 0 and none restarts. Final.
+    /// Every container has ended with exit code 0 and none will restart. Final.
     Succeeded,
-    /// Every container has ended, at least one badly, and none restarts. Final.
+    /// Every container has ended, at least one with an exit code other than 0, and none will restart. Final.
     Failed,
 }
 
 impl Phase {
-    /// Succeeded or Failed.
+    /// Returns whether the phase is Succeeded or Failed.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed)
     }
 
-    /// As the API writes it.
+    /// Returns the phase as the API writes it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "Pending",
@@ -31,7 +31,7 @@ impl Phase {
     }
 }
 
-/// A condition's status and since when it is so.
+/// A condition's status and when it last changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transition {
     /// `True` or `False`.
@@ -51,9 +51,9 @@ impl Transition {
 /// status.conditions, without their reasons, which follow from the rest of the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conditions {
-    /// PodScheduled: always true, there is one node.
+    /// PodScheduled: always true, because there is only one node.
     pub scheduled: Transition,
-    /// PodReadyToStartContainers: the sandbox stands.
+    /// PodReadyToStartContainers: the sandbox is ready.
     pub ready_to_start: Transition,
     /// Initialized: every init container is done.
     pub initialized: Transition,
@@ -64,7 +64,7 @@ pub struct Conditions {
 }
 
 impl Conditions {
-    /// Those of a pod that was just made.
+    /// Creates the conditions of a pod that was just created.
     pub fn new(now: Timestamp) -> Self {
         let no = Transition { status: false, since: now };
         Self {

@@ -1,7 +1,9 @@
-//! One pod as a state machine: `step(state, event, now) -> (state, actions)`. Pure: no I/O, no clock.
+//! The life of a pod as a state machine: `step(spec, state, event, now) -> (state, actions)`. It is a pure function:
+//! it does no I/O and reads no clock.
 //!
-//! The supervisor turns what the kernel says into [`Event`]s and [`Action`]s into calls. All of the kubelet's
-//! rules for phases, restarts, back-off, init order and orderly stop live here.
+//! The supervisor translates what the kernel reports into [`Event`]s, and carries out the [`Action`]s. All of the
+//! kubelet's rules for phases, restarts, back-off, the order of init containers and graceful stop are implemented
+//! here.
 
 mod backoff;
 mod conditions;
@@ -25,38 +27,39 @@ use std::net::IpAddr;
 
 use crate::kind::{EventType, WaitingReason};
 
-/// A moment, by both clocks. Waits are measured on `boot` (CLOCK_BOOTTIME: runs on through suspend, never
-/// jumps); what a user sees is `wall`.
+/// The current time on two clocks. Waits are measured on `boot` (CLOCK_BOOTTIME, which includes the time in suspend
+/// and never jumps); timestamps shown to a user come from `wall`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
     /// Milliseconds since boot.
     pub boot: u64,
-    /// Wall clock.
+    /// The time of the wall clock.
     pub wall: jiff::Timestamp,
 }
 
-/// Something that happened.
+/// Something that happened to the pod: input of the state machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The pod should run.
+    /// The pod was asked to run.
     Start,
-    /// Its sandbox (namespaces, network, infra container) stands.
+    /// The pod's sandbox (namespaces, network, infra container) was created.
     SandboxReady {
         /// status.podIPs.
         ips: Vec<IpAddr>,
     },
-    /// Its sandbox could not be made; what was made of it is undone.
+    /// The pod's sandbox could not be created; the parts that had been created are removed again.
     SandboxFailed {
-        /// For a person.
+        /// The message for the user.
         message: String,
     },
-    /// The infra container ended though nobody asked (killed, reboot): all containers go with it.
+    /// The infra container ended without having been asked to (it was killed, or the host rebooted). All containers of
+    /// the pod end with it.
     SandboxDied,
-    /// A container's process runs.
+    /// A container's process was started.
     Started {
-        /// Which container.
+        /// The container's name.
         container: String,
-        /// Which run of it, from 0.
+        /// The number of the run of the container, counted from 0.
         attempt: u32,
         /// Process id on the host.
         pid: i32,
@@ -64,77 +67,80 @@ pub enum Event {
         container_id: String,
         /// Image id (`sha256:...`).
         image_id: String,
-        /// SIGTERM, or what image or lifecycle.stopSignal say.
+        /// The signal that asks the process to stop: the container's lifecycle.stopSignal, else the image's, else
+        /// SIGTERM.
         stop_signal: String,
     },
-    /// A container could not be made or started; nothing of it is left.
+    /// A container could not be created or started; the parts that had been created are removed again.
     StartFailed {
-        /// Which container.
+        /// The container's name.
         container: String,
-        /// Which run of it.
+        /// The number of the run of the container.
         attempt: u32,
-        /// What the container waits for from now on.
+        /// The waiting reason that the container has from now on.
         reason: WaitingReason,
-        /// For a person.
+        /// The message for the user.
         message: String,
     },
-    /// A container's process ended.
+    /// A container's process has ended.
     Exited {
-        /// Which container.
+        /// The container's name.
         container: String,
-        /// Which run of it.
+        /// The number of the run of the container.
         attempt: u32,
-        /// Exit code, 128+n for signal n; `None` when it was lost (137, ContainerStatusUnknown).
+        /// The exit code, 128+n for signal n. `None` if the exit code was lost: the status then shows 137 and
+        /// ContainerStatusUnknown.
         code: Option<i32>,
-        /// Killed by the kernel for lack of memory.
+        /// Whether the kernel killed the process for lack of memory.
         oom_killed: bool,
     },
-    /// The pod should end; repeated requests may only shorten the grace.
+    /// The pod was asked to stop. A repeated request can only shorten the grace period.
     Stop {
-        /// Overrides the pod's grace period.
+        /// The grace period to use instead of the pod's own.
         grace_seconds: Option<u64>,
     },
-    /// Everything of the sandbox is gone.
+    /// The sandbox was removed completely.
     SandboxRemoved,
-    /// [`PodState::next_deadline`] has come.
+    /// The time [`PodState::next_deadline`] was reached.
     Tick,
 }
 
-/// Something to do. Each but `Emit` is answered by an [`Event`] sooner or later.
+/// Something that the supervisor has to do: output of the state machine. Every action except `Emit` is answered by an
+/// [`Event`] sooner or later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Make namespaces, network and infra container: answers SandboxReady or SandboxFailed.
+    /// Create namespaces, network and infra container. Answered by SandboxReady or SandboxFailed.
     CreateSandbox,
-    /// Make and start a container from its image: answers Started or StartFailed.
+    /// Create a container from its image and start it. Answered by Started or StartFailed.
     StartContainer {
-        /// Which container.
+        /// The container's name.
         container: String,
-        /// Which run of it, from 0.
+        /// The number of the run of the container, counted from 0.
         attempt: u32,
     },
-    /// Ask a container to stop with its stop signal: answers Exited.
+    /// Send a container its stop signal. Answered by Exited.
     StopContainer {
-        /// Which container.
+        /// The container's name.
         container: String,
-        /// `SIGTERM` or another.
+        /// The name of the signal, such as `SIGTERM`.
         signal: String,
     },
-    /// Kill all of a container: answers Exited.
+    /// Kill all processes of a container. Answered by Exited.
     KillContainer {
-        /// Which container.
+        /// The container's name.
         container: String,
     },
-    /// Remove infra container, network and namespaces: answers SandboxRemoved.
+    /// Remove infra container, network and namespaces. Answered by SandboxRemoved.
     RemoveSandbox,
-    /// Tell the user (kube events).
+    /// Record a Kubernetes event, which `kube events` shows to the user.
     Emit {
-        /// Its type.
+        /// The event's type.
         kind: EventType,
         /// `Started`, `BackOff`, `Killing`, ...
         reason: String,
-        /// For a person.
+        /// The message for the user.
         message: String,
-        /// The container it is about.
+        /// The container that the event is about; `None` if it is about the pod.
         container: Option<String>,
     },
 }

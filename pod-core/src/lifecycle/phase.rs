@@ -1,11 +1,11 @@
-//! Phase and conditions of a pod, as they follow from the rest of its state.
+//! Computes the phase and the conditions of a pod from the rest of its state.
 
 use jiff::Timestamp;
 
 use super::{Goal, Phase, PodSpec, PodState, RestartPolicy, Role, RunState, Sandbox};
 
 impl PodState {
-    /// Brings phase and conditions up to date with everything else.
+    /// Updates phase and conditions from the rest of the state.
     pub(super) fn observe(&mut self, spec: &PodSpec, now: Timestamp) {
         if !self.phase.is_terminal() {
             self.phase = self.current_phase(spec);
@@ -20,19 +20,20 @@ impl PodState {
         self.conditions.ready.set(containers_ready, now);
     }
 
-    /// Initialized: every init container is done, or an app container has started already (the sandbox was made
-    /// anew).
+    /// Returns the Initialized condition: every init container is done, or an app container has started already. The
+    /// second case occurs when the sandbox was created again.
     fn is_initialized(&self, spec: &PodSpec) -> bool {
         self.by_role(spec, Role::Init).all(|(_, c)| c.done)
             || self.by_role(spec, Role::App).any(|(_, c)| c.has_run())
     }
 
-    /// The phase of a pod that has not ended.
+    /// Returns the phase of a pod that has not ended.
     fn current_phase(&self, spec: &PodSpec) -> Phase {
         if !self.by_role(spec, Role::App).all(|(_, c)| c.has_run()) { Phase::Pending } else { Phase::Running }
     }
 
-    /// How a pod ends of which nothing runs any more: well if every app container's last run did.
+    /// Returns the final phase of a pod of which no container runs any more: Succeeded if the last run of every app
+    /// container ended with exit code 0, else Failed.
     pub(super) fn verdict(&self, spec: &PodSpec) -> Phase {
         let well = |c: &super::ContainerState| {
             c.state == RunState::Terminated && c.latest.as_ref().is_some_and(|t| t.exit_code == 0)
@@ -40,7 +41,7 @@ impl PodState {
         if self.by_role(spec, Role::App).all(|(_, c)| well(c)) { Phase::Succeeded } else { Phase::Failed }
     }
 
-    /// Every app container has ended and none will run again.
+    /// Returns whether every app container has ended and none will run again.
     pub(super) fn has_finished(&self, spec: &PodSpec) -> bool {
         self.goal == Goal::Run
             && self.by_role(spec, Role::App).all(|(_, c)| {
@@ -49,7 +50,7 @@ impl PodState {
             })
     }
 
-    /// An init container has failed and is not tried again.
+    /// Returns whether an init container has failed and is not tried again.
     pub(super) fn init_has_failed(&self, spec: &PodSpec) -> bool {
         spec.restart_policy == RestartPolicy::Never
             && self.by_role(spec, Role::Init).any(|(_, c)| {

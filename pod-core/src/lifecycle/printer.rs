@@ -1,4 +1,4 @@
-//! What `kubectl get pods` prints of a pod, computed from its Kubernetes object alone.
+//! Computes the columns that `kubectl get pods` prints for a pod, from its Kubernetes object alone.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodStatus};
@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod,
 use super::Phase;
 use crate::kind::{ConditionType, TerminatedReason, WaitingReason};
 
-/// The columns of one pod.
+/// The columns of one pod, named after their headings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PodRow {
     /// NAME.
@@ -23,7 +23,7 @@ pub struct PodRow {
     pub ip: String,
 }
 
-/// The columns of a pod at the time `now`.
+/// Returns the columns of a pod at the time `now`.
 pub fn pod_row(pod: &Pod, now: Timestamp) -> PodRow {
     let empty = PodStatus::default();
     let status = pod.status.as_ref().unwrap_or(&empty);
@@ -77,7 +77,7 @@ impl Summary {
         this
     }
 
-    /// Looks at the init containers up to the first that is not done; true if there is one.
+    /// Evaluates the init containers up to the first that is not done. Returns whether there is such a container.
     fn init_containers(&mut self, pod: &Pod, status: &PodStatus) -> bool {
         let total = pod.spec.as_ref().and_then(|s| s.init_containers.as_ref()).map_or(0, Vec::len);
         for (i, c) in status.init_container_statuses.iter().flatten().enumerate() {
@@ -100,10 +100,10 @@ impl Summary {
     }
 
     fn app_containers(&mut self, status: &PodStatus) {
-        // Restarts of init containers count only while the pod initializes.
+        // Restarts of init containers are counted only while the pod initializes.
         (self.restarts, self.last_restart) = (0, None);
         let mut running = false;
-        // The first container that has something to say has the last word.
+        // The reason of the first container that has one is shown, so the containers are visited in reverse order.
         for c in status.container_statuses.iter().flatten().rev() {
             self.count_restarts(c);
             let state = c.state.clone().unwrap_or_default();
@@ -146,7 +146,7 @@ fn has_condition(status: &PodStatus, type_: ConditionType) -> bool {
     status.conditions.iter().flatten().any(|c| c.type_ == type_.as_str() && c.status == "True")
 }
 
-/// A span of seconds in at most two units, the way kubectl shows ages: `45s`, `2m30s`, `3h5m`, `2d3h`, `2y10d`.
+/// Formats a number of seconds in at most two units, as kubectl shows ages: `45s`, `2m30s`, `3h5m`, `2d3h`, `2y10d`.
 pub fn human_duration(seconds: i64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     let two = |big: i64, unit: char, small: i64, sub: char| {

@@ -1,17 +1,18 @@
-//! Why a pod does not become what it should be.
+//! Explains why a pod does not start or does not become ready.
 
 use super::{Phase, PodSpec, PodState, Role, RunState, Sandbox};
 use crate::kind::{TerminatedReason, WaitingReason};
 
 impl PodState {
-    /// Returns why the pod will not get all its containers started without help, if that is so.
+    /// Returns why not all containers of the pod can be started without the user's help; `None` if no such problem is
+    /// known.
     pub fn cannot_start(&self, spec: &PodSpec) -> Option<String> {
         self.failed_to_start(spec, 1)
     }
 
-    /// Returns the same for a pod that is already supervised. A sandbox or a container that could not be created is
-    /// tried once more before it counts, because the cause may be over: a process that was killed, a port that another
-    /// program has just released.
+    /// Returns the same as [`PodState::cannot_start`] for a pod that already has a supervisor. A failure to create the
+    /// sandbox or a container counts only from the second time in a row, because its cause may be over: a process was
+    /// killed, or another program has just released a port.
     pub fn keeps_failing(&self, spec: &PodSpec) -> Option<String> {
         self.failed_to_start(spec, 2)
     }
@@ -62,7 +63,7 @@ impl PodState {
         apps.filter_map(|c| self.container(&c.name)).all(|c| c.runs > 0)
     }
 
-    /// Returns which container keeps the pod from being Ready, and how it is.
+    /// Returns the name and the state of the first container that keeps the pod from being Ready.
     pub fn why_unready(&self, spec: &PodSpec) -> Option<String> {
         let roles = spec.containers.iter().map(|container| container.role).zip(&self.containers);
         let (_, container) = roles.into_iter().find(|(role, container)| !container.is_ready(*role))?;

@@ -1,30 +1,30 @@
 use k8s_openapi::api::core::v1::{Container, Pod};
 
-/// `terminationGracePeriodSeconds` where a pod gives none.
+/// The default of `terminationGracePeriodSeconds`.
 const DEFAULT_GRACE_SECONDS: u64 = 30;
 
-/// Role of a container in its pod.
+/// The role of a container in its pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Ordinary init container.
+    /// An ordinary init container.
     Init,
-    /// App container.
+    /// An app container.
     App,
 }
 
 /// restartPolicy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RestartPolicy {
-    /// Whatever the exit code.
+    /// Restart containers whatever their exit code.
     Always,
-    /// Unless it was 0.
+    /// Restart containers whose exit code was not 0.
     OnFailure,
-    /// Never.
+    /// Do not restart containers.
     Never,
 }
 
 impl RestartPolicy {
-    /// Whether an app container that ended with `code` is to run again.
+    /// Returns whether an app container that ended with exit code `code` has to run again.
     pub fn restarts(self, code: i32) -> bool {
         match self {
             Self::Always => true,
@@ -34,7 +34,7 @@ impl RestartPolicy {
     }
 }
 
-/// What the machine needs to know of a pod; derived from the PodPlan, never changes.
+/// The fields of a pod that the state machine needs. They never change during the pod's life.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PodSpec {
     /// metadata.name, for messages.
@@ -51,19 +51,19 @@ pub struct PodSpec {
     pub containers: Vec<ContainerSpec>,
 }
 
-/// What the machine needs to know of a container.
+/// The fields of a container that the state machine needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerSpec {
-    /// Name.
+    /// The container's name.
     pub name: String,
-    /// Init or app.
+    /// Whether it is an init or an app container.
     pub role: Role,
-    /// spec image, for the status.
+    /// The container's `image` field, for the status.
     pub image: String,
 }
 
 impl PodSpec {
-    /// What of a pod its life depends on. Fields that are missing get the API's defaults.
+    /// Extracts the spec from a pod. Missing fields get the API's defaults.
     pub fn from_pod(pod: &Pod) -> Self {
         let spec = pod.spec.as_ref();
         let container = |role| {
@@ -95,7 +95,7 @@ impl PodSpec {
         }
     }
 
-    /// Whether the pod has init containers: what its containers wait for is then called `PodInitializing`.
+    /// Returns whether the pod has init containers. The waiting reason of its containers is then `PodInitializing`.
     pub fn has_init(&self) -> bool {
         self.containers.iter().any(|c| c.role == Role::Init)
     }

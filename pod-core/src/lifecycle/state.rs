@@ -7,144 +7,147 @@ use super::{Action, Backoff, Conditions, Now, Phase, PodSpec, RestartPolicy, Rol
 use crate::kind::{TerminatedReason, WaitingReason};
 use crate::version::Version;
 
-/// How long after an unanswered KillContainer it is asked for again.
+/// How long to wait for the answer to a KillContainer before that action is requested again.
 pub(super) const KILL_RETRY_MS: u64 = 10_000;
 
-/// The state of a pod; everything in its status follows from it. What is written to disk as JSON: fields may be
-/// added with a default, none may change its meaning.
+/// The state of a pod. The whole status of the pod is computed from it. It is stored on disk as JSON, so fields may be
+/// added if they have a default, but no field may change its meaning.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PodState {
-    /// The format of the state.
+    /// The version of the stored format.
     #[serde(default = "Version::first")]
     pub version: Version,
     /// status.podIPs.
     pub ips: Vec<IpAddr>,
-    /// What the pod is heading for.
+    /// Whether the pod should run or end.
     pub goal: Goal,
-    /// status.startTime: when it was first asked to run.
+    /// status.startTime: when the pod was first asked to run.
     #[serde(default)]
     pub start_time: Option<Timestamp>,
-    /// Its sandbox.
+    /// The state of the pod's sandbox.
     pub sandbox: Sandbox,
-    /// Why the sandbox could not be made, the last time that it was tried.
+    /// Why the last attempt to create the sandbox failed.
     #[serde(default)]
     pub sandbox_error: Option<String>,
-    /// How many times in a row the sandbox could not be created.
+    /// How many attempts to create the sandbox have failed in a row.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub sandbox_failures: u32,
-    /// Its containers, in the order of [`PodSpec::containers`].
+    /// The pod's containers, in the order of [`PodSpec::containers`].
     pub containers: Vec<ContainerState>,
-    /// Set once the pod was asked to stop.
+    /// The deadline of the stop; set once the pod was asked to stop.
     #[serde(default)]
     pub stop: Option<Stopping>,
-    /// status.phase. Succeeded and Failed are final.
+    /// status.phase. Succeeded and Failed are final and never change again.
     pub phase: Phase,
-    /// status.conditions, and since when they are as they are.
+    /// status.conditions, with the times of their last transitions.
     pub conditions: Conditions,
 }
 
-/// What a pod is heading for.
+/// The goal of a pod: the state that it is moved towards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Goal {
-    /// Nothing: it was made, but not started.
+    /// No goal yet: the pod was created, but not started.
     Idle,
-    /// Running.
+    /// The pod should run.
     Run,
-    /// Its end: nothing is started any more, what runs is stopped, then the sandbox is removed.
+    /// The pod should end: no container is started any more, running containers are stopped, then the sandbox is
+    /// removed.
     End,
 }
 
-/// The sandbox of a pod: namespaces, network and infra container.
+/// The state of a pod's sandbox: its namespaces, network and infra container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sandbox {
-    /// There is none.
+    /// The sandbox does not exist.
     Absent,
-    /// CreateSandbox was asked for.
+    /// CreateSandbox was requested and has not been answered.
     Creating,
-    /// It could not be made; tried again at `retry` (milliseconds since boot).
+    /// The sandbox could not be created; creating it is tried again at `retry`.
     Failed {
-        /// When.
+        /// The time of the next attempt, in milliseconds since boot.
         retry: u64,
     },
-    /// It stands.
+    /// The sandbox exists and containers can be started in it.
     Ready,
-    /// Its infra container has ended; what is left of it is to be removed.
+    /// The sandbox's infra container has ended; the rest of the sandbox has to be removed.
     Dead,
-    /// RemoveSandbox was asked for.
+    /// RemoveSandbox was requested and has not been answered.
     Removing,
 }
 
-/// A pod that was asked to stop.
+/// The stop of a pod: its grace period and its deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stopping {
-    /// When what still runs is killed, in milliseconds since boot.
+    /// When the containers that still run are killed, in milliseconds since boot.
     pub deadline: u64,
-    /// The grace period that led to this deadline: metadata.deletionGracePeriodSeconds.
+    /// The grace period from which the deadline was computed: metadata.deletionGracePeriodSeconds.
     pub grace_seconds: u64,
     /// When the grace period ends, on the wall clock: metadata.deletionTimestamp.
     pub until: Timestamp,
 }
 
-/// A container.
+/// The state of a container.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ContainerState {
-    /// Name.
+    /// The container's name.
     pub name: String,
-    /// What it does now.
+    /// What the container is doing now.
     pub state: RunState,
-    /// How many runs of it there were; the current or last one has the number `runs - 1`, the next one `runs`.
+    /// How many times the container has run. The current or latest run has the number `runs - 1`, the next run has the
+    /// number `runs`.
     pub runs: u32,
-    /// How many of them there were before the pod was made to run anew ([`PodState::revive`]).
+    /// How many of these runs took place before the pod was last reset by [`PodState::revive`].
     #[serde(default)]
     pub former_runs: u32,
-    /// An init container that has done its work in this sandbox.
+    /// Whether the container is an init container that has completed in the current sandbox.
     #[serde(default)]
     pub done: bool,
-    /// How its latest run ended, if that has ended, else the one before.
+    /// How the latest run ended; while that run is still going, how the run before it ended.
     #[serde(default)]
     pub latest: Option<Terminated>,
     /// How the run before `latest` ended.
     #[serde(default)]
     pub previous: Option<Terminated>,
-    /// Back-off of its restarts.
+    /// The back-off of the container's restarts.
     #[serde(default)]
     pub backoff: Option<Backoff>,
-    /// Back-off of pulls of its image.
+    /// The back-off of the pulls of the container's image.
     #[serde(default)]
     pub pull_backoff: Option<Backoff>,
-    /// How many times in a row the container could not be created.
+    /// How many attempts to create the container have failed in a row.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub create_failures: u32,
-    /// Image id of its latest run.
+    /// The image id of the latest run.
     #[serde(default)]
     pub image_id: String,
-    /// Id of its latest run, `kube://<id>`.
+    /// The container id of the latest run, `kube://<id>`.
     #[serde(default)]
     pub container_id: String,
 }
 
-/// What a container does.
+/// What a container is doing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum RunState {
-    /// Nothing: it waits.
+    /// The container is not running; it waits to be started.
     Waiting(Waiting),
-    /// StartContainer was asked for, for attempt [`ContainerState::runs`].
+    /// StartContainer was requested for attempt [`ContainerState::runs`] and has not been answered.
     Starting {
-        /// Shown as the waiting reason until it runs; `None`: the run before is shown as terminated.
+        /// The waiting reason that is shown until the container runs. `None`: the status shows the previous run as
+        /// terminated.
         waiting: Option<Waiting>,
     },
-    /// Its process runs.
+    /// The container's process is running.
     Running {
         /// Process id on the host.
         pid: i32,
-        /// Since when.
+        /// When the process was started.
         since: Timestamp,
-        /// The signal that asks it to stop.
+        /// The signal that asks the process to stop.
         stop_signal: String,
-        /// How far its stop has got.
+        /// How far the stop of the container has got.
         halt: Halt,
     },
-    /// It has ended; how, says [`ContainerState::latest`].
+    /// The container has ended; [`ContainerState::latest`] says how.
     Terminated,
 }
 
@@ -156,10 +159,10 @@ pub struct Waiting {
     /// state.waiting.message.
     #[serde(default)]
     pub message: Option<String>,
-    /// When it is tried again, in milliseconds since boot; `None`: as soon as it is its turn.
+    /// When the container is tried again, in milliseconds since boot. `None`: as soon as its turn comes.
     #[serde(default)]
     pub retry: Option<u64>,
-    /// When ErrImagePull turns into ImagePullBackOff, in milliseconds since boot.
+    /// When the reason shown changes from ErrImagePull to ImagePullBackOff, in milliseconds since boot.
     #[serde(default, rename = "turns")]
     pub backoff_shown_at: Option<u64>,
 }
@@ -167,32 +170,32 @@ pub struct Waiting {
 /// How far the stop of a running container has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Halt {
-    /// Nobody asked it to stop.
+    /// The container was not asked to stop.
     None,
-    /// StopContainer was asked for.
+    /// StopContainer was requested.
     Signalled,
-    /// KillContainer was asked for, last at this moment in milliseconds since boot.
+    /// KillContainer was requested, for the last time at this time in milliseconds since boot.
     Killed(u64),
 }
 
 /// How a run of a container ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terminated {
-    /// Exit code, 128+n for signal n.
+    /// The exit code, 128+n for signal n.
     pub exit_code: i32,
     /// state.terminated.reason.
     pub reason: TerminatedReason,
-    /// Why it could not start, or why nobody knows how it ended.
+    /// Why the container could not start, or why its exit code is unknown.
     #[serde(default)]
     pub message: Option<String>,
-    /// When it started.
+    /// When the run started; `None` if the process could not be started.
     #[serde(default)]
     pub started_at: Option<Timestamp>,
-    /// When it ended.
+    /// When the run ended.
     pub finished_at: Timestamp,
-    /// When it ended, in milliseconds since boot.
+    /// When the run ended, in milliseconds since boot.
     pub finished_boot: u64,
-    /// Its id, `kube://<id>`.
+    /// The container id of the run, `kube://<id>`.
     #[serde(default)]
     pub container_id: String,
 }
@@ -203,23 +206,24 @@ fn is_zero(number: &u32) -> bool {
 }
 
 impl ContainerState {
-    /// status.restartCount.
+    /// Returns status.restartCount.
     pub fn restart_count(&self) -> u32 {
         self.runs.saturating_sub(1)
     }
 
-    /// It has run since the pod was made, or made to run anew.
+    /// Returns whether the container has run since the pod was created, or since it was last reset by
+    /// [`PodState::revive`].
     pub fn has_run(&self) -> bool {
         self.runs > self.former_runs
     }
 
-    /// The process runs.
+    /// Returns whether the container's process is running.
     pub fn is_running(&self) -> bool {
         matches!(self.state, RunState::Running { .. })
     }
 
-    /// status.ready. An init container is ready once it has done its work, an app container while it runs (it
-    /// has no probes).
+    /// Returns status.ready. An init container is ready once it has completed, an app container while it runs, because
+    /// probes are not supported here.
     pub fn is_ready(&self, role: Role) -> bool {
         match role {
             Role::Init => self.done,
@@ -227,8 +231,8 @@ impl ContainerState {
         }
     }
 
-    /// The attempt whose log `kube logs` shows, or with `previous` the one that `kube logs -p` shows: of what the
-    /// status calls lastState. `None`: there was no such run.
+    /// Returns the attempt whose log `kube logs` shows. With `previous`, returns the attempt that `kube logs -p`
+    /// shows: the one that the status calls lastState. `None`: there was no such run.
     pub fn log_attempt(&self, previous: bool) -> Option<u32> {
         let latest = self.runs.checked_sub(1)?;
         let waits = match &self.state {
@@ -238,14 +242,14 @@ impl ContainerState {
         if previous && !waits { latest.checked_sub(1) } else { Some(latest) }
     }
 
-    /// It runs, or was asked to and has not answered.
+    /// Returns whether the container is running, or its start was requested and has not been answered.
     pub(super) fn is_busy(&self) -> bool {
         matches!(self.state, RunState::Running { .. } | RunState::Starting { .. })
     }
 }
 
 impl Terminated {
-    /// The end of a container whose exit code nobody knows: as if killed.
+    /// Creates the record of a run whose exit code is unknown. It gets the exit code of a killed process.
     pub(super) fn lost(started_at: Option<Timestamp>, now: Now, container_id: &str) -> Self {
         Self {
             exit_code: 137,
@@ -260,7 +264,7 @@ impl Terminated {
 }
 
 impl PodState {
-    /// A pod that was just made and not started.
+    /// Creates the state of a pod that was just created and not started.
     pub fn new(spec: &PodSpec, now: Now) -> Self {
         let containers = spec
             .containers
@@ -297,12 +301,12 @@ impl PodState {
         state
     }
 
-    /// The same pod in a new life, not started: after a reboot, or after it was stopped in order. Nothing of it
-    /// runs and its sandbox is gone, but its runs are counted on. As in a cluster, a pod with restartPolicy Never
-    /// that has run does not run again: it has ended.
+    /// Resets the pod so that it can be started again, after a reboot of the host or after a graceful stop. No
+    /// container of the pod runs and its sandbox is gone, but the numbers of runs continue. As in a cluster, a pod
+    /// with restartPolicy Never that has run does not run again: it has ended.
     pub fn revive(mut self, spec: &PodSpec, now: Now) -> Self {
         if self.is_terminal() && self.stop.is_none() {
-            // Whoever was about to remove it need not answer any more.
+            // If the sandbox was being removed, that removal needs no answer any more.
             self.sandbox = Sandbox::Absent;
             return self;
         }
@@ -312,13 +316,13 @@ impl PodState {
                 RunState::Running { since, .. } => {
                     c.terminate(Terminated::lost(Some(since), now, &c.container_id), false);
                 }
-                // It will not be started again: it is what its last run was.
+                // The container will not be started again, so it is shown as its last run ended.
                 RunState::Starting { .. } | RunState::Waiting(_) if over && c.has_run() => {
                     c.state = RunState::Terminated;
                 }
                 _ => {}
             }
-            // Moments of the former boot mean nothing now.
+            // Times of the previous boot are meaningless now, because they count milliseconds since that boot.
             (c.backoff, c.pull_backoff) = (None, None);
             for end in c.latest.iter_mut().chain(&mut c.previous) {
                 end.finished_boot = 0;
@@ -344,7 +348,8 @@ impl PodState {
         self
     }
 
-    /// When [`Event::Tick`](super::Event::Tick) is due, in milliseconds since boot; `None`: nothing is waited for.
+    /// Returns when [`Event::Tick`](super::Event::Tick) is due, in milliseconds since boot. `None`: the pod waits for
+    /// no time.
     pub fn next_deadline(&self, spec: &PodSpec) -> Option<u64> {
         match (self.goal, self.sandbox) {
             (Goal::Idle, _) => None,
@@ -371,8 +376,8 @@ impl PodState {
         }
     }
 
-    /// The containers that may start or restart now: the first init container that is not done, else all app
-    /// containers.
+    /// Returns the containers whose turn to start or restart it is: the first init container that is not done, else
+    /// all app containers.
     pub(super) fn in_turn<'a>(
         &'a self,
         spec: &'a PodSpec,
@@ -382,13 +387,13 @@ impl PodState {
         current.into_iter().chain(apps.into_iter().flatten())
     }
 
-    /// The containers that start as soon as there is a sandbox, with the attempts that these will be.
+    /// Returns the containers that start as soon as there is a sandbox, with the numbers of these attempts.
     pub fn first_to_start(&self, spec: &PodSpec) -> Vec<(String, u32)> {
         let waits = |c: &ContainerState| matches!(&c.state, RunState::Waiting(w) if w.retry.is_none());
         self.in_turn(spec).filter(|(_, c)| waits(c)).map(|(_, c)| (c.name.clone(), c.runs)).collect()
     }
 
-    /// The containers of a role with their place in the pod.
+    /// Returns the containers of a role with their index in the pod.
     pub(super) fn by_role<'a>(
         &'a self,
         spec: &'a PodSpec,
@@ -402,12 +407,12 @@ impl PodState {
             .map(|(i, (_, c))| (i, c))
     }
 
-    /// A container by name.
+    /// Returns the container with this name.
     pub fn container(&self, name: &str) -> Option<&ContainerState> {
         self.containers.iter().find(|c| c.name == name)
     }
 
-    /// What runs: container name, attempt and process id. What a new supervisor has to adopt.
+    /// Returns name, attempt and process id of every running container. A new supervisor has to adopt these processes.
     pub fn running(&self) -> impl Iterator<Item = (&str, u32, i32)> {
         self.containers.iter().filter_map(|c| match c.state {
             RunState::Running { pid, .. } => Some((c.name.as_str(), c.restart_count(), pid)),
@@ -415,8 +420,8 @@ impl PodState {
         })
     }
 
-    /// What was asked for and has not been answered. A new supervisor finds out what became of it, and asks for
-    /// it again or answers it; signals to running containers come again, which does no harm.
+    /// Returns the actions that were requested and have not been answered. A new supervisor finds out the result of
+    /// each, and repeats or answers it. Signals to running containers are sent again, which does no harm.
     pub fn pending_actions(&self) -> Vec<Action> {
         let mut pending = Vec::new();
         match self.sandbox {
@@ -442,42 +447,44 @@ impl PodState {
         pending
     }
 
-    /// The pod has Succeeded or Failed, for good.
+    /// Returns whether the pod has Succeeded or Failed, which are final.
     pub fn is_terminal(&self) -> bool {
         self.phase.is_terminal()
     }
 
-    /// The pod has ended or was stopped, and nothing of it is left: no container and no sandbox.
+    /// Returns whether the pod has ended or was stopped and is completely removed: it has no running container and no
+    /// sandbox.
     pub fn is_gone(&self) -> bool {
         self.goal == Goal::End
             && self.sandbox == Sandbox::Absent
             && !self.containers.iter().any(|c| c.is_busy())
     }
 
-    /// The pod has ended or was stopped, and no container of it runs. Its sandbox may still have to be removed.
+    /// Returns whether the pod has ended or was stopped, and no container of it runs. Its sandbox may still have to be
+    /// removed.
     pub fn has_ended(&self) -> bool {
         self.goal == Goal::End
             && matches!(self.sandbox, Sandbox::Absent | Sandbox::Removing)
             && !self.containers.iter().any(|c| c.is_busy())
     }
 
-    /// The pod was asked to stop.
+    /// Returns whether the pod was asked to stop.
     pub fn is_stopping(&self) -> bool {
         self.stop.is_some()
     }
 
-    /// Every app container has run at least once, or the pod has ended: what `play` waits for.
+    /// Returns whether every app container has run at least once, or the pod has ended. `kube play` waits for this.
     pub fn all_started(&self, spec: &PodSpec) -> bool {
         self.is_terminal() || self.by_role(spec, Role::App).all(|(_, c)| c.has_run())
     }
 
-    /// The pod's Ready condition.
+    /// Returns the status of the pod's Ready condition.
     pub fn is_ready(&self) -> bool {
         self.conditions.ready.status
     }
 
-    /// What `--wait=complete` ends with once the pod has ended: 0 if it succeeded, else the code of the first
-    /// container (init containers first) that failed, else 1.
+    /// Returns the exit code of `--wait=complete` once the pod has ended: 0 if the pod succeeded, else the exit code
+    /// of the first container (init containers first) that failed, else 1.
     pub fn exit_code(&self) -> Option<i32> {
         match self.phase {
             Phase::Succeeded => Some(0),
@@ -491,7 +498,7 @@ impl PodState {
 }
 
 impl Waiting {
-    /// What a container that was never tried waits for.
+    /// Creates the waiting reason of a container that has not been tried yet.
     pub(super) fn initial(spec: &PodSpec) -> Self {
         Self::new(if spec.has_init() {
             WaitingReason::PodInitializing
@@ -500,7 +507,7 @@ impl Waiting {
         })
     }
 
-    /// Creates one from a reason alone.
+    /// Creates a `Waiting` from a reason alone.
     pub(super) fn new(reason: WaitingReason) -> Self {
         Self { reason, message: None, retry: None, backoff_shown_at: None }
     }

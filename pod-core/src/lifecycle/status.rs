@@ -1,4 +1,4 @@
-//! A pod's Kubernetes status, as the kubelet would report it.
+//! Computes a pod's Kubernetes status, as the kubelet would report it.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ use super::{ContainerState, Phase, PodSpec, PodState, Role, RunState, Terminated
 use crate::kind::ConditionType;
 use crate::plan::qos::qos_class;
 
-/// The pod as `kubectl get pod -o json` shows it: with its status and, once it was asked to stop, with
+/// Returns the pod as `kubectl get pod -o json` shows it: with its status and, once the pod was asked to stop, with
 /// metadata.deletionTimestamp and deletionGracePeriodSeconds.
 pub fn pod_with_status(pod: &Pod, state: &PodState, host_ips: &[IpAddr]) -> Pod {
     let mut pod = pod.clone();
@@ -25,7 +25,7 @@ pub fn pod_with_status(pod: &Pod, state: &PodState, host_ips: &[IpAddr]) -> Pod 
     pod
 }
 
-/// status of a pod in `state` on a node with the addresses `host_ips`, the best first.
+/// Returns the status of a pod in `state` on a node with the addresses `host_ips`, the preferred one first.
 fn pod_status(pod: &Pod, state: &PodState, host_ips: &[IpAddr]) -> PodStatus {
     let spec = PodSpec::from_pod(pod);
     let statuses = |role| {
@@ -98,7 +98,7 @@ fn terminated(t: &Terminated) -> ApiState {
     ApiState { terminated: Some(terminated), ..ApiState::default() }
 }
 
-/// Why a condition is as it is.
+/// The reason and the message of a condition.
 #[derive(Default)]
 struct Why {
     reason: Option<&'static str>,
@@ -145,7 +145,7 @@ fn conditions(spec: &PodSpec, state: &PodState) -> Vec<PodCondition> {
     ]
 }
 
-/// `what: [a b]`, as Go prints a list.
+/// Formats container names as Go prints a list: `what: [a b]`.
 fn list<'a>(what: &str, containers: impl Iterator<Item = (usize, &'a ContainerState)>) -> String {
     let names: Vec<_> = containers.map(|(_, c)| c.name.as_str()).collect();
     format!("{what}: [{}]", names.join(" "))

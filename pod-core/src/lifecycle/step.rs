@@ -1,4 +1,4 @@
-//! The transitions.
+//! The transitions of the state machine.
 
 use super::backoff::go_duration;
 use super::state::KILL_RETRY_MS;
@@ -8,16 +8,16 @@ use super::{
 };
 use crate::kind::{EventType, TerminatedReason, WaitingReason};
 
-/// The kubelet tries again after this what failed for a reason outside the container: a sandbox, a missing
-/// ConfigMap, an image name that is not one (its pod workers' backOffPeriod).
+/// The kubelet's pod workers' backOffPeriod: the wait before the next attempt after a failure whose cause is outside
+/// the container. Examples are a sandbox that could not be created, a missing ConfigMap and an invalid image name.
 const SYNC_RETRY_MS: u64 = 10_000;
-/// How long `ErrImagePull` shows before it turns into `ImagePullBackOff`.
+/// How long `ErrImagePull` is shown before `ImagePullBackOff` replaces it.
 const PULL_ERROR_SHOWN_MS: u64 = 3_000;
-/// Exit code of a container whose process could not be started.
+/// The exit code of a container whose process could not be started.
 const START_ERROR_EXIT_CODE: i32 = 128;
 
-/// The whole of a pod's life: what follows from `event`. An event that does not fit the state (a late or repeated
-/// answer, one for an older attempt) changes nothing.
+/// Returns the state of the pod after `event`, and the actions that follow from the event. An event that does not fit
+/// the state changes nothing: a late or repeated answer, or an answer for an older attempt.
 pub fn step(spec: &PodSpec, state: PodState, event: &Event, now: Now) -> (PodState, Vec<Action>) {
     let mut machine = Machine { spec, state, now, actions: Vec::new() };
     machine.apply(event);
@@ -34,7 +34,7 @@ struct Machine<'a> {
 }
 
 impl Machine<'_> {
-    /// Notes what happened.
+    /// Records in the state what happened.
     fn apply(&mut self, event: &Event) {
         match event {
             Event::Start => {
@@ -104,7 +104,7 @@ impl Machine<'_> {
         }
     }
 
-    /// Asks for whatever is due in the state as it is. Asks for nothing twice.
+    /// Requests every action that is due in the current state. No action is requested twice.
     fn advance(&mut self) {
         if self.state.goal == Goal::Run
             && (self.state.has_finished(self.spec) || self.state.init_has_failed(self.spec))
@@ -134,7 +134,7 @@ impl Machine<'_> {
         self.actions.push(Action::CreateSandbox);
     }
 
-    /// Starts and restarts what is due: init containers one by one, then the app containers together.
+    /// Starts and restarts the containers that are due: init containers one by one, then the app containers together.
     fn run_containers(&mut self) {
         let mut due = Vec::new();
         let mut waits = Vec::new();
@@ -148,7 +148,8 @@ impl Machine<'_> {
                 RunState::Terminated => {
                     let Some(end) = &c.latest else { continue };
                     let init = self.spec.containers.get(i).is_some_and(|s| s.role == Role::Init);
-                    // An init container in turn is not done: it failed, or has to run in this sandbox too.
+                    // An init container whose turn it is is not done: it has failed, or it has to run in this sandbox
+                    // too.
                     if !init && !self.spec.restart_policy.restarts(end.exit_code) {
                         continue;
                     }
@@ -187,7 +188,7 @@ impl Machine<'_> {
         let Some(c) = self.state.containers.get_mut(i) else { return };
         let waiting = match &c.state {
             RunState::Waiting(w) if w.reason == WaitingReason::CrashLoopBackOff => {
-                // What was to be waited for is over; the message about it stays until the container runs.
+                // The back-off is over; the message about it stays until the container runs.
                 c.backoff =
                     Some(Backoff::next(c.backoff, c.latest.as_ref().map_or(now, |t| t.finished_boot), now));
                 Some(w.clone())
@@ -207,7 +208,7 @@ impl Machine<'_> {
         self.actions.push(Action::StartContainer { container: c.name.clone(), attempt: c.runs });
     }
 
-    /// Stops what runs, then removes the sandbox; once nothing runs, the pod has its final phase.
+    /// Stops the running containers, then removes the sandbox. The pod gets its final phase once no container runs.
     fn wind_down(&mut self) {
         self.halt_all();
         if self.state.containers.iter().any(ContainerState::is_busy) {
@@ -233,8 +234,8 @@ impl Machine<'_> {
         }
     }
 
-    /// Asks everything that runs to stop, all together; kills it when grace is over, or when there is none because
-    /// the sandbox has died. A kill that is not answered is repeated.
+    /// Asks all running containers to stop at the same time. Kills them when the grace period is over, or at once if
+    /// the sandbox has died, because then there is no grace period. A kill that is not answered is repeated.
     fn halt_all(&mut self) {
         let now = self.now.boot;
         let kill_now = self.state.stop.is_none_or(|s| s.deadline <= now);
@@ -269,7 +270,7 @@ impl Machine<'_> {
 
     fn end(&mut self) {
         self.state.goal = Goal::End;
-        // Back-off and retries are over: what has run before is what it ended as.
+        // No container is tried again: one that waits and has run before is shown as its last run ended.
         for c in &mut self.state.containers {
             if let RunState::Waiting(w) = &mut c.state {
                 (w.retry, w.backoff_shown_at) = (None, None);
@@ -291,7 +292,7 @@ impl Machine<'_> {
                 .unwrap_or(self.now.wall),
         };
         match &mut self.state.stop {
-            // Asked again: only ever sooner.
+            // A repeated stop can only move the deadline forward.
             Some(stop) if asked.deadline >= stop.deadline => {}
             stop => *stop = Some(asked),
         }
@@ -305,7 +306,7 @@ impl Machine<'_> {
         }
         let ran = self.state.containers.iter().any(ContainerState::has_run);
         if self.spec.restart_policy == RestartPolicy::Never && ran {
-            // What has run may not run again, so there is nothing to make a new sandbox for.
+            // A container that has run must not run again, so no new sandbox is needed.
             self.end();
         } else {
             let message = "Pod sandbox changed, it will be killed and re-created.".to_owned();
@@ -313,7 +314,8 @@ impl Machine<'_> {
         }
     }
 
-    /// In a new sandbox all init containers run again; how they ended is shown until then, and their back-off holds.
+    /// Marks all init containers as not done, because they run again in a new sandbox. Until then the status shows how
+    /// they ended. Their back-off is kept.
     fn forget_init(&mut self) {
         if self.state.goal == Goal::Run {
             for c in &mut self.state.containers {
@@ -322,7 +324,7 @@ impl Machine<'_> {
         }
     }
 
-    /// The container, if it was asked to start as this attempt and has not answered.
+    /// Returns the container if its start as this attempt was requested and has not been answered.
     fn starting(&mut self, container: &str, attempt: u32) -> Option<&mut ContainerState> {
         self.state.containers.iter_mut().find(|c| {
             c.name == container && c.runs == attempt && matches!(c.state, RunState::Starting { .. })
@@ -342,7 +344,7 @@ impl Machine<'_> {
             ..Waiting::new(reason.clone())
         };
         match reason {
-            // The container was made, only its process would not start: that was a run of it.
+            // The container was created and only its process could not be started: this counts as a run.
             WaitingReason::RunContainerError => {
                 let end = Terminated {
                     exit_code: START_ERROR_EXIT_CODE,
@@ -385,7 +387,7 @@ impl Machine<'_> {
         }
     }
 
-    /// ErrImagePull shows for a moment, the rest of the wait is ImagePullBackOff.
+    /// Replaces ErrImagePull with ImagePullBackOff where it has been shown long enough.
     fn show_pull_backoff(&mut self) {
         let now = self.now.boot;
         let mut backing_off = Vec::new();
@@ -415,7 +417,7 @@ impl Machine<'_> {
         };
         let started_at = match &c.state {
             RunState::Running { since, .. } if c.runs == attempt.saturating_add(1) => *since,
-            // It ended before anyone could say that it started.
+            // The container ended before its start was reported.
             RunState::Starting { .. } if c.runs == attempt => {
                 c.runs = attempt.saturating_add(1);
                 c.container_id.clear();

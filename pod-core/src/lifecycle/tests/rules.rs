@@ -1,4 +1,4 @@
-//! One test for each rule of the kubelet that the machine follows, named after it.
+//! One test per rule of the kubelet that the state machine follows. Each test is named after its rule.
 
 use std::net::IpAddr;
 
@@ -7,20 +7,20 @@ use serde_json::{Value, json};
 
 use crate::lifecycle::*;
 
-/// A pod, its machine and a clock, driven by hand.
+/// A pod with its state and a clock that the test moves by hand.
 struct Driver {
     pod: Pod,
     spec: PodSpec,
     state: PodState,
     now: Now,
-    /// Every action since the last look.
+    /// All actions since the last call of `todo` or `told`.
     actions: Vec<Action>,
 }
 
 const SECOND: u64 = 1000;
 
 impl Driver {
-    /// A pod whose init containers are `i0`, `i1` ... and whose app containers are `a`, `b` ...
+    /// Creates a pod whose init containers are `i0`, `i1` ... and whose app containers are `a`, `b` ...
     fn new(policy: &str, init: usize, app: usize) -> Self {
         let container = |name: String| json!({"name": name, "image": format!("img-{name}")});
         let inits: Vec<_> = (0..init).map(|i| container(format!("i{i}"))).collect();
@@ -37,7 +37,7 @@ impl Driver {
         Self { pod, spec, state, now, actions: Vec::new() }
     }
 
-    /// As [`Driver::new`], started, with a sandbox.
+    /// Like [`Driver::new`], with the pod started and its sandbox ready.
     fn up(policy: &str, init: usize, app: usize) -> Self {
         let mut d = Self::new(policy, init, app);
         d.send(&Event::Start);
@@ -46,7 +46,7 @@ impl Driver {
         d
     }
 
-    /// As [`Driver::up`], with every container running.
+    /// Like [`Driver::up`], with every container running.
     fn running(policy: &str, app: usize) -> Self {
         let mut d = Self::up(policy, 0, app);
         for name in ["a", "b", "c"].iter().take(app) {
@@ -107,7 +107,7 @@ impl Driver {
         self.send(&Event::Stop { grace_seconds });
     }
 
-    /// Moves both clocks.
+    /// Moves both clocks forward.
     fn pass(&mut self, ms: u64) {
         self.now.boot += ms;
         self.now.wall += jiff::SignedDuration::from_millis(i64::try_from(ms).unwrap());
@@ -118,13 +118,13 @@ impl Driver {
         self.send(&Event::Tick);
     }
 
-    /// What was asked for since the last look, without messages for the user.
+    /// Returns the actions since the last look, without messages for the user.
     fn todo(&mut self) -> Vec<Action> {
         let actions = std::mem::take(&mut self.actions);
         actions.into_iter().filter(|a| !matches!(a, Action::Emit { .. })).collect()
     }
 
-    /// The messages for the user since the last look: kind, reason, message.
+    /// Returns the messages for the user since the last look, as type, reason and message.
     fn told(&mut self) -> Vec<String> {
         let actions = std::mem::take(&mut self.actions);
         let told = actions.into_iter().filter_map(|a| match a {
@@ -134,7 +134,7 @@ impl Driver {
         told.collect()
     }
 
-    /// Milliseconds until the next Tick.
+    /// Returns the milliseconds until the next Tick.
     fn wait(&self) -> Option<u64> {
         self.state.next_deadline(&self.spec).map(|at| at.saturating_sub(self.now.boot))
     }
@@ -173,7 +173,8 @@ impl Driver {
         pod_row(&self.api(), self.now.wall).status
     }
 
-    /// Lets `a` crash `times`, each time as soon as it has started, and gives the wait before each restart.
+    /// Lets `a` crash `times` times, each time as soon as it has started. Returns the wait before each restart, in
+    /// seconds.
     fn crash(&mut self, times: usize) -> Vec<u64> {
         let mut waits = Vec::new();
         for _ in 0..times {
@@ -299,7 +300,7 @@ fn an_ended_pod_gives_up_its_sandbox_and_keeps_its_status() {
     assert_eq!(d.condition("ContainersReady"), completed("False"));
     assert_eq!(d.condition("Initialized"), completed("True"));
     assert_eq!(d.condition("PodReadyToStartContainers").0, "False");
-    // Stopping it is quick and changes nothing that it was.
+    // Stopping the ended pod takes no time and does not change its status.
     d.stop(None);
     assert!(d.state.is_gone());
     assert_eq!((d.todo(), d.state.phase), (vec![], Phase::Succeeded));
@@ -317,7 +318,7 @@ fn a_pod_has_ended_once_no_container_runs_and_is_gone_with_its_sandbox() {
     assert!(d.state.has_ended() && !d.state.is_gone());
     d.send(&Event::SandboxRemoved);
     assert!(d.state.has_ended() && d.state.is_gone());
-    // Between two sandboxes nothing runs either, but something will.
+    // Between two sandboxes no container runs either, but the pod has not ended.
     let mut d = Driver::running("Always", 1);
     d.send(&Event::SandboxDied);
     d.exited("a", 137);
@@ -653,7 +654,7 @@ fn after_a_reboot_a_pod_whose_policy_is_never_does_not_run_again() {
     assert_eq!((d.todo(), d.state.phase, d.state.is_gone()), (vec![], Phase::Failed, true));
     assert_eq!(d.state.exit_code(), Some(137));
 
-    // Nor one of which a container was about to run once more, in a new sandbox.
+    // The same holds for a pod of which a container was about to run again in a new sandbox.
     let mut d = Driver::up("Never", 1, 1);
     d.started("i0");
     d.send(&Event::SandboxDied);
@@ -664,7 +665,7 @@ fn after_a_reboot_a_pod_whose_policy_is_never_does_not_run_again() {
     d.state = d.state.clone().revive(&d.spec, d.now);
     assert_eq!((d.state.pending_actions(), d.state.is_gone()), (vec![], true));
 
-    // It had not begun: then it is not too late.
+    // A pod of which no container has run yet is started.
     let mut d = Driver::up("Never", 0, 1);
     d.state = d.state.clone().revive(&d.spec, d.now);
     d.todo();
@@ -677,7 +678,7 @@ fn a_pod_that_had_ended_before_a_reboot_has_ended_and_nothing_of_it_is_left() {
     let mut d = Driver::running("Never", 1);
     d.exited("a", 1);
     assert_eq!(d.todo(), [Action::RemoveSandbox]);
-    // The power goes before that is done.
+    // The host loses power before the sandbox is removed.
     d.state = d.state.clone().revive(&d.spec, d.now);
     assert_eq!((d.state.phase, d.state.is_gone()), (Phase::Failed, true));
     assert_eq!((d.state.exit_code(), d.state.pending_actions()), (Some(1), vec![]));

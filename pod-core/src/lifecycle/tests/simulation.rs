@@ -1,5 +1,5 @@
-//! Months of pod life under random crashes, failures, stops, reboots and deaths of supervisor and sandbox, against
-//! what must always hold.
+//! Simulates months of pod life with random crashes, failures, stops, reboots and deaths of supervisor and sandbox,
+//! and checks the invariants after every event.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,11 +13,11 @@ const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
-/// How long the longest answer of the world takes, all of them after one another: what a stop may take beyond its
-/// grace period.
+/// An upper limit for the time of all simulated answers one after another: how much longer than its grace period a
+/// stop may take.
 const ANSWERS: u64 = 5 * MINUTE;
 
-/// Deterministic choices from a seed (splitmix64).
+/// Makes deterministic pseudo-random choices from a seed (splitmix64).
 struct Dice(u64);
 
 impl Dice {
@@ -36,19 +36,19 @@ impl Dice {
     fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[usize::try_from(self.below(of.len() as u64)).unwrap()]
     }
-    /// A span of any order of magnitude up to `max`.
+    /// Returns a duration of a random order of magnitude, at most `max` milliseconds.
     fn span(&mut self, max: u64) -> u64 {
         let scale = self.pick(&[10, SECOND, 20 * SECOND, 5 * MINUTE, 11 * MINUTE, 5 * HOUR, 3 * DAY]);
         self.below(scale.min(max) + 1)
     }
 }
 
-/// What the world has in store.
+/// A future occurrence of the simulation.
 #[derive(Debug, Clone)]
 enum Coming {
     /// The answer to CreateSandbox, StartContainer or RemoveSandbox; lost if the supervisor dies first.
     Answer(Event),
-    /// A process ends, by itself or because it was asked to.
+    /// A container's process ends, by itself or because it was asked to.
     Exit {
         container: String,
         attempt: u32,
@@ -57,26 +57,26 @@ enum Coming {
     Stop,
     SupervisorDies,
     Reboot,
-    /// An answer that was given before comes again.
+    /// An answer that was given before is delivered again.
     Echo,
 }
 
 #[derive(Debug, Default, Clone)]
 struct Process {
-    /// Attempt of the process that runs.
+    /// The attempt whose process is running.
     running: Option<u32>,
-    /// Attempt that was asked for and has not been answered.
+    /// The attempt whose start was requested and has not been answered.
     starting: Option<u32>,
     /// The latest attempt that ran.
     ran: Option<u32>,
-    /// Did its work in this sandbox (init containers).
+    /// Whether the init container has completed in the current sandbox.
     done: bool,
-    /// When it ended last.
+    /// When the process last ended.
     ended: Option<u64>,
-    /// Oracle of the back-off: restarts in a row, and when the last one was asked for.
+    /// For the expected back-off: the number of restarts in a row, and when the last one was requested.
     restarts: u32,
     restarted: Option<u64>,
-    /// A kill that came to nothing, once.
+    /// Whether the simulation has already ignored one kill.
     kill_lost: bool,
 }
 
@@ -84,7 +84,7 @@ struct World {
     dice: Dice,
     spec: PodSpec,
     state: PodState,
-    /// Milliseconds since the simulation began, and when the machine booted.
+    /// Milliseconds since the simulation began, and the time of the last boot on the same scale.
     time: u64,
     booted: u64,
     queue: BTreeMap<(u64, u64), Coming>,
@@ -157,7 +157,7 @@ impl World {
         self.processes.get_mut(name).unwrap()
     }
 
-    /// Tells the machine, does what it says, and checks what must hold.
+    /// Sends the event to the state machine, carries out its actions and checks the invariants.
     fn send(&mut self, event: &Event) {
         let now = self.now();
         let (state, actions) = step(&self.spec, self.state.clone(), event, now);
@@ -196,7 +196,7 @@ impl World {
         assert_eq!(running, truly, "what runs is what the state says");
     }
 
-    /// `again`: a new supervisor asks for what the former one had asked for.
+    /// Carries out an action. `again`: a new supervisor repeats an action that the previous one had requested.
     fn perform(&mut self, action: &Action, again: bool) {
         match action {
             Action::CreateSandbox => {
@@ -318,7 +318,7 @@ impl World {
             Coming::SandboxDies => {
                 if self.sandbox && !self.sandbox_busy {
                     self.sandbox = false;
-                    // With a shared process namespace everything dies along.
+                    // In a shared process namespace the containers die with the infra container.
                     if self.dice.percent(50) {
                         for (name, p) in self.processes.clone() {
                             let Some(attempt) = p.running else { continue };
@@ -366,7 +366,7 @@ impl World {
                 let stopped = self.stop.is_some();
                 self.state = self.state.clone().revive(&self.spec, self.now());
                 if stopped {
-                    // It is not wanted any more: the new supervisor sees to that.
+                    // The pod was asked to stop before the reboot; the new supervisor repeats that request.
                     self.ended = None;
                     self.happen(Coming::Stop);
                 } else {
@@ -446,7 +446,7 @@ impl World {
         self.send(&event);
     }
 
-    /// Lives on for three months, or until the pod is gone or `steps` things have happened.
+    /// Runs the simulation for three months, or until the pod is gone or `steps` things have happened.
     fn live(&mut self, steps: usize) {
         self.send(&Event::Start);
         for _ in 0..steps {
@@ -489,7 +489,7 @@ proptest! {
     ) {
         let mut world = World::new(seed, policy, init, app);
         world.live(2_000);
-        // Whatever state it is in by then: it can be stopped, and is gone soon.
+        // Whatever state the pod is in now, it can be stopped and is gone soon after.
         world.happen(Coming::Stop);
         world.live(2_000);
         prop_assert!(world.state.is_gone());
