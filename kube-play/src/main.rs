@@ -1,6 +1,6 @@
 //! `kube`: run Kubernetes YAML on one machine, with no cluster and no daemon.
 //!
-//! The terminal's side of it: arguments, tables, messages and exit codes. What pods are is `pod_core`'s.
+//! This crate is the terminal front end: arguments, tables, messages and exit codes. The crate `pod_core` runs the pods.
 
 mod cli;
 mod commands;
@@ -15,8 +15,8 @@ mod watch;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // Before anything else, and before any thread: the long-lived processes that are made from this
-    // executable. They must stay single-threaded and small.
+    // This executable is also the program of supervisors and of the name server. Those are dispatched first, before any thread
+    // starts, because the processes live long and must stay single-threaded and small.
     let mut arguments = std::env::args_os().skip(1);
     match arguments.next().as_ref().and_then(|first| first.to_str()) {
         Some(network::AARDVARK_DNS) => {
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
             code(network::aardvark_dns_main(arguments.collect()))
         }
         Some(pod_core::supervisor::SUPERVISE) => {
-            // Into the log beside its socket: what goes wrong when nobody looks.
+            // A supervisor has no terminal: its messages go to the log file beside its socket.
             cli::start_log(cli::LogLevel::Warn);
             code(pod_core::supervisor::main(&arguments.collect::<Vec<_>>()))
         }
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// An exit code as the kernel keeps it: its low eight bits.
+/// Converts an exit code as the kernel does: to its low eight bits.
 fn code(code: i32) -> ExitCode {
     ExitCode::from(u8::try_from(code & 0xff).unwrap_or(output::exit::FAILED))
 }

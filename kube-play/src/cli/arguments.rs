@@ -1,5 +1,5 @@
-//! What is done with the words of a command line before and beside clap: which command they are for, and booleans
-//! written as kubectl and podman take them.
+//! Work on the arguments that clap does not do: finds the command that they name, and accepts booleans as kubectl and
+//! podman do.
 
 use std::ffi::OsString;
 
@@ -8,19 +8,19 @@ use clap::{Arg, ArgAction, CommandFactory as _, Parser as _};
 
 use crate::cli::Cli;
 
-/// Parses a command line. `--replace=true`, `--quiet=false` and the like are taken for every flag, as kubectl and
-/// podman take them.
+/// Parses a command line. Every flag also accepts `--replace=true`, `--quiet=false` and the like, as with kubectl and
+/// podman.
 ///
 /// # Errors
-/// What clap says of it.
+/// clap's error about the command line.
 pub fn parse(mut arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
     loop {
         let error = match Cli::try_parse_from(&arguments) {
             Ok(cli) => return Ok(cli),
             Err(error) => error,
         };
-        // Only what clap refuses is rewritten, one word at a time: what follows in `kube exec web cmd --tty=true` is
-        // the command's own.
+        // Only an argument that clap refuses is rewritten, one per attempt, because in `kube exec web cmd --tty=true`
+        // the last argument belongs to the container's command.
         let may_be_boolean = matches!(
             error.kind(),
             ErrorKind::TooManyValues | ErrorKind::InvalidValue | ErrorKind::UnknownArgument
@@ -32,12 +32,13 @@ pub fn parse(mut arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
     }
 }
 
-/// The first command that `arguments` name, by its own name.
+/// Returns the first command in `arguments`, by its main name also where an alias is given.
 pub fn command(arguments: &[OsString]) -> Option<String> {
     walk(arguments, |_, _| None::<()>).1
 }
 
-/// The arguments with the first flag that has a boolean as its value written as clap takes it.
+/// Returns the arguments with the first flag that has a boolean value rewritten in the form that clap accepts. `None`
+/// if there is no such flag.
 fn without_boolean(arguments: &[OsString]) -> Option<Vec<OsString>> {
     let (index, word) = walk(arguments, |arg, word| {
         let (flag, value) = word.split_once('=')?;
@@ -50,7 +51,7 @@ fn without_boolean(arguments: &[OsString]) -> Option<Vec<OsString>> {
         if !optional || known.iter().any(|known| known.get_name() == value) {
             return None;
         }
-        // `--start=1`, and `--wait=true`, whose value is one of several words.
+        // A flag with an optional value: `--start=1`, or `--wait=true`, whose value is one of several words.
         match known.iter().any(|known| known.get_name() == "true") {
             true => Some(Some(format!("{flag}={on}"))),
             false => Some(on.then(|| flag.to_owned())),
@@ -65,7 +66,7 @@ fn without_boolean(arguments: &[OsString]) -> Option<Vec<OsString>> {
     Some(rewritten)
 }
 
-/// A boolean as Go reads one; for `--dry-run` also kubectl's words.
+/// Parses a boolean as Go does; for `--dry-run` also kubectl's words.
 /// Source: Go's strconv.ParseBool.
 fn boolean(arg: &Arg, value: &str) -> Option<bool> {
     match value {
@@ -77,8 +78,8 @@ fn boolean(arg: &Arg, value: &str) -> Option<bool> {
     }
 }
 
-/// Looks at every flag with `=` in it until `look` finds something: that with its index, and the first command's
-/// name. Ends at `--`.
+/// Calls `look` with every flag that contains `=`, up to `--` or until `look` returns a value. Returns that value with
+/// the index of the flag, and the name of the first command.
 fn walk<T>(
     arguments: &[OsString],
     mut look: impl FnMut(&Arg, &str) -> Option<T>,
@@ -107,7 +108,7 @@ fn walk<T>(
     (None, first)
 }
 
-/// The flag that a word gives: `--name`, `--name=value`, `-n` or `-n=value`.
+/// Returns the flag that an argument gives: `--name`, `--name=value`, `-n` or `-n=value`.
 fn flag<'a>(command: &'a clap::Command, word: &str) -> Option<&'a Arg> {
     let name = word.split_once('=').map_or(word, |(name, _)| name);
     if let Some(long) = name.strip_prefix("--") {
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_may_say_true_or_false() {
+    fn a_flag_accepts_true_and_false() {
         let args = played("kube play x --replace=true --publish-all=T -q=1 --prune=false --strict=0");
         assert!(args.replace && args.publish_all && args.quiet && !args.prune && !args.strict);
         assert_eq!(args.files, ["x"]);
@@ -152,9 +153,9 @@ mod tests {
         assert!(!played("kube play x --dry-run=none").dry_run);
     }
 
-    /// Every flag without a value, of every command, takes one.
+    /// Every flag without a value, of every command, accepts a boolean.
     #[test]
-    fn every_flag_of_every_command_may() {
+    fn every_flag_of_every_command_accepts_a_boolean() {
         let mut root = Cli::command();
         root.build();
         let mut count = 0;
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_boolean_or_not_ours_stays_wrong() {
+    fn a_value_that_is_no_boolean_or_belongs_to_the_command_is_not_rewritten() {
         for line in [
             "kube play x --replace=maybe",
             "kube play x --wait=soon",
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_is_found_behind_options() {
+    fn the_command_is_found_after_options() {
         assert_eq!(command(&words("kube -n play --log-level=info delete x")).as_deref(), Some("down"));
         assert_eq!(command(&words("kube -f x up")), None);
     }

@@ -1,4 +1,4 @@
-//! What every command starts from.
+//! The settings that every command needs: directories, executable and namespace.
 
 use std::path::PathBuf;
 
@@ -11,24 +11,24 @@ use crate::cli::Global;
 use crate::output::exit::Failure;
 use crate::output::terminal;
 
-/// This call of `kube`: where its trees lie and which namespace it means.
+/// The settings of this call of `kube`.
 #[derive(Debug, Clone)]
 pub struct Context {
-    /// The two trees.
+    /// The persistent and the volatile directory tree.
     pub layout: Layout,
-    /// Our own executable.
+    /// The path of our own executable.
     pub exe: PathBuf,
-    /// `-n`, or `default`.
+    /// The namespace of `-n`, or `default`.
     pub namespace: String,
     /// True if `-n` was given.
     pub namespace_given: bool,
 }
 
 impl Context {
-    /// From the global options and the environment. Makes nothing on disk.
+    /// Reads the settings from the global options and the environment. Creates nothing on disk.
     ///
     /// # Errors
-    /// A rootless user without a home; a namespace that is none.
+    /// A rootless user has no home directory, or the namespace's name is not valid.
     pub fn new(global: &Global) -> anyhow::Result<Self> {
         let rootless = !rustix::process::geteuid().is_root();
         let root = match &global.root {
@@ -43,13 +43,13 @@ impl Context {
         };
         let namespace = global.namespace.clone().unwrap_or_else(|| "default".to_owned());
         if !is_dns_label(&namespace) {
-            return Err(Failure::usage(format!("{namespace:?} is not a namespace's name"))
+            return Err(Failure::usage(format!("{namespace:?} is not the name of a namespace"))
                 .hint("lower case letters, digits and '-', at most 63 of them")
                 .into());
         }
-        // The link itself, so that supervisors and workers run the very file that we are even when it was
-        // replaced by a newer one in the meantime, is not enough: they outlive us. So: where it points to.
-        let exe = std::env::current_exe().context("find our own executable")?;
+        // The resolved path, not the link `/proc/self/exe`. The link would lead supervisors and workers to the very
+        // file that runs now, also after an upgrade replaced that file, but they outlive this process and its link.
+        let exe = std::env::current_exe().context("find the executable of kube")?;
         Ok(Self {
             layout: Layout { root, runroot },
             exe,
@@ -58,37 +58,38 @@ impl Context {
         })
     }
 
-    /// This machine, for the functions of [`pod_core::play`].
+    /// Returns the host in the form that the functions of [`pod_core::play`] take.
     pub fn host(&self) -> Host {
         Host { layout: self.layout.clone(), exe: self.exe.clone() }
     }
 
-    /// Puts right what a crash or a reboot left, before a command looks at anything; tells what was done.
+    /// Repairs what a crash or a reboot left, before a command looks at any state. Prints new problems.
     ///
     /// # Errors
-    /// The trees cannot be read.
+    /// The directory trees cannot be read.
     pub fn repair(&self) -> anyhow::Result<()> {
         let repaired = pod_core::repair::repair(&self.host())?;
         log(&repaired);
         if repaired.are_new {
-            tell_problems(&repaired);
+            print_problems(&repaired);
         }
         Ok(())
     }
 
-    /// [`Self::repair`], for a command that is about to say that all is as it should be: problems with networks are told
-    /// although an earlier command did.
+    /// Repairs as [`Self::repair`] does, for a command that is about to report that everything is in order: prints
+    /// problems with networks also if an earlier command has printed them.
     ///
     /// # Errors
     /// As [`Self::repair`].
-    pub fn repair_and_tell(&self) -> anyhow::Result<()> {
+    pub fn repair_and_print_problems(&self) -> anyhow::Result<()> {
         let repaired = pod_core::repair::repair(&self.host())?;
         log(&repaired);
-        tell_problems(&repaired);
+        print_problems(&repaired);
         Ok(())
     }
 
-    /// Waits until pods that were taken down have given back what they had, for commands that would meet it.
+    /// Waits until the resources of pods that were taken down are removed, for commands that would see them or collide
+    /// with them.
     ///
     /// # Errors
     /// As [`pod_core::observe::await_removals`].
@@ -103,13 +104,13 @@ fn log(repaired: &Repaired) {
     }
 }
 
-fn tell_problems(repaired: &Repaired) {
+fn print_problems(repaired: &Repaired) {
     for problem in &repaired.problems {
         terminal::warning(problem);
     }
 }
 
-/// `$XDG_DATA_HOME/kube-play`, by the XDG base directory specification.
+/// Returns `$XDG_DATA_HOME/kube-play`, as the XDG base directory specification says.
 fn rootless_root() -> anyhow::Result<PathBuf> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     absolute("XDG_DATA_HOME")
@@ -122,7 +123,7 @@ fn rootless_root() -> anyhow::Result<PathBuf> {
         })
 }
 
-/// `$XDG_RUNTIME_DIR/kube-play`, or where it would be on a host that sets none.
+/// Returns `$XDG_RUNTIME_DIR/kube-play`, or a directory below `/tmp` on a host that does not set the variable.
 fn rootless_runroot() -> PathBuf {
     std::env::var_os("XDG_RUNTIME_DIR")
         .map(PathBuf::from)
@@ -131,7 +132,7 @@ fn rootless_runroot() -> PathBuf {
         .join("kube-play")
 }
 
-/// RFC 1123 label.
+/// Returns whether the name is an RFC 1123 label.
 fn is_dns_label(name: &str) -> bool {
     let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     !name.is_empty()

@@ -1,4 +1,4 @@
-//! Commands and flags of kubectl, podman and docker compose for what `kube` calls otherwise.
+//! Advice for users who type commands and flags of kubectl, podman and docker compose that have other names in `kube`.
 
 use std::ffi::OsString;
 
@@ -7,35 +7,39 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::cli::arguments;
 
-/// What somebody who typed this command is looking for.
-fn meant(command: &str) -> Option<&'static str> {
+/// Returns advice for a user who typed this command.
+fn command_advice(command: &str) -> Option<&'static str> {
     Some(match command {
         "apply" | "create" | "run" | "up" | "start" => "`kube play FILE` runs what a manifest says",
         "rm" | "stop" | "kill" | "remove" => "`kube down POD` stops and removes it",
         "restart" | "replace" => {
-            "`kube play --replace FILE` makes its pods anew, `kube rollout restart deployment/NAME` those of a \
-             Deployment, a few at a time"
+            "`kube play --replace FILE` replaces its pods, `kube rollout restart deployment/NAME` replaces \
+             those of a Deployment, a few at a time"
         }
         "get" | "list" | "ls" => {
             "`kube ps` lists pods, `kube inspect KIND/NAME` shows an object; `kube image ls`, `kube volume ls`, \
              `kube network ls` list the rest"
         }
-        "describe" => "`kube inspect POD` shows it in full, `kube events --for POD` what happened to it",
+        "describe" => {
+            "`kube inspect POD` shows it in full, `kube events --for POD` shows what happened to it"
+        }
         "images" => "`kube image ls` lists images",
-        "pull" | "load" | "save" | "import" | "rmi" | "prune" => "`kube image` has what is done with images",
-        "inspect" => "`ls NAME -o json` shows one in full",
+        "pull" | "load" | "save" | "import" | "rmi" | "prune" => {
+            "`kube image --help` lists the commands for images"
+        }
+        "inspect" => "`ls NAME -o json` shows an object in full",
         "diff" => "`kube play --dry-run FILE` says what would change",
-        "attach" => "`kube logs -f POD` follows its output, `kube exec -it POD -- sh` goes inside",
+        "attach" => "`kube logs -f POD` follows its output, `kube exec -it POD -- sh` opens a shell in it",
         "validate" | "lint" | "config" => "`kube check FILE` validates manifests",
         "kube" | "pod" | "container" | "compose" => {
-            "the command stands by itself: `kube play FILE`, `kube ps`, `kube down FILE`"
+            "leave this word out: `kube play FILE`, `kube ps`, `kube down FILE`"
         }
         "build" | "push" | "tag" => {
-            "`kube image load` and `kube image import` take images that other programs made"
+            "`kube image load` and `kube image import` read images that other programs built"
         }
         "login" | "logout" => "credentials are those that `podman login` or `docker login` wrote",
         "edit" | "patch" | "set" | "label" | "annotate" => {
-            "edit the manifest and `kube play` it again: what has changed is made anew"
+            "edit the manifest and `kube play` it again: what has changed is replaced"
         }
         "port-forward" | "port" | "expose" => "`kube play -p HOST:CONTAINER FILE` publishes a port",
         "cp" => "`kube exec POD -- tar c PATH | tar x` copies out of a container",
@@ -45,10 +49,10 @@ fn meant(command: &str) -> Option<&'static str> {
 
 const BACKGROUND: &str = "leave it out: pods run in the background; `kube logs -f POD` follows their output";
 const BUILD: &str =
-    "kube builds no images: build it with podman or docker, `kube image load` takes what they save";
+    "kube builds no images: build it with podman or docker, `kube image load` reads what they save";
 const CREDENTIALS: &str = "credentials are those of podman and docker: `podman login` writes them, $REGISTRY_AUTH_FILE names another file";
 const NO_CLUSTER: &str = "leave it out: there is no cluster and no API server";
-const NO_CUT: &str = "leave it out: nothing is cut";
+const NO_CUT: &str = "leave it out: columns are never cut";
 const NOT_ASKED: &str = "leave it out: kube asks no questions";
 const KUSTOMIZE: &str = "`kubectl kustomize FOLDER | kube play -` plays a kustomization";
 const FORMAT: &str = "`-o json` and `-o yaml` print everything, `-o wide` more columns";
@@ -56,7 +60,7 @@ const LABELS: &str = "`-l LABELS` chooses by labels, and names choose pods";
 const CONTAINER_USER: &str = "a command runs as its container does: `kube exec POD -- env NAME=VALUE CMD`, \
                               `kube exec POD -- sh -c 'cd FOLDER && CMD'`";
 
-/// Flags of other programs: the command that they were typed with (empty: any), the flags, what leads on.
+/// The flags of other programs: the command that they are typed with (empty: any command), the flags, the advice.
 /// Sources: the manual pages of podman-kube-play, -down and -generate, podman-ps, -logs, -exec and -events, the
 /// reference of docker compose (up, down, logs, ps, exec) and of kubectl (apply, delete, get, logs, exec, wait).
 const FLAGS: &[(&str, &[&str], &str)] = &[
@@ -76,16 +80,16 @@ const FLAGS: &[(&str, &[&str], &str)] = &[
         &["--log-driver", "--log-opt"],
         "logs are files that rotate by themselves: `kube logs POD` reads them",
     ),
-    ("play", &["--annotation"], "annotations stand in the manifest: metadata.annotations"),
+    ("play", &["--annotation"], "write annotations in the manifest: metadata.annotations"),
     (
         "play",
         &["--label", "-l", "--selector"],
-        "labels stand in the manifest; everything in a file is played",
+        "write labels in the manifest; everything in a file is played",
     ),
     (
         "play",
         &["--no-hosts", "--no-hostname", "--add-host"],
-        "hostAliases of the manifest adds to /etc/hosts",
+        "hostAliases in the manifest adds lines to /etc/hosts",
     ),
     ("play", &["--no-pod-prefix"], "leave it out: containers are named by `POD` and `-c CONTAINER`"),
     (
@@ -96,14 +100,14 @@ const FLAGS: &[(&str, &[&str], &str)] = &[
     (
         "play",
         &["--service-container"],
-        "leave it out: a unit of systemd runs `kube play FILE` and `kube down FILE`",
+        "leave it out: let a systemd unit run `kube play FILE` and `kube down FILE`",
     ),
     ("play", &["--userns"], "leave it out: containers use the host's user namespace"),
     ("play", &["-w"], "`--wait` waits until pods are ready, `--wait=complete` until they have ended"),
     (
         "play",
         &["--force-recreate", "--always-recreate-deps", "-V", "--renew-anon-volumes", "--force"],
-        "`--replace` makes pods anew",
+        "`--replace` replaces all pods",
     ),
     ("play", &["--no-recreate", "--no-deps"], "leave it out: what has not changed keeps running"),
     ("play", &["--no-start"], "`--start=false` records everything and starts nothing"),
@@ -111,9 +115,9 @@ const FLAGS: &[(&str, &[&str], &str)] = &[
     (
         "play",
         &["--scale"],
-        "`replicas` of a Deployment says how many pods there are, `kube scale deployment/NAME --replicas N` changes it",
+        "`replicas` in a Deployment sets the number of pods, `kube scale deployment/NAME --replicas N` changes it",
     ),
-    ("play", &["--wait-timeout", "-t"], "`--timeout DURATION` gives up waiting"),
+    ("play", &["--wait-timeout", "-t"], "`--timeout DURATION` limits the wait"),
     (
         "play",
         &[
@@ -132,31 +136,31 @@ const FLAGS: &[(&str, &[&str], &str)] = &[
         &["--no-color", "--no-log-prefix", "--timestamps"],
         "`kube logs` prints output, and has flags for it",
     ),
-    ("play", &["-v", "--volume", "-e", "--env", "--name", "--image"], "it stands in the manifest"),
+    ("play", &["-v", "--volume", "-e", "--env", "--name", "--image"], "write it in the manifest"),
     ("play", &["-o", "--output"], "`kube inspect KIND/NAME -o yaml` shows an object"),
     ("play", &["--overwrite", "--record", "--save-config", "--validate"], NO_CLUSTER),
     (
         "down",
         &["--remove-orphans"],
-        "`kube play --prune FILE` removes what is gone from a file, `kube down --all` everything",
+        "`kube play --prune FILE` removes workloads that are gone from a file, `kube down --all` removes everything",
     ),
     ("down", &["--rmi"], "`kube image prune --all` removes images that no pod uses"),
     ("down", &["-v"], "`--volumes` removes claims with their data"),
-    ("down", &["--timeout", "--now"], "`--time SECONDS` is how long containers get to end"),
+    ("down", &["--timeout", "--now"], "`--time SECONDS` limits how long containers may take to end"),
     ("down", &["--cascade"], "leave it out: pods go with their Deployment"),
     ("down", &["-l", "--selector", "--field-selector"], "name them: `kube down KIND/NAME ...`, or `--all`"),
-    ("down", &["-A", "--all-namespaces"], "`kube down --all` is everything, in every namespace"),
+    ("down", &["-A", "--all-namespaces"], "`kube down --all` removes everything, in every namespace"),
     ("down", &["-o", "--output"], "`-q` prints errors and warnings only"),
-    ("logs", &["--no-color", "--color"], "leave it out: colours are those that the container writes"),
-    ("logs", &["--no-log-prefix"], "`--prefix=false` leaves pod and container out"),
+    ("logs", &["--no-color", "--color"], "leave it out: colours come from the container"),
+    ("logs", &["--no-log-prefix"], "`--prefix=false` leaves out pod and container"),
     ("logs", &["--names"], "`--prefix` puts pod and container before every line"),
     ("logs", &["-t"], "`--timestamps` puts the time before every line"),
     (
         "logs",
         &["--until", "--limit-bytes"],
-        "`--since`, `--since-time` and `--tail` choose lines; `| head` ends",
+        "`--since`, `--since-time` and `--tail` choose lines; `| head` limits them",
     ),
-    ("logs", &["--index"], "a pod's own name chooses one of a Deployment: `kube ps`"),
+    ("logs", &["--index"], "name one pod of a Deployment: `kube ps` lists them"),
     ("logs", &["--max-log-requests", "--ignore-errors", "--pod-running-timeout"], NO_CLUSTER),
     ("logs", &["--latest", "--details"], "name the pod: `kube ps` lists them"),
     ("ps", &["-a", "--all"], "leave it out: pods that have ended are listed too; `-A` lists every namespace"),
@@ -170,24 +174,24 @@ const FLAGS: &[(&str, &[&str], &str)] = &[
     ("ps", &["--noheading"], "`--no-headers` prints no header line"),
     ("ps", &["--sort", "--sort-by"], "`kube ps --no-headers | sort -k COLUMN` sorts"),
     ("generate", &["-t", "--type"], "`--kind` chooses what to write"),
-    ("generate", &["-r"], "`--replicas N` is how many pods"),
-    ("generate", &["--podman-only"], "leave it out: what works on this machine only is named in warnings"),
+    ("generate", &["-r"], "`--replicas N` sets the number of pods"),
+    ("generate", &["--podman-only"], "leave it out: warnings name what works on this machine only"),
     ("exec", &["-u", "--user", "-e", "--env", "-w", "--workdir", "--env-file"], CONTAINER_USER),
     ("exec", &["-d", "--detach"], "`kube exec POD -- sh -c 'CMD &'` leaves it running"),
-    ("exec", &["-T", "--no-tty", "--no-TTY"], "leave it out: there is a terminal with `-t` only"),
-    ("exec", &["--privileged"], "securityContext of the manifest says what a container may do"),
-    ("exec", &["--index"], "a pod's own name chooses one of a Deployment: `kube ps`"),
+    ("exec", &["-T", "--no-tty", "--no-TTY"], "leave it out: a command has a terminal only with `-t`"),
+    ("exec", &["--privileged"], "securityContext in the manifest sets what a container may do"),
+    ("exec", &["--index"], "name one pod of a Deployment: `kube ps` lists them"),
     (
         "inspect",
         &["-f", "--format", "--template"],
         "`-o json` prints everything: `kube inspect POD | jq FILTER`",
     ),
-    ("inspect", &["-t", "--type"], "KIND/NAME says of which kind it is"),
+    ("inspect", &["-t", "--type"], "write KIND/NAME: the argument contains the kind"),
     ("events", &["--filter", "--field-selector"], "`--for POD` and `--types TYPE` choose events"),
     ("events", &["--since", "--until", "--sort-by"], "events are listed in the order of time"),
-    ("events", &["--stream"], "leave it out: events end with the last one, `--follow` goes on"),
+    ("events", &["--stream"], "leave it out: the list ends with the last event, `--follow` continues"),
     ("events", &["--format"], FORMAT),
-    ("wait", &["--condition"], "`--for=ready`, `--for=complete` or `--for=deleted` says what to wait for"),
+    ("wait", &["--condition"], "`--for=ready`, `--for=complete` or `--for=deleted` sets what to wait for"),
     ("", &["--no-trunc"], NO_CUT),
     ("", &["-y", "--yes"], NOT_ASKED),
     ("", &["-k", "--kustomize"], KUSTOMIZE),
@@ -197,9 +201,9 @@ const FLAGS: &[(&str, &[&str], &str)] = &[
     (
         "",
         &["--env-file"],
-        "a ConfigMap with envFrom gives variables; `--configmap FILE` reads one beside the manifest",
+        "a ConfigMap with envFrom sets variables; `--configmap FILE` reads one from another file",
     ),
-    ("", &["--project-name", "--project-directory", "--profile"], "`-n NAMESPACE` keeps things apart"),
+    ("", &["--project-name", "--project-directory", "--profile"], "`-n NAMESPACE` separates projects"),
     (
         "",
         &[
@@ -222,27 +226,27 @@ const FLAGS: &[(&str, &[&str], &str)] = &[
         &["--url", "--connection", "--remote", "-H", "--host"],
         "kube runs pods on this machine only: `ssh HOST kube ...`",
     ),
-    ("", &["--debug", "--verbose"], "`--log-level debug` tells more"),
+    ("", &["--debug", "--verbose"], "`--log-level debug` prints more"),
 ];
 
-/// What somebody who typed this flag is looking for.
-fn meant_flag(command: &str, flag: &str) -> Option<&'static str> {
+/// Returns advice for a user who typed this flag.
+fn flag_advice(command: &str, flag: &str) -> Option<&'static str> {
     let of = |wanted: &str| {
         FLAGS.iter().find(|(command, flags, _)| *command == wanted && flags.contains(&flag)).map(|row| row.2)
     };
     of(command).or_else(|| of(""))
 }
 
-/// Adds to an error about an unknown command or flag what it is called here.
+/// Adds advice to an error about an unknown command or flag: the name that `kube` uses for it.
 pub fn explain(error: &mut clap::Error, arguments: &[OsString]) {
     let tip = match error.kind() {
         ErrorKind::InvalidSubcommand => match error.get(ContextKind::InvalidSubcommand) {
-            Some(ContextValue::String(command)) => meant(command),
+            Some(ContextValue::String(command)) => command_advice(command),
             _ => None,
         },
         ErrorKind::UnknownArgument => match error.get(ContextKind::InvalidArg) {
             Some(ContextValue::String(flag)) => {
-                meant_flag(&arguments::command(arguments).unwrap_or_default(), flag)
+                flag_advice(&arguments::command(arguments).unwrap_or_default(), flag)
             }
             _ => None,
         },
@@ -262,7 +266,7 @@ mod tests {
     use super::*;
     use crate::cli::Cli;
 
-    fn told(args: &[&str]) -> String {
+    fn error_text(args: &[&str]) -> String {
         let mut error = Cli::try_parse_from(args).unwrap_err();
         let arguments: Vec<OsString> = args.iter().map(OsString::from).collect();
         explain(&mut error, &arguments);
@@ -285,7 +289,7 @@ mod tests {
             "kube play x.yaml --replcae",
         ]
         .map(|line| {
-            let error = told(&line.split(' ').collect::<Vec<_>>());
+            let error = error_text(&line.split(' ').collect::<Vec<_>>());
             let tip = error.lines().find(|line| line.trim_start().starts_with("tip: ")).unwrap_or("  none");
             format!("{line}\n{tip}\n")
         })
@@ -293,9 +297,9 @@ mod tests {
         insta::assert_snapshot!(tips);
     }
 
-    /// A row for a flag that is ours would never be told.
+    /// The advice of a row with a flag that `kube` has would never be printed.
     #[test]
-    fn no_flag_that_is_ours_is_explained() {
+    fn no_flag_of_kube_has_advice() {
         let mut root = Cli::command();
         root.build();
         for (command, flags, _) in FLAGS.iter().filter(|(command, _, _)| !command.is_empty()) {
@@ -313,24 +317,25 @@ mod tests {
 
     #[test]
     fn a_command_of_another_program_leads_to_ours() {
-        insta::assert_snapshot!(told(&["kube", "apply", "-f", "x.yaml"]));
-        insta::assert_snapshot!(told(&["kube", "images"]));
-        // A slip of the finger is clap's to mend.
-        insta::assert_snapshot!(told(&["kube", "plya"]));
+        insta::assert_snapshot!(error_text(&["kube", "apply", "-f", "x.yaml"]));
+        insta::assert_snapshot!(error_text(&["kube", "images"]));
+        // clap itself suggests the command for a typing error.
+        insta::assert_snapshot!(error_text(&["kube", "plya"]));
     }
 
     #[test]
-    fn what_groups_of_commands_lack_is_elsewhere() {
+    fn a_group_of_commands_without_inspect_leads_to_ls() {
         assert!(
-            told(&["kube", "image", "inspect", "x"]).contains("tip: `ls NAME -o json` shows one in full")
+            error_text(&["kube", "image", "inspect", "x"])
+                .contains("tip: `ls NAME -o json` shows an object in full")
         );
     }
 
     #[test]
-    fn what_is_a_command_here_is_not_explained() {
+    fn no_command_of_kube_has_advice() {
         for command in Cli::command().get_subcommands() {
             for name in std::iter::once(command.get_name()).chain(command.get_all_aliases()) {
-                assert!(name == "inspect" || meant(name).is_none(), "{name}");
+                assert!(name == "inspect" || command_advice(name).is_none(), "{name}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The command line: global options, commands, and the one place where errors are told.
+//! The command line: global options, commands, and the one place where errors are printed.
 
 pub mod arguments;
 pub mod context;
@@ -36,15 +36,15 @@ Exit codes:
   `exec` and `play --wait=complete` pass the container's own exit code on."
 )]
 pub struct Cli {
-    /// What all commands share.
+    /// The options that all commands share.
     #[command(flatten)]
     pub global: Global,
-    /// Which command.
+    /// The command to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// Options that every command takes.
+/// Options that every command accepts.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
@@ -59,7 +59,7 @@ pub struct Global {
     /// Namespace of named objects, and of manifests that give none [default: default]
     #[arg(short, long, global = true, value_name = "NAMESPACE")]
     pub namespace: Option<String>,
-    /// The least severe messages of the log to print
+    /// Print log messages of this level and more severe ones
     #[arg(long, global = true, value_name = "LEVEL", value_enum, default_value = "warn")]
     pub log_level: LogLevel,
 }
@@ -67,21 +67,21 @@ pub struct Global {
 /// `--log-level`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogLevel {
-    // Nothing.
+    // No messages.
     Off,
-    // What failed.
+    // Failures.
     Error,
-    // What looks wrong.
+    // Suspicious states.
     Warn,
-    // What is done.
+    // Actions.
     Info,
-    // How it is done.
+    // Details of actions.
     Debug,
     // Everything.
     Trace,
 }
 
-/// Every command, in the order of `kube --help`.
+/// All commands, in the order of `kube --help`.
 //
 // `defer`: only the arguments of the command that runs are defined, because defining all of them would take every start
 // of the program 0.2 ms. A doc comment of a deferred command's `Args` would replace the text below in its help; those
@@ -110,7 +110,7 @@ pub enum Command {
     Rollout(commands::rollout::Args),
     /// Set how many pods a Deployment has
     Scale(commands::scale::Args),
-    /// Write what runs as manifests
+    /// Write running workloads as manifests
     Generate(commands::generate::Args),
     /// Validate manifests without running them
     Check(commands::check::Args),
@@ -130,14 +130,14 @@ pub enum Command {
     Man(commands::man::Args),
 }
 
-/// Parses the command line, runs the command and tells what went wrong.
+/// Parses the command line, runs the command and prints its error.
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let cli = match arguments::parse(arguments.clone()) {
         Ok(cli) => cli,
         Err(mut error) => {
             foreign::explain(&mut error, &arguments);
-            // A closed stdout is no reason to say anything: the text was all there was to do.
+            // The text that clap prints is all there was to do, so a closed stdout needs no message.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::DONE });
         }
@@ -151,7 +151,7 @@ pub fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     let context = Context::new(&cli.global)?;
-    // Those that look at no tree work in any surroundings.
+    // Commands that use no directory tree do not need a usable one.
     let needs_trees = !matches!(
         cli.command,
         Command::Check(_) | Command::Version(_) | Command::Completion(_) | Command::Man(_)
@@ -183,7 +183,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Sends the log to stderr.
+/// Sends log messages to stderr.
 pub fn start_log(level: LogLevel) {
     use tracing_subscriber::filter::LevelFilter;
     let level = match level {
@@ -196,7 +196,7 @@ pub fn start_log(level: LogLevel) {
     };
     use tracing_subscriber::layer::SubscriberExt;
     use tracing_subscriber::util::SubscriberInitExt;
-    // What a host lacks we say ourselves, once.
+    // These libraries warn about features that the host lacks. `kube` reports those itself, once.
     let quiet = level.min(LevelFilter::ERROR);
     let targets = tracing_subscriber::filter::Targets::new()
         .with_default(level)

@@ -127,7 +127,7 @@ fn the_reference_is_up_to_date() {
     let written = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         written == expected,
-        "docs/commands.md is not what the commands say: run this with UPDATE_GENERATED=1"
+        "docs/commands.md does not match the commands: run this test with UPDATE_GENERATED=1"
     );
 }
 

@@ -1,4 +1,4 @@
-//! `kube check`: validate manifests, touch nothing.
+//! `kube check`: validate manifests without changing anything.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,14 +14,14 @@ use crate::output;
 // Arguments of `kube check`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Says everything that is wrong, with file, line, column and field, and what would not be honoured on this \
-machine. Exits with 3 when a manifest is not valid.
+Reports all errors with file, line, column and field, and every field that has no effect on this machine. \
+Exits with 3 when a manifest is not valid.
 
 Examples:
-  # Is it right?
+  # Validate a file
   kube check web.yaml
 
-  # A whole folder, where warnings are errors
+  # Validate a folder, and treat warnings as errors
   kube check --strict manifests/")]
 pub struct Args {
     /// Manifests: files, folders, `-`, URLs
@@ -56,7 +56,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `deployment.apps/api valid`.
+/// Returns the line about a valid document: `deployment.apps/api valid`.
 fn line(document: &Document) -> String {
     let object = &document.object;
     let name = object.metadata().name.as_deref().unwrap_or_default();

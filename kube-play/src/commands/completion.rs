@@ -10,10 +10,10 @@ use crate::output::print_bytes;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  # For this shell
+  # Load completions into this shell
   source <(kube completion bash)
 
-  # For good
+  # Install completions permanently
   kube completion bash >/etc/bash_completion.d/kube
   kube completion zsh >\"${fpath[1]}/_kube\"
   kube completion fish >~/.config/fish/completions/kube.fish")]

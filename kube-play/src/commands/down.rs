@@ -1,4 +1,4 @@
-//! `kube down`: stop and remove what was played.
+//! `kube down`: stop and remove played workloads and objects.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -23,17 +23,17 @@ use crate::output::terminal;
 // Arguments of `kube down`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Stops in order, by what was recorded: also when the file has changed or is gone. Claims and their data are kept \
-unless --volumes is given: then those that are named go, and those that only a pod that goes has used.
+Pods are stopped in order, from what was recorded, so the file may have changed or be missing. Claims and their data \
+are kept unless --volumes is given: it removes claims that are named, and claims that only removed pods use.
 
 Examples:
-  # Take down what a file names
+  # Remove what a file names
   kube down web.yaml
 
-  # By name
+  # Remove objects by name
   kube down pod/web deployment/api
 
-  # Everything, with the data of its claims
+  # Everything, with claims and their data
   kube down --all --volumes
 
   # Wait until network, cgroups and mounts are removed as well
@@ -42,7 +42,7 @@ Examples:
   # Give containers two seconds instead of their grace period
   kube down web.yaml --time 2")]
 pub struct Args {
-    /// Manifests (files, folders, `-`, URLs), or objects by KIND/NAME; a name without kind that is not a file is a pod
+    /// Manifests (files, folders, `-`, URLs), or objects by KIND/NAME; a name that is neither a file nor has a kind is a pod
     #[arg(value_name = "FILE|KIND/NAME", required_unless_present_any = ["all", "filename"])]
     #[arg(value_hint = ValueHint::AnyPath)]
     pub targets: Vec<String>,
@@ -75,7 +75,7 @@ pub struct Args {
 /// Runs `kube down`.
 ///
 /// # Errors
-/// What is named is not there (4); something cannot be stopped (1).
+/// A named object does not exist (4), or something cannot be stopped (1).
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     context.repair()?;
     let state = State::read(context)?;
@@ -109,7 +109,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Workloads before the objects that they use, each once, otherwise in the order given.
+/// Removes duplicates and sorts workloads before the objects that they use; keeps the given order otherwise.
 fn unique(targets: Vec<Target>) -> Vec<Target> {
     let mut seen: Vec<Target> = Vec::new();
     for target in targets {
@@ -121,10 +121,10 @@ fn unique(targets: Vec<Target>) -> Vec<Target> {
     seen
 }
 
-/// What is recorded.
+/// The recorded workloads and objects.
 struct State {
     workloads: Vec<WorkloadRecord>,
-    /// Those whose record cannot be read.
+    /// Workloads whose record cannot be read.
     damaged: Vec<WorkloadId>,
     objects: Vec<ObjectRef>,
 }
@@ -146,8 +146,9 @@ impl State {
         Ok(Self { workloads, damaged, objects })
     }
 
-    /// The claims that pods of these targets mount, for `--volumes`; of those that stay, with why. One that a pod's use
-    /// made is named by nothing but that pod, and goes with it. One that was played may be of another file.
+    /// Returns the claims that pods of `targets` mount, for `--volumes`; for a claim that must be kept, with the
+    /// reason. A claim that was created because a pod used it goes with that pod, since nothing else names it. A claim
+    /// that was played by itself may belong to another file and is kept.
     fn claims_used_by(&self, targets: &[Target], claims: &[Claim]) -> Vec<(Target, Option<String>)> {
         let goes = |record: &WorkloadRecord| targets.contains(&Target::Workload(record.id.clone()));
         let mounts = |record: &WorkloadRecord, claim: &Claim| {
@@ -167,9 +168,9 @@ impl State {
             }
             let id = ObjectRef::new(Kind::PersistentVolumeClaim, &claim.namespace, &claim.name);
             let stays = match users().find(|record| !goes(record)) {
-                Some(other) => Some(format!("{id} stays: {} uses it too", other.id)),
+                Some(other) => Some(format!("{id} is kept: {} uses it too", other.id)),
                 None if claim.declared => {
-                    Some(format!("{id} was played by itself and stays; `kube down {id}` removes it"))
+                    Some(format!("{id} was played by itself and is kept; `kube down {id}` removes it"))
                 }
                 None => None,
             };
@@ -178,7 +179,7 @@ impl State {
         found
     }
 
-    /// The target for an object, if there is one.
+    /// Returns the target for an object, or `None` if the object is not recorded.
     fn find(&self, kind: Kind, namespace: &str, name: &str) -> Option<Target> {
         match kind {
             kind if kind.is_workload() => {
@@ -193,7 +194,7 @@ impl State {
         }
     }
 
-    /// `--all`.
+    /// Returns the targets of `--all`.
     fn everything(&self, context: &Context, args: &Args) -> Vec<Target> {
         let wanted = |namespace: &str| !context.namespace_given || namespace == context.namespace;
         let workloads = self.workloads.iter().filter(|record| wanted(&record.id.namespace));
@@ -208,8 +209,8 @@ impl State {
     }
 }
 
-/// What an argument means: a file that is there, a folder, `-` or a URL; else an object; else a file that was
-/// played and is gone by now.
+/// Returns the targets that an argument names. An argument is an existing file, a folder, `-` or a URL; otherwise an
+/// object; otherwise a file that was played and no longer exists.
 fn target(context: &Context, args: &Args, state: &State, name: &str) -> anyhow::Result<Vec<Target>> {
     let path = Path::new(name);
     let file_like = name == "-" || sources::is_url(name) || path.is_file() || name.starts_with(['.', '/']);
@@ -219,7 +220,7 @@ fn target(context: &Context, args: &Args, state: &State, name: &str) -> anyhow::
         }
         let kept = resource.kind == Kind::PersistentVolumeClaim;
         if let Some(target) = state.find(resource.kind, &context.namespace, &resource.name) {
-            // A claim by its own name is what is meant, with or without --volumes: kubectl deletes it too.
+            // A claim that is named is removed with or without --volumes, as kubectl does.
             return Ok(vec![target]);
         }
         let may_be_a_path = path.is_dir() || sources::is_manifest_name(path);
@@ -234,19 +235,21 @@ fn target(context: &Context, args: &Args, state: &State, name: &str) -> anyhow::
 }
 
 fn not_found(context: &Context, resource: &ObjectRef) -> anyhow::Result<Failure> {
-    // `kube down web-6d4-x7k2p`: a pod of a Deployment cannot go alone, the next one would come.
+    // `kube down web-6d4-x7k2p`: a pod of a Deployment cannot be removed alone, because the Deployment would replace
+    // it.
     if resource.kind == Kind::Pod {
         let names = [resource.name.clone()];
         let choice = select::Choice { names: &names, ..select::Choice::default() };
         if let Some(pod) = select::existing(context, &choice)?.first() {
             return Ok(Failure::failed(format!("{resource} belongs to {}", pod.workload))
-                .hint(format!("`kube down {}` takes all of it down", pod.workload)));
+                .hint(format!("`kube down {}` removes all of it", pod.workload)));
         }
     }
     select::missing(context, resource)
 }
 
-/// Returns the objects that a file names, and those that were played from it before it changed.
+/// Returns the objects that a file names, and the workloads that were played from it, also if the file has changed
+/// since.
 fn from_source(context: &Context, args: &Args, state: &State, name: &str) -> anyhow::Result<Vec<Target>> {
     let recorded: Vec<Target> = state
         .workloads
@@ -257,7 +260,7 @@ fn from_source(context: &Context, args: &Args, state: &State, name: &str) -> any
     let read = match sources::read(std::slice::from_ref(&name.to_owned())) {
         Ok(read) => read,
         Err(error) if recorded.is_empty() => return Err(error),
-        // The file is gone; what was played from it is known.
+        // The file no longer exists; the workloads that were played from it are recorded.
         Err(_) => Vec::new(),
     };
     let mut targets = Vec::new();
@@ -270,24 +273,24 @@ fn from_source(context: &Context, args: &Args, state: &State, name: &str) -> any
         for diagnostic in &named.unreadable {
             if names_nothing {
                 return Err(Failure::invalid(diagnostic.to_string())
-                    .hint("`kube down KIND/NAME` needs no file; `kube ps` tells the names")
+                    .hint("`kube down KIND/NAME` needs no file; `kube ps` lists the names")
                     .into());
             }
-            terminal::warning(&format!("{diagnostic}: this document is left alone"));
+            terminal::warning(&format!("{diagnostic}: this document is ignored"));
         }
         for identity in named.found {
             let kind = identity.kind;
             match state.find(kind, &identity.namespace, &identity.name) {
                 Some(_) if kind == Kind::PersistentVolumeClaim && !args.volumes => {}
                 Some(target) => targets.push(target),
-                // A claim may be gone, or never have been anything but the file's.
+                // A claim of the file may be removed already, or was never created.
                 None if kind == Kind::PersistentVolumeClaim => {}
                 None => missing.push(identity),
             }
         }
     }
     targets.extend(recorded);
-    // Nothing but kinds that `play` leaves out: nothing was made of them, and nothing is to be removed.
+    // The file contains only kinds that `play` ignores: nothing was created from it, so nothing is to be removed.
     if targets.is_empty() && missing.is_empty() && left_out {
         return Ok(targets);
     }
@@ -295,8 +298,8 @@ fn from_source(context: &Context, args: &Args, state: &State, name: &str) -> any
         let shown = |one: &ObjectRef| format!("{}/{}", one.kind.singular(), one.name);
         let what: Vec<String> = missing.iter().map(shown).collect();
         let failure = match what.as_slice() {
-            [] => Failure::not_found(format!("nothing of {name} is here")),
-            what => Failure::not_found(format!("nothing of {name} is here: {}", what.join(", "))),
+            [] => Failure::not_found(format!("nothing from {name} exists here")),
+            what => Failure::not_found(format!("nothing from {name} exists here: {}", what.join(", "))),
         };
         return Err(failure.hint("`kube ps -A` lists the pods").into());
     }
@@ -310,7 +313,7 @@ mod tests {
     use super::*;
     use crate::tests::fixture::{context, pod, record};
 
-    /// Pods a and b played from `<dir>/app.yaml`, Deployment api from stdin, claim and ConfigMap data.
+    /// Records pods a and b from `<dir>/app.yaml`, Deployment api from stdin, and a claim and a ConfigMap named data.
     fn machine() -> (tempfile::TempDir, Context, String) {
         let (dir, context) = context();
         let file = dir.path().canonicalize().unwrap().join("app.yaml").display().to_string();
@@ -362,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_gone_or_has_changed_still_leads_to_what_was_played_from_it() {
+    fn a_missing_or_changed_file_still_names_the_workloads_that_were_played_from_it() {
         let (_dir, context, file) = machine();
         assert_eq!(targets(&context, &ARGS, &file).unwrap(), ["pod/a", "pod/b"]);
         std::fs::write(
@@ -386,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_kinds_that_are_left_out_has_nothing_to_take_down() {
+    fn a_file_of_ignored_kinds_has_nothing_to_take_down() {
         let (dir, context, _) = machine();
         let file = dir.path().join("rbac.yaml").display().to_string();
         let foreign = "kind: Namespace\nmetadata: {name: x}\n---\nkind: Role\nmetadata: {name: r}\n";
@@ -395,18 +398,18 @@ mod tests {
         std::fs::write(&file, format!("{foreign}---\nkind: Pod\nmetadata: {{name: a}}\n")).unwrap();
         assert_eq!(targets(&context, &ARGS, &file).unwrap(), ["pod/a"]);
         std::fs::write(&file, format!("{foreign}---\nkind: Pod\nmetadata: {{name: gone}}\n")).unwrap();
-        assert!(targets(&context, &ARGS, &file).unwrap_err().starts_with("4: nothing of"));
+        assert!(targets(&context, &ARGS, &file).unwrap_err().starts_with("4: nothing from"));
         std::fs::write(&file, "apiVersion: v1\nkind: Pdo\nmetadata: {name: a}\n").unwrap();
         let refused = targets(&context, &ARGS, &file).unwrap_err();
         assert!(
-            refused.ends_with("`kube down KIND/NAME` needs no file; `kube ps` tells the names"),
+            refused.ends_with("`kube down KIND/NAME` needs no file; `kube ps` lists the names"),
             "{refused}"
         );
         assert!(refused.contains("rbac.yaml:2:7: kind: unknown kind"), "{refused}");
     }
 
     #[test]
-    fn a_folder_is_taken_down_though_one_of_its_files_cannot_be_read() {
+    fn a_folder_with_an_unreadable_file_is_taken_down() {
         let (dir, context, _) = machine();
         let folder = dir.path().join("app");
         std::fs::create_dir(&folder).unwrap();
@@ -419,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn volumes_takes_claims_that_only_pods_that_go_have_made() {
+    fn volumes_removes_claims_that_only_removed_pods_use() {
         let (_dir, context) = context();
         let mounting = |name: &str, claims: &[&str]| {
             let mut plan = pod("default", name, &json!({}));
@@ -447,14 +450,14 @@ mod tests {
             });
             shown.collect()
         };
-        let played = "persistentvolumeclaim/played was played by itself and stays; `kube down persistentvolumeclaim/played` \
+        let played = "persistentvolumeclaim/played was played by itself and is kept; `kube down persistentvolumeclaim/played` \
              removes it";
-        assert_eq!(shown(&["a"]), ["own", "persistentvolumeclaim/shared stays: pod/b uses it too", played]);
+        assert_eq!(shown(&["a"]), ["own", "persistentvolumeclaim/shared is kept: pod/b uses it too", played]);
         assert_eq!(shown(&["a", "b"]), ["own", "shared", played]);
     }
 
     #[test]
-    fn names_lead_to_objects() {
+    fn names_are_resolved_to_objects() {
         let (_dir, context, _) = machine();
         assert_eq!(targets(&context, &ARGS, "a").unwrap(), ["pod/a"]);
         assert_eq!(targets(&context, &ARGS, "deploy/api").unwrap(), ["deployment.apps/api"]);
@@ -466,7 +469,7 @@ mod tests {
         );
         assert_eq!(
             targets(&context, &ARGS, "api-1-x").unwrap_err(),
-            "1: pod/api-1-x belongs to deployment.apps/api; `kube down deployment.apps/api` takes all of it down"
+            "1: pod/api-1-x belongs to deployment.apps/api; `kube down deployment.apps/api` removes all of it"
         );
         assert_eq!(
             targets(&context, &ARGS, "missing.yaml").unwrap_err(),
@@ -481,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn all_is_everything_but_claims() {
+    fn all_removes_claims_only_with_volumes() {
         let (_dir, context, _) = machine();
         let count = |context: &Context, volumes| {
             let args = Args { all: true, volumes, ..ARGS };

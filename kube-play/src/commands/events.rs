@@ -18,16 +18,16 @@ use crate::watch::Changes;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  # What happened lately
+  # Recent events
   kube events
 
-  # Go on telling
+  # Follow new events
   kube events -f
 
-  # To one pod
+  # Events of one pod
   kube events --for pod/web
 
-  # What went wrong, anywhere
+  # Warnings of every namespace
   kube events -A --types Warning")]
 pub struct Args {
     /// Keep printing events as they happen
@@ -60,7 +60,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
         return follow(context, args, &filter, &mut reader);
     }
     let mut events = reader.read()?;
-    events.retain(|event| filter.lets_through(event));
+    events.retain(|event| filter.matches(event));
     events.sort_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0));
     match args.listing.shape() {
         Shape::Table if events.is_empty() => {
@@ -79,17 +79,17 @@ fn name(event: &Event) -> String {
     format!("event/{}", event.metadata.name.as_deref().unwrap_or_default())
 }
 
-/// Prints what there is, then what comes.
+/// Prints the recorded events, then new events as they happen.
 fn follow(context: &Context, args: &Args, filter: &Filter, reader: &mut Reader) -> anyhow::Result<ExitCode> {
     let changes = Changes::new(&context.layout)?;
     let mut headers = !args.listing.no_headers;
     loop {
         let mut events = reader.read()?;
-        events.retain(|event| filter.lets_through(event));
+        events.retain(|event| filter.matches(event));
         for event in events {
             match args.listing.shape() {
                 Shape::Table => {
-                    // The columns stay where they are: nobody knows how wide those to come will be.
+                    // The columns have fixed widths, because the widths of later events are not known yet.
                     let text = followed(&event, args);
                     let header =
                         "LAST SEEN   TYPE      REASON                OBJECT                    MESSAGE\n";
@@ -122,7 +122,7 @@ fn followed(event: &Event, args: &Args) -> String {
     format!("{}\n", base::escape::harmless(&line))
 }
 
-/// The same event several times, as one.
+/// Equal events that are shown as one.
 #[derive(Debug, Clone, PartialEq)]
 struct Group {
     event: Event,
@@ -130,7 +130,7 @@ struct Group {
     first: Option<jiff::Timestamp>,
 }
 
-/// What happened again and again is one line, at its latest time, as kubectl has it.
+/// Groups repeated events into one line with the time of the latest, as kubectl does.
 fn grouped(events: Vec<Event>) -> Vec<Group> {
     let mut groups: BTreeMap<String, Group> = BTreeMap::new();
     for event in events {
@@ -190,13 +190,13 @@ fn age(since: Option<jiff::Timestamp>, now: jiff::Timestamp) -> String {
     since.map_or_else(|| "<unknown>".to_owned(), |since| human_duration(now.duration_since(since).as_secs()))
 }
 
-/// `pod/web`.
+/// Returns the object of an event: `pod/web`.
 fn object(event: &Event) -> String {
     let kind = event.involved_object.kind.as_deref().unwrap_or_default().to_ascii_lowercase();
     format!("{kind}/{}", event.involved_object.name.as_deref().unwrap_or_default())
 }
 
-/// Which events a user wants to see.
+/// Selects the events that a user wants to see.
 struct Filter {
     namespace: Option<String>,
     types: Vec<String>,
@@ -216,11 +216,11 @@ impl Filter {
         })
     }
 
-    fn lets_through(&self, event: &Event) -> bool {
+    fn matches(&self, event: &Event) -> bool {
         let same = |a: &str, b: &Option<String>| b.as_deref().is_some_and(|b| a.eq_ignore_ascii_case(b));
         let object = &event.involved_object;
         let about = self.about.as_ref().is_none_or(|about| match about.kind {
-            // What happens to a Deployment happens to its pods, which are named after it:
+            // The events of a Deployment are those of its pods, whose names derive from the Deployment's:
             // NAME-HASH-SUFFIX.
             Kind::Deployment if same("pod", &object.kind) => object
                 .name
@@ -262,7 +262,7 @@ mod tests {
     };
 
     #[test]
-    fn what_repeats_is_one_line_at_its_latest_time() {
+    fn repeated_events_are_one_line_with_the_latest_time() {
         let events =
             [("web", "Started", 1), ("web", "BackOff", 2), ("db", "Started", 3), ("web", "BackOff", 40)];
         let events = events.map(|(pod, reason, at)| serde_json::from_value(event(pod, reason, at)).unwrap());
@@ -276,11 +276,11 @@ mod tests {
     }
 
     #[test]
-    fn filters_choose_by_namespace_type_and_object() {
+    fn filters_select_by_namespace_type_and_object() {
         let (_dir, context) = context();
         let lets = |args: &Args, pod, reason| {
             let event = serde_json::from_value(event(pod, reason, 1)).unwrap();
-            Filter::new(&context, args).unwrap().lets_through(&event)
+            Filter::new(&context, args).unwrap().matches(&event)
         };
         assert!(lets(&ALL, "web", "Started"));
         let warnings = Args { types: vec!["Warning".to_owned()], ..ALL };
@@ -292,6 +292,6 @@ mod tests {
         assert!(!lets(&api, "my-api", "Started") && !lets(&api, "my-api-other-5d4f-x2x2x", "Started"));
         let elsewhere = Context { namespace: "other".to_owned(), ..context.clone() };
         let event = serde_json::from_value(event("web", "Started", 1)).unwrap();
-        assert!(!Filter::new(&elsewhere, &ALL).unwrap().lets_through(&event));
+        assert!(!Filter::new(&elsewhere, &ALL).unwrap().matches(&event));
     }
 }

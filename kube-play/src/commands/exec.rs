@@ -20,16 +20,16 @@ use crate::session::tty::{self, RawMode, Signals};
 // Arguments of `kube exec`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exits as the command did.
+Exits with the exit code of the command.
 
 Examples:
   # A shell
   kube exec -it web -- sh
 
-  # A command, its output into a file here
+  # Save the output of a command in a local file
   kube exec db -- pg_dump app >app.sql
 
-  # Feed it from here, in one container of several
+  # Send a local file to a command in a named container
   kube exec -i web -c importer -- tar x -C /data <data.tar")]
 pub struct Args {
     /// Pod: NAME, pod/NAME, or deployment/NAME for its first pod
@@ -55,7 +55,7 @@ pub struct Args {
 /// Runs `kube exec`.
 ///
 /// # Errors
-/// No such pod or container (4); it does not run (1).
+/// No such pod or container (4); the container does not run (1).
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     context.repair()?;
     let pod = select::pod_of(context, &args.pod)?;
@@ -75,26 +75,26 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     Ok(crate::code(code))
 }
 
-/// `-t`, if there is a terminal to speak of.
+/// Returns whether the command gets a terminal: with `-t`, unless `-i` passes on a stdin that is not a terminal.
 fn wants_terminal(args: &Args) -> bool {
     if args.tty && args.stdin && !std::io::stdin().is_terminal() {
         if !args.quiet {
-            terminal::warning("stdin is no terminal: going on without -t");
+            terminal::warning("stdin is not a terminal: -t is ignored");
         }
         return false;
     }
     args.tty
 }
 
-/// One command in a container.
+/// A command that runs in a container.
 struct Session {
     client: Client,
     request: Request,
 }
 
 impl Session {
-    /// Without a terminal: three pipes. Never our own descriptors: what runs in a container must not get hold
-    /// of the terminal or the files of who called us.
+    /// Runs the command on three pipes, without a terminal. Our own descriptors are never passed on, because a process
+    /// in a container must not get the terminal or the files of the user who called us.
     fn on_pipes(&mut self, stdin: bool) -> anyhow::Result<i32> {
         let (input_theirs, input) = relay::pipe_to_command()?;
         let (output_theirs, output) = relay::pipe_from_command()?;
@@ -107,7 +107,7 @@ impl Session {
         self.carry(Relay::new(input, outputs), None)
     }
 
-    /// With a terminal of its own, which is ours as far as it can tell.
+    /// Runs the command on a new terminal that behaves as ours does.
     fn on_terminal(&mut self, stdin: bool) -> anyhow::Result<i32> {
         if let Request::Exec { tty, size, .. } = &mut self.request {
             *tty = true;
@@ -125,7 +125,7 @@ impl Session {
         relay::do_not_block(&master)?;
         let input = if stdin { Some(master.try_clone()?) } else { None };
         let size = master.try_clone()?;
-        // In this order: the signals are blocked before the terminal is raw, and until it is no more.
+        // The order matters: the signals stay blocked from before the terminal is raw until it no longer is.
         let signals = Signals::take()?;
         let raw = if stdin { Some(RawMode::enter()?) } else { None };
         let code = self.carry(Relay::new(input, vec![(master, Stream::Out)]), Some((&signals, &size)));
@@ -133,10 +133,10 @@ impl Session {
         code
     }
 
-    /// Carries bytes until the command has ended; its exit code.
+    /// Moves bytes until the command has ended, and returns its exit code.
     fn carry(&mut self, mut relay: Relay, terminal: Option<(&Signals, &OwnedFd)>) -> anyhow::Result<i32> {
         loop {
-            // What has been received is not waited for again.
+            // Replies that have arrived already would not wake the poll below.
             while let Some(reply) = self.client.next(Some(Duration::from_millis(1)))? {
                 match reply {
                     Reply::ExecExited { code } => {
@@ -173,7 +173,8 @@ impl Session {
     }
 }
 
-/// The command does not run: 127 where there is none of that name, 126 where it may not run, as shells have it.
+/// Returns the error of a command that cannot be started. Its exit code is that of a shell: 127 if the command is not
+/// found, 126 if it may not be executed.
 fn refused(message: String) -> anyhow::Error {
     let code = if message.ends_with("not found in $PATH") || message.ends_with("no such file or directory") {
         127
@@ -186,5 +187,5 @@ fn refused(message: String) -> anyhow::Error {
 }
 
 fn gone() -> anyhow::Error {
-    Failure::failed("the pod's supervisor is gone; what became of the command is not known").into()
+    Failure::failed("the pod's supervisor has ended; the result of the command is not known").into()
 }

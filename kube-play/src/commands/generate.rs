@@ -1,4 +1,4 @@
-//! `kube generate`: write what runs as manifests.
+//! `kube generate`: write running workloads as manifests.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -28,21 +28,21 @@ use crate::session::umask::CallersUmask;
 // Arguments of `kube generate`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Writes what was played, with what `kube play` made of it (published ports, networks), as manifests that `kube play` \
-and a cluster read: first the ConfigMaps, Secrets and claims that it uses, then the workloads, then the Services. \
-What works on this machine only is named in warnings.
+Writes played workloads, with the options of `kube play` (published ports, networks), as manifests for `kube play` and \
+for clusters: first the ConfigMaps, Secrets and claims that they use, then the workloads, then the Services. Warnings \
+name what works on this machine only.
 
 Examples:
-  # A pod, with all that it uses
+  # A pod with all objects that it uses
   kube generate web
 
-  # Into a file, with the values of its Secrets and the digests of its images
+  # Write to a file, with the values of Secrets and the digests of images
   kube generate web --include-secrets --pin-images -f web.yaml
 
-  # A Deployment of three with a Service, for a cluster
+  # A Deployment with three replicas and a Service, for a cluster
   kube generate web --kind deployment --replicas 3 --service | kubectl apply -f -
 
-  # One container as a pod of its own
+  # One container as a separate pod
   kube generate web/httpd")]
 pub struct Args {
     /// POD, deployment/NAME, or POD/CONTAINER for one container
@@ -77,7 +77,7 @@ fn kind_parser() -> impl TypedValueParser<Value = Kind> {
         .try_map(|name| Kind::from_name_in_any_case(&name).ok_or_else(|| format!("unknown kind {name}")))
 }
 
-/// What a name leads to.
+/// The workload, and optionally the container, that a name means.
 struct Found {
     record: WorkloadRecord,
     pod: Option<String>,
@@ -87,7 +87,7 @@ struct Found {
 /// Runs `kube generate`.
 ///
 /// # Errors
-/// What is named is not there (4); the file exists (1).
+/// A named object does not exist (4); the file exists (1).
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(path) = args.filename.as_deref().filter(|path| path.symlink_metadata().is_ok()) {
         return Err(exists(path).into());
@@ -139,7 +139,8 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `web`, `deployment/api`, and `web/httpd`, `pod/web/httpd`, `deployment/api/httpd` for one container.
+/// Finds the workload that a name means: `web` or `deployment/api`; for one container `web/httpd`, `pod/web/httpd` or
+/// `deployment/api/httpd`.
 fn find(context: &Context, name: &str) -> anyhow::Result<Found> {
     let (object, container) = match name.split('/').collect::<Vec<_>>().as_slice() {
         [pod, container] if !is_kind(pod) => ((*pod).to_owned(), Some(*container)),
@@ -163,7 +164,7 @@ fn find(context: &Context, name: &str) -> anyhow::Result<Found> {
                 return Ok(Found { record, pod: Some(uid), container });
             }
         }
-        // A bare name may be a Deployment's, unless it was said to be a pod's.
+        // A name without a kind may also be the name of a Deployment.
         if !object.contains('/')
             && let Some(record) = load(Kind::Deployment)?
         {
@@ -173,7 +174,7 @@ fn find(context: &Context, name: &str) -> anyhow::Result<Found> {
     Err(missing(context, &wanted)?.into())
 }
 
-/// Returns true if the text before a `/` is a kind and not the name of a pod.
+/// Returns whether the text before a `/` is a kind and not the name of a pod.
 fn is_kind(text: &str) -> bool {
     Kind::parse(text).is_some_and(Kind::has_objects)
 }
@@ -195,7 +196,7 @@ fn failure(error: Error) -> Failure {
         Error::NotGenerated { .. } => Failure::usage(message),
         Error::NoReplicas { .. } => Failure::usage(message)
             .hint("--replicas goes with a deployment or statefulset: add --kind deployment"),
-        Error::Twice { .. } => Failure::usage(message).hint("write them one at a time"),
+        Error::Twice { .. } => Failure::usage(message).hint("generate them one at a time"),
         Error::Damaged { .. } => Failure::failed(message).hint("play it again"),
     }
 }
@@ -210,7 +211,7 @@ fn objects(context: &Context, ids: Vec<ObjectRef>) -> anyhow::Result<BTreeMap<Ob
     Ok(found)
 }
 
-/// Where the hostPaths lead to that have `..` in them.
+/// Returns the real paths of hostPaths that contain `..`.
 fn real_paths(found: &[Found]) -> BTreeMap<PathBuf, PathBuf> {
     let pods = found.iter().flat_map(|one| &one.record.pods).map(|pod| &pod.plan.pod);
     let volumes = pods.flat_map(|pod| pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()));
@@ -221,8 +222,8 @@ fn real_paths(found: &[Found]) -> BTreeMap<PathBuf, PathBuf> {
         .collect()
 }
 
-/// A path without `..`, which a link before it may send anywhere. What is not there is taken as it is written: it
-/// may be made when a pod starts.
+/// Resolves `..` in a path. Symbolic links are followed, because `..` after a link depends on the link's target. A part
+/// that does not exist is kept as written, because it may be created when a pod starts.
 fn upwards(path: &Path) -> PathBuf {
     let mut real = PathBuf::new();
     for part in path.components() {
@@ -236,13 +237,14 @@ fn upwards(path: &Path) -> PathBuf {
     real
 }
 
-/// Folders that belong to people.
+/// Returns the folders that contain home directories.
 fn homes() -> Vec<PathBuf> {
     let own = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.parent().is_some());
     ["/home", "/root"].into_iter().map(PathBuf::from).chain(own).collect()
 }
 
-/// Images of the pods with the digest of what runs, or, of what never ran, of what would.
+/// Maps the names of images to names with digests: the digest of the running image, or, for a container that never ran,
+/// of the stored image.
 fn pins(context: &Context, found: &[Found]) -> anyhow::Result<BTreeMap<String, String>> {
     let store = ImageStore::open(&context.layout.images())?;
     let images = store.list()?;
@@ -270,7 +272,7 @@ fn pins(context: &Context, found: &[Found]) -> anyhow::Result<BTreeMap<String, S
     Ok(pins)
 }
 
-/// `name:tag@digest`, if the image came from a registry.
+/// Returns `name:tag@digest` if the image came from a registry.
 fn pinned(name: &ImageName, image: &Image) -> Option<String> {
     let reference = name.reference().filter(|reference| reference.digest().is_none())?;
     let prefix = format!("{}@", reference.name());
@@ -279,11 +281,11 @@ fn pinned(name: &ImageName, image: &Image) -> Option<String> {
 }
 
 fn exists(path: &Path) -> Failure {
-    Failure::failed(format!("{} exists, and is not written over", path.display()))
+    Failure::failed(format!("{} exists and is not overwritten", path.display()))
         .hint("remove it, or name another file with -f")
 }
 
-/// Writes all of it or nothing. With the values of Secrets in it, it is its owner's alone.
+/// Writes the whole file or nothing. A file with values of Secrets is accessible to its owner only.
 fn write(path: &Path, text: &str, secret: bool) -> anyhow::Result<()> {
     let dir = match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
@@ -298,10 +300,10 @@ fn write(path: &Path, text: &str, secret: bool) -> anyhow::Result<()> {
     let written = options.open(&temporary).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        // Unlike a rename, a link is refused where there is a file by now.
+        // Unlike a rename, a link fails if a file with this name has appeared.
         std::fs::hard_link(&temporary, path)
     });
-    // It may not even be there; the first error is the one to tell.
+    // The temporary file may not exist; only the first error is reported.
     let _ = std::fs::remove_file(&temporary);
     match written {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(exists(path).into()),

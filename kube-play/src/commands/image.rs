@@ -24,28 +24,28 @@ use crate::session::umask::CallersUmask;
 // Arguments of `kube image`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A name without a registry means docker.io; one without a tag means :latest.
+A name without a registry is completed with docker.io, a name without a tag with :latest.
 
 Examples:
-  # What is here
+  # List images
   kube image ls
 
-  # All that is known of one
+  # Show all facts about an image
   kube image ls nginx:1.29 -o json
 
-  # From a registry, ahead of time
+  # Pull before the first play
   kube image pull docker.io/library/nginx:1.29
 
-  # An image of a root file system
+  # Create an image from a root file system
   kube image import rootfs.tar localhost/app:1 --cmd /bin/app
 
-  # To a machine without a network
+  # Copy an image to a machine without a network
   kube image save localhost/app:1 | ssh edge kube image load
 
-  # Free what no pod uses
+  # Remove images that no pod uses
   kube image prune --all")]
 pub struct Args {
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -88,7 +88,7 @@ pub struct Ls {
 // Arguments of `kube image pull`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Logs in with what podman login or docker login wrote ($REGISTRY_AUTH_FILE, ${XDG_RUNTIME_DIR}/containers/auth.json, \
+Logs in with the credentials of podman login or docker login ($REGISTRY_AUTH_FILE, ${XDG_RUNTIME_DIR}/containers/auth.json, \
 ~/.docker/config.json) and the credential helpers named there. Registries on this machine may speak plain HTTP.
 
 Examples:
@@ -177,7 +177,7 @@ pub struct Prune {
 #[command(after_help = "\
 Examples:
   kube image import rootfs.tar localhost/app:1 --cmd /bin/app --env MODE=test
-  # With arguments; from stdin
+  # Set arguments; read from stdin
   docker export app | kube image import - localhost/app:1 --entrypoint '[\"/bin/app\", \"--verbose\"]'")]
 pub struct Import {
     /// The tar, plain or packed with gzip or zstd; `-` is stdin
@@ -186,7 +186,7 @@ pub struct Import {
     /// The name of the image
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// CMD: the command where a pod gives none; words, or a JSON array of them
+    /// CMD: the command of pods that give none; words, or a JSON array of them
     #[arg(long, value_name = "WORDS", value_parser = words)]
     pub cmd: Option<Words>,
     /// ENTRYPOINT: words, or a JSON array of them
@@ -215,7 +215,7 @@ pub struct Import {
     pub volume: Vec<String>,
 }
 
-/// An argument vector.
+/// The words of a command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Words(Vec<String>);
 
@@ -250,7 +250,7 @@ fn variable(text: &str) -> Result<String, ValueError> {
 /// Runs `kube image`.
 ///
 /// # Errors
-/// An image that is not here (4), that is in use, that cannot be pulled; a name that is none (2).
+/// An image is not stored here (4), is in use (1), or cannot be pulled (1); a name is not valid (2).
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     let store = ImageStore::open(&context.layout.images())?;
     match &args.command {
@@ -268,15 +268,15 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
             context.await_removals()?;
             let users = Users::find(context, &store)?;
             let removed = store.prune(args.all, &|image| users.of(image))?;
-            tell(&removed)?;
+            print_removed(&removed)?;
             print(&format!("freed: {}\n", size(removed.freed)))?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// An error of the store with its exit code and what to do about it.
-fn told(error: Error) -> anyhow::Error {
+/// Adds the exit code and a hint to an error of the store.
+fn failure(error: Error) -> anyhow::Error {
     let message = error.to_string();
     match error {
         Error::NotHere { .. } => Failure::not_found(message).hint("`kube image ls` lists them").into(),
@@ -288,19 +288,19 @@ fn told(error: Error) -> anyhow::Error {
         }
         Error::Denied { registry, .. } => Failure::failed(message)
             .hint(format!(
-                "log in: `podman login {registry}` or `docker login {registry}` write what kube reads"
+                "log in: `podman login {registry}` or `docker login {registry}` write the credentials that kube reads"
             ))
             .into(),
         error => error.into(),
     }
 }
 
-/// Reads what a user calls an image.
+/// Parses the name of an image.
 fn parse(name: &str) -> anyhow::Result<ImageName> {
-    ImageName::parse(name).map_err(|error| told(error.into()))
+    ImageName::parse(name).map_err(|error| failure(error.into()))
 }
 
-/// Which recorded pods use which image.
+/// The recorded pods with the images that they use.
 struct Users(Vec<(String, String)>);
 
 impl Users {
@@ -310,7 +310,7 @@ impl Users {
             for pod in &workload.pods {
                 let Some(spec) = &pod.plan.pod.spec else { continue };
                 for container in spec.init_containers.iter().flatten().chain(&spec.containers) {
-                    // One whose name is no name or leads nowhere uses nothing.
+                    // A container whose image has an invalid name or is not stored uses no image.
                     let Some(image) = container.image.as_deref() else { continue };
                     if let Ok(Ok(Some(image))) = ImageName::parse(image).map(|name| store.find(&name)) {
                         users.push((image.id, format!("pod/{}", pod.plan.name())));
@@ -329,20 +329,20 @@ impl Users {
 }
 
 fn pull(store: &ImageStore, image: &str, args: &Pull) -> anyhow::Result<()> {
-    let reference = Reference::parse(image).map_err(|error| told(error.into()))?;
+    let reference = Reference::parse(image).map_err(|error| failure(error.into()))?;
     let progress = progress::of_pull(image, args.quiet);
     let options = PullOptions { platform: args.platform.clone(), ..PullOptions::default() };
-    let pulled = store.pull(&reference, &options, progress.as_ref()).map_err(told)?;
+    let pulled = store.pull(&reference, &options, progress.as_ref()).map_err(failure)?;
     drop(progress);
     print(&format!("{}\n", pulled.id))
 }
 
 fn remove(store: &ImageStore, image: &str, force: bool, users: &Users) -> anyhow::Result<()> {
-    let removed = store.remove(&parse(image)?, force, &|image| users.of(image)).map_err(told)?;
-    tell(&removed)
+    let removed = store.remove(&parse(image)?, force, &|image| users.of(image)).map_err(failure)?;
+    print_removed(&removed)
 }
 
-fn tell(removed: &Removed) -> anyhow::Result<()> {
+fn print_removed(removed: &Removed) -> anyhow::Result<()> {
     let untagged = removed.untagged.iter().map(|name| format!("untagged: {name}"));
     let deleted = removed.deleted.iter().map(|id| format!("deleted: {id}"));
     output::print_lines(untagged.chain(deleted))
@@ -351,14 +351,14 @@ fn tell(removed: &Removed) -> anyhow::Result<()> {
 fn load(store: &ImageStore, args: &Load) -> anyhow::Result<()> {
     let file = args.input.as_ref().unwrap_or(&args.file);
     let name = args.name.as_deref().map(Reference::parse).transpose();
-    let name = name.map_err(|error| told(error.into()))?;
+    let name = name.map_err(|error| failure(error.into()))?;
     let mut archive = open(file)?;
-    for loaded in store.load(&mut archive, &shown(file), name.as_ref()).map_err(told)? {
+    for loaded in store.load(&mut archive, &shown(file), name.as_ref()).map_err(failure)? {
         if loaded.names.is_empty() {
             print(&format!("loaded: {}\n", loaded.image.id))?;
             if loaded.image.names.is_empty() {
                 terminal::hint(
-                    "the archive gives this image no name: load it with --name NAME to give it one",
+                    "this image has no name in the archive: load it with --name NAME to give it one",
                 );
             }
         } else {
@@ -377,16 +377,16 @@ fn save(store: &ImageStore, args: &Save) -> anyhow::Result<()> {
     let path = &args.output;
     if path.as_os_str() == "-" {
         if std::io::stdout().is_terminal() {
-            return Err(Failure::usage("an archive does not belong on a terminal")
+            return Err(Failure::usage("an archive cannot be written to a terminal")
                 .hint("name a file with -o FILE, or send it through a pipe")
                 .into());
         }
-        return store.save(&images, format, &mut std::io::stdout().lock()).map_err(told);
+        return store.save(&images, format, &mut std::io::stdout().lock()).map_err(failure);
     }
-    // A pipe or a device is written to; a file appears when it is whole.
+    // A pipe or a device is written directly. A file is written under a temporary name and renamed when it is complete.
     if fs::metadata(path).is_ok_and(|m| !m.is_file()) {
         let mut file = fs::OpenOptions::new().write(true).open(path).with_context(|| shown(path))?;
-        return store.save(&images, format, &mut file).map_err(told);
+        return store.save(&images, format, &mut file).map_err(failure);
     }
     let mut name = path.clone().into_os_string();
     name.push(format!(".{}.part", std::process::id()));
@@ -396,12 +396,12 @@ fn save(store: &ImageStore, args: &Save) -> anyhow::Result<()> {
             let _umask = CallersUmask::begin();
             File::create(&part).with_context(|| shown(&part))?
         };
-        store.save(&images, format, &mut file).map_err(told)?;
+        store.save(&images, format, &mut file).map_err(failure)?;
         file.sync_all().with_context(|| shown(&part))?;
         fs::rename(&part, path).with_context(|| shown(path))
     })();
     if written.is_err() {
-        // It may not even be there; the first error is the one to tell.
+        // The temporary file may not exist; only the first error is reported.
         let _ = fs::remove_file(&part);
     }
     written
@@ -412,7 +412,7 @@ fn open(file: &Path) -> anyhow::Result<Box<dyn Read>> {
         return Ok(Box::new(File::open(file).with_context(|| shown(file))?));
     }
     if std::io::stdin().is_terminal() {
-        return Err(Failure::usage("no archive: stdin is a terminal").hint("name a file").into());
+        return Err(Failure::usage("no archive given: stdin is a terminal").hint("name a file").into());
     }
     Ok(Box::new(std::io::stdin().lock()))
 }
@@ -421,15 +421,15 @@ fn shown(file: &Path) -> String {
     if file.as_os_str() == "-" { "stdin".to_owned() } else { file.display().to_string() }
 }
 
-/// The images that are named, each once; all where none is.
+/// Returns the named images without duplicates, or all images if no names are given.
 fn listed(store: &ImageStore, names: &[String]) -> anyhow::Result<Vec<Image>> {
     if names.is_empty() {
         return Ok(store.list()?);
     }
     let mut found: Vec<Image> = Vec::new();
     for name in names {
-        let not_here = || told(Error::NotHere { reference: name.clone() });
-        let image = store.find(&parse(name)?).map_err(told)?.ok_or_else(not_here)?;
+        let not_here = || failure(Error::NotHere { reference: name.clone() });
+        let image = store.find(&parse(name)?).map_err(failure)?.ok_or_else(not_here)?;
         if !found.iter().any(|other| other.id == image.id) {
             found.push(image);
         }
@@ -441,7 +441,7 @@ fn list(images: &[Image], args: &Ls) -> anyhow::Result<()> {
     match args.listing.shape() {
         Shape::Table => table(images, args, Timestamp::now()).print(!args.listing.no_headers),
         Shape::Names => {
-            // Names that `kube image rm` takes.
+            // Prints names that `kube image rm` accepts.
             let names = |image: &Image| {
                 if image.names.is_empty() { vec![image.id.clone()] } else { image.names.clone() }
             };
@@ -451,7 +451,7 @@ fn list(images: &[Image], args: &Ls) -> anyhow::Result<()> {
     }
 }
 
-/// A line for each name; an image without one has a line of its own.
+/// Builds a table with one line per name, and one line for an image without a name.
 fn table(images: &[Image], args: &Ls, now: Timestamp) -> Table {
     let wide = args.listing.is_wide();
     let mut headers = vec!["NAME", "TAG", "IMAGE ID", "AGE", "SIZE"];
@@ -483,7 +483,7 @@ fn table(images: &[Image], args: &Ls, now: Timestamp) -> Table {
     table
 }
 
-/// Name and tag, or name and digest.
+/// Splits a name into name and tag, or name and digest.
 fn split(name: &str) -> (String, String) {
     match name.split_once('@').or_else(|| name.rsplit_once(':').filter(|(_, tag)| !tag.contains('/'))) {
         Some((name, tag)) => (name.to_owned(), tag.to_owned()),
@@ -491,7 +491,8 @@ fn split(name: &str) -> (String, String) {
     }
 }
 
-/// Kubernetes has no object for an image; `names` and `sizeBytes` are those of a node's status.images.
+/// Returns an image as an object. Kubernetes has no kind for images; the fields `names` and `sizeBytes` are those of a
+/// node's status.images.
 fn object(image: &Image) -> Value {
     let names: Vec<&String> = image.names.iter().chain(&image.repo_digests).collect();
     json!({
@@ -507,7 +508,7 @@ fn object(image: &Image) -> Value {
 }
 
 fn import(store: &ImageStore, args: &Import) -> anyhow::Result<ExitCode> {
-    let name = Reference::parse(&args.name).map_err(|error| told(error.into()))?;
+    let name = Reference::parse(&args.name).map_err(|error| failure(error.into()))?;
     let config = ImageConfig {
         entrypoint: args.entrypoint.clone().map(|w| w.0).unwrap_or_default(),
         cmd: args.cmd.clone().map(|w| w.0).unwrap_or_default(),
@@ -533,7 +534,8 @@ fn import(store: &ImageStore, args: &Import) -> anyhow::Result<ExitCode> {
     }
     let mut archive = open(&args.file)?;
     let created = Timestamp::now().to_string();
-    let image = store.import(&mut archive, &shown(&args.file), &name, config, Some(created)).map_err(told)?;
+    let image =
+        store.import(&mut archive, &shown(&args.file), &name, config, Some(created)).map_err(failure)?;
     print(&format!("{}\n", image.id))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -575,8 +577,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_images_ends_with_its_exit_code() {
-        let code = |error| told(error).downcast_ref::<Failure>().map(|f| f.code);
+    fn errors_of_images_have_their_exit_codes() {
+        let code = |error| failure(error).downcast_ref::<Failure>().map(|f| f.code);
         assert_eq!(code(Error::NotHere { reference: "x".to_owned() }), Some(exit::NOT_FOUND));
         assert_eq!(code(Reference::parse("X").unwrap_err().into()), Some(exit::USAGE));
         assert_eq!(code(Error::InUse { image: "x".to_owned(), users: vec![] }), Some(exit::FAILED));

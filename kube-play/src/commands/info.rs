@@ -1,4 +1,4 @@
-//! `kube info`: what this host has, what is missing, and how to get it.
+//! `kube info`: what works on this host, what is missing, and how to fix it.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -16,10 +16,10 @@ use crate::output::{ObjectFormat, Table, print, print_object};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  # What does this machine have?
+  # Check this machine
   kube info
 
-  # For a program
+  # Print JSON for a program
   kube info -o json")]
 pub struct Args {
     /// The output format [default: text]
@@ -95,16 +95,16 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The networks of this instance's pods, as they are now: other programs may have changed them.
+/// Checks the networks of this instance's pods as they are now, because other programs may have changed them.
 fn networks(context: &Context) -> Feature {
     let layout = &context.layout;
     let networks = network::Networks::new(&layout.networks(), &layout.networks_run(), &context.exe);
     let (detail, remedy) = match networks.problems() {
-        Ok(problems) if problems.is_empty() => ("nothing is wrong with those in use".to_owned(), None),
+        Ok(problems) if problems.is_empty() => ("the networks in use have no problems".to_owned(), None),
         Ok(problems) => (
             problems.join("; "),
             Some(
-                "any command that looks at pods, such as `kube ps`, mends what can be mended and tells the rest",
+                "any command that reads pods, such as `kube ps`, repairs what it can and prints the other problems",
             ),
         ),
         Err(e) => (e.to_string(), None),

@@ -28,10 +28,10 @@ Examples:
   # A pod
   kube inspect web
 
-  # Its address
+  # The address of a pod
   kube inspect web | jq -r .status.podIP
 
-  # Other kinds, as YAML
+  # Objects of other kinds, as YAML
   kube inspect deployment/api configmap/settings -o yaml")]
 pub struct Args {
     /// Objects: POD or KIND/NAME (pod, deployment, replicaset, configmap, secret, pvc)
@@ -45,7 +45,7 @@ pub struct Args {
 /// Runs `kube inspect`.
 ///
 /// # Errors
-/// What is named is not there (4).
+/// A named object does not exist (4).
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     context.repair()?;
     let mut found = Vec::new();
@@ -72,14 +72,14 @@ fn pod(context: &Context, name: &str) -> anyhow::Result<Value> {
     Ok(serde_json::to_value(pods::object(&view, &node::ips()))?)
 }
 
-/// The Deployment as it was applied, with what Kubernetes adds, and its status.
+/// Returns a Deployment as it was played, with what Kubernetes adds, and its status.
 fn deployment(context: &Context, resource: &ObjectRef) -> anyhow::Result<Value> {
     let record = rollout::recorded(context, resource)?;
     let pods = pod_statuses(&context.layout, &record);
     Ok(view::deployment(rollout::metadata(&record), &record.spec, &record.state, &pods, Timestamp::now()))
 }
 
-/// The ReplicaSet of a revision of a Deployment.
+/// Returns the ReplicaSet of a revision of a Deployment.
 fn replica_set(context: &Context, resource: &ObjectRef) -> anyhow::Result<Value> {
     for record in workloads(&context.layout)? {
         let is_named = |revision: &Revision| revision.name() == resource.name;
@@ -101,7 +101,7 @@ fn replica_set(context: &Context, resource: &ObjectRef) -> anyhow::Result<Value>
         .into())
 }
 
-/// spec.replicas, which is 1 unless it says otherwise.
+/// Returns spec.replicas, whose default is 1.
 pub fn replicas(deployment: &Value) -> u64 {
     deployment.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or(1)
 }

@@ -24,22 +24,22 @@ use crate::pods;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  # What the pod's only container wrote
+  # The log of a pod's only container
   kube logs web
 
-  # Follow it, through restarts, from the last 20 lines on
+  # Follow a log across restarts, starting with the last 20 lines
   kube logs web -f --tail 20
 
-  # One container of several; all of them, each line with its container's name
+  # One container of several; all containers, with the container's name on each line
   kube logs web -c proxy
   kube logs web --all-containers --prefix
 
-  # Of every pod of a Deployment, of several pods, of all with a label: as they come, each with its name
+  # Every pod of a Deployment, several pods, all pods with a label: lines as they arrive, each with the pod's name
   kube logs -f deployment/api --all-pods
   kube logs -f web db
   kube logs -l app=web --since 1h
 
-  # What the container before the last restart wrote
+  # The log of the run before the last restart
   kube logs web -p
 
   # The last ten minutes, with times
@@ -66,7 +66,7 @@ pub struct Args {
     /// Print the log of the run before the last restart
     #[arg(short, long, conflicts_with = "follow")]
     pub previous: bool,
-    /// Print only so many last lines; -1 prints all
+    /// Print only this many of the last lines; -1 prints all
     #[arg(long, value_name = "LINES", default_value_t = -1, allow_negative_numbers = true, hide_default_value = true)]
     pub tail: i64,
     /// Print only lines newer than this (30s, 5m, 2h)
@@ -86,7 +86,7 @@ pub struct Args {
 /// Runs `kube logs`.
 ///
 /// # Errors
-/// No such pod or container (4); no earlier run, or none yet (1).
+/// No such pod or container (4); the container has no earlier run, or has not run yet (1).
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     context.repair()?;
     let pods = chosen(context, args)?;
@@ -126,7 +126,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The pods that are meant, each once.
+/// Returns the pods that the arguments name, without duplicates.
 fn chosen(context: &Context, args: &Args) -> anyhow::Result<Vec<PodView>> {
     if args.all_pods || args.selector.is_some() {
         let choice = Choice { names: &args.pods, selector: args.selector.as_deref(), ..Choice::default() };
@@ -146,7 +146,7 @@ fn chosen(context: &Context, args: &Args) -> anyhow::Result<Vec<PodView>> {
     Ok(found)
 }
 
-/// The run that kubectl would show; whoever follows goes on from the latest to those that come.
+/// Returns the run whose log kubectl would show. A follower starts with the latest run and continues with later ones.
 fn which_run(pod: &PodView, name: &str, args: &Args) -> Run {
     let container = pod.state.container(name).filter(|_| !args.follow);
     let none = if args.previous { Run::Previous } else { Run::Latest };
@@ -163,11 +163,11 @@ fn tail(lines: i64) -> anyhow::Result<Option<u64>> {
 
 fn since(args: &Args) -> Option<jiff::Timestamp> {
     let age = args.since.and_then(|age| jiff::SignedDuration::try_from(age).ok());
-    // Older than time itself: all of it.
+    // A time before the earliest timestamp means the whole log.
     args.since_time.or_else(|| jiff::Timestamp::now().checked_sub(age?).ok())
 }
 
-/// An error if there is no run to show the log of; the same words as kubectl's.
+/// Returns an error, in kubectl's words, if there is no run to show the log of.
 fn has_run(pod: &PodView, name: &str, previous: bool) -> anyhow::Result<()> {
     let Some(container) = pod.state.containers.iter().find(|container| container.name == name) else {
         return Ok(());
@@ -189,32 +189,32 @@ fn has_run(pod: &PodView, name: &str, previous: bool) -> anyhow::Result<()> {
         return Err(Failure::failed(format!(
             "container {name} of pod/{pod_name} is waiting to start: {reason}"
         ))
-        .hint(format!("`kube events --for pod/{pod_name}` tells what happened"))
+        .hint(format!("`kube events --for pod/{pod_name}` shows what happened"))
         .into());
     }
     Ok(())
 }
 
-/// True once the container will write no more.
+/// Returns whether the container will write nothing more.
 fn has_ended(context: &Context, pod: &PodView, name: &str) -> bool {
-    // What cannot be read now is looked at again at the next change.
+    // If the state cannot be read now, it is read again at the next change.
     let Ok(pods) = observe::pods_of(&context.layout, &pod.workload) else { return false };
     let Some(now) = pods.iter().find(|other| other.plan.uid == pod.plan.uid) else { return true };
     let object = pods::object(now, &[]);
     pods::has_ended(&object) || pods::will_not_run_again(&object, name)
 }
 
-/// Writes lines to stdout.
+/// Writes lines of logs to stdout.
 struct Printer {
     out: BufWriter<Stdout>,
-    /// For a terminal: what could drive it is made visible.
+    /// True if stdout is a terminal: characters that could drive it are made visible.
     terminal: bool,
     follow: bool,
     timestamps: bool,
     prefix: bool,
-    /// The last line did not end: what comes next begins a line of its own.
+    /// True if the last text had no line end: the next line then begins with one.
     open: bool,
-    /// Why printing has stopped.
+    /// The error that stopped printing.
     error: Option<std::io::Error>,
 }
 
@@ -263,7 +263,7 @@ impl Printer {
             self.out.write_all(b"\n")?;
         }
         self.open = !line.ends;
-        // Whoever follows sees each line as it comes.
+        // A follower sees each line as it arrives.
         if self.follow { self.out.flush() } else { Ok(()) }
     }
 
@@ -271,7 +271,7 @@ impl Printer {
         match self.error.take().map_or_else(|| self.out.flush(), Err) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                // The rest of the buffer has nowhere to go.
+                // The rest of the buffer is discarded, because stdout is closed.
                 drop(self.out.into_parts());
                 Err(Closed.into())
             }

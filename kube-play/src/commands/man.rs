@@ -12,7 +12,7 @@ use crate::session::umask::CallersUmask;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  # One page a command: kube.1, kube-play.1, ...
+  # Write one page per command: kube.1, kube-play.1, ...
   kube man /usr/local/share/man/man1")]
 pub struct Args {
     /// The folder to write into; it is created if missing

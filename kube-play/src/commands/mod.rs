@@ -1,4 +1,4 @@
-//! One command, one file: its arguments and what it does.
+//! The commands. Each file contains one command: its arguments and what it does.
 
 pub mod check;
 pub mod completion;

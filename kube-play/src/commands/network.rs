@@ -1,4 +1,4 @@
-//! `kube network`: list, make and remove networks.
+//! `kube network`: list, create and remove networks.
 
 use std::process::ExitCode;
 
@@ -16,17 +16,17 @@ use crate::output::{self, Listing, Shape, Table};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  # Networks, their subnets and how many pods are on them
+  # List networks with their subnets and numbers of pods
   kube network ls
 
-  # One on a subnet of your own, and a pod with an address in it
+  # Create a network with a given subnet, and run a pod with a fixed address in it
   kube network create lab --subnet 10.55.0.0/24
   kube play --network lab:ip=10.55.0.7 web.yaml
 
   # Remove it
   kube network rm lab")]
 pub struct Args {
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -69,7 +69,7 @@ pub enum Command {
 /// Runs `kube network`.
 ///
 /// # Errors
-/// A network that is not there (4), is in use, or cannot be.
+/// A network does not exist (4), is in use (1), or cannot be created (1).
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     let layout = &context.layout;
     let networks = Networks::new(&layout.networks(), &layout.networks_run(), &context.exe);
@@ -81,15 +81,15 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
         }
         Command::Create { name, subnet, ipv6, internal } => {
             let options = NetworkOptions { subnets: subnet.clone(), ipv6: *ipv6, internal: *internal };
-            networks.create(name, &options).map_err(told)?;
+            networks.create(name, &options).map_err(failure)?;
             output::print(&format!("network/{name} created\n"))?;
         }
         Command::Rm { names } => {
-            // What a crash left may still be on it.
+            // A network may still have endpoints of a pod that crashed.
             context.repair()?;
             context.await_removals()?;
             return exit::each(names, |name| {
-                networks.remove(name).map_err(told)?;
+                networks.remove(name).map_err(failure)?;
                 output::print(&format!("network/{name} deleted\n"))
             });
         }
@@ -101,12 +101,12 @@ fn list(networks: &Networks, names: &[String], pods: &[&str], listing: Listing) 
     let mut rows = Vec::new();
     let mut found = networks.list()?;
     if let Some(name) = names.iter().find(|name| !found.iter().any(|network| network.name == **name)) {
-        return Err(told(Error::NoSuchNetwork(name.clone())));
+        return Err(failure(Error::NoSuchNetwork(name.clone())));
     }
     found.retain(|network| names.is_empty() || names.contains(&network.name));
     for network in found {
         let mut endpoints = networks.endpoints(&network.name)?;
-        // A pod that was taken down may still be on it.
+        // An endpoint of a pod that was taken down may still exist.
         endpoints.retain(|name| pods.contains(&name.as_str()));
         rows.push((network, endpoints));
     }
@@ -144,7 +144,8 @@ fn table(rows: &[(Network, Vec<String>)], wide: bool) -> Table {
     table
 }
 
-/// A network as Kubernetes knows additional ones: a NetworkAttachmentDefinition with a CNI configuration.
+/// Returns a network as the object that Kubernetes has for additional networks: a NetworkAttachmentDefinition with a
+/// CNI configuration.
 fn object(network: &Network) -> Value {
     let ranges: Vec<Value> = network
         .subnets
@@ -170,7 +171,7 @@ fn object(network: &Network) -> Value {
     })
 }
 
-fn told(error: Error) -> anyhow::Error {
+fn failure(error: Error) -> anyhow::Error {
     match error {
         Error::NoSuchNetwork(_) => {
             Failure::not_found(error.to_string()).hint("`kube network ls` lists them").into()
@@ -180,7 +181,7 @@ fn told(error: Error) -> anyhow::Error {
         }
         Error::BadNetworkName(_) | Error::BadSubnet { .. } => Failure::usage(error.to_string()).into(),
         Error::NetworkExists(ref name) if name == DEFAULT_NETWORK => Failure::failed(error.to_string())
-            .hint("it is the default network: `kube network rm kube` lets you make it your way")
+            .hint("it is the default network: remove it with `kube network rm kube`, then create it with your options")
             .into(),
         error => error.into(),
     }
@@ -218,13 +219,13 @@ mod tests {
     }
 
     #[test]
-    fn a_network_is_an_object_of_kubernetes() {
+    fn a_network_is_shown_as_a_network_attachment_definition() {
         insta::assert_snapshot!(pod_core::manifest::to_yaml(&[object(&rows()[0].0)]));
     }
 
     #[test]
-    fn what_is_wrong_ends_with_its_exit_code() {
-        let code = |error| told(error).downcast_ref::<Failure>().map(|f| f.code);
+    fn errors_of_networks_have_their_exit_codes() {
+        let code = |error| failure(error).downcast_ref::<Failure>().map(|f| f.code);
         assert_eq!(code(Error::NoSuchNetwork("x".to_owned())), Some(exit::NOT_FOUND));
         assert_eq!(code(Error::BadNetworkName("X".to_owned())), Some(exit::USAGE));
         let in_use = Error::NetworkInUse { network: "x".to_owned(), by: vec!["web".to_owned()] };

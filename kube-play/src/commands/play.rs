@@ -24,11 +24,11 @@ type Published = Vec<PortMapping>;
 // Arguments of `kube play`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Returns when every container has started. Playing a file again changes what the file changed and leaves the \
-rest running; when one document fails, what this call made is undone.
+Returns when every container has started. Playing a changed file again replaces only what has changed; the rest keeps \
+running. If one document fails, the changes of this call are undone.
 
 Examples:
-  # Run what a file says
+  # Run a manifest
   kube play web.yaml
 
   # Several files, a folder, stdin, a URL
@@ -40,16 +40,16 @@ Examples:
   # Wait until every pod is Ready, for two minutes at most
   kube play web.yaml --wait --timeout 2m
 
-  # Run a batch job and exit as it does
+  # Run a batch job and exit with its exit code
   kube play job.yaml --wait=complete
 
   # Publish port 80 of the pod as port 8080 of this machine
   kube play web.yaml -p 8080:80
 
-  # Say what would change
+  # Print what would change
   kube play web.yaml --dry-run
 
-  # Start everything that should run, after a reboot
+  # After a reboot, start everything that should run
   kube play --all")]
 pub struct Args {
     /// Manifests: files, folders (their *.yaml, *.yml, *.json), `-` for stdin, http(s) URLs
@@ -70,7 +70,7 @@ pub struct Args {
     #[arg(long, value_name = "FOR", value_enum, num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "ready")]
     pub wait: Option<Wait>,
-    /// Stop waiting after this time (30s, 2m, plain seconds); what was created keeps running
+    /// Stop waiting after this time (30s, 2m, plain seconds); pods keep running
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub timeout: Option<Duration>,
     /// With --start=false, record everything but start nothing
@@ -89,7 +89,7 @@ pub struct Args {
     /// Also read the ConfigMaps in this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub configmap: Vec<PathBuf>,
-    /// Print what would be done, and do nothing
+    /// Print what would change, without changing anything
     #[arg(long)]
     pub dry_run: bool,
     /// Treat warnings about the manifest as errors
@@ -123,19 +123,19 @@ pub enum Wait {
 pub enum Pull {
     // Ask the registry every time
     Always,
-    // Only what is not here
+    // Only images that are not stored here
     #[value(alias = "ifnotpresent", alias = "if-not-present")]
     Missing,
-    // Never: what is not here is an error
+    // Never: an image that is not stored here is an error
     Never,
 }
 
 /// Runs `kube play`.
 ///
 /// # Errors
-/// Invalid manifests (3), something that cannot be made (1), a wait that took too long (5).
+/// A manifest is not valid (3), something cannot be created (1), or a wait took too long (5).
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
-    // Beside all that comes before containers are made.
+    // Runs in parallel with everything that comes before the creation of containers.
     let _warm = (!args.dry_run && args.start).then(Warm::begin);
     let options = options(args);
     let mut report = Lines::new(args.quiet, args.dry_run);
@@ -144,7 +144,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
             .hint("run it with sudo; `kube check` and `kube play --dry-run` need no root")
             .into());
     }
-    interrupt::tell_on_interrupt();
+    interrupt::report_on_interrupt();
     let loaded = match args.all {
         true => None,
         false => {
@@ -155,7 +155,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
         }
     };
     if !args.dry_run {
-        context.repair_and_tell()?;
+        context.repair_and_print_problems()?;
     }
     let code = match loaded {
         Some(Loaded { documents, plan }) => {
@@ -167,7 +167,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     Ok(crate::code(code?))
 }
 
-/// A wrong `--network` is wrong use, told before any file is read.
+/// A wrong `--network` is wrong use (2). It is reported before any file is read.
 fn network(text: &str) -> Result<String, NetworkError> {
     parse_network(text).map(|_| text.to_owned())
 }

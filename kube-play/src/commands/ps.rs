@@ -22,16 +22,16 @@ Examples:
   # Pods of the default namespace
   kube ps
 
-  # Of every namespace, with more columns
+  # Pods of every namespace, with more columns
   kube ps -A -o wide
 
-  # Those of a Deployment
+  # Pods of a Deployment
   kube ps -l app=api
 
-  # As Kubernetes' objects
+  # Print Kubernetes objects
   kube ps -o json | jq '.items[].status.podIP'
 
-  # Watch them change
+  # Watch pods change
   kube ps -w")]
 pub struct Args {
     /// Show only these pods (NAME, pod/NAME, or all of deployment/NAME)
@@ -54,7 +54,7 @@ pub struct Args {
 /// Runs `kube ps`.
 ///
 /// # Errors
-/// A pod that is named is not there (4); the selector is none (2).
+/// A named pod does not exist (4); the selector is not valid (2).
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     context.repair()?;
     if args.watch {
@@ -77,7 +77,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A pod with all that a line about it needs.
+/// A pod with everything that its line in the table needs.
 #[derive(Debug, Clone)]
 struct Shown {
     pod: Pod,
@@ -92,7 +92,7 @@ impl Args {
 }
 
 fn shown(args: &Args, pods: Vec<PodView>) -> Vec<Shown> {
-    // Only the objects themselves tell them, and looking them up takes longer than all the rest.
+    // Only JSON and YAML output contains the host's addresses, and reading them takes longer than everything else.
     let host_ips = match args.listing.shape() {
         Shape::Objects(_) => plan::node::ips(),
         _ => Vec::new(),
@@ -143,14 +143,14 @@ fn images(pod: &Pod) -> String {
     containers.filter_map(|container| container.image.as_deref()).collect::<Vec<_>>().join(",")
 }
 
-/// Prints all pods, then each one again whenever its line changes.
+/// Prints all pods, then prints a pod again whenever its line changes.
 fn watch(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     let changes = Changes::new(&context.layout)?;
     let mut before: BTreeMap<String, (String, String)> = BTreeMap::new();
     let mut first = true;
     let mut widths = Vec::new();
     loop {
-        // A pod that is gone is what one watches for, too.
+        // A named pod may disappear during the watch, which is not an error.
         let pods = match first {
             true => select::pods_of(context, &args.choice())?,
             false => select::existing(context, &args.choice())?,
@@ -160,7 +160,7 @@ fn watch(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
         for shown in shown(args, pods) {
             let row = pod_row(&shown.pod, jiff::Timestamp::now());
             let restarts = row.restarts.split(' ').next().unwrap_or_default().to_owned();
-            // All but the ages, which change by themselves.
+            // All columns but the age, which changes by itself.
             let state = format!("{} {} {restarts} {} {}", row.ready, row.status, row.ip, shown.ports);
             let uid = shown.pod.metadata.uid.clone().unwrap_or_default();
             if before.get(&uid).is_none_or(|(old, _)| *old != state) {
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_reads_as_kubectls() {
+    fn the_table_has_the_form_of_kubectl() {
         insta::assert_snapshot!(rendered(None, false), @r"
         NAME     READY   STATUS             RESTARTS      AGE   IP          PORTS
         web      1/1     Running            2 (30s ago)   5m    10.88.0.7   8080->80/tcp

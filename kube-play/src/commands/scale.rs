@@ -12,25 +12,25 @@ use crate::output::exit;
 // Arguments of `kube scale`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The number holds until the manifest is played again: what it says counts then.
+The number holds until the manifest is played again; then the manifest's number applies.
 
 Examples:
   # Three pods
   kube scale deployment/api --replicas 3
 
-  # None, but keep the Deployment
+  # No pods, but keep the Deployment
   kube scale deployment/api --replicas 0
 
   # Only if there are two now
   kube scale deployment/api --replicas 3 --current-replicas 2")]
 pub struct Args {
-    /// Which Deployments.
+    /// The Deployments.
     #[command(flatten)]
     pub names: Names,
-    /// How many pods there should be
+    /// The number of pods
     #[arg(long, value_name = "N")]
     pub replicas: u32,
-    /// Fail unless this is the number now
+    /// Fail unless the present number is this
     #[arg(long, value_name = "N")]
     pub current_replicas: Option<u32>,
 }
@@ -38,7 +38,7 @@ pub struct Args {
 /// Runs `kube scale`.
 ///
 /// # Errors
-/// A Deployment is not there (4), or cannot have so many pods (1).
+/// A Deployment does not exist (4), or cannot have this many pods (1).
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     context.repair()?;
     exit::each(&args.names.deployments, |name| {

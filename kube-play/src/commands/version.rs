@@ -19,7 +19,7 @@ pub struct Args {
     pub output: Option<ObjectFormat>,
 }
 
-/// The Kubernetes whose API is understood: k8s-openapi's feature `v1_37`.
+/// The version of the Kubernetes API that `kube` understands: k8s-openapi's feature `v1_37`.
 pub const KUBERNETES: &str = "v1.37";
 
 /// Runs `kube version`.

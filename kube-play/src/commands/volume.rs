@@ -19,20 +19,20 @@ use crate::output::{self, Listing, Shape, Table};
 // Arguments of `kube volume`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A volume is what a PersistentVolumeClaim stands for on this machine: a folder that outlives the pods that mount it.
-It is made when the claim is played, or when a pod first uses it.
+A volume is a folder with the data of a PersistentVolumeClaim; it outlives the pods that mount it. It is created when
+the claim is played, or when a pod first uses it.
 
 Examples:
-  # Volumes, their age and who uses them
+  # List volumes with their age and the pods that use them
   kube volume ls
 
-  # With the folders that they are
+  # List volumes with their folders
   kube volume ls -o wide
 
-  # Delete one for good, with all that is in it
+  # Delete a volume and its data permanently
   kube volume rm data")]
 pub struct Args {
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -64,7 +64,7 @@ pub enum Command {
 /// Runs `kube volume`.
 ///
 /// # Errors
-/// A volume that is not there (4), or is in use.
+/// A volume does not exist (4), or is in use (1).
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
         Command::Ls { names, all_namespaces, listing } => {
@@ -74,11 +74,11 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
         Command::Rm { names } => {
             let names: Vec<&str> =
                 names.iter().map(|given| name(&context.namespace, given)).collect::<anyhow::Result<_>>()?;
-            // What a crash left may still use it.
+            // A pod that crashed may still use the volume.
             context.repair()?;
             context.await_removals()?;
             exit::each(names, |name| {
-                claims::remove(&context.layout, &context.namespace, name).map_err(told)?;
+                claims::remove(&context.layout, &context.namespace, name).map_err(failure)?;
                 output::print(&format!("{}/{name} deleted\n", Kind::PersistentVolumeClaim))
             })
         }
@@ -92,12 +92,12 @@ fn list(context: &Context, names: &[String], all: bool, listing: Listing) -> any
         names.iter().map(|given| name(&context.namespace, given)).collect::<anyhow::Result<_>>()?;
     if let Some(name) = names.iter().find(|name| !found.iter().any(|claim| claim.name == **name)) {
         let (namespace, name) = (context.namespace.clone(), (*name).to_owned());
-        return Err(told(Error::NotFound { namespace, name }));
+        return Err(failure(Error::NotFound { namespace, name }));
     }
     found.retain(|claim| names.is_empty() || names.contains(&claim.name.as_str()));
     let pods = observe::pods(&context.layout)?;
     for claim in &mut found {
-        // A pod that was taken down has not given it back yet.
+        // A pod that was taken down may still hold the volume.
         claim.used_by.retain(|user| {
             pods.iter().any(|pod| {
                 pod.plan.namespace() == claim.namespace && *user == format!("pod/{}", pod.plan.name())
@@ -156,7 +156,7 @@ fn table(claims: &[Claim], all: bool, wide: bool, now: Timestamp) -> Table {
     table
 }
 
-/// As kubectl shortens them.
+/// Shortens an access mode as kubectl does.
 fn short_mode(mode: &str) -> &str {
     match mode {
         "ReadWriteOnce" => "RWO",
@@ -167,7 +167,7 @@ fn short_mode(mode: &str) -> &str {
     }
 }
 
-/// The claim as it was played, or as it would have been, with what Kubernetes adds.
+/// Returns the claim as an object: the played manifest, or an equivalent one, with what Kubernetes adds.
 pub fn object(claim: &Claim, played: Option<Value>) -> Value {
     let mut top = match played {
         Some(Value::Object(top)) => top,
@@ -197,21 +197,21 @@ pub fn object(claim: &Claim, played: Option<Value>) -> Value {
     Value::Object(top)
 }
 
-/// `data`, `pvc/data`, `persistentvolumeclaim/data`.
+/// Returns the name in `data`, `pvc/data` or `persistentvolumeclaim/data`.
 fn name<'a>(namespace: &str, given: &'a str) -> anyhow::Result<&'a str> {
     if !given.contains('/') {
         return Ok(given);
     }
     let resource = select::object_ref(namespace, given)?;
     if resource.kind != Kind::PersistentVolumeClaim {
-        return Err(Failure::usage(format!("{resource} is no volume"))
+        return Err(Failure::usage(format!("{resource} is not a volume"))
             .hint("name a claim: data, pvc/data")
             .into());
     }
     Ok(given.rsplit('/').next().unwrap_or(given))
 }
 
-fn told(error: Error) -> anyhow::Error {
+fn failure(error: Error) -> anyhow::Error {
     match error {
         Error::NotFound { .. } => {
             Failure::not_found(error.to_string()).hint("`kube volume ls -A` lists them").into()
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_volume_is_a_claim_of_kubernetes_whether_it_was_played_or_not() {
+    fn a_volume_is_shown_as_a_claim_whether_it_was_played_or_not() {
         let played =
             json!({"spec": {"accessModes": ["ReadWriteOnce"]}, "metadata": {"labels": {"app": "web"}}});
         let list = claims();
@@ -315,8 +315,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_ends_with_its_exit_code() {
-        let code = |error| told(error).downcast_ref::<Failure>().map(|f| f.code);
+    fn errors_of_volumes_have_their_exit_codes() {
+        let code = |error| failure(error).downcast_ref::<Failure>().map(|f| f.code);
         let (namespace, name) = ("default".to_owned(), "x".to_owned());
         let missing = Error::NotFound { namespace: namespace.clone(), name: name.clone() };
         assert_eq!(code(missing), Some(exit::NOT_FOUND));

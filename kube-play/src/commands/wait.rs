@@ -24,16 +24,16 @@ use crate::watch::Changes;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  # Until a pod is Ready
+  # Wait until a pod is Ready
   kube wait web
 
-  # Until all pods of a Deployment are, for a minute at most
+  # Wait until all pods of a Deployment are Ready, for at most a minute
   kube wait deployment/api --timeout 1m
 
-  # Until it has ended
+  # Wait until a pod has ended
   kube wait batch --for=complete --timeout 1h
 
-  # Until it is gone
+  # Wait until a pod is removed
   kube wait web --for=deleted")]
 pub struct Args {
     /// Pods: NAME, pod/NAME, or deployment/NAME for all of its pods
@@ -59,10 +59,10 @@ pub enum State {
     // The pod's condition Ready is True
     #[value(alias = "condition=ready")]
     Ready,
-    // It has ended, well or not
+    // The pod has ended, successfully or not
     #[value(alias = "condition=complete")]
     Complete,
-    // It is gone
+    // The pod is removed
     #[value(alias = "delete")]
     Deleted,
 }
@@ -70,7 +70,7 @@ pub enum State {
 /// Runs `kube wait`.
 ///
 /// # Errors
-/// No such pod (4); waited too long (5); a pod that cannot become what is waited for (1).
+/// No such pod (4); the timeout is over (5); a pod can no longer reach the state (1).
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     context.repair()?;
     let deadline = Instant::now().checked_add(args.timeout);
@@ -89,7 +89,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
                         "{target} cannot become {}: {why}",
                         word(args.state)
                     ))
-                    .hint(format!("`kube events --for {target}` tells what happened"))
+                    .hint(format!("`kube events --for {target}` shows what happened"))
                     .into());
                 }
                 Progress::NotYet(now) => still.push((target, now)),
@@ -108,7 +108,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
                 Failure::timed_out(format!("timed out after {after} waiting for {}", what.join(", ")));
             return Err(match still.first() {
                 Some((target, _)) => {
-                    failure.hint(format!("`kube events --for {target}` tells what happened"))
+                    failure.hint(format!("`kube events --for {target}` shows what happened"))
                 }
                 None => failure,
             }
@@ -126,7 +126,7 @@ const fn word(state: State) -> &'static str {
     }
 }
 
-/// What to wait for; names that lead nowhere are told now, except where being gone is what is waited for.
+/// Returns the objects to wait for. A name of no object is an error, except for `--for=deleted`.
 fn targets(context: &Context, args: &Args) -> anyhow::Result<Vec<ObjectRef>> {
     if args.all || args.selector.is_some() {
         let choice = Choice { selector: args.selector.as_deref(), ..Choice::default() };
@@ -140,7 +140,7 @@ fn targets(context: &Context, args: &Args) -> anyhow::Result<Vec<ObjectRef>> {
     args.pods.iter().map(|name| select::parse(context, name)).collect()
 }
 
-/// How far a target is.
+/// Whether a target has reached the state.
 enum Progress {
     Met,
     NotYet(String),
@@ -156,10 +156,10 @@ fn look(context: &Context, target: &ObjectRef, state: State) -> anyhow::Result<P
         return Ok(if found.is_empty() && !recorded {
             Progress::Met
         } else {
-            Progress::NotYet(found.first().map_or("it is there".to_owned(), |pod| told(&object(pod, &[]))))
+            Progress::NotYet(found.first().map_or("it exists".to_owned(), |pod| describe_pod(&object(pod, &[]))))
         });
     }
-    // A pod that is on its way out does not count for its Deployment.
+    // A pod that is being removed does not count for its Deployment.
     let leaves = |pod: &PodView| pod.terminating || pod.state.is_stopping();
     let pods: Vec<&PodView> = found.iter().filter(|pod| target.kind == Kind::Pod || !leaves(pod)).collect();
     let wanted = match target.kind {
@@ -182,12 +182,12 @@ fn look(context: &Context, target: &ObjectRef, state: State) -> anyhow::Result<P
     Ok(match readiness::unmet(pods, check) {
         None => Progress::Met,
         Some((_, Verdict::Failed(why))) => Progress::Never(why),
-        Some((pod, _)) => Progress::NotYet(told(&object(pod, &[]))),
+        Some((pod, _)) => Progress::NotYet(describe_pod(&object(pod, &[]))),
     })
 }
 
-/// A pod's STATUS and READY, for a message.
-fn told(pod: &Pod) -> String {
+/// Describes a pod for a message: its STATUS and READY.
+fn describe_pod(pod: &Pod) -> String {
     let row = pod_row(pod, jiff::Timestamp::now());
     format!("{}, {} ready", row.status, row.ready)
 }

@@ -1,11 +1,11 @@
-//! Which source an object was played from.
+//! Decides whether an object was played from a given source.
 
 use std::path::Path;
 
-/// True if `recorded` and `given` are the same source; `given` may be a folder.
+/// Returns whether `recorded` and `given` are the same source, or whether the file `recorded` is in the folder `given`.
 pub fn same_source(recorded: &str, given: &str) -> bool {
     if recorded == given {
-        // What came out of a pipe is not there a second time.
+        // A pipe cannot be read a second time, so its name does not identify a source.
         let is_stream = std::fs::metadata(given).is_ok_and(|meta| !meta.is_file() && !meta.is_dir());
         return given != "-" && !is_stream;
     }
@@ -25,7 +25,7 @@ pub fn same_source(recorded: &str, given: &str) -> bool {
             _ => path,
         })
     };
-    // A recorded source that is not absolute was relative to a folder that nobody knows any more.
+    // A recorded relative path cannot be resolved: the working directory of that play is not recorded.
     if !Path::new(recorded).is_absolute() {
         return false;
     }

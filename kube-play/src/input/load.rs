@@ -1,4 +1,4 @@
-//! From what a user names to a plan that holds; what does not hold is told, all of it at once.
+//! Loads the manifests that a user names, validates them and makes a plan. All errors are reported in one run.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -20,23 +20,23 @@ pub struct Request<'a> {
     pub configmaps: &'a [PathBuf],
     /// `--strict`.
     pub strict: bool,
-    /// True if what is read would be done, so that an error says that it was not.
+    /// True if the command acts on what it loads, so that an error says that nothing was done.
     pub acts: bool,
 }
 
-/// Manifests that hold.
+/// Manifests without errors.
 #[derive(Debug)]
 pub struct Loaded {
     /// Their documents.
     pub documents: Vec<Document>,
-    /// What these say should exist.
+    /// The workloads and objects that the documents describe.
     pub plan: Plan,
 }
 
-/// Reads, validates and plans; prints every diagnostic, and gives what it read if none is an error.
+/// Reads, validates and plans manifests. Prints every diagnostic; returns what was read if no diagnostic is an error.
 ///
 /// # Errors
-/// A manifest is not valid (3, all told), or cannot be read.
+/// A manifest is not valid (3, all errors are printed), or cannot be read.
 pub fn load(context: &Context, request: &Request<'_>, options: &PlanOptions) -> anyhow::Result<Loaded> {
     let names: Vec<String> = request.configmaps.iter().map(|path| path.display().to_string()).collect();
     let configmaps = documents_of(context, &sources::read(&names)?);
@@ -50,7 +50,7 @@ pub fn load(context: &Context, request: &Request<'_>, options: &PlanOptions) -> 
                 source: document.source.clone(),
                 position: document.position,
                 path: "kind".to_owned(),
-                message: "only ConfigMaps belong into a file for --configmap".to_owned(),
+                message: "a file for --configmap may contain ConfigMaps only".to_owned(),
                 hint: Some("name the file as an argument of its own".to_owned()),
             });
         }
@@ -80,7 +80,8 @@ pub fn load(context: &Context, request: &Request<'_>, options: &PlanOptions) -> 
     Ok(Loaded { documents, plan })
 }
 
-/// ConfigMaps of the manifests that `--configmap` gives too: each play would make the one of the other.
+/// Returns an error for each ConfigMap that the manifests and `--configmap` both define, because the two definitions
+/// would replace each other on every play.
 fn given_twice(configmaps: &[Document], main: &[Document]) -> Vec<Diagnostic> {
     let key = |document: &Document| {
         let metadata = document.object.metadata();
@@ -101,7 +102,7 @@ fn given_twice(configmaps: &[Document], main: &[Document]) -> Vec<Diagnostic> {
                 "the ConfigMap {name:?} is given by --configmap too, at {}:{line}:{column}",
                 first.source
             ),
-            hint: Some("leave it out of one of the two".to_owned()),
+            hint: Some("remove it from one of the two".to_owned()),
         })
     })
     .collect()
@@ -111,7 +112,7 @@ fn documents_of(context: &Context, sources: &[Source]) -> manifest::Loaded {
     if sources.is_empty() { manifest::Loaded::default() } else { manifest::load(sources, &context.namespace) }
 }
 
-/// `2 errors in web.yaml: nothing was done`; without the end where nothing was to be done.
+/// Returns `2 errors in web.yaml: nothing was done`; without `: nothing was done` if the command would not have acted.
 fn summary(diagnostics: &[Diagnostic], acts: bool) -> String {
     let errors: Vec<_> = diagnostics.iter().filter(|one| one.severity == Severity::Error).collect();
     let mut sources: Vec<&str> = errors.iter().map(|one| one.source.as_str()).collect();

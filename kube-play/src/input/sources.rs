@@ -1,4 +1,4 @@
-//! Where manifests come from: files, folders, stdin and URLs.
+//! Reads manifests from files, folders, stdin and URLs.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use pod_core::manifest::{MAX_SOURCE, ReadError, Source, read_sources, source};
 
 use crate::output::exit::Failure;
 
-/// Reads everything that is named, in order; a folder's files by name.
+/// Reads every source that is named, in the given order, and the files of a folder in the order of their names.
 ///
 /// # Errors
-/// One of them is not there (4), is no text (3) or cannot be read (1).
+/// A source does not exist (4), is not text (3) or cannot be read (1).
 pub fn read(names: &[String]) -> anyhow::Result<Vec<Source>> {
     let mut sources = Vec::new();
     for name in names {
@@ -30,7 +30,7 @@ fn failure(error: ReadError) -> anyhow::Error {
         ReadError::Io { path, error } if error.kind() == std::io::ErrorKind::NotFound => {
             let name = path.display().to_string();
             let failure = Failure::not_found(format!("{name}: no such file or folder"));
-            // `--wait ready`
+            // `--wait ready` instead of `--wait=ready`: clap takes the value for a file.
             if name == "ready" || name == "complete" {
                 failure.hint(format!("--wait takes its value after an equals sign: --wait={name}"))
             } else {
@@ -39,24 +39,24 @@ fn failure(error: ReadError) -> anyhow::Error {
         }
         ReadError::Io { .. } => Failure::failed(message),
         ReadError::NoManifests { .. } => {
-            Failure::not_found(message).hint("folders in it are not looked into: name them too")
+            Failure::not_found(message).hint("kube does not read the folders in it: name them too")
         }
         ReadError::TooLong { .. } | ReadError::NotUtf8 { .. } => Failure::invalid(message),
     }
     .into()
 }
 
-/// True for what is fetched rather than opened.
+/// Returns whether `name` is a URL, which is fetched, and not a file, which is opened.
 pub fn is_url(name: &str) -> bool {
     name.starts_with("http://") || name.starts_with("https://")
 }
 
-/// True for the name of a file that manifests are kept in.
+/// Returns whether the file's name has an extension of manifests.
 pub fn is_manifest_name(path: &Path) -> bool {
     path.extension().is_some_and(|e| e == "yaml" || e == "yml" || e == "json")
 }
 
-/// Fetches a manifest. TLS and the runtime are set up here, when a URL is really given, and nowhere else.
+/// Fetches a manifest. TLS and the async runtime are set up only here, because few commands are given a URL.
 fn fetch(url: &str) -> anyhow::Result<Source> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let bytes = runtime.block_on(download(url)).with_context(|| format!("fetch {url}"))?;
@@ -64,7 +64,7 @@ fn fetch(url: &str) -> anyhow::Result<Source> {
 }
 
 async fn download(url: &str) -> anyhow::Result<Vec<u8>> {
-    // A second call finds a provider in place, which is as good.
+    // The call fails if a provider is installed already, which serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder()
         .user_agent(concat!("kube/", env!("CARGO_PKG_VERSION")))

@@ -1,13 +1,13 @@
-//! Durations as users write them.
+//! Durations in the form that users write.
 
 use std::time::Duration;
 
-/// Text that is not a duration.
+/// The error for text that is not a duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a duration: write 30s, 2m, 1h30m, or plain seconds")]
 pub struct InvalidDuration(String);
 
-/// Reads `90`, `90s`, `2m`, `1h30m`, `1.5s`, `250ms`, `2d`.
+/// Parses `90`, `90s`, `2m`, `1h30m`, `1.5s`, `250ms`, `2d`.
 ///
 /// # Errors
 /// `text` is not a duration.
@@ -42,7 +42,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
     Ok(total)
 }
 
-/// A duration in words: `30 s`, `2 min`, `0.5 s`.
+/// Returns a duration in words: `30 s`, `2 min`, `0.5 s`.
 pub fn describe(duration: Duration) -> String {
     let seconds = duration.as_secs();
     if duration.subsec_nanos() != 0 {
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_read_as_go_and_people_write_them() {
+    fn durations_are_parsed_in_the_forms_of_go_and_of_people() {
         let cases = [
             ("90", 90_000),
             ("30s", 30_000),
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_told_in_words() {
+    fn durations_are_described_in_words() {
         for (millis, text) in [(30_000, "30 s"), (120_000, "2 min"), (90_000, "90 s"), (500, "0.5 s")] {
             assert_eq!(describe(Duration::from_millis(millis)), text);
         }

@@ -1,4 +1,5 @@
-//! Exit codes, and how an error is told: once, at the end, on stderr, with what to do about it.
+//! Exit codes, and the printing of errors. A command prints its error once, at its end, on stderr, with hints about
+//! what to do.
 
 use std::process::ExitCode;
 
@@ -7,28 +8,28 @@ use pod_core::{image, play};
 
 use crate::output::terminal;
 
-/// Done.
+/// Success.
 pub const DONE: u8 = 0;
-/// Failed.
+/// Failure without a more specific code.
 pub const FAILED: u8 = 1;
-/// Wrong use: an unknown command or flag, a value that is none.
+/// Wrong use: an unknown command or flag, or an invalid value.
 pub const USAGE: u8 = 2;
 /// A manifest is not valid.
 pub const INVALID: u8 = 3;
-/// What was named is not there.
+/// A named object does not exist.
 pub const NOT_FOUND: u8 = 4;
-/// Waited too long.
+/// A wait exceeded its timeout.
 pub const TIMED_OUT: u8 = 5;
 
-/// An error of the command line itself: what to exit with, what to say, what to do about it.
+/// An error of the command line itself: its exit code, its message and its hints.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
-    /// What the process ends with.
+    /// The exit code of the process.
     pub code: u8,
     /// What is wrong.
     pub message: String,
-    /// What to do, a line each.
+    /// Hints about what to do, one line each.
     pub hints: Vec<String>,
 }
 
@@ -36,37 +37,37 @@ impl Failure {
     fn new(code: u8, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), hints: Vec::new() }
     }
-    /// Exit code 1.
+    /// Creates a failure with exit code 1.
     pub fn failed(message: impl Into<String>) -> Self {
         Self::new(FAILED, message)
     }
-    /// Exit code 2.
+    /// Creates a failure with exit code 2.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(USAGE, message)
     }
-    /// Exit code 3.
+    /// Creates a failure with exit code 3.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(INVALID, message)
     }
-    /// Exit code 4.
+    /// Creates a failure with exit code 4.
     pub fn not_found(message: impl Into<String>) -> Self {
         Self::new(NOT_FOUND, message)
     }
-    /// Exit code 5.
+    /// Creates a failure with exit code 5.
     pub fn timed_out(message: impl Into<String>) -> Self {
         Self::new(TIMED_OUT, message)
     }
-    /// Adds what to do.
+    /// Adds a hint about what to do.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }
 }
 
-/// Does each, and tells of every one that fails.
+/// Calls `act` for each item, also after one has failed, and prints every error but the last.
 ///
 /// # Errors
-/// Of the last that failed, which its caller tells.
+/// Returns the last error; the caller prints it.
 pub fn each<T>(
     items: impl IntoIterator<Item = T>,
     mut act: impl FnMut(T) -> anyhow::Result<()>,
@@ -82,13 +83,13 @@ pub fn each<T>(
     failed.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
-/// Tells an error and gives what to exit with.
+/// Prints an error with its hints and returns the exit code of the process.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     if closed_pipe(error) {
-        // As a program that SIGPIPE ended: whoever read our output has had enough of it.
+        // 128 + SIGPIPE, as for a program that this signal ended: the reader of stdout closed it and needs no message.
         return ExitCode::from(141);
     }
-    let (code, hints) = judge(error);
+    let (code, hints) = code_and_hints(error);
     terminal::error(&describe(error));
     for hint in hints {
         terminal::hint(&hint);
@@ -96,14 +97,14 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// The exit code of an error, and its hints.
-fn judge(error: &anyhow::Error) -> (u8, Vec<String>) {
+/// Returns the exit code of an error, and its hints.
+fn code_and_hints(error: &anyhow::Error) -> (u8, Vec<String>) {
     for cause in error.chain() {
         if let Some(failure) = cause.downcast_ref::<Failure>() {
             return (failure.code, failure.hints.clone());
         }
         if let Some(error) = cause.downcast_ref::<play::Error>() {
-            return judge_play(error);
+            return play_code_and_hints(error);
         }
         if let Some(error) = cause.downcast_ref::<image::Error>() {
             return (FAILED, image_hint(error));
@@ -112,18 +113,18 @@ fn judge(error: &anyhow::Error) -> (u8, Vec<String>) {
     (FAILED, Vec::new())
 }
 
-fn judge_play(error: &play::Error) -> (u8, Vec<String>) {
+fn play_code_and_hints(error: &play::Error) -> (u8, Vec<String>) {
     let one = |hint: &str| vec![hint.to_owned()];
     match error {
         play::Error::NotFound { .. } => (NOT_FOUND, Vec::new()),
         play::Error::Unchangeable { object, source } => (FAILED, unchangeable_hint(object, source)),
         play::Error::TimedOut { .. } => {
-            let hint = "what was made keeps running: `kube ps` shows it, `kube events` tells what happened";
+            let hint = "the pods keep running: `kube ps` lists them, `kube events` shows what happened";
             (TIMED_OUT, one(hint))
         }
         play::Error::PodFailed { object, .. } => {
             let hint = format!(
-                "`kube events --for {object}` tells what happened, `kube logs {object}` what its containers wrote"
+                "`kube events --for {object}` shows what happened, `kube logs {object}` what its containers wrote"
             );
             (FAILED, vec![hint])
         }
@@ -133,30 +134,30 @@ fn judge_play(error: &play::Error) -> (u8, Vec<String>) {
             (
                 FAILED,
                 vec![
-                    format!("it goes on: `kube rollout status {short}` watches it"),
-                    format!("`kube rollout undo {short}` goes back to what ran before"),
-                    format!("`kube events --for {pod}` tells what happened"),
+                    format!("the rollout continues: `kube rollout status {short}` watches it"),
+                    format!("`kube rollout undo {short}` returns to the previous revision"),
+                    format!("`kube events --for {pod}` shows what happened"),
                 ],
             )
         }
         play::Error::Undone(inner) => {
             let (code, mut hints) = match &**inner {
-                // Its logs are gone with it.
+                // No hint about logs: the undo removed the pod's logs too.
                 play::Error::PodFailed { object, .. } => {
-                    (FAILED, vec![format!("`kube events --for {object}` tells what happened")])
+                    (FAILED, vec![format!("`kube events --for {object}` shows what happened")])
                 }
-                other => judge_play(other),
+                other => play_code_and_hints(other),
             };
-            hints.insert(0, "what this play had made is undone".to_owned());
+            hints.insert(0, "the changes of this play are undone".to_owned());
             (code, hints)
         }
         play::Error::HostPort { source: network::Error::PortTaken { .. }, .. } => {
-            (FAILED, one("stop what has it, or give the pod another hostPort"))
+            (FAILED, one("stop the process that uses it, or give the pod another hostPort"))
         }
         play::Error::Image(error) => (FAILED, image_hint(error)),
         play::Error::OnlyHere { image, .. } => {
             let hint = format!(
-                "to run the {image} that is here, write imagePullPolicy: IfNotPresent, or give --pull missing"
+                "to run the {image} that is stored here, write imagePullPolicy: IfNotPresent, or give --pull missing"
             );
             (FAILED, vec![hint])
         }
@@ -164,7 +165,7 @@ fn judge_play(error: &play::Error) -> (u8, Vec<String>) {
     }
 }
 
-/// What to do about a Deployment that cannot be changed as it is.
+/// Returns hints for a Deployment that cannot be changed in its present state.
 fn unchangeable_hint(object: &str, error: &patch::Error) -> Vec<String> {
     match error {
         patch::Error::RestartPaused | patch::Error::UndoPaused => {
@@ -177,7 +178,7 @@ fn unchangeable_hint(object: &str, error: &patch::Error) -> Vec<String> {
     }
 }
 
-/// What to do about an image that cannot be had.
+/// Returns hints for an image that is not available.
 fn image_hint(error: &image::Error) -> Vec<String> {
     match error {
         image::Error::Unreachable { .. } => {
@@ -192,7 +193,7 @@ fn image_hint(error: &image::Error) -> Vec<String> {
     }
 }
 
-/// The error and its causes on one line; a cause that an error already spells out is not said twice.
+/// Returns the error and its causes on one line. A cause whose text an error before it contains already is left out.
 fn describe(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
@@ -231,33 +232,36 @@ mod tests {
             (play::Error::PodFailed { object: "pod/x".into(), message: "y".into() }.into(), FAILED),
         ];
         for (error, code) in cases {
-            assert_eq!(judge(&error).0, code, "{error}");
+            assert_eq!(code_and_hints(&error).0, code, "{error}");
         }
     }
 
     #[test]
-    fn a_play_that_was_undone_says_so_and_what_to_do_besides() {
+    fn a_play_that_was_undone_says_so_and_gives_hints() {
         let failed = || play::Error::PodFailed { object: "pod/x".into(), message: "y".into() };
-        let (code, hints) = judge(&play::Error::Undone(Box::new(failed())).into());
+        let (code, hints) = code_and_hints(&play::Error::Undone(Box::new(failed())).into());
         assert_eq!(code, FAILED);
-        let events = "`kube events --for pod/x` tells what happened";
-        assert_eq!(hints, ["what this play had made is undone", events]);
-        // A pod that stands has logs; what could not even be tried has neither logs nor events.
+        let events = "`kube events --for pod/x` shows what happened";
+        assert_eq!(hints, ["the changes of this play are undone", events]);
+        // The logs of a pod that was not removed can be read; a pod that was never tried has neither logs nor events.
         assert_eq!(
-            judge(&failed().into()).1,
+            code_and_hints(&failed().into()).1,
             [format!("{events}, `kube logs pod/x` what its containers wrote")]
         );
         let refused = play::Error::Failed { object: "pod/x".into(), message: "y".into() };
-        assert!(judge(&refused.into()).1.is_empty());
+        assert!(code_and_hints(&refused.into()).1.is_empty());
         let by = || "nginx, pid 8".to_owned();
         let source = network::Error::PortTaken { port: 80, protocol: "tcp".into(), by: by() };
         let error = anyhow::Error::from(play::Error::HostPort { object: "pod/x".into(), source });
         assert_eq!(describe(&error), "pod/x: port tcp/80 of the host is taken by nginx, pid 8");
-        assert_eq!(judge(&error).1, ["stop what has it, or give the pod another hostPort"]);
+        assert_eq!(
+            code_and_hints(&error).1,
+            ["stop the process that uses it, or give the pod another hostPort"]
+        );
     }
 
     #[test]
-    fn a_cause_is_told_once() {
+    fn a_cause_is_printed_once() {
         let io = std::io::Error::other("no space left");
         let error = anyhow::Error::from(pod_core::store::Error::io("write", "/x")(io));
         assert_eq!(describe(&error), "write /x: no space left");
@@ -266,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_had_enough_is_no_error() {
+    fn an_error_of_a_closed_stdout_is_recognised() {
         assert!(closed_pipe(&anyhow::Error::from(crate::output::Closed).context("print")));
         assert!(!closed_pipe(&anyhow::anyhow!("x")));
     }

@@ -1,4 +1,4 @@
-//! What goes to stdout: tables as kubectl writes them, and objects as JSON or YAML.
+//! What commands write to stdout: tables in kubectl's form, and objects as JSON or YAML.
 
 pub mod exit;
 pub mod progress;
@@ -14,7 +14,7 @@ use pod_core::manifest::to_yaml;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// Nobody reads our stdout any more. Not worth a message.
+/// The reader of our stdout has closed it. No message is printed about that.
 #[derive(Debug, thiserror::Error)]
 #[error("stdout is closed")]
 pub struct Closed;
@@ -28,11 +28,11 @@ pub enum Format {
     Json,
     // Kubernetes objects, as YAML
     Yaml,
-    // KIND/NAME, a line each
+    // KIND/NAME, one line each
     Name,
 }
 
-/// `-o` of what is no list.
+/// `-o` of commands that print one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ObjectFormat {
     // JSON
@@ -41,7 +41,7 @@ pub enum ObjectFormat {
     Yaml,
 }
 
-// Arguments of a list.
+// Arguments of commands that print a list.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub struct Listing {
     /// The output format
@@ -52,24 +52,24 @@ pub struct Listing {
     pub no_headers: bool,
 }
 
-/// What a list is printed as.
+/// The form in which a list is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     /// [`Table`].
     Table,
-    /// KIND/NAME, a line each.
+    /// KIND/NAME, one line each.
     Names,
-    /// Kubernetes' objects.
+    /// Kubernetes objects.
     Objects(ObjectFormat),
 }
 
 impl Listing {
-    /// True for the table with more columns.
+    /// Returns whether the table with more columns is asked for.
     pub fn is_wide(self) -> bool {
         self.output == Some(Format::Wide)
     }
 
-    /// As what it is asked for.
+    /// Returns the form that `-o` asks for.
     pub fn shape(self) -> Shape {
         match self.output {
             None | Some(Format::Wide) => Shape::Table,
@@ -80,7 +80,7 @@ impl Listing {
     }
 }
 
-/// Says that a list is empty. On stderr, so that a script that counts lines counts none.
+/// Says that a list is empty. The message goes to stderr, so that a script that counts lines of stdout counts none.
 pub fn none_found(what: &str, namespace: Option<&str>) {
     terminal::note(&match namespace {
         None => format!("No {what} found"),
@@ -91,12 +91,12 @@ pub fn none_found(what: &str, namespace: Option<&str>) {
 /// Writes text to stdout.
 ///
 /// # Errors
-/// [`Closed`], or what the kernel says (a full disk).
+/// [`Closed`], or the kernel's error (such as a full disk).
 pub fn print(text: &str) -> anyhow::Result<()> {
     print_bytes(text.as_bytes())
 }
 
-/// Writes bytes to stdout, at once.
+/// Writes bytes to stdout and flushes them at once.
 ///
 /// # Errors
 /// As [`print`].
@@ -121,7 +121,7 @@ pub fn print_object<T: Serialize>(object: &T, format: ObjectFormat) -> anyhow::R
     print(&text)
 }
 
-/// Writes one of the objects of a list without an end to stdout.
+/// Writes the next object of a list without an end (`--watch`, `--follow`) to stdout.
 ///
 /// # Errors
 /// As [`print`].
@@ -152,22 +152,22 @@ pub fn print_lines(lines: impl IntoIterator<Item = String>) -> anyhow::Result<()
     print(&lines.into_iter().flat_map(|line| [line, "\n".to_owned()]).collect::<String>())
 }
 
-/// Kubernetes' `v1 List` of objects that carry their own kind.
+/// Returns Kubernetes' `v1 List` of objects that carry their own kind.
 pub fn list(items: Vec<Value>) -> Value {
     json!({"apiVersion": "v1", "items": items, "kind": "List", "metadata": {"resourceVersion": ""}})
 }
 
-/// A table as kubectl's: upper-case headers, columns three spaces apart, nothing after the last.
+/// A table in kubectl's form: headers in upper case, three spaces between columns, nothing after the last column.
 #[derive(Debug, Clone)]
 pub struct Table {
     headers: Vec<String>,
     rows: Vec<Vec<String>>,
-    /// Columns are at least this wide.
+    /// The minimum width of each column.
     widths: Vec<usize>,
 }
 
 impl Table {
-    /// A table without rows.
+    /// Creates a table without rows.
     pub fn new<'a>(headers: impl IntoIterator<Item = &'a str>) -> Self {
         Self {
             headers: headers.into_iter().map(str::to_owned).collect(),
@@ -176,7 +176,7 @@ impl Table {
         }
     }
 
-    /// Adds a row; what could drive a terminal is made visible, an empty cell shows as `<none>`.
+    /// Adds a row. Characters that could drive a terminal are shown in visible form, an empty cell as `<none>`.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         let cell = |text: String| match text.as_str() {
             "" => "<none>".to_owned(),
@@ -185,13 +185,13 @@ impl Table {
         self.rows.push(cells.into_iter().map(cell).collect());
     }
 
-    /// Makes the columns at least as wide as those of an earlier table that this one goes on.
+    /// Makes the columns at least as wide as those of an earlier table that this table continues.
     pub fn at_least(mut self, widths: Vec<usize>) -> Self {
         self.widths = widths;
         self
     }
 
-    /// How wide the columns are.
+    /// Returns the width of each column.
     pub fn widths(&self, headers: bool) -> Vec<usize> {
         let mut widths = self.widths.clone();
         for line in self.lines(headers) {
@@ -210,7 +210,7 @@ impl Table {
         headers.then_some(&self.headers).into_iter().chain(&self.rows)
     }
 
-    /// The table as text, its header first unless `headers` is false.
+    /// Returns the table as text, with its header unless `headers` is false.
     pub fn render(&self, headers: bool) -> String {
         let widths = self.widths(headers);
         let mut text = String::new();

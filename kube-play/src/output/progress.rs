@@ -1,4 +1,5 @@
-//! How a pull goes: bars on a terminal, plain lines anywhere else. On stderr, as stdout is for results.
+//! Shows how far the pull of an image is: with bars on a terminal, with plain lines anywhere else. All of it goes to
+//! stderr, because stdout is for results.
 
 use std::collections::HashMap;
 use std::io::IsTerminal;
@@ -9,7 +10,8 @@ use pod_core::image::Progress;
 
 use crate::output::terminal;
 
-/// A progress of one image for this stderr. Says at once that it is pulled, unless `quiet`.
+/// Returns the progress display for the pull of one image. Prints at once that the image is being pulled, unless
+/// `quiet`.
 pub fn of_pull(image: &str, quiet: bool) -> Arc<dyn Progress> {
     if quiet {
         return Arc::new(Notes);
@@ -23,16 +25,16 @@ pub fn of_pull(image: &str, quiet: bool) -> Arc<dyn Progress> {
     }
 }
 
-/// Digests are long; people compare their beginnings.
+/// Shortens a digest to the 12 digits that people compare.
 fn short(digest: &str) -> &str {
     digest.split_once(':').and_then(|(_, hex)| hex.get(..12)).unwrap_or(digest)
 }
 
-/// Bytes as a person reads them: `3.1 MB`.
+/// Returns a number of bytes in a form that people read: `3.1 MB`.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
     let mut unit = 0;
-    // In tenths, so that no floating point is needed.
+    // The size in tenths of the unit, so that no floating point is needed.
     let mut tenths = u128::from(bytes) * 10;
     while tenths >= 10_000 && unit + 1 < UNITS.len() {
         tenths = (tenths + 500) / 1000;
@@ -50,7 +52,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Only what a user must read.
+/// Prints notes only, for `--quiet`.
 struct Notes;
 
 impl Progress for Notes {
@@ -62,7 +64,7 @@ impl Progress for Notes {
     }
 }
 
-/// A line for each layer that is there.
+/// Prints one line per layer, when that layer is complete.
 #[derive(Default)]
 struct Lines {
     totals: Mutex<HashMap<String, u64>>,
@@ -82,7 +84,7 @@ impl Progress for Lines {
     }
 }
 
-/// A bar for each layer, gone when the pull is over.
+/// Shows one bar per layer, and removes the bars when the pull is over.
 struct Bars {
     all: MultiProgress,
     layers: Mutex<HashMap<String, ProgressBar>>,
@@ -127,7 +129,7 @@ impl Progress for Bars {
 
 impl Drop for Bars {
     fn drop(&mut self) {
-        // What stays on the screen is what the command says at its end.
+        // The bars are cleared, so that only the command's own output stays on the screen.
         let _ = self.all.clear();
     }
 }
@@ -152,7 +154,7 @@ mod tests {
         bars.layer(a, 4_000_000);
         bars.layer(b, 1000);
         bars.advance(a, 2_000_000);
-        // One that was here already: no byte of it arrived.
+        // A layer that was stored already: no byte of it is transferred.
         bars.done(b);
         let layers = locked(&bars.layers);
         assert_eq!((layers[a].position(), layers[a].is_finished()), (2_000_000, false));

@@ -1,4 +1,4 @@
-//! What `play` and `down` tell while they work.
+//! Prints what `play` and `down` report while they work.
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -15,30 +15,30 @@ use crate::output::{progress, terminal};
 use crate::session::interrupt;
 use crate::{output, pods};
 
-/// kubectl's lines on stdout, warnings on stderr at once, hints at the end.
+/// Prints kubectl's lines on stdout, warnings on stderr at once, and hints at the end.
 #[derive(Debug, Default)]
 pub struct Lines {
     /// `-q`: only warnings and errors.
     quiet: bool,
-    /// `--dry-run`: every line says that nothing was done.
+    /// `--dry-run`: every line says that nothing was changed.
     dry_run: bool,
-    /// Warnings that a user has read already.
-    told: Vec<String>,
+    /// The warnings that were printed already.
+    warned: Vec<String>,
     hints: Vec<String>,
-    /// How far a rollout was when that was told last, and when.
+    /// The progress of a rollout that was printed last, and when.
     rollout: Option<(String, Instant)>,
 }
 
-/// How often is told how far a rollout is at most.
+/// The shortest time between two lines about the progress of a rollout.
 const PROGRESS: Duration = Duration::from_millis(500);
 
 impl Lines {
-    /// A report that prints.
+    /// Creates a report that prints.
     pub fn new(quiet: bool, dry_run: bool) -> Self {
         Self { quiet, dry_run, ..Self::default() }
     }
 
-    /// Prints the hints that were gathered.
+    /// Prints the hints that were collected.
     pub fn finish(&mut self) {
         for hint in self.hints.drain(..) {
             terminal::hint(&hint);
@@ -51,7 +51,7 @@ impl Report for Lines {
         if !self.quiet {
             let dry_run = if self.dry_run { " (dry run)" } else { "" };
             let line = format!("{object} {}{dry_run}\n", change.as_str());
-            // What is being done does not depend on somebody reading about it.
+            // The result is ignored: the play continues even if its reader has closed stdout.
             let _ = output::print(&base::escape::harmless_lines(&line));
         }
     }
@@ -64,14 +64,14 @@ impl Report for Lines {
             let _ = output::print(&base::escape::harmless_lines(&line));
         }
         if !pods.is_empty() && pods.iter().all(|pod| pod.state.is_terminal()) {
-            self.hint(&format!("{object} has ended; `kube play --replace` runs it once more"));
+            self.hint(&format!("{object} has ended; `kube play --replace` runs it again"));
         }
     }
 
     fn warning(&mut self, message: &str) {
-        if !self.told.iter().any(|told| told == message) {
+        if !self.warned.iter().any(|warning| warning == message) {
             terminal::warning(message);
-            self.told.push(message.to_owned());
+            self.warned.push(message.to_owned());
         }
     }
 
@@ -82,7 +82,7 @@ impl Report for Lines {
     }
 
     fn progress(&mut self, workload: &WorkloadId, status: &Status) {
-        interrupt::tell_of_rollout(&format!("{}/{}", workload.kind, workload.name));
+        interrupt::report_rollout(&format!("{}/{}", workload.kind, workload.name));
         if self.quiet || !std::io::stderr().is_terminal() {
             return;
         }
@@ -119,13 +119,13 @@ fn progress_line(name: &str, status: &Status) -> String {
     format!("{name}: {updated} of {wanted} updated, {ready} ready{old}")
 }
 
-/// What a container wrote last, set off from what is ours.
+/// Returns the last lines of a container, indented so that they differ from messages of `kube`.
 fn last_lines(object: &str, container: &str, lines: &[String]) -> String {
     let shown = lines.iter().map(|line| format!("\n  {line}")).collect::<String>();
     format!("{object}: container {container} wrote last:{shown}")
 }
 
-/// How the pods are that are not ready: `Error`, or `2 of 3 pods are not ready: CrashLoopBackOff`.
+/// Describes pods that are not ready: `Error`, or `2 of 3 pods are not ready: CrashLoopBackOff`.
 fn not_ready(pods: &[PodView]) -> Option<String> {
     let now = jiff::Timestamp::now();
     let status = |pod: &PodView| {
@@ -145,7 +145,8 @@ fn not_ready(pods: &[PodView]) -> Option<String> {
     }
 }
 
-/// `waiting for pod/web (Init:0/1), pod/db (Terminating, killed after 30 s)`; of many, the first few.
+/// Describes which pods are waited for: `waiting for pod/web (Init:0/1), pod/db (Terminating, killed after 30 s)`. Of
+/// many pods the first few are named.
 fn waiting(all: &[PodView]) -> String {
     const NAMED: usize = 4;
     let one = |view: &PodView| {
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn pods_that_are_not_ready_are_told_with_their_state() {
+    fn pods_that_are_not_ready_are_described_with_their_state() {
         let (_dir, context) = context();
         let pods = ["a", "b", "c"].map(|name| pod("default", name, &json!({})));
         record(&context, Kind::Deployment, "default", "web", "-", pods.to_vec());

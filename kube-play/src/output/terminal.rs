@@ -1,4 +1,4 @@
-//! What a terminal needs: colour only where it is one, and nothing printed that could drive it.
+//! Prints messages on stderr: coloured only on a terminal, and without any character that could drive a terminal.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -7,7 +7,7 @@ use std::io::{IsTerminal, Write as _};
 use base::escape::{harmless, harmless_lines};
 use pod_core::manifest::{Diagnostic, Severity};
 
-/// True if stderr may carry colour: a terminal, and no `NO_COLOR` (see no-color.org).
+/// Returns whether stderr may carry colour: it is a terminal, and `NO_COLOR` is not set (see no-color.org).
 pub fn colour_on_stderr() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         && std::env::var_os("TERM").is_none_or(|value| value != "dumb")
@@ -34,7 +34,7 @@ pub fn hint(message: &str) {
     labelled("hint", CYAN, message);
 }
 
-/// Prints a plain line on stderr, with nothing in it that could drive a terminal.
+/// Prints a plain line on stderr. Characters that could drive a terminal are made visible.
 pub fn note(message: &str) {
     line(&harmless_lines(message));
 }
@@ -48,21 +48,22 @@ fn labelled(label: &str, colour: &str, message: &str) {
     }
 }
 
-/// One write, so that lines of several processes do not mix; nobody can be told that stderr is closed.
+/// Prints a line with one write, so that lines of several processes do not mix. An error is ignored, because a closed
+/// stderr cannot be reported anywhere.
 fn line(text: &str) {
     let _ = std::io::stderr().lock().write_all(format!("{text}\n").as_bytes());
 }
 
-/// Prints diagnostics on stderr, each as `file:line:column: error: path: message`, as compilers do.
+/// Prints diagnostics on stderr, each as `file:line:column: error: path: message`, the form that compilers use.
 pub fn diagnostics(diagnostics: &[Diagnostic]) {
     let text = render_diagnostics(diagnostics, colour_on_stderr());
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// The text of [`diagnostics`].
+/// Returns the text that [`diagnostics`] prints.
 pub fn render_diagnostics(diagnostics: &[Diagnostic], colour: bool) -> String {
     let mut text = String::new();
-    // A hint that stands below the same message once is not repeated below each.
+    // The hint for a message is printed once, not below each diagnostic with that message.
     let mut hinted = HashSet::new();
     for diagnostic in diagnostics {
         let (label, paint) = match diagnostic.severity {
@@ -98,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn diagnostics_read_like_a_compilers() {
+    fn diagnostics_have_the_form_that_compilers_use() {
         let diagnostic = |severity, path: &str, hint: Option<&str>| Diagnostic {
             severity,
             source: "web.yaml".to_owned(),

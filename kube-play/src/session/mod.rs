@@ -1,4 +1,4 @@
-//! What this process has from the user who started it: terminal, standard streams, signals and umask.
+//! What this process gets from the user who started it: terminal, standard streams, signals and umask.
 
 pub mod interrupt;
 pub mod relay;

@@ -1,4 +1,4 @@
-//! Bytes between our standard streams and those of a command that runs elsewhere.
+//! Copies bytes between our standard streams and those of a command that runs in a container.
 
 use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,13 +10,13 @@ use rustix::io::Errno;
 
 use crate::output::Closed;
 
-/// Bytes moved at once: a pipe's whole buffer.
+/// The most bytes that are moved at once: the size of a pipe's buffer.
 const CHUNK: usize = 64 * 1024;
 
-/// After the command has ended, how long output of what it left behind is waited for.
+/// How long to wait for output after the command has ended, because processes that it left running may still write.
 const LINGER: Duration = Duration::from_millis(100);
 
-/// Which of our streams something is written to.
+/// The one of our streams that a command's output goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stream {
     /// stdout.
@@ -25,21 +25,21 @@ pub enum Stream {
     Err,
 }
 
-/// What is carried to and fro.
+/// Copies bytes between our standard streams and a command's.
 #[derive(Debug, Default)]
 pub struct Relay {
-    /// Our stdin goes here; `None`: it is not read, or has ended.
+    /// Receives our stdin; `None` if stdin is not read or has ended.
     pub input: Option<OwnedFd>,
-    /// What is read here is written to our streams.
+    /// The command's outputs, with the stream of ours that each one goes to.
     pub outputs: Vec<(OwnedFd, Stream)>,
-    /// Read, and not taken yet by `input`.
+    /// Bytes that were read from our stdin and that `input` has not accepted yet.
     pending: Vec<u8>,
 }
 
-/// What happened while carrying.
+/// Why [`Relay::turn`] returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Woken {
-    /// One of the descriptors that the caller watches is readable.
+    /// The descriptor with this index in `watch` is readable.
     By(usize),
     /// Bytes were moved.
     Moved,
@@ -48,15 +48,16 @@ pub enum Woken {
 }
 
 impl Relay {
-    /// A relay; `input` must not block.
+    /// Creates a relay. `input` must be non-blocking.
     pub fn new(input: Option<OwnedFd>, outputs: Vec<(OwnedFd, Stream)>) -> Self {
         Self { input, outputs, pending: Vec::new() }
     }
 
-    /// Waits for something to carry, carries it, and returns. What `watch` has comes first.
+    /// Waits until a descriptor is ready, moves the bytes of all that are ready, and returns. If descriptors of `watch`
+    /// are ready as well, the first of them is returned.
     ///
     /// # Errors
-    /// [`Closed`] when nobody reads our stdout; what the kernel says.
+    /// [`Closed`] if the reader of our stdout has closed it; else the kernel's error.
     pub fn turn(&mut self, watch: &[BorrowedFd<'_>], deadline: Option<Instant>) -> anyhow::Result<Woken> {
         let timeout = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
             Some(left) => Some(Timespec::try_from(left).context("wait")?),
@@ -96,7 +97,7 @@ impl Relay {
         Ok((0..outputs_at).find(|at| is_ready(*at)).map_or(Woken::Moved, Woken::By))
     }
 
-    /// Moves our stdin on.
+    /// Moves bytes from our stdin to the command.
     fn feed(&mut self) -> anyhow::Result<()> {
         let Some(input) = &self.input else { return Ok(()) };
         if self.pending.is_empty() {
@@ -119,7 +120,7 @@ impl Relay {
                 self.pending.drain(..written);
             }
             Err(Errno::AGAIN | Errno::INTR) => {}
-            // The command reads no more, which is its right.
+            // The command does not read its stdin any more, which is not an error.
             Err(Errno::PIPE | Errno::IO) => {
                 self.pending.clear();
                 self.input = None;
@@ -129,8 +130,8 @@ impl Relay {
         Ok(())
     }
 
-    /// Carries what the command has left in its pipes, once it has ended. Something that it left running may
-    /// hold them open for ever: that is not waited for.
+    /// Copies what is left in the command's pipes after the command has ended. Waits no longer than [`LINGER`] for
+    /// more, because a process that the command left running may hold the pipes open for ever.
     ///
     /// # Errors
     /// As [`Relay::turn`].
@@ -145,7 +146,7 @@ impl Relay {
     }
 }
 
-/// Moves one chunk; true when there will be no more.
+/// Moves one chunk; returns true at the end of the stream.
 fn carry(from: &OwnedFd, to: Stream) -> anyhow::Result<bool> {
     let mut chunk = vec![0u8; CHUNK];
     let read = match rustix::io::read(from, &mut chunk) {
@@ -170,7 +171,7 @@ fn carry(from: &OwnedFd, to: Stream) -> anyhow::Result<bool> {
     }
 }
 
-/// A pipe for one stream of a command: its end and ours, ours not blocking where it is written to.
+/// Creates a pipe for one output of a command. Returns the command's end and our end.
 ///
 /// # Errors
 /// Too many open files.
@@ -179,7 +180,7 @@ pub fn pipe_from_command() -> anyhow::Result<(OwnedFd, OwnedFd)> {
     Ok((write, read))
 }
 
-/// As [`pipe_from_command`], the other way round.
+/// Creates a pipe for a command's stdin. Returns the command's end and our end, which is non-blocking.
 ///
 /// # Errors
 /// Too many open files.
@@ -189,7 +190,7 @@ pub fn pipe_to_command() -> anyhow::Result<(OwnedFd, OwnedFd)> {
     Ok((read, write))
 }
 
-/// Makes reads and writes return instead of waiting.
+/// Makes a descriptor non-blocking.
 ///
 /// # Errors
 /// The kernel refuses.

@@ -1,4 +1,4 @@
-//! The terminal that we run on: raw mode, its size, and the signals that concern it.
+//! The terminal that we run on: raw mode, its size, and the signals about it.
 
 use std::io::IsTerminal as _;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,17 +8,17 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::termios::{OptionalActions, Termios, Winsize, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 
-/// Our stdin in raw mode, until this value is dropped.
+/// Keeps our stdin in raw mode until this value is dropped.
 #[derive(Debug)]
 pub struct RawMode {
     before: Termios,
 }
 
 impl RawMode {
-    /// Every key goes to the reader as it is typed, Ctrl-C too.
+    /// Enters raw mode: every key is passed on as it is typed, also Ctrl-C.
     ///
     /// # Errors
-    /// stdin is no terminal.
+    /// stdin is not a terminal.
     pub fn enter() -> anyhow::Result<Self> {
         let stdin = std::io::stdin();
         let before = tcgetattr(&stdin).context("look at the terminal")?;
@@ -31,42 +31,42 @@ impl RawMode {
 
 impl Drop for RawMode {
     fn drop(&mut self) {
-        // A terminal that is gone needs no care any more.
+        // An error is ignored: the terminal may be gone, and then has no mode to restore.
         let _ = tcsetattr(std::io::stdin(), OptionalActions::Drain, &self.before);
     }
 }
 
-/// The size of the terminal that we run on, if we run on one.
+/// Returns the size of the terminal that we run on; `None` without a terminal.
 fn window() -> Option<Winsize> {
     let ours =
         [std::io::stdout().as_fd().try_clone_to_owned(), std::io::stdin().as_fd().try_clone_to_owned()];
     ours.into_iter().flatten().filter(|fd| fd.is_terminal()).find_map(|terminal| tcgetwinsize(&terminal).ok())
 }
 
-/// Rows and columns of the terminal that we run on.
+/// Returns rows and columns of the terminal that we run on; `None` without a terminal.
 pub fn size() -> Option<(u16, u16)> {
     window().map(|size| (size.ws_row, size.ws_col))
 }
 
-/// Gives a pty the size of the terminal that we run on; nothing where we run on none.
+/// Gives a pty the size of the terminal that we run on. Does nothing without a terminal.
 pub fn copy_size(pty: BorrowedFd<'_>) {
     if let Some(size) = window() {
-        // One that is gone has no size to set.
+        // An error is ignored: the pty may be gone, and then needs no size.
         let _ = tcsetwinsize(pty, size);
     }
 }
 
-/// What a signal asks of a session on a terminal.
+/// What a signal asks a session on a terminal to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
-    /// The terminal has another size now.
+    /// Give the pty the terminal's new size.
     Resize,
-    /// End, with this signal's number.
+    /// End the session because of the signal with this number.
     End(i32),
 }
 
-/// Signals as something to poll for. While this lives they have no other effect, so that raw mode is always
-/// left in good order.
+/// Receives signals through a descriptor that can be polled. While this value lives, the signals have no other effect,
+/// so that raw mode is always left properly.
 #[derive(Debug)]
 pub struct Signals {
     fd: SignalFd,
@@ -74,7 +74,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Takes SIGWINCH, SIGTERM, SIGHUP and SIGINT.
+    /// Blocks SIGWINCH, SIGTERM, SIGHUP and SIGINT, and receives them from now on.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -88,7 +88,7 @@ impl Signals {
         Ok(Self { fd, before })
     }
 
-    /// The next one that has come.
+    /// Returns the request of the next signal that has arrived; `None` if there is none.
     pub fn next(&self) -> Option<Request> {
         let signal = i32::try_from(self.fd.read_signal().ok()??.ssi_signo).ok()?;
         Some(if signal == Signal::SIGWINCH as i32 { Request::Resize } else { Request::End(signal) })

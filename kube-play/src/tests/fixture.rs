@@ -1,4 +1,4 @@
-//! Recorded workloads for tests, as supervisors leave them on disk.
+//! Records of workloads for tests, in the form in which supervisors write them to disk.
 
 use pod_core::kind::Kind;
 use pod_core::plan::{PodNetwork, PodPlan};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cli::context::Context;
 
-/// A context over an empty folder, which goes with the returned value.
+/// Returns a context over an empty folder. The folder is removed when the returned `TempDir` is dropped.
 pub fn context() -> (tempfile::TempDir, Context) {
     let dir = tempfile::tempdir().unwrap();
     let layout = Layout { root: dir.path().join("root"), runroot: dir.path().join("run") };
@@ -17,7 +17,7 @@ pub fn context() -> (tempfile::TempDir, Context) {
     (dir, context)
 }
 
-/// A pod as it is planned.
+/// Returns the plan of a pod.
 pub fn pod(namespace: &str, name: &str, labels: &Value) -> PodPlan {
     let uid = format!("uid-{namespace}-{name}");
     let pod = json!({

@@ -192,7 +192,7 @@ fn what_is_not_there_or_exists_is_told() {
     assert_eq!(kube.ok(&["generate", "web", "-f", file]).stdout, "");
     assert_eq!(std::fs::read_to_string(file).unwrap(), kube.ok(&["generate", "web"]).stdout);
     let again = kube.run(&["generate", "web", "-f", file]).expect(1);
-    assert!(again.stderr.contains("web.yaml exists, and is not written over"), "{again}");
+    assert!(again.stderr.contains("web.yaml exists and is not overwritten"), "{again}");
 }
 
 #[test]

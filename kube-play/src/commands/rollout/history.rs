@@ -19,27 +19,27 @@ use crate::output::{self, Listing, Shape, Table};
 // Arguments of `kube rollout history`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A revision is a template that pods were created from. As many former ones are kept as
-spec.revisionHistoryLimit says (10 unless it is given). CHANGE-CAUSE is the annotation
+A revision is a template that pods were created from. Former revisions are kept up to
+spec.revisionHistoryLimit (10 unless it is given). CHANGE-CAUSE is the annotation
 kubernetes.io/change-cause of the Deployment at that time.
 
 Examples:
   # All revisions
   kube rollout history deployment/api
 
-  # What a revision runs
+  # The template of a revision
   kube rollout history deployment/api --revision 2
 
   # As ReplicaSets
   kube rollout history deployment/api -o yaml")]
 pub struct Args {
-    /// Which Deployments.
+    /// The Deployments.
     #[command(flatten)]
     pub names: Names,
     /// Show the template of this revision
     #[arg(long, value_name = "N")]
     pub revision: Option<u64>,
-    /// How to print.
+    /// The output format.
     #[command(flatten)]
     pub listing: Listing,
 }
@@ -47,7 +47,7 @@ pub struct Args {
 /// Runs `kube rollout history`.
 ///
 /// # Errors
-/// A Deployment or the revision is not there (4).
+/// A Deployment or the revision does not exist (4).
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     context.repair()?;
     let mut records = Vec::new();
@@ -132,7 +132,7 @@ fn table(record: &WorkloadRecord, listing: Listing) -> anyhow::Result<()> {
     table.print(!listing.no_headers)
 }
 
-/// Prints the template of a revision, as YAML.
+/// Prints the template of a revision as YAML.
 fn template(record: &WorkloadRecord, number: u64) -> anyhow::Result<()> {
     output::print(&format!("{} with revision #{number}\n", record.id))?;
     let template = revisions(record, Some(number)).map(|revision| revision.object.clone());

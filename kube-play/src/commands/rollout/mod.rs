@@ -1,7 +1,7 @@
 //! `kube rollout`: watch, undo, restart, pause and resume rollouts of Deployments.
 //!
-//! One subcommand, one file. Those that change a Deployment patch its recorded spec ([`change`]); its supervisor does
-//! the rest, so that they return at once.
+//! Each subcommand has its own file. Subcommands that change a Deployment patch its recorded spec ([`change`]) and
+//! return at once; the Deployment's supervisor does the rest.
 
 mod history;
 mod pause;
@@ -35,13 +35,13 @@ Examples:
   # Wait until a rollout is complete
   kube rollout status deployment/api
 
-  # Go back to what ran before
+  # Return to the previous revision
   kube rollout undo deployment/api
 
   # Replace every pod, a few at a time
   kube rollout restart deployment/api")]
 pub struct Args {
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -53,20 +53,20 @@ pub enum Command {
     Status(status::Args),
     /// List the revisions of Deployments
     History(history::Args),
-    /// Go back to an earlier revision
+    /// Return to an earlier revision
     Undo(undo::Args),
     /// Replace every pod, a few at a time
     Restart(restart::Args),
     /// Stop rolling out: a changed template is not applied until the rollout is resumed
     Pause(pause::Args),
-    /// Go on with a paused rollout
+    /// Continue a paused rollout
     Resume(resume::Args),
 }
 
 /// Runs `kube rollout`.
 ///
 /// # Errors
-/// A Deployment that is named is not there (4), or cannot be changed so (1).
+/// A named Deployment does not exist (4), or cannot be changed in this way (1).
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
         Command::Status(args) => status::run(context, args),
@@ -78,7 +78,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-// The Deployments that are meant: `deployment/NAME`, or a bare name, because nothing else is rolled out.
+// The Deployments of a command: `deployment/NAME`, or a bare name, because no other kind has rollouts.
 #[derive(Debug, clap::Args)]
 pub struct Names {
     /// Deployments: deployment/NAME or NAME
@@ -86,10 +86,10 @@ pub struct Names {
     pub deployments: Vec<String>,
 }
 
-/// Reads the name of a Deployment.
+/// Parses the name of a Deployment.
 ///
 /// # Errors
-/// It is no name, or that of something else (2).
+/// `name` is not a valid name, or names another kind (2).
 pub fn deployment(context: &Context, name: &str) -> anyhow::Result<ObjectRef> {
     let named = if name.contains('/') { name.to_owned() } else { format!("{}/{name}", Kind::Deployment) };
     let resource = select::object_ref(&context.namespace, &named)?;
@@ -104,10 +104,10 @@ pub fn deployment(context: &Context, name: &str) -> anyhow::Result<ObjectRef> {
     }
 }
 
-/// The record of a Deployment.
+/// Returns the record of a Deployment.
 ///
 /// # Errors
-/// It is not there (4).
+/// The Deployment does not exist (4).
 pub fn recorded(context: &Context, resource: &ObjectRef) -> anyhow::Result<WorkloadRecord> {
     let id = WorkloadId::new(resource.kind, &context.namespace, &resource.name);
     match pod_core::observe::workload(&context.layout, &id)? {
@@ -116,7 +116,7 @@ pub fn recorded(context: &Context, resource: &ObjectRef) -> anyhow::Result<Workl
     }
 }
 
-/// What an API server adds to the metadata of a workload.
+/// Returns what an API server adds to the metadata of a workload.
 pub fn metadata(record: &WorkloadRecord) -> view::Metadata<'_> {
     let WorkloadRecord { id, uid, created, .. } = record;
     view::Metadata { name: &id.name, namespace: &id.namespace, uid, created: *created }
@@ -125,7 +125,7 @@ pub fn metadata(record: &WorkloadRecord) -> view::Metadata<'_> {
 /// Changes the spec of a Deployment.
 ///
 /// # Errors
-/// It is not there (4); it cannot be changed so; what it would run cannot be run (1).
+/// The Deployment does not exist (4); it cannot be changed in this way, or its new pods cannot be run (1).
 pub fn change(
     context: &Context,
     resource: &ObjectRef,
@@ -138,10 +138,10 @@ pub fn change(
     Ok(patched)
 }
 
-/// Changes each of several Deployments and says so.
+/// Changes each of several Deployments, and prints a line about each.
 ///
 /// # Errors
-/// That of the last one that could not be changed; the others are told before.
+/// The error of the last Deployment that could not be changed; errors of the others are printed.
 pub fn change_each(
     context: &Context,
     names: &Names,

@@ -14,7 +14,7 @@ Example:
   # Change a template twice and roll it out once
   kube rollout pause deployment/api")]
 pub struct Args {
-    /// Which Deployments.
+    /// The Deployments.
     #[command(flatten)]
     pub names: Names,
 }
@@ -22,7 +22,7 @@ pub struct Args {
 /// Runs `kube rollout pause`.
 ///
 /// # Errors
-/// A Deployment is not there (4), or is paused already (1).
+/// A Deployment does not exist (4), or is paused already (1).
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     change_each(context, &args.names, "paused", &|record| patch::pause(&record.spec))
 }

@@ -11,14 +11,14 @@ use crate::cli::context::Context;
 // Arguments of `kube rollout restart`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The template gets an annotation with the time, so that every pod is replaced as in any other rollout.
+Adds an annotation with the time to the template, so that every pod is replaced as in any other rollout.
 
 Example:
-  # Have pods read a changed ConfigMap
+  # Make pods read a changed ConfigMap
   kube rollout restart deployment/api
   kube rollout status deployment/api")]
 pub struct Args {
-    /// Which Deployments.
+    /// The Deployments.
     #[command(flatten)]
     pub names: Names,
 }
@@ -26,7 +26,7 @@ pub struct Args {
 /// Runs `kube rollout restart`.
 ///
 /// # Errors
-/// A Deployment is not there (4), or is paused (1).
+/// A Deployment does not exist (4), or is paused (1).
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     change_each(context, &args.names, "restarted", &|record| patch::restart(&record.spec, Timestamp::now()))
 }

@@ -11,10 +11,10 @@ use crate::cli::context::Context;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
-  # Go on
+  # Continue a paused rollout
   kube rollout resume deployment/api")]
 pub struct Args {
-    /// Which Deployments.
+    /// The Deployments.
     #[command(flatten)]
     pub names: Names,
 }
@@ -22,7 +22,7 @@ pub struct Args {
 /// Runs `kube rollout resume`.
 ///
 /// # Errors
-/// A Deployment is not there (4), or is not paused (1).
+/// A Deployment does not exist (4), or is not paused (1).
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     change_each(context, &args.names, "resumed", &|record| patch::resume(&record.spec))
 }

@@ -24,23 +24,23 @@ use crate::output::terminal;
 #[command(after_help = "\
 Exit codes: 0 the rollout is complete (or, with --watch=false, under way); 1 it makes no progress
 within spec.progressDeadlineSeconds, a pod cannot start, or it is paused; 4 no such Deployment;
-5 the time-out is over.
+5 the timeout is over.
 
 Examples:
-  # Wait until it is complete
+  # Wait until a rollout is complete
   kube rollout status deployment/api --timeout 2m
 
-  # How far it is now
+  # Print the present progress
   kube rollout status deployment/api --watch=false")]
 pub struct Args {
-    /// Which Deployments.
+    /// The Deployments.
     #[command(flatten)]
     pub names: Names,
     /// Wait until the rollout is complete
     #[arg(short, long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub watch: bool,
-    /// Give up after this long (30s, 2m, plain seconds); 0 waits for ever
+    /// Stop waiting after this time (30s, 2m, plain seconds); 0 waits for ever
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "0")]
     pub timeout: Duration,
     /// Fail if this is not the current revision
@@ -51,7 +51,7 @@ pub struct Args {
 /// Runs `kube rollout status`.
 ///
 /// # Errors
-/// A Deployment is not there (4); its rollout cannot be completed (1); time is over (5).
+/// A Deployment does not exist (4); its rollout cannot be completed (1); the timeout is over (5).
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     context.repair()?;
     let deadline = Instant::now().checked_add(args.timeout).filter(|_| !args.timeout.is_zero());
@@ -73,25 +73,25 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
         }
         let record = recorded(context, &resource)?;
         let now = status(&context.layout, &record);
-        lines.tell(&record.id, &now);
+        lines.print(&record.id, &now);
         if now.complete {
             return Ok(());
         }
         if now.has_stalled() {
             return Err(Failure::failed(format!("{resource} exceeded its progress deadline"))
-                .hint(format!("`kube events --for {resource}` tells what happened"))
+                .hint(format!("`kube events --for {resource}` shows what happened"))
                 .into());
         }
         if now.paused && args.watch {
             return Err(Failure::failed(format!("{resource} is paused"))
-                .hint(format!("`kube rollout resume {resource}` goes on with it"))
+                .hint(format!("`kube rollout resume {resource}` continues its rollout"))
                 .into());
         }
         Ok(())
     })
 }
 
-/// How far a rollout is, as kubectl says it.
+/// Describes the progress of a rollout in kubectl's words.
 /// Source: `DeploymentStatusViewer` of k8s.io/kubectl/pkg/polymorphichelpers.
 fn line(name: &str, status: &Status) -> String {
     let waiting = format!("Waiting for deployment {name:?} rollout to finish:");
@@ -107,19 +107,19 @@ fn line(name: &str, status: &Status) -> String {
     }
 }
 
-/// Prints how far rollouts are, whenever that changes.
+/// Prints the progress of rollouts whenever it changes.
 #[derive(Default)]
 struct Lines {
-    told: BTreeMap<WorkloadId, String>,
+    printed: BTreeMap<WorkloadId, String>,
 }
 
 impl Lines {
-    fn tell(&mut self, workload: &WorkloadId, status: &Status) {
+    fn print(&mut self, workload: &WorkloadId, status: &Status) {
         let line = line(&workload.name, status);
-        if self.told.get(workload) != Some(&line) {
-            // That nobody reads on does not end the wait, whose exit code counts.
+        if self.printed.get(workload) != Some(&line) {
+            // An error is ignored: the wait continues for its exit code, also if the reader has closed stdout.
             let _ = output::print(&format!("{line}\n"));
-            self.told.insert(workload.clone(), line);
+            self.printed.insert(workload.clone(), line);
         }
     }
 }
@@ -132,7 +132,7 @@ impl Report for Lines {
     }
     fn waiting(&mut self, _pods: &[PodView]) {}
     fn progress(&mut self, workload: &WorkloadId, status: &Status) {
-        self.tell(workload, status);
+        self.print(workload, status);
     }
     fn hint(&mut self, message: &str) {
         terminal::hint(message);
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rollout_is_told_in_the_words_of_kubectl() {
+    fn a_rollout_is_described_in_the_words_of_kubectl() {
         let of = |replicas, updated, available, complete| {
             line("api", &Status { wanted: 3, replicas, updated, available, complete, ..Status::default() })
         };

@@ -1,4 +1,4 @@
-//! `kube rollout undo`: goes back to an earlier revision of Deployments.
+//! `kube rollout undo`: returns Deployments to an earlier revision.
 
 use std::process::ExitCode;
 
@@ -13,16 +13,16 @@ use crate::output::exit;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  # Go back to what ran before
+  # Return to the previous revision
   kube rollout undo deployment/api
 
-  # To a revision of `kube rollout history deployment/api`
+  # Return to a revision of `kube rollout history deployment/api`
   kube rollout undo deployment/api --to-revision 3")]
 pub struct Args {
-    /// Which Deployments.
+    /// The Deployments.
     #[command(flatten)]
     pub names: Names,
-    /// The revision to go back to; 0 is the one before the current one
+    /// The revision to return to; 0 is the one before the current one
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub to_revision: u64,
 }
@@ -30,7 +30,7 @@ pub struct Args {
 /// Runs `kube rollout undo`.
 ///
 /// # Errors
-/// A Deployment is not there (4), is paused, or has no such revision (1).
+/// A Deployment does not exist (4), is paused, or has no such revision (1).
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     context.repair()?;
     let to = Some(args.to_revision).filter(|number| *number != 0);
