@@ -156,7 +156,9 @@ fn look(context: &Context, target: &ObjectRef, state: State) -> anyhow::Result<P
         return Ok(if found.is_empty() && !recorded {
             Progress::Met
         } else {
-            Progress::NotYet(found.first().map_or("it exists".to_owned(), |pod| describe_pod(&object(pod, &[]))))
+            Progress::NotYet(
+                found.first().map_or("it exists".to_owned(), |pod| describe_pod(&object(pod, &[]))),
+            )
         });
     }
     // A pod that is being removed does not count for its Deployment.
