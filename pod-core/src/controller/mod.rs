@@ -1,12 +1,12 @@
-//! What the controller of a workload makes of its record. Pure.
+//! Applies the decisions of a workload's controller to its record. It is pure: no I/O.
 //!
-//! [`workload::step`] decides which pods should exist; [`Controller`] carries its actions into the
-//! [`WorkloadRecord`]: pods to create are recorded with the names and uids that the caller provides, pods to delete are
-//! marked. Whoever saves the record acts afterwards. A supervisor does so for as long as it lives; a command that finds
-//! no supervisor does the same, so that a record is written once.
+//! [`workload::step`] decides which pods should exist. [`Controller`] enters its actions into the [`WorkloadRecord`]:
+//! it adds the pods to create, with the names and uids that the caller provides, and marks the pods to delete. The
+//! caller saves the record first and then creates and deletes the pods. A supervisor does this as long as it runs. A
+//! command that finds no supervisor does the same, so that the record is written only once.
 //!
-//! Start reading at [`Controller::apply`]; [`pod_status`] says what the controller knows of a pod, [`Status`] what it
-//! tells whoever waits.
+//! Start reading at [`Controller::change`]. [`pod_status`] computes the controller's view of a pod, and [`Status`] is
+//! the status of the workload for clients that wait for it.
 
 mod pod_status;
 mod status;
@@ -23,72 +23,72 @@ use crate::record::{Desired, PodRecord, WorkloadRecord};
 use crate::store::WorkloadId;
 use crate::workload::{self, Action, Event, PodStatus, Spec, State};
 
-/// How many times the controller is stepped for one event at most. Each step but the last one creates or deletes pods,
-/// which settles after two or three.
+/// The maximum number of steps of the controller for one event. Each step except the last one creates or deletes pods;
+/// two or three steps are enough in practice.
 const MOST_STEPS: usize = 16;
 
-/// What a new object gets that follows from nothing else.
+/// The random parts of a new object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// metadata.uid.
     pub uid: String,
-    /// The end of a generated name.
+    /// The suffix of a generated name.
     pub suffix: String,
 }
 
-/// What is asked of a workload.
+/// A requested change of a workload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "change", rename_all = "camelCase")]
 pub enum WorkloadChange {
-    /// The workload is to be as this spec says. A workload that is being deleted is created anew beside its pods that
-    /// are on their way out.
+    /// Apply this spec. A workload that is being deleted is created again while its former pods terminate.
     Apply {
         /// The spec.
         spec: Box<Spec>,
-        /// Uids of pods to delete first, without a grace period: a play that failed made them.
+        /// Uids of pods to delete first, without a grace period, because a failed `kube play` created them.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         kill: Vec<String>,
     },
-    /// The workload is to be stopped and removed.
+    /// Stop and remove the workload.
     #[serde(rename_all = "camelCase")]
     Delete {
-        /// Overrides the grace periods of its pods, in seconds.
+        /// The grace period in seconds to use instead of those of the pods.
         grace_seconds: Option<u64>,
     },
 }
 
-/// Something to tell the user about a workload (kube events).
+/// A Kubernetes event of a workload, which `kube events` shows to the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Told {
-    /// Its type.
+    /// The event's type.
     pub kind: EventType,
     /// `ScalingReplicaSet`, ...
     pub reason: &'static str,
-    /// For a person.
+    /// The message for the user.
     pub message: String,
 }
 
-/// A record as it should be, and what is to be told once it is saved.
+/// The new record, and the events to report once the record is saved.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
-    /// The record.
+    /// The new record.
     pub record: WorkloadRecord,
-    /// Events of the workload.
+    /// The events of the workload.
     pub told: Vec<Told>,
 }
 
-/// What a controller needs of its surroundings.
+/// The controller of a workload, with the functions that it needs from its caller.
 pub struct Controller<'a> {
-    /// The status of a recorded pod ([`pod_status`]).
+    /// Returns the status of a recorded pod ([`pod_status`]).
     pub status_of: &'a dyn Fn(&PodRecord) -> PodStatus,
-    /// Makes identities.
+    /// Creates identities.
     pub identity: &'a mut dyn FnMut() -> Identity,
-    /// The time.
+    /// The current time.
     pub now: Timestamp,
 }
 
 impl Controller<'_> {
-    /// Makes a change to a workload: `before` is its record, if there is one. `None` if there is nothing to delete.
+    /// Applies a change to a workload. `before` is its record, if there is one. Returns `None` if there is nothing to
+    /// delete.
     pub fn change(
         &mut self,
         before: Option<&WorkloadRecord>,
@@ -121,7 +121,8 @@ impl Controller<'_> {
                 record
             }
         };
-        // An older spec that comes again, because its sender lost the answer, changes nothing.
+        // A spec with an older generation changes nothing. Its sender may have sent it again because the answer was
+        // lost.
         if spec.generation > record.spec.generation {
             record.spec.clone_from(spec);
         }
@@ -131,8 +132,9 @@ impl Controller<'_> {
         self.step(record, Event::Applied)
     }
 
-    /// Lets the controller decide once. Returns the new state alone if no pod is to be created, deleted or started, so
-    /// that a record of many pods need not be copied whenever one of them is ready.
+    /// Takes one step of the controller. Returns the new state and the events if no pod has to be created, deleted or
+    /// started, and `None` otherwise. A record of many pods then need not be copied each time that one of them becomes
+    /// ready.
     pub fn look(&self, record: &WorkloadRecord, event: Event) -> Option<(State, Vec<Told>)> {
         if record.deleting {
             return Some((record.state.clone(), Vec::new()));
@@ -146,11 +148,11 @@ impl Controller<'_> {
         Some((state, told.collect::<Option<_>>()?))
     }
 
-    /// Lets the controller decide, until it has nothing more to do.
+    /// Takes steps of the controller until it requests no more actions.
     pub fn step(&mut self, mut record: WorkloadRecord, mut event: Event) -> Outcome {
         let mut told = Vec::new();
         for _ in 0..MOST_STEPS {
-            // No pod of a workload that is being deleted is created any more.
+            // No more pods are created for a workload that is being deleted.
             if record.deleting {
                 break;
             }
@@ -177,11 +179,11 @@ impl Controller<'_> {
         Outcome { record, told }
     }
 
-    /// The status of a pod, with what the record says of it now.
+    /// Returns the status of a pod, combined with the fields of its record.
     fn current_status(&self, pod: &PodRecord) -> PodStatus {
         let status = (self.status_of)(pod);
         let should_run = pod.desired == Desired::Running;
-        // The state of a pod that is not to run may be that of one that was stopped.
+        // A pod that should not run may still have the state of an earlier run that was stopped.
         PodStatus {
             terminating: pod.removing,
             should_run,
@@ -202,26 +204,27 @@ impl Controller<'_> {
     }
 }
 
-/// The template of a revision.
+/// Returns the template of a revision.
 fn template<'a>(record: &'a WorkloadRecord, hash: &str) -> Option<&'a PodTemplate> {
     let mut revisions = record.state.revisions.iter().rev();
     let of_revision = revisions.find(|revision| revision.hash == hash).map(|revision| &revision.template);
     of_revision.or(Some(&record.spec.template).filter(|template| template.hash == hash))
 }
 
-/// Changes a pod of the record; false if there is none of this uid.
+/// Changes a pod of the record. Returns false if there is no pod with this uid.
 fn change(record: &mut WorkloadRecord, uid: &str, change: impl FnOnce(&mut PodRecord)) -> bool {
     let pod = record.pods.iter_mut().find(|pod| pod.plan.uid == uid);
     pod.map(change).is_some()
 }
 
-/// Returns identities by chance.
+/// Returns a random identity.
 pub fn random_identity() -> Identity {
     let uid = uuid::Uuid::new_v4();
     Identity { uid: uid.to_string(), suffix: suffix(uid.as_bytes()) }
 }
 
-/// Five characters of Kubernetes' alphabet for generated names, which spells no words.
+/// Returns five characters of Kubernetes' alphabet for generated names, which has no vowels so that it spells no
+/// words.
 fn suffix(random: &[u8]) -> String {
     let alphabet = crate::plan::hash::SAFE_ALPHABET;
     random.iter().take(5).filter_map(|b| alphabet.get(usize::from(*b) % 27)).map(|b| char::from(*b)).collect()

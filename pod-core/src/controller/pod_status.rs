@@ -1,13 +1,13 @@
-//! What the controller knows of a pod.
+//! Computes the status of a pod for the controller of its workload.
 
 use crate::lifecycle::{PodSpec, PodState};
 use crate::record::{Desired, PodRecord};
 use crate::workload::PodStatus;
 
-/// Annotation of a pod that says how early it goes when its workload is scaled down.
+/// The annotation of a pod that says how early the pod is deleted when its workload is scaled down.
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
-/// Returns what the controller of a workload knows of one of its pods. A pod without a state was just created.
+/// Returns the status of a recorded pod for the controller of its workload. A pod without a state was just created.
 pub fn pod_status(recorded: &PodRecord, spec: &PodSpec, state: Option<&PodState>) -> PodStatus {
     let metadata = &recorded.plan.pod.metadata;
     let cost = metadata.annotations.as_ref().and_then(|annotations| annotations.get(DELETION_COST));
@@ -32,7 +32,7 @@ pub fn pod_status(recorded: &PodRecord, spec: &PodSpec, state: Option<&PodState>
     }
 }
 
-/// Returns the status of the same pod in another state.
+/// Returns `status` updated for a new state of the same pod.
 pub fn observed(status: &PodStatus, spec: &PodSpec, state: &PodState) -> PodStatus {
     let ready = state.conditions.ready;
     PodStatus {

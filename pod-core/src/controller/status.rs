@@ -1,4 +1,4 @@
-//! What the controller tells of a workload.
+//! The status of a workload that the controller reports.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,40 +8,40 @@ use crate::lifecycle::{PodSpec, PodState};
 use crate::record::{PodRecord, WorkloadRecord};
 use crate::workload::{Condition, Counts, PodStatus, Rule};
 
-/// A pod that holds a workload up, and why.
+/// A pod that keeps its workload from becoming complete, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Culprit {
     /// `pod/api-6d4f9-x7k2p`
     pub pod: String,
-    /// For a person.
+    /// The reason, for the user.
     pub message: String,
 }
 
-/// How far a workload is: what whoever applied a spec waits for.
+/// The progress of a workload. A command that applied a spec waits for it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
-    /// [`crate::workload::Spec::generation`] that was observed.
+    /// The [`crate::workload::Spec::generation`] that the controller has observed.
     pub observed_generation: u64,
-    /// The workload is being deleted.
+    /// Whether the workload is being deleted.
     pub deleting: bool,
     /// spec.paused of a Deployment.
     pub paused: bool,
-    /// How many pods there should be.
+    /// The number of pods that there should be.
     pub wanted: u32,
-    /// Pods of all revisions, without those that terminate.
+    /// The number of pods of all revisions, without those that terminate.
     pub replicas: u32,
-    /// Pods of the current revision, also those that have ended.
+    /// The number of pods of the current revision, including those that have ended.
     pub updated: u32,
-    /// Those of them of which every container has started.
+    /// The number of pods of the current revision of which every container has started.
     pub started: u32,
-    /// Those of them that are Ready.
+    /// The number of pods of the current revision that are Ready.
     pub ready: u32,
-    /// Those of them that are available.
+    /// The number of pods of the current revision that are available.
     pub available: u32,
-    /// The rollout is complete: all pods are of the current revision and available.
+    /// Whether the rollout is complete: all pods are of the current revision and available.
     pub complete: bool,
-    /// Condition Progressing of a Deployment.
+    /// The condition Progressing of a Deployment.
     pub progressing: Option<Condition>,
     /// A pod of the current revision that cannot start.
     pub problem: Option<Culprit>,
@@ -49,7 +49,7 @@ pub struct Status {
     pub holdup: Option<Culprit>,
 }
 
-/// How many pods a rule wants.
+/// Returns how many pods a rule wants.
 pub fn wanted(rule: &Rule) -> u32 {
     match rule {
         Rule::Once => 1,
@@ -58,7 +58,7 @@ pub fn wanted(rule: &Rule) -> u32 {
 }
 
 impl Status {
-    /// Returns the status of a workload by the states of its pods.
+    /// Returns the status of a workload, computed from the states of its pods.
     pub fn of_states<'a>(
         record: &WorkloadRecord,
         now: Timestamp,
@@ -72,7 +72,7 @@ impl Status {
         })
     }
 
-    /// Returns the status of a workload whose pods are `pods`. `why_unready` tells of a pod, by its uid, why it is not
+    /// Returns the status of a workload whose pods are `pods`. `why_unready` returns why the pod with a uid is not
     /// Ready.
     pub fn new(
         record: &WorkloadRecord,
@@ -112,12 +112,12 @@ impl Status {
         status
     }
 
-    /// The rollout has made no progress for progressDeadlineSeconds.
+    /// Returns whether the rollout has made no progress for progressDeadlineSeconds.
     pub fn has_stalled(&self) -> bool {
         self.progressing.as_ref().is_some_and(|condition| condition.reason == "ProgressDeadlineExceeded")
     }
 
-    /// Every container of every pod of the current revision has started.
+    /// Returns whether every container of every pod of the current revision has started.
     pub fn has_started(&self) -> bool {
         self.updated == self.wanted && self.started == self.wanted
     }

@@ -9,7 +9,7 @@ fn id() -> WorkloadId {
     WorkloadId::new(Kind::Deployment, "default", "api")
 }
 
-/// The spec of a Deployment of so many pods of a template.
+/// Returns the spec of a Deployment with `replicas` pods of a template.
 fn spec(generation: u64, template: &str, replicas: u32) -> Spec {
     let object = json!({"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"replicas": replicas}});
     let pod = json!({"metadata": {"name": format!("api-{template}"), "namespace": "default"}});
@@ -31,7 +31,7 @@ fn spec(generation: u64, template: &str, replicas: u32) -> Spec {
     }
 }
 
-/// Makes a change where every pod is as `ready` says.
+/// Applies a change while either all pods are Ready or none is, as `ready` says.
 fn changed(before: Option<&WorkloadRecord>, change: &WorkloadChange, ready: bool) -> Outcome {
     let now = Timestamp::UNIX_EPOCH;
     let status_of = |pod: &PodRecord| {

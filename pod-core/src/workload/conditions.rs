@@ -17,7 +17,7 @@ mod reason {
     pub const RESUMED: &str = "DeploymentResumed";
 }
 
-/// Updates the conditions. `change` is what became of the current revision in this step.
+/// Updates the conditions. `change` says how the current revision came to be current in this step.
 pub(super) fn update(
     spec: &Spec,
     rule: &Replicas,
@@ -75,7 +75,7 @@ pub(super) fn update(
     {
         renew(slot, reason::UPDATED, format!("ReplicaSet {name:?} is progressing."), now);
     } else if event == Event::Applied && !has_reason(slot.as_ref(), reason::TIMED_OUT) {
-        // Nothing could progress while no supervisor was there.
+        // The rollout could not progress while the workload had no supervisor.
         if let Some(condition) = slot {
             condition.updated = now;
         }
@@ -87,7 +87,8 @@ pub(super) fn update(
     None
 }
 
-/// When the next step is due if no pod changes: a pod becomes available, or the rollout is late.
+/// Returns when the next step is due if no pod changes: when a pod becomes available, or when the progress deadline
+/// passes.
 pub(super) fn next_deadline(
     spec: &Spec,
     rule: &Replicas,
@@ -107,7 +108,7 @@ pub(super) fn next_deadline(
     available.chain(late).min()
 }
 
-/// The rollout has not progressed for so long.
+/// Returns whether the rollout has not progressed for `deadline` seconds.
 fn is_late(condition: Option<&Condition>, deadline: u32, now: Timestamp) -> bool {
     condition.is_some_and(|condition| {
         !matches!(&*condition.reason, reason::COMPLETE | reason::TIMED_OUT)
@@ -127,7 +128,8 @@ fn set(slot: &mut Option<Condition>, status: Option<bool>, reason: &str, message
     }
 }
 
-/// Sets condition Progressing to True and its lastUpdateTime to now, from when the deadline is counted.
+/// Sets condition Progressing to True and its lastUpdateTime to now. The progress deadline is measured from
+/// lastUpdateTime.
 fn renew(slot: &mut Option<Condition>, reason: &str, message: String, now: Timestamp) {
     replace(slot, Some(true), reason, message, now);
 }

@@ -1,4 +1,4 @@
-//! What two pods cannot have at the same time: a host port, a claim of ReadWriteOncePod, a name.
+//! Finds resources that two pods cannot have at the same time: a host port, a claim of ReadWriteOncePod, a name.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -8,17 +8,17 @@ use super::{Replicas, Rule, Strategy};
 use crate::plan::ports::{self, declared};
 use crate::plan::{PodNetwork, PodPlan, PodTemplate, PortMapping};
 
-/// Claims that one pod at a time may use (accessMode ReadWriteOncePod), as (namespace, name).
+/// Claims that only one pod at a time may use (accessMode ReadWriteOncePod), as (namespace, name).
 pub type Exclusive = HashSet<(String, String)>;
 
-/// Something that two pods cannot have at the same time.
+/// A resource that two pods need and cannot have at the same time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Conflict {
-    /// Both have this name.
+    /// Both pods have this name.
     Name(String),
-    /// Both want this port of the host.
+    /// Both pods need this port of the host.
     HostPort(PortMapping),
-    /// Both want this claim, which one pod at a time may use.
+    /// Both pods need this claim, which only one pod at a time may use.
     Claim(String),
 }
 
@@ -32,10 +32,11 @@ impl std::fmt::Display for Conflict {
     }
 }
 
-/// Finds what keeps a rollout of `new` from ever completing: something that a pod of it needs and that an old pod has,
-/// while no old pod is deleted before a new one is available. `old` are the templates of the pods that exist.
+/// Finds a conflict because of which a rollout of `new` would never complete: a new pod needs a resource that an old
+/// pod has, and the rule deletes no old pod before a new one is available. `old` are the templates of the existing
+/// pods.
 ///
-/// For more than one replica, what a pod of `new` takes from another pod of `new` counts too.
+/// With more than one replica, a resource that two pods of `new` both need is a conflict too.
 pub fn conflict(
     old: &[&PodTemplate],
     new: &PodTemplate,
@@ -55,8 +56,8 @@ pub fn conflict(
     old.iter().find_map(|old| wanted.conflict(&Needs::new(&old.pod, &old.network, exclusive)))
 }
 
-/// Decides whether a created pod may be started while `others` terminate: returns what one of them still has that the
-/// pod needs.
+/// Decides whether a created pod may be started while `others` terminate. The error is the resource that the pod needs
+/// and that one of the others still has.
 pub fn may_start<'a>(
     pod: &PodPlan,
     others: impl IntoIterator<Item = &'a PodPlan>,
@@ -74,7 +75,7 @@ pub fn may_start<'a>(
     Ok(())
 }
 
-/// The rollout deletes an old pod before a new one is available.
+/// Returns whether the rollout may delete an old pod before a new one is available.
 fn deletes_first(rule: &Replicas) -> bool {
     match rule.strategy {
         Strategy::Recreate => true,
@@ -82,7 +83,7 @@ fn deletes_first(rule: &Replicas) -> bool {
     }
 }
 
-/// What a pod needs for itself.
+/// The resources that a pod needs for itself alone.
 struct Needs {
     ports: Vec<PortMapping>,
     claims: BTreeSet<String>,
@@ -108,7 +109,7 @@ impl Needs {
         let claims = volumes
             .filter_map(|volume| Some(&volume.persistent_volume_claim.as_ref()?.claim_name))
             .filter(|name| {
-                // Most hosts have none, so that nothing is copied.
+                // Most hosts have no such claims, so the check for an empty set avoids copying names.
                 !exclusive.is_empty() && exclusive.contains(&(namespace.to_owned(), (*name).clone()))
             })
             .cloned()

@@ -1,4 +1,4 @@
-//! The working state of one step: the ReplicaSets with their pods, and what the step wants of them.
+//! The working state of one step: the ReplicaSets with their pods and their wanted sizes.
 
 use jiff::Timestamp;
 
@@ -6,15 +6,16 @@ use super::replica_set::{Pod, ReplicaSet};
 use super::{Action, PodStatus, Replicas, Spec, State};
 use crate::kind::EventType;
 
-/// What the parts of a step work on.
+/// The working state of one step.
 pub(super) struct Controller<'a> {
     pub spec: &'a Spec,
     pub rule: &'a Replicas,
-    /// The ReplicaSets in the order of their revisions, then pods that no revision can create.
+    /// The ReplicaSets in the order of their revisions, followed by ReplicaSets of pods that no revision can create
+    /// any more.
     pub sets: Vec<ReplicaSet<'a>>,
-    /// Index of the ReplicaSet of the current revision.
+    /// The index of the ReplicaSet of the current revision.
     pub current: Option<usize>,
-    /// [`Action::Emit`].
+    /// The events to record, each an [`Action::Emit`].
     pub events: Vec<Action>,
 }
 
@@ -73,7 +74,7 @@ impl<'a> Controller<'a> {
         Self { spec, rule, sets, current, events: Vec::new() }
     }
 
-    /// Writes what is wanted of the revisions into the state.
+    /// Stores the wanted sizes of the ReplicaSets in the revisions of the state.
     pub fn store(&self, state: &mut State) {
         for (revision, set) in state.revisions.iter_mut().zip(&self.sets) {
             revision.replicas = set.replicas;
@@ -82,8 +83,8 @@ impl<'a> Controller<'a> {
         }
     }
 
-    /// What to do so that there are as many pods as the ReplicaSets want. Pods that have ended are deleted; they do not
-    /// count, so that others take their place.
+    /// Returns the actions after which every ReplicaSet has its wanted number of pods. Pods that have ended are
+    /// deleted and do not count, so that other pods replace them.
     pub fn pod_actions(&self, pods: &[PodStatus]) -> Vec<Action> {
         let ended = pods.iter().filter(|pod| pod.has_ended && !pod.terminating);
         let surplus = self.sets.iter().flat_map(ReplicaSet::surplus).map(|pod| pod.status);
@@ -101,22 +102,22 @@ impl<'a> Controller<'a> {
         actions
     }
 
-    /// The Deployment was scaled since its ReplicaSets were. Source: `isScalingEvent`.
+    /// Returns whether the Deployment was scaled after its ReplicaSets were last scaled. Source: `isScalingEvent`.
     pub fn was_scaled(&self) -> bool {
         self.sets.iter().any(|set| set.replicas > 0 && set.desired_replicas != self.rule.count)
     }
 
-    /// How many pods the ReplicaSets want together.
+    /// Returns the number of pods that all ReplicaSets together should have.
     pub fn total(&self) -> u32 {
         self.sets.iter().map(|set| set.replicas).sum()
     }
 
-    /// How many pods that the ReplicaSets keep are available.
+    /// Returns how many of the pods that the ReplicaSets keep are available.
     pub fn available(&self) -> u32 {
         self.sets.iter().map(ReplicaSet::available).sum()
     }
 
-    /// Indexes of the ReplicaSets that are not current and have replicas, oldest first.
+    /// Returns the indexes of the ReplicaSets that are not current and have replicas, the oldest first.
     pub fn old_active(&self) -> Vec<usize> {
         let mut indexes: Vec<usize> = self
             .sets
@@ -129,7 +130,7 @@ impl<'a> Controller<'a> {
         indexes
     }
 
-    /// Scales a ReplicaSet and tells of it. False if there was nothing to do.
+    /// Scales a ReplicaSet and records an event. Returns false if the ReplicaSet already had this size or cannot grow.
     pub fn scale(&mut self, index: usize, replicas: u32) -> bool {
         let (count, max_total) = (self.rule.count, self.rule.max_total());
         let Some(set) = self.sets.get_mut(index) else { return false };

@@ -1,10 +1,11 @@
-//! The numbers of a workload's status.
+//! Counts the pods of a workload for its status.
 
 use jiff::Timestamp;
 
 use super::{PodStatus, Rule, Spec};
 
-/// The numbers of a workload's status. Terminating pods and pods that have ended count in `terminating` or not at all.
+/// The numbers of pods in a workload's status. Terminating pods are counted in `terminating` only, and pods that have
+/// ended are not counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// status.replicas: pods of all revisions.
@@ -52,14 +53,14 @@ impl Counts {
         counts
     }
 
-    /// Returns how many pods are of former revisions.
+    /// Returns the number of pods of earlier revisions.
     pub fn old(&self) -> u32 {
         self.replicas - self.updated
     }
 
-    /// The rollout of `spec` is complete: all pods are of the current revision, as many as wished, and available. Pods
-    /// that are not to be started need not be available. Source: `DeploymentComplete` of k8s
-    /// pkg/controller/deployment/util.
+    /// Returns whether the rollout of `spec` is complete: there are as many pods as the spec wants, all are of the
+    /// current revision, and all are available. Pods that are not started (`play --start=false`) need not be
+    /// available. Source: `DeploymentComplete` of k8s pkg/controller/deployment/util.
     pub fn is_complete(&self, spec: &Spec) -> bool {
         let count = match &spec.rule {
             Rule::Once => 1,

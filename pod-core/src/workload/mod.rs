@@ -1,9 +1,9 @@
-//! Which pods of a workload should exist now, as a state machine. Pure: no I/O, no clock, no randomness.
+//! Decides which pods of a workload should exist now, as a state machine. It is pure: no I/O, no clock, no randomness.
 //!
-//! [`step`] plays the part of Kubernetes' controllers: it takes what was applied ([`Spec`]), what the controller
-//! remembers ([`State`]), what is known of the workload's pods ([`PodStatus`]) and the time, and returns the new state
-//! and the pods to create and delete ([`Action`]). The supervisor of the workload carries the actions out; before a
-//! supervisor runs, whoever records the workload does the same, so that a record is written once.
+//! [`step`] does the work of Kubernetes' controllers. It takes the applied [`Spec`], the stored [`State`] of the
+//! controller, the status of the workload's pods ([`PodStatus`]) and the time. It returns the new state and the pods
+//! to create and delete ([`Action`]). The supervisor of the workload carries out the actions. A command that records a
+//! workload before its supervisor runs does the same, so that the record is written only once.
 //!
 //! Start reading at [`Spec`], then [`step`].
 
@@ -32,7 +32,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::kind::EventType;
 
-/// What the controller knows of one pod of the workload.
+/// The status of one pod of the workload, as far as the controller needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PodStatus {
     /// metadata.uid.
@@ -45,85 +45,85 @@ pub struct PodStatus {
     pub replaced: u64,
     /// metadata.creationTimestamp.
     pub created: Timestamp,
-    /// The pod is being deleted. Such a pod does not count as a replica.
+    /// Whether the pod is being deleted. Such a pod does not count as a replica.
     pub terminating: bool,
-    /// The pod is one that should run. `false` for a pod that was created by `play --start=false`.
+    /// Whether the pod should run. `false` for a pod that was created by `play --start=false`.
     pub should_run: bool,
-    /// Every container has started at least once.
+    /// Whether every container has started at least once.
     pub is_started: bool,
-    /// status.phase is Succeeded or Failed.
+    /// Whether status.phase is Succeeded or Failed.
     pub has_ended: bool,
-    /// Since when condition Ready is True; `None` while it is not.
+    /// When condition Ready became True; `None` while it is not True.
     pub ready_since: Option<Timestamp>,
-    /// Sum of its containers' restart counts.
+    /// The sum of the restart counts of the pod's containers.
     pub restarts: u32,
-    /// Annotation controller.kubernetes.io/pod-deletion-cost, else 0.
+    /// The annotation controller.kubernetes.io/pod-deletion-cost; 0 if the pod has none.
     pub deletion_cost: i32,
-    /// Why the pod cannot become Ready as things are (`container main: ErrImagePull: ...`), if that is known.
+    /// Why the pod cannot become Ready (`container main: ErrImagePull: ...`), if that is known.
     pub problem: Option<String>,
 }
 
 impl PodStatus {
-    /// The pod counts as a replica.
+    /// Returns whether the pod counts as a replica.
     pub fn is_active(&self) -> bool {
         !self.terminating && !self.has_ended
     }
 
-    /// The pod counts as available: it is active and has been Ready for long enough.
+    /// Returns whether the pod counts as available: it is active and has been Ready for minReadySeconds.
     pub fn is_available(&self, min_ready_seconds: u32, now: Timestamp) -> bool {
         self.available_at(min_ready_seconds).is_some_and(|at| at <= now)
     }
 
-    /// When the pod becomes available if it stays Ready.
+    /// Returns when the pod becomes available if it stays Ready.
     pub(crate) fn available_at(&self, min_ready_seconds: u32) -> Option<Timestamp> {
         let ready_since = self.ready_since.filter(|_| self.is_active())?;
         Some(after(ready_since, min_ready_seconds))
     }
 }
 
-/// The time `seconds` after `from`.
+/// Returns the time `seconds` after `from`.
 fn after(from: Timestamp, seconds: u32) -> Timestamp {
     from.checked_add(SignedDuration::from_secs(i64::from(seconds))).unwrap_or(Timestamp::MAX)
 }
 
-/// What happened since the last step. The spec, the pods and the time are given beside it.
+/// What happened since the last step. Spec, pods and time are separate arguments of [`step`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// A spec was applied, or a supervisor took the workload over.
     Applied,
-    /// A pod has changed, or is gone.
+    /// A pod has changed or was removed.
     PodsChanged,
-    /// [`State::next_deadline`] has come.
+    /// The time [`State::next_deadline`] was reached.
     Tick,
 }
 
-/// Something to do. `CreatePods` and `DeletePod` are answered by [`Event::PodsChanged`].
+/// Something that the supervisor has to do. `CreatePods` and `DeletePod` are answered by [`Event::PodsChanged`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Create pods of the revision with this hash; [`Spec::running`] says whether they are started.
     CreatePods {
         /// [`Revision::hash`].
         hash: String,
-        /// How many.
+        /// The number of pods to create.
         count: u32,
     },
     /// Stop and remove a pod.
     DeletePod {
-        /// Its uid.
+        /// The pod's uid.
         uid: String,
     },
     /// Start a pod that was created without being started.
     StartPod {
-        /// Its uid.
+        /// The pod's uid.
         uid: String,
     },
-    /// Tell the user (kube events).
+    /// Record a Kubernetes event of the workload, which `kube events` shows to the user.
     Emit {
-        /// Its type.
+        /// The event's type.
         kind: EventType,
         /// `ScalingReplicaSet`, `SuccessfulCreate`, `ProgressDeadlineExceeded`, ...
         reason: &'static str,
-        /// For a person.
+        /// The message for the user.
         message: String,
     },
 }

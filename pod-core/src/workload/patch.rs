@@ -1,7 +1,8 @@
-//! Changes of a Deployment that need no manifest, as kubectl makes them: to its object and to all that follows from it.
+//! Changes a Deployment without a manifest, as kubectl does. Each function changes the object and the fields of the
+//! [`Spec`] that depend on the object.
 //!
-//! The result is what planning the changed object again would give, with the flags of its play. The generation stays:
-//! whoever applies the result raises it.
+//! The result is the same as planning the changed object again with the flags of its `kube play`. The generation is
+//! not changed; the command that applies the result raises it.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -10,16 +11,16 @@ use super::{Conflict, Exclusive, Revision, Rule, Spec, State, conflict};
 use crate::kind::Kind;
 use crate::plan::{self, PodTemplate};
 
-/// Annotation of a template that `rollout restart` sets.
+/// The annotation that `rollout restart` sets in the template.
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 
-/// Annotation of a Deployment that says why it was changed; a revision keeps it.
+/// The annotation of a Deployment that says why it was changed. Each revision stores its value.
 pub(super) const CHANGE_CAUSE: &str = "kubernetes.io/change-cause";
 
-/// Why a Deployment cannot be changed so.
+/// Why a change of a Deployment was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// It is no Deployment.
+    /// The workload is not a Deployment.
     #[error("it is a single pod: only Deployments are scaled and rolled out")]
     NoReplicas,
     /// `rollout restart` of a paused Deployment.
@@ -31,40 +32,40 @@ pub enum Error {
     /// `rollout pause` of a paused Deployment.
     #[error("it is already paused")]
     AlreadyPaused,
-    /// `rollout resume` of one that is not paused.
+    /// `rollout resume` of a Deployment that is not paused.
     #[error("it is not paused")]
     NotPaused,
     /// `rollout undo` without an earlier revision.
     #[error("there is no earlier revision")]
     NoHistory,
-    /// A revision that is not in the history.
+    /// `rollout undo` or `rollout history` of a revision that is not in the history.
     #[error("revision {0} is not in its history")]
     NoRevision(u64),
-    /// `rollout restart` twice in a second: the template would be the same.
+    /// `rollout restart` twice within a second: the template would not change.
     #[error("it was restarted within the past second")]
     JustRestarted,
-    /// `scale --current-replicas`.
+    /// `scale --current-replicas` with another number than the current one.
     #[error("expected replicas to be {expected}, was {actual}")]
     Replicas {
-        /// What the caller expects.
+        /// The expected number of replicas.
         expected: u32,
         /// spec.replicas.
         actual: u32,
     },
-    /// More pods than there may be.
+    /// More replicas than the limit.
     #[error("replicas must not be more than {most}, is {0}", most = plan::MAX_REPLICAS)]
     TooMany(u32),
-    /// Something that one pod can have.
+    /// More than one replica, although the pods need something that only one pod can have.
     #[error("{what} can be had by one pod only, but replicas is {replicas}")]
     OneOnly {
-        /// The host port or address.
+        /// The host port, claim or address.
         what: String,
         /// spec.replicas.
         replicas: u32,
     },
 }
 
-/// Sets the number of replicas, if there are `current` ones now.
+/// Sets the number of replicas. If `current` is given, the current number must be equal to it.
 pub fn scale(spec: &Spec, replicas: u32, current: Option<u32>) -> Result<Spec, Error> {
     let Rule::Replicas(rule) = &spec.rule else { return Err(Error::NoReplicas) };
     if let Some(expected) = current.filter(|expected| *expected != rule.count) {
@@ -86,7 +87,7 @@ pub fn scale(spec: &Spec, replicas: u32, current: Option<u32>) -> Result<Spec, E
     Ok(patched)
 }
 
-/// Pauses the rollout: a changed template is not rolled out any more.
+/// Pauses the rollout: while the Deployment is paused, a changed template is not rolled out.
 pub fn pause(spec: &Spec) -> Result<Spec, Error> {
     if is_paused(spec)? {
         return Err(Error::AlreadyPaused);
@@ -106,7 +107,7 @@ pub fn resume(spec: &Spec) -> Result<Spec, Error> {
     Ok(planned(spec, object, spec.template.clone()))
 }
 
-/// Has every pod replaced by one of the same template, a few at a time: the template gets an annotation with the time.
+/// Replaces every pod by a pod of the same template, as a rollout. An annotation with the time changes the template.
 pub fn restart(spec: &Spec, now: Timestamp) -> Result<Spec, Error> {
     if is_paused(spec)? {
         return Err(Error::RestartPaused);
@@ -121,8 +122,8 @@ pub fn restart(spec: &Spec, now: Timestamp) -> Result<Spec, Error> {
     Ok(planned(spec, object, template))
 }
 
-/// Goes back to the template of a revision, or to that of the one before the current one. The result is the same spec if
-/// that revision is the current one.
+/// Returns to the template of the revision `to`, or of the revision before the current one. The spec is returned
+/// unchanged if that revision is the current one.
 pub fn undo(spec: &Spec, state: &State, to: Option<u64>) -> Result<Spec, Error> {
     if is_paused(spec)? {
         return Err(Error::UndoPaused);
@@ -152,7 +153,7 @@ pub fn undo(spec: &Spec, state: &State, to: Option<u64>) -> Result<Spec, Error> 
     Ok(planned(spec, object, revision.template.clone()))
 }
 
-/// Returns the revision with a number.
+/// Returns the revision with this number.
 pub fn find(state: &State, number: u64) -> Result<&Revision, Error> {
     let mut revisions = state.revisions.iter();
     revisions.find(|revision| revision.number == number).ok_or(Error::NoRevision(number))
@@ -165,14 +166,14 @@ fn is_paused(spec: &Spec) -> Result<bool, Error> {
     }
 }
 
-/// The spec with a field of its object changed that the template does not depend on.
+/// Returns the spec with a changed field of its object. The template must not depend on this field.
 fn set(spec: &Spec, path: &[&str], value: Value) -> Spec {
     let mut object = spec.object.clone();
     insert(&mut object, path, value);
     planned(spec, object, spec.template.clone())
 }
 
-/// Plans a changed object.
+/// Returns the spec with a changed object and template, and with the fields that depend on these.
 fn planned(spec: &Spec, object: Value, template: PodTemplate) -> Spec {
     let rule = Rule::of_object(Kind::Deployment, &object);
     let count = if let Rule::Replicas(rule) = &rule { rule.count } else { 1 };
@@ -180,7 +181,7 @@ fn planned(spec: &Spec, object: Value, template: PodTemplate) -> Spec {
     Spec { object, hash, rule, template, ..spec.clone() }
 }
 
-/// Sets a field of an object; what is on the way is created.
+/// Sets a field of an object. Missing objects on the path are created.
 fn insert(object: &mut Value, path: &[&str], value: Value) {
     let Some((field, rest)) = path.split_first() else {
         *object = value;

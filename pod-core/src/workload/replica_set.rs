@@ -1,4 +1,4 @@
-//! One ReplicaSet while a step is taken: how many pods are wanted of it, and which of its pods go first.
+//! One ReplicaSet during a step: how many pods it should have, and which of its pods are deleted first.
 
 use std::cmp::{Ordering, Reverse};
 
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::PodStatus;
 
-/// The pods of one revision, or pods that no revision can create any more.
+/// The pods of one revision, or a set of pods that no revision can create any more.
 #[derive(Debug)]
 pub(super) struct ReplicaSet<'a> {
     /// metadata.name, for events.
@@ -15,18 +15,19 @@ pub(super) struct ReplicaSet<'a> {
     pub hash: String,
     /// [`super::Revision::created`].
     pub created: Timestamp,
-    /// It has a template. Pods without one (of an unknown revision, or outdated by `play --replace`) can only go.
+    /// Whether the ReplicaSet has a template from which pods can be created. Pods without a template (of an unknown
+    /// revision, or outdated by `play --replace`) can only be deleted.
     pub can_grow: bool,
-    /// Its pods are started. Where nothing is started, nothing becomes available that could be waited for, so that all
-    /// of its pods count as available.
+    /// Whether the pods are started. If they are not, all of them count as available, because a rollout would
+    /// otherwise wait forever.
     pub is_running: bool,
     /// spec.replicas.
     pub replicas: u32,
-    /// Annotation desired-replicas.
+    /// The annotation desired-replicas.
     pub desired_replicas: u32,
-    /// Annotation max-replicas.
+    /// The annotation max-replicas.
     pub max_replicas: u32,
-    /// Active pods, those that go first when it is scaled down first.
+    /// The active pods, in the order in which they are deleted when the ReplicaSet is scaled down.
     pub pods: Vec<Pod<'a>>,
 }
 
@@ -34,32 +35,32 @@ pub(super) struct ReplicaSet<'a> {
 #[derive(Debug)]
 pub(super) struct Pod<'a> {
     pub status: &'a PodStatus,
-    /// The pod counts as available.
+    /// Whether the pod counts as available.
     pub is_available: bool,
 }
 
 impl<'a> ReplicaSet<'a> {
-    /// Sorts the pods so that those that go first when it is scaled down come first.
+    /// Sorts the pods into the order in which they are deleted when the ReplicaSet is scaled down.
     pub fn sort(&mut self) {
         self.pods.sort_by(deleted_first);
     }
 
-    /// The pods that are too many.
+    /// Returns the pods that exceed the wanted number.
     pub fn surplus(&self) -> &[Pod<'a>] {
         self.pods.get(..self.first_kept()).unwrap_or_default()
     }
 
-    /// The pods that stay.
+    /// Returns the pods that are kept.
     pub fn kept(&self) -> &[Pod<'a>] {
         self.pods.get(self.first_kept()..).unwrap_or_default()
     }
 
-    /// How many pods are missing.
+    /// Returns how many pods are missing.
     pub fn missing(&self) -> u32 {
         self.replicas.saturating_sub(u32::try_from(self.pods.len()).unwrap_or(u32::MAX))
     }
 
-    /// How many of the pods that are kept are available.
+    /// Returns how many of the pods that are kept are available.
     pub fn available(&self) -> u32 {
         if !self.is_running {
             return self.replicas;
@@ -72,8 +73,9 @@ impl<'a> ReplicaSet<'a> {
     }
 }
 
-/// The order in which pods are deleted. Source: `ActivePodsWithRanks` of k8s pkg/controller/controller_utils.go. Unlike
-/// there, availability comes before the deletion cost, because a rollout counts available pods when it deletes some.
+/// Compares two pods by the order in which they are deleted. Source: `ActivePodsWithRanks` of k8s
+/// pkg/controller/controller_utils.go. Unlike there, availability comes before the deletion cost, because a rollout
+/// counts available pods when it deletes some.
 fn deleted_first(a: &Pod<'_>, b: &Pod<'_>) -> Ordering {
     let rank = |pod: &Pod<'_>| {
         let status = pod.status;

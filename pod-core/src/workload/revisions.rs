@@ -4,16 +4,16 @@ use jiff::Timestamp;
 
 use super::{PodStatus, Replicas, Revision, Rule, Spec, State, patch};
 
-/// What became of the current revision.
+/// How the current revision came to be current in this step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
-    /// The template is new.
+    /// A revision was created, because the template is new.
     Created,
-    /// The template was used before, or its pods are to be replaced.
+    /// An existing revision was found: its template was used before, or its pods have to be replaced.
     Found,
 }
 
-/// Makes the revision that has the template of `spec` the last one, if it exists.
+/// Moves the revision with the template of `spec` to the end of the list, if it exists.
 pub(super) fn find(spec: &Spec, state: &mut State, pods: &[PodStatus]) -> Option<Change> {
     let index = state.revisions.iter().position(|revision| revision.hash == spec.template.hash)?;
     let is_replaced = spec.replaced > state.observed_replaced;
@@ -27,7 +27,7 @@ pub(super) fn find(spec: &Spec, state: &mut State, pods: &[PodStatus]) -> Option
     }
     let outdated = count(pods, |pod| pod.hash == spec.template.hash && !spec.is_current(pod));
     let current = state.revisions.last_mut()?;
-    // Something that is not hashed (how an image is pulled) may differ.
+    // Fields that are not part of the hash (how an image is pulled) may differ.
     current.template.clone_from(&spec.template);
     current.change_cause = change_cause(spec);
     if (is_replaced || !is_last) && outdated > 0 {
@@ -49,15 +49,15 @@ pub(super) fn create(spec: &Spec, state: &mut State, pods: &[PodStatus], now: Ti
         change_cause: change_cause(spec),
         uid: owner.map(|owner| owner.uid.clone()).unwrap_or_default(),
         created: now,
-        // Pods that an earlier version of the program created.
+        // Pods that an earlier version of the program created count as replicas.
         replicas: count(pods, |pod| spec.is_current(pod)),
         desired_replicas: desired_replicas(spec),
         max_replicas: if let Rule::Replicas(rule) = &spec.rule { rule.max_total() } else { 1 },
     });
 }
 
-/// Removes former revisions beyond revisionHistoryLimit, oldest first, but none that has pods.
-/// Source: `cleanupDeployment` of k8s pkg/controller/deployment/sync.go.
+/// Removes earlier revisions beyond revisionHistoryLimit, the oldest first. A revision that has pods is kept. Source:
+/// `cleanupDeployment` of k8s pkg/controller/deployment/sync.go.
 pub(super) fn clean_up(spec: &Spec, rule: &Replicas, state: &mut State, pods: &[PodStatus]) {
     let old = state.revisions.iter().filter(|revision| revision.hash != spec.template.hash).count();
     let limit = usize::try_from(rule.revision_history_limit).unwrap_or(usize::MAX);
@@ -71,8 +71,9 @@ pub(super) fn clean_up(spec: &Spec, rule: &Replicas, state: &mut State, pods: &[
     });
 }
 
-/// While a revision is current, pods that `play --replace` outdated do not count in its replicas. When it is current no
-/// longer they are pods of it like others.
+/// Adds the outdated pods of the last revision to its replicas. While a revision is current, pods that `play
+/// --replace` outdated are not counted in its replicas. Once another revision becomes the current one, they count like
+/// its other pods.
 fn keep_outdated(state: &mut State, pods: &[PodStatus]) {
     let replaced = state.observed_replaced;
     if let Some(last) = state.revisions.last_mut() {

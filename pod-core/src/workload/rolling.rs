@@ -1,20 +1,20 @@
-//! How pods of former revisions are replaced. Source: k8s pkg/controller/deployment, rolling.go and recreate.go.
+//! Replaces pods of earlier revisions. Source: k8s pkg/controller/deployment, rolling.go and recreate.go.
 
 use super::PodStatus;
 use super::controller::Controller;
 
-/// Replaces pods a few at a time, as far as it can be done now.
+/// Replaces as many pods as maxSurge and maxUnavailable allow now.
 pub(super) fn rolling_update(controller: &mut Controller<'_>) {
-    // Each round raises the replicas of the current revision or lowers those of others.
+    // Each round raises the replicas of the current revision or lowers the replicas of earlier revisions.
     while scale_current(controller) || scale_old(controller) {}
 }
 
-/// Deletes all old pods, and creates the new ones once those are gone.
+/// Deletes all old pods, and creates the new pods once the old ones are gone.
 pub(super) fn recreate(controller: &mut Controller<'_>, pods: &[PodStatus]) {
     for index in controller.old_active() {
         controller.scale(index, 0);
     }
-    // A terminating pod still runs. One that has ended does not.
+    // A terminating pod may still run, but a pod that has ended does not.
     let spec = controller.spec;
     if pods.iter().any(|pod| !pod.has_ended && !spec.is_current(pod)) {
         return;
@@ -24,8 +24,8 @@ pub(super) fn recreate(controller: &mut Controller<'_>, pods: &[PodStatus]) {
     }
 }
 
-/// Scales the current revision as far as maxSurge allows. False if that is where it is.
-/// Source: `reconcileNewReplicaSet` and `NewRSNewReplicas`.
+/// Scales the current revision as far as maxSurge allows. Returns false if the revision already has this size. Source:
+/// `reconcileNewReplicaSet` and `NewRSNewReplicas`.
 fn scale_current(controller: &mut Controller<'_>) -> bool {
     let Some(index) = controller.current else { return false };
     let count = controller.rule.count;
@@ -35,11 +35,11 @@ fn scale_current(controller: &mut Controller<'_>) -> bool {
     controller.scale(index, wanted)
 }
 
-/// Scales former revisions down as far as maxUnavailable allows: first what is not available, so that it does not hold
-/// the rollout up, then the rest. False if nothing can go. Source: `reconcileOldReplicaSets`.
+/// Scales earlier revisions down as far as maxUnavailable allows. Pods that are not available are removed first, so
+/// that they do not hold up the rollout. Returns false if no pod can be removed. Source: `reconcileOldReplicaSets`.
 fn scale_old(controller: &mut Controller<'_>) -> bool {
     let current = controller.current.and_then(|index| controller.sets.get(index));
-    // Pods of the current revision that are not available yet do not make up for old ones.
+    // Pods of the current revision that are not available yet cannot replace old pods.
     let unavailable = current.map_or(0, |set| set.replicas.saturating_sub(set.available()));
     let min_available = controller.rule.min_available();
     let max_removed = controller.total().saturating_sub(min_available).saturating_sub(unavailable);
@@ -51,7 +51,8 @@ fn scale_old(controller: &mut Controller<'_>) -> bool {
     removed + scale_down(controller, spare) > 0
 }
 
-/// Removes up to `max` old pods that are not available. Source: `cleanupUnhealthyReplicas`.
+/// Removes up to `max` old pods that are not available. Returns how many were removed. Source:
+/// `cleanupUnhealthyReplicas`.
 fn clean_up_unhealthy(controller: &mut Controller<'_>, max: u32) -> u32 {
     let mut removed = 0;
     for index in controller.old_active() {
@@ -65,7 +66,7 @@ fn clean_up_unhealthy(controller: &mut Controller<'_>, max: u32) -> u32 {
     removed
 }
 
-/// Removes up to `max` old pods. Source: `scaleDownOldReplicaSetsForRollingUpdate`.
+/// Removes up to `max` old pods. Returns how many were removed. Source: `scaleDownOldReplicaSetsForRollingUpdate`.
 fn scale_down(controller: &mut Controller<'_>, max: u32) -> u32 {
     let mut removed = 0;
     for index in controller.old_active() {

@@ -1,18 +1,19 @@
-//! Scaling in the middle of a rollout and while it is paused: all revisions grow and shrink in proportion, so that
-//! scaling does not roll anything out. Source: `scale` of k8s pkg/controller/deployment/sync.go.
+//! Scales a Deployment in the middle of a rollout or while it is paused. All revisions grow or shrink in proportion,
+//! so that scaling does not advance the rollout. Source: `scale` of k8s pkg/controller/deployment/sync.go.
 
 use std::cmp::Reverse;
 
 use super::controller::Controller;
 use super::replica_set::ReplicaSet;
 
-/// Scales the ReplicaSets to what the Deployment asks for.
+/// Scales the ReplicaSets until they have the replicas of the Deployment together.
 pub(super) fn scale(controller: &mut Controller<'_>) {
-    // Scaling down in proportion may leave one ReplicaSet, which then gets all.
+    // Scaling down in proportion may leave one ReplicaSet with replicas, which then gets all of them in the next
+    // round.
     while scale_once(controller) {}
 }
 
-/// False if all have the size that they should have.
+/// Scales the ReplicaSets once. Returns whether a ReplicaSet was changed.
 fn scale_once(controller: &mut Controller<'_>) -> bool {
     let count = controller.rule.count;
     if let Some(index) = only_active_or_latest(controller) {
@@ -29,7 +30,8 @@ fn scale_once(controller: &mut Controller<'_>) -> bool {
     let mut active: Vec<usize> = indexes(controller, |set| set.replicas > 0);
     active.sort_by_key(|index| {
         let set = controller.sets.get(*index);
-        // The largest first; of the same size the newer one grows and the older one shrinks first.
+        // The largest ReplicaSet comes first. Of two with the same size, the newer one grows first and the older one
+        // shrinks first.
         let created = set.map_or(0, |set| set.created.as_second());
         (Reverse(set.map_or(0, |set| set.replicas)), if to_add > 0 { -created } else { created })
     });
@@ -41,7 +43,7 @@ fn scale_once(controller: &mut Controller<'_>) -> bool {
         added += share;
         sizes.push((index, i64::from(set.replicas) + share));
     }
-    // What rounding left over goes to the largest.
+    // The remainder of the rounding goes to the largest ReplicaSet.
     if let Some((_, size)) = sizes.first_mut() {
         *size += to_add - added;
     }
@@ -52,8 +54,8 @@ fn scale_once(controller: &mut Controller<'_>) -> bool {
     is_changed
 }
 
-/// How many pods a ReplicaSet gets more, or less if negative, by its share of the Deployment when it was last scaled.
-/// Source: `GetProportion` and `getReplicaSetFraction`.
+/// Returns by how many pods a ReplicaSet grows, or shrinks if negative. This depends on its share of the Deployment
+/// when the ReplicaSet was last scaled. Source: `GetProportion` and `getReplicaSetFraction`.
 fn share(set: &ReplicaSet<'_>, count: u32, max_total: u32, to_add: i64, left: i64) -> i64 {
     if to_add == 0 || left == 0 {
         return 0;
@@ -69,7 +71,8 @@ fn share(set: &ReplicaSet<'_>, count: u32, max_total: u32, to_add: i64, left: i6
     if to_add > 0 { fraction.min(left) } else { fraction.max(left) }
 }
 
-/// The only ReplicaSet with replicas, or the newest one if none has any. Source: `FindActiveOrLatest`.
+/// Returns the only ReplicaSet with replicas, or the newest one if none has replicas. Returns `None` if several have
+/// replicas. Source: `FindActiveOrLatest`.
 fn only_active_or_latest(controller: &Controller<'_>) -> Option<usize> {
     match *indexes(controller, |set| set.replicas > 0) {
         [] => controller.current.or_else(|| {

@@ -1,4 +1,4 @@
-//! What was applied.
+//! The applied specification of a workload.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,30 +10,30 @@ use crate::plan::{PodTemplate, WorkloadPlan};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Spec {
-    /// metadata.generation: raised by whoever applies, with each change of any other field. The controller answers
-    /// with [`super::State::observed_generation`].
+    /// metadata.generation. The command that applies the spec raises it with each change of any other field. The
+    /// controller copies it to [`super::State::observed_generation`].
     pub generation: u64,
-    /// The object as it was applied, defaults not filled in: what `generate` returns. `kube scale` and
-    /// `kube rollout` change it as they change the rest.
+    /// The object as it was applied, without defaults. `kube generate` prints this object. `kube scale` and `kube
+    /// rollout` change it together with the other fields.
     pub object: Value,
-    /// Hash of all that makes `play` say `configured` when it changes.
+    /// The hash of all fields whose change `kube play` reports as `configured`.
     pub hash: String,
     /// The file that the object was read from, for messages and `--prune`.
     pub source: String,
-    /// The rule.
+    /// The rule that says how many pods there should be and how they are replaced.
     pub rule: Rule,
-    /// What new pods are created from.
+    /// The template from which new pods are created.
     pub template: PodTemplate,
-    /// Pods are started. `false` is `play --start=false`.
+    /// Whether pods are started. `false` for `play --start=false`.
     pub running: bool,
-    /// Raised by `play --replace`: pods that were created under a lower number count as outdated, even if their
-    /// template is the same.
+    /// The number of replacements, which `play --replace` raises. Pods that were created under a lower number count as
+    /// outdated even if their template is the same.
     #[serde(default)]
     pub replaced: u64,
 }
 
 impl Spec {
-    /// The pod was created from the template that this spec has, since the pods were last to be replaced.
+    /// Returns whether the pod was created from the template of this spec, after the last `play --replace`.
     pub fn is_current(&self, pod: &PodStatus) -> bool {
         pod.hash == self.template.hash && pod.replaced >= self.replaced
     }

@@ -1,4 +1,4 @@
-//! What the controller remembers.
+//! The stored state of the controller.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -7,66 +7,70 @@ use serde_json::Value;
 use super::Spec;
 use crate::plan::PodTemplate;
 
-/// What the controller of a workload remembers between steps. It is part of the workload's record.
+/// The state of the controller of a workload between steps. It is part of the workload's record.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct State {
-    /// status.observedGeneration: the [`Spec::generation`] that the last step saw.
+    /// status.observedGeneration: the [`Spec::generation`] of the last step.
     pub observed_generation: u64,
-    /// [`Spec::replaced`] that the last step saw.
+    /// The [`Spec::replaced`] of the last step.
     pub observed_replaced: u64,
-    /// The templates that pods exist of or may be rolled back to, in the order of their numbers. The last one is the
-    /// current one, but for a Deployment that is paused ([`State::current`]). Kind Pod has one entry.
+    /// The revisions that have pods or can be rolled back to, in the order of their numbers. The last one is the
+    /// current one, except that a paused Deployment may have no current revision ([`State::current`]). Kind Pod has
+    /// one entry.
     pub revisions: Vec<Revision>,
-    /// Condition Available of a Deployment.
+    /// The condition Available of a Deployment.
     pub available: Option<Condition>,
-    /// Condition Progressing of a Deployment.
+    /// The condition Progressing of a Deployment.
     pub progressing: Option<Condition>,
-    /// What the last step counted. More updated or available pods, or fewer old ones, are progress.
+    /// The numbers of pods at the last step. A rollout has progressed if there are more updated or available pods, or
+    /// fewer old ones, than at the last step.
     pub progress: Progress,
-    /// When the next [`super::Event::Tick`] is due, if nothing else happens before.
+    /// When the next [`super::Event::Tick`] is due, unless another event occurs before.
     pub next_deadline: Option<Timestamp>,
 }
 
-/// One revision of a workload's template: what a ReplicaSet is to a Deployment.
+/// One revision of a workload's template. For a Deployment it corresponds to a ReplicaSet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Revision {
-    /// Annotation deployment.kubernetes.io/revision. A template that comes back gets the next number.
+    /// The annotation deployment.kubernetes.io/revision. A template that is applied again after another one gets the
+    /// next number.
     pub number: u64,
-    /// [`PodTemplate::hash`], which pods carry as `PodPlan::hash`.
+    /// [`PodTemplate::hash`]. The pods of this revision have the same value as `PodPlan::hash`.
     pub hash: String,
-    /// What its pods are created from.
+    /// The template from which pods of this revision are created.
     pub template: PodTemplate,
     /// spec.template of the applied object, for `rollout undo` and `rollout history`.
     pub object: Value,
-    /// Annotation kubernetes.io/change-cause of the Deployment while this revision was the current one.
+    /// The annotation kubernetes.io/change-cause that the Deployment had while this revision was the current one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change_cause: Option<String>,
-    /// metadata.uid of the ReplicaSet; pods name it as their owner.
+    /// metadata.uid of the ReplicaSet, which pods have as their owner reference.
     pub uid: String,
     /// When the revision was first applied.
     pub created: Timestamp,
-    /// spec.replicas of the ReplicaSet: how many of its pods the controller wants.
+    /// spec.replicas of the ReplicaSet: the number of pods that the ReplicaSet should have.
     pub replicas: u32,
-    /// Annotation deployment.kubernetes.io/desired-replicas: [`super::Replicas::count`] when the ReplicaSet was last
-    /// scaled. A difference tells that the Deployment was scaled since.
+    /// The annotation deployment.kubernetes.io/desired-replicas: [`super::Replicas::count`] when the ReplicaSet was
+    /// last scaled. If the count is different now, the Deployment was scaled since.
     #[serde(default)]
     pub desired_replicas: u32,
-    /// Annotation deployment.kubernetes.io/max-replicas: [`super::Replicas::max_total`] at that time.
+    /// The annotation deployment.kubernetes.io/max-replicas: [`super::Replicas::max_total`] when the ReplicaSet was
+    /// last scaled.
     #[serde(default)]
     pub max_replicas: u32,
 }
 
 impl Revision {
-    /// metadata.name of the ReplicaSet: that of the Deployment and the hash of the template.
+    /// Returns metadata.name of the ReplicaSet: the name of the Deployment followed by the hash of the template.
     pub fn name(&self) -> &str {
         self.template.pod.metadata.name.as_deref().unwrap_or_default()
     }
 }
 
 impl State {
-    /// The revision that `spec` asks for, if it exists: a paused Deployment does not create it.
+    /// Returns the revision with the template of `spec`, if it exists. A paused Deployment does not create it.
     pub fn current(&self, spec: &Spec) -> Option<&Revision> {
         self.revisions.last().filter(|revision| revision.hash == spec.template.hash)
     }
@@ -76,7 +80,7 @@ impl State {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// status: True or False (`None` is Unknown, as Progressing is while the Deployment is paused).
+    /// status: True, False or Unknown (`None`). Progressing is Unknown while the Deployment is paused.
     pub status: Option<bool>,
     /// reason.
     pub reason: String,
@@ -88,14 +92,14 @@ pub struct Condition {
     pub updated: Timestamp,
 }
 
-/// How far a rollout has got.
+/// The numbers of pods that tell how far a rollout has got.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Progress {
-    /// Pods of the current revision.
+    /// The number of pods of the current revision.
     pub updated: u32,
-    /// Pods of all revisions that are available.
+    /// The number of available pods of all revisions.
     pub available: u32,
-    /// Pods of former revisions.
+    /// The number of pods of earlier revisions.
     pub old: u32,
 }

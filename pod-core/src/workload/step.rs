@@ -8,11 +8,11 @@ use super::{
     scaling,
 };
 
-/// Decides which pods to create and delete now, and what to tell.
+/// Decides which pods to create and delete now, and which events to record.
 ///
-/// The decision follows from the pods alone, so that a step can be repeated after a crash, and a second step without a
-/// change in between returns no action. Pods that the actions create and delete must be in `pods` of the next step:
-/// created ones as they are, deleted ones as `terminating` until they are gone.
+/// The decision depends only on the arguments, so a step can be repeated after a crash, and a second step without a
+/// change in between returns no action. The `pods` of the next step must include the effect of the actions: created
+/// pods are listed, deleted pods are listed as `terminating` until they are gone.
 pub fn step(
     spec: &Spec,
     mut state: State,
@@ -29,7 +29,7 @@ pub fn step(
     (state, actions)
 }
 
-/// Kind Pod: one pod of the template. A pod that has ended stays.
+/// Decides for kind Pod: there should be one pod of the template. A pod that has ended is kept.
 fn once(spec: &Spec, state: &mut State, pods: &[PodStatus], now: Timestamp) -> Vec<Action> {
     if state.current(spec).is_none() {
         state.revisions.clear();
@@ -57,7 +57,7 @@ fn once(spec: &Spec, state: &mut State, pods: &[PodStatus], now: Timestamp) -> V
     actions
 }
 
-/// Kinds Deployment and ReplicaSet. Source: `syncDeployment` of k8s pkg/controller/deployment.
+/// Decides for the kinds Deployment and ReplicaSet. Source: `syncDeployment` of k8s pkg/controller/deployment.
 fn replicas(
     spec: &Spec,
     rule: &Replicas,

@@ -1,4 +1,4 @@
-//! Rules of the controller one by one, and a simulation of its life.
+//! Tests of the single rules of the controller, and a simulation of its life.
 
 mod conflicts;
 mod patches;
@@ -12,7 +12,7 @@ use serde_json::json;
 use super::*;
 use crate::plan::{PodNetwork, PodTemplate};
 
-/// A time so many seconds after the test began.
+/// Returns the time `seconds` after the test began.
 fn at(seconds: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1_000_000 + seconds)
 }
@@ -50,7 +50,7 @@ fn spec(rule: Rule, hash: &str) -> Spec {
     }
 }
 
-/// A Deployment's defaults, with so many replicas.
+/// Returns the defaults of a Deployment with `count` replicas.
 fn rule(count: u32) -> Replicas {
     Replicas {
         count,
@@ -66,7 +66,7 @@ fn rolling(max_surge: IntOrPercent, max_unavailable: IntOrPercent) -> Strategy {
     Strategy::RollingUpdate { max_surge, max_unavailable }
 }
 
-/// A Deployment and its pods, as far as the controller sees them.
+/// A Deployment and its pods, as the controller sees them.
 struct World {
     spec: Spec,
     state: State,
@@ -81,7 +81,7 @@ impl World {
         Self { spec, state: State::default(), pods: Vec::new(), time: 0, created: 0 }
     }
 
-    /// A rolled out Deployment of template `a`.
+    /// Creates a Deployment of template `a` that is rolled out completely.
     fn rolled_out(rule: Replicas) -> Self {
         let mut world = Self::new(Rule::Replicas(rule));
         world.apply(|_| {});
@@ -98,7 +98,7 @@ impl World {
         rule
     }
 
-    /// Applies a change of the spec.
+    /// Changes the spec and applies it.
     fn apply(&mut self, change: impl FnOnce(&mut Spec)) -> Vec<Action> {
         change(&mut self.spec);
         self.spec.generation += 1;
@@ -120,7 +120,7 @@ impl World {
         self.apply(|spec| set_template(spec, hash))
     }
 
-    /// Steps and carries the actions out.
+    /// Takes a step and carries out its actions.
     fn step(&mut self, event: Event) -> Vec<Action> {
         let actions = self.decide(event);
         self.carry_out(&actions);
@@ -168,7 +168,7 @@ impl World {
         });
     }
 
-    /// So many pods of a template become Ready.
+    /// Makes `count` pods of a template Ready.
     fn ready(&mut self, hash: &str, count: usize) {
         let now = self.now();
         let pods = self.pods.iter_mut().filter(|pod| pod.hash == hash && pod.is_active());
@@ -178,12 +178,12 @@ impl World {
         }
     }
 
-    /// Pods that terminate are gone.
+    /// Removes all terminating pods.
     fn gone(&mut self) {
         self.pods.retain(|pod| !pod.terminating);
     }
 
-    /// Pods become Ready, and terminate, until nothing happens any more.
+    /// Lets pods become Ready and terminate until nothing changes any more.
     fn finish(&mut self) {
         for _ in 0..1000 {
             self.time += 1;
@@ -204,12 +204,12 @@ impl World {
         panic!("does not come to rest: {:#?}", self.state);
     }
 
-    /// Active pods of a template.
+    /// Returns the number of active pods of a template.
     fn active(&self, hash: &str) -> usize {
         self.pods.iter().filter(|pod| pod.is_active() && pod.hash == hash).count()
     }
 
-    /// Reason of condition Progressing.
+    /// Returns the reason of condition Progressing.
     fn progressing(&self) -> &str {
         self.state.progressing.as_ref().map_or("", |condition| &condition.reason)
     }
@@ -222,7 +222,7 @@ fn set_template(spec: &mut Spec, hash: &str) {
     spec.hash = other.hash;
 }
 
-/// The messages of events.
+/// Returns the messages of the events among `actions`.
 fn told(actions: &[Action]) -> Vec<&str> {
     actions
         .iter()

@@ -1,4 +1,4 @@
-//! Deployments and ReplicaSets as Kubernetes shows them.
+//! Builds the objects of Deployments and ReplicaSets with their status, as Kubernetes shows them.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -10,11 +10,11 @@ const REVISION: &str = "deployment.kubernetes.io/revision";
 const DESIRED_REPLICAS: &str = "deployment.kubernetes.io/desired-replicas";
 const MAX_REPLICAS: &str = "deployment.kubernetes.io/max-replicas";
 
-/// Annotations of a Deployment that its ReplicaSets do not have.
-/// Source: `annotationsToSkip` of k8s pkg/controller/deployment/util.
+/// Annotations of a Deployment that are not copied to its ReplicaSets. Source: `annotationsToSkip` of k8s
+/// pkg/controller/deployment/util.
 const NOT_COPIED: [&str; 2] = ["kubectl.kubernetes.io/last-applied-configuration", REVISION];
 
-/// What an API server adds to a workload's metadata.
+/// The metadata of a workload that an API server would add.
 #[derive(Debug, Clone, Copy)]
 pub struct Metadata<'a> {
     /// metadata.name.
@@ -80,8 +80,8 @@ pub fn deployment(
     object
 }
 
-/// Returns the ReplicaSets of a Deployment, oldest revision first. Revisions that differ in what flags said have the same
-/// template for Kubernetes, and so the same ReplicaSet.
+/// Returns the ReplicaSets of a Deployment, the oldest revision first. Revisions that differ only by flags of `kube
+/// play` have the same Kubernetes template, and therefore share one ReplicaSet.
 pub fn replica_sets(
     metadata: Metadata<'_>,
     spec: &Spec,
@@ -103,7 +103,7 @@ pub fn replica_sets(
     found
 }
 
-/// The ReplicaSet of revisions that have the same template; the last one is the latest.
+/// Returns the ReplicaSet of the revisions that have the same template. The last of `revisions` is the latest.
 fn replica_set(
     metadata: Metadata<'_>,
     spec: &Spec,
@@ -193,12 +193,12 @@ fn condition(type_: ConditionType, condition: &Condition) -> Value {
     })
 }
 
-/// Kubernetes' time stamps have whole seconds.
+/// Formats a time in whole seconds, as Kubernetes does.
 fn time(at: Timestamp) -> String {
     Timestamp::from_second(at.as_second()).unwrap_or(at).to_string()
 }
 
-/// Changes the fields of an object's field, which is created if it is missing.
+/// Changes the object in the field `field` of an object. The field is created if it is missing.
 fn within(object: &mut Value, field: &str, change: impl FnOnce(&mut Map<String, Value>)) {
     if !object.is_object() {
         *object = json!({});

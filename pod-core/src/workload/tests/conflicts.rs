@@ -1,4 +1,4 @@
-//! What two pods cannot have at the same time.
+//! Tests of the resources that two pods cannot have at the same time.
 
 use std::collections::HashSet;
 
@@ -35,7 +35,7 @@ fn a_rolling_update_that_never_deletes_first_cannot_have_a_host_port_twice() {
     assert_eq!(found(&old, &with_port("b", "8081:80"), rule(1)), "");
     assert_eq!(found(&old, &with_port("b", "8080:80/udp"), rule(1)), "");
     assert_eq!(found(&old, &template("b"), rule(1)), "");
-    // These delete the old pod before the new one is available.
+    // These rules delete the old pod before the new one is available.
     assert_eq!(found(&old, &new, Replicas { strategy: Strategy::Recreate, ..rule(1) }), "");
     let one = rolling(IntOrPercent::Int(0), IntOrPercent::Int(1));
     assert_eq!(found(&old, &new, Replicas { strategy: one, ..rule(1) }), "");

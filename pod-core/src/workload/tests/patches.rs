@@ -1,4 +1,5 @@
-//! Changes without a manifest: what they refuse, and that they are what planning the changed object again gives.
+//! Tests of changes without a manifest: which changes are refused, and that the others have the same result as
+//! planning the changed object again.
 
 use std::path::PathBuf;
 
@@ -62,7 +63,7 @@ fn played(text: &str, options: &PlanOptions) -> Spec {
     }
 }
 
-/// Planning the object of the spec gives the spec.
+/// Asserts that planning the object of the spec has the spec as its result.
 #[track_caller]
 fn assert_planned(spec: &Spec, options: &PlanOptions) {
     let expected = played(&to_yaml(std::slice::from_ref(&spec.object)), options);
@@ -72,7 +73,7 @@ fn assert_planned(spec: &Spec, options: &PlanOptions) {
 #[test]
 fn a_patched_spec_is_what_planning_its_object_gives() {
     for options in options() {
-        // A host port is for one pod.
+        // Only one pod can have the host port.
         let is_free = options.publish.is_empty() && options.networks.is_empty();
         let count = if is_free { "replicas: 2" } else { "replicas: 1" };
         let spec = played(&MANIFEST.replace("replicas: 2", count), &options);
@@ -133,7 +134,7 @@ fn undo_goes_to_the_revision_before_or_to_a_given_one() {
     assert_eq!(undo(Some(1)).unwrap().template, first.template);
     assert_eq!(undo(Some(3)).unwrap(), world.spec);
     assert_eq!(undo(Some(4)), Err(Error::NoRevision(4)));
-    // Undoing the undo goes forth again.
+    // Undoing the undo returns to the newer template.
     world.apply(|now| *now = before.clone());
     let again = patch::undo(&world.spec, &world.state, None).unwrap();
     assert_eq!(again.template, spec("web:3", "other: x").template);

@@ -1,4 +1,4 @@
-//! What Kubernetes' Deployment controller does, rule by rule.
+//! Tests of the rules of Kubernetes' Deployment controller, one per rule.
 
 use super::*;
 
@@ -46,7 +46,7 @@ fn a_rolling_update_keeps_within_its_bounds() {
     ");
     assert_eq!((world.active("a"), world.active("b")), (3, 2));
     assert_eq!(world.state.current(&world.spec).unwrap().number, 2);
-    // Nothing more until a new pod is available.
+    // No further action follows until a new pod is available.
     world.time += 1;
     assert_eq!(world.step(Event::PodsChanged), []);
     assert_eq!(world.progressing(), "ReplicaSetUpdated");
@@ -105,7 +105,7 @@ fn a_deployment_is_scaled_to_zero_and_back() {
     assert_eq!(told(&world.scale(0)), ["Scaled down replica set web-a from 3 to 0"]);
     world.finish();
     assert_eq!(world.pods, []);
-    // Scaling starts no rollout.
+    // Scaling does not start a rollout.
     assert_eq!(world.progressing(), "NewReplicaSetAvailable");
     assert_eq!(told(&world.scale(2)), ["Scaled up replica set web-a from 0 to 2"]);
     world.finish();
@@ -170,7 +170,7 @@ fn a_rollout_that_is_paused_midway_goes_on_when_it_is_resumed() {
     world.ready("b", 9);
     assert_eq!(world.step(Event::PodsChanged), []);
     assert_eq!((world.active("a"), world.active("b")), (3, 2));
-    // Being paused for longer than the deadline is no failure.
+    // A Deployment that is paused for longer than the deadline has not failed.
     world.time += 10_000;
     world.step(Event::Tick);
     let actions = world.change_rule(|rule| rule.paused = false);
@@ -222,7 +222,7 @@ fn a_rollout_without_progress_exceeds_its_deadline() {
     assert_eq!((condition.status, &*condition.reason), (Some(false), "ProgressDeadlineExceeded"));
     assert_eq!(world.state.next_deadline, None);
     assert_eq!(world.step(Event::Tick), []);
-    // It goes on when a pod becomes available after all.
+    // The rollout continues when a pod becomes available after all.
     world.finish();
     assert_eq!(world.progressing(), "NewReplicaSetAvailable");
 }
@@ -280,7 +280,7 @@ fn former_revisions_are_kept_up_to_the_limit() {
     }
     let numbers: Vec<_> = world.state.revisions.iter().map(|r| r.number).collect();
     assert_eq!(numbers, [3, 4, 5]);
-    // One that has pods stays.
+    // A revision that has pods is kept.
     world.change_rule(|rule| rule.revision_history_limit = 0);
     world.update("f");
     assert_eq!(world.state.revisions.iter().map(|r| r.number).collect::<Vec<_>>(), [5, 6]);
@@ -375,7 +375,7 @@ fn pods_that_are_not_started_are_started_later() {
     let mut world = World::new(Rule::Replicas(rule(2)));
     world.apply(|spec| spec.running = false);
     assert!(world.pods.iter().all(|pod| !pod.should_run));
-    // An update does not wait for what is not started.
+    // An update does not wait for pods that are not started.
     world.update("b");
     assert_eq!((world.active("a"), world.active("b")), (0, 2));
     world.gone();
@@ -399,7 +399,7 @@ fn a_pod_is_replaced_at_once_when_its_template_changes() {
     assert_eq!(world.step(Event::PodsChanged), []);
     assert_eq!(world.state.revisions.len(), 1);
     assert_eq!(world.apply(|spec| spec.replaced += 1).len(), 2);
-    // Back to the first while both are still on their way out.
+    // The first template is applied again while the pods of both templates still terminate.
     world.update("a");
     world.gone();
     assert_eq!(world.active("a"), 1);

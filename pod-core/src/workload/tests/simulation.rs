@@ -1,5 +1,5 @@
-//! Random lives of Deployments against what must always hold: pods that fail, start slowly and go slowly, specs that
-//! change in the middle of a rollout, crashes between a decision and what comes of it.
+//! Checks invariants of Deployments in random simulations: pods fail, start slowly and terminate slowly, specs change
+//! in the middle of a rollout, and crashes occur between a decision and its actions.
 
 use proptest::prelude::*;
 
@@ -7,7 +7,7 @@ use super::{
     Counts, Event, IntOrPercent, PodStatus, Replicas, Rule, State, World, rolling, rule, set_template,
 };
 
-/// What may happen.
+/// An occurrence of the simulation.
 #[derive(Debug, Clone)]
 enum Happening {
     Update(u8),
@@ -16,7 +16,7 @@ enum Happening {
     Strategy(Option<(IntOrPercent, IntOrPercent)>),
     Replace,
     Run(bool),
-    /// A pod gets ready.
+    /// A pod becomes Ready.
     Ready(usize),
     Unready(usize),
     Ends(usize),
@@ -26,7 +26,7 @@ enum Happening {
     Gone(usize),
     Wait(i64),
     Takeover,
-    /// Only so many actions of the next step are carried out; its state is saved or not.
+    /// Only this many actions of the next step are carried out, and the state of that step is saved or not.
     Crash {
         actions: usize,
         saved: bool,
@@ -140,7 +140,7 @@ impl World {
         self.state.revisions.iter().any(|r| r.replicas > 0 && r.desired_replicas != rule.count)
     }
 
-    /// One step that is carried out, with what must hold of it.
+    /// Takes a step, carries out its actions and checks the invariants.
     fn checked_step(&mut self, event: Event, crash: Option<(usize, bool)>) {
         let (total, available, is_scaling) = (self.total(), self.available(), self.is_scaling());
         let before = self.state.clone();
@@ -159,7 +159,8 @@ impl World {
         self.carry_out(&actions);
 
         let rule = self.rule();
-        // A stricter strategy deletes nothing that counts on a former one, but adds no pods to it either.
+        // If the strategy became stricter, surplus pods that the previous one allowed are not deleted, but none are
+        // added either.
         let most = total.max(wanted).max(rule.max_total());
         assert!(self.total() <= most, "more than count + maxSurge");
         let is_rolling = matches!(rule.strategy, super::Strategy::RollingUpdate { .. });
@@ -208,7 +209,7 @@ proptest! {
             };
             world.checked_step(event, crash);
         }
-        // From now on all goes well.
+        // From now on no pod fails and nothing crashes.
         world.change_rule(|rule| rule.paused = false);
         world.apply(|spec| spec.running = true);
         world.finish();

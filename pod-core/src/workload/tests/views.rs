@@ -1,4 +1,4 @@
-//! Deployments and ReplicaSets as Kubernetes shows them.
+//! Tests of the objects of Deployments and ReplicaSets that are shown to the user.
 
 use serde_json::Value;
 
@@ -45,7 +45,7 @@ fn metadata() -> Metadata<'static> {
 
 #[track_caller]
 fn assert_valid<T: serde::de::DeserializeOwned + serde::Serialize>(object: &Value) {
-    // What Kubernetes' type does not know would be missing from what is read back.
+    // Fields that Kubernetes' type does not have would be missing after reading the object back.
     let typed: T = serde_json::from_value(object.clone()).unwrap();
     assert_eq!(serde_json::to_value(typed).unwrap(), *object);
 }
