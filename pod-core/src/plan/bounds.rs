@@ -1,4 +1,5 @@
-//! What a manifest may ask for at most: a few bytes of it can stand for very many pods, or for very long text.
+//! Limits of what a manifest may request. They are needed because a few bytes of a manifest can describe very many
+//! pods or very long text.
 
 use std::collections::HashMap;
 
@@ -7,24 +8,27 @@ use k8s_openapi::api::core::v1::{Container, PodSpec};
 use super::ContainerError;
 use super::expansion::expanded_length;
 
-/// How many pods one workload may have.
+/// The maximum number of pods of one workload.
 pub const MAX_REPLICAS: u32 = 1_000;
-/// How many pods the manifests of one play may have together.
+/// The maximum number of pods of all manifests of one `kube play` together.
 pub const MAX_PODS: u64 = 10_000;
-/// How long the pods of one workload may be together, in bytes of their manifest: all of them are recorded.
+/// The maximum length of the manifests of all pods of one workload together, in bytes. All of them are written to the
+/// workload's record.
 pub const MAX_RECORDED: usize = 64 << 20;
-/// How long one argument may be, or one variable with its name, in bytes: `MAX_ARG_STRLEN` of execve(2), less the
-/// NUL at its end.
+/// The maximum length of one argument, or of one variable including its name, in bytes: `MAX_ARG_STRLEN` of execve(2)
+/// minus the NUL at the end.
 pub const MAX_STRING: usize = (128 << 10) - 1;
-/// How long arguments and environment may be together: a quarter of the usual stack of 8 MiB (execve(2)).
+/// The maximum length of arguments and environment together, in bytes: a quarter of the usual stack of 8 MiB
+/// (execve(2)).
 pub const MAX_STRINGS: usize = 2 << 20;
 
-/// What a string of this length takes of [`MAX_STRINGS`]: a NUL, and a pointer to it.
+/// Returns how many bytes of [`MAX_STRINGS`] a string of this length takes: the string, a NUL, and a pointer to the
+/// string.
 pub(super) fn taken(length: usize) -> usize {
     length.saturating_add(1 + size_of::<usize>())
 }
 
-/// An error if a string is longer than the kernel takes.
+/// Returns an error if a string is longer than the kernel accepts.
 pub(super) fn check_string(what: &str, length: usize) -> Result<(), ContainerError> {
     if length <= MAX_STRING {
         return Ok(());
@@ -32,7 +36,7 @@ pub(super) fn check_string(what: &str, length: usize) -> Result<(), ContainerErr
     Err(ContainerError::config(format!("{what} is too long: {}", too_long(length))))
 }
 
-/// An error if arguments and environment are longer than the kernel takes.
+/// Returns an error if arguments and environment are longer than the kernel accepts.
 pub(super) fn check_strings(total: usize) -> Result<(), ContainerError> {
     if total <= MAX_STRINGS { Ok(()) } else { Err(ContainerError::config(too_many())) }
 }
@@ -45,8 +49,8 @@ fn too_many() -> String {
     format!("arguments and environment have more than {} MiB together", MAX_STRINGS >> 20)
 }
 
-/// What of a pod's arguments and variables is longer than the kernel takes, as far as the manifest alone tells: the
-/// field and what is wrong. Nothing is expanded for it.
+/// Finds arguments and variables of a pod that are longer than the kernel accepts, as far as the manifest alone shows.
+/// Returns the path of each field and a message. Lengths are computed without expanding references.
 pub(super) fn strings(path: &str, spec: &PodSpec) -> Vec<(String, String)> {
     let init = spec.init_containers.iter().flatten().enumerate().map(|found| ("initContainers", found));
     let containers = spec.containers.iter().enumerate().map(|found| ("containers", found));
@@ -55,10 +59,10 @@ pub(super) fn strings(path: &str, spec: &PodSpec) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The first string of a container that is too long.
+/// Returns the first string of a container that is too long.
 fn of_container(path: &str, container: &Container) -> Option<(String, String)> {
     let mut lengths: HashMap<&str, usize> = HashMap::new();
-    // What comes from elsewhere counts for nothing here.
+    // Variables from ConfigMaps and Secrets have an unknown length and count as empty here.
     let others = container.env_from.as_ref().is_some_and(|sources| !sources.is_empty());
     let known = |lengths: &HashMap<&str, usize>, name: &str| {
         lengths.get(name).copied().or_else(|| others.then_some(0))
@@ -109,7 +113,7 @@ mod tests {
         strings("spec", &spec).into_iter().next().map(|(path, message)| format!("{path}: {message}"))
     }
 
-    /// Twelve variables of ten references each would be a terabyte.
+    /// Expanding twelve variables with ten references each would need a terabyte.
     #[test]
     fn references_that_grow_by_powers_of_ten_are_found_without_being_expanded() {
         let mut env = vec![json!({"name": "V0", "value": "x"})];
@@ -134,7 +138,7 @@ mod tests {
         let many = |count: usize| json!({"args": vec![long(100_000); count]});
         assert_eq!(found(many(20)), None);
         assert!(found(many(21)).unwrap().starts_with("spec.containers[0].args[20]: "));
-        // The last of a name counts, and what is not known counts for nothing.
+        // Only the last variable with a name counts, and variables of unknown length count as empty.
         let same = vec![json!({"name": "A", "value": long(100_000)}); 50];
         assert_eq!(found(json!({"env": same})), None);
         let refers = json!([{"name": "B", "value": "$(A)".repeat(30_000)}]);

@@ -1,4 +1,4 @@
-//! What a container runs: `command`, `args`, ENTRYPOINT and CMD.
+//! Computes what a container runs, from `command`, `args`, ENTRYPOINT and CMD.
 
 use k8s_openapi::api::core::v1::Container;
 
@@ -7,11 +7,11 @@ use super::expansion::{expand, expanded_length};
 use super::{ContainerError, ImageConfig, bounds};
 use crate::kind::WaitingReason;
 
-/// argv. `command` replaces ENTRYPOINT and drops CMD; `args` replaces CMD. `$(VAR)` is expanded against the
-/// variables that the manifest declares, never those of the image.
+/// Returns argv. `command` replaces ENTRYPOINT and drops CMD; `args` replaces CMD. `$(VAR)` is expanded with the
+/// variables that the manifest declares, never with those of the image.
 ///
 /// # Errors
-/// When neither manifest nor image say what to run.
+/// If neither the manifest nor the image says what to run, if the text is too long, or if it contains a NUL byte.
 pub fn argv(
     container: &Container,
     image: &ImageConfig,

@@ -1,4 +1,4 @@
-//! One container, fully resolved, right before it is made.
+//! Resolves one container completely, immediately before it is created.
 
 use k8s_openapi::api::core::v1::Container;
 
@@ -9,10 +9,10 @@ use super::{
 };
 use crate::manifest::mount_point;
 
-/// Resolves one container. Everything comes from `inputs`: the same inputs give the same plan.
+/// Resolves one container. The plan depends only on `inputs`.
 ///
 /// # Errors
-/// With the kubelet's waiting reason.
+/// If the container cannot be created. The error has the kubelet's waiting reason.
 pub fn resolve(inputs: &Inputs<'_>) -> Result<ContainerPlan, ContainerError> {
     let spec = inputs
         .pod
@@ -56,7 +56,8 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<ContainerPlan, ContainerError> {
     })
 }
 
-/// workingDir, else the image's, else `/`; always absolute and without `..`, which would need what it leaves to be there.
+/// Returns workingDir, else the image's working directory, else `/`. The path is always absolute and without `..`,
+/// because `..` would require that the directory before it exists.
 fn working_dir(container: &Container, image: &ImageConfig) -> String {
     let given = container.working_dir.as_deref().filter(|dir| !dir.is_empty());
     let dir = given.unwrap_or(&image.working_dir);

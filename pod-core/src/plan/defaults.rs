@@ -1,4 +1,4 @@
-//! Kubernetes' defaults (pkg/apis/core/v1/defaults.go), for the kinds that are played.
+//! Applies Kubernetes' defaults (pkg/apis/core/v1/defaults.go) to the supported kinds.
 
 use k8s_openapi::api::core::v1::{
     Container, EmptyDirVolumeSource, HTTPGetAction, PodSecurityContext, PodSpec, Probe, ResourceRequirements,
@@ -8,16 +8,16 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::image_pull::default_policy;
 
-/// 0644.
+/// The default mode of files in ConfigMap, Secret, downwardAPI and projected volumes: 0644.
 const DEFAULT_MODE: i32 = 0o644;
 
-/// Fills in what a pod leaves out.
+/// Fills in the defaults of missing fields of a pod's spec.
 pub fn pod_spec(spec: &mut PodSpec) {
     fill(&mut spec.restart_policy, "Always");
     fill(&mut spec.dns_policy, "ClusterFirst");
     fill(&mut spec.scheduler_name, "default-scheduler");
     fill(&mut spec.service_account_name, "default");
-    // An API server reads a grace period below zero as one second.
+    // An API server replaces a negative grace period with one second.
     let grace = spec.termination_grace_period_seconds.get_or_insert(30);
     if *grace < 0 {
         *grace = 1;
@@ -33,7 +33,7 @@ pub fn pod_spec(spec: &mut PodSpec) {
     }
 }
 
-/// Fills in what a Secret leaves out, and merges `stringData` into `data`.
+/// Fills in the defaults of missing fields of a Secret, and merges `stringData` into `data`.
 pub fn secret(secret: &mut Secret) {
     fill(&mut secret.type_, "Opaque");
     if let Some(text) = secret.string_data.take() {
@@ -80,7 +80,7 @@ fn container(container: &mut Container, host_network: bool) {
     }
 }
 
-/// A limit without a request is a request of the same.
+/// Sets the request of each resource that has a limit but no request to the limit.
 fn resources(resources: &mut ResourceRequirements) {
     if let Some(limits) = &resources.limits {
         let requests = resources.requests.get_or_insert_default();

@@ -1,4 +1,4 @@
-//! Deployment -> pod template.
+//! Converts a Deployment into its pod template.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
@@ -8,15 +8,15 @@ use serde_json::{Value, json};
 use super::hash::{self, short_hash, stable_uid};
 use super::{PodTemplate, defaults};
 
-/// A generated name is its prefix, cut to this many characters, and five more (apiserver's name generator).
+/// A generated name is its prefix, cut to this many characters, followed by five more (apiserver's name generator).
 pub const MAX_GENERATED_PREFIX: usize = 58;
 
-/// The label that tells the pods of one template from those of another.
+/// The label that distinguishes the pods of one template from those of another.
 pub const TEMPLATE_HASH_LABEL: &str = "pod-template-hash";
 
-/// The pod of a Deployment's template, with defaults, named `<name>-<pod-template-hash>`, labelled with that
-/// hash and owned by the ReplicaSet that a cluster would have in between. `prepare` settles what the hash has
-/// to cover beyond the template as written (relative paths, the host's network).
+/// Returns the pod of a Deployment's template, with defaults. The pod is named `<name>-<pod-template-hash>`, has the
+/// hash as a label, and is owned by the ReplicaSet that a cluster would create for it. `prepare` makes the changes to
+/// the spec that the hash has to cover (relative paths, the host's network).
 pub fn template(deployment: &Deployment, namespace: &str, prepare: impl FnOnce(&mut PodSpec)) -> Pod {
     let name = deployment.metadata.name.clone().unwrap_or_default();
     let namespace = namespace.to_owned();
@@ -28,8 +28,8 @@ pub fn template(deployment: &Deployment, namespace: &str, prepare: impl FnOnce(&
     pod(&name, &namespace, given, spec)
 }
 
-/// The template of a Deployment whose object has changed in the labels and annotations of its pods alone. The rest is as
-/// it was planned: what flags said then is not part of the object.
+/// Returns the template of a Deployment of which only the labels and annotations of the pods have changed. The other
+/// parts are taken from `template`, because the flags with which it was planned are not part of the object.
 pub fn with_metadata(template: &PodTemplate, object: &Value) -> PodTemplate {
     let deployment: Deployment = serde_json::from_value(object.clone()).unwrap_or_default();
     let name = deployment.metadata.name.clone().unwrap_or_default();
@@ -37,7 +37,7 @@ pub fn with_metadata(template: &PodTemplate, object: &Value) -> PodTemplate {
     let written = deployment.spec.template;
     let planned = template.pod.spec.clone().unwrap_or_default();
 
-    // The hashes do not cover --pull, so that they are made with what the object says.
+    // The hashes do not cover --pull, so they are computed with the pull policies of the object.
     let mut given = written.spec.unwrap_or_default();
     defaults::pod_spec(&mut given);
     let mut hashed = planned.clone();

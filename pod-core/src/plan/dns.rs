@@ -1,4 +1,4 @@
-//! A pod's /etc/resolv.conf (resolv.conf(5)) by dnsPolicy and dnsConfig.
+//! Builds a pod's /etc/resolv.conf (resolv.conf(5)) from dnsPolicy and dnsConfig.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use network::CLUSTER_DOMAIN;
 use super::Node;
 use crate::manifest::{MAX_NAMESERVERS, MAX_SEARCH_CHARS, MAX_SEARCHES};
 
-/// A resolv.conf in parts.
+/// A parsed resolv.conf.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct ResolvConf {
     nameservers: Vec<String>,
@@ -25,7 +25,7 @@ impl ResolvConf {
             let mut words = line.split_whitespace();
             match words.next() {
                 Some("nameserver") => found.nameservers.extend(words.next().map(str::to_owned)),
-                // The last line wins; `domain` is a search list of one.
+                // The last line takes precedence; `domain` is a search list with one entry.
                 Some("search") => found.searches = words.map(str::to_owned).collect(),
                 Some("domain") => found.searches = words.take(1).map(str::to_owned).collect(),
                 Some("options") => {
@@ -85,11 +85,11 @@ fn dedup(list: &mut Vec<String>) {
     list.retain(|item| seen.insert(item.clone()));
 }
 
-/// The pod's resolv.conf. `servers` are what its network offers ([`network::Addresses`]).
+/// Returns the pod's resolv.conf. `servers` are the DNS servers of the pod's network ([`network::Addresses`]).
 ///
-/// `ClusterFirst` asks our servers, and is `Default` on the host's network, as in Kubernetes, and where the
-/// network has no server. Every pod has a name below `<namespace>.svc.cluster.local`, so that a plain name is
-/// found with the first question.
+/// `ClusterFirst` uses `servers`. On the host's network it is the same as `Default`, as in Kubernetes, and also where
+/// the network has no DNS server. Every pod has a name below `<namespace>.svc.cluster.local`, so a name without dots
+/// is found with the first query.
 pub fn resolv_conf(pod: &Pod, node: &Node, servers: &[IpAddr]) -> String {
     let spec = pod.spec.as_ref();
     let policy = spec.and_then(|s| s.dns_policy.as_deref()).unwrap_or("ClusterFirst");

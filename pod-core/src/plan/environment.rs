@@ -1,4 +1,4 @@
-//! A container's environment.
+//! Computes a container's environment.
 
 use std::collections::HashMap;
 
@@ -10,21 +10,22 @@ use super::resources::effective_request;
 use super::{ContainerError, bounds, user::User};
 use crate::manifest::Quantity;
 
-/// PATH of a container whose image sets none; containerd's.
+/// The PATH of a container whose image does not set one. This is containerd's default.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Variables in the order they were first set; setting one again replaces its value where it stands.
+/// Variables in the order in which they were first set. Setting a variable again replaces its value and keeps its
+/// place.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Variables {
     list: Vec<(String, String)>,
-    /// Where in the list each stands.
+    /// The index of each variable in the list.
     at: HashMap<String, usize>,
-    /// What all of them take of the room that the kernel has for them.
+    /// How many bytes of [`super::MAX_STRINGS`] all variables take.
     taken: usize,
 }
 
 impl Variables {
-    /// The value of a variable.
+    /// Returns the value of a variable.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.at.get(name).and_then(|at| self.list.get(*at)).map(|(_, value)| value.as_str())
     }
@@ -43,22 +44,23 @@ impl Variables {
         }
     }
 
-    /// What all of them take of [`super::MAX_STRINGS`].
+    /// Returns how many bytes of [`super::MAX_STRINGS`] all variables take.
     pub(super) fn taken(&self) -> usize {
         self.taken
     }
 
-    /// All of them, in order.
+    /// Returns all variables, in order.
     pub fn into_inner(self) -> Vec<(String, String)> {
         self.list
     }
 }
 
-/// What the manifest declares: `envFrom` in list order, then `env` in list order. This is what `$(VAR)` in
-/// command and args sees.
+/// Returns the variables that the manifest declares: `envFrom` in list order, then `env` in list order. `$(VAR)` in
+/// command and args refers to these variables.
 ///
 /// # Errors
-/// `CreateContainerConfigError` for a ConfigMap, Secret or key that is missing and not `optional`.
+/// `CreateContainerConfigError` if a ConfigMap, Secret or key is missing and not `optional`, or if the variables are
+/// too long or cannot be represented.
 pub fn declared(inputs: &Inputs<'_>, container: &Container) -> Result<Variables, ContainerError> {
     let mut variables = Variables::default();
     for source in container.env_from.iter().flatten() {
@@ -103,7 +105,8 @@ pub fn declared(inputs: &Inputs<'_>, container: &Container) -> Result<Variables,
     Ok(variables)
 }
 
-/// The whole environment: what the image and the runtime give, with the declared variables over it.
+/// Returns the complete environment: the variables of the image and of the runtime, overridden by the declared
+/// variables.
 pub fn complete(
     inputs: &Inputs<'_>,
     declared: Variables,
@@ -131,7 +134,8 @@ pub fn complete(
     variables
 }
 
-/// A key of an envFrom source; one that cannot be a variable's name is left out, as the kubelet does.
+/// Sets a variable from a key of an envFrom source. As with the kubelet, a key that cannot be the name of a variable
+/// is left out.
 fn set_from(variables: &mut Variables, prefix: &str, key: &str, value: &str) {
     let name = format!("{prefix}{key}");
     if !name.is_empty() && name.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'=') {
@@ -198,7 +202,7 @@ fn value_of(
     Err(ContainerError::config(format!("variable {}: valueFrom names no source that is honoured", var.name)))
 }
 
-/// The fields that a variable may show (EnvVarSource.fieldRef).
+/// Returns the value of a pod field that a variable refers to (EnvVarSource.fieldRef).
 fn field(inputs: &Inputs<'_>, reference: &ObjectFieldSelector) -> Result<String, ContainerError> {
     let meta = &inputs.pod.pod.metadata;
     let spec = inputs.pod.pod.spec.as_ref();
@@ -243,8 +247,8 @@ fn field(inputs: &Inputs<'_>, reference: &ObjectFieldSelector) -> Result<String,
     })
 }
 
-/// limits.* and requests.* of a container, in units of the divisor, rounded up. A limit that is not set is
-/// what the node has.
+/// Returns limits.* or requests.* of a container, in units of the divisor and rounded up. If a limit is not set, the
+/// capacity of the node is returned.
 fn resource(
     inputs: &Inputs<'_>,
     this: &Container,

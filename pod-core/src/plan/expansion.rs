@@ -1,15 +1,15 @@
-//! `$(VAR)` in env values, command and args.
+//! Expands `$(VAR)` in env values, command and args.
 
-/// Expands references as Kubernetes does: `$(NAME)` becomes the variable's value, `$$` is a literal `$`, and
-/// an unknown or unfinished reference stays as it is written. What was put in is not expanded again.
+/// Expands references as Kubernetes does: `$(NAME)` becomes the variable's value, `$$` is a literal `$`, and an
+/// unknown or unfinished reference is left as it is. Inserted values are not expanded again.
 pub fn expand<'a>(text: &str, lookup: impl Fn(&str) -> Option<&'a str>) -> String {
     let mut out = String::with_capacity(text.len());
     walk(text, |part, name| out.push_str(name.and_then(&lookup).unwrap_or(part)));
     out
 }
 
-/// How long [`expand`] makes a text, by how long the variables are. Variables that refer to others ten times each
-/// grow by powers of ten: whoever expands asks first.
+/// Returns the length of the result of [`expand`], computed from the lengths of the variables. If each variable refers
+/// ten times to the one before, the length grows by powers of ten, so it must be checked before expanding.
 pub fn expanded_length(text: &str, lookup: impl Fn(&str) -> Option<usize>) -> usize {
     let mut length = 0_usize;
     walk(text, |part, name| {
@@ -21,7 +21,8 @@ pub fn expanded_length(text: &str, lookup: impl Fn(&str) -> Option<usize>) -> us
 /// Visits the parts of a text in order, each with the name of the variable if it is a reference.
 fn walk<'a>(text: &'a str, mut visit: impl FnMut(&'a str, Option<&'a str>)) {
     let mut rest = text;
-    // Looked for once: a reference that nothing closes would be looked through to the end each time.
+    // The last `)` is searched only once. Otherwise each reference that is not closed would cause a search to the end
+    // of the text.
     let last = text.rfind(')').unwrap_or_default();
     let closed = |rest: &str| text.len() - rest.len() <= last;
     while let Some(at) = rest.find('$') {

@@ -1,4 +1,4 @@
-//! Stable hashes: what changed, and what did not.
+//! Computes stable hashes, by which changes are detected.
 
 use std::fmt::Write as _;
 
@@ -8,11 +8,11 @@ use sha2::{Digest, Sha256};
 
 use super::PodNetwork;
 
-/// Kubernetes' alphabet for generated names: no vowels, nothing that looks like something else.
+/// Kubernetes' alphabet for generated names. It has no vowels and no characters that are easily confused with others.
 pub const SAFE_ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
-/// sha256 of a value in a canonical form: keys sorted, no white space. The order in which an object was
-/// written does not matter, anything else does.
+/// Returns the sha256 of a value in a canonical form, with sorted keys and without white space. The order of the keys
+/// does not change the hash; every other difference does.
 pub fn hash(value: &Value) -> String {
     digest(value).iter().fold(String::with_capacity(64), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
@@ -20,7 +20,8 @@ pub fn hash(value: &Value) -> String {
     })
 }
 
-/// Hash of what a change of which makes pods anew. How an image is pulled is left to the caller: it is not part of it.
+/// Returns the hash of the fields whose change requires new pods. The caller must leave out a pull policy of `--pull`,
+/// which is not part of the hash.
 pub fn of_template(pod: &Pod, network: &PodNetwork, runtime: Option<&str>) -> String {
     let metadata = &pod.metadata;
     hash(&json!({
@@ -32,14 +33,15 @@ pub fn of_template(pod: &Pod, network: &PodNetwork, runtime: Option<&str>) -> St
     }))
 }
 
-/// Hash of all that makes `play` say `configured` when it changes. `template` is the hash of the pods' template.
+/// Returns the hash of all fields whose change `kube play` reports as `configured`. `template` is the hash of the pod
+/// template.
 pub fn of_workload(object: &Value, replicas: u32, template: &str) -> String {
     hash(&json!({"object": object, "replicas": replicas, "pod": template}))
 }
 
-/// Ten characters of [`SAFE_ALPHABET`] for a value: pod-template-hash.
+/// Returns a hash of ten characters of [`SAFE_ALPHABET`], as in the label pod-template-hash.
 pub fn short_hash(value: &Value) -> String {
-    // 27^10 is below 2^48: eight bytes leave next to no bias.
+    // 27^10 is below 2^48, so eight bytes of the digest leave almost no bias.
     let mut number = digest(value).iter().take(8).fold(0u64, |n, byte| (n << 8) | u64::from(*byte));
     let mut text = String::with_capacity(10);
     for _ in 0..10 {
@@ -50,7 +52,7 @@ pub fn short_hash(value: &Value) -> String {
     text
 }
 
-/// A uid (RFC 9562, version 8) that is the same for the same value.
+/// Returns a uid (RFC 9562, version 8) that is always the same for the same value.
 pub fn stable_uid(value: &Value) -> String {
     let mut bytes = [0u8; 16];
     for (slot, byte) in bytes.iter_mut().zip(digest(value)) {

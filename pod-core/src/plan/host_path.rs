@@ -1,11 +1,11 @@
-//! hostPath volumes with a relative path.
+//! Resolves hostPath volumes with a relative path.
 
 use std::path::{Component, Path, PathBuf};
 
 use k8s_openapi::api::core::v1::PodSpec;
 
-/// Makes every relative hostPath absolute: it is relative to the folder of its manifest. A pod made on another
-/// machine, or from another folder, is thus another pod.
+/// Makes every relative hostPath absolute; it is relative to the folder of its manifest. A pod that is created on
+/// another host or from another folder therefore has a different hash.
 pub fn make_absolute(spec: &mut PodSpec, dir: &Path) {
     for volume in spec.volumes.iter_mut().flatten() {
         if let Some(source) = &mut volume.host_path
@@ -16,7 +16,8 @@ pub fn make_absolute(spec: &mut PodSpec, dir: &Path) {
     }
 }
 
-/// Drops `.`; `..` stays, for only the kernel knows where it leads when links are on the way.
+/// Joins the paths without `.`. `..` is kept, because only the kernel can resolve it correctly if the path contains
+/// symbolic links.
 fn join(dir: &Path, path: &str) -> PathBuf {
     dir.join(path).components().filter(|part| *part != Component::CurDir).collect()
 }

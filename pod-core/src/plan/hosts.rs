@@ -1,4 +1,4 @@
-//! A pod's host name and its /etc/hosts.
+//! Builds a pod's host name and its /etc/hosts.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,8 +8,8 @@ use k8s_openapi::api::core::v1::Pod;
 
 use super::Node;
 
-/// spec.hostname, else the pod's name, cut to 63 characters and without `-` and `.` at its end; the node's for
-/// a pod on the host's network.
+/// Returns spec.hostname, else the pod's name, cut to 63 characters and without `-` and `.` at the end. For a pod on
+/// the host's network, returns the name of the node.
 pub fn hostname(pod: &Pod, node: &Node) -> String {
     let spec = pod.spec.as_ref();
     if spec.and_then(|s| s.host_network) == Some(true) {
@@ -24,8 +24,8 @@ pub fn hostname(pod: &Pod, node: &Node) -> String {
     cut.trim_end_matches(['-', '.']).to_owned()
 }
 
-/// The pod's /etc/hosts: loopback names, the pod's own name for each of its addresses, then hostAliases. On
-/// the host's network it is the host's file with the aliases after it.
+/// Returns the pod's /etc/hosts: loopback names, the pod's own name for each of its addresses, then hostAliases. For a
+/// pod on the host's network, returns the host's file followed by the aliases.
 pub fn etc_hosts(pod: &Pod, node: &Node, ips: &[IpAddr]) -> String {
     let spec = pod.spec.as_ref();
     let mut text = if spec.and_then(|s| s.host_network) == Some(true) {
@@ -51,7 +51,7 @@ pub fn etc_hosts(pod: &Pod, node: &Node, ips: &[IpAddr]) -> String {
         text
     };
 
-    // One line an address, in the order addresses first occur.
+    // There is one line per address, in the order in which the addresses first occur.
     let mut order: Vec<&str> = Vec::new();
     let mut names: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for alias in spec.and_then(|s| s.host_aliases.as_ref()).into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! imagePullPolicy.
+//! Decides from imagePullPolicy whether an image has to be pulled.
 
 use k8s_openapi::api::core::v1::Container;
 
@@ -7,29 +7,29 @@ use serde_json::Value;
 use super::{PodPlan, PullPolicy};
 use crate::manifest::image::Reference;
 
-/// Returns the policy of an image for which none is given: Always for the tag `latest`, which a reference without tag and
-/// digest has, else IfNotPresent. An image whose name begins with `localhost/` was made on this machine by podman or
-/// buildah and is in no registry.
+/// Returns the policy of an image for which no policy is given. It is Always for the tag `latest`, which a reference
+/// without tag and digest has, else IfNotPresent. It is also IfNotPresent for an image whose name begins with
+/// `localhost/`, because podman or buildah built that image on this host and no registry has it.
 pub fn default_policy(image: &str) -> PullPolicy {
     match Reference::parse(image) {
         Ok(reference) if reference.digest().is_some() || reference.is_of_this_machine() => {
             PullPolicy::IfNotPresent
         }
         Ok(reference) if reference.tag() == Some("latest") => PullPolicy::Always,
-        // As Kubernetes has it, also for what is no reference.
+        // As in Kubernetes, this includes text that is not a valid reference.
         _ => PullPolicy::IfNotPresent,
     }
 }
 
-/// The imagePullPolicy of a container, or the default for its image.
+/// Returns the imagePullPolicy of a container, or the default for its image.
 pub fn policy(container: &Container) -> PullPolicy {
     let image = container.image.as_deref().unwrap_or_default();
     let given = container.image_pull_policy.as_deref().and_then(PullPolicy::parse);
     given.unwrap_or_else(|| default_policy(image))
 }
 
-/// Whether a manifest gives an imagePullPolicy for this container itself. `object` is the object as given, of any kind
-/// that has pods.
+/// Returns whether the manifest itself gives an imagePullPolicy for this container. `object` is the object as it was
+/// given, of any kind that has pods.
 pub fn is_given(object: &Value, container: &str) -> bool {
     const SPECS: [&str; 3] = ["/spec", "/spec/template/spec", "/spec/jobTemplate/spec/template/spec"];
     let lists = SPECS.iter().filter_map(|path| object.pointer(path)).flat_map(|spec| {
@@ -41,35 +41,37 @@ pub fn is_given(object: &Value, container: &str) -> bool {
     })
 }
 
-/// What has to be done for an image before its containers are made.
+/// What has to be done for an image before its containers are created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// Nothing.
+    /// No pull is needed.
     Nothing,
-    /// A pull that must work.
+    /// The image must be pulled; a failure is an error.
     Pull,
-    /// A pull; if the registry does not give the image, the one that is here will do.
+    /// A newer image is pulled if possible; if the pull fails, the local image is used.
     PullOrHere,
-    /// It is not here, and must not be pulled.
+    /// The image is not on this host, and must not be pulled.
     Missing,
 }
 
-/// What a container needs of the registry, from least to most: of several containers with one image, the most counts.
+/// How much a container needs the registry, from least to most. If several containers have the same image, the
+/// greatest value is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Eagerness {
     /// imagePullPolicy: Never.
     Never,
     /// imagePullPolicy: IfNotPresent.
     IfNotPresent,
-    /// imagePullPolicy: Always, because the tag is `latest` and nobody said anything. As podman has it: asks for a newer
-    /// image, and goes on without one. A locally built `app:latest` is in no registry.
+    /// imagePullPolicy: Always, as the default for the tag `latest`. As with podman, a newer image is requested, but a
+    /// failed pull is ignored if the image is on this host, because a locally built `app:latest` is in no registry.
     AlwaysByDefault,
-    /// imagePullPolicy: Always, because somebody said so: never runs what the registry did not confirm.
+    /// imagePullPolicy: Always, given by the manifest or a flag. An image that the registry has not confirmed is never
+    /// run.
     Always,
 }
 
 impl Eagerness {
-    /// That of a policy; `given` when a manifest or a flag gives it.
+    /// Creates the value for a policy. `given` says that the manifest or a flag gives the policy.
     pub fn new(policy: PullPolicy, given: bool) -> Self {
         match policy {
             PullPolicy::Never => Self::Never,
@@ -79,7 +81,7 @@ impl Eagerness {
         }
     }
 
-    /// What has to be done for an image that is `here` or not.
+    /// Returns what has to be done for an image. `here` says whether the image is on this host.
     pub fn need(self, here: bool) -> Need {
         match (self, here) {
             (Self::Never, false) => Need::Missing,
@@ -90,7 +92,8 @@ impl Eagerness {
     }
 }
 
-/// The images of a pod's containers with how eagerly each is to be pulled. `forced` is `--pull`.
+/// Returns the image of each of the pod's containers, with how eagerly the image has to be pulled. `forced` is
+/// `--pull`.
 pub fn images<'a>(
     pod: &'a PodPlan,
     object: &'a Value,
@@ -105,7 +108,7 @@ pub fn images<'a>(
 }
 
 impl PullPolicy {
-    /// As Kubernetes writes it.
+    /// Returns the policy as Kubernetes writes it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Always => "Always",
@@ -114,7 +117,7 @@ impl PullPolicy {
         }
     }
 
-    /// Reads what [`PullPolicy::as_str`] writes, and podman's `always`, `missing`, `never`, `newer`.
+    /// Parses what [`PullPolicy::as_str`] returns, in any case, and podman's `always`, `missing`, `never` and `newer`.
     pub fn parse(text: &str) -> Option<Self> {
         match text.to_ascii_lowercase().as_str() {
             "always" | "newer" => Some(Self::Always),

@@ -1,9 +1,10 @@
-//! Objects + image configs + flags, fully resolved. Pure: no I/O, no clock, no randomness of its own.
+//! Resolves objects, image configs and flags completely. It is pure, except for [`node`]: no I/O, no clock, no
+//! randomness.
 //!
-//! Two steps. [`plan`] turns the documents of a `play` into [`Plan`]: which objects and workloads should
-//! exist, with defaults applied and everything that hashes. [`container::resolve`] turns one container of a
-//! pod into a [`ContainerPlan`] right before it is made, when the image, the pod's addresses and the
-//! ConfigMaps and Secrets of that moment are known.
+//! There are two steps. [`plan`] converts the documents of a `kube play` into a [`Plan`]: the objects and workloads
+//! that should exist, with defaults applied and with their hashes. [`container::resolve`] converts one container of a
+//! pod into a [`ContainerPlan`] immediately before the container is created, because the image, the pod's addresses
+//! and the current ConfigMaps and Secrets are known only then.
 
 mod bounds;
 pub mod command;
@@ -43,11 +44,12 @@ use serde_json::Value;
 use crate::kind::{ObjectRef, WaitingReason};
 use crate::store::WorkloadId;
 
-/// The annotation of a Secret whose values `generate` left empty: `play` keeps those that it has.
+/// The annotation of a Secret whose values `kube generate` left out. `kube play` keeps the recorded values of such a
+/// Secret.
 pub const VALUES_LEFT_OUT: &str = "kube-play/values-left-out";
 
-/// What `generate` writes in place of a value of a Secret, in base64: nothing, or as little as Kubernetes takes under
-/// that key, which is JSON of nothing, and for a key of SSH a line's end.
+/// Returns what `kube generate` writes in place of a value of a Secret, in base64. It is empty, except for the keys
+/// under which Kubernetes accepts no empty value: these get an empty JSON object, or a line end for an SSH key.
 pub fn value_left_out(key: &str) -> &'static str {
     match key {
         ".dockerconfigjson" | ".dockercfg" => "e30=",
@@ -56,83 +58,85 @@ pub fn value_left_out(key: &str) -> &'static str {
     }
 }
 
-/// Everything a `play` wants to exist.
+/// Everything that should exist after a `kube play`.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
-    /// ConfigMaps, Secrets and claims, in file order.
+    /// ConfigMaps, Secrets and PersistentVolumeClaims, in file order.
     pub objects: Vec<ObjectPlan>,
     /// Workloads, in file order.
     pub workloads: Vec<WorkloadPlan>,
-    /// `--pull`, which every container's imagePullPolicy is already set to.
+    /// The value of `--pull`, to which every container's imagePullPolicy is already set.
     pub pull: Option<PullPolicy>,
 }
 
 /// A ConfigMap, Secret or PersistentVolumeClaim to record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ObjectPlan {
-    /// Kind, namespace, name.
+    /// Kind, namespace and name.
     pub id: ObjectRef,
-    /// As it is recorded: typed-normal form (Secret `stringData` merged into `data`).
+    /// The object in the form in which it is recorded: serialized from its Kubernetes type, with the `stringData` of a
+    /// Secret merged into `data`.
     pub object: Value,
 }
 
-/// A workload to make, change or leave alone.
+/// A workload to create, to change or to leave as it is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorkloadPlan {
-    /// Kind, namespace, name.
+    /// Kind, namespace and name.
     pub id: WorkloadId,
-    /// The object as given.
+    /// The object as it was given.
     pub object: Value,
-    /// Hash of `object` and of everything else that a change of which makes `play` say `configured`.
+    /// The hash of `object` and of all other fields whose change `kube play` reports as `configured`.
     pub hash: String,
-    /// The file it came from.
+    /// The file that the object was read from.
     pub source: String,
-    /// What its pods are made of.
+    /// The template from which the workload's pods are created.
     pub template: PodTemplate,
-    /// How many pods there should be.
+    /// The number of pods that there should be.
     pub replicas: u32,
-    /// The rule by which it has pods.
+    /// The rule that says how many pods there should be and how they are replaced.
     pub rule: rule::Rule,
 }
 
-/// A pod before it has a name of its own, a uid and a time of birth.
+/// A pod without a name of its own, a uid and a creation time. Pods are created from it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodTemplate {
-    /// The pod with Kubernetes' defaults applied, no uid. For a bare Pod its name is final; for a Deployment
-    /// it is `<name>-<pod-template-hash>` and [`PodTemplate::instantiate`] adds `-<suffix>`.
+    /// The pod with Kubernetes' defaults applied and without a uid. For a bare Pod the name is final. For a Deployment
+    /// the name is `<name>-<pod-template-hash>`, and [`PodTemplate::instantiate`] adds `-<suffix>`.
     pub pod: Pod,
-    /// Hash of what a change of which makes the pod anew (spec, template labels and annotations, network,
-    /// runtime, and the contents of nothing else).
+    /// The hash of the fields whose change requires a new pod: spec, labels and annotations of the template, network
+    /// and runtime. The contents of ConfigMaps, Secrets and images are not part of it.
     pub hash: String,
-    /// Networks and published ports.
+    /// The networks and the published ports.
     pub network: PodNetwork,
-    /// `--runtime`; `None` is libcontainer.
+    /// The value of `--runtime`; `None` is libcontainer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<String>,
-    /// True when pods get a random suffix to their name (every kind but a bare Pod).
+    /// Whether pods get a random suffix to their name. This is so for every kind except a bare Pod.
     pub suffixed: bool,
 }
 
-/// One pod, complete: what its supervisor works from.
+/// The complete plan of one pod, from which the pod's supervisor works.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodPlan {
-    /// metadata.uid; every kernel object of the pod carries it in its name.
+    /// metadata.uid. It is part of the name of every kernel object of the pod.
     pub uid: String,
-    /// The pod with defaults applied; metadata has name, namespace, uid and creationTimestamp.
+    /// The pod with defaults applied. Its metadata has name, namespace, uid and creationTimestamp.
     pub pod: Pod,
     /// [`PodTemplate::hash`].
     pub hash: String,
-    /// Networks and published ports.
+    /// The networks and the published ports.
     pub network: PodNetwork,
-    /// `--runtime`; `None` is libcontainer.
+    /// The value of `--runtime`; `None` is libcontainer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<String>,
 }
 
 impl PodTemplate {
-    /// Returns a template with its hash. How an image is pulled is not part of that: it does not change what runs.
+    /// Creates a template and computes its hash. The pull policy of `--pull` must be applied afterwards, because it
+    /// does not change what runs.
     pub fn new(pod: Pod, network: PodNetwork, runtime: Option<String>, suffixed: bool) -> Self {
         let metadata = &pod.metadata;
         let hash = hash::hash(&serde_json::json!({
@@ -145,15 +149,15 @@ impl PodTemplate {
         Self { pod, hash, network, runtime, suffixed }
     }
 
-    /// Returns the template of a recorded Deployment of which nothing but its object is known: no flags of its play.
+    /// Creates the template of a recorded Deployment from its object alone, without the flags of its `kube play`.
     pub fn of_object(object: &Value, namespace: &str) -> Self {
         let deployment = serde_json::from_value(object.clone()).unwrap_or_default();
         let pod = deployment::template(&deployment, namespace, |_| {});
         Self::new(pod, PodNetwork::default(), None, true)
     }
 
-    /// A pod of this template. `suffix` ends its name where [`PodTemplate::suffixed`]; `uid` and `created` are
-    /// the pod's own. As in Kubernetes, a name that would be too long is cut before its suffix.
+    /// Creates a pod of this template with this uid and creation time. If the template is [`PodTemplate::suffixed`],
+    /// the pod's name ends in `suffix`. As in Kubernetes, a name that would be too long is cut before the suffix.
     pub fn instantiate(&self, uid: &str, suffix: &str, created: jiff::Timestamp) -> PodPlan {
         let mut pod = self.pod.clone();
         if self.suffixed {
@@ -163,7 +167,7 @@ impl PodTemplate {
             pod.metadata.generate_name = Some(prefix);
         }
         pod.metadata.uid = Some(uid.to_owned());
-        // Kubernetes' time stamps have whole seconds.
+        // Kubernetes' timestamps have whole seconds.
         let created = jiff::Timestamp::from_second(created.as_second()).unwrap_or(created);
         pod.metadata.creation_timestamp = Some(Time(created));
         PodPlan {
@@ -177,20 +181,20 @@ impl PodTemplate {
 }
 
 impl ContainerError {
-    /// A waiting reason with its message. What an image says may be part of it (a path, a user): it stays on one line,
-    /// and drives no terminal.
+    /// Creates an error from a waiting reason and a message. The message may contain text from an image (a path, a
+    /// user), so control characters and line ends are escaped.
     pub fn new(reason: WaitingReason, message: impl Into<String>) -> Self {
         Self { reason, message: base::escape::escape(&message.into()).into_owned() }
     }
 
-    /// `CreateContainerConfigError`: what the manifest refers to is missing or does not fit.
+    /// Creates a `CreateContainerConfigError`: an object that the manifest refers to is missing or invalid.
     pub fn config(message: impl Into<String>) -> Self {
         Self::new(WaitingReason::CreateContainerConfigError, message)
     }
 }
 
 impl PodPlan {
-    /// Returns the template that the pod was made from: the inverse of [`PodTemplate::instantiate`].
+    /// Returns the template that the pod was created from: the inverse of [`PodTemplate::instantiate`].
     pub fn template(&self) -> PodTemplate {
         let mut pod = self.pod.clone();
         let prefix = pod.metadata.generate_name.take();
@@ -208,68 +212,68 @@ impl PodPlan {
         }
     }
 
-    /// metadata.name, or "" for a plan that was damaged.
+    /// Returns metadata.name, or "" if the plan is damaged.
     pub fn name(&self) -> &str {
         self.pod.metadata.name.as_deref().unwrap_or_default()
     }
-    /// metadata.namespace.
+    /// Returns metadata.namespace.
     pub fn namespace(&self) -> &str {
         self.pod.metadata.namespace.as_deref().unwrap_or("default")
     }
 }
 
-/// How a pod is connected.
+/// How a pod is connected to networks.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodNetwork {
-    /// hostNetwork: the pod shares the host's network namespace; everything else is empty.
+    /// hostNetwork: whether the pod shares the host's network namespace. All other fields are empty then.
     pub host: bool,
-    /// `--network none`: a namespace with loopback alone.
+    /// `--network none`: whether the pod has a network namespace with loopback only.
     #[serde(default)]
     pub none: bool,
-    /// Networks to join; empty (and neither host nor none) means the default network.
+    /// The networks to join. Empty means the default network, unless `host` or `none` is set.
     #[serde(default)]
     pub attachments: Vec<Attachment>,
-    /// Ports to publish on the host.
+    /// The ports to publish on the host.
     #[serde(default)]
     pub ports: Vec<PortMapping>,
 }
 
-/// `--network NAME[:ip=...,mac=...]`.
+/// A network to join, given as `--network NAME[:ip=...,mac=...]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Attachment {
-    /// Network name.
+    /// The name of the network.
     pub network: String,
-    /// Addresses asked for; else allocated.
+    /// The requested addresses. If there are none, addresses are allocated.
     #[serde(default)]
     pub ips: Vec<IpAddr>,
-    /// MAC address asked for.
+    /// The requested MAC address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<String>,
 }
 
-/// A host port that leads to the pod.
+/// A port of the host that is forwarded to the pod.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PortMapping {
-    /// hostIP; `None` is every address.
+    /// hostIP; `None` means every address of the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_ip: Option<IpAddr>,
-    /// Port on the host.
+    /// The port on the host.
     pub host_port: u16,
-    /// Port in the pod.
+    /// The port in the pod.
     pub container_port: u16,
     /// `tcp`, `udp` or `sctp`.
     pub protocol: String,
 }
 
-/// What the flags of `play` say.
+/// The flags of `kube play` that a plan depends on.
 #[derive(Debug, Clone, Default)]
 pub struct PlanOptions {
     /// `--publish [[IP:]HOST:]CONTAINER[/PROTO]`, parsed.
     pub publish: Vec<PortMapping>,
-    /// `--publish-all`: containerPort without hostPort gets the same number on the host.
+    /// `--publish-all`: whether a containerPort without hostPort is published under the same number on the host.
     pub publish_all: bool,
     /// `--network`.
     pub networks: Vec<String>,
@@ -282,54 +286,54 @@ pub struct PlanOptions {
 /// imagePullPolicy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PullPolicy {
-    /// Ask the registry every time.
+    /// Ask the registry each time.
     Always,
-    /// Only what is not here.
+    /// Pull only images that this host does not have.
     IfNotPresent,
-    /// What is not here is an error.
+    /// Do not pull; an image that this host does not have is an error.
     Never,
 }
 
-/// This machine, as a node.
+/// This host as a Kubernetes node.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Node {
-    /// Its host name: spec.nodeName.
+    /// The host name: spec.nodeName of pods.
     pub name: String,
-    /// Addresses of the host, the best first: status.hostIPs.
+    /// The addresses of the host, the preferred one first: status.hostIPs of pods.
     pub ips: Vec<IpAddr>,
-    /// Processors, in millicores.
+    /// The processors, in millicores.
     pub cpu_millis: u64,
-    /// Memory, in bytes.
+    /// The memory, in bytes.
     pub memory: u64,
-    /// Size of the file system that pods write to, in bytes.
+    /// The size of the file system that pods write to, in bytes.
     #[serde(default)]
     pub storage: u64,
     /// The contents of the host's resolv.conf.
     pub resolv_conf: String,
-    /// The contents of the host's /etc/hosts: what a pod on the host's network starts from.
+    /// The contents of the host's /etc/hosts, which is the base of the file of a pod on the host's network.
     #[serde(default)]
     pub hosts: String,
 }
 
-/// One container, fully resolved: all that the OCI spec is built from.
+/// One container, resolved completely. The OCI spec is built from this plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ContainerPlan {
-    /// Container name.
+    /// The container's name.
     pub name: String,
-    /// argv.
+    /// The arguments, including the program: argv.
     pub args: Vec<String>,
-    /// Environment, in order; a name occurs once.
+    /// The environment variables, in order. Each name occurs once.
     pub env: Vec<(String, String)>,
-    /// Working directory, absolute.
+    /// The working directory, as an absolute path.
     pub cwd: String,
-    /// User id.
+    /// The user id.
     pub uid: u32,
-    /// Group id.
+    /// The group id.
     pub gid: u32,
-    /// Supplementary groups.
+    /// The supplementary groups.
     pub additional_gids: Vec<u32>,
-    /// Bounding, effective and permitted capabilities, as `CAP_CHOWN`. Effective and permitted are empty for
-    /// a uid that is not 0, as containerd does.
+    /// The bounding, effective and permitted capabilities, as `CAP_CHOWN`. As with containerd, the effective and
+    /// permitted sets are empty for a uid that is not 0.
     pub capabilities: Vec<String>,
     /// securityContext.privileged.
     pub privileged: bool,
@@ -337,74 +341,74 @@ pub struct ContainerPlan {
     pub no_new_privileges: bool,
     /// readOnlyRootFilesystem.
     pub read_only_root: bool,
-    /// Seccomp profile.
+    /// The seccomp profile.
     pub seccomp: Seccomp,
-    /// cgroup limits.
+    /// The cgroup limits.
     pub resources: Resources,
-    /// Devices of this machine, beside those that every container has.
+    /// Devices of this host, in addition to those that every container has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<DevicePlan>,
-    /// oom_score_adj by QoS class.
+    /// The oom_score_adj, which depends on the QoS class.
     pub oom_score_adj: i32,
-    /// volumeMounts, in the order to mount.
+    /// The volumeMounts, in the order in which they are mounted.
     pub mounts: Vec<VolumeMountPlan>,
-    /// Terminal.
+    /// Whether the container has a terminal.
     pub tty: bool,
-    /// Keep stdin open.
+    /// Whether stdin is kept open.
     pub stdin: bool,
-    /// The signal that asks it to stop, as `SIGTERM`.
+    /// The signal that asks the container to stop, as `SIGTERM`.
     pub stop_signal: String,
 }
 
-/// Which system calls are let through.
+/// The seccomp profile of a container: which system calls are allowed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Seccomp {
-    /// Our default profile.
+    /// The default profile of this program.
     RuntimeDefault,
-    /// None.
+    /// No profile: all system calls are allowed.
     Unconfined,
-    /// A profile file.
+    /// The profile in this file.
     Localhost(PathBuf),
 }
 
-/// cgroup limits of a container or a pod, in the kernel's units. `None` is no limit.
+/// The cgroup limits of a container or a pod, in the kernel's units. `None` means no limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resources {
     /// cpu.shares (v1 scale, 2 to 262144).
     pub cpu_shares: Option<u64>,
-    /// Microseconds of processor time per period.
+    /// The processor time per period, in microseconds.
     pub cpu_quota: Option<i64>,
-    /// Microseconds.
+    /// The length of a period, in microseconds.
     pub cpu_period: Option<u64>,
-    /// Bytes.
+    /// The memory limit, in bytes.
     pub memory_limit: Option<i64>,
 }
 
-/// A device of this machine in a container.
+/// A device of this host that a container gets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DevicePlan {
-    /// Its path on this machine, below /dev.
+    /// The device's path on this host, below /dev.
     pub source: String,
-    /// Its path in the container, below /dev.
+    /// The device's path in the container, below /dev.
     pub destination: String,
-    /// Of `rwm`: what the container may do with it.
+    /// The allowed accesses, as letters of `rwm` (read, write, mknod).
     pub access: String,
 }
 
 /// One volumeMount.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumeMountPlan {
-    /// Name of the pod's volume.
+    /// The name of the pod's volume.
     pub volume: String,
-    /// mountPath, absolute.
+    /// mountPath, as an absolute path.
     pub destination: String,
     /// readOnly.
     pub read_only: bool,
-    /// subPath, relative and without `..`.
+    /// subPath, as a relative path without `..`.
     pub sub_path: Option<String>,
 }
 
-/// What of an image matters to a container (OCI image-spec, config.md).
+/// The fields of an image's config that a container needs (OCI image-spec, config.md).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ImageConfig {
@@ -428,13 +432,13 @@ pub struct ImageConfig {
     pub volumes: Vec<String>,
 }
 
-/// Why a container cannot be made: a kubelet waiting reason and a message for a person.
+/// Why a container cannot be created: the kubelet's waiting reason and a message for the user.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{reason}: {message}")]
 pub struct ContainerError {
-    /// What the container waits for.
+    /// The waiting reason that the container gets.
     pub reason: WaitingReason,
-    /// What to tell the user.
+    /// The message for the user.
     pub message: String,
 }
 

@@ -1,53 +1,53 @@
-//! `--network`.
+//! Parses the values of `--network`.
 
 use std::net::IpAddr;
 use std::str::FromStr;
 
 use super::Attachment;
 
-/// One `--network`.
+/// The parsed value of one `--network`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NetworkChoice {
-    /// `host`: the host's own network.
+    /// `host`: the host's network.
     Host,
-    /// `none`: loopback alone.
+    /// `none`: loopback only.
     None,
     /// A network to join.
     Join(Attachment),
 }
 
-/// Why a `--network` is none.
+/// Why the value of a `--network` is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NetworkError {
-    /// It names nothing.
+    /// The value has no network name.
     #[error("no network name in {0:?}; write NAME[:ip=ADDRESS,mac=ADDRESS]")]
     NoName(String),
-    /// The name cannot be one.
+    /// The name is not a valid network name.
     #[error(
         "{0:?} is not a network name: letters, digits, '_', '.' and '-', beginning with a letter or digit"
     )]
     BadName(String),
-    /// An option that is not known.
+    /// The value has an unknown option.
     #[error("{option:?} is not an option of a network; there are ip=ADDRESS and mac=ADDRESS")]
     UnknownOption {
-        /// What was written.
+        /// The text that was given.
         option: String,
     },
-    /// Not an address.
+    /// A part of the value is not an address.
     #[error("{value:?} is not an {kind} address")]
     BadAddress {
         /// `IP` or `Ethernet (MAC)`.
         kind: &'static str,
-        /// What was written.
+        /// The text that was given.
         value: String,
     },
-    /// `mac=` twice.
+    /// `mac=` is given twice.
     #[error("mac= is given twice")]
     TwoMacs,
-    /// `host` and `none` take no options and no company.
+    /// `host` and `none` have no options and cannot be combined with other networks.
     #[error("{0} stands alone: it takes no options and goes with no other network")]
     NotAlone(&'static str),
-    /// The same network twice.
+    /// The same network is given twice.
     #[error("network {0:?} is given twice")]
     Twice(String),
 }
@@ -60,10 +60,10 @@ impl FromStr for NetworkChoice {
     }
 }
 
-/// Reads `host`, `none` or `NAME[:ip=...,mac=...]`; `ip=` may be given for each family.
+/// Parses `host`, `none` or `NAME[:ip=...,mac=...]`. `ip=` may be given once per family.
 ///
 /// # Errors
-/// That say what is wrong in it.
+/// If the value is invalid. The error says which part is wrong.
 pub fn parse_network(text: &str) -> Result<NetworkChoice, NetworkError> {
     let (name, options) = match text.split_once(':') {
         Some((name, options)) => (name, Some(options)),
@@ -102,7 +102,8 @@ pub fn parse_network(text: &str) -> Result<NetworkChoice, NetworkError> {
     Ok(NetworkChoice::Join(attachment))
 }
 
-/// Six bytes in hex; a unicast address, for an interface can have no other.
+/// Parses a MAC address: six bytes in hexadecimal. It must be a unicast address, because an interface cannot have
+/// another.
 fn mac(value: &str) -> Result<String, NetworkError> {
     let bad = || NetworkError::BadAddress { kind: "Ethernet (MAC)", value: value.to_owned() };
     let parts: Vec<&str> = value.split([':', '-']).collect();
@@ -117,10 +118,10 @@ fn mac(value: &str) -> Result<String, NetworkError> {
     Ok(bytes.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(":"))
 }
 
-/// All `--network` of a call, together.
+/// Parses all values of `--network` together.
 ///
 /// # Errors
-/// As [`parse_network`], and for choices that do not go together.
+/// Those of [`parse_network`], and if the networks cannot be combined.
 pub fn parse_networks(texts: &[String]) -> Result<Vec<NetworkChoice>, NetworkError> {
     let choices = texts.iter().map(|text| parse_network(text)).collect::<Result<Vec<_>, _>>()?;
     let mut seen = std::collections::HashSet::new();

@@ -1,4 +1,4 @@
-//! Reads this machine as a node. The one file of `plan` that looks at the host.
+//! Reads the facts about this host as a Kubernetes node. This is the only file of `plan` that reads from the host.
 
 use std::fs;
 use std::net::IpAddr;
@@ -6,10 +6,10 @@ use std::path::Path;
 
 use super::Node;
 
-/// Where systemd-resolved writes the servers that it asks itself.
+/// The file in which systemd-resolved lists the servers to which it forwards queries.
 const RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
 
-/// This machine. What cannot be read is left empty.
+/// Returns this host as a node. Facts that cannot be read are left empty.
 pub fn node() -> Node {
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
@@ -25,18 +25,19 @@ pub fn node() -> Node {
     }
 }
 
-/// This machine with the size of the file system that pods write to: that of `root`.
+/// Returns this host as a node, with the size of the file system that pods write to, which is that of `root`.
 pub fn node_with_storage(root: &Path) -> Node {
     let storage = rustix::fs::statvfs(root).map_or(0, |found| found.f_blocks.saturating_mul(found.f_frsize));
     Node { storage, ..node() }
 }
 
-/// Its name: the host's, in lower case as the kubelet has it.
+/// Returns the host name, in lower case as the kubelet uses it.
 pub fn name() -> String {
     nix::unistd::gethostname().ok().and_then(|n| n.into_string().ok()).unwrap_or_default().to_lowercase()
 }
 
-/// A stub on loopback cannot be reached from a pod: then the servers behind it are what counts.
+/// Returns the resolv.conf to use for pods. If all servers of /etc/resolv.conf are on loopback, it names a stub
+/// resolver that pods cannot reach, so the file of systemd-resolved is used.
 fn choose_resolv_conf(etc: String, resolved: impl Fn() -> Option<String>) -> String {
     let servers: Vec<IpAddr> =
         etc.lines().filter_map(|line| line.trim().strip_prefix("nameserver")?.trim().parse().ok()).collect();
@@ -47,7 +48,7 @@ fn choose_resolv_conf(etc: String, resolved: impl Fn() -> Option<String>) -> Str
     }
 }
 
-/// MemTotal of /proc/meminfo (proc_meminfo(5)) in bytes.
+/// Returns MemTotal of /proc/meminfo (proc_meminfo(5)) in bytes.
 fn memory(meminfo: &str) -> u64 {
     meminfo
         .lines()
@@ -57,8 +58,8 @@ fn memory(meminfo: &str) -> u64 {
         .map_or(0, |kib| kib.saturating_mul(1024))
 }
 
-/// Its addresses, one a family: that of the interface of the default route first, else any global one that is not
-/// of a bridge of ours.
+/// Returns the addresses of this host, at most one per family. The address of the interface with the default route is
+/// preferred; otherwise any global IPv4 address is used that is not on a bridge of this program.
 pub fn ips() -> Vec<IpAddr> {
     let found = network::host_addresses().unwrap_or_default();
     let v4_device = fs::read_to_string("/proc/net/route").ok().and_then(|text| default_device_v4(&text));
@@ -68,7 +69,7 @@ pub fn ips() -> Vec<IpAddr> {
     let best = |v4: bool, device: Option<&str>| {
         let mut of_family = found.iter().filter(|(_, ip)| ip.is_ipv4() == v4);
         let on_default = of_family.clone().find(|(name, _)| Some(name.as_str()) == device);
-        // A family without a default route counts only where the other has none either.
+        // Without a default route, only an IPv4 address is used.
         on_default.or_else(|| of_family.next().filter(|_| v4)).map(|(_, ip)| *ip)
     };
     let mut ips: Vec<IpAddr> =
@@ -79,7 +80,7 @@ pub fn ips() -> Vec<IpAddr> {
     ips
 }
 
-/// The device of the default route in /proc/net/route (destination and mask 0), by lowest metric.
+/// Returns the device of the default route with the lowest metric in /proc/net/route (destination and mask 0).
 fn default_device_v4(text: &str) -> Option<String> {
     text.lines()
         .skip(1)
@@ -94,17 +95,18 @@ fn default_device_v4(text: &str) -> Option<String> {
         .map(|(_, device)| device)
 }
 
-/// The address from which this machine would speak to the world by IPv6. Connecting a datagram socket sends nothing, it
-/// asks the kernel for a route (udp(7)); /proc/net/ipv6_route has some lines for each pod of this machine.
+/// Returns the IPv6 address that this host uses for its default route. Connecting a datagram socket sends no packet,
+/// but makes the kernel look up a route (udp(7)). /proc/net/ipv6_route is not read, because it has several lines per
+/// pod of this host.
 fn default_source_v6() -> Option<IpAddr> {
-    // Of the block for documentation (RFC 3849): no route but the default one leads there.
+    // An address of the documentation block (RFC 3849), which only the default route covers.
     let anywhere = std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
     let socket = std::net::UdpSocket::bind((std::net::Ipv6Addr::UNSPECIFIED, 0)).ok()?;
     socket.connect((anywhere, 9)).ok()?;
     Some(socket.local_addr().ok()?.ip())
 }
 
-/// Memory of this machine in bytes; 0 when it cannot be read.
+/// Returns the memory of this host in bytes; 0 if it cannot be read.
 pub fn total_memory() -> u64 {
     memory(&fs::read_to_string(Path::new("/proc/meminfo")).unwrap_or_default())
 }

@@ -1,4 +1,4 @@
-//! /etc/passwd and /etc/group, see passwd(5) and group(5). Lines that do not parse are passed over.
+//! Parses /etc/passwd and /etc/group, see passwd(5) and group(5). Invalid lines are skipped.
 
 /// A line of /etc/passwd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

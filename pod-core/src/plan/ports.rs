@@ -1,4 +1,4 @@
-//! Published ports: `hostPort`, `hostIP`, `--publish`, `--publish-all`.
+//! Parses and compares published ports: `hostPort`, `hostIP`, `--publish`, `--publish-all`.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -7,63 +7,64 @@ use k8s_openapi::api::core::v1::PodSpec;
 
 use super::PortMapping;
 
-/// Why a `--publish` is none.
+/// Why the value of a `--publish` is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
-    /// Not of the form.
+    /// The value does not have the required form.
     #[error(
         "{0:?} is not [[IP:]HOST:]CONTAINER[/PROTO], e.g. 8080:80, 127.0.0.1:8080:80 or 8000-8010:80-90/udp"
     )]
     Form(String),
-    /// Not a port.
+    /// A part of the value is not a port.
     #[error("{port:?} in {text:?} is not a port (1 to 65535)")]
     Port {
-        /// What stands for the port.
+        /// The text in place of the port.
         port: String,
-        /// The whole.
+        /// The whole value.
         text: String,
     },
-    /// A range that ends before it begins.
+    /// The value has a range that ends before it begins.
     #[error("{range:?} in {text:?} ends before it begins")]
     Backwards {
-        /// What stands for the range.
+        /// The text of the range.
         range: String,
-        /// The whole.
+        /// The whole value.
         text: String,
     },
-    /// Two ranges that do not go together.
+    /// The two ranges have different lengths.
     #[error("{text:?} has {host} ports of the host for {container} of the pod: give as many of each")]
     Lengths {
-        /// Ports of the host.
+        /// The number of ports of the host.
         host: usize,
-        /// Ports of the pod.
+        /// The number of ports of the pod.
         container: usize,
-        /// The whole.
+        /// The whole value.
         text: String,
     },
-    /// Not an address.
+    /// A part of the value is not an address.
     #[error("{address:?} in {text:?} is not an IP address; IPv6 goes in brackets: [::1]:8080:80")]
     Address {
-        /// What stands for the address.
+        /// The text in place of the address.
         address: String,
-        /// The whole.
+        /// The whole value.
         text: String,
     },
-    /// Not a protocol.
+    /// A part of the value is not a protocol.
     #[error("{protocol:?} in {text:?} is not a protocol: tcp, udp or sctp")]
     Protocol {
-        /// What stands for the protocol.
+        /// The text in place of the protocol.
         protocol: String,
-        /// The whole.
+        /// The whole value.
         text: String,
     },
 }
 
-/// Reads `[[IP:]HOST:]CONTAINER[/PROTO]`, where both ports may be ranges of one length, as `8000-8010:80-90`. Without a
-/// host port it is the same number; without an address it is every address of the host.
+/// Parses `[[IP:]HOST:]CONTAINER[/PROTO]`, where both ports may be ranges of the same length, such as
+/// `8000-8010:80-90`. Without a host port, the host port is the container port. Without an address, the port is
+/// published on every address of the host.
 ///
 /// # Errors
-/// That say what is wrong in it.
+/// If the value is invalid. The error says which part is wrong.
 pub fn parse_publish(text: &str) -> Result<Vec<PortMapping>, PublishError> {
     let (ports, protocol) = match text.rsplit_once('/') {
         Some((ports, protocol)) => (ports, protocol.to_ascii_lowercase()),
@@ -76,7 +77,7 @@ pub fn parse_publish(text: &str) -> Result<Vec<PortMapping>, PublishError> {
         return Err(PublishError::Protocol { protocol, text: text.to_owned() });
     }
     let (host_ip, rest) = split_address(ports, text)?;
-    // Every address is what no address means.
+    // An unspecified address (0.0.0.0 or ::) means every address, like no address.
     let host_ip = host_ip.filter(|ip| !ip.is_unspecified());
     let (host, container) = rest.split_once(':').unwrap_or(("", rest));
     let container = range(container, text)?;
@@ -96,7 +97,7 @@ pub fn parse_publish(text: &str) -> Result<Vec<PortMapping>, PublishError> {
         .collect())
 }
 
-/// The address of a `--publish`, if it has one, and what comes behind it.
+/// Splits a `--publish` into the address, if it has one, and the rest.
 fn split_address<'a>(ports: &'a str, text: &str) -> Result<(Option<IpAddr>, &'a str), PublishError> {
     let (address, rest) = if let Some(inner) = ports.strip_prefix('[') {
         let (ip, rest) = inner.split_once("]:").ok_or_else(|| PublishError::Form(text.to_owned()))?;
@@ -105,11 +106,11 @@ fn split_address<'a>(ports: &'a str, text: &str) -> Result<(Option<IpAddr>, &'a 
         match ports.matches(':').count() {
             0 | 1 => return Ok((None, ports)),
             2 => match ports.split_once(':') {
-                // Empty, as in `:8080:80`: every address.
+                // An empty address, as in `:8080:80`, means every address.
                 None | Some(("", _)) => return Ok((None, ports.trim_start_matches(':'))),
                 Some(split) => split,
             },
-            // An IPv6 address without brackets: say so rather than guess.
+            // An IPv6 address without brackets is ambiguous, so it is an error.
             _ => {
                 let behind = ports.rsplitn(3, ':').nth(2).unwrap_or_default();
                 let all = ports.rsplit_once(':').map_or(ports, |(all, _)| all);
@@ -119,7 +120,7 @@ fn split_address<'a>(ports: &'a str, text: &str) -> Result<(Option<IpAddr>, &'a 
         }
     };
     let bad = |_| PublishError::Address { address: address.to_owned(), text: text.to_owned() };
-    // One that could be read here has no brackets.
+    // An IPv6 address must have brackets.
     match address.parse() {
         Ok(IpAddr::V6(_)) if !ports.starts_with('[') => {
             Err(PublishError::Address { address: address.to_owned(), text: text.to_owned() })
@@ -128,7 +129,7 @@ fn split_address<'a>(ports: &'a str, text: &str) -> Result<(Option<IpAddr>, &'a 
     }
 }
 
-/// `80`, or `80-90`.
+/// Parses a port such as `80`, or a range such as `80-90`.
 fn range(ports: &str, text: &str) -> Result<RangeInclusive<u16>, PublishError> {
     let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
     let (first, last) = (port(first, text)?, port(last, text)?);
@@ -147,22 +148,22 @@ fn port(port: &str, text: &str) -> Result<u16, PublishError> {
         .ok_or_else(|| PublishError::Port { port: port.to_owned(), text: text.to_owned() })
 }
 
-/// A port that a container of the pod names.
+/// A port that a container of the pod declares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Declared {
-    /// Its path below the pod's spec, as `containers[0].ports[1]`.
+    /// The path of the port below the pod's spec, such as `containers[0].ports[1]`.
     pub path: String,
     /// The port in the pod.
     pub container_port: u16,
     /// `tcp`, `udp` or `sctp`.
     pub protocol: String,
-    /// hostPort, if there is one (0 is none).
+    /// hostPort, if there is one (0 means none).
     pub host_port: Option<u16>,
-    /// hostIP, unless it means every address.
+    /// hostIP; `None` if there is none or if it means every address.
     pub host_ip: Option<IpAddr>,
 }
 
-/// Every port that the pod's containers name.
+/// Returns every port that the pod's containers declare.
 pub fn declared(spec: &PodSpec) -> Vec<Declared> {
     let init = spec.init_containers.iter().flatten().enumerate().map(|(i, c)| ("initContainers", i, c));
     let apps = spec.containers.iter().enumerate().map(|(i, c)| ("containers", i, c));
@@ -186,14 +187,15 @@ pub fn declared(spec: &PodSpec) -> Vec<Declared> {
     found
 }
 
-/// True when both cannot be had at once: same port and protocol, and addresses that overlap.
+/// Returns whether the two host ports cannot be used at the same time: port and protocol are equal, and the addresses
+/// overlap.
 pub fn conflict(a: &PortMapping, b: &PortMapping) -> bool {
     a.host_port == b.host_port
         && a.protocol == b.protocol
         && (a.host_ip.is_none() || b.host_ip.is_none() || a.host_ip == b.host_ip)
 }
 
-/// `8080/tcp`, `127.0.0.1:8080/tcp`: a host port as messages name it.
+/// Formats a host port for messages: `8080/tcp`, `127.0.0.1:8080/tcp`.
 pub fn describe(mapping: &PortMapping) -> String {
     let port = format!("{}/{}", mapping.host_port, mapping.protocol);
     match mapping.host_ip {
@@ -225,7 +227,7 @@ mod tests {
             ("53:53/udp", "53/udp -> 53"),
             ("9/sctp", "9/sctp -> 9"),
             ("[::1]::80", "[::1]:80/tcp -> 80"),
-            // Empty: every address; the same port.
+            // An empty address means every address, and an empty host port means the container port.
             (":80", "80/tcp -> 80"),
             (":8080:80", "8080/tcp -> 80"),
             ("::80", "80/tcp -> 80"),

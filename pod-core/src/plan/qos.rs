@@ -1,4 +1,4 @@
-//! QoS class, and what the kernel's OOM killer makes of it.
+//! Computes a pod's QoS class, and the oom_score_adj of its containers from the class.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,14 @@ use crate::manifest::Quantity;
 pub enum QosClass {
     /// Every container has requests equal to limits, for cpu and memory.
     Guaranteed,
-    /// Something is asked for.
+    /// There is a request or a limit, but the pod is not Guaranteed.
     Burstable,
-    /// Nothing is asked for.
+    /// There is no request and no limit.
     BestEffort,
 }
 
 impl QosClass {
-    /// As Kubernetes writes it.
+    /// Returns the class as Kubernetes writes it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Guaranteed => "Guaranteed",
@@ -29,7 +29,8 @@ impl QosClass {
     }
 }
 
-/// The QoS class of a pod. Init containers count; resources of the pod itself win over its containers'.
+/// Returns the QoS class of a pod. Init containers are included. If the pod itself has resources, they are used
+/// instead of those of its containers.
 pub fn qos_class(pod: &Pod) -> QosClass {
     const COUNTED: [&str; 2] = ["cpu", "memory"];
     let Some(spec) = &pod.spec else { return QosClass::BestEffort };
@@ -63,7 +64,8 @@ pub fn qos_class(pod: &Pod) -> QosClass {
     }
 }
 
-/// oom_score_adj of a container (proc_pid_oom_score_adj(5)): the more memory it asked for, the later it dies.
+/// Returns the oom_score_adj of a container (proc_pid_oom_score_adj(5)). The more memory a Burstable container has
+/// requested, the later the kernel kills it.
 pub fn oom_score_adj(class: QosClass, container: &Container, node_memory: u64) -> i32 {
     match class {
         QosClass::Guaranteed => -997,

@@ -1,28 +1,28 @@
-//! Requests and limits as cgroup values.
+//! Converts requests and limits into cgroup values.
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 
 use super::{DevicePlan, Resources};
 use crate::manifest::{Device, Quantity};
 
-/// Microseconds: the kernel's and the kubelet's default period.
+/// The default period of the kernel and the kubelet, in microseconds.
 const CPU_PERIOD: u64 = 100_000;
-/// Microseconds: the kernel takes no less.
+/// The smallest quota that the kernel accepts, in microseconds.
 const MIN_QUOTA: i64 = 1000;
 
-/// A container's limit.
+/// Returns a container's limit of a resource.
 pub fn limit(container: &Container, name: &str) -> Option<Quantity> {
     container.resources.as_ref()?.limits.as_ref()?.get(name).map(Quantity::from)
 }
 
-/// A container's request; a limit without a request is a request of the same.
+/// Returns a container's request of a resource. A limit without a request is also the request.
 pub fn effective_request(container: &Container, name: &str) -> Option<Quantity> {
     let resources = container.resources.as_ref()?;
     let request = resources.requests.as_ref().and_then(|r| r.get(name)).map(Quantity::from);
     request.or_else(|| limit(container, name))
 }
 
-/// cpu.shares of a request in millicores; none asked for is the least there is, as with the kubelet.
+/// Returns cpu.shares for a request in millicores. As with the kubelet, no request gets the smallest value.
 fn shares(millis: i64) -> u64 {
     (u64::try_from(millis).unwrap_or(0).saturating_mul(1024) / 1000).clamp(2, 262_144)
 }
@@ -41,7 +41,7 @@ fn build(cpu_request: i64, cpu_limit: Option<i64>, memory_limit: Option<i64>) ->
     }
 }
 
-/// Devices that a container asks for among its limits; an amount of 0 is none.
+/// Returns the devices that a container requests in its limits. A device with amount 0 is left out.
 pub fn devices(container: &Container) -> Vec<DevicePlan> {
     let limits = container.resources.iter().flat_map(|resources| resources.limits.iter().flatten());
     limits
@@ -51,7 +51,7 @@ pub fn devices(container: &Container) -> Vec<DevicePlan> {
         .collect()
 }
 
-/// cgroup values of one container.
+/// Returns the cgroup values of one container.
 pub fn container_resources(container: &Container) -> Resources {
     build(
         effective_request(container, "cpu").map_or(0, Quantity::millis),
@@ -60,9 +60,9 @@ pub fn container_resources(container: &Container) -> Resources {
     )
 }
 
-/// cgroup values of a pod: shares from the effective request; limits only where every container declares them.
-/// The effective amount is the larger of the sum over app containers and the most that one init container
-/// takes.
+/// Returns the cgroup values of a pod. The shares follow from the effective request. A limit is set only if every
+/// container declares it. The effective amount is the larger of the sum over all app containers and the maximum of the
+/// init containers.
 pub fn pod_resources(pod: &Pod) -> Resources {
     let Some(spec) = &pod.spec else { return Resources::default() };
     let init = spec.init_containers.as_deref().unwrap_or_default();

@@ -1,22 +1,22 @@
-//! The rule by which a workload has pods.
+//! The rule that says how many pods a workload has and how they are replaced.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::kind::Kind;
 
-/// The rule by which a workload has pods.
+/// The rule that says how many pods a workload has and how they are replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Rule {
-    /// One pod with a name of its own (kind Pod). A changed template replaces the pod: the old one is removed, then the
-    /// new one starts, because both have the same name.
+    /// One pod with a name of its own (kind Pod). If the template changes, the pod is replaced: the old pod is removed
+    /// before the new one starts, because both have the same name.
     Once,
-    /// So many pods of a template (kinds Deployment and ReplicaSet).
+    /// A number of pods of one template (kinds Deployment and ReplicaSet).
     Replicas(Replicas),
 }
 
-/// The fields of a Deployment's spec beside its template. Source: k8s apps/v1 DeploymentSpec.
+/// The fields of a Deployment's spec except its template. Source: k8s apps/v1 DeploymentSpec.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Replicas {
@@ -27,13 +27,14 @@ pub struct Replicas {
     /// spec.minReadySeconds: how long a pod has to be Ready until it counts as available.
     #[serde(default)]
     pub min_ready_seconds: u32,
-    /// spec.progressDeadlineSeconds; `None` is no deadline.
+    /// spec.progressDeadlineSeconds; `None` means no deadline.
     #[serde(default)]
     pub progress_deadline_seconds: Option<u32>,
-    /// spec.paused: a changed template is not rolled out; scaling goes on.
+    /// spec.paused: whether the Deployment is paused. A changed template is not rolled out then, but scaling still
+    /// works.
     #[serde(default)]
     pub paused: bool,
-    /// spec.revisionHistoryLimit: how many former revisions are kept.
+    /// spec.revisionHistoryLimit: how many earlier revisions are kept.
     pub revision_history_limit: u32,
 }
 
@@ -41,7 +42,7 @@ pub struct Replicas {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Strategy {
-    /// All old pods go, then the new ones are created.
+    /// All old pods are deleted before the new pods are created.
     Recreate,
     /// Pods are replaced a few at a time.
     #[serde(rename_all = "camelCase")]
@@ -57,19 +58,19 @@ pub enum Strategy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum IntOrPercent {
-    /// So many.
+    /// An absolute number.
     Int(u32),
-    /// So many of a hundred.
+    /// A percentage.
     Percent(u32),
 }
 
-/// progressDeadlineSeconds that means no deadline. Source: `HasProgressDeadline` of k8s
+/// The value of progressDeadlineSeconds that means no deadline. Source: `HasProgressDeadline` of k8s
 /// pkg/controller/deployment/util.
 const NO_DEADLINE: u32 = 2_147_483_647;
 
 impl Rule {
-    /// Returns the rule of an object that was validated, with the defaults of Kubernetes.
-    /// Source: `SetDefaults_Deployment` of k8s pkg/apis/apps/v1.
+    /// Returns the rule of a validated object, with the defaults of Kubernetes. Source: `SetDefaults_Deployment` of
+    /// k8s pkg/apis/apps/v1.
     pub fn of_object(kind: Kind, object: &Value) -> Self {
         if kind != Kind::Deployment {
             return Self::Once;
@@ -99,7 +100,7 @@ impl Rule {
     }
 }
 
-/// How far a rollout may be from `count`, in pods.
+/// By how many pods a rollout may deviate from `count`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// How many pods there may be above `count`.
@@ -109,15 +110,15 @@ pub struct Bounds {
 }
 
 impl Replicas {
-    /// The bounds of a rollout, rounded. With `Recreate` both are 0, as Kubernetes counts availability then.
-    /// Source: `ResolveFenceposts` of k8s pkg/controller/deployment/util.
+    /// Returns the bounds of a rollout as rounded numbers. With `Recreate` both are 0, as in Kubernetes' computation
+    /// of availability. Source: `ResolveFenceposts` of k8s pkg/controller/deployment/util.
     pub fn bounds(&self) -> Bounds {
         match self.strategy {
             Strategy::Recreate => Bounds { max_surge: 0, max_unavailable: 0 },
             Strategy::RollingUpdate { max_surge, max_unavailable } => {
                 let max_surge = max_surge.rounded_up(self.count);
                 let max_unavailable = match max_unavailable.rounded_down(self.count) {
-                    // Validation refuses two zeros, but a percentage may be rounded to 0. Without any freedom no pod
+                    // Validation refuses two zeros, but a percentage may be rounded to 0. With both bounds 0, no pod
                     // could be replaced.
                     0 if max_surge == 0 => 1,
                     rounded => rounded,
@@ -127,19 +128,19 @@ impl Replicas {
         }
     }
 
-    /// How many pods may exist during a rollout, terminating ones not counted.
+    /// Returns how many pods may exist during a rollout, without terminating ones.
     pub fn max_total(&self) -> u32 {
         self.count.saturating_add(self.bounds().max_surge)
     }
 
-    /// How many pods must be available for condition Available.
+    /// Returns how many pods must be available for condition Available to be True.
     pub fn min_available(&self) -> u32 {
         self.count.saturating_sub(self.bounds().max_unavailable)
     }
 }
 
 impl IntOrPercent {
-    /// Reads a number, or text as `25%`.
+    /// Parses a number, or text such as `25%`.
     fn of_value(value: &Value) -> Option<Self> {
         match value {
             Value::String(text) => text.strip_suffix('%')?.parse().ok().map(Self::Percent),
@@ -147,7 +148,7 @@ impl IntOrPercent {
         }
     }
 
-    /// The number for so many replicas; a part of a pod counts as a pod.
+    /// Returns the number for this many replicas, with a percentage rounded up.
     pub fn rounded_up(self, replicas: u32) -> u32 {
         match self {
             Self::Int(number) => number,
@@ -155,7 +156,7 @@ impl IntOrPercent {
         }
     }
 
-    /// The number for so many replicas; a part of a pod counts as none.
+    /// Returns the number for this many replicas, with a percentage rounded down.
     pub fn rounded_down(self, replicas: u32) -> u32 {
         match self {
             Self::Int(number) => number,

@@ -1,4 +1,4 @@
-//! What a container may do: capabilities, seccomp, sysctls.
+//! Computes the security settings of containers and pods: capabilities, seccomp, sysctls.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -7,10 +7,11 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, SeccompProfile};
 
 use super::Seccomp;
 
-/// Where the kubelet looks for profiles of type Localhost: a manifest means the same file here and there.
+/// Where the kubelet looks for profiles of type Localhost, so that a manifest refers to the same file here and in a
+/// cluster.
 const SECCOMP_ROOT: &str = "/var/lib/kubelet/seccomp";
 
-/// containerd's default set.
+/// The default capabilities of containerd.
 const DEFAULT_CAPABILITIES: [&str; 14] = [
     "CAP_AUDIT_WRITE",
     "CAP_CHOWN",
@@ -28,9 +29,10 @@ const DEFAULT_CAPABILITIES: [&str; 14] = [
     "CAP_SYS_CHROOT",
 ];
 
-/// Capabilities as `CAP_CHOWN`, sorted. `ALL` in add or drop is taken first, then single names: what is added
-/// by name survives `drop: [ALL]`, what is dropped by name survives nothing. A privileged container has all.
-/// What this host itself lacks is for the runtime to leave out.
+/// Returns the container's capabilities as `CAP_CHOWN`, sorted. `ALL` in add or drop is applied first, then single
+/// names: a capability that is added by name is kept despite `drop: [ALL]`, and a capability that is dropped by name
+/// is always dropped. A privileged container has all capabilities. The runtime leaves out those that this host does
+/// not have.
 pub fn capabilities(container: &Container) -> Vec<String> {
     let all = || caps::all().into_iter().map(|c| c.to_string()).collect::<BTreeSet<_>>();
     let context = container.security_context.as_ref();
@@ -59,14 +61,15 @@ pub fn capabilities(container: &Container) -> Vec<String> {
     set.into_iter().collect()
 }
 
-/// `NET_ADMIN` and `CAP_NET_ADMIN` are both read, in any case.
+/// Returns the name in the form `CAP_NET_ADMIN`. `NET_ADMIN` and `CAP_NET_ADMIN` are both accepted, in upper or lower
+/// case.
 fn full_name(name: &str) -> String {
     let upper = name.to_ascii_uppercase();
     if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") }
 }
 
-/// The container's seccompProfile, else the pod's, else RuntimeDefault (Kubernetes' own default is none). A
-/// privileged container has none, whatever it says, as with the kubelet.
+/// Returns the container's seccompProfile, else the pod's, else RuntimeDefault (Kubernetes' own default is no
+/// profile). As with the kubelet, a privileged container has no profile, whatever the manifest says.
 pub fn seccomp(spec: &PodSpec, container: &Container) -> Seccomp {
     let context = container.security_context.as_ref();
     if context.and_then(|c| c.privileged) == Some(true) {
@@ -84,7 +87,7 @@ pub fn seccomp(spec: &PodSpec, container: &Container) -> Seccomp {
     }
 }
 
-/// securityContext.sysctls, in order; `/` between names is read as `.` (sysctl(8) takes both).
+/// Returns securityContext.sysctls, in order. `/` between names is read as `.`, because sysctl(8) accepts both.
 pub fn sysctls(pod: &Pod) -> Vec<(String, String)> {
     let context = pod.spec.as_ref().and_then(|s| s.security_context.as_ref());
     context
@@ -95,9 +98,9 @@ pub fn sysctls(pod: &Pod) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The sysctls of a pod's sandbox: those of its securityContext and, in a network namespace of its own, what containerd
-/// 2 gives every pod (`enable_unprivileged_ports`, `enable_unprivileged_icmp`): a user who is not root listens on any
-/// port and may use ping.
+/// Returns the sysctls of a pod's sandbox: those of the pod's securityContext and, unless the pod is on the host's
+/// network, those that containerd 2 sets for every pod (`enable_unprivileged_ports`, `enable_unprivileged_icmp`). With
+/// these, users other than root may listen on any port and use ping.
 pub fn sandbox_sysctls(pod: &Pod, host_network: bool) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     if !host_network {
@@ -108,8 +111,8 @@ pub fn sandbox_sysctls(pod: &Pod, host_network: bool) -> BTreeMap<String, String
     all
 }
 
-/// `net/ipv4/conf/eth0.1/forwarding` is `net.ipv4.conf.eth0/1.forwarding`: whichever separator comes first is
-/// the separator.
+/// Converts the name of a sysctl to the notation with dots: `net/ipv4/conf/eth0.1/forwarding` becomes
+/// `net.ipv4.conf.eth0/1.forwarding`. The first of `.` and `/` in the name is its separator.
 fn dotted(name: &str) -> String {
     match name.find(['.', '/']).and_then(|at| name.as_bytes().get(at)) {
         Some(b'/') => name

@@ -1,23 +1,23 @@
-//! The signal that asks a container to stop.
+//! Resolves the signal that asks a container to stop.
 
 use k8s_openapi::api::core::v1::Container;
 
 use super::{ContainerError, ImageConfig};
 
-/// Names of signals 1 to 31, see signal(7).
+/// The names of the signals 1 to 31, see signal(7).
 const NAMES: [&str; 31] = [
     "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE",
     "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ",
     "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
 ];
-/// SIGRTMIN and SIGRTMAX as programs see them (the first two real-time signals are the C library's).
+/// SIGRTMIN and SIGRTMAX as programs see them: the C library uses the first two real-time signals itself.
 const RTMIN: i32 = 34;
 const RTMAX: i32 = 64;
 
-/// lifecycle.stopSignal, else the image's STOPSIGNAL, else SIGTERM; as `SIGTERM`.
+/// Returns the name of lifecycle.stopSignal, else of the image's STOPSIGNAL, else `SIGTERM`.
 ///
 /// # Errors
-/// When it names no signal.
+/// If the text is not the name or number of a signal.
 pub fn stop_signal(container: &Container, image: &ImageConfig) -> Result<String, ContainerError> {
     let (text, whose) = match container.lifecycle.as_ref().and_then(|l| l.stop_signal.as_deref()) {
         Some(text) => (text, "lifecycle.stopSignal"),
@@ -31,7 +31,8 @@ pub fn stop_signal(container: &Container, image: &ImageConfig) -> Result<String,
         .ok_or_else(|| ContainerError::config(format!("{whose} {text:?} is not a signal")))
 }
 
-/// The number of a signal given as `15`, `TERM` or `SIGTERM`, in any case, real-time ones as `RTMIN+3`.
+/// Returns the number of a signal that is given as `15`, `TERM` or `SIGTERM`, in upper or lower case. Real-time
+/// signals are given as `RTMIN+3`.
 pub fn number(text: &str) -> Option<i32> {
     if let Ok(n) = text.parse::<i32>() {
         return (1..=RTMAX).contains(&n).then_some(n);
@@ -61,7 +62,7 @@ pub fn number(text: &str) -> Option<i32> {
     NAMES.iter().position(|n| *n == canonical).and_then(|i| i32::try_from(i + 1).ok())
 }
 
-/// The name of a signal: `SIGTERM`, `SIGRTMIN+3`.
+/// Returns the name of a signal, such as `SIGTERM` or `SIGRTMIN+3`.
 pub fn name(number: i32) -> Option<String> {
     if (RTMIN..=RTMAX).contains(&number) {
         return Some(match number - RTMIN {

@@ -1,4 +1,4 @@
-//! One test for each of the kubelet's rules that a plan follows, named after it.
+//! One test per rule of the kubelet that a plan follows. Each test is named after its rule.
 
 mod bounds;
 mod environment;
@@ -22,7 +22,7 @@ use super::{ContainerError, ContainerPlan, ImageConfig, Node, Plan, PlanOptions,
 use crate::manifest::{Diagnostic, Document, Object, Position};
 use crate::store::Objects;
 
-/// A pod plan from a spec, defaults not filled in.
+/// Creates a pod plan from a spec, without defaults.
 fn pod_plan(spec: &Value) -> PodPlan {
     let pod: Pod = serde_json::from_value(json!({
         "apiVersion": "v1", "kind": "Pod",
@@ -51,7 +51,7 @@ fn node() -> Node {
     }
 }
 
-/// What a container is resolved from; tests change what they are about.
+/// The inputs of resolving a container. Each test changes the inputs that it is about.
 struct Case {
     spec: Value,
     container: &'static str,
@@ -63,7 +63,7 @@ struct Case {
 }
 
 impl Case {
-    /// A pod of one container `c` with these fields, whose image runs `/bin/app`.
+    /// Creates a pod with one container `c` with these fields, whose image runs `/bin/app`.
     fn new(container: Value) -> Self {
         let mut whole = json!({"name": "c", "image": "app:1"});
         whole.as_object_mut().unwrap().extend(container.as_object().unwrap().clone());
@@ -123,13 +123,13 @@ impl Case {
         self.resolve().unwrap_err().to_string()
     }
 
-    /// The value of a variable, if it is set.
+    /// Returns the value of a variable, if it is set.
     fn env(&self, name: &str) -> Option<String> {
         self.ok().env.into_iter().find(|(n, _)| n == name).map(|(_, v)| v)
     }
 }
 
-/// A document as `manifest::load` gives it. Every field is at line 1, its column is the length of its path.
+/// Returns a document as `manifest::load` does. Every field is at line 1, and its column is the length of its path.
 fn document(mut value: Value) -> Document {
     if value["metadata"].get("namespace").is_none() {
         value["metadata"]["namespace"] = json!("default");
@@ -198,7 +198,7 @@ fn planned(documents: &[Document], options: &PlanOptions) -> Plan {
     plan(documents, options).unwrap().0
 }
 
-/// Every error, as a user reads it.
+/// Returns all errors as they are shown to a user.
 fn refused(documents: &[Document], options: &PlanOptions) -> String {
     let shown = |d: &Diagnostic| match &d.hint {
         Some(hint) => format!("{d} ({hint})"),

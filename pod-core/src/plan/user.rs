@@ -1,4 +1,4 @@
-//! Who a container runs as.
+//! Resolves the user that a container runs as.
 
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 
@@ -10,22 +10,23 @@ use crate::kind::WaitingReason;
 /// A resolved user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// User id.
+    /// The user id.
     pub uid: u32,
-    /// Primary group.
+    /// The primary group.
     pub gid: u32,
-    /// Supplementary groups, the primary one first as containerd has it.
+    /// The supplementary groups. As with containerd, the primary group is the first of them.
     pub groups: Vec<u32>,
-    /// Home folder: that of /etc/passwd, else `/`.
+    /// The home directory from /etc/passwd, else `/`.
     pub home: String,
 }
 
-/// runAsUser and runAsGroup (the container's before the pod's), else the image's USER; names are looked up in
-/// the image. Supplementary groups are the pod's, and those that the image's /etc/group gives the user.
+/// Resolves the user of a container: runAsUser and runAsGroup (of the container, else of the pod), else the image's
+/// USER. Names are looked up in the image. The supplementary groups are those of the pod and those in which the
+/// image's /etc/group lists the user.
 ///
 /// # Errors
-/// `CreateContainerConfigError` when runAsNonRoot does not hold or cannot be verified, `CreateContainerError`
-/// for a name that the image does not know.
+/// `CreateContainerConfigError` if runAsNonRoot is violated or cannot be verified, or if an id is out of range;
+/// `CreateContainerError` if a name is not in the image's files.
 pub fn resolve(inputs: &Inputs<'_>, spec: &PodSpec, container: &Container) -> Result<User, ContainerError> {
     let pod_context = spec.security_context.as_ref();
     let context = container.security_context.as_ref();
@@ -52,7 +53,8 @@ pub fn resolve(inputs: &Inputs<'_>, spec: &PodSpec, container: &Container) -> Re
         (None, None, Some(name)) => find_group(inputs, name)?,
         _ => entry.map_or(0, |entry| entry.gid),
     };
-    // The name that /etc/group lists: the image's own, where USER is a name (several may share an id).
+    // The name to look up in /etc/group. If USER is a name, that name is used, because several names may have the same
+    // id.
     let name = match run_as_user {
         None if image_user.parse::<u32>().is_err() && !image_user.is_empty() => Some(image_user),
         _ => entry.map(|entry| entry.name),
@@ -72,7 +74,7 @@ pub fn resolve(inputs: &Inputs<'_>, spec: &PodSpec, container: &Container) -> Re
     Ok(User { uid, gid, groups, home: home.to_owned() })
 }
 
-/// USER as `user[:group]`; no user is root.
+/// Splits USER as `user[:group]`. An empty user means root.
 fn split_user(image: &ImageConfig) -> (&str, Option<&str>) {
     match image.user.trim().split_once(':') {
         Some((user, group)) => (user, Some(group).filter(|g| !g.is_empty())),
@@ -99,7 +101,7 @@ fn verify_non_root(
 }
 
 fn id(field: &str, value: i64) -> Result<u32, ContainerError> {
-    // The largest id means "no change" to the kernel.
+    // To the kernel, the largest id means "no change".
     u32::try_from(value)
         .ok()
         .filter(|id| *id != u32::MAX)

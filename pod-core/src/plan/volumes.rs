@@ -1,4 +1,4 @@
-//! volumeMounts, resolved.
+//! Resolves the volumeMounts of a container.
 
 use std::collections::HashMap;
 use std::path::{Component, Path};
@@ -8,13 +8,13 @@ use k8s_openapi::api::core::v1::{Container, PodSpec, Volume};
 use super::{ContainerError, ImageConfig, VolumeMountPlan};
 use crate::manifest::mount_point;
 
-/// Images declare one or two.
+/// The maximum number of volumes of an image. Real images declare one or two.
 const MAX_IMAGE_VOLUMES: usize = 100;
 
-/// A container's mounts in the order to make them: parents before what lies in them.
+/// Returns a container's mounts in the order in which they are mounted: parents before their children.
 ///
 /// # Errors
-/// `CreateContainerConfigError` for a mount that does not fit; validation refuses these first.
+/// `CreateContainerConfigError` for an invalid mount. Validation normally refuses such mounts before.
 pub fn mounts(spec: &PodSpec, container: &Container) -> Result<Vec<VolumeMountPlan>, ContainerError> {
     let volumes: HashMap<&str, &Volume> =
         spec.volumes.iter().flatten().map(|volume| (volume.name.as_str(), volume)).collect();
@@ -47,9 +47,9 @@ pub fn mounts(spec: &PodSpec, container: &Container) -> Result<Vec<VolumeMountPl
     Ok(mounts)
 }
 
-/// Where the volumes that an image declares (`VOLUME`) are mounted, parents first. A volumeMount at the same path wins,
-/// as with containerd and podman; so does a read-only one above it, in which no mount point can be made. What the
-/// runtime mounts itself stays.
+/// Returns where the volumes that an image declares (`VOLUME`) are mounted, parents first. As with containerd and
+/// podman, a volumeMount at the same path takes precedence. A read-only volumeMount above the path takes precedence
+/// too, because no mount point can be created in it. Paths that the runtime mounts itself are left out.
 pub fn of_image(image: &ImageConfig, mounts: &[VolumeMountPlan]) -> Vec<String> {
     const KEPT: [&str; 3] = ["/proc", "/sys", "/dev"];
     let is_kept = |path: &str| KEPT.iter().any(|kept| Path::new(path).starts_with(kept));
@@ -70,7 +70,8 @@ pub fn of_image(image: &ImageConfig, mounts: &[VolumeMountPlan]) -> Vec<String> 
     paths
 }
 
-/// ConfigMaps, Secrets and the like are never written through a mount; a claim may say so itself.
+/// Returns whether a volume is always mounted read-only: ConfigMaps, Secrets and similar sources are, and a claim if
+/// its volume says so.
 fn is_read_only(volume: &Volume) -> bool {
     volume.config_map.is_some()
         || volume.secret.is_some()
@@ -79,7 +80,7 @@ fn is_read_only(volume: &Volume) -> bool {
         || volume.persistent_volume_claim.as_ref().is_some_and(|claim| claim.read_only == Some(true))
 }
 
-/// A relative path without `.` and doubled slashes; `None` when it is absolute or has `..`.
+/// Returns a relative path without `.` and doubled slashes; `None` if the path is absolute or has `..`.
 fn clean_sub_path(path: &str) -> Option<String> {
     let mut parts = Vec::new();
     for part in Path::new(path).components() {

@@ -1,4 +1,4 @@
-//! Documents -> what should exist.
+//! Converts documents into the plan of what should exist.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,10 +16,11 @@ use crate::kind::{Kind, ObjectRef};
 use crate::manifest::{Diagnostic, Document, Object, Position, Severity};
 use crate::store::WorkloadId;
 
-/// Turns documents into what should exist, or says all that is wrong at once.
+/// Converts documents into a plan, or returns all errors at once.
 ///
 /// # Errors
-/// Every diagnostic of severity error; warnings come back beside the plan.
+/// If there is a diagnostic of severity error; all diagnostics are returned then. Without an error, the warnings are
+/// returned together with the plan.
 pub fn plan(
     documents: &[Document],
     options: &PlanOptions,
@@ -45,7 +46,7 @@ pub fn plan(
                     id,
                     pod,
                     spec_path: "spec.template.spec",
-                    // Validation has refused what is negative.
+                    // Validation has refused negative numbers.
                     replicas: u32::try_from(replicas).unwrap_or(0),
                     suffixed: true,
                     ports: Vec::new(),
@@ -81,16 +82,16 @@ pub fn plan(
     }
 }
 
-/// A workload whose ports are not yet settled.
+/// A workload whose published ports are not determined yet.
 struct Draft<'a> {
     document: &'a Document,
     id: WorkloadId,
     pod: Pod,
-    /// Where in the document the pod's spec is.
+    /// The path of the pod's spec in the document.
     spec_path: &'static str,
     replicas: u32,
     suffixed: bool,
-    /// Host ports with the path of the field that asks for each ("" for a flag).
+    /// The host ports, each with the path of the field that requests it ("" for a flag).
     ports: Vec<(PortMapping, String)>,
 }
 
@@ -121,7 +122,7 @@ fn of_flag(flag: &str, message: String) -> Diagnostic {
     }
 }
 
-/// Namespace, which [`crate::manifest::load`] has filled in, and name.
+/// Returns the namespace, which [`crate::manifest::load`] has filled in, and the name.
 fn place(metadata: &ObjectMeta) -> (String, String) {
     (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
 }
@@ -149,7 +150,8 @@ impl Planner<'_> {
         }
     }
 
-    /// False, and told, if the drafts ask for more pods or for longer text than there may be.
+    /// Checks the limits of the number of pods and the length of text. Adds an error for each violation, and returns
+    /// whether there is none.
     fn bounds(&mut self, drafts: &[Draft<'_>]) -> bool {
         let before = self.diagnostics.len();
         let mut pods = 0;
@@ -182,7 +184,8 @@ impl Planner<'_> {
         self.diagnostics.iter().skip(before).all(|diagnostic| diagnostic.severity != Severity::Error)
     }
 
-    /// What has to be so before defaults are filled in and anything is hashed.
+    /// Applies the manifest's folder and the flags to a pod's spec. This must happen before defaults are filled in and
+    /// hashes are computed.
     fn settle(&self, document: &Document, spec: &mut PodSpec) {
         host_path::make_absolute(spec, &document.dir);
         if self.choices.contains(&NetworkChoice::Host) {
@@ -191,7 +194,8 @@ impl Planner<'_> {
     }
 
     fn pod<'d>(&self, document: &'d Document, pod: &Pod) -> Draft<'d> {
-        // What a cluster wrote into an exported pod is not part of it.
+        // The other fields of the metadata and the status were written by a cluster if the pod was exported from one,
+        // so they are dropped.
         let ObjectMeta { name, namespace, labels, annotations, .. } = pod.metadata.clone();
         let metadata = ObjectMeta { name, namespace, labels, annotations, ..ObjectMeta::default() };
         let (namespace, name) = place(&metadata);
@@ -211,7 +215,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Which host ports each workload asks for, and whether all can be had.
+    /// Determines the host ports that each workload requests, and checks that they do not conflict.
     fn ports(&mut self, drafts: &mut [Draft<'_>]) {
         for draft in drafts.iter_mut() {
             for port in draft.declared() {
@@ -246,9 +250,9 @@ impl Planner<'_> {
         self.conflicts(drafts);
     }
 
-    /// A host port can be had by one pod only.
+    /// Adds an error for each host port that more than one pod requests.
     fn conflicts(&mut self, drafts: &[Draft<'_>]) {
-        // By port and protocol: there may be very many.
+        // Indexed by port and protocol, because there may be very many ports.
         let mut taken: HashMap<_, Vec<(&PortMapping, &Draft<'_>, &str)>> = HashMap::new();
         let mut problems = Vec::new();
         for draft in drafts {
@@ -265,7 +269,7 @@ impl Planner<'_> {
                         "set replicas to 1, or leave the host port out".to_owned(),
                     ));
                 }
-                // Init containers are gone when the others run: they may name the same port.
+                // Init containers have ended when the app containers run, so both may request the same port.
                 let apart = |other: &Draft<'_>, other_path: &str| {
                     std::ptr::eq(other, draft)
                         && path.contains("initContainers[") != other_path.contains("initContainers[")
@@ -296,8 +300,9 @@ impl Planner<'_> {
         }
     }
 
-    /// A `--publish` is for the one pod that names the container port, or for the only pod there is. It takes
-    /// the place of what the manifest says of that port. `naming` are the indexes of the pods that name it.
+    /// Applies a `--publish` to the pod that declares the container port, or to the only pod if there is just one. The
+    /// flag replaces the host ports that the manifest gives for that port. `naming` are the indexes of the pods that
+    /// declare the port.
     fn publish(&mut self, drafts: &mut [Draft<'_>], mapping: &PortMapping, naming: &[usize]) {
         let port = format!("{}/{}", mapping.container_port, mapping.protocol);
         let chosen = match (naming, drafts.len()) {
@@ -338,7 +343,8 @@ impl Planner<'_> {
         draft.ports.push((mapping.clone(), String::new()));
     }
 
-    /// An address asked for can be had by one pod only.
+    /// Adds an error if more than one pod requests the same address, and for pods on the host's network that should
+    /// join another network.
     fn addresses(&mut self, drafts: &[Draft<'_>]) {
         let pods: u64 = drafts.iter().map(|draft| u64::from(draft.replicas)).sum();
         let fixed = self.choices.iter().find_map(|choice| match choice {
@@ -380,7 +386,7 @@ impl Planner<'_> {
             network.ports.dedup();
         }
 
-        // --pull comes after the hash: how an image is fetched does not change what runs.
+        // --pull is applied after the hash was computed, because the way an image is pulled does not change what runs.
         let runtime = self.options.runtime.clone();
         let mut template = PodTemplate::new(draft.pod, network, runtime, draft.suffixed);
         if let (Some(policy), Some(spec)) = (self.options.pull, template.pod.spec.as_mut()) {
@@ -406,8 +412,8 @@ impl Planner<'_> {
     }
 }
 
-/// Claims that pods use and nothing in the plan makes, as (namespace, claim), each once. Whoever plays them
-/// can then say which of them are made on first use.
+/// Returns the claims that pods use and that the plan does not create, as (namespace, claim), each once. `kube play`
+/// can then report which of them are created on first use.
 pub fn undeclared_claims(plan: &Plan) -> Vec<(String, String)> {
     let declared: HashSet<(&str, &str)> = plan
         .objects

@@ -1,4 +1,4 @@
-//! What manifests may ask for at most.
+//! Tests of the limits of what a manifest may request.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Environment, command, working directory.
+//! Tests of environment, command and working directory.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Host names, /etc/hosts, /etc/resolv.conf.
+//! Tests of host names, /etc/hosts and /etc/resolv.conf.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! Defaults, names, hashes: what a plan makes of documents.
+//! Tests of plans of documents: defaults, names, hashes.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -263,7 +263,7 @@ fn claims_that_no_manifest_makes_are_known() {
     assert_eq!(undeclared_claims(&found), [("default".to_owned(), "absent".to_owned())]);
 }
 
-/// Turns the order of every mapping round.
+/// Reverses the order of every mapping.
 fn turned(value: &Value) -> Value {
     match value {
         Value::Object(map) => Value::Object(map.iter().rev().map(|(k, v)| (k.clone(), turned(v))).collect()),

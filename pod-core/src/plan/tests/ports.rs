@@ -1,4 +1,4 @@
-//! hostPort, --publish, --publish-all, --network over whole plans.
+//! Tests of hostPort, --publish, --publish-all and --network in complete plans.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ fn web(ports: Value) -> Value {
     json!({"containers": [{"name": "c", "image": "web:1", "ports": ports}]})
 }
 
-/// Published ports of every workload, as `web: 8080/tcp>80`.
+/// Returns the published ports of every workload, as `web: 8080/tcp>80`.
 fn published(documents: &[Document], options: &PlanOptions) -> Vec<String> {
     planned(documents, options)
         .workloads

@@ -1,4 +1,4 @@
-//! imagePullPolicy.
+//! Tests of imagePullPolicy.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Requests, limits, QoS.
+//! Tests of requests, limits and QoS classes.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Users, groups, capabilities, seccomp, sysctls.
+//! Tests of users, groups, capabilities, seccomp and sysctls.
 
 use serde_json::{Value, json};
 
