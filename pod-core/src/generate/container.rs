@@ -1,4 +1,4 @@
-//! One container of a pod, as a pod of its own.
+//! Reduces a workload to a pod with one of its containers.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::manifest::name::MAX_NAME;
 const CONTAINER_ANNOTATIONS: [&str; 2] =
     ["container.apparmor.security.beta.kubernetes.io/", "container.seccomp.security.alpha.kubernetes.io/"];
 
-/// Leaves only the container `name`, and the volumes that it mounts, in a pod named `POD-CONTAINER`.
+/// Keeps only the container `name` and the volumes that it mounts. The pod gets the name `POD-CONTAINER`.
 pub(super) fn keep_only(workload: &mut Workload, name: &str) -> Result<(), Error> {
     let named = |container: &Value| container.get("name").and_then(Value::as_str) == Some(name);
     let list = |workload: &Workload, list: &str| -> Vec<Value> {
@@ -34,7 +34,7 @@ pub(super) fn keep_only(workload: &mut Workload, name: &str) -> Result<(), Error
         if let Value::Object(container) = &mut found {
             container.remove("restartPolicy");
         }
-        // It runs to its end, and would be started again for ever otherwise.
+        // An init container ends by itself, so with restartPolicy Always it would be restarted forever.
         if matches!(workload.pod.get("restartPolicy").and_then(Value::as_str), None | Some("" | "Always")) {
             workload.pod.insert("restartPolicy".to_owned(), json!("OnFailure"));
         }
@@ -47,14 +47,14 @@ pub(super) fn keep_only(workload: &mut Workload, name: &str) -> Result<(), Error
     keep_volumes(&mut workload.pod, &found);
     workload.pod.insert("containers".to_owned(), json!([found]));
     annotations(workload, name);
-    // Both names may be as long as a name can be.
+    // Both names may already have the maximum length.
     let own = format!("{}-{name}", cut(workload.name(), MAX_NAME.saturating_sub(name.len() + 1)));
     workload.metadata.insert("name".to_owned(), json!(own));
     Ok(())
 }
 
-/// Annotations of another container are refused where that is not there.
-/// Source: `ValidateAppArmorPodAnnotations` of pkg/apis/core/validation.
+/// Removes the annotations that belong to other containers, because Kubernetes refuses annotations of a container that
+/// the pod does not have. Source: `ValidateAppArmorPodAnnotations` of pkg/apis/core/validation.
 fn annotations(workload: &mut Workload, name: &str) {
     for metadata in [&mut workload.metadata, &mut workload.pod_metadata] {
         let Some(Value::Object(annotations)) = metadata.get_mut("annotations") else { continue };
@@ -65,7 +65,7 @@ fn annotations(workload: &mut Workload, name: &str) {
     }
 }
 
-/// Only the volumes that the container mounts.
+/// Keeps only the volumes that the container mounts.
 fn keep_volumes(pod: &mut Map<String, Value>, container: &Value) {
     let mounted: BTreeSet<&str> = ["volumeMounts", "volumeDevices"]
         .into_iter()

@@ -1,8 +1,10 @@
-//! What a cluster has against documents, before they are written. Pure: documents in, findings out.
+//! Finds what a cluster would refuse in documents, before they are written. It is pure: the input are documents, the
+//! output are findings.
 //!
-//! What it refuses by its own validation is seen to while documents are made ([`Fault::is_mended`]), so that the
-//! findings of a run are what only their reader can change. Each is told in a warning and none is an error: the
-//! document is right here, and is changed more easily than written anew.
+//! What Kubernetes' validation would refuse is normally avoided while the documents are generated
+//! ([`Fault::is_mended`]), so the remaining findings are those that only the user can fix. Each finding is a warning
+//! and none is an error, because the document is valid on this host, and changing the document is easier than writing
+//! a new one.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -13,54 +15,55 @@ use super::{kind_of, place};
 use crate::kind::Kind;
 use crate::manifest;
 
-/// Something that a cluster refuses or does otherwise.
+/// Something in a document that a cluster refuses or treats differently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// `deployment.apps/web`
+    /// The document, as `deployment.apps/web`.
     pub document: String,
-    /// The field, as `spec.containers[0].image`; empty for a whole document.
+    /// The path of the field, as `spec.containers[0].image`; empty for the whole document.
     pub path: String,
-    /// What is wrong with it.
+    /// What is wrong with the field or document.
     pub fault: Fault,
 }
 
-/// What is wrong.
+/// What is wrong with a field or document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// The validation of Kubernetes refuses it.
+    /// The validation of Kubernetes refuses the document.
     Refused {
-        /// In the words of `kube check`.
+        /// The message that `kube check` prints.
         message: String,
-        /// What to do.
+        /// How to fix it.
         hint: Option<String>,
     },
-    /// A Service that leads to none of the documents' pods.
+    /// A Service whose selector matches no pod of the documents.
     SelectsNothing,
-    /// A StatefulSet without the Service that it names.
+    /// A StatefulSet whose Service is missing.
     NoService {
         /// spec.serviceName.
         name: String,
     },
-    /// lifecycle.stopSignal needs os.name. Source: the API reference of Lifecycle.
+    /// lifecycle.stopSignal without os.name, which it requires. Source: the API reference of Lifecycle.
     SignalWithoutOs,
-    /// A container that names a port twice: the list's key, so that server-side apply refuses it.
+    /// A container that declares a port twice. Port and protocol are the key of the list, so server-side apply refuses
+    /// duplicates.
     PortTwice {
-        /// Its name.
+        /// The container's name.
         container: String,
-        /// `80/TCP`
+        /// The port, as `80/TCP`.
         port: String,
     },
-    /// The name of a variable as clusters take it since 1.32 only (`RelaxedEnvironmentVariableValidation`).
+    /// The name of a variable that clusters accept only since 1.32 (`RelaxedEnvironmentVariableValidation`).
     NewVariable {
-        /// The name.
+        /// The variable's name.
         name: String,
     },
-    /// A kernel parameter that the kubelet refuses unless its administrator allows it.
+    /// A sysctl that the kubelet refuses unless the administrator allows it.
     UnsafeSysctl {
-        /// `net.core.somaxconn`
+        /// The sysctl, as `net.core.somaxconn`.
         name: String,
     },
-    /// A resourceFieldRef to a container that the pod does not have.
+    /// A resourceFieldRef that refers to a container that the pod does not have.
     NoContainer {
         /// containerName.
         name: String,
@@ -68,7 +71,8 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// True for what `generate` sees to itself: nothing that it writes has it, unless it was recorded so.
+    /// Returns whether [`generate`](super::generate) avoids this fault itself, so that it occurs in generated
+    /// documents only if the recorded object already had it.
     pub fn is_mended(&self) -> bool {
         matches!(self, Self::Refused { .. } | Self::SelectsNothing)
     }
@@ -119,8 +123,8 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Kernel parameters that every kubelet takes.
-/// Source: <https://kubernetes.io/docs/tasks/administer-cluster/sysctl-cluster/#safe-and-unsafe-sysctls>
+/// The sysctls that every kubelet accepts. Source:
+/// <https://kubernetes.io/docs/tasks/administer-cluster/sysctl-cluster/#safe-and-unsafe-sysctls>
 const SAFE_SYSCTLS: [&str; 12] = [
     "kernel.shm_rmid_forced",
     "net.ipv4.ip_local_port_range",
@@ -136,7 +140,7 @@ const SAFE_SYSCTLS: [&str; 12] = [
     "net.ipv4.tcp_wmem",
 ];
 
-/// Judges documents that belong together.
+/// Checks documents that belong together, and returns the findings.
 pub fn judge(documents: &[Value]) -> Vec<Finding> {
     let mut found = Vec::new();
     for document in documents {
@@ -158,7 +162,7 @@ struct Judged<'a> {
     found: &'a mut Vec<Finding>,
 }
 
-/// Where the pod's spec is in a document.
+/// Returns the path of the pod's spec in a document, and the spec.
 fn pod_of(document: &Value) -> Option<(&'static str, &Value)> {
     match kind_of(document)? {
         Kind::Pod => Some(("spec", document.get("spec")?)),
@@ -180,7 +184,7 @@ fn text<'a>(value: &'a Value, at: &str) -> Option<&'a str> {
 impl Judged<'_> {
     fn add(&mut self, path: &str, fault: Fault) {
         let [kind, _, name] = place(self.document);
-        // As kubectl names it: with its group, if it has one.
+        // kubectl names an object with its API group, if it has one.
         let group = text(self.document, "/apiVersion").and_then(|version| version.split_once('/'));
         let group = group.map(|(group, _)| format!(".{group}")).unwrap_or_default();
         let document = format!("{}{group}/{name}", kind.to_lowercase());

@@ -1,4 +1,4 @@
-//! A workload as one of the kinds that Kubernetes has for it.
+//! Converts a workload to the requested kind.
 
 use serde_json::{Map, Value, json};
 
@@ -14,13 +14,13 @@ fn has_replicas(kind: Kind) -> bool {
     matches!(kind, Kind::Deployment | Kind::StatefulSet)
 }
 
-/// How many pods there will be.
+/// Returns the number of replicas of the document; `None` for kinds without replicas.
 pub(super) fn replicas(workload: &Workload, kind: Kind, options: &Options) -> Option<u64> {
     let given = || workload.spec.get("replicas").and_then(Value::as_u64);
     if has_replicas(kind) { options.replicas.map(u64::from).or_else(given) } else { None }
 }
 
-/// The workload as a document of this kind.
+/// Returns the workload as a document of this kind.
 pub(super) fn document(workload: &mut Workload, kind: Kind, options: &Options) -> Result<Value, Error> {
     if options.replicas.is_some() && !has_replicas(kind) {
         return Err(Error::NoReplicas { kind });
@@ -43,7 +43,7 @@ pub(super) fn document(workload: &mut Workload, kind: Kind, options: &Options) -
         return Ok(Value::Object(document));
     }
     if !from_deployment {
-        // What is said of a pod stays with the pod.
+        // Labels and annotations of a pod become those of the template.
         labels(workload);
         metadata.retain(|key, _| matches!(key.as_str(), "name" | "namespace"));
         if let Some(labels) = workload.pod_metadata.get("labels") {
@@ -63,7 +63,7 @@ pub(super) fn document(workload: &mut Workload, kind: Kind, options: &Options) -
         own.insert("serviceName".to_owned(), json!(name_for(workload.name())));
     }
     if kind == Kind::Job {
-        // A Job makes its own.
+        // Kubernetes generates the selector of a Job.
         spec.remove("selector");
     } else {
         let selector = spec.remove("selector").unwrap_or_else(
@@ -83,7 +83,8 @@ pub(super) fn document(workload: &mut Workload, kind: Kind, options: &Options) -
     Ok(Value::Object(document))
 }
 
-/// What makes pods gives them labels of its own.
+/// Removes the labels of the former controller if the kind changes, because the new controller gives its own labels to
+/// its pods.
 pub(super) fn own_labels(workload: &mut Workload, kind: Kind) {
     if kind == Kind::Pod || kind == Kind::Deployment && workload.is_deployment() {
         return;
@@ -96,8 +97,8 @@ pub(super) fn own_labels(workload: &mut Workload, kind: Kind) {
     }
 }
 
-/// What a Deployment says and the kind does not have is left out. Where a pod was asked for by its own name, the
-/// rest of its Deployment was not.
+/// Removes the fields of a Deployment that the new kind does not have. A warning is given only if the kind was
+/// requested, but not if a single pod was requested by its name.
 fn fields(workload: &mut Workload, kind: Kind, options: &Options) {
     let has = |field: &str| match field {
         "selector" => kind != Kind::Pod,
@@ -132,7 +133,7 @@ fn fit_name(workload: &mut Workload, metadata: &mut Map<String, Value>, kind: Ki
         _ => return,
     };
     let name = workload.name().to_owned();
-    // Each is also the name of a host, or of a Service: no dots.
+    // Each of these names is also used as a host name or the name of a Service, which may not contain dots.
     let fitting = cut(&name.replace('.', "-"), max);
     if fitting != name {
         let id = workload.id.to_string();
@@ -145,7 +146,7 @@ fn fit_name(workload: &mut Workload, metadata: &mut Map<String, Value>, kind: Ki
     }
 }
 
-/// What the kind does not take in its pods is made to fit, and told.
+/// Removes or changes fields of the pod that the kind does not allow, and adds a warning for each.
 fn allowed(workload: &mut Workload, kind: Kind) {
     let id = workload.id.to_string();
     let what = kind.with_article();

@@ -1,8 +1,8 @@
-//! Names and labels that fit, and labels of other controllers. Pure.
+//! Shortens names, and removes labels of other controllers.
 
 use serde_json::Value;
 
-/// Labels that controllers give to their pods: those of another one's would be wrong, and a Job refuses them.
+/// Labels that controllers give to their pods. Labels of another controller would be wrong, and a Job refuses them.
 const MACHINE_MADE_LABELS: [&str; 10] = [
     "apps.kubernetes.io/pod-index",
     "batch.kubernetes.io/controller-uid",
@@ -16,14 +16,14 @@ const MACHINE_MADE_LABELS: [&str; 10] = [
     "statefulset.kubernetes.io/pod-name",
 ];
 
-/// Removes the labels that another controller gave a pod.
+/// Removes the labels that a controller gave to a pod.
 pub(super) fn drop_machine_made(labels: &mut Value) {
     if let Value::Object(labels) = labels {
         labels.retain(|key, _| !MACHINE_MADE_LABELS.contains(&key.as_str()));
     }
 }
 
-/// A name without its end, where it is too long; it still ends as a name may.
+/// Returns the name cut to `max` characters. The result ends with a character that a name may end with.
 pub(super) fn cut(name: &str, max: usize) -> String {
     let cut: String = name.chars().take(max).collect();
     cut.trim_end_matches(['-', '.']).to_owned()

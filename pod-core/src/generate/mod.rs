@@ -1,7 +1,8 @@
-//! Running pods -> manifests. Pure: what is recorded and some facts in, documents and warnings out.
+//! Converts recorded workloads into manifests. It is pure: the inputs are records and some facts about the host, the
+//! outputs are documents and warnings.
 //!
-//! A played object comes back as it was given, with what `play` resolved written into it; then it is turned into
-//! the kind that is asked for, and what it uses is put beside it.
+//! A played object is written as it was given, with the values that `kube play` resolved entered into it. Then it is
+//! converted to the requested kind, and the objects that it uses are added.
 
 mod container;
 mod judge;
@@ -24,98 +25,99 @@ pub use judge::{Fault, Finding, judge};
 use crate::kind::{Kind, ObjectRef};
 use crate::record::WorkloadRecord;
 
-/// What to write down.
+/// What to generate a manifest of.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
-    /// The workload as recorded.
+    /// The recorded workload.
     pub record: &'a WorkloadRecord,
-    /// The uid of one of its pods, where that pod is meant and not the whole.
+    /// The uid of one of the workload's pods, if a manifest of that pod is requested instead of the whole workload.
     pub pod: Option<&'a str>,
-    /// The one container that is meant.
+    /// The name of a container, if a manifest of that container alone is requested.
     pub container: Option<&'a str>,
 }
 
 /// The kinds that a workload can be written as.
 pub const KINDS: [Kind; 5] = [Kind::Pod, Kind::Deployment, Kind::DaemonSet, Kind::Job, Kind::StatefulSet];
 
-/// How to write it.
+/// How to generate the manifests.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// One of [`KINDS`], where another kind than the one that was played is wanted.
+    /// One of [`KINDS`], if another kind than the one that was played is requested.
     pub kind: Option<Kind>,
-    /// Of a Deployment or StatefulSet.
+    /// The number of replicas of a Deployment or StatefulSet.
     pub replicas: Option<u32>,
-    /// A Service for every workload that names ports.
+    /// Whether to add a Service for every workload that declares ports.
     pub service: bool,
-    /// Secrets with their values.
+    /// Whether to write the values of Secrets.
     pub include_secrets: bool,
 }
 
-/// What has to be known of the machine.
+/// Facts about the host that generating needs.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
-    /// Recorded objects, of those that [`references`] names.
+    /// The recorded objects among those that [`references`] returns.
     pub objects: BTreeMap<ObjectRef, Value>,
-    /// Images as manifests name them, and the same with the digest that runs, where that is to be written.
+    /// Image names as manifests give them, each with the name that includes the digest of the image in use, for the
+    /// images that should be pinned.
     pub pins: BTreeMap<String, String>,
-    /// Where hostPaths with `..` in them lead to.
+    /// The resolved paths of hostPaths that contain `..`.
     pub real_paths: BTreeMap<PathBuf, PathBuf>,
-    /// Home folders of users.
+    /// The home directories of users.
     pub homes: Vec<PathBuf>,
 }
 
-/// Manifests.
+/// The generated manifests.
 #[derive(Debug, Clone, Default)]
 pub struct Generated {
-    /// In an order that can be applied: settings, claims, workloads, services.
+    /// The documents in the order in which they can be applied: ConfigMaps and Secrets, claims, workloads, Services.
     pub documents: Vec<Value>,
-    /// What works on this machine alone, or was changed, and what to do about it.
+    /// Warnings about what works only on this host or was changed, and what to do about it.
     pub warnings: Vec<String>,
 }
 
-/// Why nothing can be written.
+/// Why no manifest can be generated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// A record that is no Kubernetes object.
+    /// The record does not contain a Kubernetes object.
     #[error("the record of {workload} is damaged")]
     Damaged {
-        /// `pod/web`
+        /// The workload, as `pod/web`.
         workload: String,
     },
-    /// There is no container of that name.
+    /// The workload has no container with this name.
     #[error("{workload} has no container {container}")]
     NoContainer {
-        /// `pod/web`
+        /// The workload, as `pod/web`.
         workload: String,
-        /// What was asked for.
+        /// The requested name.
         container: String,
-        /// Those that there are.
+        /// The names of the containers that the workload has.
         known: Vec<String>,
     },
-    /// `--replicas` for a kind that has none.
+    /// `--replicas` was given for a kind that has no replicas.
     #[error("{} has no replicas", kind.with_article())]
     NoReplicas {
-        /// The kind that was asked for.
+        /// The requested kind.
         kind: Kind,
     },
-    /// A kind that no workload can be written as.
+    /// A workload cannot be written as this kind.
     #[error("a workload cannot be written as {}", kind.with_article())]
     NotGenerated {
-        /// The kind that was asked for.
+        /// The requested kind.
         kind: Kind,
     },
-    /// Two that would have one name.
+    /// Two different documents would have the same kind and name.
     #[error("two of these would both be {what}")]
     Twice {
-        /// `Pod web`
+        /// Kind and name, as `Pod web`.
         what: String,
     },
 }
 
-/// Every ConfigMap, Secret and claim that the subjects use: what [`Facts::objects`] should hold.
+/// Returns every ConfigMap, Secret and claim that the subjects use. [`Facts::objects`] should contain these objects.
 ///
 /// # Errors
-/// A record is damaged.
+/// If a record is damaged.
 pub fn references(subjects: &[Subject<'_>]) -> Result<Vec<ObjectRef>, Error> {
     let facts = Facts::default();
     let mut found = Vec::new();
@@ -131,10 +133,10 @@ pub fn references(subjects: &[Subject<'_>]) -> Result<Vec<ObjectRef>, Error> {
     Ok(found)
 }
 
-/// Writes workloads and what they use.
+/// Generates the manifests of workloads and of the objects that they use.
 ///
 /// # Errors
-/// What is asked for does not go with what is there.
+/// If a record is damaged, or if the options do not fit the workloads.
 pub fn generate(subjects: &[Subject<'_>], options: &Options, facts: &Facts) -> Result<Generated, Error> {
     if let Some(kind) = options.kind.filter(|kind| !KINDS.contains(kind)) {
         return Err(Error::NotGenerated { kind });
@@ -182,8 +184,8 @@ pub fn generate(subjects: &[Subject<'_>], options: &Options, facts: &Facts) -> R
     Ok(Generated { documents, warnings })
 }
 
-/// Whether `object` is what [`generate`] writes of a recorded workload: it says the same as what was played with the
-/// flags that it was played with.
+/// Returns whether `object` is what [`generate`] writes for a recorded workload. If so, it means the same as the
+/// played object together with the flags of that `kube play`.
 pub fn is_written_as(record: &WorkloadRecord, object: &Value) -> bool {
     let subject = Subject { record, pod: None, container: None };
     let written = generate(&[subject], &Options::default(), &Facts::default());
@@ -199,18 +201,19 @@ fn source(subject: &Subject<'_>, facts: &Facts) -> Result<recorded::Workload, Er
     Ok(workload)
 }
 
-/// The kind of a document.
+/// Returns the kind of a document.
 fn kind_of(document: &Value) -> Option<Kind> {
     document.get("kind").and_then(Value::as_str).and_then(Kind::from_name)
 }
 
-/// kind, namespace, name of a document.
+/// Returns kind, namespace and name of a document.
 fn place(document: &Value) -> [String; 3] {
     ["/kind", "/metadata/namespace", "/metadata/name"]
         .map(|at| document.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned())
 }
 
-/// Two pods of one Deployment are one manifest; two that differ cannot have one name.
+/// Adds a document unless it is already in the list, as for a second pod of one Deployment. A different document of
+/// the same kind and name is an error.
 fn keep(documents: &mut Vec<Value>, document: Value) -> Result<(), Error> {
     match documents.iter().find(|known| place(known) == place(&document)) {
         Some(known) if *known == document => Ok(()),

@@ -1,4 +1,4 @@
-//! ConfigMaps, Secrets and claims that a workload uses.
+//! Finds and generates the ConfigMaps, Secrets and claims that a workload uses.
 
 use serde_json::{Map, Value, json};
 
@@ -7,18 +7,18 @@ use super::{Facts, Options, order};
 use crate::kind::{Kind, ObjectRef};
 use crate::plan::{VALUES_LEFT_OUT, value_left_out};
 
-/// Something that a pod uses by name.
+/// An object that a pod refers to by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reference {
     /// ConfigMap, Secret or PersistentVolumeClaim.
     pub kind: Kind,
     /// metadata.name.
     pub name: String,
-    /// The pod can do without it.
+    /// Whether the pod can run without the object.
     pub optional: bool,
 }
 
-/// What the pod uses, each once, in the order of its spec.
+/// Returns the objects that the pod refers to, each once, in the order of the pod's spec.
 pub(super) fn references(workload: &Workload) -> Vec<Reference> {
     let mut found: Vec<Reference> = Vec::new();
     let mut add = |kind: Kind, source: Option<&Value>, key: &str| {
@@ -61,7 +61,7 @@ fn list(value: Option<&Value>) -> &[Value] {
     value.and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// The documents of what the workload uses.
+/// Returns the documents of the objects that the workload uses.
 pub(super) fn documents(workload: &mut Workload, options: &Options, facts: &Facts) -> Vec<Value> {
     let mut documents = Vec::new();
     let namespace = workload.metadata.get("namespace").cloned();
@@ -113,7 +113,7 @@ fn document(
     let mut name = String::new();
     if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
         clean(metadata);
-        // It was filled in when the object was recorded.
+        // The namespace was filled in when the object was recorded.
         metadata.remove("namespace");
         metadata.extend(namespace.map(|namespace| ("namespace".to_owned(), namespace.clone())));
         metadata.get("name").and_then(Value::as_str).unwrap_or_default().clone_into(&mut name);
@@ -143,7 +143,7 @@ fn document(
     document
 }
 
-/// Empties the values of a Secret.
+/// Replaces the values of a Secret with placeholders.
 fn leave_out(secret: &mut Map<String, Value>) {
     let Some(Value::Object(data)) = secret.get_mut("data") else { return };
     for (key, value) in data.iter_mut() {

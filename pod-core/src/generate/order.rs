@@ -1,8 +1,8 @@
-//! The order in which fields are written.
+//! Sorts the fields of documents.
 //!
-//! Those that say what a thing is come first, then what it does, and what is long last: as people write manifests,
-//! and as the reference of the Kubernetes API groups them. A field that is not listed stands where `*` is, by its
-//! name. Keys that are the user's own (labels, data) are sorted.
+//! Fields that identify an object come first, then those that describe what it does, and long fields last. People
+//! write manifests in this order, and the reference of the Kubernetes API groups fields like this. Fields that are not
+//! listed are placed at `*`, sorted by name. Keys chosen by the user (labels, data) are sorted.
 
 use serde_json::{Map, Value};
 
@@ -115,10 +115,10 @@ const ORDER: &[(&str, &[&str])] = &[
     ("PersistentVolumeClaimSpec", &["accessModes", "storageClassName", "volumeMode", "resources"]),
 ];
 
-/// The rest: `name` or `key` first.
+/// The order for all other types: `name` or `key` first.
 const OTHERS: &[&str] = &["name", "key"];
 
-/// Puts an object's fields into order, and leaves out those that are null.
+/// Sorts an object's fields, and removes those that are null.
 pub fn object(object: &mut Value) {
     if let Some(schema) = super::kind_of(object).and_then(schema_of) {
         fields(object, schema);

@@ -1,4 +1,4 @@
-//! Published ports, as the hostPorts that say the same.
+//! Converts published ports into equivalent hostPorts.
 
 use std::net::IpAddr;
 
@@ -6,22 +6,22 @@ use serde_json::{Map, Value, json};
 
 use crate::plan::{PodNetwork, PortMapping};
 
-/// A port that a container names.
+/// A port that a container declares.
 struct Entry {
     list: &'static str,
     container: usize,
     port: usize,
     number: u64,
     protocol: String,
-    /// What it publishes by itself.
+    /// The port mapping that the entry's own hostPort requests, if it has one.
     published: Option<PortMapping>,
-    /// That is so, or has been made so.
+    /// Whether the entry has a hostPort that is really published.
     settled: bool,
 }
 
 fn entries(pod: &Map<String, Value>) -> Vec<Entry> {
     let mut found = Vec::new();
-    // Ports of containers that stay, first.
+    // Ports of app containers come first.
     for list in ["containers", "initContainers"] {
         let containers = pod.get(list).and_then(Value::as_array);
         for (container, value) in containers.into_iter().flatten().enumerate() {
@@ -60,10 +60,10 @@ fn set(port: &mut Map<String, Value>, mapping: &PortMapping) {
     };
 }
 
-/// Makes the hostPorts of a pod those that are published in fact: `--publish` and `--publish-all` added some or
-/// took the place of some.
+/// Changes the hostPorts of a pod to those that are really published, because `--publish` and `--publish-all` add or
+/// replace host ports.
 pub(super) fn publish(pod: &mut Map<String, Value>, network: &PodNetwork) {
-    // The host's network publishes everything, and a pod without one nothing.
+    // A pod on the host's network publishes all of its ports, and a pod without a network publishes none.
     if network.host || network.none {
         return;
     }
@@ -98,7 +98,7 @@ pub(super) fn publish(pod: &mut Map<String, Value>, network: &PodNetwork) {
     }
 }
 
-/// A port that no container names yet.
+/// Adds a port that no container declares yet.
 fn add(pod: &mut Map<String, Value>, container: usize, mapping: &PortMapping) {
     let Some(container) =
         pod.get_mut("containers").and_then(|list| list.get_mut(container)).and_then(Value::as_object_mut)
@@ -119,8 +119,8 @@ fn add(pod: &mut Map<String, Value>, container: usize, mapping: &PortMapping) {
     }
 }
 
-/// On the host's network a port is the same on the host, and can be had by one container only: what else a flag of
-/// `play` made of it is left out. Gives what to say of that.
+/// Removes hostPorts and ports that are impossible on the host's network: there the host port is the container port,
+/// and only one container can have it. Manifests can become like this by a flag of `kube play`. Returns the warnings.
 pub(super) fn on_host(pod: &mut Map<String, Value>) -> Vec<String> {
     let mut told = Vec::new();
     if pod.get("hostNetwork") != Some(&Value::Bool(true)) {
@@ -172,7 +172,7 @@ pub(super) fn on_host(pod: &mut Map<String, Value>) -> Vec<String> {
     told
 }
 
-/// Kernel parameters of the network would be the host's.
+/// Removes the sysctls of the network, because on the host's network they would change the host.
 fn sysctls(pod: &mut Map<String, Value>, told: &mut Vec<String>) {
     let Some(Value::Object(security)) = pod.get_mut("securityContext") else { return };
     let Some(Value::Array(sysctls)) = security.get_mut("sysctls") else { return };

@@ -1,5 +1,5 @@
-//! From what is recorded to a workload as its author would write it today: what was played, with what flags and
-//! the machine made of it.
+//! Converts a record into a workload as its author would write it today: the played object, with the values that come
+//! from flags and from the host.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::plan::{PullPolicy, image_pull};
 use crate::record::{PodRecord, WorkloadRecord};
 use crate::store::WorkloadId;
 
-/// What others write into metadata, and no author.
+/// Fields of metadata that clusters and tools write, but authors of manifests do not.
 const MACHINE_MADE: [&str; 9] = [
     "uid",
     "creationTimestamp",
@@ -30,42 +30,42 @@ const MACHINE_MADE: [&str; 9] = [
 const MACHINE_MADE_ANNOTATIONS: [&str; 2] =
     ["kubectl.kubernetes.io/last-applied-configuration", "deployment.kubernetes.io/revision"];
 
-/// A workload as it is written.
+/// A workload as it will be written.
 #[derive(Debug, Clone)]
 pub(super) struct Workload {
-    /// Which one, for messages.
+    /// The workload's id, for messages.
     pub id: WorkloadId,
-    /// Name, namespace where it is to be written, and whatever else its author gave.
+    /// The metadata: name, namespace if it has to be written, and what else the author gave.
     pub metadata: Map<String, Value>,
-    /// What a Deployment says beside its template.
+    /// The spec of a Deployment, without its template.
     pub spec: Map<String, Value>,
-    /// Labels and annotations of its pods.
+    /// Labels and annotations of the pods.
     pub pod_metadata: Map<String, Value>,
-    /// spec of its pods.
+    /// The spec of the pods.
     pub pod: Map<String, Value>,
-    /// What is to be said of it.
+    /// Warnings about the workload.
     pub warnings: Vec<String>,
 }
 
 impl Workload {
-    /// metadata.name.
+    /// Returns metadata.name.
     pub fn name(&self) -> &str {
         self.metadata.get("name").and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// True if pods are of a Deployment.
+    /// Returns whether the workload is a Deployment.
     pub fn is_deployment(&self) -> bool {
         self.id.kind == Kind::Deployment
     }
 
-    /// Says something once.
+    /// Adds a warning unless the workload already has it.
     pub fn warn(&mut self, message: String) {
         if !self.warnings.contains(&message) {
             self.warnings.push(message);
         }
     }
 
-    /// Every container, init containers first.
+    /// Returns all containers, init containers first.
     pub fn containers(&self) -> impl Iterator<Item = &Map<String, Value>> {
         ["initContainers", "containers"]
             .into_iter()
@@ -75,7 +75,7 @@ impl Workload {
     }
 }
 
-/// The workload as recorded. `pod` is the one of its pods that is meant, where one is.
+/// Returns the recorded workload. `pod` is the requested pod, if a single pod is requested.
 pub(super) fn workload(
     record: &WorkloadRecord,
     pod: Option<&PodRecord>,
@@ -104,7 +104,7 @@ pub(super) fn workload(
     pod_metadata.retain(|key, _| matches!(key.as_str(), "labels" | "annotations"));
     let mut workload =
         Workload { id: record.id.clone(), metadata, spec, pod_metadata, pod: pod_spec, warnings: Vec::new() };
-    // A pod on its way out may be of an older template.
+    // A pod that is being removed may have an older template.
     let planned = pod.or_else(|| record.pods.iter().rev().find(|pod| !pod.removing)).or(record.pods.last());
     if let Some(pod) = planned {
         resolved(&mut workload, pod, facts);
@@ -113,7 +113,7 @@ pub(super) fn workload(
     Ok(workload)
 }
 
-/// Gives pods a label to be selected by, unless they have one.
+/// Returns the labels of the pods. If they have none, a label is added by which they can be selected.
 pub(super) fn labels(workload: &mut Workload) -> Map<String, Value> {
     let labels = workload.pod_metadata.get("labels").and_then(Value::as_object).filter(|all| !all.is_empty());
     if let Some(labels) = labels {
@@ -127,7 +127,7 @@ pub(super) fn labels(workload: &mut Workload) -> Map<String, Value> {
     labels
 }
 
-/// Takes out of metadata what no author writes.
+/// Removes the fields of metadata that authors of manifests do not write.
 pub(super) fn clean(metadata: &mut Map<String, Value>) {
     if metadata.contains_key("ownerReferences") {
         metadata.remove("generateName");
@@ -143,7 +143,7 @@ pub(super) fn clean(metadata: &mut Map<String, Value>) {
     }
 }
 
-/// A namespace that was given stays; one that came from `-n` is written down, unless it is `default`.
+/// Keeps a given namespace. A namespace that came from `-n` is added, unless it is `default`.
 fn place(metadata: &mut Map<String, Value>, namespace: &str) {
     let given = metadata.get("namespace").and_then(Value::as_str).is_some_and(|given| !given.is_empty());
     if !given {
@@ -154,7 +154,7 @@ fn place(metadata: &mut Map<String, Value>, namespace: &str) {
     }
 }
 
-/// What flags of `play` and the place of the manifest made of it.
+/// Enters the values that came from flags of `kube play` and from the folder of the manifest.
 fn resolved(workload: &mut Workload, pod: &PodRecord, facts: &Facts) {
     let network = &pod.plan.network;
     if network.host && workload.pod.get("hostNetwork") != Some(&Value::Bool(true)) {
@@ -202,7 +202,7 @@ fn volumes(pod: &mut Map<String, Value>) -> impl Iterator<Item = &mut Map<String
         .filter_map(Value::as_object_mut)
 }
 
-/// The hostPath of a volume.
+/// Returns the hostPath of a volume.
 pub(super) fn host_path(volume: &Map<String, Value>) -> Option<&str> {
     volume.get("hostPath")?.get("path")?.as_str()
 }
@@ -213,7 +213,7 @@ fn set_host_path(volume: &mut Map<String, Value>, path: &str) {
     }
 }
 
-/// What `--pull` made of imagePullPolicy.
+/// Enters the imagePullPolicy that `--pull` has set.
 fn pull_policies(pod: &mut Map<String, Value>, planned: &Pod) {
     let Some(spec) = &planned.spec else { return };
     for (list, planned) in [
@@ -237,8 +237,8 @@ fn pull_policies(pod: &mut Map<String, Value>, planned: &Pod) {
     }
 }
 
-/// A hostPath that was relative to its manifest means something else anywhere else: it is written as what it was
-/// resolved to. Kubernetes refuses `..` in it.
+/// Replaces relative hostPaths with the paths to which they were resolved, because in another folder they would mean
+/// something else. `..` is resolved too, because Kubernetes refuses it.
 fn absolute_paths(workload: &mut Workload, pod: &Pod, facts: &Facts) {
     let planned: BTreeMap<&str, &str> = pod
         .spec

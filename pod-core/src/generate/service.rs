@@ -1,4 +1,4 @@
-//! A Service for the ports of a workload.
+//! Generates a Service for the ports of a workload.
 
 use serde_json::{Map, Value, json};
 
@@ -7,8 +7,9 @@ use super::recorded::{Workload, labels};
 use crate::kind::Kind;
 use crate::manifest::name::MAX_SERVICE;
 
-/// A Service that leads to every port that the containers name, under its own number. `None`, with a warning,
-/// where they name none, unless it is there for names alone, as a StatefulSet's is.
+/// Returns a Service for every port that the containers declare, each under its own number. If they declare no ports,
+/// a warning is added and `None` is returned, except for a StatefulSet, which needs the Service for the names of its
+/// pods.
 pub(super) fn document(workload: &mut Workload, kind: Kind) -> Option<Value> {
     let id = workload.id.to_string();
     let ports = ports(workload);
@@ -32,7 +33,7 @@ pub(super) fn document(workload: &mut Workload, kind: Kind) -> Option<Value> {
     metadata.insert("labels".to_owned(), Value::Object(labels.clone()));
     let mut spec = Map::new();
     if kind == Kind::StatefulSet {
-        // The one that gives each pod its name.
+        // A headless Service, which gives each pod of a StatefulSet its DNS name.
         spec.insert("clusterIP".to_owned(), json!("None"));
     }
     spec.insert("selector".to_owned(), Value::Object(labels));
@@ -42,7 +43,7 @@ pub(super) fn document(workload: &mut Workload, kind: Kind) -> Option<Value> {
     Some(json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}))
 }
 
-/// The name of the Service of a workload.
+/// Returns the name of the Service of a workload.
 pub(super) fn name_for(workload: &str) -> String {
     let fitting = cut(&workload.replace('.', "-"), MAX_SERVICE);
     if fitting.starts_with(|c: char| c.is_ascii_lowercase()) {
@@ -52,7 +53,8 @@ pub(super) fn name_for(workload: &str) -> String {
     }
 }
 
-/// A port of the Service for each port and protocol of the containers, in their order, each with a name of its own.
+/// Returns the ports of the Service: one per port and protocol of the containers, in their order, each with a unique
+/// name.
 fn ports(workload: &Workload) -> Vec<Value> {
     let mut found: Vec<Value> = Vec::new();
     let mut taken: Vec<(u64, String)> = Vec::new();
@@ -62,7 +64,7 @@ fn ports(workload: &Workload) -> Vec<Value> {
     let text = |port: &Value, key: &str| {
         port.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
     };
-    // A name that is made does not take one that is given.
+    // A generated name must not be equal to a given name.
     let mut names: Vec<String> = Vec::new();
     let given_names: Vec<String> = all.iter().filter_map(|port| text(port, "name")).collect();
     for port in all {
@@ -78,7 +80,7 @@ fn ports(workload: &Workload) -> Vec<Value> {
         });
         let mut entry =
             Map::from_iter([("name".to_owned(), json!(name)), ("port".to_owned(), json!(number))]);
-        // By its name where it is the only one of that name: so that the number may change in one place.
+        // The target port is given by name if the name is unique, so that the number can be changed in one place.
         let target = given.map_or_else(|| json!(number), |given| json!(given));
         entry.insert("targetPort".to_owned(), target);
         if protocol != "TCP" {

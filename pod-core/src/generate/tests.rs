@@ -1,4 +1,4 @@
-//! Manifest -> plan -> generate -> manifest -> plan.
+//! Tests that play manifests, generate them again and play the result.
 
 mod judge;
 mod kinds;
@@ -14,7 +14,7 @@ use crate::plan::{Plan, PlanOptions, WorkloadPlan, plan};
 use crate::record::{Desired, PodRecord};
 use crate::workload::Spec;
 
-/// Reads manifests; they must hold.
+/// Reads manifests, which must be valid.
 #[track_caller]
 fn read(text: &str) -> Vec<Document> {
     let source =
@@ -35,7 +35,7 @@ fn planned(text: &str, options: &PlanOptions) -> Plan {
     plan(&read(text), options).unwrap_or_else(|errors| panic!("{errors:#?}\n{text}")).0
 }
 
-/// As `play` records it, with a pod for each replica.
+/// Returns the record that `kube play` writes, with a pod per replica.
 fn recorded(plan: &WorkloadPlan) -> WorkloadRecord {
     let created = jiff::Timestamp::UNIX_EPOCH;
     let pod = |index: u32| {
@@ -48,7 +48,7 @@ fn recorded(plan: &WorkloadPlan) -> WorkloadRecord {
     record
 }
 
-/// A machine on which manifests were played.
+/// A host on which manifests were played.
 struct Machine {
     records: Vec<WorkloadRecord>,
     facts: Facts,
@@ -73,7 +73,7 @@ impl Machine {
         generate(&self.subjects(), options, &self.facts)
     }
 
-    /// The YAML, then the warnings.
+    /// Returns the YAML followed by the warnings.
     fn text(&self, options: &Options) -> String {
         let generated = self.generate(options).unwrap();
         let warnings = generated.warnings.iter().map(|warning| format!("warning: {warning}\n"));

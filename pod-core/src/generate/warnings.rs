@@ -1,4 +1,4 @@
-//! What works on this machine, and will not in a cluster.
+//! Warns about what works on this host and will not work in a cluster.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::recorded::{Workload, host_path};
 use super::{Facts, Options};
 use crate::kind::Kind;
 
-/// Tells all of it, with what to change.
+/// Adds all warnings to the workload. Each says what to change.
 pub(super) fn of(workload: &mut Workload, kind: Kind, options: &Options, facts: &Facts) {
     let mut told = Vec::new();
     let many = replicas(workload, kind, options).is_some_and(|replicas| replicas > 1);

@@ -1,9 +1,9 @@
 use super::Kind;
 
-/// Why a text refers to no object.
+/// Why a text is not a reference to an object.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The text before the `/` is no kind that has objects on this machine.
+    /// The text before the `/` is not a kind that has objects on this host.
     #[error("there are no objects of a kind {kind:?} here: {}", kinds_with_objects())]
     NoObjects {
         /// The kind as it was given.

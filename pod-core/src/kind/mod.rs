@@ -1,9 +1,9 @@
 //! The words of the Kubernetes API: kinds of objects, references to objects, reasons, conditions and types of events.
 //!
-//! [`Kind`] is every kind that Kubernetes has or had, with its API version, its names for kubectl and its [`Role`]: what
-//! `kube` does with it. `table` holds one line per kind; whoever adds a kind begins there. [`ObjectRef`] is one object
-//! by kind, namespace and name, and reads what users type: `web`, `deploy/api`, `deployment.apps/api`.
-//! `reason` has the enums for the words of a pod's status.
+//! [`Kind`] is every kind that Kubernetes has or had, with its API version, its names for kubectl and its [`Role`],
+//! which says what `kube` does with the kind. `table` has one line per kind; start there to add a kind. [`ObjectRef`]
+//! identifies one object by kind, namespace and name, and is parsed from what users type: `web`, `deploy/api`,
+//! `deployment.apps/api`. `reason` has the enums for the words of a pod's status.
 
 mod error;
 mod object_ref;
@@ -23,26 +23,27 @@ pub use table::Kind;
 /// What `kube` does with the objects of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Its objects are played and run pods.
+    /// The objects are played and run pods.
     Workload,
-    /// Its objects are played and recorded; pods use them.
+    /// The objects are played and recorded, and pods use them.
     Data,
-    /// Its objects are made by a workload and can be shown, but not be played.
+    /// The objects are created by a workload and can be shown, but not played.
     Shown,
-    /// Accepted without any effect, because nothing has to be done for it.
+    /// The objects are accepted without any effect, because nothing has to be done for them.
     Accepted,
-    /// Not played yet, and left out of a play with a warning, because pods run without it.
+    /// The objects are not supported yet. `kube play` leaves them out with a warning, because pods run without them.
     LeftOut {
         /// What works instead.
         instead: Option<&'static str>,
     },
-    /// Left out of a play with a warning, because it has a meaning in a cluster only.
+    /// `kube play` leaves the objects out with a warning, because they have a meaning only in a cluster.
     NeedsCluster,
-    /// Not played yet, and refused by a play, because leaving it out would leave out what the manifest is for.
+    /// The objects are not supported yet. `kube play` refuses them, because the manifest would be useless without
+    /// them.
     Refused,
 }
 
-/// Whether the names of a kind's objects are unique per namespace or on the whole machine.
+/// Whether the names of a kind's objects are unique per namespace or on the whole host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scope {
     Namespaced,
@@ -82,7 +83,7 @@ impl Kind {
         self.facts().short_names
     }
 
-    /// Returns what `apiVersion:` is in a manifest: `v1`, `apps/v1`.
+    /// Returns the value of `apiVersion:` in a manifest: `v1`, `apps/v1`.
     pub const fn api_version(self) -> &'static str {
         self.facts().api_version
     }
@@ -107,12 +108,12 @@ impl Kind {
         self.facts().role
     }
 
-    /// Returns true if manifests of this kind are played, that is recorded.
+    /// Returns true if manifests of this kind are played, and therefore recorded.
     pub const fn is_played(self) -> bool {
         matches!(self.role(), Role::Workload | Role::Data)
     }
 
-    /// Returns true if objects of this kind can be on this machine and be named in commands.
+    /// Returns true if objects of this kind can exist on this host and can be named in commands.
     pub const fn has_objects(self) -> bool {
         matches!(self.role(), Role::Workload | Role::Data | Role::Shown)
     }
@@ -143,7 +144,7 @@ impl Kind {
         Self::ALL.iter().copied().find(|kind| kind.name().eq_ignore_ascii_case(name))
     }
 
-    /// Reads a kind as kubectl does: singular, plural or short name, in any case, with or without version and group
+    /// Parses a kind as kubectl does: singular, plural or short name, in any case, with or without version and group
     /// (`deploy`, `deployments.apps`, `deployment.v1.apps`).
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.to_ascii_lowercase();
@@ -162,7 +163,7 @@ impl Kind {
         Self::ALL.iter().copied().find(|kind| is_named(*kind) && is_in_group(*kind))
     }
 
-    /// Writes the kind in lower case, for `#[serde(serialize_with)]` in records that spell it so.
+    /// Serializes the kind in lower case. Records use this with `#[serde(serialize_with)]`.
     ///
     /// # Errors
     /// Those of the serializer.

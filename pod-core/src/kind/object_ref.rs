@@ -5,10 +5,10 @@ use super::{Error, Kind};
 /// The longest name of an object, in bytes (RFC 1123 subdomain).
 const MAX_NAME: usize = 253;
 
-/// One object by kind, namespace and name.
+/// A reference to one object by kind, namespace and name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectRef {
-    /// Its kind.
+    /// The object's kind.
     pub kind: Kind,
     /// metadata.namespace.
     pub namespace: String,
@@ -22,10 +22,10 @@ impl ObjectRef {
         Self { kind, namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
-    /// Reads `KIND/NAME` as kubectl does; a bare name is a pod's.
+    /// Parses `KIND/NAME` as kubectl does. A name without a kind is the name of a pod.
     ///
     /// # Errors
-    /// No object of this kind can be here, or the name cannot be an object's.
+    /// If objects of this kind cannot exist on this host, or if the name is not valid.
     pub fn parse(text: &str, namespace: &str) -> Result<Self, Error> {
         let (kind, name) = match text.split_once('/') {
             None => (Kind::Pod, text),
@@ -34,7 +34,7 @@ impl ObjectRef {
                 (known.ok_or_else(|| Error::NoObjects { kind: kind.to_owned() })?, name)
             }
         };
-        // A name becomes part of paths, so that nothing else than a name of Kubernetes may pass.
+        // Names become part of paths, so only names that are valid in Kubernetes are accepted.
         let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
         if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(is_allowed) || name.starts_with('.')
         {

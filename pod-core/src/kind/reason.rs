@@ -77,7 +77,7 @@ macro_rules! closed_words {
         }
 
         impl $name {
-            /// Every one of them.
+            /// All words, in the order of their definition.
             pub const ALL: &[Self] = &[$(Self::$word),*];
 
             /// Returns the word as Kubernetes spells it.
@@ -99,34 +99,34 @@ macro_rules! closed_words {
 open_words! {
     /// Why a container waits: state.waiting.reason.
     WaitingReason {
-        /// It has not been tried yet.
+        /// The container has not been tried yet.
         ContainerCreating,
-        /// It has not been tried yet, and init containers run first.
+        /// The container has not been tried yet, because init containers run first.
         PodInitializing,
-        /// It has ended and is restarted once its back-off is over.
+        /// The container has ended and is restarted once its back-off is over.
         CrashLoopBackOff,
-        /// Its image could not be pulled.
+        /// The container's image could not be pulled.
         ErrImagePull,
-        /// The next attempt to pull its image waits for a back-off.
+        /// The next attempt to pull the container's image waits for a back-off.
         ImagePullBackOff,
-        /// Its image is missing and imagePullPolicy is Never.
+        /// The container's image is missing and imagePullPolicy is Never.
         ErrImageNeverPull,
-        /// The name of its image cannot be read.
+        /// The name of the container's image cannot be parsed.
         InvalidImageName,
-        /// What its manifest refers to is missing or does not fit.
+        /// An object that the manifest refers to is missing or invalid.
         CreateContainerConfigError,
-        /// It could not be created.
+        /// The container could not be created.
         CreateContainerError,
-        /// It was created, but its process could not be started.
+        /// The container was created, but its process could not be started.
         RunContainerError,
-        /// One of its volumes could not be mounted.
+        /// One of the container's volumes could not be mounted.
         FailedMount,
     }
 }
 
 impl WaitingReason {
-    /// Returns true if the container may still start without help. Any other reason means that it cannot be created as
-    /// long as nothing changes.
+    /// Returns true if the container may still start without the user's help. Any other reason means that the
+    /// container cannot be created unless something changes.
     pub const fn is_on_its_way(&self) -> bool {
         matches!(self, Self::ContainerCreating | Self::PodInitializing | Self::CrashLoopBackOff)
     }
@@ -135,15 +135,15 @@ impl WaitingReason {
 open_words! {
     /// How a run of a container ended: state.terminated.reason.
     TerminatedReason {
-        /// It exited with 0.
+        /// The process exited with 0.
         Completed,
-        /// It exited with another code.
+        /// The process exited with another code.
         Error,
-        /// The kernel killed it for lack of memory.
+        /// The kernel killed the process for lack of memory.
         OOMKilled,
-        /// Its process could not be started.
+        /// The process could not be started.
         StartError,
-        /// Its exit code is lost.
+        /// The exit code is lost.
         ContainerStatusUnknown,
     }
 }

@@ -1,7 +1,7 @@
 //! The table of kinds.
 //!
-//! Source: the Kubernetes API reference and `kubectl api-resources`; removed kinds have their last version. `Config` is a
-//! kubeconfig, which people keep beside their manifests.
+//! Source: the Kubernetes API reference and `kubectl api-resources`. Removed kinds have their last version. `Config`
+//! is a kubeconfig, which people keep in the same folder as their manifests.
 
 use super::{Facts, Role, Scope};
 
@@ -16,7 +16,7 @@ const fn lower_case<const N: usize>(name: &str) -> [u8; N] {
 /// Defines [`Kind`] and its facts: name, apiVersion, plural, short names, scope, role.
 macro_rules! kinds {
     ($($kind:ident, $api_version:literal, $plural:literal, [$($short:literal),*], $scope:ident, $role:expr;)*) => {
-        /// A kind of objects, by its name in a manifest.
+        /// A kind of objects. The variants have the names that manifests use.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Kind {
             $(
@@ -26,7 +26,7 @@ macro_rules! kinds {
         }
 
         impl Kind {
-            /// Every kind, in the order of the table: those that are played come first.
+            /// All kinds, in the order of the table. Those that are played come first.
             pub const ALL: &[Self] = &[$(Self::$kind),*];
 
             pub(super) const fn facts(self) -> Facts {

@@ -1,4 +1,4 @@
-//! Records as they lie on disk, of this version and of 0.1.0.
+//! Reads records from disk, those of this version and those of 0.1.0.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -9,7 +9,7 @@ use crate::store::WorkloadId;
 use crate::version::Version;
 use crate::workload::{Rule, Spec, State};
 
-/// A workload's record as it is read.
+/// A workload's record in the form in which it is stored.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StoredWorkload {
@@ -25,16 +25,16 @@ pub struct StoredWorkload {
     state: State,
     #[serde(default)]
     deleting: bool,
-    /// The applied object, in 0.1.0.
+    /// The applied object, in records of 0.1.0.
     #[serde(default)]
     object: Option<Value>,
-    /// [`Spec::hash`], in 0.1.0.
+    /// [`Spec::hash`], in records of 0.1.0.
     #[serde(default)]
     hash: String,
-    /// [`Spec::source`], in 0.1.0.
+    /// [`Spec::source`], in records of 0.1.0.
     #[serde(default)]
     source: String,
-    /// A workload of 0.1.0 without pods is deleted, unless this is set.
+    /// A workload of 0.1.0 that has no pods is being deleted, unless this field is set.
     #[serde(default)]
     stands_without_pods: bool,
 }
@@ -49,7 +49,7 @@ impl TryFrom<StoredWorkload> for WorkloadRecord {
         }
         let object = stored.object.ok_or("neither `spec` nor `object` is there")?;
         let deleting = !stored.stands_without_pods && pods.iter().all(|pod| pod.removing);
-        // The youngest pod that stays was created from the template that was applied last.
+        // The youngest pod that is not being removed was created from the template that was applied last.
         let current = pods.iter().rev().find(|pod| !pod.removing).or(pods.last());
         let template = match current {
             Some(pod) => pod.plan.template(),
@@ -67,7 +67,7 @@ impl TryFrom<StoredWorkload> for WorkloadRecord {
             running,
             replaced: 0,
         };
-        // The first step makes the template the first revision.
+        // The first step of the controller makes the template the first revision.
         Ok(Self { version, id, uid, created, spec, state: State::default(), deleting, pods })
     }
 }
@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(metadata, json!({"name": "api-5d4", "namespace": "default", "labels": {"app": "api"}}));
         let Rule::Replicas(replicas) = &record.spec.rule else { panic!("{:?}", record.spec.rule) };
         assert_eq!(replicas.count, 2);
-        // Written, it is a record of this version.
+        // The record is written in the format of this version.
         let text = serde_json::to_string(&record).unwrap();
         let current = WorkloadRecord { version: Version::current(), ..record };
         assert_eq!(serde_json::from_str::<WorkloadRecord>(&text).unwrap(), current);

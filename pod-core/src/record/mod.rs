@@ -1,9 +1,9 @@
-//! What is on disk about workloads.
+//! The records of workloads on disk.
 //!
-//! A [`WorkloadRecord`] is the intent: it is written before anything of the workload is created in the kernel. Records
-//! consist of templates, states of pods and the state of the controller, so this module is above those. Start reading at
-//! [`WorkloadRecord`]; [`WorkloadSummary`] has the fields that listing needs; [`removal`] notes removals that a full disk
-//! has no room to record.
+//! A [`WorkloadRecord`] is the intent: it is written before any part of the workload is created in the kernel. Records
+//! consist of templates, states of pods and the state of the controller, so this module is above the modules of those.
+//! Start reading at [`WorkloadRecord`]. [`WorkloadSummary`] has the fields that listing needs. [`removal`] notes
+//! removals that cannot be recorded because the disk is full.
 
 mod former;
 pub mod removal;
@@ -21,31 +21,31 @@ use crate::store::{Error, Layout, WorkloadId, damage, format};
 use crate::version::Version;
 use crate::workload::{Rule, Spec, State};
 
-/// What a workload should be doing.
+/// Whether a pod should run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Desired {
-    /// Its pods run; after a reboot `kube play --all` starts them again.
+    /// The pod should run; after a reboot `kube play --all` starts it again.
     Running,
-    /// Made but not started (`--start=false`), or being taken down.
+    /// The pod was created but not started (`--start=false`), or is being taken down.
     Stopped,
 }
 
-/// A pod that exists, or is about to.
+/// The record of a pod that exists or is about to be created.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodRecord {
-    /// What it is made of.
+    /// The plan from which the pod is created.
     pub plan: PodPlan,
-    /// Whether it should run. A pod being replaced is `Stopped` before it is removed.
+    /// Whether the pod should run. A pod that is being replaced is `Stopped` before it is removed.
     pub desired: Desired,
-    /// True once it is to be removed as soon as it has stopped.
+    /// Whether the pod has to be removed as soon as it has stopped.
     #[serde(default)]
     pub removing: bool,
-    /// Overrides the grace period of its stop, in seconds.
+    /// The grace period of the pod's stop in seconds, instead of the pod's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grace_seconds: Option<u64>,
-    /// Set when the pod has ended for good (Succeeded, Failed): its last state, kept over reboots.
+    /// The last state of a pod that has ended for good (Succeeded, Failed). It is kept over reboots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<crate::lifecycle::PodState>,
     /// [`Spec::replaced`] at the time that the pod was created.
@@ -53,57 +53,60 @@ pub struct PodRecord {
     pub replaced: u64,
 }
 
-// The signature is serde's.
+// serde requires this signature.
 #[allow(clippy::trivially_copy_pass_by_ref)]
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
 impl PodRecord {
-    /// Returns the record of a new pod.
+    /// Creates the record of a new pod.
     pub fn new(plan: PodPlan, desired: Desired) -> Self {
         Self { plan, desired, removing: false, grace_seconds: None, ended: None, replaced: 0 }
     }
 
-    /// Marks the pod as one to stop and remove. A grace period that was given before stays, unless there is another.
+    /// Marks the pod to be stopped and removed. An earlier grace period is kept if `grace_seconds` is `None`.
     pub fn remove(&mut self, grace_seconds: Option<u64>) {
         (self.desired, self.removing) = (Desired::Stopped, true);
         self.grace_seconds = grace_seconds.or(self.grace_seconds);
     }
 
-    /// There is nothing to do for this pod: it is not to run, or has ended, and it may stay.
+    /// Returns whether nothing has to be done for this pod: it should not run or has ended, and it is not being
+    /// removed.
     pub fn is_at_rest(&self) -> bool {
         !self.removing && (self.desired == Desired::Stopped || self.ended.is_some())
     }
 }
 
-/// One workload as recorded below `--root`: the intent, written before anything is made.
+/// The record of one workload below `--root`. It is the intent, and is written before any part of the workload is
+/// created.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", try_from = "StoredWorkload")]
 pub struct WorkloadRecord {
-    /// The format of the record. It comes first in the file, so that a newer record is refused before anything else of it
-    /// is looked at.
+    /// The version of the format. It comes first in the file, so that a newer record is refused before any other field
+    /// is read.
     #[serde(default = "Version::first")]
     pub version: Version,
-    /// Which workload.
+    /// The id of the workload.
     pub id: WorkloadId,
     /// metadata.uid of the workload.
     pub uid: String,
     /// metadata.creationTimestamp, RFC 3339.
     pub created: jiff::Timestamp,
-    /// What was applied.
+    /// The applied spec.
     pub spec: Spec,
-    /// What the controller remembers.
+    /// The state of the controller.
     pub state: State,
-    /// metadata.deletionTimestamp is set: no pod is created any more, and the end of the last pod removes the record.
+    /// Whether the workload is being deleted (metadata.deletionTimestamp is set). No pod is created any more, and the
+    /// record is removed once the last pod is removed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleting: bool,
-    /// Its pods, oldest first.
+    /// The workload's pods, oldest first.
     pub pods: Vec<PodRecord>,
 }
 
-/// The part of [`State`] that changes without a durable write, because it follows from the pods or is told anew. The
-/// supervisor keeps it below `--runroot`.
+/// The part of [`State`] that is saved without a durable write, because the controller can compute it again from the
+/// pods. The supervisor stores it below `--runroot`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Volatile {
@@ -112,7 +115,7 @@ struct Volatile {
 }
 
 impl WorkloadRecord {
-    /// Returns the record of a workload that is applied for the first time.
+    /// Creates the record of a workload that is applied for the first time.
     pub fn new(id: WorkloadId, uid: String, created: jiff::Timestamp, spec: Spec) -> Self {
         Self {
             version: Version::current(),
@@ -126,17 +129,18 @@ impl WorkloadRecord {
         }
     }
 
-    /// Nothing is left of the workload: it was deleted, and its last pod was removed.
+    /// Returns whether only the record is left of the workload: the workload was deleted, and its last pod was
+    /// removed.
     pub fn is_leftover(&self) -> bool {
         self.pods.is_empty() && self.deleting
     }
 
-    /// Returns the pods that are not on their way out.
+    /// Returns the pods that are not being removed.
     pub fn standing(&self) -> impl Iterator<Item = &PodRecord> {
         self.pods.iter().filter(|pod| !pod.removing)
     }
 
-    /// Marks the workload as deleted, with all its pods.
+    /// Marks the workload and all its pods as deleted.
     pub fn delete(&mut self, grace_seconds: Option<u64>) {
         self.deleting = true;
         for pod in &mut self.pods {
@@ -144,14 +148,14 @@ impl WorkloadRecord {
         }
     }
 
-    /// Reads a workload's record, if there is one, with the removals that are noted beside it.
+    /// Reads a workload's record, if there is one, and applies the removals that are noted in separate files.
     pub fn load(layout: &Layout, id: &WorkloadId) -> Result<Option<Self>, Error> {
         let path = layout.workload_record(id);
         let mut record = match format::read(&path)? {
             Some(record) => record,
             None => match format::read::<Self>(&layout.workload_leaving(id))? {
                 Some(record) => record.leaving(),
-                // It may have been saved under its usual name in between.
+                // Between the two reads the record may have been saved under its usual name again.
                 None => match format::read(&path)? {
                     Some(record) => record,
                     None => return Ok(None),
@@ -165,7 +169,7 @@ impl WorkloadRecord {
         Ok(Some(record))
     }
 
-    /// Takes over what the supervisor has observed since the record was written. Kind Pod has no such state.
+    /// Reads the state that the supervisor has observed since the record was written. Kind Pod has no such state.
     fn read_volatile(&mut self, layout: &Layout) {
         if matches!(self.spec.rule, Rule::Once) {
             return;
@@ -179,20 +183,20 @@ impl WorkloadRecord {
         }
     }
 
-    /// Writes the state without the cost of a durable write. After a reboot the controller observes it anew.
+    /// Writes the state without the cost of a durable write. After a reboot the controller observes the state again.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// If the file cannot be written.
     pub fn save_volatile(&self, layout: &Layout) -> Result<(), Error> {
         let state = State { revisions: Vec::new(), ..self.state.clone() };
         let volatile = Volatile { uid: self.uid.clone(), state };
         Ok(base::file::write_json_volatile(&layout.workload_state(&self.id), &volatile)?)
     }
 
-    /// Removes what [`WorkloadRecord::save_volatile`] wrote.
+    /// Removes the file that [`WorkloadRecord::save_volatile`] wrote.
     ///
     /// # Errors
-    /// The file cannot be removed.
+    /// If the file cannot be removed.
     pub fn forget_volatile(&self, layout: &Layout) -> Result<(), Error> {
         match self.spec.rule {
             Rule::Once => Ok(()),
@@ -200,7 +204,8 @@ impl WorkloadRecord {
         }
     }
 
-    /// Returns whether the record differs from `before` in what has to survive a reboot, and may be missing otherwise.
+    /// Returns whether the record differs from `before` in fields that have to survive a reboot. Other changes need no
+    /// durable write.
     pub fn differs_durably(&self, before: &Self) -> bool {
         self.deleting != before.deleting
             || self.uid != before.uid
@@ -209,24 +214,25 @@ impl WorkloadRecord {
             || self.spec != before.spec
     }
 
-    /// The same record with every pod on its way out.
+    /// Returns the same record with the workload and every pod marked as deleted.
     fn leaving(mut self) -> Self {
         self.delete(None);
         self
     }
 
-    /// Writes the record, atomically and durably. Removals that were noted beside it are in it by then.
+    /// Writes the record atomically and durably. The notes of removals are removed afterwards, because the record
+    /// contains these removals.
     pub fn save(&self, layout: &Layout) -> Result<(), Error> {
         format::note(layout);
         write_json(&layout.workload_record(&self.id), self)?;
         removal::forget(layout, &self.id)
     }
 
-    /// Saves the record. If there is no room for it, and it does no more to `before` than remove pods, this is noted
-    /// where no room is needed.
+    /// Saves the record. If that fails, and the record only removes pods compared to `before`, the removals are noted
+    /// in a file that needs no free space.
     ///
     /// # Errors
-    /// It can be neither saved nor noted.
+    /// If the record can be neither saved nor noted.
     pub fn save_or_note(&self, layout: &Layout, before: Option<&Self>) -> Result<(), Error> {
         let Err(error) = self.save(layout) else { return Ok(()) };
         if !before.is_some_and(|before| removal::only_removes(before, self)) {
@@ -236,10 +242,10 @@ impl WorkloadRecord {
         removal::note(layout, self)
     }
 
-    /// Every recorded workload, by id. Records that cannot be read are logged and left out.
+    /// Returns every recorded workload, sorted by id. Records that cannot be read are logged and left out.
     ///
     /// # Errors
-    /// The folder cannot be read; a newer `kube` wrote a record.
+    /// If the folder cannot be read, or if a newer `kube` wrote a record.
     pub fn list(layout: &Layout) -> Result<Vec<Self>, Error> {
         let mut found = Vec::new();
         for id in Self::ids(layout)? {
@@ -251,10 +257,10 @@ impl WorkloadRecord {
         Ok(found)
     }
 
-    /// Every recorded workload, by id, for whoever would do harm if it missed one.
+    /// Returns every recorded workload, sorted by id, for callers that could destroy data if a workload were missing.
     ///
     /// # Errors
-    /// A record cannot be read.
+    /// If a record cannot be read.
     pub fn list_all(layout: &Layout) -> Result<Vec<Self>, Error> {
         let mut found = Vec::new();
         for id in Self::ids(layout)? {
@@ -263,7 +269,7 @@ impl WorkloadRecord {
         Ok(found)
     }
 
-    /// The id of every workload that may be recorded.
+    /// Returns the ids of all workloads that have a folder, and therefore may have a record.
     pub fn ids(layout: &Layout) -> Result<Vec<WorkloadId>, Error> {
         let names = names_in(&layout.workloads())?;
         let mut found: Vec<_> = names.iter().filter_map(|name| WorkloadId::from_dir_name(name)).collect();
@@ -273,7 +279,7 @@ impl WorkloadRecord {
 }
 
 impl State {
-    /// Returns whether the state differs from `before` in more than what the controller observes anew at any time.
+    /// Returns whether the state differs from `before` in fields that the controller cannot observe again.
     pub fn differs_durably(&self, before: &Self) -> bool {
         let of = |state: &Self| (state.observed_generation, state.observed_replaced);
         of(self) != of(before) || self.revisions != before.revisions

@@ -1,10 +1,11 @@
-//! Removals that cannot be written into a record, because the disk below `--root` is full or read-only.
+//! Notes removals that cannot be written into a record because the disk below `--root` is full or read-only.
 //!
-//! Taking something down must not need room: what fills the disk would run on. Where a record cannot be saved,
-//! its removal is noted twice. If all pods of the workload go, the record is renamed to
-//! [`Layout::workload_leaving`], which needs no room and survives a reboot. In any case a [`Note`] with the uids and
-//! the grace period is put below `--runroot`, into room that was reserved when the workload was started.
-//! [`WorkloadRecord::load`] and [`super::WorkloadSummary`] read both, so that nobody else has to know.
+//! Taking a workload down must not need free disk space, because otherwise a pod that fills the disk could not be
+//! stopped. If a record cannot be saved, the removal is noted in two ways. If the whole workload is deleted, the
+//! record is renamed to [`Layout::workload_leaving`], which needs no space and survives a reboot. In any case a
+//! [`Note`] with the uids and the grace period is written below `--runroot`, into space that was reserved when the
+//! workload was started. [`WorkloadRecord::load`] and [`super::WorkloadSummary`] read both, so other modules need not
+//! know about notes.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -18,14 +19,14 @@ use serde::{Deserialize, Serialize};
 use super::{PodRecord, WorkloadRecord};
 use crate::store::{Error, Layout, WorkloadId};
 
-/// The pods of one workload that are to be removed, in addition to those of which its record says so.
+/// The pods of one workload that have to be removed, in addition to those that are marked in its record.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Note {
     uids: Vec<String>,
     #[serde(default)]
     grace_seconds: Option<u64>,
-    /// The whole workload is deleted.
+    /// Whether the whole workload is deleted.
     #[serde(default)]
     deleting: bool,
 }
@@ -40,27 +41,28 @@ impl Note {
         }
     }
 
-    /// True if the pod with this uid is to be removed.
+    /// Returns whether the pod with this uid has to be removed.
     pub fn names(&self, uid: &str) -> bool {
         self.uids.iter().any(|named| named == uid)
     }
 
-    /// Marks the pods of a record that are named here.
+    /// Marks the pods of a record that the note names.
     pub(super) fn apply(&self, record: &mut WorkloadRecord) {
         for pod in record.pods.iter_mut().filter(|pod| self.names(&pod.plan.uid)) {
             pod.remove(self.grace_seconds);
         }
-        // A pod that came later means that the workload was applied again since.
+        // A pod that was created after the note means that the workload was applied again since.
         record.deleting |= self.deletes(record.pods.iter().map(|pod| pod.removing));
     }
 
-    /// Returns whether the note is of the whole workload, of whose pods this tells which ones are on their way out.
+    /// Returns whether the whole workload is deleted: the note says so, and all pods are being removed. `removing`
+    /// says for each pod of the workload whether it is being removed.
     pub(super) fn deletes(&self, mut removing: impl Iterator<Item = bool>) -> bool {
         self.deleting && removing.all(|removing| removing)
     }
 
-    /// Reads the note of one workload. One that is damaged tells nothing: a warning is logged, and the removal has to
-    /// be asked for again.
+    /// Reads the note of one workload. A damaged note is ignored with a warning, and the removal has to be requested
+    /// again.
     pub(super) fn read(layout: &Layout, id: &WorkloadId) -> Option<Self> {
         match read_json(&layout.removal_note(id)) {
             Ok(note) => note,
@@ -71,7 +73,7 @@ impl Note {
         }
     }
 
-    /// Reads all notes, by the folder names of their workloads; cheap where there are none.
+    /// Reads all notes, by the folder names of their workloads. This is cheap if there are none.
     pub(super) fn list(layout: &Layout) -> BTreeMap<String, Self> {
         let names = names_in(&layout.removal_notes()).unwrap_or_default();
         let read = |name: String| {
@@ -82,7 +84,7 @@ impl Note {
     }
 }
 
-/// Returns whether `after` does no more to the pods of `before` than remove some of them.
+/// Returns whether the only difference between `before` and `after` is that `after` removes pods.
 pub fn only_removes(before: &WorkloadRecord, after: &WorkloadRecord) -> bool {
     let is_same = |pod: &PodRecord| {
         let old = before.pods.iter().find(|old| old.plan.uid == pod.plan.uid);
@@ -92,24 +94,24 @@ pub fn only_removes(before: &WorkloadRecord, after: &WorkloadRecord) -> bool {
     (after.deleting || is_of_before) && after.pods.iter().all(is_same)
 }
 
-/// Notes the removal of the pods that are `removing` in a record that cannot be saved.
+/// Notes the removal of those pods that are marked `removing` in a record that cannot be saved.
 ///
 /// # Errors
-/// Neither of the two notes could be made.
+/// If neither of the two notes could be written.
 pub fn note(layout: &Layout, record: &WorkloadRecord) -> Result<(), Error> {
     let renamed = if record.deleting {
         let (from, to) = (layout.workload_record(&record.id), layout.workload_leaving(&record.id));
         match fs::rename(&from, &to) {
             Ok(()) => {
                 base::fail_point!(FullDisk, "record-leaving");
-                // A power cut may bring the old name back; the note below does not survive one either.
+                // A power failure may restore the old name; the note below does not survive a power failure either.
                 if let Err(error) = fs::File::open(layout.workload(&record.id)).and_then(|dir| dir.sync_all())
                 {
                     tracing::warn!(%error, "cannot sync the folder of {}", record.id);
                 }
                 true
             }
-            // It was renamed by an earlier call.
+            // An earlier call has renamed the record.
             Err(e) if e.kind() == ErrorKind::NotFound => to.exists(),
             Err(_) => false,
         }
@@ -125,29 +127,30 @@ pub fn note(layout: &Layout, record: &WorkloadRecord) -> Result<(), Error> {
     }
 }
 
-/// Writes the note of a record into its reserved file, which needs no room, and moves it to its place.
+/// Writes the note of a record into its reserved file, which needs no free space, and moves the file to its place.
 fn write_note(layout: &Layout, record: &WorkloadRecord) -> Result<(), Error> {
     let path = layout.removal_note(&record.id);
     let reserve = layout.removal_reserve(&record.id);
     let note = Note::of(record);
     let text = serde_json::to_vec(&note).map_err(|source| Error::damaged(&path, source))?;
-    // Blanks after the JSON fill the file, which keeps its size.
+    // The JSON is padded with spaces, so that the file keeps its size.
     let mut bytes = text.clone();
     bytes.resize(text.len().max(RESERVE_BYTES), b' ');
     let fill = |file: &Path| OpenOptions::new().write(true).open(file)?.write_all(&bytes);
     let noted = fill(&reserve).and_then(|()| fs::rename(&reserve, &path));
     base::fail_point!(FullDisk, "removal-noted");
-    // An earlier note used the reserve up, and has the room now; else there may be some left.
+    // If an earlier note has used the reserved file, that note is overwritten. If that fails too, a new file is
+    // written, because there may be free space.
     noted.or_else(|_| fill(&path)).or_else(|_| Ok(base::file::write_volatile(&path, &text)?))
 }
 
-/// The size of a reserved file: one page, enough for a hundred pods. More of them take what room there is.
+/// The size of a reserved file: one page, which is enough for a hundred pods. A longer note needs free space.
 const RESERVE_BYTES: usize = 4096;
 
-/// Reserves room below `--runroot` for the removal of a workload. Quick once it is there.
+/// Reserves space below `--runroot` for the removal of a workload. This is cheap if the space is already reserved.
 ///
 /// # Errors
-/// There is no room.
+/// If there is no free space.
 pub fn reserve(layout: &Layout, id: &WorkloadId) -> Result<(), Error> {
     let path = layout.removal_reserve(id);
     if fs::metadata(&path).is_ok_and(|meta| meta.len() >= RESERVE_BYTES as u64) {
@@ -168,17 +171,17 @@ pub fn reserve(layout: &Layout, id: &WorkloadId) -> Result<(), Error> {
     written.map_err(Error::io("write", path))
 }
 
-/// Gives the reserved room up, for a supervisor that cannot start without it.
+/// Releases the reserved space, for a supervisor that cannot start otherwise.
 pub fn release_reserve(layout: &Layout, id: &WorkloadId) {
     let _ = fs::remove_file(layout.removal_reserve(id));
 }
 
-/// Returns whether a removal of this workload lies in a note alone, so that a reboot would forget it.
+/// Returns whether a removal of this workload is recorded only in a note, so that it would be lost by a reboot.
 pub fn is_volatile(layout: &Layout, id: &WorkloadId) -> bool {
     layout.workload_record(id).exists() && layout.removal_note(id).exists()
 }
 
-/// Removes the notes of a workload whose record has been saved, or removed.
+/// Removes the notes of a workload whose record has been saved or removed.
 pub(super) fn forget(layout: &Layout, id: &WorkloadId) -> Result<(), Error> {
     remove_file_if_exists(&layout.workload_leaving(id))?;
     forget_note(layout, id)
@@ -187,16 +190,16 @@ pub(super) fn forget(layout: &Layout, id: &WorkloadId) -> Result<(), Error> {
 /// Removes the note of a workload whose record has been removed.
 ///
 /// # Errors
-/// It cannot be removed.
+/// If the note cannot be removed.
 pub fn forget_note(layout: &Layout, id: &WorkloadId) -> Result<(), Error> {
     Ok(remove_file_if_exists(&layout.removal_note(id))?)
 }
 
-/// Removes the notes of workloads of which nothing is recorded: whoever was to remove them with the record was
-/// killed in between.
+/// Removes the notes of workloads that have no folder. Such notes are left if a process was killed after it removed
+/// the record and before it removed the note.
 ///
 /// # Errors
-/// One cannot be removed.
+/// If a note cannot be removed.
 pub fn sweep(layout: &Layout) -> Result<(), Error> {
     for name in names_in(&layout.removal_notes())? {
         if let Some(id) = WorkloadId::from_dir_name(&name)
@@ -241,7 +244,7 @@ mod tests {
         Layout { root: dir.join("root"), runroot: dir.join("run") }
     }
 
-    /// Whether each pod is on its way out, by its record and by a glance at it.
+    /// Returns whether each pod is being removed, and asserts that the record and its summary agree.
     fn seen(layout: &Layout, record: &WorkloadRecord) -> Vec<bool> {
         let loaded = WorkloadRecord::load(layout, &record.id).unwrap().unwrap();
         let seen: Vec<bool> = loaded.pods.iter().map(|pod| pod.removing).collect();
@@ -272,11 +275,11 @@ mod tests {
         assert!(layout.workload_leaving(&before.id).exists() && !layout.workload_record(&before.id).exists());
         assert_eq!(seen(&layout, &before), [true, true]);
         assert!(!is_volatile(&layout, &before.id), "the renamed record survives a reboot");
-        // A reboot takes the run tree.
+        // A reboot removes the tree below --runroot.
         fs::remove_dir_all(&layout.runroot).unwrap();
         assert_eq!(seen(&layout, &before), [true, true]);
 
-        // Once there is room again, the record says so itself.
+        // Once there is free space again, the removal is saved in the record.
         WorkloadRecord::load(&layout, &before.id).unwrap().unwrap().save(&layout).unwrap();
         assert!(!layout.workload_leaving(&before.id).exists());
         assert_eq!(seen(&layout, &before), [true, true]);
@@ -291,16 +294,16 @@ mod tests {
         note(&layout, &removing(record(&["a", "x"]), &["a"], None)).unwrap();
         write_record(&layout, &record(&["a", "c"]));
         assert_eq!(seen(&layout, &before), [true, false]);
-        // A damaged one tells nothing and is in nobody's way.
+        // A damaged note is ignored.
         fs::write(layout.removal_note(&before.id), "{").unwrap();
         assert_eq!(seen(&layout, &before), [false, false]);
-        // That of a workload that is gone goes.
+        // The note of a workload that no longer exists is removed.
         fs::remove_dir_all(layout.workload(&before.id)).unwrap();
         sweep(&layout).unwrap();
         assert!(!layout.removal_note(&before.id).exists());
     }
 
-    /// As a writer that was killed before it removed the note.
+    /// Writes the record like a process that was killed before it removed the note.
     fn write_record(layout: &Layout, record: &WorkloadRecord) {
         base::file::write_json(&layout.workload_record(&record.id), record).unwrap();
     }

@@ -10,25 +10,25 @@ use crate::store::{Error, Layout, WorkloadId, damage, format};
 use crate::store::{WORKLOAD_LEAVING, WORKLOAD_RECORD};
 use crate::version::Version;
 
-/// What of a [`WorkloadRecord`] tells who it is and what goes on. With hundreds of workloads, reading all of every
-/// record is what a command spends most of its time with.
+/// The fields of a [`WorkloadRecord`] that listing needs. With hundreds of workloads, a command would otherwise spend
+/// most of its time reading complete records.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", from = "StoredSummary")]
 pub struct WorkloadSummary {
-    /// The format of the record.
+    /// The version of the record's format.
     #[serde(default = "Version::first")]
     pub version: Version,
-    /// Which workload.
+    /// The id of the workload.
     pub id: WorkloadId,
-    /// The file the object was read from.
+    /// The file that the object was read from.
     pub source: String,
-    /// Its pods, oldest first.
+    /// The workload's pods, oldest first.
     pub pods: Vec<PodSummary>,
-    /// As in [`WorkloadRecord`].
+    /// Whether the workload is being deleted, as in [`WorkloadRecord`].
     pub deleting: bool,
 }
 
-/// What is read: of a record of this version, of one of 0.1.0, or of the memo.
+/// A summary in the form in which it is stored: as part of a record of this version or of 0.1.0, or in the memo.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct StoredSummary {
@@ -54,7 +54,7 @@ struct SpecSummary {
 impl From<StoredSummary> for WorkloadSummary {
     fn from(stored: StoredSummary) -> Self {
         let StoredSummary { version, id, pods, spec, source, deleting, stands_without_pods } = stored;
-        // As a record of 0.1.0 is read, which has neither field.
+        // A record of 0.1.0 has neither field, and is evaluated as in `former`.
         let is_former = spec.is_none() && deleting.is_none();
         let goes = || is_former && !stands_without_pods && pods.iter().all(|pod| pod.removing);
         let deleting = deleting.unwrap_or_else(goes);
@@ -63,17 +63,17 @@ impl From<StoredSummary> for WorkloadSummary {
     }
 }
 
-/// A workload whose record cannot be read, and why.
+/// A workload whose record cannot be read, and the error.
 pub type DamagedRecord = (WorkloadId, Error);
 
-/// The same of a [`PodRecord`](super::PodRecord).
+/// The fields of a [`PodRecord`](super::PodRecord) that listing needs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodSummary {
     plan: PlanSummary,
-    /// Whether it should run.
+    /// Whether the pod should run.
     pub desired: Desired,
-    /// It is to be removed as soon as it has stopped.
+    /// Whether the pod has to be removed as soon as it has stopped.
     #[serde(default)]
     pub removing: bool,
     #[serde(default, deserialize_with = "is_there", skip_serializing_if = "std::ops::Not::not")]
@@ -85,23 +85,23 @@ struct PlanSummary {
     uid: String,
 }
 
-/// True for whatever is there and not null.
+/// Returns whether a value is present and not null.
 fn is_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     Ok(Option::<IgnoredAny>::deserialize(deserializer)?.is_some())
 }
 
 impl PodSummary {
-    /// metadata.uid.
+    /// Returns metadata.uid.
     pub fn uid(&self) -> &str {
         &self.plan.uid
     }
 
-    /// It is to be removed.
+    /// Marks the pod to be stopped and removed.
     fn leave(&mut self) {
         (self.desired, self.removing) = (Desired::Stopped, true);
     }
 
-    /// It has ended for good.
+    /// Returns whether the pod has ended for good.
     pub fn has_ended(&self) -> bool {
         self.ended
     }
@@ -126,28 +126,29 @@ impl From<&WorkloadRecord> for WorkloadSummary {
 }
 
 impl WorkloadSummary {
-    /// Nothing is left of the workload: it was deleted, and its last pod was removed.
+    /// Returns whether only the record is left of the workload: the workload was deleted, and its last pod was
+    /// removed.
     pub fn is_leftover(&self) -> bool {
         self.pods.is_empty() && self.deleting
     }
 
-    /// The workload is there, and not merely on its way out.
+    /// Returns whether the workload exists and is not being deleted.
     pub fn stands(&self) -> bool {
         !self.deleting
     }
 
-    /// Reads that much of a workload's record, if there is one.
+    /// Reads the summary of a workload's record, if there is one.
     pub fn load(layout: &Layout, id: &WorkloadId) -> Result<Option<Self>, Error> {
         Ok(WorkloadRecord::load(layout, id)?.as_ref().map(Self::from))
     }
 
-    /// Reads that much of a record, which may lie there under its other name.
+    /// Reads the summary of a record, which may have been renamed to [`WORKLOAD_LEAVING`].
     fn read(path: &Path) -> Result<Option<Self>, Error> {
         if let Some(glance) = format::read(path)? {
             return Ok(Some(glance));
         }
         let Some(mut glance) = format::read::<Self>(&path.with_file_name(WORKLOAD_LEAVING))? else {
-            // It may have been saved under its usual name in between.
+            // Between the two reads the record may have been saved under its usual name again.
             return format::read(path);
         };
         glance.pods.iter_mut().for_each(PodSummary::leave);
@@ -155,7 +156,7 @@ impl WorkloadSummary {
         Ok(Some(glance))
     }
 
-    /// Every recorded workload, by id. Records that cannot be read are logged and left out.
+    /// Returns every recorded workload, sorted by id. Records that cannot be read are logged and left out.
     pub fn list(layout: &Layout) -> Result<Vec<Self>, Error> {
         let (found, damaged) = Self::list_with_damaged(layout)?;
         for (_, error) in &damaged {
@@ -164,7 +165,7 @@ impl WorkloadSummary {
         Ok(found)
     }
 
-    /// Every recorded workload, by id, and the ones whose record cannot be read.
+    /// Returns every recorded workload, sorted by id, and the workloads whose records cannot be read.
     pub fn list_with_damaged(layout: &Layout) -> Result<(Vec<Self>, Vec<DamagedRecord>), Error> {
         let damaged = RefCell::new(Vec::new());
         let read = |path: &Path| -> Result<Option<Self>, Error> {

@@ -1,5 +1,5 @@
-//! Files of ours that do not hold what they should. One of them stops only what needs it: lists leave it out and say
-//! so, and the error of whoever needs it says what to do about it.
+//! Handles damaged files. A damaged file only stops operations that need it: lists leave it out and log a warning, and
+//! the error of an operation that needs the file says how to fix it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use super::{Error, WorkloadId};
 
-/// What to do about a damaged file, by where it lies.
+/// Returns how to fix a damaged file, depending on its path.
 pub fn remedy(path: &Path) -> String {
     let names: Vec<&str> = path.iter().rev().filter_map(|name| name.to_str()).collect();
     let stem = |file: &str| file.strip_suffix(".json").unwrap_or(file).to_owned();
@@ -37,7 +37,7 @@ pub fn remedy(path: &Path) -> String {
     }
 }
 
-/// Logs a file that is left out of what is read, once per process.
+/// Logs that a file cannot be read and is left out. Each error is logged once per process.
 pub fn pass_over(error: &Error) {
     static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let text = error.to_string();
@@ -46,7 +46,7 @@ pub fn pass_over(error: &Error) {
     }
 }
 
-/// Unwraps what was read; a file that cannot be read is logged and counts as none.
+/// Unwraps the result of reading a file. If the file cannot be read, the error is logged and `None` is returned.
 pub fn or_none<T, E: Into<Error>>(read: Result<Option<T>, E>) -> Option<T> {
     read.unwrap_or_else(|error| {
         pass_over(&error.into());

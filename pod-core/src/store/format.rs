@@ -1,7 +1,8 @@
-//! The newest format of what lies in a tree, so that an older `kube` refuses the whole tree before it touches anything.
+//! Records the newest format of the files in the trees, so that an older `kube` refuses the whole tree before it
+//! changes anything.
 //!
-//! `<root>/version.json` is written before the first record of a format is. It covers what carries no version of its own:
-//! leases, networks, images, claims and objects.
+//! `<root>/version.json` is written before the first record of a new format. It covers the files that have no version
+//! of their own: leases, networks, images, claims and objects.
 
 use std::path::Path;
 
@@ -16,10 +17,10 @@ struct Marker {
     version: Version,
 }
 
-/// Reads a record that carries a version; `None` if there is no such file.
+/// Reads a record that has a version; `None` if the file does not exist.
 ///
 /// # Errors
-/// [`Error::Newer`] if a newer `kube` wrote the file; [`Error::Damaged`] if it does not parse otherwise.
+/// [`Error::Newer`] if a newer `kube` wrote the file, [`Error::Damaged`] if the file cannot be parsed.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
     let Some(bytes) = read_if_exists(path)? else { return Ok(None) };
     serde_json::from_slice(&bytes).map(Some).map_err(|source| Error::unreadable(path, &bytes, source))
@@ -28,22 +29,22 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
 /// Fails if a newer `kube` has written into the trees.
 ///
 /// # Errors
-/// [`Error::Newer`]
+/// [`Error::Newer`] if so.
 pub fn refuse_newer(layout: &Layout) -> Result<(), Error> {
     match read::<Marker>(&layout.version()) {
         Err(error @ Error::Newer { .. }) => Err(error),
-        // Records carry their versions too; the next one that is saved writes this file again.
+        // Records have their own versions, and saving the next record writes this file again.
         _ => Ok(()),
     }
 }
 
-/// Notes that a record of this program's format is about to be written.
+/// Writes the version file if it does not have this program's format yet. Called before a record is written.
 pub fn note(layout: &Layout) {
     let path = layout.version();
     if read::<Marker>(&path).is_ok_and(|marker| marker.is_some_and(|it| !it.version.is_older())) {
         return;
     }
-    // An empty folder in its place.
+    // An empty folder may be in the place of the file.
     let _ = std::fs::remove_dir(&path);
     if let Err(error) = write_json_volatile(&path, &Marker { version: Version::current() }) {
         damage::pass_over(&error.into());

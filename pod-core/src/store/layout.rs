@@ -8,22 +8,23 @@ use crate::kind::{Kind, ObjectRef};
 
 /// The file name of a workload's record.
 pub const WORKLOAD_RECORD: &str = "workload.json";
-/// What it is renamed to when all of the workload is to be removed and there is no room to write that down.
+/// The name to which the record is renamed when the whole workload is deleted and there is no free space to save that
+/// in the record.
 pub const WORKLOAD_LEAVING: &str = "leaving.json";
 
-/// Where everything lies below `--root` and `--runroot`. Pure path arithmetic: makes nothing.
+/// The paths of all files below `--root` and `--runroot`. It only computes paths and creates nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
-    /// Survives reboots.
+    /// The tree that survives reboots.
     pub root: PathBuf,
-    /// Does not survive reboots.
+    /// The tree that does not survive reboots.
     pub runroot: PathBuf,
 }
 
-/// One workload on this machine by kind, namespace and name.
+/// Identifies a workload of this host by kind, namespace and name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct WorkloadId {
-    /// Its kind, which records and messages to supervisors spell in lower case.
+    /// The workload's kind, which records and messages to supervisors spell in lower case.
     #[serde(serialize_with = "Kind::serialize_singular")]
     pub kind: Kind,
     /// metadata.namespace.
@@ -38,12 +39,12 @@ impl WorkloadId {
         Self { kind, namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
-    /// Kind, namespace and name as one word. Kubernetes' names hold no `_`, so this is unambiguous.
+    /// Returns kind, namespace and name as one word. Kubernetes' names do not contain `_`, so the word is unambiguous.
     pub fn key(&self) -> String {
         format!("{}_{}_{}", self.kind.singular(), self.namespace, self.name)
     }
 
-    /// What names it on the command line.
+    /// Returns the arguments that name the workload on the command line.
     pub fn arguments(&self) -> String {
         match self.namespace.as_str() {
             "default" => self.to_string(),
@@ -51,31 +52,31 @@ impl WorkloadId {
         }
     }
 
-    /// The inverse of [`WorkloadId::key`].
+    /// Parses the result of [`WorkloadId::key`].
     pub fn from_key(key: &str) -> Option<Self> {
         let mut parts = key.splitn(3, '_');
         Some(Self::new(Kind::from_name_in_any_case(parts.next()?)?, parts.next()?, parts.next()?))
     }
 
-    /// The folder name of this workload: its key, cut where that is longer than the name of a file may be.
+    /// Returns the folder name of this workload: its key, cut if the key is longer than the name of a file may be.
     pub fn dir_name(&self) -> String {
         file_name(&self.key(), "")
     }
 
-    /// The workload that a folder's name stands for. Of one that was cut, it has no more than the folder's name:
-    /// it leads to the same folder, and the record in it says whose that is.
+    /// Returns the workload that a folder name belongs to. If the folder name was cut, the returned id has the cut
+    /// name. It still has the same folder, and the record in the folder has the complete name.
     pub fn from_dir_name(name: &str) -> Option<Self> {
         Self::from_key(name)
     }
 }
 
-/// How long the name of a file may be, in bytes (path_resolution(7)).
+/// The maximum length of the name of a file, in bytes (path_resolution(7)).
 const MAX_FILE_NAME: usize = 255;
-/// Separates the beginning of a name from the hash of all of it. Kubernetes' names hold no `~`.
+/// Separates the beginning of a cut name from the hash of the complete name. Kubernetes' names do not contain `~`.
 const CUT: char = '~';
 
-/// A file's name for a name of Kubernetes, with an ending: a name that is too long is cut and ends with a hash of
-/// all of it.
+/// Returns a file name for a name of Kubernetes, with an ending. A name that is too long is cut and gets a hash of the
+/// complete name.
 pub(super) fn file_name(name: &str, ending: &str) -> String {
     if name.len() + ending.len() <= MAX_FILE_NAME {
         return format!("{name}{ending}");
@@ -89,7 +90,7 @@ pub(super) fn file_name(name: &str, ending: &str) -> String {
     format!("{}{CUT}{hash}{ending}", name.get(..at).unwrap_or_default())
 }
 
-/// True for what [`file_name`] made of a name that was too long.
+/// Returns whether [`file_name`] has cut this name.
 pub(super) fn is_cut(file_name: &str) -> bool {
     file_name.contains(CUT)
 }
@@ -101,7 +102,7 @@ impl From<&WorkloadId> for ObjectRef {
 }
 
 impl fmt::Display for WorkloadId {
-    /// As kubectl prints it: `pod/web`, `deployment.apps/api`.
+    /// Writes the id as kubectl prints it: `pod/web`, `deployment.apps/api`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.kind, self.name)
     }
@@ -128,15 +129,15 @@ impl Layout {
     pub fn networks_run(&self) -> PathBuf {
         self.runroot.join("networks")
     }
-    /// `<root>/version.json`: the newest format of what lies in the trees.
+    /// `<root>/version.json`: the newest format of the files in the trees.
     pub fn version(&self) -> PathBuf {
         self.root.join("version.json")
     }
-    /// `<root>/workloads`.
+    /// `<root>/workloads`: a folder per workload.
     pub fn workloads(&self) -> PathBuf {
         self.root.join("workloads")
     }
-    /// `<root>/workloads/<id>`: record and pods of one workload.
+    /// `<root>/workloads/<id>`: the record of one workload.
     pub fn workload(&self, id: &WorkloadId) -> PathBuf {
         self.workloads().join(id.dir_name())
     }
@@ -144,7 +145,7 @@ impl Layout {
     pub fn workload_record(&self, id: &WorkloadId) -> PathBuf {
         self.workload(id).join(WORKLOAD_RECORD)
     }
-    /// The record of a workload that is to be removed, where that could not be written into the record.
+    /// The renamed record of a workload that is deleted, if the deletion could not be saved in the record.
     pub fn workload_leaving(&self, id: &WorkloadId) -> PathBuf {
         self.workload(id).join(WORKLOAD_LEAVING)
     }
@@ -156,15 +157,15 @@ impl Layout {
     pub fn removal_note(&self, id: &WorkloadId) -> PathBuf {
         self.removal_notes().join(id.dir_name())
     }
-    /// Room that is kept for [`Layout::removal_note`].
+    /// The file that reserves space for [`Layout::removal_note`].
     pub fn removal_reserve(&self, id: &WorkloadId) -> PathBuf {
         self.workload_run(id).join("reserve")
     }
-    /// What the controller of a workload has observed since its record was written.
+    /// The state that the controller of a workload has observed since the record was written.
     pub fn workload_state(&self, id: &WorkloadId) -> PathBuf {
         self.workload_run(id).join("state.json")
     }
-    /// `<runroot>/glances.json`: what a glance at every record told last.
+    /// `<runroot>/glances.json`: a cache of the summaries of all records.
     pub fn glances(&self) -> PathBuf {
         self.runroot.join("glances.json")
     }
@@ -172,7 +173,7 @@ impl Layout {
     pub fn pod(&self, uid: &str) -> PathBuf {
         self.root.join("pods").join(uid)
     }
-    /// The status of a pod as it last was when a container of it began or ended a run; survives reboots.
+    /// The status of a pod at the time when one of its containers last started or ended. It survives reboots.
     pub fn pod_last_status(&self, uid: &str) -> PathBuf {
         self.pod(uid).join("state.json")
     }
@@ -188,12 +189,12 @@ impl Layout {
     pub fn supervisor_socket(&self, id: &WorkloadId) -> PathBuf {
         self.workload_run(id).join("sock")
     }
-    /// Held by a workload's supervisor for as long as it lives.
+    /// The lock that a workload's supervisor holds as long as it runs.
     pub fn supervisor_lock(&self, id: &WorkloadId) -> PathBuf {
         self.workload_run(id).join("lock")
     }
-    /// Left by a supervisor that was told to end (SIGTERM): its pods start again with `play --all` or a play of their
-    /// file, and by no repair.
+    /// The mark that a supervisor leaves when it is asked to end (SIGTERM). Its pods are started again by `kube play
+    /// --all` or by playing their file, but not by an automatic repair.
     pub fn supervisor_left(&self, id: &WorkloadId) -> PathBuf {
         self.workload_run(id).join("left")
     }
@@ -205,7 +206,7 @@ impl Layout {
     pub fn pod_status(&self, uid: &str) -> PathBuf {
         self.pod_run(uid).join("state.json")
     }
-    /// The events of all workloads, one JSON object a line.
+    /// The events of all workloads, one JSON object per line.
     pub fn events(&self) -> PathBuf {
         self.runroot.join("events")
     }
@@ -217,11 +218,11 @@ impl Layout {
     pub fn netns(&self, uid: &str) -> PathBuf {
         self.runroot.join("netns").join(uid)
     }
-    /// Held while the trees are made ready for this boot.
+    /// The lock that is held while the trees are prepared for this boot.
     pub fn boot_lock(&self) -> PathBuf {
         self.runroot.join("lock")
     }
-    /// Held while a play decides and records what it changes.
+    /// The lock that is held while a `kube play` decides and records its changes.
     pub fn play_lock(&self) -> PathBuf {
         self.runroot.join("play.lock")
     }
@@ -259,7 +260,7 @@ mod tests {
         for (id, name) in ids.iter().zip(&names) {
             assert_eq!(name.len(), MAX_FILE_NAME);
             assert!(is_cut(name) && name.starts_with(&id.key()[..200]));
-            // Whatever is read of the folder's name leads back to it.
+            // The id that is read from the folder name has the same folder.
             assert_eq!(WorkloadId::from_dir_name(name).unwrap().dir_name(), *name);
             assert_eq!(WorkloadId::from_key(&id.key()).as_ref(), Some(id));
         }

@@ -1,7 +1,8 @@
-//! What is on disk below the records of workloads: the layout of the two trees, the version of files, and played objects.
+//! The files on disk except the records of workloads: the layout of the two trees, the version of their format, and
+//! played objects.
 //!
-//! `--root` survives reboots (images, volumes, recorded workloads, logs); `--runroot` does not (sockets,
-//! bundles, status, network namespaces).
+//! The tree below `--root` survives reboots (images, volumes, recorded workloads, logs); the tree below `--runroot`
+//! does not (sockets, bundles, status, network namespaces).
 
 mod boot;
 pub mod damage;
@@ -16,21 +17,21 @@ pub use objects::Objects;
 
 use std::path::PathBuf;
 
-/// What can go wrong with files of ours.
+/// An error with a file of the two trees.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file or folder could not be read, written, or removed.
     #[error("{action} {}: {source}", path.display())]
     Io {
-        /// What was tried, in the words of a user: "read", "write", "create".
+        /// What was attempted, in words for the user: "read", "write", "create".
         action: &'static str,
-        /// Where.
+        /// The file or folder.
         path: PathBuf,
-        /// What the kernel said.
+        /// The error of the kernel.
         #[source]
         source: std::io::Error,
     },
-    /// A tree belongs to another user, who could always enter it.
+    /// A tree belongs to another user, who can always enter it.
     #[error(
         "{} belongs to uid {owner}, and kube runs as uid {caller}: name a folder of your own with --root or --runroot, \
          or give this one to uid {caller}",
@@ -39,12 +40,12 @@ pub enum Error {
     NotOurs {
         /// The tree.
         path: PathBuf,
-        /// Its owner.
+        /// The owner of the tree.
         owner: u32,
         /// The effective uid of this process.
         caller: u32,
     },
-    /// A tree would have to be closed to other users, and holds what they may need.
+    /// A tree would have to be made private, but contains files that other users may need.
     #[error(
         "{} is open to other users, and not kube's alone{}: name a folder of its own with --root or --runroot{}",
         path.display(),
@@ -54,30 +55,30 @@ pub enum Error {
     Shared {
         /// The tree.
         path: PathBuf,
-        /// What is not of the tree.
+        /// An entry that does not belong to the tree.
         holds: Option<PathBuf>,
     },
-    /// A file of ours does not hold what it should.
+    /// The contents of a file are not valid.
     #[error("{} is damaged ({source}): {}", path.display(), damage::remedy(path))]
     Damaged {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the parser said.
+        /// The error of the parser.
         #[source]
         source: serde_json::Error,
     },
-    /// A newer `kube` wrote a file of ours.
+    /// A newer `kube` wrote a file.
     #[error("{} has {newer}", path.display())]
     Newer {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Its version.
+        /// The version of the file.
         newer: crate::version::Newer,
     },
 }
 
 impl Error {
-    /// Text that cannot be read as what it should be: a newer `kube` wrote it, or it is damaged.
+    /// Creates the error for a file that cannot be parsed: a newer `kube` wrote the file, or it is damaged.
     pub fn unreadable(path: &std::path::Path, text: &[u8], source: serde_json::Error) -> Self {
         match crate::version::newer(text) {
             Some(newer) => Self::Newer { path: path.to_owned(), newer },
@@ -85,12 +86,12 @@ impl Error {
         }
     }
 
-    /// A file that does not hold what it should; shaped for a call with `path` at hand.
+    /// Creates the error for a damaged file.
     pub fn damaged(path: &std::path::Path, source: serde_json::Error) -> Self {
         Self::Damaged { path: path.to_owned(), source }
     }
 
-    /// An I/O error with what was tried and where; shaped for `map_err`.
+    /// Returns a function that creates an I/O error from the attempted action and the path, for use with `map_err`.
     pub fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }

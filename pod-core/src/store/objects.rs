@@ -11,18 +11,18 @@ use crate::kind::{Kind, ObjectRef};
 use super::layout::{file_name, is_cut};
 use super::{Error, Layout, damage};
 
-/// The ConfigMaps, Secrets and claims of this machine, by (namespace, name).
+/// The recorded ConfigMaps, Secrets and claims, by (namespace, name).
 #[derive(Debug, Clone, Default)]
 pub struct Objects {
-    /// Played ConfigMaps.
+    /// The ConfigMaps.
     pub config_maps: BTreeMap<(String, String), ConfigMap>,
-    /// Played Secrets; `stringData` is merged into `data`.
+    /// The Secrets. Their `stringData` is merged into `data`.
     pub secrets: BTreeMap<(String, String), Secret>,
-    /// Played claims.
+    /// The claims.
     pub claims: BTreeMap<(String, String), PersistentVolumeClaim>,
 }
 
-/// An object as it lies in the store.
+/// An object in the form in which it is stored.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Stored {
     object: Value,
@@ -34,7 +34,7 @@ impl Objects {
         layout.objects().join(kind.singular()).join(namespace).join(file_name(name, ".json"))
     }
 
-    /// Namespace and name of every object of a kind, whether it can be read or not.
+    /// Returns namespace and name of every object of a kind, including objects that cannot be read.
     pub fn names(layout: &Layout, kind: Kind) -> Result<Vec<(String, String)>, Error> {
         let mut found = Vec::new();
         let top = layout.objects().join(kind.singular());
@@ -42,7 +42,7 @@ impl Objects {
             let dir = top.join(&namespace);
             for file in names_in(&dir)? {
                 let Some(name) = file.strip_suffix(".json") else { continue };
-                // Of a name that was cut, the object has all.
+                // If the file name was cut, the complete name is read from the object.
                 let stored = is_cut(name).then(|| damage::or_none(read_json::<Stored>(&dir.join(&file))));
                 let own = stored.flatten().map(|stored| stored.object);
                 let own = own.as_ref().and_then(|own| own.pointer("/metadata/name")?.as_str());
@@ -52,12 +52,12 @@ impl Objects {
         Ok(found)
     }
 
-    /// Returns whether there is such an object, whether it can be read or not.
+    /// Returns whether the object exists, even if it cannot be read.
     pub fn exists(layout: &Layout, id: &ObjectRef) -> bool {
         Self::path(layout, id).exists()
     }
 
-    /// Reads one kind's objects as they were played. Those that cannot be read are logged and left out.
+    /// Reads all objects of a kind as they were played. Objects that cannot be read are logged and left out.
     pub fn list(layout: &Layout, kind: Kind) -> Result<BTreeMap<(String, String), Value>, Error> {
         let mut found = BTreeMap::new();
         for (namespace, name) in Self::names(layout, kind)? {
@@ -69,23 +69,24 @@ impl Objects {
         Ok(found)
     }
 
-    /// Reads one object as it was played.
+    /// Reads one object as it was played, if it exists.
     pub fn get(layout: &Layout, id: &ObjectRef) -> Result<Option<Value>, Error> {
         Ok(read_json::<Stored>(&Self::path(layout, id))?.map(|s| s.object))
     }
 
-    /// Records an object; only its owner may read it.
+    /// Records an object in a file that only its owner may read.
     pub fn put(layout: &Layout, id: &ObjectRef, object: &Value) -> Result<(), Error> {
         Ok(write_json(&Self::path(layout, id), &Stored { object: object.clone() })?)
     }
 
-    /// Forgets an object.
+    /// Removes an object.
     pub fn remove(layout: &Layout, id: &ObjectRef) -> Result<(), Error> {
         let path = Self::path(layout, id);
         Ok(if path.is_dir() { remove_dir_if_exists(&path) } else { remove_file_if_exists(&path) }?)
     }
 
-    /// Puts one object over what is here, as if it were recorded. What is not of its kind is left out.
+    /// Adds or replaces one object in memory, as if it were recorded. An object that does not parse as its kind is
+    /// ignored.
     pub fn overlay(&mut self, id: &ObjectRef, object: &Value) {
         let key = (id.namespace.clone(), id.name.clone());
         match id.kind {
@@ -100,7 +101,7 @@ impl Objects {
         }
     }
 
-    /// Reads all of them but those that cannot be read, which are logged.
+    /// Reads all objects. Objects that cannot be read are logged and left out.
     pub fn load(layout: &Layout) -> Result<Self, Error> {
         fn typed<T: serde::de::DeserializeOwned>(
             layout: &Layout,

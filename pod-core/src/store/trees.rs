@@ -1,5 +1,5 @@
-//! The two trees are their owner's alone: containers leave setuid files, FIFOs and memory in them that no other user
-//! of the machine may reach.
+//! Makes the two trees accessible to their owner only. Containers leave setuid files, FIFOs and shared memory in
+//! them, which no other user of the host may reach.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use super::{Error, Layout};
 
-/// What lies directly in `--root`.
+/// The names of all entries directly in `--root`.
 const IN_ROOT: &[&str] = &["images", "networks", "objects", "pods", "version.json", "volumes", "workloads"];
-/// What lies directly in `--runroot`.
+/// The names of all entries directly in `--runroot`.
 const IN_RUNROOT: &[&str] = &[
     "boot",
     "events",
@@ -28,36 +28,37 @@ const IN_RUNROOT: &[&str] = &[
     "workloads",
 ];
 
-/// Folders that every user of a machine needs open, also while they are empty.
+/// Folders that must stay open to every user of the host, even while they are empty.
 const FOR_EVERYBODY: &[&str] = &["/", "/dev/shm", "/run", "/run/lock", "/tmp", "/var/tmp"];
 
-/// What is known of the top folder of a tree before it is closed to others.
+/// The facts about the top folder of a tree from which its [`Verdict`] follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Top<'a> {
     mode: u32,
     owner: u32,
     /// The effective uid of this process.
     caller: u32,
-    /// One of [`FOR_EVERYBODY`].
+    /// Whether the folder is one of [`FOR_EVERYBODY`].
     for_everybody: bool,
-    /// An entry that is not of the tree.
+    /// An entry that does not belong to the tree, if there is one.
     foreign: Option<&'a OsStr>,
 }
 
 /// What to do with the top folder of a tree.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
-    /// Nobody else can enter it.
+    /// Only its owner can enter the folder; nothing has to be done.
     IsPrivate,
-    /// It becomes private.
+    /// The folder has to be made private.
     Close,
-    /// It is another user's: whoever owns a folder can always enter it.
+    /// The folder belongs to another user. It cannot be made private, because the owner of a folder can always enter
+    /// it.
     OwnedBy(u32),
-    /// It holds something else, and others may need that: /tmp, a home, a whole disk.
+    /// The folder contains other files that other users may need, such as /tmp, a home directory or a whole disk.
     Shared,
 }
 
-/// Decides about the top folder of a tree.
+/// Decides what to do with the top folder of a tree.
 fn judge(top: Top<'_>) -> Verdict {
     if top.owner != top.caller {
         return Verdict::OwnedBy(top.owner);
@@ -69,12 +70,13 @@ fn judge(top: Top<'_>) -> Verdict {
 }
 
 impl Layout {
-    /// Closes both trees, and `<root>/pods`, to everybody but their owner, whoever made them and whatever with: an
-    /// administrator's mkdir, the umask of an earlier version, the root of a mounted disk. A tree that does not exist
-    /// yet is left to be created ([`base::file::create_private_dir_all`]).
+    /// Makes both trees and `<root>/pods` accessible to their owner only, however they were created: by an
+    /// administrator's mkdir, with the umask of an earlier version, or as the root of a mounted disk. A tree that does
+    /// not exist is not created here ([`base::file::create_private_dir_all`] creates it later).
     ///
     /// # Errors
-    /// `NotOurs` and `Shared` for a folder that is no tree of ours and that others can enter.
+    /// `NotOurs` if a folder belongs to another user, `Shared` if other users can enter it and it contains files that
+    /// do not belong to the tree.
     pub fn close_to_others(&self) -> Result<(), Error> {
         for (dir, known, other) in
             [(&self.root, IN_ROOT, &self.runroot), (&self.runroot, IN_RUNROOT, &self.root)]
@@ -91,9 +93,9 @@ impl Layout {
     }
 }
 
-/// Closes the top folder of one tree; `other` is the other tree, which may lie in this one.
+/// Makes the top folder of one tree private. `other` is the other tree, which may be inside this one.
 fn close(dir: &Path, known: &[&str], other: &Path) -> Result<(), Error> {
-    // A file in the way, or a folder above it that is closed to us, is told by whoever needs the tree.
+    // If the path is a file, or if a parent folder is not accessible, the error is reported when the tree is used.
     let Ok(meta) = fs::metadata(dir) else { return Ok(()) };
     if !meta.is_dir() {
         return Ok(());
@@ -116,9 +118,9 @@ fn close(dir: &Path, known: &[&str], other: &Path) -> Result<(), Error> {
     }
 }
 
-/// The first entry of a tree's top folder that is not of the tree, or not of its owner: where everybody could write,
-/// somebody may have put it there. Temporary files have a dot before their names, and
-/// a file system may have its own `lost+found`.
+/// Returns the first entry of a tree's top folder that does not belong to the tree or not to its owner. Another user
+/// may have created such an entry if the folder was writable for everybody. Temporary files, whose names begin with a
+/// dot, and the `lost+found` of a file system are allowed.
 fn foreign_entry(dir: &Path, known: &[&str], other: &Path, caller: u32) -> Result<Option<PathBuf>, Error> {
     for entry in fs::read_dir(dir).map_err(Error::io("list", dir))? {
         let entry = entry.map_err(Error::io("list", dir))?;
@@ -210,7 +212,7 @@ mod tests {
         layout.close_to_others().unwrap();
     }
 
-    /// Source files of a crate, without tests.
+    /// Collects the source files of a crate, without tests.
     fn sources(dir: &Path, found: &mut Vec<(PathBuf, String)>) {
         for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
@@ -256,7 +258,7 @@ mod tests {
     #[test]
     fn every_folder_in_the_trees_is_created_private() {
         for (path, code) in all_sources() {
-            // Control groups are no files of ours.
+            // The folders of control groups are not in the trees.
             let elsewhere = path.iter().any(|part| part == "cgroup");
             assert!(
                 elsewhere || !code.contains("fs::create_dir_all("),

@@ -1,4 +1,4 @@
-//! What a cluster refuses is mended or told.
+//! Tests that what a cluster refuses is either avoided or reported.
 
 use proptest::prelude::*;
 
@@ -143,7 +143,7 @@ fn one_container_of_a_long_name_is_a_pod_all_the_same() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
-    /// Whatever is played, with whatever flags, as every kind.
+    /// Generates random manifests with random flags as every kind.
     #[test]
     fn nothing_that_is_mended_is_found(
         given in prop_oneof![pods(), deployments()],
@@ -152,12 +152,12 @@ proptest! {
     ) {
         let [service, include_secrets, host, publish_all] = flags;
         let networks = if host { vec!["host".to_owned()] } else { Vec::new() };
-        // Host ports of several replicas are an error of `play`.
+        // Host ports of several replicas are an error of `kube play`.
         let publish_all = publish_all && !host && given["kind"] == "Pod" && given["spec"]["initContainers"].is_null();
         let source = Source { name: "x".to_owned(), dir: PathBuf::from("/"), text: given.to_string() };
         let options = PlanOptions { publish_all, networks, ..PlanOptions::default() };
         let documents = manifest::load(&[source], "default").documents;
-        // Two containers of one port, for example.
+        // Other errors of `kube play` are possible too, such as two containers with the same port.
         let Ok((plan, _)) = plan(&documents, &options) else { return Ok(()) };
         let records: Vec<WorkloadRecord> = plan.workloads.iter().map(recorded).collect();
         let machine = Machine { records, facts: Facts::default() };

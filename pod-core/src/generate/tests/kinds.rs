@@ -1,4 +1,4 @@
-//! The kinds that a workload can be written as.
+//! Tests of the kinds that a workload can be written as.
 
 use super::*;
 
@@ -125,7 +125,7 @@ fn a_pod_of_a_deployment_loses_what_the_machine_gave_it() {
     let machine = played(DEPLOYMENT);
     let record = &machine.records[0];
     let pods = ["uid-0", "uid-1"].map(|uid| Subject { record, pod: Some(uid), container: None });
-    // Both are one manifest.
+    // Both pods have the same manifest.
     let generated = generate(&pods, &Options::default(), &machine.facts).unwrap();
     insta::assert_snapshot!(to_yaml(&generated.documents));
 }

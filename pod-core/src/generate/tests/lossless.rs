@@ -1,4 +1,4 @@
-//! A played object comes back as it was given, and means the same.
+//! Tests that a played object is generated as it was given, and has the same plan.
 
 use proptest::prelude::*;
 use serde_json::Map;
@@ -7,7 +7,7 @@ use super::*;
 use crate::plan::networks::parse_networks;
 use crate::plan::ports::parse_publish;
 
-/// A plan without where it came from.
+/// Returns a plan without its source files.
 fn of(plan: Plan) -> Vec<(WorkloadPlan, ())> {
     plan.workloads
         .into_iter()
@@ -31,7 +31,7 @@ fn every_example_comes_back_as_it_was_given() {
             objects
         };
         assert_eq!(sorted(after.objects.clone()), sorted(before.objects.clone()), "{}", path.display());
-        // A relative hostPath is the one thing that is written otherwise than it was given.
+        // Only a relative hostPath is written differently from how it was given.
         if !text.contains("path: .\n") {
             assert_eq!(of(before), of(after), "{}", path.display());
             continue;
@@ -145,7 +145,7 @@ fn name() -> impl Strategy<Value = String> {
     "[a-z]([a-z0-9-]{0,8}[a-z0-9])?"
 }
 
-/// Text of any kind, often such as YAML takes for something else.
+/// Text of any kind, often text that YAML reads as another type.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         "[ -~]{0,12}",
@@ -162,7 +162,7 @@ fn map(
     prop::collection::btree_map(keys, values, 0..3).prop_map(|map| json!(map))
 }
 
-/// An object of some of these fields, in any order.
+/// An object with some of these fields, in any order.
 fn some(fields: Vec<(&'static str, BoxedStrategy<Value>)>) -> BoxedStrategy<Value> {
     let fields: Vec<_> = fields
         .into_iter()
@@ -273,7 +273,7 @@ fn volume(index: usize) -> BoxedStrategy<Value> {
     source.prop_map(move |source| with(json!({"name": format!("v{index}")}), source)).boxed()
 }
 
-/// Init containers: one, without what only those have that stay.
+/// Converts a container into an init container, which cannot have some fields of app containers.
 fn ending(mut container: Value) -> Value {
     if let Value::Object(fields) = &mut container {
         fields.retain(|name, _| !matches!(name.as_str(), "lifecycle" | "livenessProbe"));
@@ -337,7 +337,7 @@ pub(super) fn deployments() -> impl Strategy<Value = Value> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
-    /// What is generated of it is what was given, has the same plan, and is generated as the same bytes again.
+    /// The generated manifest is equal to the given one, has the same plan, and is generated as the same bytes again.
     #[test]
     fn every_pod_and_deployment_comes_back(given in prop_oneof![pods(), deployments()]) {
         let text = given.to_string();

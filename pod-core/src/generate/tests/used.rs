@@ -1,4 +1,4 @@
-//! What a workload uses comes along.
+//! Tests that the objects that a workload uses are generated with it.
 
 use super::*;
 
