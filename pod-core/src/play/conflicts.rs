@@ -1,4 +1,4 @@
-//! Rollouts that could never complete, told before anything is changed.
+//! Detects rollouts that could never complete, before anything is changed.
 
 use super::diff::Step;
 use super::{Change, Error};
@@ -9,7 +9,8 @@ use crate::store::Layout;
 use crate::volume::claims;
 use crate::workload::{Spec, conflict};
 
-/// Fails for the first workload whose old and new pods exclude each other while both have to exist.
+/// Returns an error for the first workload whose old and new pods exclude each other although both have to exist during
+/// the rollout.
 pub(super) fn check(layout: &Layout, documents: &[Document], steps: &[Step]) -> Result<(), Error> {
     for step in steps.iter().filter(|step| step.change == Change::Configured && step.spec.running) {
         let Some(before) = &step.before else { continue };

@@ -1,4 +1,4 @@
-//! What a play changes, against what is recorded. Pure.
+//! Computes what a play changes, compared with what is recorded. Pure.
 
 use std::collections::BTreeMap;
 
@@ -13,22 +13,22 @@ use crate::workload::Spec;
 /// What to do about one workload.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
-    /// What it should be.
+    /// The planned workload.
     pub plan: WorkloadPlan,
-    /// In kubectl's words.
+    /// The change in kubectl's words.
     pub change: Change,
-    /// What is applied.
+    /// The spec to apply.
     pub spec: Spec,
-    /// Pods of the plan's template are created.
+    /// True if pods of the plan's template have to be created.
     pub creates: bool,
-    /// Uids of the pods that go, or are on their way out.
+    /// The uids of the pods that are removed by this step or are being removed already.
     pub going: Vec<String>,
-    /// What stood before.
+    /// The record before this step.
     pub before: Option<WorkloadRecord>,
 }
 
-/// Decides for every workload of a play. `start` is false for `--start=false`, `replace` makes unchanged pods
-/// anew too.
+/// Decides what to do for every workload of a play. `start` is false for `--start=false`; `replace` replaces unchanged
+/// pods too.
 pub fn diff(plans: Vec<WorkloadPlan>, records: Vec<WorkloadRecord>, start: bool, replace: bool) -> Vec<Step> {
     let mut records: BTreeMap<WorkloadId, WorkloadRecord> =
         records.into_iter().map(|record| (record.id.clone(), record)).collect();
@@ -41,8 +41,8 @@ pub fn diff(plans: Vec<WorkloadPlan>, records: Vec<WorkloadRecord>, start: bool,
         .collect()
 }
 
-/// The plan of a manifest that `generate` wrote, with the hashes of what it was written from: it says what flags said
-/// when that was played (`--publish`, `--pull`, ...), and changes nothing.
+/// Returns a plan with the recorded hashes if its manifest is one that `generate` wrote from the record. Such a
+/// manifest contains the options of the former play (`--publish`, `--pull`, ...) as fields, and so changes nothing.
 fn as_recorded(mut plan: WorkloadPlan, before: Option<&WorkloadRecord>) -> WorkloadPlan {
     let Some(record) = before.filter(|record| record.spec.hash != plan.hash) else { return plan };
     let (template, recorded) = (&plan.template, &record.spec.template);
@@ -56,7 +56,7 @@ fn as_recorded(mut plan: WorkloadPlan, before: Option<&WorkloadRecord>) -> Workl
 }
 
 fn step(plan: WorkloadPlan, before: Option<WorkloadRecord>, start: bool, replace: bool) -> Step {
-    // A workload on its way out is made anew.
+    // A workload that is being deleted is created again.
     let (spec, change) = match before.as_ref().filter(|record| !record.deleting) {
         None => (Spec::from_plan(&plan, 1, start, 0), Change::Created),
         Some(record) => applied(&plan, record, start, replace),
@@ -69,7 +69,7 @@ fn step(plan: WorkloadPlan, before: Option<WorkloadRecord>, start: bool, replace
     Step { creates: current < wanted(&spec.rule), going: going.collect(), plan, change, spec, before }
 }
 
-/// What is applied to a workload that stands, and in what that changes it.
+/// Returns the spec to apply to an existing workload, and the kind of change.
 fn applied(plan: &WorkloadPlan, record: &WorkloadRecord, start: bool, replace: bool) -> (Spec, Change) {
     let former = &record.spec;
     let generation = former.generation + 1;
@@ -88,7 +88,8 @@ fn applied(plan: &WorkloadPlan, record: &WorkloadRecord, start: bool, replace: b
     (former.clone(), Change::Unchanged)
 }
 
-/// Makes an unchanged workload one that is started where `rests` says of a pod that is to run that nobody runs it.
+/// Changes the step of an unchanged workload to a start if `rests` says that one of its pods should run but has no
+/// supervisor.
 pub fn start_resting(steps: &mut [Step], rests: impl Fn(&WorkloadId, &PodRecord) -> bool) {
     for step in steps.iter_mut().filter(|step| step.change == Change::Unchanged) {
         let pods = step.before.iter().flat_map(WorkloadRecord::standing);
@@ -99,7 +100,8 @@ pub fn start_resting(steps: &mut [Step], rests: impl Fn(&WorkloadId, &PodRecord)
     }
 }
 
-/// Workloads out of `records` that an earlier play of one of `sources` made and that this one does not name.
+/// Returns the workloads of `records` that an earlier play of one of `sources` created and that this play does not
+/// contain.
 pub fn gone(
     mut records: Vec<WorkloadSummary>,
     played: &[&WorkloadId],
@@ -137,7 +139,7 @@ mod tests {
         }
     }
 
-    /// A Deployment of so many pods, of the template `t` unless a pod says otherwise.
+    /// Records a Deployment with these pods (name and template). The Deployment's own template is `t`.
     fn record(hash: &str, pods: &[(&str, &str)]) -> WorkloadRecord {
         let plan = plan(hash, "t", u32::try_from(pods.len()).unwrap());
         let spec = Spec::from_plan(&plan, 1, true, 0);
@@ -168,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_template_makes_every_pod_anew() {
+    fn a_changed_template_replaces_every_pod() {
         let step = step(plan("h2", "t2", 2), Some(record("h", &[("a", "t"), ("b", "t")])), true, false);
         assert_eq!((step.change, step.creates), (Change::Configured, true));
         assert_eq!(step.going, ["a", "b"]);
@@ -185,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_workload_without_pods_is_known_and_scales() {
+    fn a_workload_without_pods_is_recorded_and_scales() {
         let stands = record("h", &[]);
         let same = step(plan("h", "t", 0), Some(stands.clone()), true, false);
         assert_eq!((same.change, same.creates), (Change::Unchanged, false));
@@ -193,12 +195,12 @@ mod tests {
         assert_eq!((up.change, up.creates), (Change::Configured, true));
         let down = step(plan("h2", "t", 0), Some(record("h", &[("a", "t")])), true, false);
         assert_eq!((down.change, down.creates), (Change::Configured, false));
-        // Its last pods are still going.
+        // Its last pods are still being removed.
         let mut scaled = record("h", &[]);
         scaled.pods = record("h", &[("a", "t")]).pods;
         scaled.pods[0].remove(None);
         assert_eq!(step(plan("h", "t", 0), Some(scaled), true, false).change, Change::Unchanged);
-        // What a killed removal left is none.
+        // The remains of an interrupted removal do not count as a workload.
         let leftover = WorkloadRecord { deleting: true, ..stands.clone() };
         assert_eq!(step(plan("h", "t", 0), Some(leftover.clone()), true, false).change, Change::Created);
         let found = [WorkloadSummary::from(&stands), WorkloadSummary::from(&leftover)];
@@ -206,21 +208,21 @@ mod tests {
     }
 
     #[test]
-    fn replace_makes_unchanged_pods_anew() {
+    fn replace_replaces_unchanged_pods() {
         let step = step(plan("h", "t", 1), Some(record("h", &[("a", "t")])), true, true);
         assert_eq!((step.change, step.creates, step.spec.replaced), (Change::Configured, true, 1));
         assert_eq!(step.going, ["a"]);
     }
 
     #[test]
-    fn what_another_command_changed_is_set_back_to_what_the_file_says() {
+    fn a_change_by_another_command_is_reset_to_the_file() {
         let mut scaled = record("h", &[("a", "t")]);
         scaled.spec.rule = plan("h", "t", 5).rule;
         assert_eq!(step(plan("h", "t", 1), Some(scaled), true, false).change, Change::Configured);
     }
 
     #[test]
-    fn a_pod_that_was_made_but_not_started_is_started() {
+    fn a_pod_that_was_recorded_but_not_started_is_started() {
         let mut before = record("h", &[("a", "t")]);
         before.pods[0].desired = Desired::Stopped;
         before.spec.running = false;
@@ -234,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unchanged_workload_with_a_pod_that_nobody_runs_is_started() {
+    fn an_unchanged_workload_with_a_pod_without_supervisor_is_started() {
         let change = |desired: Desired, rests: bool| {
             let mut before = record("h", &[("a", "t"), ("b", "t")]);
             before.pods[1].desired = desired;
@@ -251,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_workload_that_is_being_deleted_is_made_anew() {
+    fn a_workload_that_is_being_deleted_is_created_again() {
         let mut before = record("h", &[("a", "t")]);
         before.delete(None);
         let step = step(plan("h", "t", 1), Some(before), true, false);
@@ -260,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_of_before_that_is_still_going_changes_nothing() {
+    fn a_former_pod_that_is_still_being_removed_changes_nothing() {
         let mut before = record("h", &[("b", "t")]);
         before.pods.insert(0, record("h", &[("a", "old")]).pods.remove(0));
         before.pods[0].removing = true;
@@ -269,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_file_no_longer_names_is_gone() {
+    fn a_workload_that_the_file_no_longer_contains_is_gone() {
         let mut leaving = record("h", &[("b", "t")]);
         leaving.delete(None);
         let records = [WorkloadSummary::from(&record("h", &[("a", "t")])), WorkloadSummary::from(&leaving)];

@@ -1,4 +1,4 @@
-//! `down`: stop and remove, in order, from recorded state.
+//! `down`: stops and removes workloads and objects in order, from their records.
 
 use base::file::{FileLock, LockKind};
 
@@ -16,9 +16,9 @@ use crate::supervisor::ipc::client;
 use crate::volume::claims;
 use crate::workload::Rule;
 
-/// Stops and removes, in order, from recorded state. Workloads go together, each in its own order; what cannot
-/// be removed is told once everything else has gone. Returns once nothing runs any more; what the kernel is slow at
-/// is given back behind.
+/// Stops and removes workloads and objects in order, from their records. Workloads are removed in parallel, each in its
+/// own order. An error about one of them is reported once everything else is removed. Returns once no process runs any
+/// more; resources that the kernel releases slowly are removed in the background.
 pub fn down(
     host: &Host,
     targets: &[Target],
@@ -31,13 +31,13 @@ pub fn down(
     for target in targets {
         match target {
             Target::Workload(id) => match WorkloadRecord::load(&host.layout, id) {
-                // One that is gone since its caller looked, as with an earlier down, is as it should be.
+                // A workload that was removed since the caller looked, for example by another down, needs nothing.
                 Ok(record) => records.extend(record),
                 Err(_) if options.force => discarded.push(id),
                 Err(e) => failed.push((id.clone(), e.into())),
             },
             Target::Object(id) => {
-                // A pod's use makes a claim that nobody played.
+                // A claim may exist without a record, because a pod used it.
                 let stands = is_claim(target) && claims::exists(&host.layout, &id.namespace, &id.name);
                 if !stands && !Objects::exists(&host.layout, id) {
                     return Err(Error::NotFound { what: id.to_string() });
@@ -53,7 +53,7 @@ pub fn down(
     let mut leaving = Vec::new();
     for record in records.iter().filter(|record| !failed.iter().any(|(id, _)| *id == record.id)) {
         leaving.extend(record.pods.iter().map(|pod| Awaited::new(&record.id, &pod.plan)));
-        // The supervisor of a Deployment may have made some since its record was read.
+        // The supervisor of a Deployment may have created pods since its record was read.
         if let Rule::Replicas(_) = record.spec.rule
             && let Some(now) = store::damage::or_none(WorkloadRecord::load(&host.layout, &record.id))
         {
@@ -63,7 +63,7 @@ pub fn down(
         }
     }
     base::fail_point!(Command, "removal-asked");
-    // Claims can go only once no pod is left that has them.
+    // A claim can be removed only once no pod mounts it.
     let wait = options.wait || targets.iter().any(is_claim);
     let check: PodCheck = if wait { readiness::removed } else { readiness::deleted };
     wait_telling(host, &leaving, clients, None, &mut |pods| report.waiting(pods), check)?
@@ -83,7 +83,7 @@ pub fn down(
         report.changed(&record.id.to_string(), Change::Deleted);
         if removal::is_volatile(&host.layout, &record.id) {
             report.warning(&format!(
-                "{}: nothing of it runs any more, but {} cannot be changed or removed. A later command removes it once \
+                "{}: none of its processes runs any more, but {} cannot be changed or removed. A later command removes it once \
                  it can be; if the machine is restarted before, `kube play --all` starts it again",
                 record.id,
                 host.layout.workload(&record.id).display()
@@ -91,7 +91,7 @@ pub fn down(
         }
     }
     for (id, e) in failed {
-        // The last error is told by the caller.
+        // The caller reports the last error.
         if let Some((id, e)) = first.replace((id.to_string(), e)) {
             report.warning(&format!("{id}: {e}"));
         }
@@ -122,18 +122,18 @@ pub fn down(
     first.map_or(Ok(()), |(_, e)| Err(e))
 }
 
-/// Returns true for a claim, because the data of a claim goes with it.
+/// Returns whether a target is a claim, whose data is removed with it.
 fn is_claim(target: &Target) -> bool {
     matches!(target, Target::Object(id) if id.kind == Kind::PersistentVolumeClaim)
 }
 
-/// Removes a workload whose record cannot be read: nobody knows its pods, so that what is left of them is found as
-/// what no record names.
+/// Removes a workload whose record cannot be read. Its pods are not known, so the search for pods without a record
+/// finds and removes them.
 fn discard(host: &Host, id: &WorkloadId) -> Result<(), Error> {
     let layout = &host.layout;
     client::kill_supervisor(layout, id)?;
     let Some(lock) = FileLock::try_acquire(&layout.supervisor_lock(id), LockKind::Exclusive)? else {
-        let message = "another process holds it: try again".to_owned();
+        let message = "another process uses the workload: try again".to_owned();
         return Err(Error::Failed { object: id.to_string(), message });
     };
     base::file::remove_dir_if_exists(&layout.workload(id))?;
@@ -152,9 +152,9 @@ mod tests {
     use crate::play::PodView;
     use crate::store::{Layout, WorkloadId};
 
-    struct Told(Vec<String>);
+    struct Changes(Vec<String>);
 
-    impl Report for Told {
+    impl Report for Changes {
         fn changed(&mut self, object: &str, _: Change) {
             self.0.push(object.to_owned());
         }
@@ -168,13 +168,13 @@ mod tests {
     }
 
     #[test]
-    fn a_workload_that_went_meanwhile_is_no_error() {
+    fn a_workload_that_was_removed_meanwhile_is_no_error() {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout { root: dir.path().join("root"), runroot: dir.path().join("run") };
         let host = Host { layout, exe: "/bin/false".into() };
         let gone = [Target::Workload(WorkloadId::new(Kind::Pod, "default", "web"))];
-        let mut told = Told(Vec::new());
-        down(&host, &gone, &DownOptions::default(), &mut told).unwrap();
-        assert!(told.0.is_empty());
+        let mut report = Changes(Vec::new());
+        down(&host, &gone, &DownOptions::default(), &mut report).unwrap();
+        assert!(report.0.is_empty());
     }
 }

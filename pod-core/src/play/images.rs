@@ -1,4 +1,4 @@
-//! The images that a play needs, before it changes anything.
+//! Pulls the images that a play needs, before the play changes anything.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::plan::image_pull::{Eagerness, Need, images};
 use crate::plan::{PodPlan, PullPolicy};
 use crate::store::Objects;
 
-/// The images of containers, by what their manifests call them.
+/// The images of containers, by the names that manifests use.
 pub type Names = BTreeMap<String, ImageName>;
 
 /// Reads the names of the images of all containers of `pods`.
@@ -30,8 +30,8 @@ pub fn names<'a>(pods: impl Iterator<Item = &'a PodPlan>) -> Result<Names, image
     Ok(names)
 }
 
-/// Pulls what the imagePullPolicy of each container asks for, each image once. Each pod comes with the object that it
-/// is made from.
+/// Pulls the images that the imagePullPolicy of each container asks for, each image once. Each pod comes with the
+/// object that it is created from.
 pub fn pull<'a>(
     host: &Host,
     pods: impl Iterator<Item = (&'a PodPlan, &'a Value)>,
@@ -59,7 +59,7 @@ pub fn pull<'a>(
             Need::Missing => {
                 return Err(Error::Failed {
                     object: format!("pod/{}", pod.name()),
-                    message: format!("image {image} is not here and imagePullPolicy is Never"),
+                    message: format!("image {image} is not stored here and imagePullPolicy is Never"),
                 });
             }
             Need::Pull | Need::PullOrHere => {}
@@ -76,7 +76,7 @@ pub fn pull<'a>(
         match pulled {
             Ok(_) => {}
             Err(error) if need == Need::PullOrHere && error.is_refusal() => report.warning(&format!(
-                "{error}; the image {image} that is here is used (imagePullPolicy: IfNotPresent asks no registry)"
+                "{error}; the stored image {image} is used (imagePullPolicy: IfNotPresent asks no registry)"
             )),
             Err(error) if here && error.is_refusal() => {
                 return Err(Error::OnlyHere { image: image.to_owned(), source: error });

@@ -1,4 +1,4 @@
-//! The end of the logs of containers that failed: what tells why, and is gone with the pod when a play is undone.
+//! The end of the logs of containers that failed. It shows why they failed, and an undo removes it with the pod.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -10,11 +10,11 @@ use crate::record::WorkloadRecord;
 use crate::store::WorkloadId;
 use crate::supervisor;
 
-/// How many lines of a container are told.
+/// The number of lines that are reported per container.
 const LINES: u64 = 10;
 
-/// Tells the last lines of the containers for which a pod of `workloads` failed. A log that cannot be read is left out: the
-/// failure itself is what matters.
+/// Reports the last lines of the containers because of which a pod of `workloads` failed. A log that cannot be read is
+/// left out, because the failure itself matters more.
 pub(super) fn tell<'a>(
     host: &Host,
     workloads: impl Iterator<Item = &'a WorkloadId>,
@@ -37,7 +37,7 @@ pub(super) fn tell<'a>(
     }
 }
 
-/// The containers whose latest end was a failure, init containers first.
+/// Returns the containers whose latest run ended with a failure, init containers first.
 fn failed(state: &PodState) -> Vec<&str> {
     let failed = state.containers.iter().filter(|c| c.latest.as_ref().is_some_and(|end| end.exit_code != 0));
     failed.map(|container| container.name.as_str()).collect()
@@ -71,7 +71,7 @@ mod tests {
     use crate::lifecycle::{Now, PodSpec};
 
     #[test]
-    fn the_lines_of_containers_that_failed_are_told() {
+    fn the_lines_of_containers_that_failed_are_reported() {
         let pod = serde_json::json!({"spec": {
             "initContainers": [{"name": "good"}, {"name": "bad"}], "containers": [{"name": "never"}],
         }});

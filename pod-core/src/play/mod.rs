@@ -1,6 +1,7 @@
-//! Plan against what is recorded: make, change and remove workloads; undo what failed.
+//! Creates, changes and removes workloads: compares a plan with what is recorded, carries out the difference, and
+//! undoes it if a part fails.
 //!
-//! What every front end calls. Deciding what changes is pure (`diff`); doing it is not.
+//! Front ends call this module. The decision about what changes is pure (`diff`); only the rest has side effects.
 
 mod conflicts;
 mod diff;
@@ -27,7 +28,7 @@ use crate::observe::{self, PodView};
 use crate::store::WorkloadId;
 use crate::supervisor::Host;
 
-/// How long `play` waits.
+/// The state of pods that `play` waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitFor {
     /// Every container has started (what `play` does anyway).
@@ -38,20 +39,20 @@ pub enum WaitFor {
     Complete,
 }
 
-/// Flags of `play`.
+/// Options of `play`.
 #[derive(Debug, Clone)]
 pub struct PlayOptions {
-    /// Make unchanged pods anew too.
+    /// Replace unchanged pods too.
     pub replace: bool,
-    /// False: record, make nothing run.
+    /// False: record the workloads, but start none.
     pub start: bool,
-    /// Remove workloads that an earlier play of the same files made and that are gone from them.
+    /// Remove workloads that an earlier play of the same files created and that the files no longer contain.
     pub prune: bool,
-    /// Say what would be done.
+    /// Report what would be done, and do nothing.
     pub dry_run: bool,
-    /// What to wait for.
+    /// The state to wait for.
     pub wait: WaitFor,
-    /// How long; `None` is for ever.
+    /// How long to wait; `None` waits for ever.
     pub timeout: Option<Duration>,
 }
 
@@ -66,7 +67,7 @@ pub enum Change {
     Unchanged,
     /// `deleted`
     Deleted,
-    /// `started`: stood recorded, was not running.
+    /// `started`: the workload was recorded and not running.
     Started,
 }
 
@@ -83,32 +84,33 @@ impl Change {
     }
 }
 
-/// Told what `play` and `down` do, as it happens.
+/// Receives reports about what `play` and `down` do, while they do it.
 pub trait Report {
-    /// `pod/web created`. `object` is kubectl's `kind[.group]/name`.
+    /// Reports a change, such as `pod/web created`. `object` is kubectl's `kind[.group]/name`.
     fn changed(&mut self, object: &str, change: Change);
-    /// A workload that is as it should be, with its pods: not all of them need to run.
+    /// Reports a workload that needs no change, with its pods, some of which may not be running.
     fn unchanged(&mut self, object: &str, pods: &[PodView]) {
         let _ = pods;
         self.changed(object, Change::Unchanged);
     }
-    /// A warning: printed at once, once.
+    /// Reports a warning, which is to be printed at once, and only once.
     fn warning(&mut self, message: &str);
-    /// It takes long: these pods are waited for.
+    /// Reports that a wait for these pods takes long.
     fn waiting(&mut self, pods: &[PodView]);
-    /// How far the rollout of a Deployment is.
+    /// Reports the progress of the rollout of a Deployment.
     fn progress(&mut self, workload: &WorkloadId, status: &Status) {
         let _ = (workload, status);
     }
-    /// A hint at the end: pods gone from the file, ...
+    /// Reports a hint to print at the end, such as one about pods that the file no longer contains.
     fn hint(&mut self, message: &str);
-    /// The last lines of the log of a container that failed, before they are gone with `object`, its pod.
+    /// Reports the last lines in the log of a container that failed. The log is removed with `object`, the container's
+    /// pod.
     fn last_lines(&mut self, object: &str, container: &str, lines: &[String]);
-    /// A pull begins; told about through the returned value.
+    /// Reports that a pull begins. Its progress is reported through the returned value.
     fn pull(&mut self, image: &str) -> std::sync::Arc<dyn crate::image::Progress>;
 }
 
-/// What to take down.
+/// A workload or object to take down.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// `KIND/NAME`.
@@ -117,101 +119,101 @@ pub enum Target {
     Object(ObjectRef),
 }
 
-/// Flags of `down`.
+/// Options of `down`.
 #[derive(Debug, Clone, Default)]
 pub struct DownOptions {
     /// `--time`: overrides grace periods.
     pub grace_seconds: Option<u64>,
     /// `--force`: kill at once, and remove what cannot be stopped.
     pub force: bool,
-    /// `--wait`: return once everything is given back, of earlier downs too. Claims are removed only then.
+    /// `--wait`: return after all resources are removed, also those of earlier downs. A claim is removed only then.
     pub wait: bool,
 }
 
-/// What can go wrong. Its owner adds what is needed.
+/// The errors of `play` and `down`. A front end adds exit codes and hints.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Our files.
+    /// An error of the store.
     #[error(transparent)]
     Store(#[from] crate::store::Error),
-    /// There is no such thing: exit code 4.
+    /// A named object does not exist: exit code 4.
     #[error("{what} not found")]
     NotFound {
         /// `pod/web`, ...
         what: String,
     },
-    /// Waited too long: exit code 5.
+    /// A wait exceeded its timeout: exit code 5.
     #[error("timed out after {} s waiting for {what}", after.as_secs_f64())]
     TimedOut {
-        /// What for.
+        /// What was waited for.
         what: String,
-        /// How long.
+        /// The timeout.
         after: Duration,
     },
-    /// A supervisor, or what stands between it and us.
+    /// An error of a supervisor, or of the connection to one.
     #[error(transparent)]
     Supervisor(#[from] crate::supervisor::Error),
-    /// An image.
+    /// An error of an image.
     #[error(transparent)]
     Image(#[from] crate::image::Error),
-    /// An image is here, but imagePullPolicy: Always was given, and the registry does not confirm it.
+    /// An image is stored here, but its imagePullPolicy is Always, and the registry does not confirm the image.
     #[error("{source}; an image of that name is here, but imagePullPolicy is Always")]
     OnlyHere {
-        /// Its name, as the manifest has it.
+        /// The image's name as the manifest gives it.
         image: String,
-        /// What came of asking the registry.
+        /// The answer of the registry.
         source: crate::image::Error,
     },
-    /// A network.
+    /// An error of a network.
     #[error(transparent)]
     Network(#[from] network::Error),
-    /// A host port that a pod wants cannot be published.
+    /// A host port of a pod cannot be published.
     #[error("{object}: {source}")]
     HostPort {
         /// `pod/web`
         object: String,
-        /// Why.
+        /// The reason.
         #[source]
         source: network::Error,
     },
-    /// A play failed in the middle; what it had made is undone, and what stood before stands.
+    /// A play failed before its end. Its changes are undone, and the former state is restored.
     #[error("{0}")]
     Undone(#[source] Box<Error>),
-    /// A pod that was waited for failed, or will not become what was waited for.
+    /// A pod that was waited for failed, or can no longer reach the state that was waited for.
     #[error("{object}: {message}")]
     PodFailed {
         /// `pod/web`
         object: String,
-        /// Why.
+        /// The reason.
         message: String,
     },
-    /// A manifest asks for what can never be, as things stand: exit code 3.
+    /// A manifest asks for something that is impossible in the present state: exit code 3.
     #[error("{0}")]
     Invalid(Box<crate::manifest::Diagnostic>),
-    /// A rollout has made no progress for progressDeadlineSeconds. Nothing is undone.
+    /// A rollout has made no progress for progressDeadlineSeconds. The rollout is not undone.
     #[error("{workload}: its rollout makes no progress: {pod}: {message}")]
     Stalled {
         /// `deployment.apps/api`
         workload: WorkloadId,
-        /// The pod that holds it up: `pod/api-6d4f9-x7k2p`.
+        /// The pod that prevents progress: `pod/api-6d4f9-x7k2p`.
         pod: String,
-        /// Why.
+        /// The reason.
         message: String,
     },
-    /// A Deployment cannot be changed as it is asked for.
+    /// A Deployment cannot be changed in the requested way.
     #[error("{object}: {source}")]
     Unchangeable {
         /// `deployment.apps/api`
         object: String,
-        /// Why.
+        /// The reason.
         source: crate::workload::patch::Error,
     },
-    /// An object cannot be made, or not be removed.
+    /// An object cannot be created or removed.
     #[error("{object}: {message}")]
     Failed {
         /// `pod/web`
         object: String,
-        /// Why.
+        /// The reason.
         message: String,
     },
 }

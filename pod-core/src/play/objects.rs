@@ -1,4 +1,4 @@
-//! ConfigMaps, Secrets and claims of a play: recorded, and put back when the play fails.
+//! The ConfigMaps, Secrets and claims of a play: records them, and restores the former ones when the play fails.
 
 use serde_json::Value;
 
@@ -9,14 +9,14 @@ use crate::record::WorkloadRecord;
 use crate::store::{Layout, Objects, damage};
 use crate::volume::{self, claims};
 
-/// What was done to one object, and what stood before.
+/// The change of one object, and the object before it.
 #[derive(Debug)]
 pub struct Applied {
     plan: ObjectPlan,
     before: Option<Value>,
-    /// A claim whose volume this play makes.
+    /// True for a claim whose volume this play creates.
     makes_volume: bool,
-    /// In kubectl's words.
+    /// The change in kubectl's words.
     pub change: Change,
 }
 
@@ -27,7 +27,8 @@ impl Applied {
     }
 }
 
-/// Fills in the values of a Secret that `generate` left empty, from what is recorded. Gives the keys that have none.
+/// Fills in the values of a Secret that `generate` left empty, from the recorded Secret. Returns the keys without a
+/// recorded value.
 pub fn fill_in(layout: &Layout, plan: &mut ObjectPlan) -> Result<Vec<String>, Error> {
     let Some(Value::Object(metadata)) = plan.object.get_mut("metadata") else { return Ok(Vec::new()) };
     let Some(Value::Object(annotations)) = metadata.get_mut("annotations") else { return Ok(Vec::new()) };
@@ -51,9 +52,9 @@ pub fn fill_in(layout: &Layout, plan: &mut ObjectPlan) -> Result<Vec<String>, Er
     Ok(empty)
 }
 
-/// What applying would do.
+/// Returns what applying `plan` would change.
 pub fn diff(layout: &Layout, plan: ObjectPlan) -> Applied {
-    // One that is damaged is written anew.
+    // A damaged object is replaced.
     let before = damage::or_none(Objects::get(layout, &plan.id));
     let change = match &before {
         None => Change::Created,
@@ -79,8 +80,8 @@ pub fn apply(layout: &Layout, applied: &Applied) -> Result<(), Error> {
     Ok(())
 }
 
-/// Takes away the volume of a claim that this play made, once no pod of it is left. One that stood before, or
-/// that another pod uses by now, stays.
+/// Removes the volume of a claim that this play created, once its pods are removed. A volume that existed before, or
+/// that another pod uses by now, is kept.
 pub fn undo_volume(layout: &Layout, applied: &Applied) -> Result<(), claims::Error> {
     if !applied.makes_volume {
         return Ok(());
@@ -91,17 +92,17 @@ pub fn undo_volume(layout: &Layout, applied: &Applied) -> Result<(), claims::Err
     }
 }
 
-/// Brings changed ConfigMaps and Secrets to the pods that mount them. A volume that cannot take the change keeps
-/// its old contents, and a line tells why.
+/// Updates changed ConfigMaps and Secrets in the pods that mount them. A volume that cannot be updated keeps its old
+/// contents; a returned line says why.
 pub fn update_volumes(layout: &Layout, applied: &[Applied]) -> Result<Vec<String>, Error> {
     let changed: Vec<&ObjectPlan> = applied
         .iter()
         .filter(|a| a.change != Change::Unchanged && a.plan.id.kind != Kind::PersistentVolumeClaim)
         .map(|a| &a.plan)
         .collect();
-    let mut told = Vec::new();
+    let mut kept = Vec::new();
     if changed.is_empty() {
-        return Ok(told);
+        return Ok(kept);
     }
     let objects = Objects::load(layout)?;
     for record in WorkloadRecord::list(layout)? {
@@ -109,16 +110,16 @@ pub fn update_volumes(layout: &Layout, applied: &[Applied]) -> Result<Vec<String
             if changed.iter().any(|object| mounts(&pod.plan, object))
                 && let Err(errors) = volume::update(layout, &pod.plan, &objects)
             {
-                told.extend(
+                kept.extend(
                     errors.iter().map(|e| format!("pod/{} keeps old contents: {e}", pod.plan.name())),
                 );
             }
         }
     }
-    Ok(told)
+    Ok(kept)
 }
 
-/// True when a volume of the pod shows the object.
+/// Returns whether a volume of the pod shows the object.
 fn mounts(pod: &PodPlan, object: &ObjectPlan) -> bool {
     let volumes = pod.pod.spec.as_ref().and_then(|spec| spec.volumes.as_ref());
     let name = Some(object.id.name.as_str());
@@ -130,7 +131,7 @@ fn mounts(pod: &PodPlan, object: &ObjectPlan) -> bool {
         })
 }
 
-/// Puts back what stood before.
+/// Restores the object as it was before.
 pub fn undo(layout: &Layout, applied: &Applied) -> Result<(), Error> {
     let plan = &applied.plan;
     match (&applied.before, applied.change) {

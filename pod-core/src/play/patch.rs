@@ -1,4 +1,4 @@
-//! Changes of a workload that need no manifest: scaling it, rolling it back, pausing it.
+//! Changes of a workload without a manifest: scaling, rolling back, pausing.
 
 use std::time::Instant;
 
@@ -13,21 +13,21 @@ use crate::store::{Objects, WorkloadId};
 use crate::supervisor::ipc::client;
 use crate::workload::{Spec, patch};
 
-/// What a patch did.
+/// The result of a patch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Patched {
-    /// False if the workload is so already.
+    /// False if the workload already was as requested.
     pub changed: bool,
-    /// To wait for ([`rollout_status`]).
+    /// What to wait for with [`rollout_status`].
     pub awaited: AwaitedWorkload,
 }
 
-/// Changes the spec of a recorded workload. `patch` returns the spec that it should have, by its record; the generation
-/// is raised here. The images of a changed template are pulled and checked first. Returns once the change is recorded,
+/// Changes the spec of a recorded workload. `patch` returns the new spec, given the record; this function raises the
+/// generation. The images of a changed template are pulled and checked first. Returns once the change is recorded,
 /// without waiting for the pods.
 ///
 /// # Errors
-/// There is no such workload; the patch does not apply; the new template cannot be run.
+/// The workload does not exist, the patch does not apply, or the new template cannot be run.
 pub fn apply_patch(
     host: &Host,
     id: &WorkloadId,
@@ -66,10 +66,10 @@ pub fn apply_patch(
     }
 }
 
-/// Waits until the rollout of a workload is complete, and tells how far it is.
+/// Waits until the rollout of a workload is complete, and reports its progress.
 ///
 /// # Errors
-/// It makes no progress, a pod of it cannot start, or time is over.
+/// The rollout makes no progress, one of its pods cannot start, or the deadline is over.
 pub fn rollout_status(
     host: &Host,
     awaited: &AwaitedWorkload,
@@ -82,7 +82,7 @@ pub fn rollout_status(
     met(host, outcome, "be rolled out", begun.elapsed())
 }
 
-/// An error unless workloads are as they were waited for, for so long.
+/// Returns an error unless the workloads have reached the state that was waited for. `after` is how long the wait took.
 pub(super) fn met(
     host: &Host,
     outcome: Outcome,
@@ -108,7 +108,7 @@ pub(super) fn met(
     }
 }
 
-/// Whether a workload is what it was when its change was decided on.
+/// Returns whether a workload is unchanged since a change of it was decided on.
 pub(super) fn is_same(before: &WorkloadRecord, now: Option<&WorkloadRecord>) -> bool {
     now.is_some_and(|now| {
         (&now.uid, now.spec.generation, now.deleting)

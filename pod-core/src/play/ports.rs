@@ -1,4 +1,4 @@
-//! Host ports, before anything is made.
+//! Checks host ports before anything is created.
 
 use std::collections::HashMap;
 
@@ -7,25 +7,25 @@ use crate::plan::ports::conflict;
 use crate::plan::{PodPlan, PortMapping};
 use crate::sandbox::{networks, published_ports};
 
-/// A pod wants something of the host, or of a network, that only one pod can have at a time.
+/// Returns whether a pod needs a host port, an address or a MAC address that only one pod can have at a time.
 pub fn are_claimed(pod: &PodPlan) -> bool {
     let network = &pod.network;
     !network.ports.is_empty() || network.attachments.iter().any(|a| !a.ips.is_empty() || a.mac.is_some())
 }
 
-/// Fails if a port that one of `pods` publishes is taken by somebody who stays: not by one of `leaving`, which
+/// Fails if a port that one of `pods` publishes is taken. A port of a pod in `leaving` is not taken, because those pods
 /// are stopped first.
 pub fn check(host: &Host, pods: &[&PodPlan], leaving: &[String]) -> Result<(), Error> {
     let networks = networks(&host.layout, &host.exe);
-    // By number and protocol: there may be very many.
+    // The ports by number and protocol, because there may be very many.
     let mut asked: HashMap<(u16, &str), Vec<(&PortMapping, &PodPlan)>> = HashMap::new();
     for pod in pods {
-        let told = |source| Error::HostPort { object: format!("pod/{}", pod.name()), source };
+        let failure = |source| Error::HostPort { object: format!("pod/{}", pod.name()), source };
         for port in &pod.network.ports {
             let same = asked.entry((port.host_port, &port.protocol)).or_default();
             let rival = same.iter().find(|(other, of)| of.uid != pod.uid && conflict(other, port));
             if let Some((_, other)) = rival {
-                return Err(told(network::Error::PortTaken {
+                return Err(failure(network::Error::PortTaken {
                     port: port.host_port,
                     protocol: port.protocol.clone(),
                     by: format!("pod {}", other.name()),
@@ -33,7 +33,7 @@ pub fn check(host: &Host, pods: &[&PodPlan], leaving: &[String]) -> Result<(), E
             }
             same.push((port, pod));
         }
-        networks.check_ports(&pod.uid, leaving, &published_ports(pod)).map_err(told)?;
+        networks.check_ports(&pod.uid, leaving, &published_ports(pod)).map_err(failure)?;
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! What can be known before anything is stopped or made: that every container can be resolved from its image,
-//! ConfigMaps and Secrets. What fails here has disturbed nothing.
+//! Checks before anything is stopped or created: every container can be resolved from its image, ConfigMaps and
+//! Secrets. A play that fails here has changed nothing.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -21,8 +21,8 @@ pub fn sample_pod(template: &PodTemplate) -> PodPlan {
     template.instantiate(&uid, &suffix, jiff::Timestamp::now())
 }
 
-/// Fails as the first container that could not be made would. `pods` go with the name of their workload: their
-/// own may end in letters that nobody will ever see again.
+/// Returns the error of the first container that could not be created. `pods` come with the name of their workload,
+/// which errors name, because the name of a sample pod may end in a random suffix that no real pod will have.
 pub fn check(
     host: &super::Host,
     pods: &[(String, PodPlan)],
@@ -45,7 +45,7 @@ pub fn check(
             let Some(name) = names.get(container.image.as_deref().unwrap_or_default()) else { continue };
             let Some(image) = store.find(name)? else { continue };
             let (passwd, group) = (read(&store, &image, "/etc/passwd")?, read(&store, &image, "/etc/group")?);
-            // The addresses are not known yet; any will do to see that everything else is.
+            // The addresses are not known yet. Any address will do to check everything else.
             let ips = [IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
             let inputs = plan::Inputs {
                 pod,
@@ -68,28 +68,29 @@ fn read(store: &ImageStore, image: &Image, path: &str) -> Result<String, Error> 
     Ok(store.read_file(image, path, 1 << 20)?.unwrap_or_default())
 }
 
-/// What pods ask for and this host cannot give: they run without it, and the user is told once.
+/// Returns warnings about what pods ask for and this host cannot provide. The pods run without it.
 pub fn lacking(pods: &[(String, PodPlan)]) -> BTreeSet<String> {
     let host = Host::get();
-    let mut told = BTreeSet::new();
+    let mut warnings = BTreeSet::new();
     for (_, pod) in pods {
-        told.extend(cgroup::missing(&host.cgroups, &plan::resources::pod_resources(&pod.pod)));
+        warnings.extend(cgroup::missing(&host.cgroups, &plan::resources::pod_resources(&pod.pod)));
         let Some(spec) = &pod.pod.spec else { continue };
         for container in spec.init_containers.iter().flatten().chain(&spec.containers) {
-            told.extend(cgroup::missing(&host.cgroups, &plan::resources::container_resources(container)));
+            warnings.extend(cgroup::missing(&host.cgroups, &plan::resources::container_resources(container)));
             let added = container.security_context.as_ref().and_then(|c| c.capabilities.as_ref());
             for name in added.and_then(|c| c.add.as_ref()).into_iter().flatten() {
                 let full = format!("CAP_{}", name.to_uppercase().trim_start_matches("CAP_"));
                 if full != "CAP_ALL" && !host.capabilities.contains(&full) {
-                    told.insert(format!("kube itself lacks {full} here and cannot give it to containers"));
+                    warnings
+                        .insert(format!("kube itself lacks {full} here and cannot give it to containers"));
                 }
             }
         }
     }
-    told
+    warnings
 }
 
-/// The ConfigMap or Secret that a volume needs and nobody made.
+/// Returns the ConfigMap or Secret that a volume needs and that does not exist.
 fn missing_object(volume: &Volume, namespace: &str, objects: &Objects) -> Option<String> {
     let key = |name: &str| (namespace.to_owned(), name.to_owned());
     if let Some(source) = &volume.config_map

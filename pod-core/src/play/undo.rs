@@ -1,4 +1,4 @@
-//! What a play that failed had made, taken back; what stood before, put back.
+//! Undoes a play that failed: removes what the play created and restores the former state.
 
 use std::time::{Duration, Instant};
 
@@ -15,13 +15,13 @@ use crate::supervisor::ipc::client;
 use crate::volume::claims;
 use crate::workload::Spec;
 
-/// How long an undo waits for what stood before to start again.
+/// How long an undo waits for restored workloads to start again.
 const RESTORE: Duration = Duration::from_mins(1);
 
-/// Puts back what stood before. Whatever goes wrong is told, and the rest goes on.
+/// Restores the state before a play. An error is reported as a warning, and the undo continues.
 pub(super) fn undo(host: &Host, objects: &[objects::Applied], steps: &[&Step], report: &mut dyn Report) {
     let mut failed = |e: &dyn std::fmt::Display| report.warning(&format!("undoing: {e}"));
-    // A newer kube has taken over meanwhile: what this play made is not this program's to change any more.
+    // A newer kube has taken over in the meantime, so this program must not change its state any more.
     if let Err(e) = store::format::refuse_newer(&host.layout) {
         failed(&e);
         return;
@@ -35,7 +35,7 @@ pub(super) fn undo(host: &Host, objects: &[objects::Applied], steps: &[&Step], r
     let (mut clients, mut leaving, mut restored) = (Vec::new(), Vec::new(), Vec::new());
     for step in steps.iter().rev() {
         let id = &step.plan.id;
-        // A play that failed before it came to this workload has left no trace of it.
+        // If the play failed before this workload's turn, there is nothing to undo for the workload.
         let now = match WorkloadRecord::load(&host.layout, id) {
             Ok(Some(now)) if now.spec.generation == step.spec.generation && !now.deleting => now,
             Ok(_) => continue,
@@ -47,7 +47,7 @@ pub(super) fn undo(host: &Host, objects: &[objects::Applied], steps: &[&Step], r
         let before = step.before.as_ref().filter(|before| !before.deleting);
         let made = made(step, &now);
         let change = match before {
-            // Nobody wants to wait for what never worked.
+            // No grace period, because the new pods never worked.
             None => WorkloadChange::Delete { grace_seconds: Some(0) },
             Some(before) => WorkloadChange::Apply {
                 spec: Box::new(restoring(&before.spec, &now.spec)),
@@ -62,7 +62,7 @@ pub(super) fn undo(host: &Host, objects: &[objects::Applied], steps: &[&Step], r
         base::fail_point!(Command, "workload-undone");
         match WorkloadRecord::load(&host.layout, id) {
             Ok(Some(now)) => {
-                // Its supervisor may have made more of them meanwhile.
+                // The workload's supervisor may have created more pods in the meantime.
                 let more = self::made(step, &now).into_iter().filter(|pod| !leaving.contains(pod));
                 let going = now.pods.iter().filter(|pod| pod.removing).map(|pod| &pod.plan.uid);
                 let going: Vec<&String> = going.collect();
@@ -77,7 +77,8 @@ pub(super) fn undo(host: &Host, objects: &[objects::Applied], steps: &[&Step], r
             restored.push(AwaitedWorkload { id: before.id.clone(), generation, goal: Goal::Started });
         }
     }
-    // Not only ended: a claim that goes below must have no pod.
+    // Waits for the removal and not only for the end of the pods, because the claims below can be removed only once no
+    // pod has them.
     let removed = wait_for(host, &leaving, clients, None, readiness::removed);
     if let Err(e) = removed.and_then(|outcome| outcome.met("be removed", None)) {
         failed(&e);
@@ -95,17 +96,17 @@ pub(super) fn undo(host: &Host, objects: &[objects::Applied], steps: &[&Step], r
             failed(&e);
         }
     }
-    // What stood before is back when it has started; what did not then is not made to now.
+    // The undo is complete once the restored workloads have started. A workload whose rollout stalls is not waited for.
     let deadline = Some(Instant::now() + RESTORE);
     match wait_for_workloads(host, &restored, Vec::new(), deadline, &mut Silent) {
         Ok(Outcome::Met | Outcome::Stalled(..)) => {}
         Ok(Outcome::Failed(_, culprit)) => failed(&format!("{}: {}", culprit.pod, culprit.message)),
-        Ok(Outcome::TimedOut(_)) => failed(&"what stood before has not started again yet"),
+        Ok(Outcome::TimedOut(_)) => failed(&"the restored workloads have not started again yet"),
         Err(e) => failed(&e),
     }
 }
 
-/// The pods of a workload that a play has made.
+/// Returns the pods of a workload that the play created.
 fn made(step: &Step, now: &WorkloadRecord) -> Vec<Awaited> {
     let known: Vec<&String> =
         step.before.iter().flat_map(|record| &record.pods).map(|pod| &pod.plan.uid).collect();
@@ -113,14 +114,15 @@ fn made(step: &Step, now: &WorkloadRecord) -> Vec<Awaited> {
     pods.map(|pod| Awaited::new(&now.id, &pod.plan)).collect()
 }
 
-/// The spec that stood before, as one that is applied over another.
+/// Returns the former spec in a form that can be applied over the present one.
 fn restoring(before: &Spec, now: &Spec) -> Spec {
-    // Pods that stood before `play --replace` count as outdated still: those are on their way out.
+    // The present value is kept, so that pods from before a `play --replace` still count as outdated, since they are
+    // already being removed.
     let replaced = now.replaced;
     Spec { generation: now.generation + 1, replaced, ..before.clone() }
 }
 
-/// Tells nobody.
+/// Reports nothing.
 struct Silent;
 
 impl Watcher for Silent {

@@ -1,11 +1,11 @@
-//! What is told while workloads are waited for.
+//! Reports progress while workloads are waited for.
 
 use super::{PodView, Report};
 use crate::controller::Status;
 use crate::observe::rollout::Watcher;
 use crate::store::WorkloadId;
 
-/// Tells a report.
+/// Passes what is watched on to a report.
 pub(super) struct Telling<'a>(pub &'a mut dyn Report);
 
 impl Watcher for Telling<'_> {

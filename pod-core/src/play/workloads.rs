@@ -1,4 +1,4 @@
-//! `play`: every document is made, or none.
+//! `play`: creates all documents of a plan, or none.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -32,8 +32,9 @@ use crate::supervisor::ipc::client::{self, Client};
 use crate::volume::claims;
 use crate::workload::Rule;
 
-/// Plays a plan of `documents`. Every document is made, or none: what this call made is undone when one fails, and
-/// what stood before stands. Gives the exit code of `--wait=complete` (the first container's that is not 0), else 0.
+/// Plays a plan of `documents`. If one document fails, everything that this call has changed is undone and the former
+/// state is restored. Returns the exit code of `--wait=complete` (that of the first container that did not end with 0),
+/// else 0.
 pub fn play(
     host: &Host,
     documents: &[Document],
@@ -61,7 +62,7 @@ pub fn play(
         Ok(gone(WorkloadSummary::list(&host.layout)?, &played, &sources))
     };
     if options.dry_run {
-        tell(host, &objects, &steps, report)?;
+        report_changes(host, &objects, &steps, report)?;
         let gone = find_gone()?;
         for record in gone.iter().filter(|_| options.prune) {
             report.changed(&record.id.to_string(), Change::Deleted);
@@ -72,7 +73,7 @@ pub fn play(
     let mut clients = Vec::new();
     let made = make(host, &objects, &steps, &mut clients);
     base::fail_point!(Command, "workloads-made");
-    // While the pods start: there may be hundreds of others.
+    // The pods start while this reads the records, of which there may be hundreds.
     let gone = if made.is_ok() { find_gone() } else { Ok(Vec::new()) };
     drop(lock);
     let changed: Vec<&Step> = steps.iter().filter(|step| step.change != Change::Unchanged).collect();
@@ -80,13 +81,13 @@ pub fn play(
         true => {
             let awaited: Vec<AwaitedWorkload> = changed.iter().map(|step| step.awaited()).collect();
             let outcome = wait_for_workloads(host, &awaited, clients, deadline, &mut Telling(report))?;
-            tell_of_networks(host, &changed, report)?;
+            warn_of_networks(host, &changed, report)?;
             met(host, outcome, "start", options.timeout.unwrap_or_default())
         }
         false => Ok(()),
     });
     if let Err(e) = made {
-        // What is merely not there yet is left to come.
+        // Nothing has failed yet: the pods may still become ready, so nothing is undone.
         if matches!(e, Error::TimedOut { .. } | Error::Stalled { .. }) {
             return Err(e);
         }
@@ -95,7 +96,7 @@ pub fn play(
         return Err(Error::Undone(Box::new(e)));
     }
     base::fail_point!(Command, "workloads-started");
-    tell(host, &objects, &steps, report)?;
+    report_changes(host, &objects, &steps, report)?;
     for line in objects::update_volumes(&host.layout, &objects)? {
         report.warning(&line);
     }
@@ -110,8 +111,8 @@ pub fn play(
     finish(host, &pods, options, deadline, report)
 }
 
-/// Decides what to do, and pulls and checks all that it needs; then takes the lock under which it is done. What was
-/// decided is decided anew if a workload has changed meanwhile.
+/// Decides what to do, pulls and checks everything that the plan needs, then takes the lock under which the plan is
+/// carried out. If a workload has changed in the meantime, decides again.
 fn resolve(
     host: &Host,
     documents: &[Document],
@@ -126,7 +127,8 @@ fn resolve(
             start_resting(&mut steps, |id, pod| rests(host, id) && runs_again(host, pod));
         }
         conflicts::check(&host.layout, documents, &steps)?;
-        // Pulls are slow and change nothing that others see: they go before the lock.
+        // Images are pulled before the lock is taken, because pulls are slow and change nothing that other commands
+        // see.
         if !options.dry_run {
             prepare(host, plan, &steps, report)?;
         }
@@ -135,7 +137,7 @@ fn resolve(
         for step in &steps {
             let now = WorkloadRecord::load(&host.layout, &step.plan.id)?;
             is_same &= match &step.before {
-                // One that was on its way out may be gone by now.
+                // A workload that was being deleted may be removed by now.
                 Some(before) if !before.deleting => patch::is_same(before, now.as_ref()),
                 _ => now.is_none_or(|now| now.deleting),
             };
@@ -146,8 +148,8 @@ fn resolve(
     }
 }
 
-/// Warns of what keeps pods that have started from being reached, each thing once.
-fn tell_of_networks(host: &Host, steps: &[&Step], report: &mut dyn Report) -> Result<(), Error> {
+/// Warns about problems that make started pods unreachable. Each warning is reported once.
+fn warn_of_networks(host: &Host, steps: &[&Step], report: &mut dyn Report) -> Result<(), Error> {
     for step in steps {
         for pod in running(host, &step.plan.id)? {
             for warning in crate::sandbox::network_warnings(&host.layout, &pod.uid) {
@@ -158,7 +160,7 @@ fn tell_of_networks(host: &Host, steps: &[&Step], report: &mut dyn Report) -> Re
     Ok(())
 }
 
-/// The pods of a workload that should run.
+/// Returns the pods of a workload that should run.
 fn running(host: &Host, id: &WorkloadId) -> Result<Vec<Awaited>, Error> {
     let record = WorkloadRecord::load(&host.layout, id)?;
     let pods = record.iter().flat_map(WorkloadRecord::standing);
@@ -167,7 +169,7 @@ fn running(host: &Host, id: &WorkloadId) -> Result<Vec<Awaited>, Error> {
 }
 
 impl Step {
-    /// What is waited for once it is made.
+    /// Returns what to wait for after this step has been carried out.
     fn awaited(&self) -> AwaitedWorkload {
         let is_rollout = self.change == Change::Configured && matches!(self.spec.rule, Rule::Replicas(_));
         AwaitedWorkload {
@@ -178,7 +180,7 @@ impl Step {
     }
 }
 
-/// Fills in what `generate` left out of Secrets; tells of what nobody provides.
+/// Fills in the values that `generate` left out of Secrets. Warns about values and claims that nothing provides.
 fn fill_in(host: &Host, plan: &mut Plan, report: &mut dyn Report) -> Result<(), Error> {
     for object in &mut plan.objects {
         for key in objects::fill_in(&host.layout, object)? {
@@ -193,21 +195,21 @@ fn fill_in(host: &Host, plan: &mut Plan, report: &mut dyn Report) -> Result<(), 
         let claim = ObjectRef::new(Kind::PersistentVolumeClaim, &namespace, &name);
         if !stands && Objects::get(&host.layout, &claim)?.is_none() {
             report.warning(&format!(
-                "no manifest makes the PersistentVolumeClaim {name} (namespace {namespace}): an empty volume is made on first use"
+                "no manifest defines the PersistentVolumeClaim {name} (namespace {namespace}): an empty volume is created on first use"
             ));
         }
     }
     Ok(())
 }
 
-/// Pulls the images of new pods, and looks whether all of them can be made.
+/// Pulls the images of new pods, and checks whether all new pods can be created.
 fn prepare(host: &Host, plan: &Plan, steps: &[Step], report: &mut dyn Report) -> Result<(), Error> {
     let new = steps.iter().filter(|step| step.creates);
     let objects_of: Vec<&serde_json::Value> = new.clone().map(|step| &step.spec.object).collect();
     let new: Vec<_> =
         new.map(|step| (step.plan.id.to_string(), preflight::sample_pod(&step.spec.template))).collect();
     let mut objects = Objects::load(&host.layout)?;
-    // Those of this play over those of this machine.
+    // Objects of this play replace recorded objects of the same name.
     for object in &plan.objects {
         objects.overlay(&object.id, &object.object);
     }
@@ -221,7 +223,7 @@ fn prepare(host: &Host, plan: &Plan, steps: &[Step], report: &mut dyn Report) ->
     Ok(())
 }
 
-/// Fails if a port of new pods is taken, but by those that go for them.
+/// Fails if a host port of new pods is taken, unless a pod that they replace has the port.
 fn check_ports(host: &Host, steps: &[Step], dry_run: bool) -> Result<(), Error> {
     let added: Vec<PodPlan> = steps
         .iter()
@@ -232,15 +234,15 @@ fn check_ports(host: &Host, steps: &[Step], dry_run: bool) -> Result<(), Error> 
     if added.iter().any(ports::are_claimed) {
         match dry_run {
             true => leaving.extend(observe::view::leaving(&host.layout)?.into_iter().map(|pod| pod.uid)),
-            // Those of our own workloads are waited for by their supervisors.
+            // The supervisors wait until the removed pods of our own workloads have released their ports.
             false => await_removals(host, &leaving)?,
         }
     }
     ports::check(host, &added.iter().collect::<Vec<_>>(), &leaving)
 }
 
-/// What a play does, or did, in kubectl's words.
-fn tell(
+/// Reports what a play does, or did, in kubectl's words.
+fn report_changes(
     host: &Host,
     objects: &[objects::Applied],
     steps: &[Step],
@@ -272,7 +274,7 @@ fn prune(
 ) -> Result<(), Error> {
     if options.prune {
         if !documents.iter().any(|d| is_lasting(&source_id(&d.dir, &d.source))) {
-            report.hint("--prune removes nothing here: what comes from a pipe is no earlier play's file");
+            report.hint("--prune removes nothing here: manifests from a pipe have no earlier play");
         }
         let targets: Vec<_> = gone.iter().map(|r| super::Target::Workload(r.id.clone())).collect();
         return super::down(host, &targets, &super::DownOptions::default(), report);
@@ -283,7 +285,8 @@ fn prune(
     Ok(())
 }
 
-/// A line for each workload that is gone from its file, or one for all of a file that has many.
+/// Returns one hint per workload that its file no longer contains; for a file that has lost many, one hint for all of
+/// them.
 fn gone_hints(gone: &[WorkloadSummary]) -> Vec<String> {
     const MANY: usize = 4;
     let mut hints = Vec::new();
@@ -309,15 +312,16 @@ fn gone_hints(gone: &[WorkloadSummary]) -> Vec<String> {
     hints
 }
 
-/// A pod that nobody runs would run if it were started: with restartPolicy Never, one that has run has ended.
+/// Returns whether a pod without a supervisor would run if it were started. With restartPolicy Never a pod that has run
+/// has ended and would not.
 fn runs_again(host: &Host, recorded: &PodRecord) -> bool {
     let spec = PodSpec::from_pod(&recorded.plan.pod);
-    // A state that cannot be read is made anew.
+    // A state that cannot be read is created again.
     supervisor::last_state(&host.layout, recorded)
         .map_or(true, |state| !state.revive(&spec, supervisor::now()).is_terminal())
 }
 
-/// What is recorded of the workloads of a plan.
+/// Returns the records of the workloads of a plan.
 fn recorded(host: &Host, plans: &[WorkloadPlan]) -> Result<Vec<WorkloadRecord>, Error> {
     let mut found = Vec::new();
     for plan in plans {
@@ -342,7 +346,7 @@ fn make(
     Ok(())
 }
 
-/// Waits for what `--wait` names; the exit code.
+/// Waits for the state that `--wait` names, and returns the exit code.
 fn finish(
     host: &Host,
     pods: &[Awaited],
@@ -361,7 +365,7 @@ fn finish(
         let mut stands = true;
         if outcome == Outcome::Met && options.wait == WaitFor::Ready {
             outlast_first_moment(host, pods, deadline)?;
-            // One that was ready may have failed while another was waited for.
+            // A pod that was ready may have failed while another one was waited for.
             (outcome, stands) = is_so(host, pods, check)?;
         }
         outcome
@@ -380,7 +384,8 @@ fn finish(
     Ok(ended.filter_map(|view| view.state.exit_code()).find(|code| *code != 0).unwrap_or(0))
 }
 
-/// `play --all`: starts what should run and does not (after a reboot). Gives the exit code, as [`play`] does.
+/// `play --all`: starts workloads that should run and do not, for example after a reboot. Returns an exit code as
+/// [`play`] does.
 pub fn play_all(host: &Host, options: &PlayOptions, report: &mut dyn Report) -> Result<i32, Error> {
     let deadline = options.timeout.map(|t| Instant::now() + t);
     let mut records = WorkloadRecord::list(&host.layout)?;
@@ -422,13 +427,13 @@ pub fn play_all(host: &Host, options: &PlayOptions, report: &mut dyn Report) -> 
     finish(host, &pods, options, deadline, report)
 }
 
-/// Whether the next play of a source reads the same again, changed or not: a file or a URL. What comes out of a pipe
-/// (stdin, `<(...)`) is another one each time.
+/// Returns whether a later play can read the same source again, changed or not: a file or a URL. A pipe (stdin,
+/// `<(...)`) has other contents each time.
 fn is_lasting(source: &str) -> bool {
     source.starts_with("http://") || source.starts_with("https://") || Path::new(source).is_file()
 }
 
-/// What a document's source is called in records: its absolute path, where it is a file.
+/// Returns the name of a document's source for records: the absolute path of a file, else the given name.
 fn source_id(dir: &Path, name: &str) -> String {
     let file = Path::new(name).file_name().map(|name| dir.join(name));
     match file.and_then(|file| file.canonicalize().ok()) {
@@ -447,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_can_be_read_again_can_lose_a_workload() {
+    fn only_a_source_that_can_be_read_again_is_lasting() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("web.yaml");
         std::fs::write(&file, "").unwrap();
@@ -460,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn many_workloads_that_are_gone_from_a_file_are_told_in_one_line() {
+    fn many_workloads_that_a_file_no_longer_contains_have_one_hint() {
         let few = [glance("a", "/x.yaml"), glance("b", "/x.yaml"), glance("c", "/x.yaml")];
         let hints = gone_hints(&few);
         assert_eq!(hints.len(), 3);

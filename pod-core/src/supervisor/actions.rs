@@ -1,4 +1,4 @@
-//! Events in, actions out: the one place where the state machine is called, and what its actions do.
+//! Calls the state machine with events, and carries out the actions that it returns. No other file does either.
 
 use std::os::fd::AsFd;
 
@@ -13,24 +13,25 @@ use crate::sandbox::worker::{self, Outcome};
 use crate::sandbox::{self, Failure, Step, console, container, output};
 use crate::workload;
 
-/// How often the output of a container that has ended is read at most. Its pipe is empty long before, unless
-/// something that outlived it writes on.
+/// The most reads of the output of a container that has ended. Its pipe is empty long before, unless a process that
+/// outlived the container keeps writing.
 const LAST_READS: usize = 64;
 
-/// Milliseconds until a state that could not be written is written again.
+/// Milliseconds until the next attempt to write a state that could not be written.
 const WRITE_AGAIN: u64 = 1000;
 
-/// So many killed workers are replaced, for a pod that is going: what they left is a later command's to find.
+/// How many killed workers are replaced while a pod is removed. After that many, a later command has to find what they
+/// left.
 const MOST_KILLED: u32 = 5;
 
-/// Writes to the log why a worker of the pod `uid` failed.
+/// Logs why a worker of the pod `uid` failed.
 fn tell(uid: &str, failure: &Failure) {
     let hint = failure.hint.as_deref();
     tracing::warn!(pod = %uid, step = ?failure.step, hint, error = %failure, "a worker failed");
 }
 
 impl Supervisor {
-    /// Gives an event to a pod's state machine and does what it says.
+    /// Passes an event to a pod's state machine and carries out the actions that it returns.
     pub(super) fn dispatch(&mut self, uid: &str, event: &Event) {
         let now = super::now();
         let Some(pod) = self.pods.get_mut(uid) else { return };
@@ -43,9 +44,10 @@ impl Supervisor {
             if pod.observe() {
                 self.pending.get_or_insert(workload::Event::PodsChanged);
             }
-            // Before the actions: a successor must know what was asked for.
+            // The state is written before the actions, because a successor must know which actions were requested.
             self.write_state(uid);
-            // What survives a reboot; of a pod on its way out nothing does, and the disk is slow.
+            // The state that survives a reboot. It is not written for a pod that is being removed, because nothing of
+            // the pod survives and the disk is slow.
             let keeps = self.pods.get(uid).is_some_and(|pod| !pod.removing);
             if keeps
                 && state.containers != before.containers
@@ -61,9 +63,9 @@ impl Supervisor {
         }
     }
 
-    /// Writes the state of a pod; what cannot be written is written later.
+    /// Writes the state of a pod. A state that cannot be written is written later.
     pub(super) fn write_state(&mut self, uid: &str) {
-        // Files of a pod that is being purged must not come back.
+        // The files of a pod that is being purged must not be created again.
         let Some(pod) = self.pods.get_mut(uid).filter(|pod| pod.purge == Purge::No) else { return };
         let written = base::file::write_json_volatile(&self.layout.pod_status(uid), &pod.state);
         pod.unwritten = written.is_err().then(|| super::now().boot + WRITE_AGAIN);
@@ -164,7 +166,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Makes the bundle folder, FIFOs and log of a run of a container.
+    /// Creates the bundle folder, FIFOs and log of a run of a container.
     pub(super) fn open_run(&mut self, uid: &str, name: &str, attempt: u32) -> Result<Run, Failure> {
         let bundle = container::bundle(&self.layout, uid, name, attempt);
         base::file::create_private_dir_all(&bundle)
@@ -185,7 +187,7 @@ impl Supervisor {
         Ok(Run { outputs, log: Some(log), ..Run::new(attempt, bundle) })
     }
 
-    /// Reads what is left of a run's output and closes it.
+    /// Reads the rest of a run's output and closes it.
     fn close_run(&mut self, uid: &str, name: &str) -> Option<Run> {
         self.drain(uid, name, LAST_READS);
         let mut run = self.pods.get_mut(uid)?.runs.remove(name)?;
@@ -203,12 +205,12 @@ impl Supervisor {
         Some(run)
     }
 
-    /// Output of a container is readable.
+    /// Handles readable output of a container.
     pub(super) fn on_output(&mut self, uid: &str, container: &str) {
         self.drain(uid, container, 1);
     }
 
-    /// Brings output of a container into its log, with at most so many reads of each stream.
+    /// Copies output of a container into its log, with at most `reads` reads of each stream.
     fn drain(&mut self, uid: &str, container: &str, reads: usize) {
         let Some(run) = self.pods.get_mut(uid).and_then(|pod| pod.runs.get_mut(container)) else { return };
         let Some(log) = run.log.as_mut() else { return };
@@ -239,18 +241,18 @@ impl Supervisor {
         self.dispatch(uid, &event);
     }
 
-    /// What is left of a run is removed once who watches knows that the run has ended.
+    /// Schedules the removal of a run's resources, which begins after watchers know that the run has ended.
     fn leave_run(&mut self, uid: &str, name: &str, attempt: u32) {
         if let Some(pod) = self.pods.get_mut(uid) {
             pod.remains.push((name.to_owned(), attempt));
         }
     }
 
-    /// Removes what is left of runs: cgroup, runtime state, writable layer, bundle.
+    /// Removes the resources of runs that have ended: cgroup, runtime state, writable layer, bundle.
     fn delete_remains(&mut self, uid: &str) {
         let Some(pod) = self.pods.get_mut(uid) else { return };
         let remains = std::mem::take(&mut pod.remains);
-        // A pod that is going loses it all with its sandbox and its files.
+        // The resources of a pod that is being removed go with its sandbox and its files.
         if pod.removing && pod.state.goal == Goal::End && pod.state.sandbox != Sandbox::Absent {
             return;
         }
@@ -263,7 +265,7 @@ impl Supervisor {
         }
     }
 
-    /// A worker's pipe has something.
+    /// Reads from a worker's pipe and handles the result once it is complete.
     pub(super) fn on_worker(&mut self, uid: &str, token: u64) {
         let Some(pod) = self.pods.get_mut(uid) else { return };
         let Some(mut job) = pod.jobs.remove(&token) else { return };
@@ -288,7 +290,7 @@ impl Supervisor {
                 self.on_sandbox(uid, result);
             }
             Job::RemoveSandbox(worker) => {
-                // What a killed worker left undone is done by the next one: the removal is still asked for.
+                // The next worker does what a killed worker left undone, because the removal stays requested.
                 let problems = outcome!(worker);
                 if problems.is_none() {
                     tracing::error!("removing the sandbox of {uid}: {DIED}");
@@ -406,8 +408,8 @@ impl Supervisor {
         }
     }
 
-    /// What follows from the state of all pods rather than from one event: starts that waited for others to
-    /// go, the removal of sandboxes and files, and what the record should say.
+    /// Does what follows from the state of all pods rather than from one event: starts pods that waited for the removal
+    /// of others, removes sandboxes and files, and updates the record.
     pub(super) fn settle(&mut self) {
         while self.settle_once() || self.control() {}
         self.tell_status();
@@ -418,7 +420,7 @@ impl Supervisor {
         let leaving = self.leaving;
         let uids: Vec<String> = self.pods.keys().cloned().collect();
         let mut gone = Vec::new();
-        // Before any worker is forked: somebody waits for it.
+        // Ends are reported before any worker is forked, because clients wait for them.
         for uid in &uids {
             self.tell_end(uid);
         }
@@ -451,10 +453,10 @@ impl Supervisor {
         acted
     }
 
-    /// Tells who watches once nothing of a pod on its way out runs any more.
+    /// Reports to watchers that no process of a pod that is being removed runs any more.
     fn tell_end(&mut self, uid: &str) {
         let Some(pod) = self.pods.get_mut(uid) else { return };
-        // Who looks on disk must find the same.
+        // The end is reported only once the state on disk says the same.
         let ended = pod.runs.is_empty() && pod.unwritten.is_none() && pod::has_ended(&pod.plan, &pod.state);
         if pod.removing && !pod.end_reported && ended {
             pod.end_reported = true;
@@ -484,7 +486,7 @@ impl Supervisor {
         }
     }
 
-    /// A pod that has ended for good stays known over reboots.
+    /// Records that a pod has ended for good, so that the end is known after a reboot.
     fn record_end(&mut self, uid: &str) {
         let Some(pod) = self.pods.get_mut(uid) else { return };
         pod.recorded_end = true;

@@ -1,5 +1,5 @@
-//! What a new supervisor finds: pods that are only recorded, pods that run on after their supervisor was
-//! killed, and half-made things.
+//! What a new supervisor takes over: pods that are only recorded, pods that kept running after their supervisor was
+//! killed, and unfinished actions.
 
 use std::os::fd::AsFd;
 
@@ -13,11 +13,11 @@ use crate::sandbox::container::{self, Started};
 use crate::store::{self, Layout};
 use crate::workload;
 
-/// The state of a recorded pod: as it ended, as its supervisor last wrote it in this boot, or in a new life after
-/// a reboot.
+/// Returns the state of a recorded pod: the final state of a pod that has ended, the state that its supervisor wrote
+/// last in this boot, or the state of a new life after a reboot.
 ///
 /// # Errors
-/// A file that cannot be read, or is damaged.
+/// A file cannot be read, or is damaged.
 pub fn last_state(layout: &Layout, recorded: &PodRecord) -> Result<PodState, store::Error> {
     if let Some(ended) = &recorded.ended {
         return Ok(ended.clone());
@@ -29,7 +29,7 @@ pub fn last_state(layout: &Layout, recorded: &PodRecord) -> Result<PodState, sto
     Ok(revived(layout, recorded))
 }
 
-/// The state of a pod that nothing is known of in this boot: in a new life after the last one that is known.
+/// Returns the state of a pod of which nothing is known in this boot: a new life after the last known state.
 fn revived(layout: &Layout, recorded: &PodRecord) -> PodState {
     let (spec, now) = (PodSpec::from_pod(&recorded.plan.pod), super::now());
     match former_state(layout, recorded) {
@@ -38,7 +38,7 @@ fn revived(layout: &Layout, recorded: &PodRecord) -> PodState {
     }
 }
 
-/// The state that a pod had when a container of it began or ended a run last, if it is known.
+/// Returns the state of a pod when one of its containers last began or ended a run, if that state is known.
 pub fn former_state(layout: &Layout, recorded: &PodRecord) -> Option<PodState> {
     store::damage::or_none(store::format::read(&layout.pod_last_status(&recorded.plan.uid)))
 }
@@ -55,20 +55,21 @@ pub fn present_state(layout: &Layout, recorded: &PodRecord) -> Result<Option<Pod
     if recorded.ended.is_some() {
         return Ok(None);
     }
-    // Its file goes with the others: then it has ended, too, as one has that never ran in this boot.
+    // The state file is removed with the pod's other files. A pod without one has ended, like a pod that never ran in
+    // this boot.
     let state = store::format::read::<PodState>(&layout.pod_status(&recorded.plan.uid))?;
     Ok(state.filter(|state| !has_ended(&recorded.plan, state)))
 }
 
-/// The state in which a supervisor takes a recorded pod over.
+/// Returns the state with which a supervisor takes over a recorded pod.
 pub(super) fn adopted_state(layout: &Layout, recorded: &PodRecord) -> PodState {
     match last_state(layout, recorded) {
-        // The pod was stopped cleanly when its supervisor was asked to end; now it is wanted again.
+        // The pod was stopped cleanly when its supervisor was asked to end; now the pod should run again.
         Ok(state) if state.is_gone() && recorded.ended.is_none() => {
             state.revive(&PodSpec::from_pod(&recorded.plan.pod), super::now())
         }
         Ok(state) => state,
-        // The sandbox that may be there is removed before another one is created.
+        // A sandbox that may exist is removed before another one is created.
         Err(e) => {
             tracing::error!("{e}");
             revived(layout, recorded)
@@ -98,7 +99,8 @@ impl Supervisor {
         let running: Vec<(String, u32)> =
             pod.state.running().map(|(name, attempt, _)| (name.to_owned(), attempt)).collect();
         let pending = pod.state.pending_actions();
-        // An infra container that ended meanwhile took nothing with it that the state machine does not kill.
+        // No process is lost with an infra container that ended in the meantime, except those that the state machine
+        // kills now.
         let mut infra_lost = false;
         if let Some(sandbox) = pod.sandbox.as_mut() {
             let source = Source::AdoptedProcess { uid: uid.to_owned(), container: None };
@@ -110,7 +112,7 @@ impl Supervisor {
                 None => infra_lost = true,
             }
         } else {
-            // What was known of it is damaged.
+            // The pod has a sandbox, but its description is damaged.
             infra_lost = matches!(pod.state.sandbox, Sandbox::Ready);
         }
         for (name, attempt) in running {
@@ -136,10 +138,11 @@ impl Supervisor {
         base::file::read_json(&container::started_path(&bundle)).ok().flatten()
     }
 
-    /// Takes a run over, with its output; false if its process has ended.
+    /// Takes over a run with its output. Returns false if the run's process has ended.
     fn adopt_run(&mut self, uid: &str, name: &str, attempt: u32, started: Option<&Started>) -> bool {
         let mut run = self.open_run(uid, name, attempt).unwrap_or_else(|e| {
-            // It has to be stopped and its end to be noticed also where its output cannot be read.
+            // The run is taken over also if its output cannot be read, because it has to be stopped and its end
+            // noticed.
             tracing::error!("{e}");
             Run::new(attempt, container::bundle(&self.layout, uid, name, attempt))
         });
@@ -160,14 +163,15 @@ impl Supervisor {
         runs
     }
 
-    /// Something that the former supervisor was at when it died. Its workers died with it.
+    /// Repeats an action that the former supervisor had not finished when it died. Its workers died with it.
     fn redo(&mut self, uid: &str, action: Action) {
         match action {
             Action::StartContainer { container, attempt } => {
                 match self.read_started(uid, &container, attempt) {
-                    // It was started; only the word of it was lost.
+                    // The container was started, but the worker's report was lost.
                     Some(started) => {
-                        // First: in a pod that is being stopped, what follows is a signal to it.
+                        // The run is adopted first, because in a pod that is being stopped the event leads to a signal
+                        // to it.
                         let runs = self.adopt_run(uid, &container, attempt, Some(&started));
                         self.dispatch(uid, &started.event(&container, attempt));
                         if !runs {

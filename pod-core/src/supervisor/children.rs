@@ -1,4 +1,4 @@
-//! Children that end: containers, infra containers, commands, workers, and orphans of all of them.
+//! Handles children that end: containers, infra containers, commands, workers, and orphans of all of them.
 
 use std::os::fd::AsFd;
 
@@ -43,7 +43,8 @@ impl Supervisor {
                 return;
             }
         }
-        // Either a worker itself (its pipe reports the rest), or a child that its worker has not reported yet.
+        // The child is either a worker itself, whose pipe reports the rest, or a process that its worker has not
+        // reported yet.
         if self.pods.values().any(|pod| pod.awaits_child()) {
             self.unclaimed.insert(pid, code);
         } else {
@@ -51,7 +52,7 @@ impl Supervisor {
         }
     }
 
-    /// A process that a former supervisor started has ended.
+    /// Handles the end of a process that a former supervisor started.
     pub(super) fn on_adopted_process(&mut self, uid: &str, container: Option<&str>) {
         let Some(pod) = self.pods.get_mut(uid) else { return };
         match container {
@@ -74,7 +75,7 @@ impl Supervisor {
 
     fn on_infra_ended(&mut self, uid: &str) {
         let Some(pod) = self.pods.get(uid) else { return };
-        // While the sandbox is being removed its end is what was asked for.
+        // While the sandbox is being removed, the end of its infra container is expected.
         if !pod.remove_sandbox {
             self.dispatch(uid, &Event::SandboxDied);
         }

@@ -1,4 +1,4 @@
-//! The controller of the workload: which pods there are follows from its spec and from how they are.
+//! Runs the controller of the workload, which decides from the spec and the states of the pods which pods exist.
 
 use super::Supervisor;
 use super::ipc::protocol::Reply;
@@ -12,11 +12,11 @@ use crate::store::{self, Layout};
 use crate::volume::claims;
 use crate::workload::{self, Event, Rule};
 
-/// Milliseconds until a record that could not be written is written again.
+/// Milliseconds until the next attempt to write a record that could not be written.
 const WRITE_AGAIN: u64 = 1000;
 
 impl Supervisor {
-    /// Records a change that a command asks for, then makes it.
+    /// Records a change that a command asks for, then carries it out.
     pub(super) fn change(&mut self, change: &WorkloadChange) -> Result<(), store::Error> {
         let reserved = removal::reserve(&self.layout, &self.id);
         reserved
@@ -28,7 +28,7 @@ impl Supervisor {
         }
     }
 
-    /// Calls `decide` with a controller that knows the pods as they are.
+    /// Calls `decide` with a controller that knows the present states of the pods.
     fn controlled<T>(&self, decide: impl FnOnce(&mut Controller<'_>, &WorkloadRecord) -> T) -> T {
         let status_of = |recorded: &PodRecord| match self.pods.get(&recorded.plan.uid) {
             Some(pod) => pod.status.clone(),
@@ -39,15 +39,16 @@ impl Supervisor {
         decide(&mut Controller { status_of: &status_of, identity: &mut identity, now }, &self.record)
     }
 
-    /// Saves a record, then makes it so: starts pods that are new, stops those that should stop, removes those that are
-    /// to be removed. A record that is the same but for what the controller has observed costs no durable write.
+    /// Saves a record, then carries it out: starts new pods, stops pods that should stop, removes pods that are to be
+    /// removed. A record that differs only in what the controller has observed costs no durable write.
     fn commit(&mut self, outcome: Outcome) -> Result<(), store::Error> {
         if outcome.record.differs_durably(&self.record) {
             let record = &outcome.record;
             match record.save_or_note(&self.layout, Some(&self.record)) {
-                // With neither tree to write to, this process still knows: what fills a disk has to be stopped.
+                // If neither directory tree can be written, the removal is still carried out, because the pods that
+                // fill a disk have to be stopped.
                 Err(error) if removal::only_removes(&self.record, record) => {
-                    tracing::error!(%error, "the removal of pods of {} is known to this process alone", self.id);
+                    tracing::error!(%error, "the removal of pods of {} cannot be recorded; only this process knows of it", self.id);
                 }
                 result => result?,
             }
@@ -58,7 +59,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Goes on with a record that is saved.
+    /// Continues with a record that is saved.
     fn take(&mut self, outcome: Outcome) {
         let Outcome { record, told } = outcome;
         let has_observed = record.state != self.record.state && !record.deleting;
@@ -79,7 +80,8 @@ impl Supervisor {
         }
     }
 
-    /// Lets the controller decide, if a pod has changed or its time has come. True if it did.
+    /// Lets the controller decide if a pod has changed or a deadline of the controller is over. Returns whether it
+    /// decided.
     pub(super) fn control(&mut self) -> bool {
         if self.leaving {
             return false;
@@ -104,20 +106,20 @@ impl Supervisor {
             _ => self.controlled(|controller, record| controller.step(record.clone(), event)),
         };
         if let Err(error) = self.commit(outcome) {
-            tracing::error!(%error, "what the controller of {} decided cannot be recorded yet", self.id);
+            tracing::error!(%error, "the decision of the controller of {} cannot be recorded yet", self.id);
             self.control_again = Some(now.boot + WRITE_AGAIN);
         }
         true
     }
 
-    /// Forgets pods of which nothing is left, and saves what the controller makes of that.
+    /// Forgets pods of which nothing is left, and saves the record that the controller makes of that.
     pub(super) fn forget(&mut self, gone: &[String]) {
         for uid in gone {
             self.pods.remove(uid);
         }
         let stay: Vec<&String> = gone.iter().filter(|uid| self.layout.pod(uid).exists()).collect();
         for uid in &stay {
-            // A read-only disk. The pod stays recorded, so that a later supervisor removes what is left of it.
+            // The disk is read-only. The pod stays recorded, so that a later supervisor removes its files.
             tracing::error!("the files of pod {uid} stay");
         }
         let can_save = stay.is_empty();
@@ -134,7 +136,7 @@ impl Supervisor {
             self.take(outcome);
             self.follow_record();
         } else {
-            // Who asks must not look for them on disk.
+            // Watching clients get these pods from here, because their files are still on disk.
             self.gone.extend(gone.iter().cloned());
             self.control_again = Some(super::now().boot + WRITE_AGAIN);
         }
@@ -145,7 +147,7 @@ impl Supervisor {
         self.status_changed = true;
     }
 
-    /// Whether nothing that the pod needs is still in use by one that is on its way out.
+    /// Returns whether the pod can start: no pod that is being removed still uses what the pod needs.
     pub(super) fn may_start(&self, uid: &str) -> bool {
         let Some(pod) = self.pods.get(uid) else { return false };
         let going = self.pods.values().filter(|other| other.removing && other.purge != Purge::Done);
@@ -154,14 +156,14 @@ impl Supervisor {
             || workload::may_start(&pod.plan, going, &claims::exclusive(&self.layout, &pod.plan)).is_ok()
     }
 
-    /// How far the workload is.
+    /// Returns the present status of the workload.
     pub(super) fn status(&self) -> Status {
         Status::of_states(&self.record, super::now().wall, |pod| {
             self.pods.get(&pod.plan.uid).map(|pod| &pod.state)
         })
     }
 
-    /// Tells who watches how far the workload is, if that has changed.
+    /// Sends the status of the workload to watchers if it has changed.
     pub(super) fn tell_status(&mut self) {
         if !std::mem::take(&mut self.status_changed) || self.watchers.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! epoll(7), with a name for everything that is waited for.
+//! An epoll(7) whose descriptors are named by what they are for.
 
 use std::collections::HashMap;
 use std::io;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::event::{Timespec, epoll};
 
-/// What a descriptor is.
+/// The meaning of a descriptor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// The signalfd.
@@ -16,7 +16,7 @@ pub enum Source {
     Timer,
     /// The socket that clients connect to.
     Listener,
-    /// A client.
+    /// The connection of a client.
     Connection,
     /// The result pipe of a worker.
     Worker {
@@ -30,16 +30,16 @@ pub enum Source {
         /// Container name.
         container: String,
     },
-    /// The pidfd of a container that is not our child (started by a former supervisor).
+    /// The pidfd of a container that a former supervisor started, which is not our child.
     AdoptedProcess {
         /// Pod uid.
         uid: String,
-        /// Container name; the infra container has none.
+        /// The container's name; `None` for the infra container.
         container: Option<String>,
     },
 }
 
-/// The epoll of the process. A token stays valid until it is removed, and is never used again.
+/// The epoll of the process. A token is valid until its descriptor is removed, and is never used again.
 #[derive(Debug)]
 pub struct EventLoop {
     epoll: std::os::fd::OwnedFd,
@@ -48,13 +48,13 @@ pub struct EventLoop {
 }
 
 impl EventLoop {
-    /// An empty one.
+    /// Creates an event loop without descriptors.
     pub fn new() -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         Ok(Self { epoll, sources: HashMap::new(), next: 0 })
     }
 
-    /// Waits for a descriptor to be readable, from now on.
+    /// Starts to watch a descriptor for input. Returns its token.
     pub fn add(&mut self, fd: BorrowedFd<'_>, source: Source) -> io::Result<u64> {
         let token = self.next;
         self.next += 1;
@@ -63,7 +63,7 @@ impl EventLoop {
         Ok(token)
     }
 
-    /// Also (or no longer) waits for room to write.
+    /// Starts or stops to watch a descriptor for room to write.
     pub fn want_write(&self, fd: BorrowedFd<'_>, token: u64, want: bool) -> io::Result<()> {
         let mut flags = epoll::EventFlags::IN;
         if want {
@@ -72,13 +72,13 @@ impl EventLoop {
         Ok(epoll::modify(&self.epoll, fd, epoll::EventData::new_u64(token), flags)?)
     }
 
-    /// Waits no longer for a descriptor that is about to be closed.
+    /// Stops watching a descriptor that is about to be closed.
     pub fn remove(&mut self, fd: BorrowedFd<'_>, token: u64) {
         let _ = epoll::delete(&self.epoll, fd);
         self.sources.remove(&token);
     }
 
-    /// Waits until something happens; asleep for as long as nothing does, or until `limit` is over.
+    /// Waits for an event, at most for `limit`, and returns the descriptors that are ready.
     pub fn wait(&mut self, limit: Option<Duration>) -> io::Result<Vec<(u64, Source)>> {
         let mut buffer: Vec<epoll::Event> = Vec::with_capacity(64);
         let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());

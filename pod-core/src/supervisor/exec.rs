@@ -1,4 +1,4 @@
-//! Commands in running containers.
+//! Runs commands in running containers.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -9,18 +9,18 @@ use super::pod::Job;
 use crate::runtime::{self, Exec, Stdio};
 use crate::sandbox::{self, Failure, Step, console, container, worker};
 
-/// The terminal of a command.
+/// The terminal that a command asks for.
 #[derive(Debug, Clone, Copy)]
 pub struct Terminal {
-    /// It has one.
+    /// True if the command gets a terminal.
     pub tty: bool,
-    /// Rows and columns.
+    /// The terminal's rows and columns.
     pub size: Option<(u16, u16)>,
 }
 
 impl Supervisor {
-    /// Runs a command for a client. With a terminal the client gets the pty's master from the worker itself;
-    /// without one its own three descriptors become the command's.
+    /// Runs a command for a client. With a terminal, the worker itself sends the pty's master to the client; without
+    /// one, the client's three descriptors become those of the command.
     pub(super) fn exec(
         &mut self,
         token: u64,
@@ -52,7 +52,7 @@ impl Supervisor {
                 .map(|scratch| runtime::console::ConsoleSocket::bind(&scratch.path().join("console")))
                 .transpose();
             let terminal = terminal.map_err(Failure::at(Step::Terminal))?;
-            // As containerd has it: a terminal has a name.
+            // As in containerd, a command with a terminal has the variable TERM.
             let env = if tty { vec![("TERM".to_owned(), "xterm".to_owned())] } else { Vec::new() };
             let exec = Exec {
                 id: &id,
@@ -70,7 +70,7 @@ impl Supervisor {
             let master = terminal.map(|t| t.receive(console::TIMEOUT)).transpose();
             let master = master.map_err(Failure::at(Step::Terminal))?;
             let masters: Vec<_> = master.iter().map(AsFd::as_fd).collect();
-            // One line, the first on this connection: there is room for it.
+            // This line is the first on the connection, so the socket has room for it.
             connection::send_with_descriptors(client.fd(), &Reply::ExecStarted { pid }, &masters)
                 .map_err(Failure::at(Step::Reply))?;
             Ok(pid)

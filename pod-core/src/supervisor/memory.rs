@@ -1,5 +1,5 @@
-//! Gives memory back: a supervisor does nothing for almost all of its life, and what it needed to start its pods
-//! need not stay resident meanwhile.
+//! Releases memory. A supervisor is idle for almost all of its life, so the memory that it needed to start its pods
+//! need not stay resident.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::time::Duration;
@@ -7,8 +7,8 @@ use std::time::Duration;
 /// How long a supervisor must be idle before it releases memory.
 pub(super) const QUIET: Duration = Duration::from_millis(500);
 
-/// Gives back what the allocator keeps, and the pages of code and constants: they are the page cache's, and those
-/// that are needed come back from there by themselves.
+/// Releases what the allocator keeps, and the resident pages of code and constants. Those pages belong to the page
+/// cache, and the kernel maps a page again when it is used.
 pub(super) fn give_back() {
     // SAFETY: the allocator's own function, which may be called at any time.
     unsafe { libc::malloc_trim(0) };
@@ -16,8 +16,8 @@ pub(super) fn give_back() {
     unsafe { libc::dl_iterate_phdr(Some(forget), std::ptr::null_mut()) };
 }
 
-/// Unmaps the pages of every segment of an object that cannot be written. Nothing in them was ever changed:
-/// what the loader relocates lies in segments that are written, also where it protects them afterwards.
+/// Unmaps the pages of every read-only segment of an object. No page of such a segment was ever changed, because the
+/// data that the loader relocates lies in writable segments, even if the loader protects it afterwards.
 unsafe extern "C" fn forget(info: *mut libc::dl_phdr_info, _: usize, _: *mut c_void) -> c_int {
     // SAFETY: dl_iterate_phdr gives a valid object with its name and headers.
     let (object, name, headers) = unsafe {
@@ -41,7 +41,7 @@ unsafe extern "C" fn forget(info: *mut libc::dl_phdr_info, _: usize, _: *mut c_v
         };
         let first = start - start % page;
         let length = size + (start - first);
-        // In pages of the ordinary size: one huge page that comes back is two megabytes.
+        // Huge pages are disabled, because with them one page that is used again takes two megabytes.
         for advice in [libc::MADV_NOHUGEPAGE, libc::MADV_DONTNEED] {
             // SAFETY: a private mapping of a file of which no page was written: each page reads the same afterwards.
             unsafe { libc::madvise(std::ptr::with_exposed_provenance_mut(first), length, advice) };
@@ -54,7 +54,7 @@ unsafe extern "C" fn forget(info: *mut libc::dl_phdr_info, _: usize, _: *mut c_v
 mod tests {
     use super::*;
 
-    /// kB of code that are resident.
+    /// Returns how many kB of code are resident.
     fn code() -> u64 {
         let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
         let mut is_code = false;
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn code_goes_and_comes_back_by_itself() {
+    fn code_is_released_and_mapped_again_when_used() {
         let words: Vec<String> = (0..100).map(|n| format!("word {n}")).collect();
         let before = code();
         give_back();

@@ -1,8 +1,8 @@
-//! The detached process of one workload: drives lifecycle with real effects.
+//! The supervisor: a detached process per workload that runs the workload's pods.
 //!
-//! One thread, one epoll. What the kernel says (a child ended, a pipe has data, a time has come, a client
-//! asks) becomes a [`lifecycle::Event`](crate::lifecycle::Event); what the state machine answers becomes a
-//! signal or a worker ([`sandbox::worker`](crate::sandbox)). Nothing here decides.
+//! It has one thread and one epoll. What the kernel reports (a child has ended, a pipe has data, a deadline is over, a
+//! client asks) becomes a [`lifecycle::Event`](crate::lifecycle::Event). The actions that the state machine returns
+//! become signals or workers ([`sandbox::worker`](crate::sandbox)). This module takes no decisions itself.
 
 mod actions;
 mod adopt;
@@ -47,89 +47,89 @@ use crate::store::{self, Layout, WorkloadId};
 use crate::version::Version;
 use crate::workload;
 
-/// This machine as `kube` uses it.
+/// The directories and the executable that `kube` uses on this machine.
 #[derive(Debug, Clone)]
 pub struct Host {
-    /// The two trees.
+    /// The persistent and the volatile directory tree.
     pub layout: Layout,
-    /// The `kube` executable: supervisors and aardvark-dns are run from it.
+    /// The `kube` executable, which is also the program of supervisors and of aardvark-dns.
     pub exe: PathBuf,
 }
 
-/// What can go wrong with a supervisor.
+/// The errors of a supervisor.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Files of ours.
+    /// An error of the store.
     #[error(transparent)]
     Store(#[from] store::Error),
-    /// The process could not be started.
+    /// The supervisor's process could not be started.
     #[error("cannot start a supervisor: {0}")]
     Spawn(#[source] std::io::Error),
-    /// It ended before it listened.
+    /// The supervisor ended before its socket listened.
     #[error("the supervisor ended before it was ready{}{said}; see {}", if said.is_empty() { "" } else { ": " }, log.display())]
     NotStarted {
-        /// Its log.
+        /// The supervisor's log.
         log: PathBuf,
-        /// Its last words.
+        /// The error that the supervisor reported last.
         said: String,
     },
-    /// The kernel refused something that a supervisor cannot do without.
+    /// The kernel refused something that a supervisor needs.
     #[error("{what}: {source}")]
     Kernel {
-        /// What was tried.
+        /// The action that was tried.
         what: &'static str,
-        /// What the kernel said.
+        /// The kernel's error.
         #[source]
         source: std::io::Error,
     },
     /// The socket failed, or received a malformed message.
     #[error("talking to the supervisor of {id}: {source}")]
     Socket {
-        /// Which workload.
+        /// The workload.
         id: WorkloadId,
-        /// What happened.
+        /// The error of the socket.
         #[source]
         source: std::io::Error,
     },
-    /// It was stopped (SIGSTOP) and does not go on.
+    /// The supervisor is stopped (SIGSTOP) and does not continue.
     #[error(
-        "the supervisor of {id} (pid {pid}) is stopped: `kill -CONT {pid}` lets it go on, `kube down --force {}` \
-         takes {id} down without it",
+        "the supervisor of {id} (pid {pid}) is stopped: `kill -CONT {pid}` continues it, `kube down --force {}` \
+         removes {id} without it",
         id.arguments()
     )]
     Stopped {
-        /// Which workload.
+        /// The workload.
         id: WorkloadId,
-        /// Its process.
+        /// The supervisor's process.
         pid: i32,
     },
-    /// It does not answer.
+    /// The supervisor does not answer.
     #[error(
-        "the supervisor of {id} (pid {pid}) does not answer: see what it waits for (/proc/{pid}/stack), or take {id} \
-         down without it: `kube down --force {}`",
+        "the supervisor of {id} (pid {pid}) does not answer: see what it waits for (/proc/{pid}/stack), or remove {id} \
+         without it: `kube down --force {}`",
         id.arguments()
     )]
     Silent {
-        /// Which workload.
+        /// The workload.
         id: WorkloadId,
-        /// Its process.
+        /// The supervisor's process.
         pid: i32,
     },
-    /// It belongs to a newer `kube`.
+    /// The supervisor belongs to a newer `kube`.
     #[error("the supervisor of {id} speaks {newer}")]
     Newer {
-        /// Which workload.
+        /// The workload.
         id: WorkloadId,
-        /// What it speaks.
+        /// The format that the supervisor speaks.
         newer: crate::version::Newer,
     },
-    /// The OCI runtime's part.
+    /// An error of the OCI runtime.
     #[error(transparent)]
     Runtime(#[from] crate::runtime::Error),
-    /// It was removed meanwhile.
+    /// The workload was removed in the meantime.
     #[error("{0} was removed meanwhile")]
     Gone(WorkloadId),
-    /// A supervisor's own words.
+    /// The supervisor refused the request, with this message.
     #[error("{0}")]
     Refused(String),
 }
@@ -146,41 +146,41 @@ impl Error {
     }
 }
 
-/// The state of the process.
+/// The state of a supervisor's process.
 struct Supervisor {
     layout: Layout,
     exe: PathBuf,
     id: WorkloadId,
     record: WorkloadRecord,
     pods: BTreeMap<String, Pod>,
-    /// Pods that are gone and still recorded, because the disk is full or read-only.
+    /// The pods of which nothing runs and that are still recorded, because the disk is full or read-only.
     gone: Vec<String>,
     connections: HashMap<u64, Connection>,
     watchers: Vec<u64>,
-    /// Commands run by `exec`: pid to the connection that asked.
+    /// The commands of `exec`: their pids, with the connection of the client that asked.
     execs: HashMap<i32, u64>,
-    /// Children that ended before their worker reported them.
+    /// Children that ended before their worker reported them: pid and exit code.
     unclaimed: HashMap<i32, i32>,
-    /// What has happened that the controller of the workload has not seen yet.
+    /// An event that the controller of the workload has not seen yet.
     pending: Option<workload::Event>,
-    /// What the controller decided could not be recorded, the disk may be full: when it is tried again, in milliseconds
-    /// since boot.
+    /// Set if a decision of the controller could not be recorded, for example because the disk is full: the time of the
+    /// next attempt, in milliseconds since boot.
     control_again: Option<u64>,
-    /// The status of the workload may be another than the one that watchers know.
+    /// True if the status of the workload may differ from the one that watchers have received.
     status_changed: bool,
     told_status: Option<Status>,
     events: EventLoop,
     signals: SignalFd,
     timer: OwnedFd,
     listener: UnixListener,
-    /// Set by SIGTERM: stop everything in order, keep the record, end.
+    /// Set by SIGTERM: the supervisor stops everything in order, keeps the record and ends.
     leaving: bool,
-    /// Set by a newer `kube`: the program that is to go on in this process.
+    /// Set by a newer `kube`: the program that is to continue in this process.
     successor: Option<Successor>,
     lock: FileLock,
 }
 
-/// Both clocks.
+/// Returns the present time on both clocks.
 pub fn now() -> Now {
     let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let millis =
@@ -188,7 +188,7 @@ pub fn now() -> Now {
     Now { boot: millis, wall: jiff::Timestamp::now() }
 }
 
-/// The main function of `kube supervise ROOT RUNROOT WORKLOAD`; `args` is what follows `supervise`.
+/// The main function of `kube supervise ROOT RUNROOT WORKLOAD`; `args` are the arguments after `supervise`.
 pub fn main(args: &[std::ffi::OsString]) -> i32 {
     let ready = std::env::var(spawn::READY_FD).ok().and_then(|v| v.parse::<i32>().ok());
     let handed = match Handed::read() {
@@ -212,7 +212,7 @@ pub fn main(args: &[std::ffi::OsString]) -> i32 {
     if let Err(e) = crate::runtime::sealed_exe::reexec_sealed() {
         tracing::warn!("cannot protect the kube binary from containers: {e}");
     }
-    // Run from a descriptor, it would be called after its number.
+    // A program that runs from a descriptor would have the descriptor's number as its name.
     let _ = nix::sys::prctl::set_name(c"kube");
     // SAFETY: the starter created this descriptor for us and passed its number; nothing else in this process owns it.
     let mut ready = ready.map(|fd| unsafe { std::fs::File::from_raw_fd(fd) });
@@ -246,31 +246,33 @@ fn run(layout: Layout, id: WorkloadId, ready: &mut Option<std::fs::File>) -> Res
         return tell(ready, spawn::BUSY);
     };
     let Some(record) = WorkloadRecord::load(&layout, &id)? else {
-        // Removed between the call for us and now; the folder that the call made goes too.
+        // The workload was removed after this supervisor was started; the folder that the starter created is removed
+        // too.
         base::file::remove_dir_if_exists(&layout.workload_run(&id))?;
         return tell(ready, spawn::GONE);
     };
     base::fail_point::register_supervisor();
     base::fail_point!(Supervisor, "supervisor-locked");
-    // It may have been made, or opened to others, since the command that started this process looked.
+    // The directory may have been created, or made accessible to others, since the starting command checked it.
     layout.close_to_others()?;
     if let Err(e) = crate::runtime::cgroup::leave_callers("supervisor", &id.to_string()) {
-        tracing::warn!("{e}: this pod ends with whoever started it");
+        tracing::warn!("{e}: this pod ends with the process that started it");
     }
     base::file::remove_file_if_exists(&layout.supervisor_left(&id))?;
     let listener = listen(&layout.supervisor_socket(&id)).or_else(|_| {
-        // A full run tree: the supervisor is needed more than the room for a note that it may have to write.
+        // The run tree is full. The space that is reserved for a note of removal is released, because the socket is
+        // needed more.
         crate::record::removal::release_reserve(&layout, &id);
         listen(&layout.supervisor_socket(&id))
     })?;
     base::fail_point!(Supervisor, "socket-bound");
     if let Err(error) = crate::record::removal::reserve(&layout, &id) {
-        tracing::warn!(%error, "no room is kept for the removal of {id}");
+        tracing::warn!(%error, "no space is reserved for the removal of {id}");
     }
     let mut supervisor = Supervisor::new(layout, id, record, lock, listener)?;
     tell(ready, spawn::READY)?;
     base::fail_point!(Supervisor, "supervisor-ready");
-    // Every worker is going to ask.
+    // Reads the host's features once, because every worker needs them.
     let _ = crate::runtime::host::Host::get();
     supervisor.raise_record();
     supervisor.adopt();
@@ -278,15 +280,15 @@ fn run(layout: Layout, id: WorkloadId, ready: &mut Option<std::fs::File>) -> Res
     supervisor.serve()
 }
 
-/// Goes on where the former program of this process was.
+/// Continues where the former program of this process stopped.
 fn go_on(layout: Layout, id: WorkloadId, handed: Handed) -> Result<(), Error> {
     base::fail_point::register_supervisor();
-    // Every worker is going to ask.
+    // Reads the host's features once, because every worker needs them.
     let _ = crate::runtime::host::Host::get();
     handed.take(layout, id)?.serve()
 }
 
-/// Tells who started us how it went.
+/// Reports to the starter of this supervisor how the start went.
 fn tell(ready: &mut Option<std::fs::File>, word: &str) -> Result<(), Error> {
     if let Some(mut file) = ready.take() {
         file.write_all(word.as_bytes()).map_err(Error::Spawn)?;
@@ -294,7 +296,7 @@ fn tell(ready: &mut Option<std::fs::File>, word: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Binds the socket. Paths of sockets end at 108 bytes (unix(7)): a long one is reached through its folder's
+/// Binds the socket. Paths of sockets are limited to 108 bytes (unix(7)); a longer path is reached through its folder's
 /// descriptor.
 fn listen(path: &Path) -> Result<UnixListener, Error> {
     base::file::remove_file_if_exists(path)?;
@@ -353,19 +355,19 @@ impl Supervisor {
         })
     }
 
-    /// Writes the record in the format of this program, so that an older `kube` does not take the workload for its own.
+    /// Writes the record in the format of this program, so that an older `kube` refuses the workload.
     fn raise_record(&mut self) {
         if !self.record.version.is_older() {
             return;
         }
         match self.record.save(&self.layout) {
             Ok(()) => self.record.version = Version::current(),
-            Err(error) => tracing::error!(%error, "the record of {} stays in its old format", self.id),
+            Err(error) => tracing::error!(%error, "the record of {} keeps its old format", self.id),
         }
     }
 
     fn serve(&mut self) -> Result<(), Error> {
-        // Something other than output of containers has happened since memory was released.
+        // True if anything but output of containers has happened since memory was released.
         let mut has_worked = true;
         loop {
             self.settle();
@@ -399,7 +401,7 @@ impl Supervisor {
         }
     }
 
-    /// Nothing is left that could happen: every pod has ended for good, or is recorded and not to run.
+    /// Returns whether nothing is left to do: every pod has ended for good, or is recorded and should not run.
     fn is_done(&self) -> bool {
         self.connections.is_empty()
             && self.pods.values().all(|pod| pod.is_idle(self.leaving))
@@ -410,20 +412,23 @@ impl Supervisor {
         let socket = self.layout.supervisor_socket(&self.id);
         if self.record.is_leftover() {
             base::fail_point!(Supervisor, "workload-empty");
-            // A read-only disk. The record and the note of its removal stay, and the next command tries again.
+            // The disk is read-only. The record and the note of its removal are kept, and the next command tries again.
             if self.gone.iter().any(|uid| self.layout.pod(uid).exists()) {
-                tracing::error!("the record of {} stays, because files of its pods do", self.id);
+                tracing::error!(
+                    "the record of {} is kept, because files of its pods cannot be removed",
+                    self.id
+                );
                 base::file::remove_file_if_exists(&socket)?;
                 return Ok(());
             }
             if let Err(error) = base::file::remove_dir_if_exists(&self.layout.workload(&self.id)) {
-                tracing::error!(%error, "the record of {} stays", self.id);
+                tracing::error!(%error, "the record of {} cannot be removed", self.id);
                 base::file::remove_file_if_exists(&socket)?;
                 return Ok(());
             }
             base::fail_point!(Supervisor, "workload-removed");
             crate::record::removal::forget_note(&self.layout, &self.id)?;
-            // The lock file goes last; who waits for it finds that the record is gone.
+            // The lock file is removed last; a process that waits for it then finds that the record is gone.
             base::file::remove_dir_if_exists(&self.layout.workload_run(&self.id))?;
             return Ok(());
         }
@@ -452,13 +457,13 @@ impl Supervisor {
         let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &spec);
     }
 
-    /// When the controller has to decide again, in milliseconds since boot.
+    /// Returns when the controller has to decide again, in milliseconds since boot.
     fn control_due(&self) -> Option<u64> {
         let deadline = self.record.state.next_deadline.filter(|_| !self.leaving && !self.record.deleting);
         let deadline = deadline.map(|at| {
             let now = now();
             let wait = at.duration_since(now.wall).as_millis();
-            // A rounded time must not come too early.
+            // Rounded up, because the timer must not fire too early.
             now.boot.saturating_add(u64::try_from(wait + 1).unwrap_or(0))
         });
         deadline.into_iter().chain(self.control_again).min()

@@ -1,4 +1,4 @@
-//! One pod as its supervisor holds it: the state machine's state, and the kernel objects that belong to it.
+//! One pod in its supervisor: the state of the state machine, and the kernel objects that belong to the pod.
 
 use std::collections::HashMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -17,49 +17,51 @@ use crate::sandbox::worker::Worker;
 use crate::sandbox::{Failure, SandboxInfo};
 use crate::workload::PodStatus;
 
-/// A pod of this workload.
+/// A pod of the supervisor's workload.
 pub struct Pod {
-    /// What it is made of.
+    /// The pod's plan.
     pub plan: PodPlan,
-    /// The same, for the state machine.
+    /// The plan in the form that the state machine takes.
     pub spec: PodSpec,
-    /// Its state.
+    /// The pod's state.
     pub state: PodState,
-    /// What the controller knows of it.
+    /// What the controller knows about the pod.
     pub status: PodStatus,
-    /// It should run.
+    /// True if the pod should run.
     pub wanted: bool,
-    /// It is to be removed once it has stopped.
+    /// True if the pod is to be removed once it has stopped.
     pub removing: bool,
     /// The pod's sandbox, once it has been created.
     pub sandbox: Option<SandboxInfo>,
-    /// Containers whose process runs or whose output is being read.
+    /// The runs of containers whose process runs or whose output is being read.
     pub runs: HashMap<String, Run>,
-    /// Runs that have ended and of which something is left in the kernel and on disk.
+    /// The runs that have ended and whose resources in the kernel and on disk are not removed yet: container and
+    /// attempt.
     pub remains: Vec<(String, u32)>,
-    /// Workers under way, by token.
+    /// The workers that have not ended, by token.
     pub jobs: HashMap<u64, Job>,
-    /// Whether the removal of the sandbox is requested and waits for other workers.
+    /// True if the removal of the sandbox is requested and waits for other workers.
     pub remove_sandbox: bool,
-    /// How far the removal of the pod's files is.
+    /// The progress of the removal of the pod's files.
     pub purge: Purge,
-    /// Whether the end of the pod (no process of it runs any more) has been sent to watching clients.
+    /// True if the end of the pod (no process of the pod runs any more) has been sent to watching clients.
     pub end_reported: bool,
-    /// Whether the end of the pod has been written into the record.
+    /// True if the end of the pod has been written into the record.
     pub recorded_end: bool,
-    /// Workers that were killed, one after another, while they removed its sandbox or its files.
+    /// The number of workers that were killed, one after another, while they removed the pod's sandbox or files.
     pub killed_workers: u32,
-    /// Its state could not be written, the disk may be full: when it is tried again, in milliseconds since boot.
+    /// Set if the pod's state could not be written, for example because the disk is full: the time of the next attempt,
+    /// in milliseconds since boot.
     pub unwritten: Option<u64>,
 }
 
-/// How far the removal of a pod's files is.
+/// The progress of the removal of a pod's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Purge {
-    /// Not asked for.
+    /// The removal is not requested.
     No,
-    /// A worker is at it.
+    /// A worker removes the files.
     Running,
     /// Nothing of the pod is left.
     Done,
@@ -67,54 +69,54 @@ pub enum Purge {
 
 /// One run of a container.
 pub struct Run {
-    /// Which run, from 0.
+    /// The number of the run, from 0.
     pub attempt: u32,
-    /// Its bundle.
+    /// The run's bundle.
     pub bundle: PathBuf,
-    /// Its process, once it is known.
+    /// The container's process, once it is known.
     pub process: Option<Process>,
-    /// The process that holds its terminal.
+    /// The process that holds the container's terminal.
     pub terminal: Option<Process>,
-    /// True once we have sent it SIGKILL.
+    /// True once the supervisor has sent SIGKILL to the process.
     pub killed: bool,
-    /// For a process that is not our child, and its token.
+    /// The pidfd of a process that is not a child of the supervisor, and its token.
     pub pidfd: Option<(u64, OwnedFd)>,
-    /// Reading ends of its output, with their tokens.
+    /// The reading ends of the container's outputs, with their tokens.
     pub outputs: Vec<(Stream, u64, OwnedFd)>,
-    /// Its log.
+    /// The container's log.
     pub log: Option<Writer>,
 }
 
-/// A worker and what it is for.
+/// A worker and its task.
 pub enum Job {
-    /// CreateSandbox.
+    /// Creates the sandbox.
     CreateSandbox(Worker<Result<SandboxInfo, Failure>>),
-    /// RemoveSandbox; gives what could not be removed.
+    /// Removes the sandbox; returns problems with what could not be removed.
     RemoveSandbox(Worker<Vec<String>>),
-    /// StartContainer.
+    /// Starts a container.
     Start {
-        /// Container.
+        /// The container's name.
         container: String,
-        /// Run.
+        /// The number of the run.
         attempt: u32,
         /// The worker.
         worker: Worker<Result<Started, ContainerError>>,
     },
-    /// What is left of a run that ended is removed; gives what could not be.
+    /// Removes the resources of a run that has ended; returns problems with what could not be removed.
     Delete(Worker<Vec<String>>),
-    /// A command in a container; gives its pid.
+    /// Starts a command in a container; returns the pid of the command.
     Exec {
-        /// Who asked.
+        /// The connection of the client that asked.
         connection: u64,
         /// The worker.
         worker: Worker<Result<i32, Failure>>,
     },
-    /// All files of a removed pod are deleted; gives what could not be.
+    /// Deletes all files of a removed pod; returns problems with what could not be deleted.
     Purge(Worker<Vec<String>>),
 }
 
 impl Job {
-    /// The pipe of its worker, to wait for.
+    /// Returns the pipe of the worker, to poll.
     pub fn fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::CreateSandbox(worker) => worker.fd(),
@@ -125,12 +127,13 @@ impl Job {
     }
 }
 
-/// Nothing of a pod runs any more, by its state.
+/// Returns whether no process of the pod runs any more, according to its state.
 pub fn has_ended(plan: &PodPlan, state: &PodState) -> bool {
     let shares = |spec: &k8s_openapi::api::core::v1::PodSpec| {
         spec.share_process_namespace == Some(true) || spec.host_pid == Some(true)
     };
-    // There, what a container started may outlive it, until the sandbox goes.
+    // In a shared PID namespace, or in the host's, processes that a container started may outlive the container until the sandbox is
+    // removed.
     match plan.pod.spec.as_ref().is_some_and(shares) {
         true => state.is_gone(),
         false => state.has_ended(),
@@ -138,7 +141,7 @@ pub fn has_ended(plan: &PodPlan, state: &PodState) -> bool {
 }
 
 impl Run {
-    /// A run of which nothing is known yet, and whose output is not read.
+    /// Creates a run without a known process, whose output is not read.
     pub fn new(attempt: u32, bundle: PathBuf) -> Self {
         let (process, terminal, pidfd) = (None, None, None);
         Self { attempt, bundle, process, terminal, killed: false, pidfd, outputs: Vec::new(), log: None }
@@ -146,7 +149,7 @@ impl Run {
 }
 
 impl Pod {
-    /// A pod with nothing of it in the kernel.
+    /// Creates a pod without any resources in the kernel.
     pub fn new(recorded: &PodRecord, spec: PodSpec, state: PodState) -> Self {
         Self {
             plan: recorded.plan.clone(),
@@ -168,7 +171,7 @@ impl Pod {
         }
     }
 
-    /// Brings [`Pod::status`] up to date with the state; true if it has changed.
+    /// Updates [`Pod::status`] from the state. Returns whether the status has changed.
     pub fn observe(&mut self) -> bool {
         let observed = controller::observed(&self.status, &self.spec, &self.state);
         let changed = self.status != observed;
@@ -176,14 +179,14 @@ impl Pod {
         changed
     }
 
-    /// A worker may have made a process that we do not know yet.
+    /// Returns whether a worker may have created a process that the supervisor does not know yet.
     pub fn awaits_child(&self) -> bool {
         self.jobs
             .values()
             .any(|job| matches!(job, Job::CreateSandbox(_) | Job::Start { .. } | Job::Exec { .. }))
     }
 
-    /// Nothing will happen to this pod unless somebody asks.
+    /// Returns whether nothing will happen to this pod unless a client asks for it.
     pub fn is_idle(&self, leaving: bool) -> bool {
         if !self.jobs.is_empty() || !self.runs.is_empty() {
             return false;

@@ -1,4 +1,4 @@
-//! What clients ask.
+//! Serves the requests of clients.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -46,7 +46,7 @@ impl Supervisor {
                     connection.format = Some(hello);
                     self.say(token, &Hello::new());
                 }
-                // It is kube 0.1.0, which says no Hello; or a test has this process be one.
+                // The client is kube 0.1.0, which sends no Hello; or a test makes this process behave as that version.
                 _ => {
                     let (id, kube) = (&self.id, version::KUBE);
                     let message =
@@ -58,7 +58,8 @@ impl Supervisor {
         };
         if format != version::format() {
             let descriptors = std::mem::take(&mut connection.descriptors);
-            // A client that sent another request sees our version in our Hello, and asks again once both versions fit.
+            // A client that sent another request sees our version in our Hello, and sends the request again once both
+            // versions fit.
             if format > version::format()
                 && let Some(Request::HandOver { program, environment }) = Request::hand_over(line)
                 && let Some(executable) = descriptors.into_iter().next_back()
@@ -82,7 +83,7 @@ impl Supervisor {
                 };
                 self.reply(token, &reply);
             }
-            // Another command was quicker, and this process is what was asked for.
+            // Another command has asked for the hand-over before, and this process runs the requested program already.
             Request::HandOver { .. } => {
                 if let Some(connection) = self.connections.get_mut(&token) {
                     connection.descriptors.clear();
@@ -104,7 +105,8 @@ impl Supervisor {
                 self.watchers.push(token);
                 let status = Box::new(self.status());
                 self.reply(token, &Reply::Workload { status });
-                // What was sent last says nothing of what this watcher knows, because nothing is sent without watchers.
+                // The status that was sent last is reset, because this watcher has not received it: without watchers no
+                // status is sent.
                 self.told_status = None;
                 let states: Vec<Reply> = self
                     .pods
@@ -118,7 +120,8 @@ impl Supervisor {
                 for reply in states.iter().chain(&ended).chain(&gone) {
                     self.reply(token, reply);
                 }
-                // A pod that was removed before the asker watched is in none of these: this ends the list.
+                // A pod that was removed before the client watched is in none of these replies. This reply marks the
+                // end of the list.
                 self.reply(token, &Reply::Done);
             }
             Request::Exec { uid, container, args, tty, size } => {
@@ -136,7 +139,7 @@ impl Supervisor {
         }
     }
 
-    /// Answers a client; one that is gone is forgotten.
+    /// Sends a reply to a client. A client that has disconnected is forgotten.
     pub(super) fn reply(&mut self, token: u64, reply: &Reply) {
         self.say(token, reply);
     }
@@ -157,7 +160,7 @@ impl Supervisor {
         self.watchers.retain(|watcher| *watcher != token);
     }
 
-    /// Tells every watcher.
+    /// Sends a reply to every watcher.
     pub(super) fn tell_watchers(&mut self, reply: &Reply) {
         for token in self.watchers.clone() {
             self.reply(token, reply);
@@ -180,7 +183,7 @@ impl Supervisor {
             pod.recorded_end = recorded.ended.is_some();
             pod.wanted = recorded.desired == Desired::Running && !recorded.removing;
             pod.removing = recorded.removing;
-            // A pod that was never started and stays needs no stop, which would be its end.
+            // A pod that was never started and is kept must not be stopped, because a stop would end it for good.
             let is_unstarted = pod.state.goal == Goal::Idle && !pod.removing;
             if !pod.wanted && !is_unstarted && pod.purge == Purge::No {
                 stop.push((uid.clone(), recorded.grace_seconds));

@@ -1,4 +1,4 @@
-//! Starting the detached supervisor of a workload.
+//! Starts the detached supervisor of a workload.
 
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd};
@@ -13,23 +13,23 @@ use crate::inherited;
 use crate::runtime::{cgroup, sealed_exe};
 use crate::store::{Layout, WorkloadId};
 
-/// The first argument of `kube` that makes it a supervisor.
+/// The first argument that makes `kube` a supervisor.
 pub const SUPERVISE: &str = "supervise";
 
-/// What became of a supervisor that was started.
+/// The result of starting a supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spawned {
-    /// Its socket listens.
+    /// The supervisor's socket listens.
     Listens,
-    /// Somebody else holds the workload: a supervisor that may not listen yet or is about to leave, or a command
-    /// that writes the record. The new one has ended.
+    /// Another process holds the workload: a supervisor that may not listen yet or is about to end, or a command that
+    /// writes the record. The new supervisor has ended.
     Busy,
-    /// The workload was removed meanwhile.
+    /// The workload was removed in the meantime.
     Gone,
 }
 
-/// Starts the supervisor of a recorded workload and returns once its socket listens, or once it has ended because
-/// another holds the workload.
+/// Starts the supervisor of a recorded workload. Returns once the supervisor's socket listens, or once it has ended
+/// because another process holds the workload.
 pub fn spawn(exe: &Path, layout: &Layout, id: &WorkloadId) -> Result<Spawned, Error> {
     let dir = layout.workload_run(id);
     base::file::create_private_dir_all(&dir).map_err(crate::store::Error::io("create", &dir))?;
@@ -69,7 +69,8 @@ pub fn spawn(exe: &Path, layout: &Layout, id: &WorkloadId) -> Result<Spawned, Er
             if libc::setsid() < 0 || libc::fcntl(ready, libc::F_SETFD, 0) < 0 {
                 return Err(std::io::Error::last_os_error());
             }
-            // The second fork gives the supervisor to init, so that it is no zombie of a `kube` that waits.
+            // After the second fork init is the supervisor's parent, so that the supervisor does not become a zombie of
+            // a waiting `kube`.
             match libc::fork() {
                 0 => Ok(()),
                 pid if pid > 0 => libc::_exit(0),
@@ -77,7 +78,7 @@ pub fn spawn(exe: &Path, layout: &Layout, id: &WorkloadId) -> Result<Spawned, Er
             }
         });
     }
-    // std's own exec-error pipe stays open in the grandchild until its exec, so its errors are still reported.
+    // std's own exec-error pipe stays open in the grandchild until its exec, so errors of that exec are still reported.
     let mut child = command.spawn().map_err(Error::Spawn)?;
     drop(write);
     base::fail_point!(Command, "supervisor-forked");
@@ -92,17 +93,17 @@ pub fn spawn(exe: &Path, layout: &Layout, id: &WorkloadId) -> Result<Spawned, Er
     }
 }
 
-/// The variable that names the descriptor on which a supervisor reports to its starter that it listens.
+/// The variable with the number of the descriptor on which a supervisor reports to its starter that it listens.
 pub const READY_FD: &str = "KUBE_READY_FD";
-/// What it says.
+/// The report of a supervisor that listens.
 pub const READY: &str = "ready";
-/// What it says when another holds the workload.
+/// The report of a supervisor whose workload another process holds.
 pub const BUSY: &str = "busy";
-/// What it says when its workload is not recorded any more.
+/// The report of a supervisor whose workload is no longer recorded.
 pub const GONE: &str = "gone";
 
-/// Frees a process that is about to become the name server of all pods from whatever it has of its starter: the worker
-/// of a supervisor, or a command that found it gone. To be called first thing.
+/// Resets everything that a process has inherited from its starter (a supervisor's worker, or a command that found no
+/// name server) before the process becomes the name server of all pods. Must be called before anything else.
 pub fn detach_name_server() {
     let mut lacks = inherited::reset(&[]);
     lacks.extend(cgroup::leave_callers("dns", "all pods").err().map(|e| e.to_string()));

@@ -357,7 +357,11 @@ fn a_local_image_runs_without_a_registry_unless_always_is_given() {
         for policy in ["", "    imagePullPolicy: IfNotPresent\n", "    imagePullPolicy: Never\n"] {
             let output = kube.try_play(&with(policy), &[]).expect(0);
             let asked = policy.is_empty() && !name.starts_with("localhost/");
-            assert_eq!(output.stderr.contains("that is here is used"), asked, "{name} {policy}: {output}");
+            assert_eq!(
+                output.stderr.contains("is used (imagePullPolicy: IfNotPresent"),
+                asked,
+                "{name} {policy}: {output}"
+            );
             kube.ok(&["down", "pod/web"]);
         }
         let refused = kube.try_play(&with("    imagePullPolicy: Always\n"), &[]).expect(1);

@@ -1,4 +1,4 @@
-//! The old program's part.
+//! The part of the old program in a hand-over.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -20,20 +20,20 @@ use crate::supervisor::pod::{Job, Pod, Run};
 use crate::supervisor::{SUPERVISE, Supervisor};
 use crate::version;
 
-/// The program that is to go on in this process.
+/// The program that is to continue in this process.
 pub(in crate::supervisor) struct Successor {
-    /// Who asked.
+    /// The connection of the client that asked.
     pub token: u64,
-    /// Its path, for what it starts later.
+    /// The program's path, for processes that it starts later.
     pub program: PathBuf,
-    /// The program itself.
+    /// The program's executable.
     pub executable: OwnedFd,
-    /// Its environment.
+    /// The program's environment.
     pub environment: Vec<(String, String)>,
 }
 
 impl Supervisor {
-    /// Hands this supervisor over. Returns only if that is not possible; this program then continues as before.
+    /// Hands this supervisor over. Returns only if that fails; this program then continues as before.
     pub(in crate::supervisor) fn hand_over(&mut self, successor: &Successor) {
         let table = self.table(successor.token);
         let handed = table.descriptors();
@@ -59,7 +59,8 @@ impl Supervisor {
     }
 
     fn table(&self, asker: u64) -> Table {
-        // Every field is named, here and below: one that is added has to be handed over too, unless it follows from others.
+        // Every field is named, here and below, so that a new field is either handed over or listed as one that follows
+        // from others.
         let Self {
             layout: _,
             exe: _,
@@ -68,7 +69,7 @@ impl Supervisor {
             pods,
             gone,
             connections,
-            // They speak our format, which the successor does not: they connect again when this end is closed.
+            // Watchers speak our format, which the successor does not: they connect again when this end is closed.
             watchers: _,
             execs,
             unclaimed,
@@ -124,9 +125,9 @@ fn pod_entry(pod: &Pod) -> PodEntry {
         plan,
         spec: _,
         state,
-        // It follows from the state.
+        // The status follows from the state.
         status: _,
-        // These three follow from the record.
+        // These three fields follow from the record.
         wanted: _,
         removing: _,
         recorded_end: _,
@@ -191,7 +192,7 @@ fn become_successor(
     table: &Table,
     arguments: &[Vec<u8>],
 ) -> io::Result<std::convert::Infallible> {
-    // Not close-on-exec.
+    // The memory file must stay open over execve(2), so it is not close-on-exec.
     let mut memory = File::from(rustix::fs::memfd_create("kube-hand-over", MemfdFlags::empty())?);
     memory.write_all(&serde_json::to_vec(table)?)?;
     let number = memory.as_raw_fd().to_string();

@@ -1,10 +1,10 @@
-//! Replaces the program of a running supervisor with that of a newer `kube`, on request of the latter.
+//! Replaces the program of a running supervisor with that of a newer `kube`, at the request of that `kube`.
 //!
-//! The process executes the new program in its place (execve(2)). So the pid stays, containers and commands of `exec`
-//! stay children whose exit codes it receives, and locks, sockets, FIFOs and pipes of workers stay open: nothing is
-//! waited for and nothing is lost. What no file says goes along in a [`table`], in memory. [`give`] is what the old
-//! program does, [`take`] what the new one does. Killed at any step, the process leaves what any crash of a supervisor
-//! leaves, and the next one adopts (`supervisor::adopt`).
+//! The process executes the new program in its place (execve(2)). So the pid stays the same, containers and commands of
+//! `exec` stay children whose exit codes the process receives, and locks, sockets, FIFOs and pipes of workers stay
+//! open: nothing is interrupted and nothing is lost. State that is in no file is passed on in a [`table`] in memory.
+//! [`give`] is the part of the old program, [`take`] that of the new one. If the process is killed at any step, its
+//! state on disk is that of any crashed supervisor, and the next supervisor adopts the pods (`supervisor::adopt`).
 
 mod give;
 mod table;
@@ -13,5 +13,5 @@ mod take;
 pub(super) use give::Successor;
 pub(super) use take::Handed;
 
-/// The variable that names the descriptor of the table.
+/// The variable with the number of the table's descriptor.
 const TABLE: &str = "KUBE_HANDED_OVER";

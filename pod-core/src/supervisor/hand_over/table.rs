@@ -1,7 +1,8 @@
-//! What a supervisor knows that no file says, as it is handed to the next program in the same process.
+//! The state of a supervisor that is in no file, in the form in which it is handed to the next program in the same
+//! process.
 //!
-//! The next program may be newer: a field that is added needs a default, and none may change its meaning. Descriptors are
-//! given by their numbers, because execve(2) keeps these.
+//! The next program may be newer, so a new field needs a default, and no field may change its meaning. Descriptors are
+//! given by their numbers, because execve(2) keeps them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::RawFd;
@@ -16,7 +17,7 @@ use crate::sandbox::SandboxInfo;
 use crate::sandbox::process::Process;
 use crate::supervisor::pod::Purge;
 
-/// A supervisor.
+/// The state of a supervisor.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Table {
@@ -26,13 +27,13 @@ pub(super) struct Table {
     pub pods: BTreeMap<String, PodEntry>,
     pub gone: Vec<String>,
     pub connections: Vec<ConnectionEntry>,
-    /// Commands run by `exec`: pid to the token of the connection that asked.
+    /// The commands of `exec`: their pids, with the token of the connection that asked.
     pub execs: HashMap<i32, u64>,
     pub unclaimed: HashMap<i32, i32>,
     pub leaving: bool,
 }
 
-/// A pod.
+/// The state of a pod.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PodEntry {
@@ -52,7 +53,7 @@ pub(super) struct PodEntry {
     pub unwritten: Option<u64>,
 }
 
-/// A run of a container.
+/// The state of a run of a container.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RunEntry {
@@ -60,10 +61,10 @@ pub(super) struct RunEntry {
     pub process: Option<Process>,
     pub terminal: Option<Process>,
     pub killed: bool,
-    /// The pidfd of a process that is not a child of this one.
+    /// The pidfd of a process that is not a child of this process.
     pub pidfd: Option<RawFd>,
     pub outputs: Vec<(Stream, RawFd)>,
-    /// Output that is missing from its log; `None` if there is no log.
+    /// How much output is missing from the run's log; `None` if the run has no log.
     pub lost: Option<Lost>,
 }
 
@@ -73,12 +74,12 @@ pub(super) struct RunEntry {
 pub(super) struct JobEntry {
     pub kind: JobKind,
     pub pid: i32,
-    /// The pipe that its result comes through, and what of it has been read.
+    /// The pipe of the worker's result. `received` is the part of the result that has been read.
     pub pipe: RawFd,
     pub received: Vec<u8>,
 }
 
-/// What a worker does.
+/// The task of a worker.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum JobKind {
@@ -100,12 +101,12 @@ pub(super) struct ConnectionEntry {
     pub outgoing: Vec<u8>,
     pub descriptors: Vec<RawFd>,
     pub format: Option<u32>,
-    /// It asked for the hand-over and awaits our Hello.
+    /// True if this client asked for the hand-over and waits for our Hello.
     pub asked: bool,
 }
 
 impl Table {
-    /// Every descriptor that is handed over.
+    /// Returns every descriptor that is handed over.
     pub fn descriptors(&self) -> Vec<RawFd> {
         let of_pod = |pod: &PodEntry| {
             let jobs = pod.jobs.iter().map(|job| job.pipe);

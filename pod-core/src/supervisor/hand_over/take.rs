@@ -1,4 +1,4 @@
-//! The new program's part.
+//! The part of the new program in a hand-over.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -24,23 +24,23 @@ use crate::supervisor::pod::{Job, Pod, Run};
 use crate::supervisor::{Error, Supervisor};
 use crate::workload;
 
-/// What this process had before it became this program.
+/// What the former program in this process has handed over.
 pub(in crate::supervisor) struct Handed {
     table: Table,
     memory: RawFd,
 }
 
 impl Handed {
-    /// Reads what was handed over; `None` in a supervisor that was started in the ordinary way.
+    /// Reads what was handed over. Returns `None` in a supervisor that was started in the ordinary way.
     ///
     /// # Errors
-    /// It cannot be read: the process has to end, as in a crash.
+    /// The table cannot be read. The process has to end then, as in a crash.
     pub(in crate::supervisor) fn read() -> io::Result<Option<Self>> {
         let Some(number) = std::env::var_os(TABLE) else { return Ok(None) };
         let memory = number.to_str().and_then(|number| number.parse::<RawFd>().ok());
         let memory = memory.ok_or_else(|| io::Error::other(format!("{TABLE} names no descriptor")))?;
-        // SAFETY: the former program made this descriptor for us; nothing else in this process owns it. It stays open for
-        // the case that this program executes itself once more.
+        // SAFETY: the former program created this descriptor for us; nothing else in this process owns it. It stays
+        // open for the case that this program executes itself once more.
         let mut file = std::mem::ManuallyDrop::new(unsafe { File::from_raw_fd(memory) });
         let mut text = Vec::new();
         file.rewind()?;
@@ -48,17 +48,17 @@ impl Handed {
         Ok(Some(Self { table: serde_json::from_slice(&text)?, memory }))
     }
 
-    /// Every descriptor that was handed over.
+    /// Returns every descriptor that was handed over.
     pub(in crate::supervisor) fn descriptors(&self) -> Vec<RawFd> {
         let mut all = self.table.descriptors();
         all.push(self.memory);
         all
     }
 
-    /// Goes on where the former program was.
+    /// Creates a supervisor that continues where the former program stopped.
     ///
     /// # Errors
-    /// The kernel refuses what a supervisor cannot do without.
+    /// The kernel refuses something that a supervisor needs.
     pub(in crate::supervisor) fn take(self, layout: Layout, id: WorkloadId) -> Result<Supervisor, Error> {
         let Self { mut table, memory } = self;
         keep_over_exec(&table.descriptors(), false);
@@ -80,7 +80,7 @@ impl Handed {
                 askers.extend(asked.then_some(token));
             }
         }
-        // The clients of the others have gone.
+        // Drops the commands whose clients have disconnected.
         table.execs.retain(|_, token| tokens.contains_key(token));
         supervisor.execs =
             table.execs.into_iter().filter_map(|(pid, token)| Some((pid, *tokens.get(&token)?))).collect();
@@ -93,14 +93,14 @@ impl Handed {
         for token in askers {
             supervisor.say(token, &Hello::new());
         }
-        // The ends of these processes were reported to the former program, or were lost.
+        // Children may have ended without a report to the former program, or their reports were lost.
         supervisor.reap();
         base::fail_point!(HandOver, "hand-over-done");
         Ok(supervisor)
     }
 }
 
-/// A descriptor of the table.
+/// Takes ownership of a descriptor of the table.
 fn owned(fd: RawFd) -> OwnedFd {
     // SAFETY: the former program left this descriptor open for us, and the table names each once.
     unsafe { OwnedFd::from_raw_fd(fd) }
@@ -182,7 +182,7 @@ impl Supervisor {
     }
 }
 
-/// A worker that the former program began.
+/// Recreates a worker that the former program started.
 fn job(entry: JobEntry, tokens: &HashMap<u64, u64>) -> Job {
     fn worker<T>(pid: i32, pipe: OwnedFd, received: Vec<u8>) -> Worker<T> {
         Worker::restored(nix::unistd::Pid::from_raw(pid), pipe, received)
@@ -197,7 +197,7 @@ fn job(entry: JobEntry, tokens: &HashMap<u64, u64>) -> Job {
         }
         JobKind::Delete => Job::Delete(worker(pid, pipe, received)),
         JobKind::Exec { connection } => {
-            // A token that is no connection's: the client has gone.
+            // The client has disconnected: this token belongs to no connection.
             let connection = tokens.get(&connection).copied().unwrap_or(u64::MAX);
             Job::Exec { connection, worker: worker(pid, pipe, received) }
         }

@@ -1,4 +1,4 @@
-//! The other end of a supervisor's socket: what commands call.
+//! The client's end of a supervisor's socket. Commands call it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -33,31 +33,31 @@ pub struct Client {
     closed: bool,
     /// False until the supervisor has said that it speaks our format.
     greeted: bool,
-    /// It was put in the place of one of another format, so that it is not worth trying once more.
+    /// True if this supervisor replaced one of another format. It is not replaced a second time.
     replaced: bool,
-    /// Requests that were sent before that. A supervisor of another format has ignored them.
+    /// Requests that were sent before the supervisor's greeting. A supervisor of another format has ignored them.
     unheard: Vec<Unheard>,
-    /// The process at the other end, and since when it has been seen stopped.
+    /// The process at the other end. `stopped` is the time since which it has been seen stopped.
     pid: i32,
     stopped: Option<Instant>,
 }
 
-/// A request, and the descriptors beside it, for the case that it has to be sent again.
+/// A request with its descriptors, kept for the case that it has to be sent again.
 #[derive(Debug)]
 struct Unheard {
     line: Vec<u8>,
     descriptors: Vec<OwnedFd>,
 }
 
-/// How long a supervisor may be stopped (SIGSTOP, a debugger) before commands give up waiting for it.
+/// How long a supervisor may be stopped (SIGSTOP, a debugger) before commands give up.
 const MOST_STOPPED: Duration = Duration::from_secs(3);
-/// How long a supervisor may take to answer: it has one thread, which writes to the disk.
+/// How long a supervisor may take to answer. It has one thread, which also writes to the disk.
 const MOST_SILENT: Duration = Duration::from_mins(1);
-/// How often a client checks whether a supervisor is stopped: the kernel notifies only its parent.
+/// How often a client checks whether a supervisor is stopped, because the kernel notifies only the supervisor's parent.
 const LOOK: Duration = Duration::from_millis(200);
 
 impl Client {
-    /// Connects to a supervisor that runs; `None` when none does.
+    /// Connects to a running supervisor; returns `None` if none runs.
     pub fn connect(layout: &Layout, id: &WorkloadId) -> Result<Option<Self>, Error> {
         match with_short_path(&layout.supervisor_socket(id), |path| UnixStream::connect(path)) {
             Ok(stream) => {
@@ -89,7 +89,7 @@ impl Client {
         }
     }
 
-    /// Connects to the supervisor of a recorded workload, starting one where none runs.
+    /// Connects to the supervisor of a recorded workload, and starts a supervisor if none runs.
     pub fn connect_or_spawn(layout: &Layout, exe: &Path, id: &WorkloadId) -> Result<Self, Error> {
         let mut retries = RetryBudget::new();
         loop {
@@ -106,13 +106,13 @@ impl Client {
         move |source| Error::Socket { id: id.clone(), source }
     }
 
-    /// Says something, with descriptors beside it.
+    /// Sends a request with its descriptors.
     pub fn send(&mut self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> Result<(), Error> {
         let request = line(request).map_err(self.broken())?;
         if self.greeted {
             return send_bytes(self.stream.as_fd(), &request, descriptors).map_err(self.broken());
         }
-        // The first request goes with the greeting, so that no round trip is added.
+        // The first request is sent together with the greeting, so that no round trip is added.
         let mut bytes =
             if self.unheard.is_empty() { line(&Hello::new()).map_err(self.broken())? } else { Vec::new() };
         bytes.extend_from_slice(&request);
@@ -121,10 +121,10 @@ impl Client {
         send_bytes(self.stream.as_fd(), &bytes, descriptors).map_err(self.broken())
     }
 
-    /// Handles the supervisor's first line: continues if it speaks our format, has it replaced if it is older.
+    /// Handles the supervisor's first line: continues if the supervisor speaks our format, replaces it if it is older.
     ///
     /// # Errors
-    /// It is newer; it cannot be replaced.
+    /// The supervisor is newer, or cannot be replaced.
     fn greet(&mut self, first: &[u8]) -> Result<(), Error> {
         let ours = version::format();
         match serde_json::from_slice::<Hello>(first) {
@@ -141,14 +141,14 @@ impl Client {
                 Err(Error::Refused(message))
             }
             Ok(_) => self.hand_over(),
-            // It is kube 0.1.0, which says no Hello and cannot hand over.
+            // The supervisor is kube 0.1.0, which sends no Hello and cannot hand over.
             Err(_) => self.replace(),
         }
     }
 
-    /// Has the supervisor of an older `kube` go on as this program, and asks it again what it was asked.
+    /// Makes the supervisor of an older `kube` continue as this program, then sends the requests again.
     fn hand_over(&mut self) -> Result<(), Error> {
-        tracing::info!("the supervisor of {} (pid {}) goes on as this kube", self.id, self.pid);
+        tracing::info!("the supervisor of {} (pid {}) continues as this kube", self.id, self.pid);
         let program = sealed_exe::program()?;
         let executable = sealed_exe::descriptor(&program).map_err(self.broken())?;
         let environment = inherited::environment(|name| std::env::var_os(name)).into_iter();
@@ -173,7 +173,7 @@ impl Client {
                     }
                     Err(_) => return self.replace(),
                 },
-                // It was killed.
+                // The supervisor was killed.
                 None if self.closed => return self.ask_next(),
                 None if !self.is_stopped()? && asked.elapsed() > MOST_SILENT => {
                     return Err(Error::Silent { id: self.id.clone(), pid: self.pid });
@@ -183,8 +183,8 @@ impl Client {
         }
     }
 
-    /// Has the next supervisor adopt what an older one supervises, as after a crash, and asks it what the older one was
-    /// asked.
+    /// Replaces an older supervisor: kills it and lets the next supervisor adopt its pods, as after a crash. Then sends
+    /// the requests again.
     fn replace(&mut self) -> Result<(), Error> {
         tracing::warn!(
             "the supervisor of {} (pid {}) is of an older kube: it is replaced",
@@ -196,7 +196,7 @@ impl Client {
         self.ask_next()
     }
 
-    /// Asks the next supervisor, which is started where none runs, what this one was asked.
+    /// Sends the requests again to the next supervisor, which is started if none runs.
     fn ask_next(&mut self) -> Result<(), Error> {
         let exe = sealed_exe::program()?;
         let unheard = std::mem::take(&mut self.unheard);
@@ -207,7 +207,7 @@ impl Client {
         self.send_unheard()
     }
 
-    /// The supervisor speaks our format by now: sends what it ignored before.
+    /// Sends again the requests that the supervisor ignored, because it now speaks our format.
     fn ask_again(&mut self) -> Result<(), Error> {
         self.greeted = true;
         self.send_unheard()?;
@@ -223,7 +223,7 @@ impl Client {
         Ok(())
     }
 
-    /// The next reply; `None` when the supervisor hung up, or nothing came within `timeout`.
+    /// Returns the next reply; `None` if the supervisor has closed the connection, or no reply came within `timeout`.
     pub fn next(&mut self, timeout: Option<Duration>) -> Result<Option<Reply>, Error> {
         loop {
             let Some(line) = self.next_line(timeout)? else { return Ok(None) };
@@ -234,7 +234,7 @@ impl Client {
         }
     }
 
-    /// The next line, as [`Client::next`].
+    /// Returns the next line, as [`Client::next`] does.
     fn next_line(&mut self, timeout: Option<Duration>) -> Result<Option<Vec<u8>>, Error> {
         let deadline = timeout.map(|t| Instant::now() + t);
         loop {
@@ -265,17 +265,17 @@ impl Client {
         }
     }
 
-    /// A descriptor that came along with a reply.
+    /// Returns a descriptor that came with a reply.
     pub fn take_descriptor(&mut self) -> Option<OwnedFd> {
         self.descriptors.pop()
     }
 
-    /// Whose supervisor it is.
+    /// Returns the workload of the supervisor.
     pub fn id(&self) -> &WorkloadId {
         &self.id
     }
 
-    /// True once the supervisor has hung up and everything that it said has been read.
+    /// Returns whether the supervisor has closed the connection and everything that it sent has been read.
     pub fn is_closed(&self) -> bool {
         self.closed
     }
@@ -283,7 +283,7 @@ impl Client {
     /// Returns whether the supervisor is stopped.
     ///
     /// # Errors
-    /// It has for so long that it is not worth waiting for.
+    /// The supervisor has been stopped for so long that the caller should give up.
     pub fn is_stopped(&mut self) -> Result<bool, Error> {
         if !process::is_stopped(self.pid) {
             self.stopped = None;
@@ -295,12 +295,12 @@ impl Client {
         Err(Error::Stopped { id: self.id.clone(), pid: self.pid })
     }
 
-    /// To wait for replies beside other things.
+    /// Returns the socket, to poll it for replies together with other descriptors.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
 
-    /// Asks for a change of the workload.
+    /// Sends a request to change the workload.
     fn ask(&mut self, change: &WorkloadChange) -> Result<(), Error> {
         self.send(&Request::Change { change: change.clone() }, &[])
     }
@@ -323,17 +323,17 @@ impl Client {
     }
 }
 
-/// Has the supervisor of a workload write its files again, of which one is damaged. False if there is none, or it
-/// could not.
+/// Makes the supervisor of a workload write its files again, because one of them is damaged. Returns false if there is
+/// no supervisor, or it could not write them.
 pub fn rewrite(layout: &Layout, id: &WorkloadId) -> bool {
     let Ok(Some(mut client)) = Client::connect(layout, id) else { return false };
     client.send(&Request::Save, &[]).and_then(|()| client.answer()).is_ok()
 }
 
-/// Kills the supervisor, if there is one, of a workload whose record cannot be read.
+/// Kills the supervisor of a workload whose record cannot be read, if there is one.
 ///
 /// # Errors
-/// It does not end.
+/// The supervisor does not end.
 pub fn kill_supervisor(layout: &Layout, id: &WorkloadId) -> Result<(), Error> {
     match Client::connect(layout, id) {
         Ok(Some(client)) => kill_silent(id, client.pid),
@@ -343,9 +343,9 @@ pub fn kill_supervisor(layout: &Layout, id: &WorkloadId) -> Result<(), Error> {
     }
 }
 
-/// [`apply`] of several workloads: all supervisors that run are asked before the first answer is waited for. A workload
-/// that fails does not stop the others: its error is returned beside the clients of the rest. With `force`, a
-/// supervisor that does not answer is killed, and a new one carries out the request.
+/// Does [`apply`] for several workloads: all running supervisors are asked before the first answer is waited for. A
+/// workload that fails does not stop the others: its error is returned together with the clients of the rest. With
+/// `force`, a supervisor that does not answer is killed, and a new one carries out the request.
 pub fn apply_all(
     layout: &Layout,
     exe: &Path,
@@ -366,7 +366,7 @@ pub fn apply_all(
                     base::fail_point!(Command, "supervisors-asked");
                     Ok(Some(client))
                 }
-                // It left while we spoke.
+                // The supervisor ended during the request.
                 Err(Error::Socket { .. }) => apply(layout, exe, id, change),
                 Err(e) => Err(e),
             },
@@ -389,11 +389,11 @@ pub fn apply_all(
 
 /// Kills a supervisor that does not answer.
 fn kill_silent(id: &WorkloadId, pid: i32) -> Result<(), Error> {
-    tracing::warn!("the supervisor of {id} (pid {pid}) does not answer: it is killed");
+    tracing::warn!("the supervisor of {id} (pid {pid}) does not answer and is killed");
     kill(id, pid)
 }
 
-/// Kills a supervisor and waits for its end. What it supervises runs on, for the next one to adopt.
+/// Kills a supervisor and waits for its end. Its pods keep running, for the next supervisor to adopt.
 fn kill(id: &WorkloadId, pid: i32) -> Result<(), Error> {
     let Some(process) = process::Process::of(pid).filter(|_| is_supervisor(id, pid)) else { return Ok(()) };
     let Some(pidfd) = process.open() else { return Ok(()) };
@@ -409,7 +409,7 @@ fn kill(id: &WorkloadId, pid: i32) -> Result<(), Error> {
     }
 }
 
-/// Returns whether a process is the supervisor of a workload, by its arguments.
+/// Returns whether a process is the supervisor of a workload, according to the process's arguments.
 fn is_supervisor(id: &WorkloadId, pid: i32) -> bool {
     let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let mut arguments = arguments.split(|byte| *byte == 0).skip(1);
@@ -417,9 +417,9 @@ fn is_supervisor(id: &WorkloadId, pid: i32) -> bool {
         && arguments.nth(2) == Some(id.dir_name().as_bytes())
 }
 
-/// Changes a workload through its supervisor, which is started where none runs and there is something to do. Gives the
-/// connection; `None` when all was done at once, and the supervisor has left. A record of which nothing is left is
-/// removed.
+/// Changes a workload through its supervisor, which is started if none runs and there is something to do. Returns the
+/// connection; `None` if the change is complete already and no supervisor runs. Removes a record of which nothing is
+/// left.
 pub fn apply(
     layout: &Layout,
     exe: &Path,
@@ -434,12 +434,12 @@ pub fn apply(
                     base::fail_point!(Command, "supervisor-asked");
                     return Ok(Some(client));
                 }
-                // It left while we spoke; what it had not recorded is recorded below.
+                // The supervisor ended during the request; a change that it has not recorded is recorded below.
                 Err(Error::Socket { .. }) => {}
                 Err(e) => return Err(e),
             }
         }
-        // Nobody else writes the record while this lock is ours.
+        // No other process writes the record while this process has the lock.
         let lock = FileLock::try_acquire(&layout.supervisor_lock(id), LockKind::Exclusive)?;
         let Some(lock) = lock else {
             retries.spend(id, Spawned::Busy)?;
@@ -457,7 +457,7 @@ pub fn apply(
         }
         if before.as_ref().is_none_or(|before| record.differs_durably(before)) {
             record.save_or_note(layout, before.as_ref())?;
-            // It is older than what was just saved.
+            // The volatile state is older than the record that was just saved.
             record.forget_volatile(layout)?;
         }
         base::fail_point!(Command, "workload-recorded");
@@ -470,7 +470,8 @@ pub fn apply(
             let spawned = spawn(exe, layout, id)?;
             base::fail_point!(Command, "supervisor-spawned");
             let client = Client::connect(layout, id)?;
-            // A supervisor that listened and has left did everything; if the workload is gone, there is nothing to do.
+            // A supervisor that listened and has ended carried out everything; if the workload is gone, there is
+            // nothing to do.
             if client.is_some() || spawned != Spawned::Busy {
                 return Ok(client);
             }
@@ -479,7 +480,7 @@ pub fn apply(
     }
 }
 
-/// What a change makes of a workload that no supervisor runs, by what is on disk of its pods.
+/// Returns the result of a change for a workload without a running supervisor, from what is on disk about its pods.
 fn decide(
     layout: &Layout,
     before: Option<&WorkloadRecord>,
@@ -507,17 +508,17 @@ struct RetryBudget {
 impl RetryBudget {
     /// No process holds a workload for longer without listening.
     const LIMIT: Duration = Duration::from_secs(30);
-    /// The pause between two tries, because no event reports that another process has bound its socket or released
-    /// a lock.
+    /// The pause between two attempts, because no event reports that another process has bound its socket or released a
+    /// lock.
     const PAUSE: Duration = Duration::from_millis(3);
-    /// How many supervisors in a row may close the connection because they are just leaving.
+    /// How many supervisors in a row may close the connection because they are just ending.
     const MEETINGS: u32 = 10;
 
     fn new() -> Self {
         Self { until: Instant::now() + Self::LIMIT, met: 0 }
     }
 
-    /// Uses up one try; an error once the budget is exhausted or the workload is gone.
+    /// Uses up one attempt. Returns an error if the budget is exhausted or the workload is gone.
     fn spend(&mut self, id: &WorkloadId, spawned: Spawned) -> Result<(), Error> {
         let over = match spawned {
             Spawned::Listens => {
@@ -533,7 +534,7 @@ impl RetryBudget {
         if !over {
             return Ok(());
         }
-        let source = io::Error::new(io::ErrorKind::ConnectionRefused, "no supervisor stays");
+        let source = io::Error::new(io::ErrorKind::ConnectionRefused, "every supervisor ended at once");
         Err(Error::Socket { id: id.clone(), source })
     }
 }

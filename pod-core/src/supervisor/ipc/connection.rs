@@ -1,4 +1,4 @@
-//! One client of a supervisor's socket.
+//! The supervisor's end of the connection of one client.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut, Write};
@@ -9,23 +9,23 @@ use std::path::Path;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use serde::Serialize;
 
-/// A request is a line of at most this many bytes: a workload's record with room to spare.
+/// The maximum length of a request, which is one line: a workload's record fits with much room to spare.
 const MAX_REQUEST: usize = 64 * 1024 * 1024;
 
-/// A client and what is under way with it.
+/// A client, with its unfinished input and output.
 #[derive(Debug)]
 pub struct Connection {
     stream: UnixStream,
     received: Vec<u8>,
     outgoing: VecDeque<u8>,
-    /// Descriptors that came along and no request has used yet.
+    /// Descriptors that were received and that no request has used yet.
     pub descriptors: Vec<OwnedFd>,
-    /// The format that the client speaks, once it has said so.
+    /// The format that the client speaks, once the client has sent it.
     pub format: Option<u32>,
 }
 
 impl Connection {
-    /// Takes a client in.
+    /// Accepts a client.
     pub fn new(stream: UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         Ok(Self {
@@ -37,7 +37,7 @@ impl Connection {
         })
     }
 
-    /// A client of this process when it was another program.
+    /// Recreates the connection of a client that this process accepted as another program.
     pub fn restored(
         stream: UnixStream,
         received: Vec<u8>,
@@ -48,17 +48,17 @@ impl Connection {
         Self { stream, received, outgoing: outgoing.into(), descriptors, format }
     }
 
-    /// What has been received and is no complete line yet, and what waits to be sent.
+    /// Returns the received bytes that are not a complete line yet, and the bytes that are not sent yet.
     pub fn buffers(&self) -> (Vec<u8>, Vec<u8>) {
         (self.received.clone(), self.outgoing.iter().copied().collect())
     }
 
-    /// Its socket.
+    /// Returns the client's socket.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
 
-    /// Reads what there is: the complete lines, and whether the client is still there.
+    /// Reads what is available. Returns the complete lines, and whether the client is still connected.
     pub fn read(&mut self) -> (Vec<Vec<u8>>, bool) {
         let mut open = true;
         loop {
@@ -90,7 +90,7 @@ impl Connection {
         (lines, open)
     }
 
-    /// Queues a reply and writes what the socket takes.
+    /// Queues a reply and writes as much as the socket accepts.
     pub fn send<T: Serialize>(&mut self, reply: &T) -> io::Result<()> {
         let bytes = serde_json::to_vec(reply)?;
         self.outgoing.extend(bytes);
@@ -98,7 +98,7 @@ impl Connection {
         self.flush()
     }
 
-    /// Writes what the socket takes of what is queued.
+    /// Writes as much of the queue as the socket accepts.
     pub fn flush(&mut self) -> io::Result<()> {
         while !self.outgoing.is_empty() {
             let (front, _) = self.outgoing.as_slices();
@@ -115,13 +115,13 @@ impl Connection {
         Ok(())
     }
 
-    /// True while a reply waits for room.
+    /// Returns whether a reply waits for room in the socket.
     pub fn has_outgoing(&self) -> bool {
         !self.outgoing.is_empty()
     }
 }
 
-/// Reads bytes and the descriptors that come along (unix(7), SCM_RIGHTS); these are close-on-exec.
+/// Reads bytes and the descriptors that come with them (unix(7), SCM_RIGHTS). The descriptors are close-on-exec.
 pub fn receive(
     socket: BorrowedFd<'_>,
     bytes: &mut Vec<u8>,
@@ -147,7 +147,7 @@ pub fn receive(
     Ok(n)
 }
 
-/// Writes one line with descriptors beside it.
+/// Writes one line together with descriptors.
 pub fn send_with_descriptors<T: Serialize>(
     socket: BorrowedFd<'_>,
     message: &T,
@@ -156,14 +156,14 @@ pub fn send_with_descriptors<T: Serialize>(
     send_bytes(socket, &line(message)?, descriptors)
 }
 
-/// A message as a line.
+/// Returns a message as a line.
 pub fn line<T: Serialize>(message: &T) -> io::Result<Vec<u8>> {
     let mut bytes = serde_json::to_vec(message)?;
     bytes.push(b'\n');
     Ok(bytes)
 }
 
-/// Writes lines with descriptors beside them.
+/// Writes lines together with descriptors.
 pub fn send_bytes(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let raw: Vec<_> = descriptors.iter().map(|fd| fd.as_raw_fd()).collect();
     let rights = [ControlMessage::ScmRights(&raw)];
@@ -179,9 +179,9 @@ pub fn send_bytes(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedF
     Ok(())
 }
 
-/// Calls `act` with a path that a socket address can hold: the path itself, or one through `/proc/self/fd`.
+/// Calls `act` with a path that fits into a socket address: the path itself, or one through `/proc/self/fd`.
 pub fn with_short_path<T>(path: &Path, act: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
-    /// `sun_path` of unix(7), less its end.
+    /// The size of `sun_path` (unix(7)) without the terminating zero.
     const MAX: usize = 107;
     if path.as_os_str().len() <= MAX {
         return act(path);

@@ -1,6 +1,6 @@
-//! How commands talk to supervisors, over a Unix stream socket per workload.
+//! The communication between commands and supervisors, over a Unix stream socket per workload.
 //!
-//! [`protocol`] is what is said, [`connection`] the supervisor's end of a socket, [`client`] the command's.
+//! [`protocol`] defines the messages, [`connection`] is the supervisor's end of a socket, [`client`] the command's.
 
 pub mod client;
 pub(super) mod connection;

@@ -1,7 +1,7 @@
-//! What is said over a supervisor's socket (a Unix stream socket): one JSON object per line, each way.
+//! The messages on a supervisor's socket (a Unix stream socket): one JSON object per line, in both directions.
 //!
-//! Both ends begin with [`Hello`]. A command sends its first request together with its `Hello`, so that no round trip is
-//! added; a supervisor ignores requests of a format that is not its own. A request is answered by one [`Reply`],
+//! Both ends begin with [`Hello`]. A command sends its first request together with its `Hello`, so that no round trip
+//! is added; a supervisor ignores requests of a format that is not its own. A request is answered by one [`Reply`],
 //! [`Request::Watch`] and [`Request::Exec`] by several.
 //!
 //! `Hello`, [`Request::HandOver`], [`Reply::Failed`] and [`Reply::ExecExited`] have the same shape in every format.
@@ -14,18 +14,18 @@ use crate::controller::{Status, WorkloadChange};
 use crate::lifecycle::PodState;
 use crate::version;
 
-/// The first message each way.
+/// The first message in each direction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
-    /// The format that its sender speaks.
+    /// The format that the sender speaks.
     pub hello: u32,
-    /// The version of the program, for people.
+    /// The version of the sender's program, for messages to users.
     #[serde(default)]
     pub kube: String,
 }
 
 impl Hello {
-    /// Returns the message of this program.
+    /// Creates the message of this program.
     pub fn new() -> Self {
         Self { hello: version::format(), kube: version::KUBE.to_owned() }
     }
@@ -37,32 +37,33 @@ impl Default for Hello {
     }
 }
 
-/// What a `kube` command asks of a supervisor. In format 1 the tag is `op`: a supervisor of kube 0.1.0 understands none of
-/// these, and so does nothing.
+/// The requests of `kube` commands to a supervisor. In format 1 the tag is `op`, so a supervisor of kube 0.1.0
+/// understands none of these requests and does nothing.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "camelCase")]
 pub enum Request {
-    /// Records a change of the workload, then makes it. Answered with [`Reply::Done`] once it is recorded.
+    /// Records a change of the workload, then carries it out. Answered with [`Reply::Done`] once the change is
+    /// recorded.
     Change {
-        /// What is asked for.
+        /// The requested change.
         change: WorkloadChange,
     },
     /// Writes the record and the states again, because one of these files is damaged. Answered with [`Reply::Done`].
     Save,
-    /// Goes on as another program, which came along as a descriptor by SCM_RIGHTS: that of the newer `kube` that asks.
+    /// Continues as another program, whose descriptor is sent along by SCM_RIGHTS: that of the newer `kube` that asks.
     /// Answered with that program's [`Hello`]. This request has the same shape in every format.
     HandOver {
         /// The path of the program.
         program: PathBuf,
-        /// The environment of a supervisor that the asker would start.
+        /// The environment of a supervisor that the asking `kube` would start.
         environment: Vec<(String, String)>,
     },
-    /// The workload's status and every pod's state now, [`Reply::Ended`] of those that have ended and are on their way
-    /// out, [`Reply::Done`], then each change, as [`Reply::Workload`], [`Reply::State`], [`Reply::Ended`] and
-    /// [`Reply::Removed`], until the asker hangs up.
+    /// Sends the workload's status and every pod's state, [`Reply::Ended`] for pods that have ended and are being
+    /// removed, and [`Reply::Done`]. After that, sends each change as [`Reply::Workload`], [`Reply::State`],
+    /// [`Reply::Ended`] or [`Reply::Removed`], until the client disconnects.
     Watch,
-    /// Runs a command in a container. Three descriptors (stdin, stdout, stderr) come along by SCM_RIGHTS, with
-    /// `tty` one: the answer's terminal is sent back with [`Reply::ExecStarted`] instead.
+    /// Runs a command in a container. Three descriptors (stdin, stdout, stderr) are sent along by SCM_RIGHTS. With
+    /// `tty` none is sent; the terminal comes back with [`Reply::ExecStarted`].
     Exec {
         /// Pod uid.
         uid: String,
@@ -70,42 +71,42 @@ pub enum Request {
         container: String,
         /// argv.
         args: Vec<String>,
-        /// With a terminal.
+        /// True if the command gets a terminal.
         tty: bool,
-        /// Its rows and columns, from the start.
+        /// The terminal's initial rows and columns.
         #[serde(default)]
         size: Option<(u16, u16)>,
     },
 }
 
 impl Request {
-    /// Returns the request of a newer `kube`, whatever else it may ask, if it asks for a hand-over.
+    /// Returns a newer `kube`'s request for a hand-over; `None` for any other line.
     pub fn hand_over(line: &[u8]) -> Option<Self> {
         serde_json::from_slice(line).ok().filter(|request| matches!(request, Self::HandOver { .. }))
     }
 }
 
-/// What a supervisor answers.
+/// The replies of a supervisor.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "camelCase")]
 pub enum Reply {
-    /// It is recorded.
+    /// The request is recorded or complete.
     Done,
-    /// It could not be done.
+    /// The request failed.
     Failed {
-        /// For a person.
+        /// The error, for the user.
         message: String,
     },
-    /// How far the workload is.
+    /// The status of the workload.
     Workload {
-        /// Its status.
+        /// The status.
         status: Box<Status>,
     },
-    /// A pod's state.
+    /// The state of a pod.
     State {
         /// Pod uid.
         uid: String,
-        /// Its state.
+        /// The state.
         state: Box<PodState>,
     },
     /// No process of the pod runs any more. Its removal is recorded and continues.
@@ -113,19 +114,19 @@ pub enum Reply {
         /// Pod uid.
         uid: String,
     },
-    /// A pod is gone, with everything of it.
+    /// A pod is removed, with all its resources.
     Removed {
         /// Pod uid.
         uid: String,
     },
-    /// The command runs; with `tty` the pty master came along by SCM_RIGHTS.
+    /// The command runs. With `tty` the pty's master is sent along by SCM_RIGHTS.
     ExecStarted {
-        /// Its process id.
+        /// The command's process id.
         pid: i32,
     },
-    /// The command ended.
+    /// The command has ended.
     ExecExited {
-        /// Exit code, 128+n for signal n.
+        /// The command's exit code, 128+n for signal n.
         code: i32,
     },
 }

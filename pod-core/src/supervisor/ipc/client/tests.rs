@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use super::*;
 use crate::version::FORMAT;
 
-/// A supervisor that reads once, says `answer`, and gives what it has read.
+/// A supervisor that reads once, sends `answer`, and returns what it has read.
 fn supervisor(dir: &Path, answer: String) -> (Layout, WorkloadId, JoinHandle<String>) {
     let layout = Layout { root: dir.join("root"), runroot: dir.join("run") };
     let id = WorkloadId::new(crate::kind::Kind::Pod, "default", "web");
@@ -51,5 +51,9 @@ fn a_newer_supervisor_is_refused_with_the_kube_that_can_speak_to_it() {
 #[test]
 fn a_supervisor_of_the_first_format_understands_no_request() {
     let request = serde_json::to_value(Request::Save).unwrap();
-    assert_eq!(request.get("op"), None, "it would do what a newer kube asks before that knows whom it asks");
+    assert_eq!(
+        request.get("op"),
+        None,
+        "a supervisor of format 1 would act on a request before the client knows its format"
+    );
 }
