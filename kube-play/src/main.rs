@@ -4,13 +4,9 @@
 
 mod cli;
 mod commands;
-mod facts;
 mod input;
 mod output;
-mod pods;
-mod selector;
 mod session;
-mod watch;
 
 use std::process::ExitCode;
 

@@ -8,14 +8,14 @@ use clap::ValueHint;
 use pod_core::kind::{Kind, ObjectRef};
 use pod_core::manifest;
 use pod_core::observe;
+use pod_core::observe::query::{self, Query};
 use pod_core::play::{self, DownOptions, Report as _, Target};
 use pod_core::record::WorkloadRecord;
 use pod_core::store::{Objects, WorkloadId};
 use pod_core::volume::claims::{self, Claim};
 
 use crate::cli::context::Context;
-use crate::input::identity;
-use crate::input::{select, sources};
+use crate::input::{identity, sources};
 use crate::output::exit::Failure;
 use crate::output::report::Lines;
 use crate::output::terminal;
@@ -216,7 +216,7 @@ fn target(context: &Context, args: &Args, state: &State, name: &str) -> anyhow::
     let file_like = name == "-" || sources::is_url(name) || path.is_file() || name.starts_with(['.', '/']);
     if !file_like && let Ok(resource) = ObjectRef::parse(name, &context.namespace) {
         if resource.kind == Kind::ReplicaSet {
-            return Err(select::not_a_workload(&resource).into());
+            return Err(query::not_a_workload(resource).into());
         }
         let kept = resource.kind == Kind::PersistentVolumeClaim;
         if let Some(target) = state.find(resource.kind, &context.namespace, &resource.name) {
@@ -227,25 +227,26 @@ fn target(context: &Context, args: &Args, state: &State, name: &str) -> anyhow::
         if !may_be_a_path || kept {
             return match args.ignore_not_found {
                 true => Ok(Vec::new()),
-                false => Err(not_found(context, &resource)?.into()),
+                false => Err(not_found(context, &resource)?),
             };
         }
     }
     from_source(context, args, state, name)
 }
 
-fn not_found(context: &Context, resource: &ObjectRef) -> anyhow::Result<Failure> {
+fn not_found(context: &Context, resource: &ObjectRef) -> anyhow::Result<anyhow::Error> {
     // `kube down web-6d4-x7k2p`: a pod of a Deployment cannot be removed alone, because the Deployment would replace
     // it.
     if resource.kind == Kind::Pod {
         let names = [resource.name.clone()];
-        let choice = select::Choice { names: &names, ..select::Choice::default() };
-        if let Some(pod) = select::existing(context, &choice)?.first() {
+        let query = Query { names: &names, ..Query::in_namespace(&context.namespace) };
+        if let Some(pod) = query.existing_pods(&context.layout)?.first() {
             return Ok(Failure::failed(format!("{resource} belongs to {}", pod.workload))
-                .hint(format!("`kube down {}` removes all of it", pod.workload)));
+                .hint(format!("`kube down {}` removes all of it", pod.workload))
+                .into());
         }
     }
-    select::missing(context, resource)
+    Ok(query::not_found(&context.layout, resource).into())
 }
 
 /// Returns the objects that a file names, and the workloads that were played from it, also if the file has changed
@@ -355,12 +356,10 @@ mod tests {
         };
         match target(context, args, &state, name) {
             Ok(targets) => Ok(unique(targets).into_iter().map(shown).collect()),
-            Err(error) => Err(match error.downcast_ref::<Failure>() {
-                Some(failure) => {
-                    format!("{}: {}; {}", failure.code, failure.message, failure.hints.join("; "))
-                }
-                None => error.to_string(),
-            }),
+            Err(error) => {
+                let (code, hints) = crate::output::exit::code_and_hints(&error);
+                Err(format!("{code}: {error}; {}", hints.join("; ")))
+            }
         }
     }
 

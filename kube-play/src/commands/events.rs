@@ -8,11 +8,10 @@ use k8s_openapi::api::core::v1::Event;
 use pod_core::kind::{EventType, Kind, ObjectRef};
 use pod_core::lifecycle::human_duration;
 use pod_core::log::events::Reader;
+use pod_core::observe::changes::Changes;
 
 use crate::cli::context::Context;
-use crate::input::select;
 use crate::output::{self, Listing, Shape, Table};
-use crate::watch::Changes;
 
 // Arguments of `kube events`.
 #[derive(Debug, clap::Args)]
@@ -206,7 +205,7 @@ struct Filter {
 impl Filter {
     fn new(context: &Context, args: &Args) -> anyhow::Result<Self> {
         let about: Option<ObjectRef> = match &args.about {
-            Some(name) => Some(select::object_ref(&context.namespace, name)?),
+            Some(name) => Some(ObjectRef::parse(name, &context.namespace)?),
             None => None,
         };
         Ok(Self {

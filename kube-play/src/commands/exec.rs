@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::ValueHint;
+use pod_core::observe::query;
 use pod_core::supervisor::ipc::client::Client;
 use pod_core::supervisor::ipc::protocol::{Reply, Request};
 
 use crate::cli::context::Context;
-use crate::input::{container, select};
+use crate::input::container;
 use crate::output::exit::Failure;
 use crate::output::terminal;
 use crate::session::relay::{self, Relay, Stream, Woken};
@@ -58,7 +59,7 @@ pub struct Args {
 /// No such pod or container (4); the container does not run (1).
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     context.repair()?;
-    let pod = select::pod_of(context, &args.pod)?;
+    let pod = query::pod(&context.layout, &args.pod, &context.namespace)?;
     let container = container::choose(&pod, args.container.as_deref(), args.quiet)?;
     let mut session = Session {
         client: Client::connect_or_spawn(&context.layout, &context.exe, &pod.workload)?,

@@ -13,13 +13,13 @@ use pod_core::generate::{self, Error, Facts, Options, Subject};
 use pod_core::image::{Image, ImageName, ImageStore};
 use pod_core::kind::{Kind, ObjectRef};
 use pod_core::manifest;
-use pod_core::observe::{pods_of, workload, workloads};
+use pod_core::observe::nearest::nearest;
+use pod_core::observe::{pods_of, query, workload, workloads};
 use pod_core::record::WorkloadRecord;
 use pod_core::store::{Objects, WorkloadId};
 use serde_json::{Value, json};
 
 use crate::cli::context::Context;
-use crate::input::select::{self, nearest};
 use crate::output::exit::Failure;
 use crate::output::terminal;
 use crate::output::{self, ObjectFormat};
@@ -147,7 +147,7 @@ fn find(context: &Context, name: &str) -> anyhow::Result<Found> {
         [kind, name, container] => (format!("{kind}/{name}"), Some(*container)),
         _ => (name.to_owned(), None),
     };
-    let wanted = select::parse(context, &object)?;
+    let wanted = query::parse_workload(&object, &context.namespace)?;
     let load =
         |kind: Kind| workload(&context.layout, &WorkloadId::new(kind, &context.namespace, &wanted.name));
     let container = container.map(str::to_owned);
@@ -171,16 +171,12 @@ fn find(context: &Context, name: &str) -> anyhow::Result<Found> {
             return Ok(Found { record, pod: None, container });
         }
     }
-    Err(missing(context, &wanted)?.into())
+    Err(query::not_found(&context.layout, &wanted).into())
 }
 
 /// Returns whether the text before a `/` is a kind and not the name of a pod.
 fn is_kind(text: &str) -> bool {
     Kind::parse(text).is_some_and(Kind::has_objects)
-}
-
-fn missing(context: &Context, wanted: &ObjectRef) -> anyhow::Result<Failure> {
-    select::missing(context, wanted)
 }
 
 fn failure(error: Error) -> Failure {

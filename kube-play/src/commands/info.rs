@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use base::escape::harmless;
+use pod_core::observe::host_features::{Feature, FeatureStatus, HostFacts};
 use pod_core::observe::workloads;
 use serde_json::json;
 
 use crate::cli::context::Context;
 use crate::commands::version::KUBERNETES;
-use crate::facts::{Facts, Feature, Status};
 use crate::output::{ObjectFormat, Table, print, print_object};
 
 // Arguments of `kube info`.
@@ -32,7 +32,7 @@ pub struct Args {
 /// # Errors
 /// stdout cannot be written.
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
-    let facts = Facts::gather(&context.layout.root, &context.layout.runroot);
+    let facts = HostFacts::gather(&context.layout.root, &context.layout.runroot);
     let mut features = facts.features();
     features.push(networks(context));
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -80,7 +80,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     line("workloads", format!("{}, {pods} pods", workloads.len()));
     let mut table = Table::new(["FEATURE", "STATUS", "DETAIL"]);
     for feature in &features {
-        table.row([feature.name.to_owned(), feature.status.word().to_owned(), feature.detail.clone()]);
+        table.row([feature.name.to_owned(), feature.status.as_str().to_owned(), feature.detail.clone()]);
     }
     let _ = write!(text, "\n{}", table.render(true));
     if features.iter().any(|feature| feature.remedy.is_some()) {
@@ -109,6 +109,6 @@ fn networks(context: &Context) -> Feature {
         ),
         Err(e) => (e.to_string(), None),
     };
-    let status = if remedy.is_some() { Status::Limited } else { Status::Ok };
+    let status = if remedy.is_some() { FeatureStatus::Limited } else { FeatureStatus::Ok };
     Feature { name: "pod networks", status, detail, remedy: remedy.map(str::to_owned) }
 }

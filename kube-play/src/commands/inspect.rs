@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 use pod_core::kind::{Kind, ObjectRef};
 use pod_core::observe::rollout::pod_statuses;
-use pod_core::observe::workloads;
+use pod_core::observe::{query, workloads};
 use pod_core::plan::node;
 use pod_core::store::Objects;
 use pod_core::volume::claims::{self, Claim};
@@ -14,10 +14,8 @@ use serde_json::{Value, json};
 
 use crate::cli::context::Context;
 use crate::commands::{rollout, volume};
-use crate::input::select;
 use crate::output::exit::Failure;
 use crate::output::{self, ObjectFormat};
-use crate::pods;
 
 // Arguments of `kube inspect`.
 #[derive(Debug, clap::Args)]
@@ -50,7 +48,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     context.repair()?;
     let mut found = Vec::new();
     for name in &args.objects {
-        let resource = select::object_ref(&context.namespace, name)?;
+        let resource = ObjectRef::parse(name, &context.namespace)?;
         found.push(match resource.kind {
             Kind::Pod => pod(context, name)?,
             Kind::Deployment => deployment(context, &resource)?,
@@ -68,8 +66,8 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn pod(context: &Context, name: &str) -> anyhow::Result<Value> {
-    let view = select::pod_of(context, name)?;
-    Ok(serde_json::to_value(pods::object(&view, &node::ips()))?)
+    let view = query::pod(&context.layout, name, &context.namespace)?;
+    Ok(serde_json::to_value(view.object(&node::ips()))?)
 }
 
 /// Returns a Deployment as it was played, with what Kubernetes adds, and its status.
@@ -115,7 +113,7 @@ fn stored(context: &Context, resource: &ObjectRef) -> anyhow::Result<Value> {
             return Ok(volume::object(&claim, played));
         }
     }
-    let Some(mut object) = played else { return Err(select::missing(context, resource)?.into()) };
+    let Some(mut object) = played else { return Err(query::not_found(&context.layout, resource).into()) };
     if let Value::Object(top) = &mut object {
         top.insert("apiVersion".to_owned(), json!(resource.kind.api_version()));
         top.insert("kind".to_owned(), json!(resource.kind));

@@ -10,15 +10,14 @@ use anyhow::Context as _;
 use base::escape::harmless_but_colours;
 use pod_core::lifecycle::RunState;
 use pod_core::log::{self, Line, Options, Run, Source};
-use pod_core::observe::{self, PodView};
+use pod_core::observe::query::{self, Query};
+use pod_core::observe::{self, PodView, container};
 
 use crate::cli::context::Context;
-use crate::input::select::Choice;
+use crate::input::container::choose;
 use crate::input::time::parse_duration;
-use crate::input::{container, select};
 use crate::output::Closed;
 use crate::output::exit::Failure;
-use crate::pods;
 
 // Arguments of `kube logs`.
 #[derive(Debug, clap::Args)]
@@ -95,7 +94,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     for pod in &pods {
         let names = match args.all_containers {
             true => container::names(pod),
-            false => vec![container::choose(pod, args.container.as_deref(), pods.len() > 1)?],
+            false => vec![choose(pod, args.container.as_deref(), pods.len() > 1)?],
         };
         for name in names {
             if pods.len() == 1 && !args.follow && !args.all_containers {
@@ -129,8 +128,9 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
 /// Returns the pods that the arguments name, without duplicates.
 fn chosen(context: &Context, args: &Args) -> anyhow::Result<Vec<PodView>> {
     if args.all_pods || args.selector.is_some() {
-        let choice = Choice { names: &args.pods, selector: args.selector.as_deref(), ..Choice::default() };
-        let found = select::pods_of(context, &choice)?;
+        let (names, selector) = (&args.pods, args.selector.as_deref());
+        let query = Query { names, selector, ..Query::in_namespace(&context.namespace) };
+        let found = query.pods(&context.layout)?;
         return match found.is_empty() {
             true => Err(Failure::not_found("no such pods").hint("`kube ps` lists the pods").into()),
             false => Ok(found),
@@ -138,7 +138,7 @@ fn chosen(context: &Context, args: &Args) -> anyhow::Result<Vec<PodView>> {
     }
     let mut found: Vec<PodView> = Vec::new();
     for name in &args.pods {
-        let pod = select::pod_of(context, name)?;
+        let pod = query::pod(&context.layout, name, &context.namespace)?;
         if !found.iter().any(|other| other.plan.uid == pod.plan.uid) {
             found.push(pod);
         }
@@ -200,8 +200,7 @@ fn has_ended(context: &Context, pod: &PodView, name: &str) -> bool {
     // If the state cannot be read now, it is read again at the next change.
     let Ok(pods) = observe::pods_of(&context.layout, &pod.workload) else { return false };
     let Some(now) = pods.iter().find(|other| other.plan.uid == pod.plan.uid) else { return true };
-    let object = pods::object(now, &[]);
-    pods::has_ended(&object) || pods::will_not_run_again(&object, name)
+    now.state.is_terminal() || now.will_not_run_again(name)
 }
 
 /// Writes lines of logs to stdout.

@@ -1,19 +1,19 @@
 //! `kube ps`: list pods.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::process::ExitCode;
 
 use k8s_openapi::api::core::v1::Pod;
 use pod_core::lifecycle::pod_row;
 use pod_core::observe::PodView;
-use pod_core::plan;
+use pod_core::observe::changes::Changes;
+use pod_core::observe::query::Query;
+use pod_core::plan::{self, PortMapping};
 
 use crate::cli::context::Context;
-use crate::input::select::{self, Choice};
 use crate::output::terminal;
 use crate::output::{self, Listing, Shape, Table};
-use crate::pods;
-use crate::watch::Changes;
 
 // Arguments of `kube ps`.
 #[derive(Debug, clap::Args)]
@@ -60,14 +60,14 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     if args.watch {
         return watch(context, args);
     }
-    let pods = shown(args, select::pods_of(context, &args.choice())?);
+    let pods = shown(args, args.query(context).pods(&context.layout)?);
     match args.listing.shape() {
         Shape::Table => {
             match pods.is_empty() {
                 true => output::none_found("pods", (!args.all_namespaces).then_some(&context.namespace)),
                 false => table(&pods, args, jiff::Timestamp::now()).print(!args.listing.no_headers)?,
             }
-            for id in select::without_pods(context, &args.choice())? {
+            for id in args.query(context).workloads_without_pods(&context.layout)? {
                 terminal::note(&format!("{id} has no pods (replicas: 0)"));
             }
         }
@@ -86,8 +86,13 @@ struct Shown {
 }
 
 impl Args {
-    fn choice(&self) -> Choice<'_> {
-        Choice { names: &self.pods, all_namespaces: self.all_namespaces, selector: self.selector.as_deref() }
+    fn query<'a>(&'a self, context: &'a Context) -> Query<'a> {
+        Query {
+            namespace: &context.namespace,
+            all_namespaces: self.all_namespaces,
+            names: &self.pods,
+            selector: self.selector.as_deref(),
+        }
     }
 }
 
@@ -98,11 +103,24 @@ fn shown(args: &Args, pods: Vec<PodView>) -> Vec<Shown> {
         _ => Vec::new(),
     };
     let shown = |view: PodView| Shown {
-        pod: pods::object(&view, &host_ips),
-        ports: pods::ports(&view.plan.network.ports),
+        pod: view.object(&host_ips),
+        ports: ports(&view.plan.network.ports),
         workload: view.workload.to_string(),
     };
     pods.into_iter().map(shown).collect()
+}
+
+/// Returns the PORTS column: `8080->80/tcp`, with the host's address if the pod asked for one.
+fn ports(ports: &[PortMapping]) -> String {
+    let one = |port: &PortMapping| {
+        let ip = match port.host_ip {
+            Some(IpAddr::V6(ip)) => format!("[{ip}]:"),
+            Some(IpAddr::V4(ip)) => format!("{ip}:"),
+            None => String::new(),
+        };
+        format!("{ip}{}->{}/{}", port.host_port, port.container_port, port.protocol)
+    };
+    ports.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 fn name(pod: &Shown) -> String {
@@ -152,8 +170,8 @@ fn watch(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     loop {
         // A named pod may disappear during the watch, which is not an error.
         let pods = match first {
-            true => select::pods_of(context, &args.choice())?,
-            false => select::existing(context, &args.choice())?,
+            true => args.query(context).pods(&context.layout)?,
+            false => args.query(context).existing_pods(&context.layout)?,
         };
         let mut now = BTreeMap::new();
         let mut changed = Vec::new();

@@ -12,7 +12,6 @@ use pod_core::volume::claims::{self, Claim, Error};
 use serde_json::{Map, Value, json};
 
 use crate::cli::context::Context;
-use crate::input::select;
 use crate::output::exit::{self, Failure};
 use crate::output::{self, Listing, Shape, Table};
 
@@ -202,7 +201,7 @@ fn name<'a>(namespace: &str, given: &'a str) -> anyhow::Result<&'a str> {
     if !given.contains('/') {
         return Ok(given);
     }
-    let resource = select::object_ref(namespace, given)?;
+    let resource = ObjectRef::parse(given, namespace)?;
     if resource.kind != Kind::PersistentVolumeClaim {
         return Err(Failure::usage(format!("{resource} is not a volume"))
             .hint("name a claim: data, pvc/data")

@@ -7,18 +7,17 @@ use clap::ValueEnum;
 use k8s_openapi::api::core::v1::Pod;
 use pod_core::kind::{Kind, ObjectRef};
 use pod_core::lifecycle::pod_row;
+use pod_core::observe::changes::Changes;
+use pod_core::observe::query::{self, Query};
 use pod_core::observe::readiness::{self, PodCheck, Verdict};
 use pod_core::observe::{PodView, workload};
 use pod_core::store::WorkloadId;
 
 use crate::cli::context::Context;
 use crate::commands::inspect::replicas;
-use crate::input::select::{self, Choice};
 use crate::input::time::{describe, parse_duration};
 use crate::output;
 use crate::output::exit::Failure;
-use crate::pods::object;
-use crate::watch::Changes;
 
 // Arguments of `kube wait`.
 #[derive(Debug, clap::Args)]
@@ -128,16 +127,18 @@ const fn word(state: State) -> &'static str {
 
 /// Returns the objects to wait for. A name of no object is an error, except for `--for=deleted`.
 fn targets(context: &Context, args: &Args) -> anyhow::Result<Vec<ObjectRef>> {
+    let all = Query::in_namespace(&context.namespace);
     if args.all || args.selector.is_some() {
-        let choice = Choice { selector: args.selector.as_deref(), ..Choice::default() };
-        let pods = select::pods_of(context, &choice)?;
+        let query = Query { selector: args.selector.as_deref(), ..all };
+        let pods = query.pods(&context.layout)?;
         let pod = |name: &str| ObjectRef::new(Kind::Pod, &context.namespace, name);
         return Ok(pods.iter().map(|view| pod(view.plan.name())).collect());
     }
     if args.state != State::Deleted {
-        select::pods_of(context, &Choice { names: &args.pods, ..Choice::default() })?;
+        Query { names: &args.pods, ..all }.pods(&context.layout)?;
     }
-    args.pods.iter().map(|name| select::parse(context, name)).collect()
+    let parse = |name: &String| Ok(query::parse_workload(name, &context.namespace)?);
+    args.pods.iter().map(parse).collect()
 }
 
 /// Whether a target has reached the state.
@@ -150,14 +151,15 @@ enum Progress {
 fn look(context: &Context, target: &ObjectRef, state: State) -> anyhow::Result<Progress> {
     let id = WorkloadId::new(target.kind, &context.namespace, &target.name);
     let names = [target.to_string()];
-    let found = select::existing(context, &Choice { names: &names, ..Choice::default() })?;
+    let found =
+        Query { names: &names, ..Query::in_namespace(&context.namespace) }.existing_pods(&context.layout)?;
     if state == State::Deleted {
         let recorded = workload(&context.layout, &id)?.is_some() && target.kind == Kind::Deployment;
         return Ok(if found.is_empty() && !recorded {
             Progress::Met
         } else {
             Progress::NotYet(
-                found.first().map_or("it exists".to_owned(), |pod| describe_pod(&object(pod, &[]))),
+                found.first().map_or("it exists".to_owned(), |pod| describe_pod(&pod.object(&[]))),
             )
         });
     }
@@ -184,7 +186,7 @@ fn look(context: &Context, target: &ObjectRef, state: State) -> anyhow::Result<P
     Ok(match readiness::unmet(pods, check) {
         None => Progress::Met,
         Some((_, Verdict::Failed(why))) => Progress::Never(why),
-        Some((pod, _)) => Progress::NotYet(describe_pod(&object(pod, &[]))),
+        Some((pod, _)) => Progress::NotYet(describe_pod(&pod.object(&[]))),
     })
 }
 

@@ -6,6 +6,5 @@
 pub mod container;
 pub mod identity;
 pub mod load;
-pub mod select;
 pub mod sources;
 pub mod time;

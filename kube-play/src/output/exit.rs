@@ -3,8 +3,10 @@
 
 use std::process::ExitCode;
 
+use pod_core::observe::container;
+use pod_core::observe::query::{self, Hint};
 use pod_core::workload::patch;
-use pod_core::{image, play};
+use pod_core::{image, kind, play};
 
 use crate::output::terminal;
 
@@ -98,7 +100,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
 }
 
 /// Returns the exit code of an error, and its hints.
-fn code_and_hints(error: &anyhow::Error) -> (u8, Vec<String>) {
+pub fn code_and_hints(error: &anyhow::Error) -> (u8, Vec<String>) {
     for cause in error.chain() {
         if let Some(failure) = cause.downcast_ref::<Failure>() {
             return (failure.code, failure.hints.clone());
@@ -108,6 +110,15 @@ fn code_and_hints(error: &anyhow::Error) -> (u8, Vec<String>) {
         }
         if let Some(error) = cause.downcast_ref::<image::Error>() {
             return (FAILED, image_hint(error));
+        }
+        if let Some(error) = cause.downcast_ref::<query::Error>() {
+            return query_code_and_hints(error);
+        }
+        if cause.is::<kind::Error>() {
+            return (USAGE, Vec::new());
+        }
+        if let Some(error) = cause.downcast_ref::<container::Error>() {
+            return (NOT_FOUND, container_hint(error));
         }
     }
     (FAILED, Vec::new())
@@ -165,6 +176,41 @@ fn play_code_and_hints(error: &play::Error) -> (u8, Vec<String>) {
     }
 }
 
+/// Returns the exit code and the hints for a name or a selector that led to nothing.
+fn query_code_and_hints(error: &query::Error) -> (u8, Vec<String>) {
+    match error {
+        query::Error::Store(_) => (FAILED, Vec::new()),
+        query::Error::Name(_) | query::Error::Selector(_) => (USAGE, Vec::new()),
+        query::Error::PartOfDeployment(_) => {
+            let hint = "name its deployment; `kube inspect` shows the name below metadata.ownerReferences"
+                .to_owned();
+            (USAGE, vec![hint])
+        }
+        query::Error::NotAWorkload(_) => (USAGE, vec!["name a pod or a deployment".to_owned()]),
+        query::Error::NoPods(_) => (NOT_FOUND, Vec::new()),
+        query::Error::NotFound { object, hint } => {
+            let hint = match hint {
+                Some(Hint::Similar(object)) => Some(format!("did you mean {object}?")),
+                Some(Hint::WithoutPods(id)) => Some(format!("{id} has no pods (replicas: 0)")),
+                Some(Hint::OtherNamespace(other)) => {
+                    Some(format!("there is one in namespace {other}: add -n {other}"))
+                }
+                None => object.kind.is_workload().then(|| "`kube ps -A` lists the pods".to_owned()),
+            };
+            (NOT_FOUND, hint.into_iter().collect())
+        }
+    }
+}
+
+/// Returns what to do about a container that a pod does not have.
+fn container_hint(error: &container::Error) -> Vec<String> {
+    match error {
+        container::Error::NotFound { similar: Some(name), .. } => vec![format!("did you mean {name}?")],
+        container::Error::NotFound { known, .. } => vec![format!("its containers: {}", known.join(", "))],
+        container::Error::NoContainers(_) => Vec::new(),
+    }
+}
+
 /// Returns hints for a Deployment that cannot be changed in its present state.
 fn unchangeable_hint(object: &str, error: &patch::Error) -> Vec<String> {
     match error {
@@ -217,6 +263,8 @@ mod tests {
     use std::time::Duration;
 
     use anyhow::Context as _;
+    use pod_core::kind::{Kind, ObjectRef};
+    use pod_core::store::WorkloadId;
 
     use super::*;
 
@@ -267,6 +315,32 @@ mod tests {
         assert_eq!(describe(&error), "write /x: no space left");
         let nested = Err::<(), _>(error).context("play pod/web").unwrap_err();
         assert_eq!(describe(&nested), "play pod/web: write /x: no space left");
+    }
+
+    #[test]
+    fn a_name_that_is_not_found_ends_with_a_hint_to_what_was_meant() {
+        let web = || ObjectRef::new(Kind::Pod, "default", "web");
+        let not_found = |hint| code_and_hints(&query::Error::NotFound { object: web(), hint }.into());
+        let idle = WorkloadId::new(Kind::Deployment, "default", "idle");
+        for (hint, text) in [
+            (Some(Hint::Similar(web())), "did you mean pod/web?"),
+            (Some(Hint::WithoutPods(idle)), "deployment.apps/idle has no pods (replicas: 0)"),
+            (Some(Hint::OtherNamespace("prod".to_owned())), "there is one in namespace prod: add -n prod"),
+            (None, "`kube ps -A` lists the pods"),
+        ] {
+            assert_eq!(not_found(hint), (NOT_FOUND, vec![text.to_owned()]));
+        }
+        let secret = ObjectRef::new(Kind::Secret, "default", "x");
+        assert_eq!(code_and_hints(&query::not_a_workload(secret).into()).0, USAGE);
+        assert_eq!(code_and_hints(&ObjectRef::parse("X", "default").unwrap_err().into()), (USAGE, vec![]));
+        let known = vec!["main".to_owned(), "side".to_owned()];
+        for (similar, text) in
+            [(Some("side".to_owned()), "did you mean side?"), (None, "its containers: main, side")]
+        {
+            let (pod, container) = ("web".to_owned(), "sied".to_owned());
+            let error = container::Error::NotFound { pod, container, similar, known: known.clone() };
+            assert_eq!(code_and_hints(&error.into()), (NOT_FOUND, vec![text.to_owned()]));
+        }
     }
 
     #[test]

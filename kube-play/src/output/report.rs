@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use pod_core::controller::Status;
 use pod_core::image::Progress;
-use pod_core::lifecycle::{Goal, pod_row};
+use pod_core::lifecycle::{Goal, Phase, pod_row};
 use pod_core::observe::PodView;
 use pod_core::play::{Change, Report};
 use pod_core::store::WorkloadId;
 
+use crate::output;
 use crate::output::{progress, terminal};
 use crate::session::interrupt;
-use crate::{output, pods};
 
 /// Prints kubectl's lines on stdout, warnings on stderr at once, and hints at the end.
 #[derive(Debug, Default)]
@@ -132,8 +132,8 @@ fn not_ready(pods: &[PodView]) -> Option<String> {
         if pod.state.goal == Goal::Idle {
             return "not started".to_owned();
         }
-        let row = pod_row(&pods::object(pod, &[]), now);
-        if row.status == "Running" { format!("{} ready", row.ready) } else { row.status }
+        let row = pod_row(&pod.object(&[]), now);
+        if row.status == Phase::Running.as_str() { format!("{} ready", row.ready) } else { row.status }
     };
     let mut states: Vec<String> = pods.iter().filter(|pod| !pod.state.is_ready()).map(status).collect();
     let count = states.len();
@@ -150,7 +150,7 @@ fn not_ready(pods: &[PodView]) -> Option<String> {
 fn waiting(all: &[PodView]) -> String {
     const NAMED: usize = 4;
     let one = |view: &PodView| {
-        let pod = pods::object(view, &[]);
+        let pod = view.object(&[]);
         let row = pod_row(&pod, jiff::Timestamp::now());
         let grace = pod.metadata.deletion_grace_period_seconds.filter(|_| view.terminating);
         let killed = grace.map_or_else(String::new, |seconds| format!(", killed after {seconds} s"));

@@ -394,7 +394,7 @@ impl PodState {
     }
 
     /// Returns the containers of a role with their index in the pod.
-    pub(super) fn by_role<'a>(
+    pub fn by_role<'a>(
         &'a self,
         spec: &'a PodSpec,
         role: Role,

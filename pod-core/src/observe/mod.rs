@@ -1,18 +1,27 @@
 //! Pods and workloads as a front end sees them, and waiting for them.
 //!
-//! [`view`] reads what is recorded on disk; [`readiness`] is the one place that decides whether a pod meets the
-//! condition of a wait, and whether it still can; [`wait`] follows supervisors until it does.
+//! [`view`] reads what is recorded on disk and [`query`] finds what a user names in it; [`readiness`] is the one place
+//! that decides whether a pod meets the condition of a wait, and whether it still can; [`wait`] follows supervisors
+//! until it does, and [`changes`] notices that files have changed.
 
 mod awaited;
+pub mod changes;
+pub mod container;
+pub mod host_features;
+pub mod nearest;
+pub mod pod;
+pub mod query;
 pub mod readiness;
 pub mod rollout;
+pub mod selector;
 pub mod view;
 pub mod wait;
 
 use std::time::Duration;
 
 pub use awaited::Awaited;
-pub use view::{PodView, pods, pods_of, without_pods, workload, workloads};
+pub use pod::PodView;
+pub use view::{pods, pods_of, without_pods, workload, workloads};
 pub use wait::await_removals;
 
 /// What can go wrong while pods are looked at or waited for.
@@ -41,3 +50,6 @@ pub enum Error {
         message: String,
     },
 }
+
+#[cfg(test)]
+mod tests;

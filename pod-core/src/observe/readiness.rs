@@ -2,7 +2,7 @@
 //!
 //! `kube play` and `kube wait` both ask here, so that a pod that cannot start ends both at once with its reason.
 
-use super::view::PodView;
+use super::pod::PodView;
 use crate::lifecycle::{PodSpec, PodState, RestartPolicy};
 
 /// A function that decides whether a pod meets the condition of a wait.

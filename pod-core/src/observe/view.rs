@@ -4,25 +4,12 @@
 //! reported it as gone.
 
 use super::awaited::Awaited;
+use super::pod::PodView;
 use crate::lifecycle::{PodSpec, PodState};
-use crate::plan::PodPlan;
 use crate::record::{PodRecord, WorkloadRecord, WorkloadSummary};
 use crate::store::{self, Layout, WorkloadId};
 use crate::supervisor::ipc::client;
 use crate::supervisor::{self, present_state};
-
-/// A pod as commands see it.
-#[derive(Debug, Clone)]
-pub struct PodView {
-    /// The workload that it belongs to.
-    pub workload: WorkloadId,
-    /// What it is made of.
-    pub plan: PodPlan,
-    /// Its state, as last written by its supervisor; made up (Pending) where none was.
-    pub state: PodState,
-    /// It is being removed: metadata.deletionTimestamp is set.
-    pub terminating: bool,
-}
 
 /// Every pod, by namespace and name.
 pub fn pods(layout: &Layout) -> Result<Vec<PodView>, store::Error> {

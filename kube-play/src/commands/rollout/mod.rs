@@ -14,13 +14,13 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use pod_core::kind::{Kind, ObjectRef};
+use pod_core::observe::query;
 use pod_core::play::{self, Patched};
 use pod_core::record::WorkloadRecord;
 use pod_core::store::WorkloadId;
 use pod_core::workload::{Spec, patch, view};
 
 use crate::cli::context::Context;
-use crate::input::select;
 use crate::output;
 use crate::output::exit::Failure;
 use crate::output::report::Lines;
@@ -92,7 +92,7 @@ pub struct Names {
 /// `name` is not a valid name, or names another kind (2).
 pub fn deployment(context: &Context, name: &str) -> anyhow::Result<ObjectRef> {
     let named = if name.contains('/') { name.to_owned() } else { format!("{}/{name}", Kind::Deployment) };
-    let resource = select::object_ref(&context.namespace, &named)?;
+    let resource = ObjectRef::parse(&named, &context.namespace)?;
     match resource.kind {
         Kind::Deployment => Ok(resource),
         Kind::Pod => {
@@ -100,7 +100,7 @@ pub fn deployment(context: &Context, name: &str) -> anyhow::Result<ObjectRef> {
                 .hint("name a deployment; `kube play --replace FILE` replaces a pod")
                 .into())
         }
-        _ => Err(select::not_a_workload(&resource).into()),
+        _ => Err(query::not_a_workload(resource).into()),
     }
 }
 
@@ -112,7 +112,7 @@ pub fn recorded(context: &Context, resource: &ObjectRef) -> anyhow::Result<Workl
     let id = WorkloadId::new(resource.kind, &context.namespace, &resource.name);
     match pod_core::observe::workload(&context.layout, &id)? {
         Some(record) => Ok(record),
-        None => Err(select::missing(context, resource)?.into()),
+        None => Err(query::not_found(&context.layout, resource).into()),
     }
 }
 

@@ -1,9 +1,9 @@
-//! Label selectors, as kubectl's `-l` has them.
+//! Label selectors in the syntax of kubectl's `-l`.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-/// What a set of labels must be like; all of its requirements hold.
+/// A label selector: requirements that labels have to meet, all of them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Selector(Vec<Requirement>);
 
@@ -18,12 +18,12 @@ enum Operator {
     Exists,
     DoesNotExist,
     In(Vec<String>),
-    /// Also true where the label is missing, as Kubernetes has it.
+    /// Also met if the label is missing, as in Kubernetes.
     NotIn(Vec<String>),
 }
 
 impl Selector {
-    /// True if these labels meet every requirement.
+    /// Returns true if these labels meet every requirement.
     pub fn matches(&self, labels: Option<&BTreeMap<String, String>>) -> bool {
         self.0.iter().all(|requirement| {
             let value = labels.and_then(|labels| labels.get(&requirement.key));
@@ -37,7 +37,7 @@ impl Selector {
     }
 }
 
-/// Text that is not a label selector.
+/// The text is not a label selector.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a label selector: write app=web, tier!=db, 'env in (a,b)'")]
 pub struct InvalidSelector(String);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn selectors_read_as_kubectl_reads_them() {
+    fn selectors_mean_what_they_mean_to_kubectl() {
         let labels = [("app", "web"), ("tier", "front"), ("example.com/a_b", "")];
         for yes in [
             "app=web",
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_selector_is_refused() {
+    fn text_that_is_not_a_selector_is_refused() {
         for wrong in ["", "app=web,", "a b", "app in web", "app within (a)", "=x", "app=a b", "app in (a"] {
             assert!(wrong.parse::<Selector>().is_err(), "{wrong:?}");
         }

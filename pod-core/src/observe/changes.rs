@@ -1,42 +1,52 @@
-//! Being told when something changes in our trees, so that nothing has to be polled.
+//! Notices changes of the files of an instance (inotify(7)), so that commands need not poll.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
-use pod_core::store::Layout;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
 
-/// Says when records, states or events may have changed (inotify(7)).
+use crate::store::Layout;
+
+/// Why changes cannot be noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The kernel refused an inotify instance.
+    #[error("watch for changes (inotify)")]
+    Watch(#[source] Errno),
+    /// The kernel refused to wait.
+    #[error("wait for changes")]
+    Wait(#[source] Errno),
+}
+
+/// Notices when records, states or events may have changed.
 #[derive(Debug)]
 pub struct Changes {
     inotify: OwnedFd,
     layout: Layout,
 }
 
-/// After this long everything is looked at again, whatever inotify says: a network file system tells nothing,
+/// A wait ends after this time although inotify reported nothing, because a network file system reports no changes
 /// and ages grow.
-const LOOK_ANYWAY: Duration = Duration::from_secs(2);
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 impl Changes {
-    /// Watches both trees. Begin with this, then look, then [`Changes::wait`]: nothing is missed.
+    /// Watches both trees. Call this before reading the files, then [`Changes::wait`]: then no change is missed.
     ///
     /// # Errors
-    /// The kernel gives no inotify instance.
-    pub fn new(layout: &Layout) -> anyhow::Result<Self> {
-        let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
-            .context("watch for changes (inotify)")?;
+    /// The kernel refuses an inotify instance.
+    pub fn new(layout: &Layout) -> Result<Self, Error> {
+        let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(Error::Watch)?;
         let changes = Self { inotify, layout: layout.clone() };
-        changes.follow_folders();
+        changes.watch_folders();
         Ok(changes)
     }
 
-    /// Watches what is there by now. A watch that exists is renewed; a folder that is not there yet shows up
-    /// in its parent.
-    fn follow_folders(&self) {
+    /// Watches the folders that exist by now. A new folder is noticed in its parent; watching a folder again changes
+    /// nothing.
+    fn watch_folders(&self) {
         let workloads = self.layout.workloads();
         let pods = self.layout.runroot.join("pods");
         self.add(&self.layout.root);
@@ -56,31 +66,31 @@ impl Changes {
             | WatchFlags::MODIFY
             | WatchFlags::DELETE_SELF
             | WatchFlags::ONLYDIR;
-        // One that cannot be watched (gone again, too many watches) is looked at every two seconds.
+        // A folder that cannot be watched (removed, too many watches) is read again after LONGEST_WAIT.
         let _ = inotify::add_watch(&self.inotify, dir, what);
     }
 
-    /// Returns when something may have changed, at the latest at `deadline`; false if that has come.
+    /// Waits until something may have changed, at most until `deadline`. Returns false if the deadline has passed.
     ///
     /// # Errors
     /// The kernel refuses to wait.
-    pub fn wait(&self, deadline: Option<Instant>) -> anyhow::Result<bool> {
+    pub fn wait(&self, deadline: Option<Instant>) -> Result<bool, Error> {
         let left = match deadline {
             Some(deadline) => deadline.saturating_duration_since(Instant::now()),
-            None => LOOK_ANYWAY,
+            None => LONGEST_WAIT,
         };
         if left.is_zero() {
             return Ok(false);
         }
-        let timeout = Timespec::try_from(left.min(LOOK_ANYWAY)).context("wait for changes")?;
+        let timeout = Timespec::try_from(left.min(LONGEST_WAIT)).map_err(|_| Error::Wait(Errno::INVAL))?;
         let mut fds = [PollFd::new(&self.inotify, PollFlags::IN)];
         match poll(&mut fds, Some(&timeout)) {
             Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error).context("wait for changes"),
+            Err(error) => return Err(Error::Wait(error)),
         }
         let mut buffer = [0u8; 4096];
         while rustix::io::read(&self.inotify, &mut buffer).is_ok_and(|n| n > 0) {}
-        self.follow_folders();
+        self.watch_folders();
         Ok(true)
     }
 }
@@ -101,7 +111,7 @@ mod tests {
         std::fs::write(written.join("state.json"), "{}").unwrap();
         let start = Instant::now();
         assert!(changes.wait(None).unwrap());
-        assert!(start.elapsed() < LOOK_ANYWAY, "it was inotify that woke us");
+        assert!(start.elapsed() < LONGEST_WAIT, "inotify ended the wait");
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! What can be seen of this host without changing it, and what follows from it for pods.
+//! The features of this host that pods depend on: which there are, what is missing and how to get it.
+//!
+//! [`HostFacts::gather`] reads the host and changes nothing; [`HostFacts::features`] is pure.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,69 +8,69 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-/// What was seen. Everything that cannot be read counts as not there.
+/// What was found on this host. What cannot be read counts as missing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct HostFacts {
     /// Effective user id.
     pub uid: u32,
     /// Linux release, `6.18.0`.
     pub kernel: String,
     /// `ID` and `ID_LIKE` of os-release(5).
     pub distribution: String,
-    /// File systems that the kernel knows now.
+    /// The file systems that the kernel supports now.
     pub filesystems: Vec<String>,
-    /// A module for overlayfs exists, loaded or not.
+    /// True if there is a module for overlayfs, loaded or not.
     pub overlay_module: bool,
-    /// The file system that `--root` is, or will be, on.
+    /// The type of the file system that `--root` is, or will be, on.
     pub root_filesystem: String,
-    /// The same of `--runroot`.
+    /// The type of the file system that `--runroot` is, or will be, on.
     pub runroot_filesystem: String,
-    /// Seccomp filters are known.
+    /// True if the kernel supports seccomp filters.
     pub seccomp: bool,
-    /// cgroup controllers, each with the hierarchy's version.
+    /// The cgroup controllers, each with the version of its hierarchy.
     pub controllers: BTreeMap<String, CgroupVersion>,
-    /// A cgroup2 file system is mounted somewhere.
+    /// True if a cgroup2 file system is mounted.
     pub cgroup2: bool,
-    /// systemd is the init process.
+    /// True if systemd is the init process.
     pub systemd: bool,
-    /// Capabilities that we have, one bit each (capabilities(7)).
+    /// The permitted capabilities of this process, a bit per capability (capabilities(7)).
     pub capabilities: u64,
-    /// The highest capability that the kernel knows.
+    /// The number of the last capability of the kernel.
     pub last_capability: u32,
     /// user.max_user_namespaces.
     pub user_namespaces: u64,
-    /// IPv6 is there.
+    /// True if the kernel has IPv6.
     pub ipv6: bool,
-    /// Where `nft` is.
+    /// The path of `nft`.
     pub nft: Option<PathBuf>,
-    /// OCI runtimes beside the one that is built in.
+    /// The paths of OCI runtimes, besides the built-in one.
     pub runtimes: Vec<PathBuf>,
 }
 
-/// Which cgroup hierarchy has a controller.
+/// The version of the cgroup hierarchy that has a controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CgroupVersion {
-    /// Its own hierarchy.
+    /// A hierarchy of version 1.
     V1,
-    /// The unified one.
+    /// The unified hierarchy of version 2.
     V2,
 }
 
-/// How good a feature of the host is.
+/// Whether the host has a feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Status {
-    /// All of it.
+pub enum FeatureStatus {
+    /// The host has all of it.
     Ok,
-    /// Pods run, but not all that they may ask for can be given.
+    /// Pods run, but some fields of theirs have no effect or fail.
     Limited,
-    /// Something that pods need.
+    /// Pods need the feature, and the host does not have it.
     Missing,
 }
 
-impl Status {
-    /// As it is printed.
-    pub const fn word(self) -> &'static str {
+impl FeatureStatus {
+    /// Returns the word that is printed and serialized.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Limited => "limited",
@@ -80,19 +82,19 @@ impl Status {
 /// One feature of the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Feature {
-    /// What it is called.
+    /// The name of the feature.
     pub name: &'static str,
-    /// How good it is.
-    pub status: Status,
+    /// Whether the host has it.
+    pub status: FeatureStatus,
     /// What was found.
     pub detail: String,
-    /// What it means, and how to get it.
+    /// What the lack of it means, and how to get it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
 
-impl Facts {
-    /// Looks at this host.
+impl HostFacts {
+    /// Reads the facts of this host.
     pub fn gather(root: &Path, runroot: &Path) -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let uname = rustix::system::uname();
@@ -135,7 +137,7 @@ impl Facts {
         }
     }
 
-    /// What follows for pods.
+    /// Returns every feature, in the order in which they are printed.
     pub fn features(&self) -> Vec<Feature> {
         vec![
             self.user(),
@@ -154,12 +156,12 @@ impl Facts {
 
     fn user(&self) -> Feature {
         if self.uid == 0 {
-            return feature("user", Status::Ok, "root", None);
+            return feature("user", FeatureStatus::Ok, "root", None);
         }
         let detail = format!("rootless, uid {}", self.uid);
         feature(
             "user",
-            Status::Limited,
+            FeatureStatus::Limited,
             detail,
             Some("networks, limits and mounts need root: run kube with sudo"),
         )
@@ -181,20 +183,25 @@ impl Facts {
         if kind == "none" {
             return feature(
                 "cgroups",
-                Status::Missing,
+                FeatureStatus::Missing,
                 "none mounted",
                 Some("mount -t cgroup2 none /sys/fs/cgroup"),
             );
         }
         if lacking.is_empty() {
-            return feature("cgroups", Status::Ok, detail, None);
+            return feature("cgroups", FeatureStatus::Ok, detail, None);
         }
         let remedy = format!(
             "limits of {} are not enforced: the kernel's command line (cgroup_enable=..., cgroup_no_v1=all) and \
              the parent's cgroup.subtree_control say which controllers there are",
             listed(&lacking)
         );
-        feature("cgroups", Status::Limited, format!("{detail}; without {}", listed(&lacking)), Some(&remedy))
+        feature(
+            "cgroups",
+            FeatureStatus::Limited,
+            format!("{detail}; without {}", listed(&lacking)),
+            Some(&remedy),
+        )
     }
 
     fn capability_set(&self) -> Feature {
@@ -204,16 +211,16 @@ impl Facts {
             .collect();
         let count = self.last_capability.saturating_add(1) as usize;
         match lacking.len() {
-            0 => feature("capabilities", Status::Ok, "all", None),
+            0 => feature("capabilities", FeatureStatus::Ok, "all", None),
             few if few <= 8 => feature(
                 "capabilities",
-                Status::Limited,
+                FeatureStatus::Limited,
                 format!("without {}", lacking.join(", ")),
                 Some(&capability_remedy(&lacking)),
             ),
             many => feature(
                 "capabilities",
-                Status::Limited,
+                FeatureStatus::Limited,
                 format!("{} of {count}", count.saturating_sub(many)),
                 Some(&capability_remedy(&lacking)),
             ),
@@ -222,39 +229,39 @@ impl Facts {
 
     fn seccomp(&self) -> Feature {
         if self.seccomp {
-            return feature("seccomp", Status::Ok, "filters", None);
+            return feature("seccomp", FeatureStatus::Ok, "filters", None);
         }
         let remedy = "containers run unfiltered: use a kernel with CONFIG_SECCOMP_FILTER";
-        feature("seccomp", Status::Limited, "no filters", Some(remedy))
+        feature("seccomp", FeatureStatus::Limited, "no filters", Some(remedy))
     }
 
     fn overlay(&self) -> Feature {
         if self.filesystems.iter().any(|name| name == "overlay") {
-            return feature("overlay", Status::Ok, "in the kernel", None);
+            return feature("overlay", FeatureStatus::Ok, "in the kernel", None);
         }
         if self.overlay_module {
-            return feature("overlay", Status::Ok, "a module, loaded when it is needed", None);
+            return feature("overlay", FeatureStatus::Ok, "a module, loaded when it is needed", None);
         }
         let remedy = "images cannot be mounted: modprobe overlay, or use a kernel with CONFIG_OVERLAY_FS";
-        feature("overlay", Status::Missing, "the kernel has none", Some(remedy))
+        feature("overlay", FeatureStatus::Missing, "the kernel has none", Some(remedy))
     }
 
     fn nft(&self) -> Feature {
         if let Some(path) = &self.nft {
-            return feature("nft", Status::Ok, path.display().to_string(), None);
+            return feature("nft", FeatureStatus::Ok, path.display().to_string(), None);
         }
         let install = self.install("nftables");
         let remedy = format!("pods get no network, but hostNetwork works: {install}");
-        feature("nft", Status::Missing, "not found", Some(&remedy))
+        feature("nft", FeatureStatus::Missing, "not found", Some(&remedy))
     }
 
     fn ipv6(&self) -> Feature {
         if self.ipv6 {
-            return feature("ipv6", Status::Ok, "on", None);
+            return feature("ipv6", FeatureStatus::Ok, "on", None);
         }
         feature(
             "ipv6",
-            Status::Limited,
+            FeatureStatus::Limited,
             "off",
             Some("pods get IPv4 addresses only: boot without ipv6.disable=1"),
         )
@@ -262,10 +269,15 @@ impl Facts {
 
     fn user_namespaces(&self) -> Feature {
         if self.user_namespaces > 0 {
-            return feature("user namespaces", Status::Ok, format!("up to {}", self.user_namespaces), None);
+            return feature(
+                "user namespaces",
+                FeatureStatus::Ok,
+                format!("up to {}", self.user_namespaces),
+                None,
+            );
         }
         let remedy = "sysctl -w user.max_user_namespaces=15000";
-        feature("user namespaces", Status::Limited, "off", Some(remedy))
+        feature("user namespaces", FeatureStatus::Limited, "off", Some(remedy))
     }
 
     fn root(&self) -> Feature {
@@ -275,18 +287,18 @@ impl Facts {
             let remedy = format!(
                 "{kind} cannot hold the upper layer of an overlay: choose another file system with --root"
             );
-            return feature("root", Status::Missing, kind.clone(), Some(&remedy));
+            return feature("root", FeatureStatus::Missing, kind.clone(), Some(&remedy));
         }
-        feature("root", Status::Ok, kind.clone(), None)
+        feature("root", FeatureStatus::Ok, kind.clone(), None)
     }
 
     fn runroot(&self) -> Feature {
         let kind = &self.runroot_filesystem;
         if kind == "tmpfs" {
-            return feature("runroot", Status::Ok, kind.clone(), None);
+            return feature("runroot", FeatureStatus::Ok, kind.clone(), None);
         }
         let remedy = "on a tmpfs pods start faster: mount one, or choose one with --runroot";
-        feature("runroot", Status::Limited, kind.clone(), Some(remedy))
+        feature("runroot", FeatureStatus::Limited, kind.clone(), Some(remedy))
     }
 
     fn runtimes(&self) -> Feature {
@@ -294,10 +306,10 @@ impl Facts {
         for path in &self.runtimes {
             detail = format!("{detail}, {}", path.display());
         }
-        feature("oci runtimes", Status::Ok, detail, None)
+        feature("oci runtimes", FeatureStatus::Ok, detail, None)
     }
 
-    /// The command that installs a package here.
+    /// Returns the command that installs a package on this distribution.
     fn install(&self, package: &str) -> String {
         let like = |name: &str| self.distribution.split_whitespace().any(|id| id == name);
         if like("debian") || like("ubuntu") {
@@ -316,7 +328,12 @@ impl Facts {
     }
 }
 
-fn feature(name: &'static str, status: Status, detail: impl Into<String>, remedy: Option<&str>) -> Feature {
+fn feature(
+    name: &'static str,
+    status: FeatureStatus,
+    detail: impl Into<String>,
+    remedy: Option<&str>,
+) -> Feature {
     Feature { name, status, detail: detail.into(), remedy: remedy.map(str::to_owned) }
 }
 
@@ -344,7 +361,7 @@ fn capability_remedy(lacking: &[String]) -> String {
     format!("{effects}: run kube where nothing took them away (as root, outside of a container)")
 }
 
-/// capabilities(7), by number.
+/// Returns the name of a capability by its number (capabilities(7)).
 fn capability_name(bit: u32) -> String {
     const NAMES: [&str; 41] = [
         "CHOWN",
@@ -395,7 +412,7 @@ fn capability_name(bit: u32) -> String {
     }
 }
 
-/// Mount point, type and super options of every mount (proc_pid_mountinfo(5)).
+/// Returns mount point, type and super options of every mount (proc_pid_mountinfo(5)).
 fn mounted(mountinfo: &str) -> impl Iterator<Item = (&str, &str, &str)> {
     mountinfo.lines().filter_map(|line| {
         let (before, after) = line.split_once(" - ")?;
@@ -406,13 +423,13 @@ fn mounted(mountinfo: &str) -> impl Iterator<Item = (&str, &str, &str)> {
     })
 }
 
-/// The type of the file system that a path is, or would be, on.
+/// Returns the type of the file system that a path is, or would be, on.
 fn filesystem_of(mountinfo: &str, path: &Path) -> String {
-    // The path may not be there yet; where a link leads is where its mount is.
+    // The path may not exist yet. Symbolic links are resolved, because the target decides which mount it is.
     let real = path.ancestors().find_map(|path| path.canonicalize().ok()).unwrap_or_else(|| path.to_owned());
     let mut best = (0, "unknown");
     for (point, kind, _) in mounted(mountinfo) {
-        // The later of two mounts at one place hides the earlier.
+        // The later of two mounts at one mount point hides the earlier.
         let depth = Path::new(point).components().count();
         if real.starts_with(point) && depth >= best.0 {
             best = (depth, kind);
@@ -421,7 +438,7 @@ fn filesystem_of(mountinfo: &str, path: &Path) -> String {
     best.1.to_owned()
 }
 
-/// Controllers of the mounted v1 hierarchies, and of the unified one.
+/// Returns the controllers of the mounted v1 hierarchies and of the unified hierarchy.
 fn controllers(mountinfo: &str) -> BTreeMap<String, CgroupVersion> {
     const KNOWN: [&str; 6] = ["cpu", "cpuset", "memory", "pids", "io", "hugetlb"];
     let mut found = BTreeMap::new();
@@ -454,8 +471,8 @@ fn find_program(name: &str) -> Option<PathBuf> {
 mod tests {
     use super::*;
 
-    fn good() -> Facts {
-        Facts {
+    fn good() -> HostFacts {
+        HostFacts {
             uid: 0,
             kernel: "6.1.0".into(),
             distribution: "debian".into(),
@@ -476,20 +493,23 @@ mod tests {
         }
     }
 
-    fn told(facts: &Facts, name: &str) -> String {
+    fn summary(facts: &HostFacts, name: &str) -> String {
         let feature = facts.features().into_iter().find(|feature| feature.name == name).unwrap();
-        format!("{} | {} | {}", feature.status.word(), feature.detail, feature.remedy.unwrap_or_default())
+        format!("{} | {} | {}", feature.status.as_str(), feature.detail, feature.remedy.unwrap_or_default())
     }
 
     #[test]
-    fn a_host_with_everything_lacks_nothing() {
+    fn a_host_with_every_feature_has_no_remedies() {
         assert!(
-            good().features().iter().all(|feature| feature.status == Status::Ok && feature.remedy.is_none())
+            good()
+                .features()
+                .iter()
+                .all(|feature| feature.status == FeatureStatus::Ok && feature.remedy.is_none())
         );
     }
 
     #[test]
-    fn what_is_missing_is_told_with_how_to_get_it() {
+    fn a_missing_feature_is_listed_with_how_to_get_it() {
         let mut facts = good();
         facts.nft = None;
         facts.controllers.remove("memory");
@@ -497,7 +517,7 @@ mod tests {
         facts.root_filesystem = "overlay".into();
         facts.systemd = false;
         insta::assert_snapshot!(
-            ["nft", "cgroups", "capabilities", "root"].map(|name| told(&facts, name)).join("\n"),
+            ["nft", "cgroups", "capabilities", "root"].map(|name| summary(&facts, name)).join("\n"),
             @r"
         missing | not found | pods get no network, but hostNetwork works: apt-get install nftables
         limited | v2, driver cgroupfs; cpu, pids; without memory | limits of memory are not enforced: the kernel's command line (cgroup_enable=..., cgroup_no_v1=all) and the parent's cgroup.subtree_control say which controllers there are
@@ -508,10 +528,10 @@ mod tests {
     }
 
     #[test]
-    fn the_deepest_and_latest_mount_is_where_a_path_lies() {
+    fn a_path_is_on_the_deepest_and_latest_mount_above_it() {
         let mounts = "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 0:5 / /proc rw shared:1 - proc proc rw\n\
                       3 1 0:6 / /nowhere/x rw - xfs /dev/b rw\n4 1 0:7 / / rw - overlay o rw\n";
-        assert_eq!(filesystem_of(mounts, Path::new("/nowhere/x")), "overlay", "it is not there yet");
+        assert_eq!(filesystem_of(mounts, Path::new("/nowhere/x")), "overlay", "the path does not exist yet");
         assert_eq!(filesystem_of(mounts, Path::new("/proc/self")), "proc");
     }
 }
