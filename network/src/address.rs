@@ -1,4 +1,4 @@
-//! Which addresses an endpoint gets in a network. Pure: what is leased is given.
+//! Chooses the addresses of an endpoint in a network. Pure: the leased addresses are arguments.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -7,19 +7,19 @@ use ipnet::IpNet;
 
 use crate::Error;
 
-/// A subnet of a network, and where in it the last address was given out.
+/// A subnet of a network, with the address that was allocated last.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pool {
     pub subnet: IpNet,
     pub gateway: IpAddr,
-    /// The address given out last, if any: the search for the next starts behind it, so that an address that
-    /// was given back rests for as long as possible (neighbours and clients may still hold it for another's).
+    /// The address that was allocated last, if any. The search for the next one starts after it, so that a released
+    /// address stays unused for as long as possible (neighbours and clients may still know it as another endpoint's).
     pub last: Option<IpAddr>,
 }
 
-/// Chooses one address in each pool: those asked for in `wanted`, else `kept` (what this endpoint had before,
-/// if still free), else the next free one. `taken` maps each leased address of this network to the name of who
-/// has it.
+/// Chooses one address in each pool: the requested one of `wanted`, else the one of `kept` (the endpoint's former
+/// addresses, if still free), else the next free one. `taken` maps each leased address of this network to the name of
+/// its endpoint.
 pub(crate) fn allocate(
     network: &str,
     pools: &[Pool],
@@ -80,7 +80,7 @@ fn next_free(pool: &Pool, taken: &BTreeMap<IpAddr, String>) -> Option<IpAddr> {
         IpNet::V4(net) => (u128::from(u32::from(net.network())), u128::from(u32::from(net.broadcast()))),
         IpNet::V6(net) => (u128::from(net.network()), u128::from(net.broadcast())),
     };
-    // At most this many may be refused: the leased ones, the network's, the gateway's, the broadcast address.
+    // At most this many addresses are skipped: the leased ones, the network's, the gateway's and the broadcast address.
     let tries = (end - first).min(taken.len() as u128 + 3);
     let start = match pool.last {
         Some(last) if pool.subnet.contains(&last) => number(last) - first + 1,
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_free_address_follows_the_last_given_out() {
+    fn the_next_free_address_follows_the_last_allocated_one() {
         let taken = BTreeMap::from([(ip("10.0.0.3"), "a".to_owned())]);
         let next = |last| allocate("n", &[pool("10.0.0.0/24", last)], &[], &[], &taken).unwrap();
         assert_eq!(next(None), [ip("10.0.0.2")]);
@@ -154,7 +154,7 @@ mod tests {
         let kept = [ip("10.0.0.9"), ip("fd00::9")];
         let pools = [pool("10.0.0.0/24", None), pool("fd00::/64", None)];
         assert_eq!(allocate("n", &pools, &[], &kept, &BTreeMap::new()).unwrap(), kept);
-        // Not in a network that has moved, nor when another one has it.
+        // An address is not kept if the network's subnet has changed or another endpoint has the address.
         let taken = BTreeMap::from([(ip("fd00::9"), "b".to_owned())]);
         let pools = [pool("10.1.0.0/24", None), pool("fd00::/64", None)];
         assert_eq!(allocate("n", &pools, &[], &kept, &taken).unwrap(), [ip("10.1.0.2"), ip("fd00::2")]);
@@ -200,7 +200,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_address_is_given_out_once_and_then_the_network_is_full(len in 26_u8..=30, start in any::<u8>()) {
+        fn every_address_is_allocated_once_and_then_the_network_is_full(len in 26_u8..=30, start in any::<u8>()) {
             let subnet: IpNet = IpNet::new(ip("10.9.0.0"), len).unwrap();
             let gateway = crate::subnet::gateway(&subnet);
             let mut taken = BTreeMap::new();
@@ -219,7 +219,7 @@ mod tests {
         }
 
         #[test]
-        fn an_address_given_back_rests_while_others_are_free(frees in 1_usize..40) {
+        fn a_released_address_is_not_reused_while_others_are_free(frees in 1_usize..40) {
             let mut last = None;
             let mut seen = Vec::new();
             for _ in 0..frees {

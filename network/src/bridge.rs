@@ -1,4 +1,4 @@
-//! A network as it is recorded: name, bridge, subnets. Pure.
+//! A network in the form in which it is recorded: name, bridge, subnets. Pure.
 
 use std::net::IpAddr;
 
@@ -7,28 +7,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, subnet};
 
-/// What the names of all our bridges begin with.
+/// The beginning of the names of all our bridges.
 pub(crate) const BRIDGE_PREFIX: &str = "kube-";
 
-/// A network of one instance, as recorded before its bridge is made. The bridge itself exists only while the
-/// network has an endpoint.
+/// A network of one instance, recorded before its bridge is created. The bridge exists only while the network has an
+/// endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
-    /// Its name: a DNS label.
+    /// The network's name: a DNS label.
     pub name: String,
-    /// Unique on this host; netavark puts its first eight digits into the names of its chains.
+    /// The network's id: unique on this host; netavark puts its first eight digits into the names of chains.
     pub id: String,
-    /// Interface name of its bridge: unique on this host, 13 bytes (the kernel allows 15).
+    /// The interface name of its bridge: unique on this host, 13 bytes (the kernel allows 15).
     pub bridge: String,
-    /// IPv4 first.
+    /// The network's subnets, IPv4 first.
     pub subnets: Vec<Subnet>,
-    /// No route to the outside.
+    /// True if the network has no route to the outside.
     #[serde(default)]
     pub internal: bool,
-    /// The subnets were chosen by us and may be chosen anew when the host's routes collide with them.
+    /// True if this program chose the subnets. They may be chosen again if the host's routes collide with them.
     #[serde(default)]
     pub subnets_chosen: bool,
-    /// The endpoint whose setup recorded the network because there was none of this name.
+    /// The endpoint whose setup recorded the network because no network of this name existed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_for: Option<String>,
 }
@@ -42,19 +42,19 @@ pub struct Subnet {
     pub gateway: IpAddr,
 }
 
-/// What a new network should be like.
+/// The options of a new network.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NetworkOptions {
-    /// Subnets to use, at most one of a family; none: chosen.
+    /// The subnets to use, at most one per family. If empty, subnets are chosen.
     pub subnets: Vec<IpNet>,
-    /// With IPv6, when no subnet is given. The default network has it where the host has it.
+    /// True to choose an IPv6 subnet too, if no subnet is given. The default network has IPv6 if the host has it.
     pub ipv6: bool,
-    /// No route to the outside.
+    /// True for a network without a route to the outside.
     pub internal: bool,
 }
 
 impl Network {
-    /// Decides what a new network is. `used` is every subnet that it must not collide with.
+    /// Creates the description of a new network. `used` are all subnets with which the network must not collide.
     pub(crate) fn plan(
         instance: &str,
         name: &str,
@@ -99,7 +99,7 @@ impl Network {
     }
 }
 
-/// A network's name goes into file names, and into aardvark-dns' files: a DNS label (RFC 1123).
+/// Checks a network's name, which becomes part of file names and of aardvark-dns' files: a DNS label (RFC 1123).
 pub(crate) fn check_name(name: &str) -> Result<(), Error> {
     let good = (1..=63).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')

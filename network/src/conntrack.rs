@@ -1,5 +1,5 @@
-//! Connections that the kernel remembers. A UDP client that goes on sending from one port keeps the translation
-//! of its first packet, so it would talk to an endpoint that is gone, or to none, for as long as it sends.
+//! Connections that the kernel tracks. A UDP client that keeps sending from one port keeps the translation of its first
+//! packet. Without this module it would send to a removed endpoint, or to none, for as long as it sends.
 //!
 //! By nfnetlink: linux/netfilter/nfnetlink.h and nfnetlink_conntrack.h.
 
@@ -16,8 +16,8 @@ const CTA_TUPLE_PROTO: u16 = 2;
 const CTA_PROTO_NUM: u16 = 1;
 const CTA_PROTO_DST_PORT: u16 = 3;
 
-/// Makes the kernel forget UDP flows to published ports, so that their next packets go where the rules now say.
-/// Where it cannot, they end some minutes after their last packet; that is logged.
+/// Makes the kernel forget UDP flows to published ports, so that their next packets follow the present rules. If that
+/// fails, the flows end some minutes after their last packet; the failure is logged.
 pub(crate) fn forget(ports: &[Port]) {
     let ports: Vec<u16> = ports.iter().filter(|p| p.protocol == "udp").map(|p| p.host_port).collect();
     if ports.is_empty() {
@@ -45,7 +45,7 @@ fn forget_family(family: u8, ports: &[u16]) -> io::Result<()> {
         let tuple = attribute(NLA_F_NESTED | CTA_TUPLE_ORIG, &tuple);
         socket.send(IPCTNL_MSG_CT_DELETE, libc::NLM_F_ACK, family, &tuple)?;
         match socket.receive(|_| ()) {
-            // It ended by itself.
+            // The flow has ended by itself.
             Err(e) if e.raw_os_error() == Some(libc::ENOENT) => {}
             done => done?,
         }
@@ -53,7 +53,7 @@ fn forget_family(family: u8, ports: &[u16]) -> io::Result<()> {
     Ok(())
 }
 
-/// True if the tuple of a flow's first packet is UDP to one of `ports`.
+/// Returns whether the tuple of a flow's first packet is UDP to one of `ports`.
 fn is_udp_to(tuple: &[u8], ports: &[u16]) -> bool {
     let Some((_, protocol)) = attributes(tuple).find(|(kind, _)| *kind == CTA_TUPLE_PROTO) else {
         return false;
@@ -72,13 +72,13 @@ mod tests {
     fn tuple(protocol: u8, port: u16) -> Vec<u8> {
         let inner =
             [attribute(CTA_PROTO_NUM, &[protocol]), attribute(CTA_PROTO_DST_PORT, &port.to_be_bytes())];
-        // Addresses come first.
+        // The tuple's addresses come first.
         [attribute(NLA_F_NESTED | 1, &[0; 16]), attribute(NLA_F_NESTED | CTA_TUPLE_PROTO, &inner.concat())]
             .concat()
     }
 
     #[test]
-    fn flows_are_told_by_protocol_and_port() {
+    fn flows_are_selected_by_protocol_and_port() {
         assert!(is_udp_to(&tuple(17, 53), &[7, 53]));
         assert!(!is_udp_to(&tuple(6, 53), &[53]));
         assert!(!is_udp_to(&tuple(17, 54), &[53]));

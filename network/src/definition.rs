@@ -1,4 +1,4 @@
-//! The definitions of an instance's networks: recorded, looked up, chosen anew, forgotten.
+//! The definitions of an instance's networks: recorded, looked up, chosen again, removed.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ impl Networks {
         self.dir.join("definitions").join(format!("{name}.json"))
     }
 
-    /// Every network of this instance, by name. Those that cannot be read are logged and left out.
+    /// Returns all networks of this instance, sorted by name. Definitions that cannot be read are logged and left out.
     pub fn list(&self) -> Result<Vec<Network>, Error> {
         let mut networks = Vec::new();
         for name in record::list(&self.dir.join("definitions"))? {
@@ -29,7 +29,7 @@ impl Networks {
         if !matches!(read, Err(Error::Damaged { .. })) {
             return read;
         }
-        // Whoever is on it knows it.
+        // A lease of an endpoint on the network contains a copy of the definition.
         let ids = self.leases().unwrap_or_default();
         let mut interfaces =
             ids.iter().filter_map(|id| self.read_lease(id).ok().flatten()).flat_map(|lease| lease.interfaces);
@@ -39,7 +39,7 @@ impl Networks {
         }
     }
 
-    /// Records a new network. Its bridge is made when the first endpoint joins.
+    /// Records a new network. Its bridge is created when the first endpoint joins.
     pub fn create(&self, name: &str, options: &NetworkOptions) -> Result<Network, Error> {
         check_name(name)?;
         let _instance = self.lock()?;
@@ -67,8 +67,8 @@ impl Networks {
         Ok(network)
     }
 
-    /// Everything that a subnet of network `name` must not collide with: the host's routes and addresses,
-    /// other instances' networks, and our own other ones.
+    /// Returns all subnets with which network `name` must not collide: the host's routes and addresses, the networks of
+    /// other instances, and the other networks of this instance.
     fn used_subnets(&self, host: &Host, name: &str) -> Result<Vec<IpNet>, Error> {
         let mut used = crate::route::used_by_host()?;
         used.extend(host.claimed_subnets(&self.definition_path(name))?);
@@ -78,9 +78,9 @@ impl Networks {
         Ok(used)
     }
 
-    /// The network that the endpoint `id` is about to join: recorded on first use, with its subnets chosen anew if
-    /// it has no bridge now and a route of the host has come to collide with it meanwhile, and without IPv6
-    /// where the host has that disabled.
+    /// Returns the network that the endpoint `id` is about to join. The network is recorded on first use. Its subnets
+    /// are chosen again if it has no bridge at present and they collide with a new route of the host; it has no IPv6 on
+    /// a host on which IPv6 is disabled.
     pub(crate) fn network_to_join(&self, host: &Host, name: &str, id: &str) -> Result<Network, Error> {
         let has_ipv6 = crate::route::host_has_ipv6();
         let mut network = self.defined_or_chosen(host, name, id, has_ipv6)?;
@@ -123,7 +123,7 @@ impl Networks {
         }
     }
 
-    /// Forgets a network. One that an endpoint is on is refused.
+    /// Removes the definition of a network. Fails if an endpoint is on the network.
     pub fn remove(&self, name: &str) -> Result<(), Error> {
         check_name(name)?;
         let _instance = self.lock()?;
@@ -138,10 +138,10 @@ impl Networks {
         self.forget(&host, name)
     }
 
-    /// Forgets the networks that were recorded because one of the endpoints `ids` joined them, and that no endpoint
-    /// is on. One that was there before, was created by name, or has been joined by another endpoint stays.
+    /// Removes the networks that were recorded because one of the endpoints `ids` joined them and that no endpoint is
+    /// on. A network that existed before, was created by name, or has been joined by another endpoint is kept.
     pub fn remove_made_for(&self, ids: &[&str]) -> Result<(), Error> {
-        // Without the lock first: most often there are none.
+        // Checked without the lock first, because most often there are no such networks.
         let is_made_for = |network: &Network| network.made_for.as_deref().is_some_and(|id| ids.contains(&id));
         if !self.list()?.iter().any(is_made_for) {
             return Ok(());

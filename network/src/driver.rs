@@ -1,5 +1,5 @@
-//! Calls netavark's pieces in process, in the manner of its own setup and teardown commands, which print and
-//! change signal handlers.
+//! Calls netavark's parts in process, as its setup and teardown commands do. The commands themselves cannot be called,
+//! because they print and change signal handlers.
 
 use std::collections::HashMap;
 use std::os::fd::AsFd;
@@ -23,7 +23,7 @@ fn refused(doing: impl Into<String>) -> impl FnOnce(NetavarkError) -> Error {
     move |e| Error::Refused { doing, why: e.to_string() }
 }
 
-/// netavark's view of a lease.
+/// A lease in the form that netavark takes.
 struct Options {
     id: String,
     name: String,
@@ -78,7 +78,7 @@ impl Options {
             network,
             per_network_opts,
             port_mappings: &self.ports,
-            // Our own rules redirect another port.
+            // Our own rules redirect to another port.
             dns_port: DNS_PORT,
             config_dir,
             rootless: false,
@@ -122,8 +122,8 @@ fn attachment(interface: &Interface, lease: &Lease) -> types::PerNetworkOptions 
     }
 }
 
-/// The rules of each network of a lease. `others` are the leases that are up beside this one; `stands` tells of a
-/// network if its rules are in place for those.
+/// Returns the rules of each network of a lease. `others` are the other leases that are set up; `stands` returns
+/// whether the rules of a network are in place for those.
 pub(crate) fn tables(
     lease: &Lease,
     others: &[Lease],
@@ -137,13 +137,13 @@ pub(crate) fn tables(
         .collect()
 }
 
-/// True if the rules of a network are what they are with or without a lease.
+/// Returns whether the rules of a network are the same with and without a lease.
 fn adds_none(lease: &Lease, network: &Network, stands: &dyn Fn(&str) -> bool) -> bool {
     stands(&network.name) && Published::by(&lease.interfaces, &lease.ports, &network.name).is_none()
 }
 
-/// Makes bridges, veths, addresses and routes; the rules in `tables` are put in place beside it. `others` are the leases
-/// that are up beside this one. On failure, what was made stays: the caller takes it apart.
+/// Creates bridges, veths, addresses and routes, and puts the rules of `tables` in place in parallel. `others` are the
+/// other leases that are set up. After a failure, what was created is left; the caller removes it.
 pub(crate) fn setup(
     lease: &Lease,
     others: &[Lease],
@@ -155,9 +155,9 @@ pub(crate) fn setup(
         open_netlink_sockets(&options.netns).map_err(refused("enter the pod's network namespace"))?;
     for (index, (interface, table)) in lease.interfaces.iter().zip(tables).enumerate() {
         let doing = || format!("join network `{}`", interface.network.name);
-        // What a crash left of this very endpoint.
+        // Removes what a crash left of this same endpoint.
         route::remove_link(&interface.host_name)?;
-        // A bridge that nothing is connected to was left by a crash, maybe without its addresses.
+        // A bridge without connected interfaces was left by a crash, possibly without its addresses.
         let is_alone = !others.iter().any(|other| other.is_on(&interface.network.name));
         if is_alone && route::is_empty_bridge(&interface.network.bridge)? {
             route::remove_link(&interface.network.bridge)?;
@@ -173,8 +173,8 @@ pub(crate) fn setup(
         driver.validate().map_err(refused(doing()))?;
         driver.setup((&mut host.netlink, &mut netns.netlink)).map_err(refused(doing()))?;
         base::fail_point!(Worker, "interface-made");
-        // Where bridges are filtered as if they were routed (net.bridge.bridge-nf-call-iptables), an endpoint
-        // reaches itself by its published port only so. Where they are not, it changes nothing.
+        // If the kernel filters bridged packets like routed ones (net.bridge.bridge-nf-call-iptables), an endpoint
+        // reaches itself by its published port only in this mode. Otherwise the mode changes nothing.
         let hairpin = format!("/sys/class/net/{}/brport/hairpin_mode", interface.host_name);
         if let Err(e) = std::fs::write(&hairpin, "1") {
             tracing::debug!(file = hairpin, error = %e, "cannot set hairpin mode");
@@ -183,7 +183,7 @@ pub(crate) fn setup(
     Ok(())
 }
 
-/// The rules of a network for those of its endpoints that are given.
+/// Returns the rules of a network for the given endpoints.
 pub(crate) fn table<'a>(
     network: &Network,
     leases: impl Iterator<Item = &'a Lease>,
@@ -194,8 +194,8 @@ pub(crate) fn table<'a>(
     NetworkTable::new(network, published, dns_port)
 }
 
-/// Takes one interface of a lease apart; its veth is gone already. `others` are the leases that are up beside
-/// it: the last one on a network takes the bridge and the rules with it.
+/// Removes one interface of a lease, whose veth is removed already. `others` are the other leases that are set up: with
+/// the last lease on a network, the bridge and the rules are removed.
 pub(crate) fn teardown(
     lease: &Lease,
     index: usize,
@@ -213,7 +213,7 @@ pub(crate) fn teardown(
     };
     match route::link_exists(&network.bridge) {
         Ok(true) => {}
-        // Somebody removed the bridge, but not the rules, which netavark would leave.
+        // Another program removed the bridge but not the rules, which netavark would leave.
         Ok(false) if network.internal => return Vec::new(),
         Ok(false) => {
             let last = !others.iter().any(|other| other.is_on(&network.name));
@@ -231,7 +231,7 @@ pub(crate) fn teardown(
     let Some(info) = options.info(index, &table, host.file.as_fd(), None, config_dir) else {
         return Vec::new();
     };
-    // Given no namespace it leaves the veth alone, which is gone.
+    // Without a namespace netavark leaves the veth alone, which is removed already.
     let torn = get_network_driver(info, &None).and_then(|driver| driver.teardown((&mut host.netlink, None)));
     torn.err().map(refused(doing)).into_iter().collect()
 }

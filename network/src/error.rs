@@ -4,21 +4,21 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
-/// What can go wrong. Variants carry what a user needs to mend it.
+/// The errors of this crate. Variants contain what a user needs to fix the cause.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A host port that somebody has.
+    /// A host port is taken.
     #[error("port {protocol}/{port} of the host is taken by {by}")]
     PortTaken {
         /// Port number.
         port: u16,
         /// `tcp`, ...
         protocol: String,
-        /// A process (`nginx, pid 812`) or an endpoint of ours, by name.
+        /// The owner: a process (`nginx, pid 812`) or the name of an endpoint.
         by: String,
     },
-    /// `hostIP` is none of this host's addresses, so nothing would ever come in.
+    /// The `hostIP` is not an address of this host, so no packet would ever arrive.
     #[error("{ip} is not an address of this host, so port {protocol}/{port} cannot be published on it")]
     NotAnAddressOfTheHost {
         /// The `hostIP`.
@@ -28,72 +28,72 @@ pub enum Error {
         /// `tcp`, ...
         protocol: String,
     },
-    /// The kernel delivers nothing from ::1 to another interface.
+    /// A port cannot be published on ::1, because the kernel delivers no packet from ::1 to another interface.
     #[error("port {0} cannot be published on ::1, which the kernel keeps to itself: use 127.0.0.1")]
     Ipv6Loopback(u16),
-    /// Something other than `tcp`, `udp`, `sctp`.
+    /// The protocol is not `tcp`, `udp` or `sctp`.
     #[error("unknown protocol `{0}`: use tcp, udp or sctp")]
     UnknownProtocol(String),
-    /// Port 0.
+    /// A port is 0.
     #[error("port 0 cannot be published: name a port from 1 to 65535")]
     PortZero,
-    /// A network's name.
+    /// The name of a network is not valid.
     #[error("`{0}` is no name for a network: use at most 63 of a-z, 0-9 and `-`, not `-` first or last")]
     BadNetworkName(String),
-    /// An endpoint's id or one of its names.
+    /// The id of an endpoint, or one of its names, is not valid.
     #[error("`{0}` is no name for an endpoint: use letters, digits, `-`, `_` and `.`")]
     BadEndpointName(String),
-    /// A MAC address.
+    /// A MAC address is not valid.
     #[error("`{0}` is no MAC address of a single device: write it like 02:42:ac:11:00:02")]
     BadMac(String),
-    /// One endpoint names a network twice.
+    /// An endpoint names a network twice.
     #[error("network `{0}` is named twice")]
     NamedTwice(String),
-    /// A network that is not there.
+    /// A network does not exist.
     #[error("network {0} not found")]
     NoSuchNetwork(String),
-    /// A network that is already there.
+    /// A network exists already.
     #[error("network `{0}` exists already")]
     NetworkExists(String),
-    /// A network that cannot be removed.
+    /// A network cannot be removed, because it is in use.
     #[error("network `{network}` is in use by {}", by.join(", "))]
     NetworkInUse {
-        /// Its name.
+        /// The network's name.
         network: String,
-        /// Names of its endpoints.
+        /// The names of its endpoints.
         by: Vec<String>,
     },
-    /// A static address outside of the network.
+    /// A requested address is not in the network.
     #[error("{ip} is not in network `{network}` ({})", subnets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     AddressOutside {
-        /// The address asked for.
+        /// The requested address.
         ip: IpAddr,
         /// The network.
         network: String,
-        /// Its subnets.
+        /// The network's subnets.
         subnets: Vec<IpNet>,
     },
-    /// A static address that is the gateway's, the network's or the broadcast address.
+    /// A requested address is the gateway's, the network's or the broadcast address.
     #[error("{ip} is {what} of network `{network}`")]
     AddressReserved {
-        /// The address asked for.
+        /// The requested address.
         ip: IpAddr,
-        /// What it is for.
+        /// What the address is for.
         what: &'static str,
         /// The network.
         network: String,
     },
-    /// A static address that another endpoint has.
+    /// A requested address belongs to another endpoint.
     #[error("{ip} of network `{network}` belongs to {by}")]
     AddressTaken {
-        /// The address asked for.
+        /// The requested address.
         ip: IpAddr,
         /// The network.
         network: String,
-        /// Name of the endpoint that has it.
+        /// The name of the endpoint that has the address.
         by: String,
     },
-    /// Two static addresses of one family.
+    /// More than one address of a family is requested.
     #[error("more than one IPv{version} address asked for in network `{network}`")]
     TooManyAddresses {
         /// 4 or 6.
@@ -101,33 +101,33 @@ pub enum Error {
         /// The network.
         network: String,
     },
-    /// Every address is leased.
+    /// All addresses are leased.
     #[error("network `{network}` has no free address left in {subnet}")]
     NetworkFull {
         /// The network.
         network: String,
-        /// Its subnet that is full.
+        /// The subnet that is full.
         subnet: IpNet,
     },
-    /// Every candidate collides.
+    /// All candidates for a subnet collide with routes.
     #[error(
         "no free subnet for network `{0}`: every candidate collides with a route of this host; name one with --subnet"
     )]
     NoFreeSubnet(String),
-    /// A subnet that is in use.
+    /// A requested subnet collides with one that is in use.
     #[error("subnet {subnet} collides with {with}")]
     SubnetTaken {
-        /// The subnet asked for.
+        /// The requested subnet.
         subnet: IpNet,
-        /// A route of the host, or another network.
+        /// The route of the host, or the other network's subnet.
         with: IpNet,
     },
-    /// A subnet that cannot be one.
+    /// A requested subnet is not valid.
     #[error("{subnet} is no subnet for pods: {why}")]
     BadSubnet {
-        /// The subnet asked for.
+        /// The requested subnet.
         subnet: IpNet,
-        /// What is wrong with it.
+        /// The reason.
         why: &'static str,
     },
     /// The program `nft` is missing.
@@ -136,38 +136,38 @@ pub enum Error {
          (Debian, Ubuntu: apt install nftables; Fedora: dnf install nftables), or use hostNetwork: true"
     )]
     NftMissing,
-    /// netavark, the kernel or `nft` refused.
+    /// netavark, the kernel or `nft` has refused an action.
     #[error("{doing}: {why}")]
     Refused {
-        /// What was being done.
+        /// The action.
         doing: String,
-        /// netavark's words.
+        /// The error.
         why: String,
     },
-    /// aardvark-dns did not start.
+    /// aardvark-dns has not started.
     #[error("the name server of the pod networks did not start: {0}")]
     Dns(String),
-    /// A file or a system call.
+    /// A file operation or system call has failed.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// e.g. `open`.
+        /// The action, e.g. `open`.
         action: &'static str,
-        /// On what.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error.
         source: io::Error,
     },
-    /// A file of ours that does not parse.
+    /// A file of ours cannot be parsed.
     #[error("{} is damaged ({source}): {}", path.display(), remedy(path))]
     Damaged {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error.
         source: serde_json::Error,
     },
 }
 
-/// What to do about a damaged file, by where it lies.
+/// Returns what to do about a damaged file, according to its folder.
 fn remedy(path: &Path) -> String {
     let names: Vec<&str> = path.iter().rev().filter_map(|name| name.to_str()).collect();
     match names.as_slice() {
@@ -177,13 +177,13 @@ fn remedy(path: &Path) -> String {
                 "take down the pods on network {name}, remove it with `kube network rm {name}` and create it again"
             )
         }
-        [_, "leases" | "up", ..] => "it goes with its pod: take that down and play it again".to_owned(),
-        _ => "remove it; it is made again when it is needed".to_owned(),
+        [_, "leases" | "up", ..] => "take its pod down and play it again".to_owned(),
+        _ => "remove it; it is created again when it is needed".to_owned(),
     }
 }
 
 impl Error {
-    /// For `map_err`: an [`Error::Io`].
+    /// Returns a function for `map_err` that makes an [`Error::Io`].
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }

@@ -1,6 +1,6 @@
-//! The firewall rules of a network: a table of its own in nftables (nft(8)), made anew, whole, in one
-//! transaction, out of what is recorded. netavark's own driver shares one table among all networks of the host,
-//! reads it before it changes it, and leaves it behind; one of our runs of `nft` does what takes it four.
+//! The firewall rules of a network. Each network has its own table in nftables (nft(8)), which is written as a whole,
+//! in one transaction, from the records. netavark's own driver shares one table among all networks of the host, reads
+//! it before it changes it, and never removes it; it needs four runs of `nft` where this module needs one.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -22,10 +22,10 @@ use crate::lease::Interface;
 use crate::nfnetlink::{NFGENMSG, Socket, attribute, attributes};
 use crate::{Error, Port};
 
-/// Where programs may be when PATH leaves out the administrator's folders, as `su` without `-` does.
+/// The folders of programs that are added if PATH lacks the administrator's folders, as with `su` without `-`.
 const ADMIN_DIRS: &str = "/usr/local/sbin:/usr/sbin:/sbin";
 
-/// Ports that go to one endpoint.
+/// Ports that are published for one endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Published {
     pub ips: Vec<IpAddr>,
@@ -33,8 +33,8 @@ pub(crate) struct Published {
 }
 
 impl Published {
-    /// What an endpoint publishes by its interface number `index`: all its ports by the first that can be
-    /// reached from outside, none by the others.
+    /// Returns the ports that an endpoint publishes in `network`. All its ports are published by its first interface
+    /// that can be reached from outside, none by the others.
     pub(crate) fn by(interfaces: &[Interface], ports: &[Port], network: &str) -> Option<Self> {
         let interface = interfaces.iter().find(|i| !i.network.internal)?;
         (interface.network.name == network && !ports.is_empty())
@@ -42,43 +42,42 @@ impl Published {
     }
 }
 
-/// The rules of one network, for netavark to put in place at the right moment.
+/// The rules of one network, which netavark puts in place at the right moment.
 pub(crate) struct NetworkTable {
     network: Network,
     published: Vec<Published>,
     dns_port: u16,
-    /// These very rules are in place, unless somebody removed them.
+    /// True if exactly these rules are in place, unless another program has removed them.
     stands: bool,
 }
 
 impl NetworkTable {
-    /// Fails where there is no `nft`. Adds the administrator's folders to this process' PATH if it is only
-    /// there.
+    /// Fails if there is no `nft`. Adds the administrator's folders to this process' PATH if `nft` is only there.
     pub(crate) fn new(network: &Network, published: Vec<Published>, dns_port: u16) -> Result<Self, Error> {
         let path = env::var("PATH").unwrap_or_default();
         if find_in(&path).is_none() {
             if find_nft().is_none() {
                 return Err(Error::NftMissing);
             }
-            // SAFETY: `Networks` demands a single-threaded process, so nobody reads the environment now.
+            // SAFETY: `Networks` demands a single-threaded process, so no thread reads the environment now.
             unsafe { env::set_var("PATH", format!("{path}:{ADMIN_DIRS}")) };
         }
         Ok(Self { network: network.clone(), published, dns_port, stands: false })
     }
 
-    /// The same, where the rules are known to be in place: then nothing is done, but for a table that has been
-    /// removed, as `nft flush ruleset` does.
+    /// Sets whether the rules are known to be in place. If they are, nothing is done unless the table has been removed,
+    /// for example by `nft flush ruleset`.
     pub(crate) fn standing(self, stands: bool) -> Self {
         Self { stands, ..self }
     }
 
-    /// Puts the rules in place, whatever was there.
+    /// Puts the rules in place, whatever the table contains now.
     pub(crate) fn apply(&self) -> Result<(), Error> {
         self.begin().map_or(Ok(()), |change| change?.finish())
     }
 
-    /// Begins to put the rules in place: they name devices that may be made meanwhile. `None`: there is nothing to do;
-    /// an internal network has no rules.
+    /// Starts to put the rules in place; the devices that they name may be created meanwhile. Returns `None` if there
+    /// is nothing to do; an internal network has no rules.
     pub(crate) fn begin(&self) -> Option<Result<Change, Error>> {
         if self.network.internal || self.stands && is_whole(&self.network.bridge) {
             return None;
@@ -91,34 +90,35 @@ impl NetworkTable {
         Change::begin(&ruleset(&self.network, &self.published, self.dns_port), &self.network)
     }
 
-    /// The name of its network.
+    /// Returns the name of the rules' network.
     pub(crate) fn name(&self) -> &str {
         &self.network.name
     }
 
-    /// True if the table is there, with as many chains and rules as it is to have.
+    /// Returns whether the table exists with the right numbers of chains and rules.
     pub(crate) fn is_in_place(&self) -> bool {
         let script = ruleset(&self.network, &self.published, self.dns_port);
         is_whole(&self.network.bridge) && count_rules(&self.network.bridge).ok() == Some(rules_in(&script))
     }
 
-    /// Takes all rules of the network away; fine if there are none.
+    /// Removes all rules of the network. Does nothing if there are none.
     pub(crate) fn remove(&self) -> Result<(), Error> {
-        // Only a table that is there can be deleted; adding it first makes it so.
+        // Only an existing table can be deleted, so the table is added first.
         let table = &self.network.bridge;
         Change::begin(&format!("add table inet {table}\ndelete table inet {table}\n"), &self.network)?
             .finish()
     }
 }
 
-/// Message of `NFNL_SUBSYS_NFTABLES` (linux/netfilter/nf_tables.h), which is the upper byte.
+/// The message of `NFNL_SUBSYS_NFTABLES` (linux/netfilter/nf_tables.h), which is the upper byte.
 const NFT_MSG_GETTABLE: u16 = (10 << 8) | 1;
 const NFTA_TABLE_NAME: u16 = 1;
 const NFTA_TABLE_USE: u16 = 3;
-/// Chains in [`ruleset`]; a table counts its sets too.
+/// The number of chains in [`ruleset`]; the kernel counts a table's sets too.
 const CHAINS: u32 = 7;
 
-/// True if a table of ours is there with all its chains. Where the kernel cannot be asked it counts as gone.
+/// Returns whether one of our tables exists with all its chains. If the kernel does not answer, the table counts as
+/// missing.
 fn is_whole(table: &str) -> bool {
     let ask = || {
         let socket = Socket::open()?;
@@ -141,7 +141,7 @@ const NFTA_RULE_TABLE: u16 = 1;
 const NFT_MSG_GETGEN: u16 = (10 << 8) | 16;
 const NFTA_GEN_ID: u16 = 1;
 
-/// The number of rules in a table of ours.
+/// Returns the number of rules in one of our tables.
 fn count_rules(table: &str) -> std::io::Result<usize> {
     let socket = Socket::open()?;
     let name = attribute(NFTA_RULE_TABLE, &[table.as_bytes(), b"\0"].concat());
@@ -158,7 +158,7 @@ fn count_rules(table: &str) -> std::io::Result<usize> {
     Ok(count)
 }
 
-/// The number of rules that a script of [`ruleset`] makes.
+/// Returns the number of rules that a script of [`ruleset`] creates.
 fn rules_in(script: &str) -> usize {
     let is_rule = |line: &&str| {
         let first = line.split_ascii_whitespace().next().unwrap_or_default();
@@ -168,7 +168,7 @@ fn rules_in(script: &str) -> usize {
     filled.lines().skip(1).filter(is_rule).count()
 }
 
-/// A number that the kernel changes with every change of nftables in this network namespace.
+/// Returns a number that the kernel changes with every change of nftables in this network namespace.
 pub(crate) fn generation() -> std::io::Result<u32> {
     let socket = Socket::open()?;
     socket.send(NFT_MSG_GETGEN, libc::NLM_F_ACK, 0, &[])?;
@@ -181,7 +181,7 @@ pub(crate) fn generation() -> std::io::Result<u32> {
     generation.ok_or_else(|| ErrorKind::InvalidData.into())
 }
 
-/// Where `nft` is, in PATH or in the administrator's folders.
+/// Returns the path of `nft`, in PATH or in the administrator's folders.
 pub fn find_nft() -> Option<PathBuf> {
     find_in(&env::var("PATH").unwrap_or_default()).or_else(|| find_in(ADMIN_DIRS))
 }
@@ -190,10 +190,10 @@ fn find_in(path: &str) -> Option<PathBuf> {
     env::split_paths(path).map(|dir| dir.join("nft")).find(|file| file.is_file())
 }
 
-/// A change of rules that `nft` is at: the kernel lets it wait for ten milliseconds and more (RCU).
+/// A change of rules that `nft` is carrying out. The kernel makes `nft` wait for ten milliseconds and more (RCU).
 pub(crate) struct Change {
     network: String,
-    /// `None`: it is finished.
+    /// The process of `nft`; `None` once it has ended.
     nft: Option<Child>,
 }
 
@@ -206,7 +206,8 @@ impl Change {
                 .stdout(Stdio::null())
                 .stderr(Stdio::piped())
                 .spawn()?;
-            // Refused while it is written, it has more to say than that its stdin is closed.
+            // If `nft` refuses the script while it is written, its own message is more useful than the error of the
+            // closed stdin.
             let written = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(script.as_bytes()));
             match written {
                 Err(e) if e.kind() != ErrorKind::BrokenPipe => {
@@ -224,7 +225,7 @@ impl Change {
         }
     }
 
-    /// Waits until the rules are in place, or refused.
+    /// Waits until the rules are in place or refused.
     pub(crate) fn finish(mut self) -> Result<(), Error> {
         let Some(nft) = self.nft.take() else { return Ok(()) };
         let output = nft.wait_with_output().map_err(|e| refused(&self.network, &e))?;
@@ -236,7 +237,7 @@ impl Change {
 }
 
 impl Drop for Change {
-    /// What comes next is not to meet it half way.
+    /// Waits for `nft`, so that the next change does not meet this one half done.
     fn drop(&mut self) {
         if let Some(nft) = &mut self.nft {
             let _ = nft.wait();
@@ -251,8 +252,8 @@ fn refused(network: &str, why: &dyn std::fmt::Display) -> Error {
     }
 }
 
-/// The table of a network, as a script for `nft -f`: flushing and filling in one transaction, so that no packet
-/// ever meets half of it.
+/// Returns the table of a network as a script for `nft -f`. The table is flushed and filled in one transaction, so that
+/// no packet passes an incomplete table.
 fn ruleset(network: &Network, published: &[Published], dns_port: u16) -> String {
     let bridge = &network.bridge;
     let ports: String = port_maps(published).iter().map(|map| format!("    {map}\n")).collect();
@@ -334,8 +335,8 @@ table inet {bridge} {{
     )
 }
 
-/// A rule for each kind of published ports: all of them in one map, because a packet is then looked up once, and `nft`
-/// reads a thousand elements faster than a thousand rules.
+/// Returns one rule per kind of published ports. All ports of a kind are in one map, because a packet is then looked up
+/// once, and `nft` reads a thousand elements faster than a thousand rules.
 fn port_maps(published: &[Published]) -> Vec<String> {
     let mut maps: BTreeMap<(bool, bool), BTreeMap<String, String>> = BTreeMap::new();
     for endpoint in published {
@@ -344,7 +345,7 @@ fn port_maps(published: &[Published]) -> Vec<String> {
                 let host_ip = port.host_ip.filter(|host_ip| !host_ip.is_unspecified());
                 let daddr = host_ip.map(|host_ip| format!("{host_ip} . ")).unwrap_or_default();
                 let key = format!("{daddr}{} . {}", port.protocol, port.host_port);
-                // Two that want the same packets are refused before; `nft` would refuse the whole table.
+                // Two ports that conflict were refused before; `nft` would refuse the whole table.
                 let map = maps.entry((ip.is_ipv6(), host_ip.is_none())).or_default();
                 map.entry(key).or_insert_with(|| format!("{ip} . {}", port.container_port));
             }
@@ -360,19 +361,19 @@ fn port_maps(published: &[Published]) -> Vec<String> {
     maps.into_iter().map(rule).collect()
 }
 
-/// True if a published port has packets for an endpoint's address: those of its family.
+/// Returns whether packets to a published port are sent to an endpoint's address: only those of the same family are.
 fn takes(port: &Port, ip: IpAddr) -> bool {
     port.host_ip.is_none_or(|host_ip| host_ip.is_ipv4() == ip.is_ipv4())
 }
 
-/// netavark says when; what is ours to know.
+/// netavark calls this driver at the right moments; the rules themselves are ours.
 impl FirewallDriver for NetworkTable {
     fn setup_network(
         &self,
         setup: SetupNetwork,
         dbus: &Option<zbus::blocking::Connection>,
     ) -> NetavarkResult<()> {
-        // Where firewalld runs it must be told to let these subnets pass.
+        // A running firewalld must be asked to let these subnets pass.
         for subnet in setup.subnets.iter().flatten() {
             firewalld::add_firewalld_if_possible(dbus, subnet);
         }
@@ -384,7 +385,7 @@ impl FirewallDriver for NetworkTable {
         setup: PortForwardConfig,
         dbus: &Option<zbus::blocking::Connection>,
     ) -> NetavarkResult<()> {
-        // The rules themselves are on their way since before the bridge was made.
+        // The rules themselves have been started before the bridge was created.
         firewalld::check_can_forward_ports(dbus, &setup)
     }
 
@@ -469,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ruleset_has_as_many_chains_as_are_looked_for() {
+    fn a_ruleset_has_as_many_chains_as_the_check_expects() {
         let script = ruleset(&network(), &[], 53);
         let (made, _) = script.split_once("flush table").unwrap();
         assert_eq!(made.matches("  chain ").count(), usize::try_from(CHAINS).unwrap());
@@ -486,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn nft_takes_the_rules() {
+    fn nft_accepts_the_rules() {
         let published = Published {
             ips: vec!["10.1.2.3".parse().unwrap(), "fd00:1::3".parse().unwrap()],
             ports: vec![

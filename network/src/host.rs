@@ -1,5 +1,6 @@
-//! What all instances on one host share: a lock, and claims to ports and subnets. A port that another instance
-//! publishes has no socket, and a network without endpoints has no route, so nobody could see them otherwise.
+//! State that all instances on one host share: a lock, and claims to ports and subnets. Claims are needed because a
+//! port that another instance publishes has no socket, and a network without endpoints has no route, so other instances
+//! could not detect them.
 
 use std::path::{Path, PathBuf};
 
@@ -11,17 +12,18 @@ use crate::bridge::Network;
 use crate::record;
 use crate::{Error, Port, netns, subnet};
 
-/// Claims do not survive a reboot, as bridges, rules and namespaces do not.
+/// The folder of the shared state. Claims do not survive a reboot, like bridges, rules and namespaces.
 const SHARED_DIR: &str = "/run/kube-play-shared";
 
-/// The host, locked: who takes ports or a subnet looks first at what is taken, and so one at a time.
+/// The host, locked. A process that takes ports or a subnet first checks what is taken, so only one process may do so
+/// at a time.
 #[derive(Debug)]
 pub(crate) struct Host {
     dir: PathBuf,
     _lock: FileLock,
 }
 
-/// Removes what writers that were killed left.
+/// Removes temporary files of writers that were killed.
 pub(crate) fn remove_temporary_files() -> Result<(), Error> {
     let dirs = ["endpoints", "networks"].map(|dir| Path::new(SHARED_DIR).join(dir));
     let find = || dirs.iter().flat_map(|dir| record::temporary_files(dir)).collect::<Vec<_>>();
@@ -32,18 +34,19 @@ pub(crate) fn remove_temporary_files() -> Result<(), Error> {
     find().iter().try_for_each(|path| record::remove(path))
 }
 
-/// The ports of an endpoint. Void as soon as its namespace is gone, so that a crash leaves nothing behind.
+/// The claim of an endpoint to its ports. A claim is void once the namespace of its endpoint is removed, so a crash
+/// leaves no valid claim.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct PortClaim {
     pub id: String,
     pub name: String,
-    /// The folder of the instance it is of.
+    /// The folder of the claim's instance.
     pub instance: PathBuf,
     pub netns: PathBuf,
     pub ports: Vec<Port>,
 }
 
-/// The subnets of a network. Void as soon as its definition is gone.
+/// The claim of a network to its subnets. A claim is void once the definition of its network is removed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct NetworkClaim {
     definition: PathBuf,
@@ -57,7 +60,7 @@ impl Host {
 
     fn lock_in(dir: &Path) -> Result<Self, Error> {
         let lock = FileLock::acquire(&dir.join("lock"), LockKind::Exclusive)?;
-        // It may have been made, by an earlier version, with the umask of whoever came first.
+        // An earlier version may have created the folder with the umask of whichever user came first.
         base::file::close_dir(dir).map_err(Error::io("close to others", dir))?;
         Ok(Self { dir: dir.to_owned(), _lock: lock })
     }
@@ -71,7 +74,7 @@ impl Host {
         self.dir.join("networks").join(format!("{hash}.json"))
     }
 
-    /// Says which ports an endpoint has.
+    /// Records the ports of an endpoint.
     pub(crate) fn claim_ports(&self, claim: &PortClaim) -> Result<(), Error> {
         record::write(&self.endpoint_path(&claim.id), claim, Durability::Process)
     }
@@ -80,7 +83,7 @@ impl Host {
         record::remove(&self.endpoint_path(id))
     }
 
-    /// The endpoints of every instance. Void claims are removed on the way.
+    /// Returns the endpoints of every instance. Removes void claims.
     pub(crate) fn endpoints(&self) -> Result<Vec<PortClaim>, Error> {
         let mut claims = Vec::new();
         for id in record::list(&self.dir.join("endpoints"))? {
@@ -103,7 +106,7 @@ impl Host {
         record::remove(&self.network_path(definition))
     }
 
-    /// The subnets of every network of every instance but the one defined at `own`.
+    /// Returns the subnets of every network of every instance, except the network that is defined at `own`.
     pub(crate) fn claimed_subnets(&self, own: &Path) -> Result<Vec<IpNet>, Error> {
         let dir = self.dir.join("networks");
         let mut subnets = Vec::new();

@@ -1,6 +1,6 @@
-//! The way of a bridge through firewalls that others have closed with iptables(8): ufw's and Docker's `FORWARD`
-//! drops what they do not know, on every interface, and ufw's `INPUT` even the pods' questions for names. A rule
-//! of nftables that accepts does not help: the other table's verdict still comes.
+//! Opens firewalls that were closed with iptables(8) for a bridge. The `FORWARD` chains of ufw and Docker drop packets
+//! that they do not know, on every interface, and ufw's `INPUT` chain drops even the pods' DNS queries. A rule of
+//! nftables that accepts the packets does not help, because the other table's verdict still follows.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,13 +9,13 @@ use std::process::{Child, Command, Output, Stdio};
 use crate::bridge::Network;
 use crate::nfnetlink::{NFGENMSG, Socket, attributes};
 
-/// The host's filter tables, being asked for.
+/// The listings of the host's filter tables, from programs that are still running.
 pub(crate) struct Listings {
     of: Vec<(&'static str, Child)>,
 }
 
 impl Listings {
-    /// Begins to ask what is in force; the bridge can be made meanwhile.
+    /// Starts to list the rules in force; the bridge can be created meanwhile.
     pub(crate) fn ask(network: &Network) -> Self {
         let asked = programs(network).into_iter();
         let of = asked.filter_map(|program| Some((program, listing(program).spawn().ok()?)));
@@ -24,7 +24,7 @@ impl Listings {
 
     fn answers(mut self) -> Vec<(&'static str, String)> {
         let asked = std::mem::take(&mut self.of).into_iter();
-        // Every one is awaited, whatever the others say.
+        // Every program is waited for, whatever the others answer.
         let answers: Vec<_> =
             asked.map(|(program, child)| (program, child.wait_with_output().ok())).collect();
         answers.into_iter().filter_map(|(program, output)| Some((program, text(output?)?))).collect()
@@ -32,7 +32,7 @@ impl Listings {
 }
 
 impl Drop for Listings {
-    /// Nobody wants to know any more: no process is left behind.
+    /// Waits for programs whose answers are no longer needed, so that no process is left.
     fn drop(&mut self) {
         for (_, child) in &mut self.of {
             let _ = child.kill();
@@ -41,7 +41,7 @@ impl Drop for Listings {
     }
 }
 
-/// A rule that is missing from a chain that is closed.
+/// A rule that is missing from a closed chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Missing {
     pub program: &'static str,
@@ -49,7 +49,7 @@ pub(crate) struct Missing {
     rule: Vec<String>,
 }
 
-/// The rules that a network needs and that closed chains do not have.
+/// Returns the rules that a network needs and that closed chains do not have.
 pub(crate) fn missing(network: &Network, dns_port: u16, listings: Listings) -> Vec<Missing> {
     let mut missing = Vec::new();
     for (program, listing) in listings.answers() {
@@ -65,7 +65,7 @@ pub(crate) fn missing(network: &Network, dns_port: u16, listings: Listings) -> V
 /// Why a rule could not be added or removed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RuleError {
-    /// The note that there is something to undo.
+    /// The mark that there is a rule to remove later could not be written.
     #[error("cannot write {}: {error}", path.display())]
     Mark { path: PathBuf, error: std::io::Error },
     /// The program cannot be started.
@@ -76,7 +76,7 @@ pub(crate) enum RuleError {
     Refused { program: &'static str, args: String, reason: String },
 }
 
-/// Adds a missing rule. `marks` is a folder where it is remembered that there is something to undo.
+/// Adds a missing rule. `marks` is the folder of the marks that there is a rule to remove later.
 pub(crate) fn add(network: &Network, missing: &Missing, marks: &Path) -> Result<(), RuleError> {
     let mark = marks.join(&network.bridge);
     base::file::create_private_dir_all(marks)
@@ -86,7 +86,7 @@ pub(crate) fn add(network: &Network, missing: &Missing, marks: &Path) -> Result<
     run(missing.program, &[&["-I", missing.chain], &rule[..]].concat())
 }
 
-/// Opens the way for a network whose bridge was just made. Gives a warning for each chain that stays closed.
+/// Opens closed chains for a network whose bridge was just created. Returns a warning for each chain that stays closed.
 pub(crate) fn open(network: &Network, dns_port: u16, marks: &Path, listings: Listings) -> Vec<String> {
     let mut refused: Vec<(Missing, RuleError)> = Vec::new();
     for missing in missing(network, dns_port, listings) {
@@ -107,7 +107,7 @@ pub(crate) fn open(network: &Network, dns_port: u16, marks: &Path, listings: Lis
     refused.into_iter().map(warning).collect()
 }
 
-/// Undoes [`open`], for a network whose bridge is gone.
+/// Undoes [`open`] for a network whose bridge was removed.
 pub(crate) fn close(network: &Network, marks: &Path) {
     let mark = marks.join(&network.bridge);
     if !mark.exists() {
@@ -118,7 +118,7 @@ pub(crate) fn close(network: &Network, marks: &Path) {
         for line in listing.lines().filter(|line| names(line, &network.bridge)) {
             let rule: Vec<&str> = line.split_ascii_whitespace().skip(1).collect();
             if let Err(error) = run(program, &[&["-D"], &rule[..]].concat()) {
-                tracing::warn!(program, line, %error, "a rule for a bridge that is gone stays");
+                tracing::warn!(program, line, %error, "a rule for a removed bridge cannot be removed");
             }
         }
     }
@@ -129,9 +129,9 @@ pub(crate) fn close(network: &Network, marks: &Path) {
 const GET_TABLE: u16 = 10 << 8 | 1;
 const TABLE_NAME: u16 = 1;
 
-/// The programs that know the filter tables in force, of each family that a network has: of the old kind, in nftables,
-/// or both. None where there are no such tables, as on most hosts: a program of the old kind would make one only to find
-/// it empty.
+/// Returns the programs that list the filter tables in force, for each family of a network: those of the legacy kind,
+/// those in nftables, or both. Returns none if there are no such tables, as on most hosts, because a legacy program
+/// would create an empty table.
 fn programs(network: &Network) -> Vec<&'static str> {
     const OF: [(&str, libc::c_int, [&str; 3]); 2] = [
         (
@@ -155,7 +155,7 @@ fn programs(network: &Network) -> Vec<&'static str> {
             Ok(text) => text.lines().any(|name| name == "filter"),
             Err(e) => e.kind() != std::io::ErrorKind::NotFound,
         };
-        // Hosts may have one of them, or both, and either by the short name.
+        // A host may have one of the programs or both, and either may have the short name.
         let of_kind = |name| if is_installed(name) { name } else { either };
         programs.extend(is_legacy.then(|| of_kind(legacy)));
         programs.extend(nftables_has(family, b"filter").unwrap_or(true).then(|| of_kind(nft)));
@@ -169,7 +169,7 @@ fn is_installed(program: &str) -> bool {
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
-/// True if a family (NFPROTO_*) has a table of that name.
+/// Returns whether a family (NFPROTO_*) has a table of that name.
 pub(crate) fn nftables_has(family: libc::c_int, table: &[u8]) -> std::io::Result<bool> {
     let socket = Socket::open()?;
     socket.send(GET_TABLE, libc::NLM_F_DUMP, u8::try_from(family).unwrap_or_default(), &[])?;
@@ -182,7 +182,7 @@ pub(crate) fn nftables_has(family: libc::c_int, table: &[u8]) -> std::io::Result
     Ok(found)
 }
 
-/// What a network needs: chain and rule.
+/// Returns the rules that a network needs: chain and rule.
 fn rules(network: &Network, dns_port: u16) -> Vec<(&'static str, Vec<String>)> {
     let bridge = network.bridge.as_str();
     let rule = |text: String| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
@@ -192,7 +192,7 @@ fn rules(network: &Network, dns_port: u16) -> Vec<(&'static str, Vec<String>)> {
             ("INPUT", rule(text))
         })
         .into();
-    // On hosts that filter bridges, neighbours go through FORWARD too.
+    // On hosts that filter bridges, packets between endpoints of one network pass FORWARD too.
     if network.internal {
         rules.push(("FORWARD", rule(format!("-i {bridge} -o {bridge} -j ACCEPT"))));
     } else {
@@ -205,8 +205,8 @@ fn rules(network: &Network, dns_port: u16) -> Vec<(&'static str, Vec<String>)> {
     rules
 }
 
-/// True if a chain, as `iptables -S` lists it, may stop anything: it has a policy other than ACCEPT, or rules that
-/// do more than accept (as those for the bridges of other instances do).
+/// Returns whether a chain, in the form in which `iptables -S` lists it, may drop packets: it has a policy other than
+/// ACCEPT, or rules that do more than accept. (The rules for bridges of other instances only accept.)
 fn closes(listing: &str, chain: &str) -> bool {
     let (policy, rule) = (format!("-P {chain} "), format!("-A {chain} "));
     listing.lines().any(|line| {
@@ -220,7 +220,7 @@ fn has(listing: &str, chain: &str, rule: &[String]) -> bool {
     listing.lines().any(|line| line.trim_end() == wanted)
 }
 
-/// True if a line is a rule of the bridge.
+/// Returns whether a line is a rule of the bridge.
 fn names(line: &str, bridge: &str) -> bool {
     line.starts_with("-A ") && line.split_ascii_whitespace().any(|word| word == bridge)
 }
@@ -231,7 +231,7 @@ fn listing(program: &str) -> Command {
     command
 }
 
-/// The filter table. `None` where there is no such program, or no such table.
+/// Lists the filter table. Returns `None` if there is no such program, or no such table.
 fn list(program: &str) -> Option<String> {
     text(listing(program).output().ok()?)
 }
@@ -264,8 +264,8 @@ mod tests {
         assert!(!closes(OPEN, "FORWARD") && !closes(OPEN, "INPUT"));
         assert!(closes(DOCKER, "FORWARD") && !closes(DOCKER, "INPUT"));
         let other = "-P FORWARD ACCEPT\n-A FORWARD -i kube-12345678 -j ACCEPT\n";
-        assert!(!closes(other, "FORWARD"), "what only accepts stops nothing");
-        // Accepting by policy, and rejecting what is left at the end.
+        assert!(!closes(other, "FORWARD"), "rules that only accept drop nothing");
+        // The policy accepts, but the last rule rejects the remaining packets.
         assert!(closes("-P INPUT ACCEPT\n-A INPUT -j REJECT\n", "INPUT"));
     }
 

@@ -1,5 +1,5 @@
-//! What an endpoint has been given: on disk, durably, before anything of it is made, and all that is needed to
-//! take it apart again.
+//! The addresses and interfaces of an endpoint. A lease is written to disk durably before anything of the endpoint is
+//! created, and contains everything that is needed to remove the endpoint.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -27,36 +27,36 @@ pub(crate) struct Lease {
 /// One network of a lease.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Interface {
-    /// As it was when the endpoint joined.
+    /// The network at the time when the endpoint joined.
     pub network: Network,
-    /// IPv4 first.
+    /// The addresses, IPv4 first.
     pub ips: Vec<IpAddr>,
     pub mac: Option<String>,
-    /// In the namespace: eth0, eth1, ...
+    /// The name in the namespace: eth0, eth1, ...
     pub name: String,
-    /// On the host, derived from the endpoint's id: it can be found when all else is lost.
+    /// The name on the host, derived from the endpoint's id, so that the interface can be found without the lease.
     pub host_name: String,
 }
 
 impl Lease {
-    /// For messages.
+    /// Returns the endpoint's name for messages.
     pub(crate) fn name(&self) -> String {
         self.names.first().unwrap_or(&self.id).clone()
     }
 
-    /// True if it has an interface on that network.
+    /// Returns whether the endpoint has an interface on a network.
     pub(crate) fn is_on(&self, network: &str) -> bool {
         self.interfaces.iter().any(|i| i.network.name == network)
     }
 }
 
-/// What a lease takes from others.
+/// The addresses that a lease takes.
 #[derive(Debug, Serialize, Deserialize)]
 struct Taken {
     id: String,
-    /// Its name, for messages.
+    /// The endpoint's name, for messages.
     by: String,
-    /// Addresses of each network that it is on.
+    /// The addresses on each of its networks.
     ips: Vec<(String, Vec<IpAddr>)>,
 }
 
@@ -68,12 +68,12 @@ impl Taken {
     }
 }
 
-/// The host's end of an endpoint's n-th interface: 14 bytes at most (the kernel allows 15).
+/// Returns the name of the host's end of an endpoint's n-th interface: at most 14 bytes (the kernel allows 15).
 pub(crate) fn host_interface(id: &str, index: usize) -> String {
     format!("kp{}{index:x}", subnet::hex(id, 10))
 }
 
-/// Ids and names go into file names and into aardvark-dns' files.
+/// Checks an id or name, which becomes part of file names and of aardvark-dns' files.
 pub(crate) fn check_endpoint_name(name: &str) -> Result<(), Error> {
     let good = (1..=253).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
@@ -86,18 +86,18 @@ impl Networks {
         self.dir.join("leases").join(format!("{id}.json"))
     }
 
-    /// Where the address given out last in a network is remembered.
+    /// Returns the path of the record of the address that was allocated last in a network.
     pub(crate) fn last_path(&self, network: &str) -> PathBuf {
         self.dir.join("last").join(format!("{network}.json"))
     }
 
-    /// Ids of every endpoint that has a lease, whether it lives or not. What is of no pod any more is given
-    /// back with [`Networks::teardown`].
+    /// Returns the ids of all endpoints with a lease, whether or not their pods exist. An endpoint whose pod no longer
+    /// exists is removed with [`Networks::teardown`].
     pub fn leases(&self) -> Result<Vec<String>, Error> {
         record::list(&self.dir.join("leases"))
     }
 
-    /// Names of the endpoints on a network.
+    /// Returns the names of the endpoints on a network.
     pub fn endpoints(&self, network: &str) -> Result<Vec<String>, Error> {
         let mut taken = self.taken()?;
         taken.retain(|taken| taken.ips.iter().any(|(on, _)| on == network));
@@ -106,7 +106,7 @@ impl Networks {
 
     pub(crate) fn read_lease(&self, id: &str) -> Result<Option<Lease>, Error> {
         match record::read(&self.lease_path(id)) {
-            // What is set up has a copy.
+            // An endpoint that is set up has a copy of its lease.
             Err(damaged @ Error::Damaged { .. }) => match self.up(id) {
                 Ok(Some(up)) => Ok(Some(up.lease)),
                 _ => Err(damaged),
@@ -115,9 +115,9 @@ impl Networks {
         }
     }
 
-    /// What is taken by every lease.
+    /// Returns the addresses that all leases take.
     fn taken(&self) -> Result<Vec<Taken>, Error> {
-        // One that cannot be read, and is not set up, takes nothing.
+        // A lease that cannot be read, of an endpoint that is not set up, takes nothing.
         let read = |path: &Path| -> Result<Option<Taken>, Error> {
             let id = path.file_stem().unwrap_or_default().to_string_lossy();
             Ok(record::or_none(self.read_lease(&id)).map(Taken::by))
@@ -130,8 +130,8 @@ impl Networks {
         record::remove(&self.lease_path(id))
     }
 
-    /// Gives an endpoint its addresses, and records them. One that had a lease keeps its addresses where they
-    /// are still its own. The instance and the host are locked.
+    /// Leases addresses to an endpoint and records them. An endpoint that had a lease keeps its addresses if they are
+    /// still valid and free. The caller holds the locks of the instance and the host.
     pub(crate) fn lease(&self, host: &Host, endpoint: &Endpoint) -> Result<Lease, Error> {
         let before = record::or_none(self.read_lease(&endpoint.id));
         let others: Vec<Taken> = self.taken()?.into_iter().filter(|taken| taken.id != endpoint.id).collect();
@@ -170,7 +170,7 @@ impl Networks {
                 .unwrap_or_default();
             let ips = address::allocate(&network.name, &pools, &attachment.ips, &kept, &taken)?;
             if attachment.ips.is_empty() && ips != kept {
-                // Lost in a crash, an address is given out again a little early: no harm.
+                // If a crash loses this record, an address is reused a little early, which does no harm.
                 record::write(&self.last_path(&network.name), &ips, Durability::Process)?;
             }
             interfaces.push(Interface {

@@ -1,5 +1,5 @@
-//! The filter tables of the older iptables (linux/netfilter_ipv4/ip_tables.h), of which the kernel counts no changes: all
-//! of a table is read, and its contents become one number.
+//! The filter tables of legacy iptables (linux/netfilter_ipv4/ip_tables.h). The kernel does not count their changes, so
+//! the whole table is read and hashed to one number.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hasher};
@@ -10,26 +10,27 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 /// Options of getsockopt(2), at the level of the protocol.
 const GET_INFO: libc::c_int = 64;
 const GET_ENTRIES: libc::c_int = 65;
-/// struct ipt_getinfo: its length, and where in it the size of the entries is.
+/// The length of struct ipt_getinfo, and the offset of the size of the entries in it.
 const INFO: usize = 84;
 const INFO_SIZE: usize = 80;
-/// struct ipt_get_entries: where its entries begin.
+/// The offset of the entries in struct ipt_get_entries.
 const ENTRIES: usize = 40;
-/// A table's name, with zeros behind it.
+/// The length of a table's name, padded with zeros.
 const NAME: usize = 32;
 
-/// The layout of struct ipt_entry, or ip6t_entry.
+/// The layout of struct ipt_entry or ip6t_entry.
 struct Layout {
     names: &'static str,
     level: libc::c_int,
     family: AddressFamily,
-    /// Where the entry says how long it is, in two bytes.
+    /// The offset of the entry's length, which has two bytes.
     next: usize,
-    /// Where its two counters of eight bytes are, which change with every packet.
+    /// The offset of the two counters of eight bytes each, which change with every packet.
     counters: usize,
 }
 
-/// A number that changes with the filter table of a family (AF_INET, AF_INET6). `None`: there is no such table.
+/// Returns a number that changes with the filter table of a family (AF_INET, AF_INET6); `None` if there is no such
+/// table.
 pub(crate) fn filter_stamp(family: libc::c_int) -> Option<u64> {
     let layout = if family == libc::AF_INET6 {
         Layout {
@@ -48,7 +49,7 @@ pub(crate) fn filter_stamp(family: libc::c_int) -> Option<u64> {
             counters: 96,
         }
     };
-    // Asking for one that is not there would make it.
+    // Asking for a table that does not exist would create it.
     if !fs::read_to_string(layout.names).ok()?.lines().any(|name| name == "filter") {
         return None;
     }
@@ -67,7 +68,7 @@ pub(crate) fn filter_stamp(family: libc::c_int) -> Option<u64> {
 }
 
 fn entries(layout: &Layout) -> Option<Vec<u8>> {
-    // iptables(8) asks by such a socket.
+    // iptables(8) uses such a socket for its queries.
     let socket = socket(layout.family, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::Raw).ok()?;
     let ask = |option: libc::c_int, buffer: &mut [u8]| -> Option<()> {
         let mut length = libc::socklen_t::try_from(buffer.len()).ok()?;

@@ -1,7 +1,7 @@
-//! Drives netavark and aardvark-dns: bridges, addresses, ports and names. Knows nothing of pods or YAML.
+//! Drives netavark and aardvark-dns: bridges, addresses, ports and names. This crate does not know pods or YAML.
 //!
-//! Call [`Networks::setup`] and [`Networks::teardown`] in a process of their own, single-threaded: netavark
-//! changes the network namespace of its thread.
+//! Call [`Networks::setup`] and [`Networks::teardown`] in a separate, single-threaded process, because netavark changes
+//! the network namespace of its thread.
 
 mod address;
 mod bridge;
@@ -43,75 +43,75 @@ use host::{Host, PortClaim};
 use lease::Lease;
 use up::Up;
 
-/// Networks of one instance (one `--root`/`--runroot` pair). Instances live side by side on one host.
+/// The networks of one instance (one pair of `--root` and `--runroot`). Several instances can exist on one host.
 #[derive(Debug, Clone)]
 pub struct Networks {
-    /// Definitions and leases; survives reboots.
+    /// The folder of definitions and leases, which survive reboots.
     dir: PathBuf,
-    /// netavark's and aardvark-dns' files; does not.
+    /// The folder of netavark's and aardvark-dns' files, which do not survive reboots.
     run_dir: PathBuf,
-    /// Our own executable: `<exe> aardvark-dns ...` must end in [`aardvark_dns_main`].
+    /// Our own executable. `<exe> aardvark-dns ...` must call [`aardvark_dns_main`].
     exe: PathBuf,
 }
 
-/// A container's, that is a pod's, wish to be on networks.
+/// A request to connect a network namespace, which is that of a pod, to networks.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Endpoint {
-    /// Unique on this host; part of every name made.
+    /// The endpoint's id: unique on this host, and part of the name of everything that is created for the endpoint.
     pub id: String,
-    /// Name, for DNS, with its aliases after it.
+    /// The endpoint's name in DNS, followed by its aliases.
     pub names: Vec<String>,
-    /// Networks to join, in order (eth0, eth1, ...).
+    /// The networks to join, in order (eth0, eth1, ...).
     pub attachments: Vec<Attachment>,
-    /// Published ports.
+    /// The published ports.
     pub ports: Vec<Port>,
-    /// Bind mount of the network namespace, e.g. `/run/kube-play/netns/<uid>`.
+    /// The bind mount of the network namespace, e.g. `/run/kube-play/netns/<uid>`.
     pub netns: PathBuf,
 }
 
-/// One network to join.
+/// A network to join.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
-    /// Which network.
+    /// The network's name.
     pub network: String,
-    /// Addresses asked for; else the next free ones.
+    /// The requested addresses; empty means the next free ones.
     #[serde(default)]
     pub ips: Vec<IpAddr>,
-    /// MAC asked for.
+    /// The requested MAC address.
     #[serde(default)]
     pub mac: Option<String>,
 }
 
-/// One published port.
+/// A published port.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Port {
-    /// `None`: every address of the host.
+    /// The address of the host; `None` means every address.
     pub host_ip: Option<IpAddr>,
-    /// On the host.
+    /// The port on the host.
     pub host_port: u16,
-    /// In the namespace.
+    /// The port in the namespace.
     pub container_port: u16,
-    /// `tcp`, `udp`, `sctp`.
+    /// `tcp`, `udp` or `sctp`.
     pub protocol: String,
 }
 
-/// What an endpoint got.
+/// The addresses of an endpoint that is set up.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Addresses {
-    /// IPv4 and IPv6 addresses, in order of its networks, IPv4 first.
+    /// IPv4 and IPv6 addresses, in the order of the networks, IPv4 first.
     pub ips: Vec<IpAddr>,
-    /// Addresses of its networks' DNS server.
+    /// The addresses of the networks' DNS servers.
     pub dns_servers: Vec<IpAddr>,
-    /// What the user has to know: something of the host keeps the endpoint from being reached.
+    /// Warnings for the user about something on the host because of which the endpoint cannot be reached.
     #[serde(default)]
     pub warnings: Vec<String>,
 }
 
-/// The network that endpoints join when they name none.
+/// The network that endpoints join if they name none.
 pub const DEFAULT_NETWORK: &str = "kube";
 
 impl Endpoint {
-    /// The networks to join; the default one when none is named.
+    /// Returns the networks to join; the default network if none is named.
     fn attachments(&self) -> Vec<Attachment> {
         if self.attachments.is_empty() {
             vec![Attachment { network: DEFAULT_NETWORK.to_owned(), ips: Vec::new(), mac: None }]
@@ -122,17 +122,17 @@ impl Endpoint {
 }
 
 impl Networks {
-    /// Opens; makes nothing.
+    /// Creates the value; creates nothing on disk.
     pub fn new(dir: &Path, run_dir: &Path, exe: &Path) -> Self {
         Self { dir: dir.to_owned(), run_dir: run_dir.to_owned(), exe: exe.to_owned() }
     }
 
-    /// What tells this instance from others on the host.
+    /// Returns the folder that identifies this instance among others on the host.
     fn instance(&self) -> PathBuf {
         std::path::absolute(&self.dir).unwrap_or_else(|_| self.dir.clone())
     }
 
-    /// One change of this instance's records at a time.
+    /// Locks the records of this instance, so that only one process changes them at a time.
     fn lock(&self) -> Result<FileLock, Error> {
         Ok(FileLock::acquire(&self.dir.join("lock"), LockKind::Exclusive)?)
     }
@@ -142,7 +142,7 @@ impl Networks {
         let own = ["definitions", "leases", "last"].map(|dir| self.dir.join(dir));
         let run = [self.run_dir.clone(), self.run_dir.join("up")];
         let find = || own.iter().chain(&run).flat_map(|dir| record::temporary_files(dir)).collect::<Vec<_>>();
-        // Those that somebody is just writing are gone once the lock is ours.
+        // A file that another process is just writing no longer exists once this process has the lock.
         if !find().is_empty() {
             let _instance = self.lock()?;
             find().iter().try_for_each(|path| record::remove(path))?;
@@ -150,18 +150,18 @@ impl Networks {
         host::remove_temporary_files()
     }
 
-    /// Marks of firewalls that were opened for our bridges.
+    /// Returns the folder of the marks of firewalls that were opened for our bridges.
     fn iptables_dir(&self) -> PathBuf {
         self.run_dir.join("iptables")
     }
 
-    /// Where netavark keeps what it needs to put rules back.
+    /// Returns the folder in which netavark stores what it needs to restore rules.
     fn netavark_dir(&self) -> PathBuf {
         self.run_dir.join("netavark")
     }
 
-    /// Fails if a port is taken, by a socket of the host or by another endpoint, of this or another instance, unless
-    /// it is one of `leaving`. Makes nothing: [`Networks::setup`] looks again and takes them.
+    /// Fails if a port is taken by a socket of the host or by another endpoint, of this or another instance, unless
+    /// that endpoint is in `leaving`. Takes nothing: [`Networks::setup`] checks again and takes the ports.
     pub fn check_ports(&self, id: &str, leaving: &[String], ports: &[Port]) -> Result<(), Error> {
         if ports.is_empty() {
             return Ok(());
@@ -171,9 +171,10 @@ impl Networks {
         port::check(&self.instance(), id, ports, &claims)
     }
 
-    /// Allocates addresses (recorded durably before anything is made), makes bridges, veths, rules and names.
-    /// A failed setup undoes itself. The namespace must exist. Idempotent for the same endpoint: one that was
-    /// set up keeps its addresses, also over a reboot. A network that is not there is made.
+    /// Sets up an endpoint: allocates addresses (recorded durably before anything is created), then creates bridges,
+    /// veths, rules and names. A setup that fails undoes itself. The namespace must exist. Idempotent for the same
+    /// endpoint: an endpoint that was set up keeps its addresses, also over a reboot. A network that does not exist is
+    /// created.
     pub fn setup(&self, endpoint: &Endpoint) -> Result<Addresses, Error> {
         for name in endpoint.names.iter().chain([&endpoint.id]) {
             lease::check_endpoint_name(name)?;
@@ -187,7 +188,7 @@ impl Networks {
         })
     }
 
-    /// Leases addresses and claims ports; nothing is made yet.
+    /// Leases addresses and claims ports; creates nothing else yet.
     fn take(&self, endpoint: &Endpoint) -> Result<Lease, Error> {
         let host = Host::lock()?;
         port::check(&self.instance(), &endpoint.id, &endpoint.ports, &host.endpoints()?)?;
@@ -208,7 +209,7 @@ impl Networks {
         Ok(lease)
     }
 
-    /// Gives what the user has to know.
+    /// Creates everything of a lease. Returns warnings for the user.
     fn connect(&self, lease: &Lease) -> Result<Vec<String>, Error> {
         let mut up = self.others_up(&lease.id)?;
         let others: Vec<Lease> = up.iter().map(|up| up.lease.clone()).collect();
@@ -219,7 +220,7 @@ impl Networks {
         }
         let config_dir = self.netavark_dir();
         base::file::create_private_dir_all(&config_dir).map_err(Error::io("create", &config_dir))?;
-        // One that is damaged is written again; a folder in its place would keep netavark from doing so.
+        // A damaged file is written again. A folder in its place would prevent netavark from doing so.
         let firewall = config_dir.join("firewall/firewall-driver");
         if firewall.is_dir() {
             record::remove(&firewall)?;
@@ -247,7 +248,7 @@ impl Networks {
         up.sort_by(|a, b| a.lease.id.cmp(&b.lease.id));
         self.update_dns(&up)?;
         base::fail_point!(Worker, "names-told");
-        // Asked for below our own domain, which a very long name has no room for.
+        // Names are looked up below our own domain, with which a very long name does not fit into DNS.
         let askable = |name: &&String| is_host_name(&format!("{name}.{CLUSTER_DOMAIN}"));
         if let Some(name) = lease.names.iter().find(askable) {
             for subnet in lease.interfaces.iter().filter_map(|i| i.network.subnets.first()) {
@@ -260,18 +261,19 @@ impl Networks {
         }
         base::fail_point!(Worker, "rules-in-place");
         self.write_up(&own.with_rules())?;
-        // Only now do packets take the new way.
+        // Flows are forgotten only now, because packets can take the new way only now.
         conntrack::forget(&lease.ports);
         Ok(warnings)
     }
 
-    /// Undoes a setup from what was recorded, also when half of it is gone; gathers every error and always
-    /// gives the addresses back. An endpoint that was never set up is fine. May take a tenth of a second, in
-    /// which others may be set up: call it in the background.
+    /// Undoes a setup according to the records, also if a part of it no longer exists. Collects all errors and always
+    /// releases the addresses. An endpoint that was never set up is no error. May take a tenth of a second, during
+    /// which other endpoints may be set up: call it in the background.
     pub fn teardown(&self, id: &str) -> Result<(), Vec<Error>> {
         lease::check_endpoint_name(id).map_err(|e| vec![e])?;
         let mut errors = Vec::new();
-        // The kernel takes its time to remove a device; nobody else needs to wait for that.
+        // The kernel needs time to remove a device. The lock is not held meanwhile, so that other processes need not
+        // wait.
         match self.read_lease(id) {
             Ok(Some(lease)) => errors.extend(remove_links(&lease)),
             Ok(None) => {}
@@ -285,12 +287,12 @@ impl Networks {
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 
-    /// Takes an endpoint apart, whatever there is of it. The instance is locked.
+    /// Removes everything that exists of an endpoint. The caller holds the instance's lock.
     fn disconnect(&self, id: &str) -> Vec<Error> {
         let mut errors = Vec::new();
         let mut note = |result: Result<(), Error>| errors.extend(result.err());
-        // Its names go first: nobody should be sent to it any more. Then, the name server must have left a
-        // bridge's address before that goes.
+        // The names are removed first, so that no client is sent to the endpoint any more. In addition, the name server
+        // must stop using a bridge's address before the address is removed.
         note(self.remove_up(id));
         base::fail_point!(Worker, "endpoint-down");
         let up = match self.others_up(id) {
@@ -328,7 +330,7 @@ impl Networks {
                 conntrack::forget(&lease.ports);
             }
             Ok(None) => {}
-            // Without it little is known, but the names of devices follow from the id.
+            // Without the lease little is known, but the names of devices follow from the endpoint's id.
             Err(e) => {
                 note(Err(e));
                 note(route::remove_link(&lease::host_interface(id, 0)));
@@ -341,7 +343,7 @@ impl Networks {
         errors
     }
 
-    /// Removes the files about an endpoint that netavark could not read, and so has left.
+    /// Removes the files about an endpoint that netavark could not read and therefore left.
     fn remove_netavark_files(&self, id: &str) {
         let entries = std::fs::read_dir(self.netavark_dir().join("firewall/ports")).into_iter().flatten();
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {

@@ -1,4 +1,4 @@
-//! Network namespaces that outlive the process that made them: bind mounts, as ip-netns(8) makes them.
+//! Network namespaces that outlive the process that created them: bind mounts, like those of ip-netns(8).
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -13,11 +13,12 @@ use nix::sched::{CloneFlags, setns, unshare};
 
 use crate::Error;
 
-/// Index of `lo` in every new network namespace.
+/// The index of `lo` in every new network namespace.
 const LOOPBACK: u32 = 1;
 
-/// Makes a network namespace, brings its loopback up and binds it at `path` (made when missing). The caller's
-/// own namespace does not change: all is done in a thread of its own, so that it may have other threads.
+/// Creates a network namespace, brings its loopback up and binds it at `path` (which is created if missing). The
+/// caller's own namespace does not change, because the work is done in a separate thread; so the caller may have other
+/// threads.
 pub fn make_netns(path: &Path) -> Result<(), Error> {
     if let Some(dir) = path.parent() {
         base::file::create_private_dir_all(dir).map_err(Error::io("create", dir))?;
@@ -45,14 +46,14 @@ pub fn make_netns(path: &Path) -> Result<(), Error> {
     made
 }
 
-/// Unmounts and removes a namespace of [`make_netns`]; one that is gone, or half gone, is fine. The kernel ends
-/// the namespace once nothing runs in it.
+/// Unmounts and removes a namespace of [`make_netns`]. A namespace that does not exist, or only in part, is no error.
+/// The kernel ends the namespace once no process runs in it.
 pub fn remove_netns(path: &Path) -> Result<(), Error> {
-    // A crash between two binds may have left one over another.
+    // A crash between two binds may have left two mounts on top of each other.
     loop {
         match umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
             Ok(()) => {}
-            // Not mounted, or not there.
+            // Not mounted, or the file does not exist.
             Err(nix::Error::EINVAL | nix::Error::ENOENT | nix::Error::ENOTDIR) => break,
             Err(e) => return Err(Error::io("unmount", path)(e.into())),
         }
@@ -65,8 +66,8 @@ pub fn remove_netns(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Runs `f` inside the network namespace bound at `path`, in a thread of its own; the caller's namespace does
-/// not change. Sockets opened inside stay in that namespace, also when handed out.
+/// Runs `f` inside the network namespace bound at `path`, in a separate thread; the caller's namespace does not change.
+/// Sockets opened inside stay in that namespace, also if `f` returns them.
 pub fn with_netns<T: Send>(path: &Path, f: impl FnOnce() -> T + Send) -> Result<T, Error> {
     let file = File::open(path).map_err(Error::io("open", path))?;
     in_thread(|| {
@@ -75,8 +76,8 @@ pub fn with_netns<T: Send>(path: &Path, f: impl FnOnce() -> T + Send) -> Result<
     })
 }
 
-/// Sets `net.*` sysctls (names with dots or slashes, as in a pod's `securityContext.sysctls`) inside the
-/// network namespace bound at `path`.
+/// Sets `net.*` sysctls (names with dots or slashes, as in a pod's `securityContext.sysctls`) inside the network
+/// namespace bound at `path`.
 pub fn set_sysctls(path: &Path, sysctls: &[(String, String)]) -> Result<(), Error> {
     if sysctls.is_empty() {
         return Ok(());
@@ -91,8 +92,8 @@ pub fn set_sysctls(path: &Path, sysctls: &[(String, String)]) -> Result<(), Erro
     })?
 }
 
-/// sysctl(8): a name is written with dots or slashes, and the first of the two to appear is the separator; the
-/// other one then stands for itself (`net.ipv4.conf.eth0/1.rp_filter` is interface `eth0.1`).
+/// Returns the path of a sysctl. A name has dots or slashes (sysctl(8)), and whichever comes first is the separator;
+/// the other character is then literal (`net.ipv4.conf.eth0/1.rp_filter` is interface `eth0.1`).
 fn sysctl_path(name: &str) -> String {
     match name.find(['.', '/']) {
         Some(at) if name.as_bytes().get(at) == Some(&b'.') => name
@@ -111,14 +112,14 @@ fn sysctl_path(name: &str) -> String {
     }
 }
 
-/// True if a namespace is bound at `path`.
+/// Returns whether a namespace is bound at `path`.
 pub fn netns_exists(path: &Path) -> bool {
     inode(path).is_some()
 }
 
-/// The identity of the namespace bound at `path`, if there is one.
+/// Returns the inode of the namespace bound at `path`, if there is one; it identifies the namespace.
 pub(crate) fn inode(path: &Path) -> Option<u64> {
-    /// The one nsfs that all namespaces live on.
+    /// The device of nsfs, the file system of all namespaces.
     static NSFS: OnceLock<Option<u64>> = OnceLock::new();
     let found = fs::metadata(path).ok()?;
     let nsfs = NSFS.get_or_init(|| Some(fs::metadata("/proc/self/ns/net").ok()?.dev()));

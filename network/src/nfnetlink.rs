@@ -1,4 +1,4 @@
-//! Talking to the kernel's netfilter: linux/netlink.h and linux/netfilter/nfnetlink.h.
+//! Sends messages to the kernel's netfilter: linux/netlink.h and linux/netfilter/nfnetlink.h.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -10,11 +10,11 @@ use nix::sys::socket::{
 /// The upper two bits of an attribute's kind are flags.
 const NLA_TYPE_MASK: u16 = 0x3fff;
 pub(crate) const NLA_F_NESTED: u16 = 1 << 15;
-/// struct nlmsghdr, and struct nfgenmsg behind it.
+/// The sizes of struct nlmsghdr, and of struct nfgenmsg, which follows it.
 const NLMSG_HEADER: usize = 16;
 pub(crate) const NFGENMSG: usize = 4;
 
-/// A socket for it.
+/// A netlink socket for netfilter.
 pub(crate) struct Socket(OwnedFd);
 
 impl Socket {
@@ -29,7 +29,7 @@ impl Socket {
         Ok(())
     }
 
-    /// Hands out the body of each message of an answer, until it ends.
+    /// Calls `each` with the body of each message of an answer, until the answer ends.
     pub(crate) fn receive(&self, mut each: impl FnMut(&[u8])) -> io::Result<()> {
         let mut buffer = vec![0; 1 << 16];
         loop {
@@ -69,7 +69,7 @@ fn message(kind: u16, flags: i32, family: u8, attributes: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// The attributes in `bytes`: kind and value. Stops at one that does not fit.
+/// Returns the attributes in `bytes`: kind and value. Ends at an attribute that does not fit.
 pub(crate) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
@@ -81,14 +81,14 @@ pub(crate) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     })
 }
 
-/// `size` bytes at `at` in the machine's order.
+/// Returns `size` bytes at `at` as a number, in the machine's byte order.
 fn number(bytes: &[u8], at: usize, size: usize) -> usize {
     let bytes = bytes.get(at..at + size).unwrap_or_default();
     let fold = |n: usize, byte: &u8| (n << 8) | usize::from(*byte);
     if cfg!(target_endian = "little") { bytes.iter().rev().fold(0, fold) } else { bytes.iter().fold(0, fold) }
 }
 
-/// struct nlattr: length, kind, value; then padding to four bytes.
+/// Encodes an attribute as struct nlattr: length, kind, value; then padding to four bytes.
 pub(crate) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
     let length = u16::try_from(4 + value.len()).unwrap_or_default();
     let mut bytes = [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), value].concat();

@@ -1,4 +1,4 @@
-//! Who has a port of the host: a listening socket, or an endpoint of this or another instance.
+//! Finds the owner of a host port: a listening socket, or an endpoint of this or another instance.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::host::PortClaim;
 use crate::{Error, Port, route};
 
-/// A socket of the host that would get what is meant for a published port.
+/// A socket of the host that would receive packets for a published port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Listener {
     ip: IpAddr,
@@ -17,15 +17,15 @@ struct Listener {
     inode: u64,
 }
 
-/// TCP_LISTEN of the kernel's include/net/tcp_states.h, as /proc/net/tcp shows it.
+/// TCP_LISTEN of the kernel's include/net/tcp_states.h, in the form of /proc/net/tcp.
 const LISTEN: &str = "0A";
 /// An unconnected UDP socket, in the same column.
 const UNCONNECTED: &str = "07";
 
-/// Refuses ports that cannot be published: wrong ones, ones named twice, ones that `claims` (of others than
-/// endpoint `id` of this instance) or sockets of the host have.
+/// Returns an error for ports that cannot be published: invalid ones, duplicates, and ones that are taken by `claims`
+/// (of other endpoints than `id` of this instance) or by sockets of the host.
 pub(crate) fn check(instance: &Path, id: &str, ports: &[Port], claims: &[PortClaim]) -> Result<(), Error> {
-    // By number and protocol, and the kernel asked once: there may be very many.
+    // The ports by number and protocol, so that the kernel is asked once. There may be very many ports.
     let mut wanted: HashMap<(u16, &str), Vec<&Port>> = HashMap::new();
     let mut claimed: HashMap<(u16, &str), Vec<(&Port, &PortClaim)>> = HashMap::new();
     for claim in claims.iter().filter(|claim| claim.id != id) {
@@ -90,7 +90,7 @@ fn check_one(port: &Port) -> Result<(), Error> {
     Ok(())
 }
 
-/// True if both want the same packets.
+/// Returns whether two ports receive the same packets.
 fn conflict(a: &Port, b: &Port) -> bool {
     a.protocol == b.protocol
         && a.host_port == b.host_port
@@ -100,13 +100,13 @@ fn conflict(a: &Port, b: &Port) -> bool {
         }
 }
 
-/// `0.0.0.0` is every IPv4 address and `::` every IPv6 one; neither has the other's packets.
+/// `0.0.0.0` means every IPv4 address and `::` every IPv6 address; neither receives packets of the other family.
 fn published_together(a: IpAddr, b: IpAddr) -> bool {
     a == b || (a.is_ipv4() == b.is_ipv4() && (a.is_unspecified() || b.is_unspecified()))
 }
 
-/// True if a port published on `published` takes packets from a socket bound to `bound`. A socket on `::` may
-/// have IPv4's too (/proc does not tell), so it is taken to have them.
+/// Returns whether a port published on `published` takes packets from a socket bound to `bound`. A socket on `::` may
+/// receive IPv4 packets too (/proc does not show this), so it is assumed to do so.
 fn same_address(published: IpAddr, bound: IpAddr) -> bool {
     let any = |ip: IpAddr| ip == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
     published.to_canonical() == bound.to_canonical()
@@ -119,7 +119,7 @@ fn listeners(protocol: &str) -> Result<Vec<Listener>, Error> {
     let (files, state) = match protocol {
         "tcp" => (["/proc/net/tcp", "/proc/net/tcp6"], LISTEN),
         "udp" => (["/proc/net/udp", "/proc/net/udp6"], UNCONNECTED),
-        // /proc/net/sctp/eps has other columns; where the module is not loaded nobody can listen.
+        // /proc/net/sctp/eps has other columns. If the kernel module is not loaded, no process can listen.
         _ => {
             let text = fs::read_to_string("/proc/net/sctp/eps").unwrap_or_default();
             return Ok(parse_sctp(&text));
@@ -137,8 +137,8 @@ fn listeners(protocol: &str) -> Result<Vec<Listener>, Error> {
     Ok(found)
 }
 
-/// Sockets in `state` out of /proc/net/{tcp,udp}{,6} (proc_pid_net(5)): `sl local rem st tx:rx tr:tm retrnsmt
-/// uid timeout inode ...`.
+/// Returns the sockets in `state` listed in /proc/net/{tcp,udp}{,6} (proc_pid_net(5)): `sl local rem st tx:rx tr:tm
+/// retrnsmt uid timeout inode ...`.
 fn parse(text: &str, state: &str) -> Vec<Listener> {
     text.lines()
         .skip(1)
@@ -154,7 +154,7 @@ fn parse(text: &str, state: &str) -> Vec<Listener> {
         .collect()
 }
 
-/// `ENDPT SOCK STY SST HBKT LPORT UID INODE LADDRS`.
+/// Returns the sockets listed in /proc/net/sctp/eps: `ENDPT SOCK STY SST HBKT LPORT UID INODE LADDRS`.
 fn parse_sctp(text: &str) -> Vec<Listener> {
     text.lines()
         .skip(1)
@@ -170,7 +170,7 @@ fn parse_sctp(text: &str) -> Vec<Listener> {
         .collect()
 }
 
-/// Words of 32 bits in the machine's byte order, in hexadecimal.
+/// Parses an address of 32-bit words in the machine's byte order, in hexadecimal.
 fn parse_ip(hex: &str) -> Option<IpAddr> {
     let word = |i: usize| -> Option<[u8; 4]> {
         Some(u32::from_str_radix(hex.get(i * 8..i * 8 + 8)?, 16).ok()?.to_ne_bytes())
@@ -188,7 +188,7 @@ fn parse_ip(hex: &str) -> Option<IpAddr> {
     }
 }
 
-/// The process that has a socket: `nginx, pid 812`.
+/// Returns the process that has a socket: `nginx, pid 812`.
 fn owner(inode: u64) -> String {
     let link = format!("socket:[{inode}]");
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -202,7 +202,7 @@ fn owner(inode: u64) -> String {
             return format!("{}, pid {pid}", name.trim());
         }
     }
-    "a process that cannot be seen from here".to_owned()
+    "a process that this process cannot see".to_owned()
 }
 
 #[cfg(test)]
@@ -229,10 +229,10 @@ mod tests {
         }
     }
 
-    /// This process' name as the kernel has it, 15 bytes at most, and its pid.
+    /// Returns this process' name as the kernel stores it (at most 15 bytes), and its pid.
     fn me() -> String {
         let comm = fs::read_to_string("/proc/self/comm").unwrap();
-        // The main thread's name is what others see.
+        // Other processes see the name of the main thread.
         let main = fs::read_to_string(format!("/proc/{}/comm", std::process::id())).unwrap_or(comm);
         format!("{}, pid {}", main.trim(), std::process::id())
     }
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_on_another_address_or_a_connected_one_is_not_in_the_way() {
+    fn a_socket_on_another_address_or_a_connected_one_does_not_conflict() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let number = listener.local_addr().unwrap().port();
         check("a", &[port(Some("127.0.0.2"), number, "tcp")], &[]).unwrap();
@@ -268,13 +268,13 @@ mod tests {
     }
 
     #[test]
-    fn a_port_of_another_endpoint_is_taken_by_it_by_name() {
+    fn a_port_of_another_endpoint_is_refused_with_the_endpoints_name() {
         let claims = [claim("b", &[port(Some("127.0.0.1"), 64123, "tcp")])];
         let e = check("a", &[port(None, 64123, "tcp")], &claims).unwrap_err();
         assert_eq!(e.to_string(), "port tcp/64123 of the host is taken by pod pod-b");
         let e = super::check(Path::new("/other"), "a", &[port(None, 64123, "tcp")], &claims).unwrap_err();
         assert_eq!(e.to_string(), "port tcp/64123 of the host is taken by pod pod-b, of /i");
-        // Its own claim, another address, another protocol: no conflict.
+        // No conflict: the endpoint's own claim, another address, another protocol.
         check("b", &[port(None, 64123, "tcp")], &claims).unwrap();
         check("a", &[port(Some("127.0.0.2"), 64123, "tcp")], &claims).unwrap();
         check("a", &[port(None, 64123, "udp")], &claims).unwrap();
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_published_is_refused() {
+    fn a_port_that_cannot_be_published_is_refused() {
         let twice = [port(None, 64125, "tcp"), port(Some("127.0.0.1"), 64125, "tcp")];
         let e = check("a", &twice, &[]).unwrap_err();
         assert_eq!(

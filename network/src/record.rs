@@ -46,8 +46,8 @@ pub(crate) fn or_none<T>(read: Result<Option<T>, Error>) -> Option<T> {
     })
 }
 
-/// Returns the names of the records in `dir`, which are the file names without `.json`, sorted. A folder that is missing
-/// has none.
+/// Returns the names of the records in `dir`, which are the file names without `.json`, sorted. A missing folder has no
+/// records.
 pub(crate) fn list(dir: &Path) -> Result<Vec<String>, Error> {
     let files = base::file::names_in(dir)?;
     let mut names: Vec<String> =
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_half_written_record_of_a_crash_is_neither_listed_nor_in_the_way() {
+    fn a_half_written_record_of_a_crash_is_not_listed_and_blocks_nothing() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(".a.json.tmp"), "{\"ha").unwrap();
         assert!(list(dir.path()).unwrap().is_empty());

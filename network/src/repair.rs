@@ -1,6 +1,7 @@
-//! What has happened to the networks since they were made: `nft flush ruleset`, a firewall that was started or
-//! reloaded, sysctls that were reset, addresses that another program removed. Every command looks, so a look is cheap: a
-//! few numbers that change whenever something may be wrong are compared with those of the last time.
+//! Detects and repairs what has happened to the networks since they were created: `nft flush ruleset`, a firewall that
+//! was started or reloaded, sysctls that were reset, addresses that another program removed. Every command checks this,
+//! so the check is fast: it compares a few numbers that change whenever something may be wrong with those of the last
+//! check.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,30 +21,30 @@ use crate::lease::Lease;
 use crate::record;
 use crate::{Error, Networks, dns, driver, firewall, iptables, legacy, route};
 
-/// What a look at the networks found and did.
+/// What a check of the networks has found and repaired.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repaired {
-    /// What was wrong and is right again, one sentence each.
+    /// The faults that were repaired, one sentence each.
     pub mended: Vec<String>,
-    /// What is wrong and could not be mended.
+    /// The faults that could not be repaired.
     pub problems: Vec<String>,
-    /// The problems were found just now: else an earlier command told of them.
+    /// True if this check found the problems, false if an earlier command reported them.
     pub is_new: bool,
 }
 
-/// Something that keeps pods from being reached, or from reaching others.
+/// A fault because of which pods cannot be reached, or cannot reach others.
 enum Fault {
-    /// A sysctl that was reset: its file below /proc/sys, and what it has to be.
+    /// A sysctl was reset: its file below /proc/sys, and its required value.
     Sysctl(String, &'static str),
-    /// A bridge that somebody removed.
+    /// A bridge was removed by another program.
     Bridge(Network),
-    /// An address that somebody took from a bridge.
+    /// An address of a bridge was removed by another program.
     Address(Network, IpNet),
-    /// Rules that are not what was put in place.
+    /// Rules differ from those that were put in place.
     Rules(Box<NetworkTable>),
-    /// A chain of iptables that was closed, with the rule that opens it.
+    /// A chain of iptables was closed; with the rule that opens it.
     Closed(Network, iptables::Missing),
-    /// The host's end of a pod's interface is gone.
+    /// The host's end of a pod's interface no longer exists.
     Link(String),
 }
 
@@ -72,7 +73,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// A network as it was at the last look: what has to be asked again.
+/// A network at the last check, with what the next check needs to know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Watched {
     bridge: String,
@@ -80,18 +81,18 @@ struct Watched {
     gateways: Vec<IpAddr>,
 }
 
-/// What changes whenever something may be wrong.
+/// Values of which at least one changes whenever something may be wrong.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Stamp {
-    /// The kernel counts the changes of its nftables, those by iptables-nft among them.
+    /// The kernel's counter of changes of nftables, which include those by iptables-nft.
     generation: Option<u32>,
-    /// The filter tables of the older iptables, which nobody counts.
+    /// Hashes of the legacy filter tables of iptables, because the kernel does not count their changes.
     legacy: [Option<u64>; 2],
-    /// Values of sysctls.
+    /// The values of the sysctls.
     sysctls: Vec<String>,
-    /// For each gateway: it is there.
+    /// For each gateway: whether the address exists.
     gateways: Vec<bool>,
-    /// The host's name servers: inode and time of the file that names them.
+    /// The inode and the time of the file that names the host's name servers.
     resolvers: Option<(u64, i64, i64)>,
 }
 
@@ -119,7 +120,7 @@ struct Checked {
     problems: Vec<String>,
 }
 
-/// What netavark sets when it makes a bridge, and what published ports need.
+/// Returns the sysctls that netavark sets when it creates a bridge, and those that published ports need.
 fn sysctls(network: &Watched) -> Vec<(String, &'static str)> {
     if network.internal {
         return Vec::new();
@@ -144,11 +145,11 @@ impl Networks {
         self.run_dir.join("checked.json")
     }
 
-    /// Mends what has happened to the networks since the last look. Cheap where nothing has. Does nothing while somebody
-    /// else changes the networks.
+    /// Repairs what has happened to the networks since the last check. Fast if nothing has happened. Does nothing while
+    /// another process changes the networks.
     ///
     /// # Errors
-    /// Records cannot be read or written.
+    /// A record cannot be read or written.
     pub fn repair(&self) -> Result<Repaired, Error> {
         if record::list(&self.run_dir.join("up"))?.is_empty() {
             return Ok(Repaired::default());
@@ -171,12 +172,12 @@ impl Networks {
             let told = fault.to_string();
             match self.mend(&fault) {
                 Ok(()) => repaired.mended.extend((!repaired.mended.contains(&told)).then_some(told)),
-                // A chain lacks several rules: one reason will do.
+                // If a chain lacks several rules, one reason is enough.
                 Err(_) if repaired.problems.iter().any(|problem| problem.starts_with(&told)) => {}
                 Err(why) => repaired.problems.push(format!("{told}: {why}")),
             }
         }
-        // A firewalld that was reloaded knows no more which subnets to let pass; it cannot be asked cheaply.
+        // A firewalld that was reloaded has forgotten which subnets to let pass, and asking it is slow.
         if iptables::nftables_has(libc::NFPROTO_INET, b"firewalld").unwrap_or(false) {
             let dbus = zbus::blocking::Connection::system().ok();
             for net in networks.iter().filter(|network| !network.internal).flat_map(Network::nets) {
@@ -194,10 +195,10 @@ impl Networks {
         Ok(repaired)
     }
 
-    /// What is wrong with the networks now, one sentence each. Changes nothing.
+    /// Returns the present faults of the networks, one sentence each. Changes nothing.
     ///
     /// # Errors
-    /// Records cannot be read.
+    /// A record cannot be read.
     pub fn problems(&self) -> Result<Vec<String>, Error> {
         let leases: Vec<Lease> = self.read_up()?.into_iter().map(|up| up.lease).collect();
         let mut problems: Vec<String> = self.faults(&leases)?.iter().map(ToString::to_string).collect();
@@ -273,21 +274,21 @@ impl Networks {
 /// Why a fault could not be repaired.
 #[derive(Debug, thiserror::Error)]
 enum MendError {
-    /// Only new endpoints repair it.
-    #[error("`kube play --replace` makes its pods anew")]
+    /// Only a new endpoint repairs the fault.
+    #[error("`kube play --replace` replaces its pods")]
     NeedsNewPods,
-    /// A sysctl cannot be written.
+    /// The sysctl cannot be written.
     #[error(transparent)]
     Sysctl(std::io::Error),
-    /// An address or a table.
+    /// The address or the rules cannot be set.
     #[error(transparent)]
     Network(#[from] Box<Error>),
-    /// A rule of the host's firewall.
+    /// The rule of the host's firewall cannot be added.
     #[error(transparent)]
     Rule(#[from] iptables::RuleError),
 }
 
-/// The networks of leases, each once.
+/// Returns the networks of leases without duplicates.
 fn networks(leases: &[Lease]) -> Vec<Network> {
     let all = leases.iter().flat_map(|lease| &lease.interfaces).map(|interface| &interface.network);
     let by_name: BTreeMap<&str, &Network> = all.map(|network| (network.name.as_str(), network)).collect();

@@ -1,4 +1,4 @@
-//! What the host's network looks like, by netlink (rtnetlink(7)).
+//! Reads and changes the host's network configuration by netlink (rtnetlink(7)).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
@@ -19,12 +19,12 @@ fn refused(doing: &'static str) -> impl FnOnce(NetavarkError) -> Error {
     move |e| Error::Refused { doing: doing.to_owned(), why: e.to_string() }
 }
 
-/// Every subnet that this host has an address in or a route to, whatever the table: a VPN's lie in tables of
-/// their own. Default routes are left out.
+/// Returns all subnets in which this host has an address or to which it has a route, in any table, because a VPN's
+/// routes are in separate tables. Default routes are left out.
 pub(crate) fn used_by_host() -> Result<Vec<IpNet>, Error> {
     let mut socket = open()?;
     let mut used = Vec::new();
-    // Table 0: all of them.
+    // Table 0 means all tables.
     for route in socket.dump_routes(Some(0)).map_err(refused("read the host's routes"))? {
         let prefix = route.header.destination_prefix_length;
         let destination = route.attributes.iter().find_map(|attribute| match attribute {
@@ -32,7 +32,8 @@ pub(crate) fn used_by_host() -> Result<Vec<IpNet>, Error> {
             RouteAttribute::Destination(RouteAddress::Inet6(v6)) => Some(IpAddr::V6(*v6)),
             _ => None,
         });
-        // A VPN that takes all traffic may do so with halves (0.0.0.0/1 and 128.0.0.0/1): default routes too.
+        // A VPN that takes all traffic may use two halves (0.0.0.0/1 and 128.0.0.0/1), which count as default routes
+        // too.
         if let Some(ip) = destination
             && prefix > 1
             && let Ok(net) = IpNet::new(ip, prefix)
@@ -52,15 +53,15 @@ pub(crate) fn used_by_host() -> Result<Vec<IpNet>, Error> {
     Ok(used)
 }
 
-/// True if `ip` is one of the host's, or an unspecified or loopback one.
+/// Returns whether `ip` is an address of the host, or an unspecified or loopback address.
 pub(crate) fn is_host_address(ip: IpAddr) -> bool {
-    // The kernel is asked the way that counts: binding works exactly for local addresses.
+    // Binding is the exact test, because it succeeds exactly for local addresses.
     std::net::UdpSocket::bind((ip, 0)).is_ok()
 }
 
-/// This machine's own addresses that others may reach it by, with the names of their interfaces: neither loopback
-/// nor link-local, and not those of our bridges. Asks for addresses alone: a host with hundreds of pods has as many
-/// interfaces, all of which getifaddrs(3) would have the kernel describe.
+/// Returns this machine's own addresses by which others may reach it, with the names of their interfaces: not loopback,
+/// link-local or our bridges' addresses. Only addresses are requested, because a host with hundreds of pods has as many
+/// interfaces, and getifaddrs(3) would make the kernel describe all of them.
 pub fn host_addresses() -> Result<Vec<(String, IpAddr)>, Error> {
     let mut found = Vec::new();
     for message in open()?.dump_addresses(None).map_err(refused("read the host's addresses"))? {
@@ -81,7 +82,7 @@ fn is_global(ip: &IpAddr) -> bool {
     }
 }
 
-/// The address itself; between two points, this end's.
+/// Returns the address itself; on a point-to-point interface the local end's.
 fn address_of(message: &AddressMessage) -> Option<IpAddr> {
     let of = |kind: fn(&AddressAttribute) -> Option<IpAddr>| message.attributes.iter().find_map(kind);
     let local = of(|attribute| match attribute {
@@ -96,7 +97,7 @@ fn address_of(message: &AddressMessage) -> Option<IpAddr> {
     })
 }
 
-/// True if there is an interface of that name.
+/// Returns whether an interface with this name exists.
 pub(crate) fn link_exists(name: &str) -> Result<bool, Error> {
     match nix::net::if_::if_nametoindex(name) {
         Ok(_) => Ok(true),
@@ -105,8 +106,8 @@ pub(crate) fn link_exists(name: &str) -> Result<bool, Error> {
     }
 }
 
-/// True if there is an interface of that name that no other one is connected to. The kernel describes all that are:
-/// not for a bridge that is known to have some.
+/// Returns whether a bridge with this name exists and no interface is connected to it. The kernel describes all
+/// connected interfaces, so this must not be called for a bridge that is known to have some.
 pub(crate) fn is_empty_bridge(name: &str) -> Result<bool, Error> {
     let mut socket = open()?;
     let bridge = match socket.get_link(LinkID::Name(name.to_owned())) {
@@ -120,13 +121,14 @@ pub(crate) fn is_empty_bridge(name: &str) -> Result<bool, Error> {
     Ok(ports.is_empty())
 }
 
-/// Gives a bridge back an address that somebody took from it, and turns it on.
+/// Adds an address to a bridge again that another program removed, and brings the bridge up.
 pub(crate) fn give_address(bridge: &str, net: &IpNet) -> Result<(), Error> {
     let doing = "give a bridge its address back";
     let mut socket = open()?;
     let link = socket.get_link(LinkID::Name(bridge.to_owned())).map_err(refused(doing))?;
     socket.add_addr(link.header.index, net).map_err(refused(doing))?;
-    // Without a link-local address the kernel asks no neighbour for its own: nobody would be reached by IPv6.
+    // Without a link-local address the kernel sends no neighbour solicitations, so no endpoint could be reached by
+    // IPv6.
     let mac = link.attributes.iter().find_map(|attribute| match attribute {
         LinkAttribute::Address(mac) => Some(mac.as_slice()),
         _ => None,
@@ -140,7 +142,7 @@ pub(crate) fn give_address(bridge: &str, net: &IpNet) -> Result<(), Error> {
     socket.set_up(LinkID::ID(link.header.index)).map_err(refused(doing))
 }
 
-/// The address that the kernel gives an interface by its MAC address (RFC 4291, appendix A).
+/// Returns the link-local address that the kernel derives from a MAC address (RFC 4291, appendix A).
 fn link_local(mac: &[u8]) -> Option<IpNet> {
     let [first, rest @ ..] = <[u8; 6]>::try_from(mac).ok()?;
     let bytes: Vec<u8> = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, first ^ 2]
@@ -153,7 +155,7 @@ fn link_local(mac: &[u8]) -> Option<IpNet> {
     IpNet::new(ip.into(), 64).ok()
 }
 
-/// Removes an interface; one that is gone is fine.
+/// Removes an interface. An interface that does not exist is no error.
 pub(crate) fn remove_link(name: &str) -> Result<(), Error> {
     match open()?.del_link(LinkID::Name(name.to_owned())) {
         Err(e) if !is_gone(&e) => {
@@ -167,12 +169,12 @@ fn open() -> Result<Socket<NetlinkRoute>, Error> {
     Socket::new().map_err(refused("open a netlink socket"))
 }
 
-/// True if the kernel said that there is no such device.
+/// Returns whether the kernel reported that the device does not exist.
 pub(crate) fn is_gone(e: &NetavarkError) -> bool {
     matches!(e.unwrap(), NetavarkError::Netlink(e) if -e.raw_code() == libc::ENODEV)
 }
 
-/// True if interfaces of this host may have IPv6 addresses.
+/// Returns whether interfaces of this host may have IPv6 addresses.
 pub(crate) fn host_has_ipv6() -> bool {
     let disabled = |path: &str| std::fs::read_to_string(path).is_ok_and(|value| value.trim() == "1");
     Path::new("/proc/sys/net/ipv6").exists()
@@ -180,9 +182,9 @@ pub(crate) fn host_has_ipv6() -> bool {
         && !disabled("/proc/sys/net/ipv6/conf/default/disable_ipv6")
 }
 
-/// Lets the host's interfaces go on taking router advertisements when it becomes a router itself, which a
-/// bridge's network needs: else the kernel would drop its IPv6 default route there and then. 2 stands for "also
-/// when forwarding" (`accept_ra` in the kernel's ip-sysctl.rst).
+/// Makes the host's interfaces accept router advertisements also when the host becomes a router, which the network of a
+/// bridge requires. Otherwise the kernel would remove the host's IPv6 default route at that moment. The value 2 means
+/// "also when forwarding" (`accept_ra` in the kernel's ip-sysctl.rst).
 pub(crate) fn keep_router_advertisements() {
     keep_router_advertisements_in(Path::new("/proc/sys/net/ipv6/conf"));
 }
@@ -204,7 +206,7 @@ fn keep_router_advertisements_in(conf: &Path) {
     }
 }
 
-/// The unspecified addresses, which stand for every address of the host.
+/// The unspecified addresses, which mean every address of the host.
 pub(crate) const ANY: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
 
 #[cfg(test)]
@@ -232,11 +234,11 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_becomes_a_router_keeps_its_own_router() {
+    fn a_host_that_becomes_a_router_keeps_its_default_route() {
         let dir = conf("0");
         keep_router_advertisements_in(dir.path());
         assert_eq!(accept_ra(&dir), "11120");
-        // One that was a router before knows what it does.
+        // The settings of a host that was a router before are not changed.
         let dir = conf("1");
         keep_router_advertisements_in(dir.path());
         assert_eq!(accept_ra(&dir), "11110");

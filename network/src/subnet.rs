@@ -1,4 +1,4 @@
-//! Which subnet a network gets. Pure: what the host has is given.
+//! Chooses the subnet of a network. Pure: the host's subnets are arguments.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 
 use crate::Error;
 
-/// Where IPv4 subnets are looked for, in this order: private ranges (RFC 1918) away from the defaults of Docker
-/// (172.17/16 on), Podman (10.88/15), kubeadm (10.96/12, 10.244/16) and k3s (10.42/15).
+/// The ranges in which IPv4 subnets are chosen, in this order: private ranges (RFC 1918) that avoid the defaults of
+/// Docker (172.17/16 on), Podman (10.88/15), kubeadm (10.96/12, 10.244/16) and k3s (10.42/15).
 const POOLS_V4: [(Ipv4Addr, u8); 3] = [
     (Ipv4Addr::new(10, 176, 0, 0), 12),
     (Ipv4Addr::new(172, 24, 0, 0), 13),
@@ -17,18 +17,18 @@ const POOLS_V4: [(Ipv4Addr, u8); 3] = [
 const PREFIX_V4: u8 = 24;
 const PREFIX_V6: u8 = 64;
 
-/// True if the two share an address.
+/// Returns whether two subnets have a common address.
 pub(crate) fn overlap(a: &IpNet, b: &IpNet) -> bool {
     a.contains(&b.network()) || b.contains(&a.network())
 }
 
-/// The first of `used` that collides with `net`.
+/// Returns the first of `used` that collides with `net`.
 pub(crate) fn collision(net: &IpNet, used: &[IpNet]) -> Option<IpNet> {
     used.iter().find(|u| overlap(net, u)).copied()
 }
 
-/// A /24 out of the pools that collides with nothing in `used`. `seed` says where to start looking, so that
-/// networks spread out and one network finds its subnet again.
+/// Chooses a /24 of the pools that collides with nothing in `used`. `seed` determines where the search starts, so that
+/// different networks get different subnets and one network gets the same subnet again.
 pub(crate) fn choose_v4(seed: &str, used: &[IpNet]) -> Option<Ipv4Net> {
     let hash = hash64(seed);
     POOLS_V4.iter().find_map(|&(base, prefix)| {
@@ -42,8 +42,8 @@ pub(crate) fn choose_v4(seed: &str, used: &[IpNet]) -> Option<Ipv4Net> {
     })
 }
 
-/// A /64 out of fd00::/8 that collides with nothing in `used`: unique local addresses with a pseudo-random
-/// global id (RFC 4193, section 3.2.2), made from `seed`.
+/// Chooses a /64 of fd00::/8 that collides with nothing in `used`: unique local addresses with a pseudo-random global
+/// id (RFC 4193, section 3.2.2) made from `seed`.
 pub(crate) fn choose_v6(seed: &str, used: &[IpNet]) -> Option<Ipv6Net> {
     (0..1024).find_map(|i| {
         let hash = hash64(&format!("{seed}#{i}"));
@@ -54,7 +54,7 @@ pub(crate) fn choose_v6(seed: &str, used: &[IpNet]) -> Option<Ipv6Net> {
     })
 }
 
-/// Refuses what cannot be a subnet of pods, and what collides with `used`.
+/// Returns an error for a subnet that cannot be used for pods, or that collides with `used`.
 pub(crate) fn check(subnet: &IpNet, used: &[IpNet]) -> Result<IpNet, Error> {
     let bad = |why| Error::BadSubnet { subnet: *subnet, why };
     if subnet.addr() != subnet.network() {
@@ -85,7 +85,7 @@ pub(crate) fn check(subnet: &IpNet, used: &[IpNet]) -> Result<IpNet, Error> {
     }
 }
 
-/// The first address of a subnet: its gateway.
+/// Returns the first address of a subnet, which is its gateway.
 pub(crate) fn gateway(subnet: &IpNet) -> IpAddr {
     match subnet {
         IpNet::V4(net) => Ipv4Addr::from(u32::from(net.network()) | 1).into(),
@@ -97,7 +97,7 @@ fn hash64(text: &str) -> u64 {
     Sha256::digest(text.as_bytes()).iter().take(8).fold(0, |hash, byte| (hash << 8) | u64::from(*byte))
 }
 
-/// The first `digits` hex digits of a hash of `text`.
+/// Returns the first `digits` hexadecimal digits of a hash of `text`.
 pub(crate) fn hex(text: &str, digits: usize) -> String {
     use std::fmt::Write;
     let mut out = String::new();
@@ -115,7 +115,7 @@ mod tests {
 
     fn any_net() -> impl Strategy<Value = IpNet> {
         prop_oneof![
-            // Where collisions are: the pools, large and small.
+            // Subnets around the pools, where collisions happen, large and small.
             (any::<u32>(), 9_u8..=32).prop_map(|(bits, len)| {
                 let base = (10_u32 << 24) | (bits & 0x00ff_ffff);
                 IpNet::from(Ipv4Net::new(base.into(), len).unwrap().trunc())
@@ -140,7 +140,7 @@ mod tests {
                     }
                 }
             } else {
-                // Nothing is given up on that is free: each pool must be touched by some route.
+                // If no subnet was chosen, some route must overlap each pool.
                 for (base, len) in POOLS_V4 {
                     let pool = IpNet::from(Ipv4Net::new(base, len).unwrap());
                     prop_assert!(collision(&pool, &used).is_some());
@@ -157,7 +157,7 @@ mod tests {
         }
 
         #[test]
-        fn networks_made_one_after_another_never_collide(seeds in prop::collection::vec(".{0,8}", 1..80)) {
+        fn networks_created_one_after_another_never_collide(seeds in prop::collection::vec(".{0,8}", 1..80)) {
             let mut used = Vec::new();
             for seed in seeds {
                 let v4 = IpNet::from(choose_v4(&seed, &used).unwrap());
@@ -168,13 +168,13 @@ mod tests {
         }
 
         #[test]
-        fn a_network_finds_its_subnet_again(seed in ".{0,12}", used in prop::collection::vec(any_net(), 0..20)) {
+        fn a_network_gets_its_subnet_again(seed in ".{0,12}", used in prop::collection::vec(any_net(), 0..20)) {
             prop_assert_eq!(choose_v4(&seed, &used), choose_v4(&seed, &used));
         }
     }
 
     #[test]
-    fn the_next_pool_serves_when_the_first_is_routed_elsewhere() {
+    fn the_next_pool_is_used_when_the_first_is_routed_elsewhere() {
         let used = ["10.0.0.0/8".parse().unwrap()];
         assert_eq!(choose_v4("x", &used).unwrap().addr().octets()[0], 172);
         let all = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"].map(|n| n.parse().unwrap());

@@ -1,5 +1,5 @@
-//! Endpoints that are set up: what the name server's files are made from, and how a second setup knows that
-//! there is nothing to do. Below the run folder: a reboot takes it, as it takes the endpoints.
+//! Endpoints that are set up. The name server's files are made from them, and they show a second setup that there is
+//! nothing to do. They are stored below the run folder, because a reboot ends both the folder and the endpoints.
 
 use std::path::{Path, PathBuf};
 
@@ -14,9 +14,9 @@ use crate::{Error, Networks, netns, route};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Up {
     pub lease: Lease,
-    /// Inode of its network namespace.
+    /// The inode of its network namespace.
     netns: Option<u64>,
-    /// Its rules are in place too.
+    /// True if its rules are in place too.
     #[serde(default)]
     rules: bool,
 }
@@ -26,17 +26,17 @@ impl Up {
         Self { lease: lease.clone(), netns: netns::inode(&lease.netns), rules: false }
     }
 
-    /// The same, once its rules are in place.
+    /// Returns the endpoint with its rules marked as in place.
     pub(crate) fn with_rules(self) -> Self {
         Self { rules: true, ..self }
     }
 
-    /// True if the namespace is the one that was set up.
+    /// Returns whether the namespace is still the one that was set up.
     fn is_alive(&self) -> bool {
         self.netns.is_some() && self.netns == netns::inode(&self.lease.netns)
     }
 
-    /// True if `lease` is set up in the namespace that is there now.
+    /// Returns whether `lease` is set up in the present namespace.
     pub(crate) fn is_set_up(&self, lease: &Lease) -> bool {
         self.rules
             && self.lease == *lease
@@ -45,7 +45,7 @@ impl Up {
     }
 }
 
-/// True if the rules of a network are in place for all that are on it.
+/// Returns whether the rules of a network are in place for all of its endpoints.
 pub(crate) fn rules_stand(up: &[Up], network: &str) -> bool {
     let mut on = up.iter().filter(|up| up.lease.is_on(network)).peekable();
     on.peek().is_some() && on.all(|up| up.rules)
@@ -60,12 +60,12 @@ impl Networks {
         record::read(&self.up_path(id))
     }
 
-    /// All that are set up and whose namespace is there.
+    /// Returns all endpoints that are set up and whose namespace exists.
     pub(crate) fn read_up(&self) -> Result<Vec<Up>, Error> {
         let (ids, memo) = (record::list(&self.run_dir.join("up"))?, self.run_dir.join("up.json"));
         let read = |path: &Path| -> Result<Option<Up>, Error> {
             Ok(record::read(path).unwrap_or_else(|damaged| {
-                // The lease says the same, but for whether the rules are in place: they are made again.
+                // The lease has the same contents, except whether the rules are in place; they are put in place again.
                 let id = path.file_stem().unwrap_or_default().to_string_lossy();
                 let lease: Option<Lease> = record::read(&self.lease_path(&id)).ok().flatten();
                 match lease {
@@ -79,7 +79,7 @@ impl Networks {
         Ok(up)
     }
 
-    /// All that are set up, but for one.
+    /// Returns all endpoints that are set up, except one.
     pub(crate) fn others_up(&self, id: &str) -> Result<Vec<Up>, Error> {
         let mut up = self.read_up()?;
         up.retain(|up| up.lease.id != id);

@@ -1,5 +1,5 @@
-//! Bodies of the fuzz targets (tests/fuzz): each takes any bytes and panics when what a user relies on does not
-//! hold. A plain test runs each over its corpus.
+//! Bodies of the fuzz targets (tests/fuzz): each takes any bytes and panics if a property that users rely on does not
+//! hold. An ordinary test runs each body over its corpus.
 
 pub use crate::image::fuzz::{auth_file, layer, reference};
 pub use crate::log::fuzz::cri_log;
@@ -16,7 +16,7 @@ mod tests {
         inputs.sort();
         assert!(!inputs.is_empty(), "{} has no inputs", dir.display());
         for input in inputs {
-            // Shown when it fails.
+            // The output is shown if the test fails.
             println!("{}", input.display());
             body(&std::fs::read(input).unwrap());
         }

@@ -1,9 +1,9 @@
-//! What a process inherits from its parent, and how our long-lived processes drop it.
+//! What a process inherits from its parent, and how our long-lived processes reset it.
 //!
-//! A supervisor and all that it starts, containers above all, would else depend on the shell, service or job that
-//! `kube play` was called from: signals that it ignores (nohup), descriptors that it holds open (a lock), its
-//! priority, its limits. [`reset`] is the one place that sets all of this; [`environment`] says what is kept of its
-//! environment, and [`crate::runtime::cgroup::leave_callers`] leaves its control group.
+//! Without a reset, a supervisor and everything that it starts, most of all containers, would depend on the shell,
+//! service or job that `kube play` was called from: on signals that it ignores (nohup), descriptors that it holds open
+//! (a lock), its priority, its limits. [`reset`] is the one place that resets all of this; [`environment`] defines what
+//! is kept of the environment, and [`crate::runtime::cgroup::leave_callers`] leaves the caller's control group.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -14,18 +14,18 @@ use std::path::Path;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The umask of a long-lived process. What it makes for containers is readable to them; its own folders are created
-/// private ([`base::file::create_private_dir_all`]).
+/// The umask of a long-lived process. Files that it creates for containers are readable to them; its own folders are
+/// created private ([`base::file::create_private_dir_all`]).
 pub const UMASK: u32 = 0o022;
 
-/// The umask of a command: whatever it makes is its user's alone.
+/// The umask of a command: only the user can access what it creates.
 pub const COMMAND_UMASK: u32 = 0o077;
 
-/// Where programs are looked for, after what the caller's PATH says.
+/// The folders in which programs are searched, after those of the caller's PATH.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What a supervisor keeps of its starter's environment: how it is tested, the cgroup driver, and what a later pull
-/// of an image needs to know of its user.
+/// The variables that a supervisor keeps of its starter's environment: settings of tests, the cgroup driver, and what a
+/// later pull of an image has to know about the user.
 const PASSED_ON: [&str; 16] = [
     crate::version::TEST_FORMAT,
     base::fail_point::FAIL_POINT,
@@ -45,20 +45,20 @@ const PASSED_ON: [&str; 16] = [
     "SSL_CERT_FILE",
 ];
 
-/// One thing that [`reset`] sets.
+/// Resets one property of this process.
 type Step = fn() -> io::Result<()>;
 
 /// A soft and a hard limit; `None` is unlimited.
 type Limit = (Option<u64>, Option<u64>);
 
-/// No limit at all.
+/// The limit that allows everything.
 const UNLIMITED: Limit = (None, None);
 
-/// The limits of every container, whatever its starter's are: those that the kernel gives the first process
-/// (INIT_RLIMITS in the kernel's include/asm-generic/resource.h), but for NOFILE and NPROC. A container's open files
-/// are limited as Bottlerocket's: enough for a server, and no million descriptors for programs that close all they
-/// might have. The number of processes is limited by the pod's cgroup and not by user: containers that run as the
-/// same uid have nothing to do with each other.
+/// The limits of every container, independent of those of its starter. They are the limits that the kernel gives the
+/// first process (INIT_RLIMITS in the kernel's include/asm-generic/resource.h), except NOFILE and NPROC. The limit of
+/// open files is that of Bottlerocket: enough for a server, but not a million descriptors for programs that close all
+/// possible ones. The number of processes is limited by the pod's cgroup and not per user, because containers that run
+/// as the same uid are independent of each other.
 const LIMITS: &[(Resource, &str, Limit)] = &[
     (Resource::Cpu, "cpu", UNLIMITED),
     (Resource::Fsize, "fsize", UNLIMITED),
@@ -77,34 +77,34 @@ const LIMITS: &[(Resource, &str, Limit)] = &[
     (Resource::Rttime, "rttime", UNLIMITED),
 ];
 
-/// Gives this process the state that every container is to start with, whatever its starter's is: signals, open
-/// descriptors but the standard three and `keep`, CPU affinity, priorities, limits, umask and the rest that fork(2)
-/// and execve(2) hand on. Returns what this host does not allow, in words. To be called first thing, while there is
-/// one thread.
+/// Resets this process to the state in which every container starts, independent of its starter: signals, open
+/// descriptors except the standard three and `keep`, CPU affinity, priorities, limits, umask and everything else that
+/// fork(2) and execve(2) pass on. Returns a message for each reset that this host does not allow. Must be called before
+/// anything else, while the process has one thread.
 pub fn reset(keep: &[RawFd]) -> Vec<String> {
     let mut lacks = reset_but_mask(keep);
     if let Err(e) = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None) {
-        lacks.push(format!("cannot take signals as they come: {e}"));
+        lacks.push(format!("cannot unblock all signals: {e}"));
     }
     lacks
 }
 
-/// [`reset`] of all but the signal mask, for a process that was reset before and became another program since: signals
-/// that it has blocked meanwhile stay pending.
+/// Does [`reset`] without the signal mask, for a process that was reset before and has become another program since.
+/// Signals that it has blocked stay pending.
 pub fn reset_but_mask(keep: &[RawFd]) -> Vec<String> {
     close_descriptors(keep);
     let _ = std::env::set_current_dir("/");
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(UMASK));
     let steps: [(&str, Step); 9] = [
-        ("take signals as they come", default_signals),
+        ("reset the handling of signals", default_signals),
         ("run on every CPU", default_affinity),
-        ("take memory from every node", default_memory_policy),
-        ("leave the scheduling policy of the caller", default_policy),
-        ("leave the niceness of the caller", default_niceness),
-        ("leave the I/O priority of the caller", default_io_priority),
-        ("leave the execution domain of the caller", default_personality),
-        ("leave the oom_score_adj of the caller", default_oom_score),
-        ("leave the process settings of the caller", default_settings),
+        ("use the memory of every node", default_memory_policy),
+        ("reset the caller's scheduling policy", default_policy),
+        ("reset the caller's niceness", default_niceness),
+        ("reset the caller's I/O priority", default_io_priority),
+        ("reset the caller's execution domain", default_personality),
+        ("reset the caller's oom_score_adj", default_oom_score),
+        ("reset the caller's process settings", default_settings),
     ];
     let mut lacks: Vec<String> =
         steps.iter().filter_map(|(what, step)| Some(format!("cannot {what}: {}", step().err()?))).collect();
@@ -112,13 +112,13 @@ pub fn reset_but_mask(keep: &[RawFd]) -> Vec<String> {
     // SAFETY: asks for a flag of this process.
     if unsafe { libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) } == 1 {
         lacks.push(
-            "no_new_privs is set on the caller: setuid programs in containers give nobody more rights".into(),
+            "no_new_privs is set on the caller: setuid programs in containers do not raise privileges".into(),
         );
     }
     lacks
 }
 
-/// Prepares a process that runs a command: sets its umask and returns the caller's, and makes sure that the
+/// Prepares a process that runs a command: sets the umask of commands and returns the caller's, and makes sure that the
 /// ends of children are reported. A command keeps everything else, because a user who starts it with nohup wants that.
 pub fn begin_command() -> rustix::fs::Mode {
     // SAFETY: the default action is no handler.
@@ -128,15 +128,15 @@ pub fn begin_command() -> rustix::fs::Mode {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(COMMAND_UMASK))
 }
 
-/// The environment of a long-lived process, made of its starter's.
+/// Returns the environment of a long-lived process, given that of its starter.
 pub fn environment(callers: impl Fn(&str) -> Option<OsString>) -> Vec<(&'static str, OsString)> {
     let path = search_path(&callers("PATH").unwrap_or_default());
     let passed_on = PASSED_ON.into_iter().filter_map(|name| Some((name, callers(name)?)));
     std::iter::once(("PATH", path)).chain(passed_on).collect()
 }
 
-/// The absolute folders of a PATH, and then the usual ones: `nft` and runtimes lie in folders that the PATH of a
-/// service or a cron job often lacks.
+/// Returns the absolute folders of a PATH, followed by the usual ones. `nft` and runtimes are in folders that the PATH
+/// of a service or a cron job often lacks.
 fn search_path(callers: &OsStr) -> OsString {
     let mut folders = Vec::new();
     for folder in std::env::split_paths(callers).chain(std::env::split_paths(DEFAULT_PATH)) {
@@ -150,25 +150,26 @@ fn search_path(callers: &OsStr) -> OsString {
 fn close_descriptors(keep: &[RawFd]) {
     for fd in crate::runtime::worker::open_descriptors(3) {
         if !keep.contains(&fd) {
-            // SAFETY: nothing of this process uses a descriptor that it has not opened itself, and it has just begun.
+            // SAFETY: this process has just begun and uses no descriptor that it has not opened itself.
             unsafe { libc::close(fd) };
         }
     }
 }
 
-/// The result of a system call.
+/// Converts the result of a system call.
 fn check(result: libc::c_long) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Ignored signals stay so over execve(2), and so does the mask. Rust itself ignores SIGPIPE, and workers undo that.
+/// Resets ignored signals and the signal mask, which both survive execve(2). Rust itself ignores SIGPIPE, and workers
+/// reset that.
 fn default_signals() -> io::Result<()> {
     /// The size of the kernel's signal sets: one bit for each of 64 signals.
     const SET_SIZE: usize = 8;
     for number in (1..=64).filter(|number| !matches!(*number, libc::SIGKILL | libc::SIGSTOP | libc::SIGPIPE))
     {
-        // The kernel's own structure: the handler, and three words that follow it in an order that depends on the
-        // architecture. The C library's functions refuse two signals that it keeps for itself.
+        // The kernel's own structure: the handler, followed by three words in an order that depends on the
+        // architecture. The functions of the C library refuse two signals that the library reserves for itself.
         let mut action = [0_usize; 4];
         // SAFETY: the kernel writes at most four words.
         unsafe {
@@ -187,10 +188,10 @@ fn default_signals() -> io::Result<()> {
     Ok(())
 }
 
-/// The CPUs of the machine's first process: an administrator may have kept some from everybody (isolcpus,
-/// CPUAffinity= of systemd).
+/// Sets the CPUs of the machine's first process, because an administrator may have withheld some CPUs from all
+/// processes (isolcpus, systemd's CPUAffinity=).
 fn default_affinity() -> io::Result<()> {
-    // Room for 8192 CPUs, which is the most that the kernel can be built for.
+    // Room for 8192 CPUs, the maximum of the kernel's configuration.
     let mut mask = [0_u8; 1024];
     // SAFETY: the mask is as long as it is said to be.
     let of_first = unsafe { libc::syscall(libc::SYS_sched_getaffinity, 1, mask.len(), mask.as_mut_ptr()) };
@@ -207,7 +208,7 @@ fn default_memory_policy() -> io::Result<()> {
     let set =
         check(unsafe { libc::syscall(libc::SYS_set_mempolicy, MPOL_DEFAULT, std::ptr::null::<u8>(), 0) });
     match set {
-        // Where it cannot be set, no other process has set it either.
+        // On a host that does not allow this call no other process has set a policy either.
         Err(e) if matches!(e.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => Ok(()),
         set => set,
     }
@@ -232,11 +233,11 @@ fn default_niceness() -> io::Result<()> {
 
 fn default_io_priority() -> io::Result<()> {
     const IOPRIO_WHO_PROCESS: libc::c_int = 1;
-    /// None: derived from the niceness.
+    /// No class: the priority follows from the niceness.
     const NO_CLASS: libc::c_int = 0;
     // SAFETY: sets a number of this process.
     match check(unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, NO_CLASS) }) {
-        // A kernel without block devices.
+        // The kernel has no support for block devices.
         Err(e) if e.raw_os_error() == Some(libc::ENOSYS) => Ok(()),
         set => set,
     }
@@ -263,10 +264,10 @@ fn default_settings() -> io::Result<()> {
     // SAFETY: both set a number of this process.
     unsafe {
         check(libc::prctl(libc::PR_SET_TIMERSLACK, TIMER_SLACK, 0, 0, 0).into())?;
-        // Unknown to kernels that have no huge pages.
+        // Kernels without huge pages do not know this setting.
         libc::prctl(libc::PR_SET_THP_DISABLE, 0, 0, 0, 0);
     }
-    // That of the first process follows from the kernel's command line.
+    // The first process has the filter that the kernel's command line sets.
     let filter = |pid: &str| fs::read_to_string(Path::new("/proc").join(pid).join("coredump_filter"));
     match (filter("1"), filter("self")) {
         (Ok(first), Ok(own)) if first != own => {
@@ -276,11 +277,11 @@ fn default_settings() -> io::Result<()> {
     }
 }
 
-/// Sets [`LIMITS`], as far as this process may; returns what is lower.
+/// Sets [`LIMITS`] as far as this process may. Returns a message for each limit that stays lower.
 fn default_limits() -> Vec<String> {
     let mut lacks = Vec::new();
     let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
-    // The kernel gives its first process half of what it has room for (kernel/fork.c).
+    // The kernel gives its first process half of the threads that it has room for (kernel/fork.c).
     let pending = number("/proc/sys/kernel/threads-max").map(|threads| threads / 2);
     let pending = pending.map(|most| (Resource::Sigpending, "sigpending", (Some(most), Some(most))));
     for (resource, name, wanted) in LIMITS.iter().copied().chain(pending) {
@@ -303,13 +304,13 @@ fn default_limits() -> Vec<String> {
     lacks
 }
 
-/// The nearest to a wanted limit for a process that cannot raise its hard limit.
+/// Returns the limit nearest to the wanted one that a process can set without raising its hard limit.
 fn attainable((soft, hard): Limit, maximum: Option<u64>) -> Limit {
     let hard = least(hard, maximum);
     (least(soft, hard), hard)
 }
 
-/// The lower one, where `None` is unlimited.
+/// Returns the lower limit, where `None` is unlimited.
 fn least(a: Option<u64>, b: Option<u64>) -> Option<u64> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
@@ -337,14 +338,14 @@ mod tests {
     }
 
     #[test]
-    fn no_soft_limit_is_above_its_hard_one() {
+    fn no_soft_limit_is_above_its_hard_limit() {
         for (_, name, (soft, hard)) in LIMITS {
             assert_eq!(least(*soft, *hard), *soft, "{name}");
         }
     }
 
     #[test]
-    fn of_the_environment_only_what_is_named_is_kept() {
+    fn only_named_variables_of_the_environment_are_kept() {
         let callers = |name: &str| match name {
             "PATH" => Some("bin:/opt/bin::/usr/bin".into()),
             "HOME" => Some("/root".into()),

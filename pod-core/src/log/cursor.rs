@@ -1,4 +1,4 @@
-//! Reads the records of one container, one after another, through rotations and restarts.
+//! Reads the records of one container one after another, across rotations and restarts.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -10,37 +10,37 @@ use super::record::{Line, parse};
 use super::{file_name, parse_file_name};
 use crate::store::Error;
 
-/// How much is read at a time, in bytes.
+/// The number of bytes that are read at once.
 const BLOCK_BYTES: usize = 64 * 1024;
-/// A record that is longer than this is not one of ours: its bytes are skipped.
+/// The maximum length of a record. A longer one was not written by this program; its bytes are skipped.
 const MAX_RECORD_BYTES: usize = 1024 * 1024;
 
-/// Where a reader is in the log of one container.
+/// The position of a reader in the log of one container.
 #[derive(Debug)]
 pub(super) struct Cursor {
     dir: PathBuf,
-    /// Which run; `None` while there was none.
+    /// The run being read; `None` if there was none yet.
     attempt: Option<u32>,
     /// The file being read, with its inode.
     file: Option<(File, u64)>,
-    /// Files of this run to read after it.
+    /// The files of this run to read after `file`.
     next: VecDeque<(File, u64)>,
-    /// How many bytes are left to read of the newest file, unless it is followed: what was there at the start.
-    /// A container that writes as fast as it is read would never come to an end.
+    /// The number of bytes left to read of the newest file unless the log is followed: the file's size at the start.
+    /// Without this limit the reader would never end if a container writes as fast as it is read.
     left: Option<u64>,
-    /// Goes on to files that come into being later, and to later runs.
+    /// True if the reader continues with files and runs that are created later.
     follow: bool,
     buffer: Vec<u8>,
-    /// The unread part of the buffer.
+    /// The beginning of the unread part of the buffer.
     start: usize,
     end: usize,
-    /// The record in the buffer that was peeked at: from `start`, without its newline.
+    /// The end of the record that was peeked at. The record begins at `start` and ends before its newline.
     record: Option<usize>,
-    /// For stdout and stderr: the last record did not end its line.
+    /// For stdout and stderr: true if the last record did not end its line.
     open: [bool; 2],
 }
 
-/// The runs of a container that have logs, in order.
+/// Returns the runs of a container that have logs, in order.
 pub(super) fn attempts(dir: &Path) -> Result<Vec<u32>, Error> {
     let entries = match std::fs::read_dir(dir) {
         Ok(entries) => entries,
@@ -58,7 +58,7 @@ pub(super) fn attempts(dir: &Path) -> Result<Vec<u32>, Error> {
 }
 
 impl Cursor {
-    /// A reader of one run from its first record, or of whatever run comes first.
+    /// Creates a cursor at the first record of one run, or of whichever run comes first.
     pub(super) fn new(dir: &Path, attempt: Option<u32>, follow: bool) -> Result<Self, Error> {
         let mut cursor = Self {
             dir: dir.to_owned(),
@@ -82,7 +82,7 @@ impl Cursor {
         Ok(cursor)
     }
 
-    /// Skips all but the last `lines` lines of what is there by now.
+    /// Skips all but the last `lines` lines of those that exist.
     pub(super) fn skip_to_tail(&mut self, lines: u64) -> Result<(), Error> {
         let mut wanted = lines;
         let mut kept = VecDeque::new();
@@ -108,7 +108,7 @@ impl Cursor {
         Ok(())
     }
 
-    /// Makes sure that the next record is in the buffer; false if there is none by now.
+    /// Makes sure that the next record is in the buffer. Returns false if there is none yet.
     pub(super) fn peek(&mut self) -> Result<bool, Error> {
         while self.record.is_none() {
             let unread = self.buffer.get(self.start..self.end).unwrap_or_default();
@@ -125,7 +125,7 @@ impl Cursor {
         Ok(true)
     }
 
-    /// The record that was peeked at.
+    /// Returns the record that was peeked at.
     pub(super) fn line(&self) -> Option<Line<'_>> {
         let record = self.buffer.get(self.start..self.start + self.record?)?;
         let mut line = parse(record)?;
@@ -134,7 +134,7 @@ impl Cursor {
         Some(line)
     }
 
-    /// Goes on to the record after it.
+    /// Moves to the next record.
     pub(super) fn advance(&mut self) {
         if let Some((stream, ends)) = self.line().map(|l| (l.stream, l.ends || l.closes()))
             && let Some(open) = self.open.get_mut(stream as usize)
@@ -146,7 +146,7 @@ impl Cursor {
         }
     }
 
-    /// Reads more; false if there is nothing more by now.
+    /// Reads more. Returns false if there is nothing more yet.
     fn fill(&mut self) -> Result<bool, Error> {
         loop {
             if let Some((file, _)) = &mut self.file {
@@ -159,7 +159,7 @@ impl Cursor {
                     self.buffer.resize(self.end + BLOCK_BYTES, 0);
                 }
                 let mut room = self.buffer.get_mut(self.end..).unwrap_or_default();
-                // The newest file comes last.
+                // The newest file is the last one.
                 if let Some(left) = self.left.filter(|_| self.next.is_empty()) {
                     let left = usize::try_from(left).unwrap_or(usize::MAX).min(room.len());
                     room = room.get_mut(..left).unwrap_or_default();
@@ -176,7 +176,8 @@ impl Cursor {
                 if n > 0 {
                     return Ok(true);
                 }
-                // The writer may take back what it could write only half of: half a record is read again later.
+                // The writer may remove a record of which it could write only a part, so half a record is read again
+                // later.
                 if let Ok(half @ 1..) = i64::try_from(self.end) {
                     file.seek(SeekFrom::Current(-half)).map_err(Error::io("read", &self.dir))?;
                     self.end = 0;
@@ -184,7 +185,7 @@ impl Cursor {
             }
             if self.next.is_empty() && self.follow {
                 self.find_next()?;
-                // What was written to the old file after it was last read, but before it was rotated away.
+                // Reads what was written to the old file after the last read and before the rotation.
                 if !self.next.is_empty()
                     && let Some((file, _)) = &mut self.file
                 {
@@ -203,8 +204,7 @@ impl Cursor {
         }
     }
 
-    /// Looks for files that come after the one that was read to its end: newer ones of this run, else those of the
-    /// run after it.
+    /// Finds the files after the one that was read to its end: newer files of this run, else the files of the next run.
     fn find_next(&mut self) -> Result<(), Error> {
         self.next = self.newer_files()?;
         if !self.next.is_empty() {
@@ -212,7 +212,7 @@ impl Cursor {
         }
         let later = attempts(&self.dir)?.into_iter().find(|a| self.attempt.is_none_or(|now| *a > now));
         let Some(later) = later else { return Ok(()) };
-        // A run is over before the next one begins, so what it has left by now is all of it.
+        // A run is over before the next one begins, so the files that it has now are all of its files.
         self.next = self.newer_files()?;
         if self.next.is_empty() {
             self.next = open_run(&self.dir, later)?;
@@ -222,7 +222,7 @@ impl Cursor {
         Ok(())
     }
 
-    /// The files of this run that are newer than the one being read.
+    /// Returns the files of this run that are newer than the one being read.
     fn newer_files(&self) -> Result<VecDeque<(File, u64)>, Error> {
         let Some(attempt) = self.attempt else { return Ok(VecDeque::new()) };
         let mut files = open_run(&self.dir, attempt)?;
@@ -246,12 +246,12 @@ fn read(file: &mut File, buffer: &mut [u8]) -> std::io::Result<usize> {
 
 /// Opens all files of a run, oldest first, as they are at one moment.
 fn open_run(dir: &Path, attempt: u32) -> Result<VecDeque<(File, u64)>, Error> {
-    // A rotation in between shows in the names: then once more.
+    // A rotation in between changes the names; then the files are opened again.
     const TRIES: u32 = 100;
     let mut files = VecDeque::new();
     for _ in 0..TRIES {
         files.clear();
-        // A rotation that is under way, or was broken off, leaves one name free: the next one ends the list.
+        // A rotation that is under way or was interrupted leaves one name free. The second free name ends the list.
         let mut free = 0;
         for rotation in 0.. {
             let path = dir.join(file_name(attempt, rotation));
@@ -278,8 +278,9 @@ fn open_run(dir: &Path, attempt: u32) -> Result<VecDeque<(File, u64)>, Error> {
     Ok(files.into_iter().map(|(_, file, inode)| (file, inode)).collect())
 }
 
-/// Where the last `lines` lines of the first `size` bytes of a file begin, and how many lines there are from there on; `last`: no lines come
-/// after those of this file, so that an unfinished one at its end is a line of its own.
+/// Returns where the last `lines` lines of the first `size` bytes of a file begin, and how many lines there are from
+/// that position on. `last` is true if no file with later lines follows; an unfinished line at the end then counts as a
+/// line.
 fn tail_start(file: &mut File, size: u64, lines: u64, last: bool) -> std::io::Result<(u64, u64)> {
     if lines == 0 && last {
         return Ok((size, 0));
@@ -299,16 +300,17 @@ fn tail_start(file: &mut File, size: u64, lines: u64, last: bool) -> std::io::Re
     }
 }
 
-/// Where the last `lines` lines in `data` begin; if it has no more than that many, how many it has.
+/// Returns where the last `lines` lines in `data` begin. If `data` has no more lines than that, returns their number as
+/// the error.
 fn last_lines(data: &[u8], lines: u64, last: bool) -> Result<usize, u64> {
     let mut found = 0;
-    // Where the record after the one that is looked at begins.
+    // Where the record after the examined one begins.
     let mut begin = memchr::memrchr(b'\n', data).map_or(0, |i| i + 1);
     while begin > 0 {
         let before = data.get(..begin - 1).unwrap_or_default();
         let start = memchr::memrchr(b'\n', before).map_or(0, |i| i + 1);
         let record = before.get(start..).unwrap_or_default();
-        // A record that ends a line begins a line when read backwards; so does the very last one.
+        // Read backwards, a record that ends a line is the first of a line; so is the very last record.
         if parse(record).is_some_and(|l| l.ends || last && found == 0) {
             if found == lines {
                 return Ok(begin);

@@ -1,4 +1,4 @@
-//! What `kube events` shows: v1 Event objects, one a line, appended by every supervisor.
+//! The events that `kube events` shows: v1 Event objects, one per line, appended by all supervisors.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind, Write};
@@ -13,10 +13,10 @@ use crate::kind::{EventType, Kind};
 use crate::plan::PodPlan;
 use crate::store::{Error, Layout};
 
-/// Past this size the file is renamed to `events.1`, over an older one.
+/// A file that is larger than this is renamed to `events.1`, which replaces an older file of that name.
 const LIMIT: u64 = 1024 * 1024;
 
-/// Appends one event about a pod, or about a container of it. `kind` is its type.
+/// Appends one event about a pod or one of its containers. `kind` is the event's type.
 pub fn append(
     layout: &Layout,
     pod: &PodPlan,
@@ -48,7 +48,7 @@ fn reference(pod: &PodPlan, container: Option<&str>) -> ObjectReference {
     }
 }
 
-/// Appends one event about any object. `kind` is its type.
+/// Appends one event about any object. `kind` is the event's type.
 ///
 /// # Errors
 /// The file cannot be written.
@@ -85,16 +85,16 @@ pub fn append_about(
     line.push(b'\n');
     let mut file = open_to_append(&path)?;
     if is_full(&file) {
-        // Of several supervisors that see it at once the first renames it: the others find what it began.
+        // If several supervisors see the full file at once, the first one renames it; the others find the new file.
         let lock = FileLock::acquire(&path, LockKind::Exclusive)?;
         if File::open(&path).is_ok_and(|file| is_full(&file)) {
-            // Where that fails the file grows on, and the next event tries again.
+            // If the rename fails the file grows further, and the next event tries again.
             let _ = fs::rename(&path, rotated(&path));
         }
         drop(lock);
         file = open_to_append(&path)?;
     }
-    // One write of a whole line with O_APPEND: lines of several supervisors do not mix.
+    // A whole line is written with one write and O_APPEND, so lines of several supervisors do not mix.
     file.write_all(&line).map_err(Error::io("write", &path))
 }
 
@@ -110,7 +110,7 @@ fn rotated(path: &Path) -> PathBuf {
     path.with_extension("1")
 }
 
-/// Reads the events of all supervisors, and continues where it was, also after a rotation.
+/// Reads the events of all supervisors. Each read continues after the last one, also after a rotation.
 #[derive(Debug)]
 pub struct Reader {
     path: PathBuf,
@@ -120,26 +120,26 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A reader that has read nothing yet.
+    /// Creates a reader that has read nothing yet.
     pub fn new(layout: &Layout) -> Self {
         Self { path: layout.events(), current: None, partial: Vec::new() }
     }
 
-    /// All events that are new since the last call. The first call begins with the rotated file.
+    /// Returns all events since the last call. The first call begins with the rotated file.
     ///
     /// # Errors
-    /// The file is there and cannot be read.
+    /// The file exists and cannot be read.
     pub fn read(&mut self) -> Result<Vec<Event>, Error> {
         let mut events = Vec::new();
         if self.current.is_none() {
             self.current = open_to_read(&rotated(&self.path))?;
         }
         self.drain(&mut events)?;
-        // The file that has our name now, if that is another than the one that we read.
+        // The file that has the name now, if it is another file than the one that was read.
         if let Some(next) = open_to_read(&self.path)?
             && self.current.as_ref().is_none_or(|current| !is_same(current.get_ref(), next.get_ref()))
         {
-            // What was written between our last look and the rotation.
+            // Reads what was written between the last read and the rotation.
             self.drain(&mut events)?;
             self.partial.clear();
             self.current = Some(next);
@@ -158,7 +158,7 @@ impl Reader {
             if read == 0 || self.partial.last() != Some(&b'\n') {
                 return Ok(());
             }
-            // A line that a crash or a full disk cut is worth no error.
+            // A line that a crash or a full disk has cut is skipped without an error.
             match serde_json::from_slice(&self.partial) {
                 Ok(event) => events.push(event),
                 Err(error) => tracing::debug!("an event that cannot be read: {error}"),
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_missed_or_told_twice_across_a_rotation_and_a_torn_line() {
+    fn no_event_is_missed_or_repeated_across_a_rotation_and_a_torn_line() {
         let (_dir, layout) = layout();
         let line = |name| format!("{{\"metadata\": {{\"name\": \"{name}\"}}, \"involvedObject\": {{}}}}\n");
         let rotate = || fs::rename(layout.events(), rotated(&layout.events())).unwrap();
@@ -246,8 +246,8 @@ mod tests {
                 }
             });
             let rotated = fs::metadata(rotated(&layout.events())).unwrap();
-            assert!(rotated.len() > LIMIT, "what was full is kept");
-            // A supervisor that had the old file open may have added its line there.
+            assert!(rotated.len() > LIMIT, "the full file is kept");
+            // A supervisor that had the old file open may have appended its line to that file.
             assert!(!Reader::new(&layout).read().unwrap().is_empty());
         }
     }

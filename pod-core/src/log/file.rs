@@ -1,4 +1,4 @@
-//! The files of one run's log: appended to, rotated, and never torn.
+//! The log files of one run: they are appended to and rotated, and never contain a torn record.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
@@ -10,7 +10,7 @@ use base::file::remove_file_if_exists;
 use super::{Limits, file_name, parse_file_name};
 use crate::store::Error;
 
-/// The log file of a run that is being written.
+/// The log file of a run, opened for writing.
 #[derive(Debug)]
 pub(super) struct LogFile {
     dir: PathBuf,
@@ -22,7 +22,7 @@ pub(super) struct LogFile {
 }
 
 impl LogFile {
-    /// Opens or makes the log of a run, and removes those of the runs before the one before it.
+    /// Opens the log of a run, or creates it. Removes the logs of former runs, except of the run just before.
     pub(super) fn open(dir: &Path, attempt: u32, limits: Limits) -> Result<Self, Error> {
         base::file::create_private_dir_all(dir).map_err(Error::io("create", dir))?;
         prune(dir, attempt)?;
@@ -43,7 +43,7 @@ impl LogFile {
         self.inode
     }
 
-    /// Cuts the file, to take back what was written half.
+    /// Truncates the file, to remove a record of which only a part was written.
     pub(super) fn cut(&mut self, size: u64) {
         if size < self.size {
             match self.file.set_len(size) {
@@ -53,7 +53,7 @@ impl LogFile {
         }
     }
 
-    /// Cuts off what comes after the last newline: a record that a crash tore.
+    /// Removes what comes after the last newline: a record that was torn by a crash.
     pub(super) fn cut_torn(&mut self) -> Result<(), Error> {
         if self.size == 0 {
             return Ok(());
@@ -80,8 +80,8 @@ impl LogFile {
         Ok(())
     }
 
-    /// Makes room for `bytes` more: starts a new file when this one would grow beyond its limit. Where that is not
-    /// possible (no space) the old one grows on.
+    /// Makes room for `bytes` more bytes: starts a new file if this one would grow beyond its limit. If that fails (no
+    /// space), the old file grows further.
     pub(super) fn make_room(&mut self, bytes: u64) {
         if self.size > 0
             && self.size.saturating_add(bytes) > self.limits.file_bytes
@@ -93,11 +93,11 @@ impl LogFile {
 
     fn rotate(&mut self) -> Result<(), Error> {
         let path = |rotation| self.dir.join(file_name(self.attempt, rotation));
-        // The new file first: without it nothing is moved.
+        // The new file is created first: if that fails, no file is moved.
         let fresh = self.dir.join(format!(".{}.log.new", self.attempt));
         remove_file_if_exists(&fresh)?;
         let (file, size, inode) = open_append(&fresh)?;
-        // Each moves up by one, over the oldest if there are as many as may be.
+        // Each file moves up by one number; the oldest is overwritten if the limit is reached.
         let last = self.limits.files.saturating_sub(1);
         let top = (1..last).find(|rotation| !path(*rotation).exists()).unwrap_or(last);
         for rotation in (0..top).rev() {
@@ -109,8 +109,8 @@ impl LogFile {
         Ok(())
     }
 
-    /// Appends whole records; gives how many bytes of them are in the file, again whole records, and what stopped
-    /// the rest.
+    /// Appends whole records. Returns how many bytes were written, which are whole records too, and the error that
+    /// stopped the rest.
     pub(super) fn append(&mut self, records: &[u8]) -> (usize, Option<std::io::Error>) {
         let mut done = 0;
         let error = loop {
@@ -145,7 +145,7 @@ fn open_append(path: &Path) -> Result<(File, u64, u64), Error> {
     Ok((file, meta.len(), meta.ino()))
 }
 
-/// Keeps the log of the run before this one and removes the older ones, as the kubelet keeps one dead container.
+/// Keeps the log of the run before this one and removes older ones, as the kubelet keeps one dead container.
 fn prune(dir: &Path, attempt: u32) -> Result<(), Error> {
     for entry in std::fs::read_dir(dir).map_err(Error::io("read", dir))? {
         let entry = entry.map_err(Error::io("read", dir))?;

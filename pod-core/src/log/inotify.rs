@@ -1,4 +1,4 @@
-//! Waiting for a change in folders.
+//! Waits for changes in folders.
 
 use std::collections::HashSet;
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,15 +18,15 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Watches nothing yet.
+    /// Creates a watch without folders.
     pub(super) fn new() -> Result<Self, Error> {
         let fd = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)
             .map_err(|e| Error::io("watch", "logs")(e.into()))?;
         Ok(Self { fd, covered: HashSet::new() })
     }
 
-    /// Watches a folder; while there is none, the nearest one above it, so that it is worth calling again after
-    /// each change.
+    /// Watches a folder. If the folder does not exist, watches the nearest existing folder above it; the caller should
+    /// then call this again after each change.
     pub(super) fn cover(&mut self, dir: &Path) -> Result<(), Error> {
         let what = WatchFlags::MODIFY
             | WatchFlags::CLOSE_WRITE
@@ -49,7 +49,7 @@ impl Watch {
                 None => {
                     self.covered.insert(dir.to_owned());
                 }
-                // It may have come into being before what is above it was watched.
+                // The folder may have been created before the folder above it was watched.
                 Some(child) if child.exists() => {}
                 Some(_) => break,
             }
@@ -57,7 +57,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Waits for the next change since the last call.
+    /// Waits for a change since the last call.
     pub(super) fn wait(&self) -> Result<(), Error> {
         let mut fds = [PollFd::new(&self.fd, PollFlags::IN)];
         loop {
@@ -67,7 +67,7 @@ impl Watch {
                 Err(e) => return Err(Error::io("watch", "logs")(e.into())),
             }
         }
-        // The reader finds out what exactly has changed anyway.
+        // The events are discarded, because the reader finds out itself what has changed.
         let mut events = [0_u8; 4096];
         while rustix::io::read(self.fd.as_fd(), &mut events).is_ok_and(|n| n > 0) {}
         Ok(())

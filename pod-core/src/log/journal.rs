@@ -1,5 +1,5 @@
-//! What of the spools has reached the log, so that a writer that is killed between any two system calls leaves
-//! neither a gap nor a double for the next one.
+//! Records how much of the spools has reached the log. If a writer is killed between any two system calls, the next
+//! writer leaves neither a gap nor a duplicate.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -10,30 +10,31 @@ use crate::store::Error;
 const FIELDS: usize = 8;
 const MAGIC: u64 = 0x6b75_6265_6c6f_6731;
 
-/// The intent of one batch, written before it: it was carried out if and only if the log file (of this inode) has
-/// reached `after`.
+/// The intent of one batch, which is written before the batch. The batch was carried out if and only if the log file
+/// with this inode has reached the size `after`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Batch {
-    /// Bytes of each spool that were in the log before.
+    /// How many bytes of each spool were in the log before the batch.
     pub(super) from: [u64; 2],
-    /// Bytes of each spool that are in the log after it.
+    /// How many bytes of each spool are in the log after the batch.
     pub(super) to: [u64; 2],
-    /// Which log file.
+    /// The inode of the log file.
     pub(super) inode: u64,
-    /// Its size before.
+    /// The log file's size before the batch.
     pub(super) before: u64,
-    /// Its size after.
+    /// The log file's size after the batch.
     pub(super) after: u64,
 }
 
-/// The file that holds the latest intent. On a tmpfs: it has to survive the death of a process, not of the host.
+/// The file with the latest intent. It is on a tmpfs, because it has to survive the death of a process but not a reboot
+/// of the host.
 #[derive(Debug)]
 pub(super) struct Journal {
     file: File,
 }
 
 impl Journal {
-    /// Opens or makes the journal, with the intent found in it.
+    /// Opens the journal, or creates it. Returns the intent found in it too.
     pub(super) fn open(path: &Path) -> Result<(Self, Option<Batch>), Error> {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -43,7 +44,7 @@ impl Journal {
         Ok((Self { file }, found))
     }
 
-    /// Writes down what is about to be done: one small write, which no signal divides.
+    /// Records an intent with one small write, which no signal divides.
     pub(super) fn write(&self, batch: &Batch) {
         let fields = [
             MAGIC,

@@ -1,7 +1,7 @@
-//! Logs of containers, in CRI format (one record a line: `TIME STREAM TAG CONTENT`), rotated by size.
+//! Logs of containers in CRI format (one record per line: `TIME STREAM TAG CONTENT`), rotated by size.
 //!
-//! [`Writer`] takes a container's output from its FIFOs; [`read`] and [`follow`] give it back. A run's log is
-//! `<dir>/<attempt>.log`; what was rotated away is `<attempt>.log.1` (the newer) and `<attempt>.log.2`.
+//! [`Writer`] writes a container's output from its FIFOs into the log; [`read`] and [`follow`] read the log. The log of
+//! a run is `<dir>/<attempt>.log`; rotated files are `<attempt>.log.1` (the newer) and `<attempt>.log.2`.
 
 mod cursor;
 pub mod events;
@@ -19,12 +19,12 @@ pub use reader::{Options, Run, Source, follow, read};
 pub use record::{Line, Stream};
 pub use writer::{Lost, Writer};
 
-/// How large logs grow. The defaults are 10 MB and three files a run.
+/// The maximum size of logs. The defaults are 10 MB per file and three files per run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// A file that would grow beyond this, in bytes, is rotated away first. One file holds at least one record.
+    /// A file that would grow beyond this size, in bytes, is rotated first. A file holds at least one record.
     pub file_bytes: u64,
-    /// Files kept of a run, the one being written included; at least 1.
+    /// The number of files kept per run, including the one that is written to; at least 1.
     pub files: u32,
 }
 
@@ -34,12 +34,12 @@ impl Default for Limits {
     }
 }
 
-/// The file name of a run's log: the one being written (0) or one that was rotated away (1 is the newest).
+/// Returns the file name of a run's log: that of the file being written (0), or of a rotated one (1 is the newest).
 fn file_name(attempt: u32, rotation: u32) -> String {
     if rotation == 0 { format!("{attempt}.log") } else { format!("{attempt}.log.{rotation}") }
 }
 
-/// The inverse of [`file_name`].
+/// Parses a name of [`file_name`].
 fn parse_file_name(name: &str) -> Option<(u32, u32)> {
     let (attempt, rest) = name.split_once(".log")?;
     let rotation = match rest.strip_prefix('.') {

@@ -1,4 +1,4 @@
-//! `kube logs`: the records of one or several containers, in the order of their times.
+//! Reads logs for `kube logs`: the records of one or several containers, in the order of their times.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -13,48 +13,48 @@ use crate::store::Error;
 /// A container whose log is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// What the caller calls it.
+    /// The name that the caller gives the container.
     pub name: String,
-    /// The folder of its logs, which need not exist yet.
+    /// The folder of the container's logs, which need not exist yet.
     pub dir: PathBuf,
-    /// Which run.
+    /// The run to read.
     pub run: Run,
 }
 
-/// Which run of a container.
+/// A run of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Run {
-    /// The latest that has a log.
+    /// The latest run that has a log.
     Latest,
-    /// The one before it.
+    /// The run before the latest.
     Previous,
-    /// This one, counted from 0.
+    /// The run with this number, from 0.
     Attempt(u32),
 }
 
-/// Which part of the logs to read.
+/// The part of the logs to read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Options {
-    /// The last so many lines of each container; `None`: all.
+    /// The number of lines from the end of each container's log; `None` means all.
     pub tail: Option<u64>,
-    /// Nothing older than this.
+    /// The earliest time of a line.
     pub since: Option<Timestamp>,
 }
 
-/// Takes a line (or a part of one, see [`Line::ends`]) of a source.
+/// Receives a line of a source, or a part of a line (see [`Line::ends`]).
 pub type Emit<'a> = dyn FnMut(&Source, &Line<'_>) -> ControlFlow<()> + 'a;
 
-/// Gives what is there by now. Lines of several containers come in the order of their times; the parts of one line
-/// come together. What is not a record (a crash has torn it) is left out.
+/// Emits the lines that exist. Lines of several containers are in the order of their times; the parts of one line are
+/// not separated. Text that is not a record, for example because a crash has torn it, is left out.
 ///
 /// # Errors
-/// Logs that cannot be read. A run that has no log is not an error: it has no lines.
+/// A log cannot be read. A run without a log is not an error: it has no lines.
 pub fn read(sources: &[Source], options: &Options, emit: &mut Emit<'_>) -> Result<(), Error> {
     let mut reader = Reader::open(sources, options, false)?;
     reader.drain(emit).map(|_| ())
 }
 
-/// Emits the lines that exist and then new lines as they are written, through rotations and restarts, until `emit`
+/// Emits the lines that exist and then new lines as they are written, across rotations and restarts, until `emit`
 /// breaks off or `ended` returns that no more lines will come. `ended` is called again whenever something has changed
 /// in the logs or in one of the folders `watch` (for example that of the pod's state).
 ///
@@ -74,7 +74,7 @@ pub fn follow(
         for dir in &folders {
             changes.cover(dir)?;
         }
-        // Asked before the logs are read: what was written before the end is read after it.
+        // `ended` is called before the logs are read, so that lines that were written before the end are read after it.
         let last = ended();
         if reader.drain(emit)?.is_break() || last {
             return Ok(());
@@ -86,7 +86,7 @@ pub fn follow(
 struct Reader<'a> {
     cursors: Vec<(&'a Source, Cursor)>,
     since: Option<String>,
-    /// The source that has given a part of a line and owes the rest.
+    /// The index of the source that has emitted a part of a line, and has to emit the rest next.
     open: Option<usize>,
 }
 
@@ -100,7 +100,7 @@ impl<'a> Reader<'a> {
                 Run::Previous => runs.iter().rev().nth(1).copied(),
                 Run::Attempt(attempt) => Some(attempt),
             };
-            // A former run has an end.
+            // A previous run has ended, so it is not followed.
             let follow = follow && source.run != Run::Previous;
             let mut cursor = Cursor::new(&source.dir, attempt, follow)?;
             if let Some(lines) = options.tail {
@@ -111,7 +111,7 @@ impl<'a> Reader<'a> {
         Ok(Self { cursors, since: options.since.map(stamp), open: None })
     }
 
-    /// Gives all that is there.
+    /// Emits all lines that exist.
     fn drain(&mut self, emit: &mut Emit<'_>) -> Result<ControlFlow<()>, Error> {
         while let Some(i) = self.choose()? {
             let Some((source, cursor)) = self.cursors.get_mut(i) else { break };
@@ -127,7 +127,7 @@ impl<'a> Reader<'a> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// The source with the next line: the one that has begun one, else the one with the oldest.
+    /// Returns the source of the next line: the source that has begun a line, else the source with the oldest line.
     fn choose(&mut self) -> Result<Option<usize>, Error> {
         if let Some(i) = self.open.take()
             && let Some((_, cursor)) = self.cursors.get_mut(i)
@@ -143,7 +143,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Both are of one fixed width, unless somebody else has written the record.
+/// Compares times as text, because both have the same fixed width, unless another program has written the record.
 fn is_before(line: &Line<'_>, since: &str) -> bool {
     if line.time.len() == since.len() && line.time.ends_with('Z') {
         return line.time < since;

@@ -1,27 +1,27 @@
-//! Records: bytes of a container to lines of a log, and back.
+//! Records: converts bytes of a container to lines of a log, and back.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// The most content of one record. A longer line becomes several, all but the last tagged `P`, as with containerd
-/// and CRI-O.
+/// The maximum content of one record. A longer line becomes several records, all but the last tagged `P`, as with
+/// containerd and CRI-O.
 pub(super) const MAX_CONTENT: usize = 16 * 1024;
 
-/// Which stream of a container.
+/// A stream of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Stream {
-    /// stdout (and everything a terminal shows).
+    /// stdout, and everything that a terminal shows.
     Stdout,
     /// stderr.
     Stderr,
 }
 
 impl Stream {
-    /// Both.
+    /// Both streams.
     pub const ALL: [Self; 2] = [Self::Stdout, Self::Stderr];
 
-    /// `stdout` or `stderr`, as records name it.
+    /// Returns `stdout` or `stderr`, the name that records use.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Stdout => "stdout",
@@ -30,36 +30,37 @@ impl Stream {
     }
 }
 
-/// A line, or a part of one: what a record says.
+/// A line or a part of one, as a record describes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Line<'a> {
-    /// When it was read, RFC 3339 with nanoseconds, in UTC.
+    /// When the line was read: RFC 3339 with nanoseconds, in UTC.
     pub time: &'a str,
-    /// From where.
+    /// The stream that the line was written to.
     pub stream: Stream,
-    /// What the container wrote, without the newline.
+    /// The text that the container wrote, without the newline.
     pub content: &'a [u8],
-    /// A newline followed. If not, the line continues in a later record of the same stream, or the container ended
-    /// without one.
+    /// True if a newline followed. If not, the line continues in a later record of the same stream, or the container
+    /// ended without a newline.
     pub ends: bool,
-    /// It is not the continuation of a record before it.
+    /// True if the record does not continue the record before it.
     pub begins: bool,
 }
 
 impl Line<'_> {
-    /// It completes a line that the container never ended: an empty record after a partial one. A long line that ends
-    /// has something in its last record.
+    /// Returns whether the record only completes a line that the container did not end: an empty record after a partial
+    /// one. The last record of a long line that did end is never empty.
     pub(super) fn closes(&self) -> bool {
         !self.begins && self.content.is_empty()
     }
 
-    /// [`Line::time`], parsed.
+    /// Returns [`Line::time`], parsed.
     pub fn timestamp(&self) -> Option<Timestamp> {
         self.time.parse().ok()
     }
 }
 
-/// `2026-11-23T18:00:00.000000000Z`: of fixed width, so that order in time is order of text.
+/// Formats a time with a fixed width, so that the order of the texts is the order of the times:
+/// `2026-11-23T18:00:00.000000000Z`.
 pub(super) fn stamp(now: Timestamp) -> String {
     now.strftime("%Y-%m-%dT%H:%M:%S.%9fZ").to_string()
 }
@@ -79,11 +80,11 @@ pub(super) fn push_line(out: &mut Vec<u8>, stamp: &str, stream: Stream, content:
     push(out, stamp, stream, "F", content);
 }
 
-/// Appends to `out` the records that `data` completes, and returns how many bytes of it were used: the rest,
-/// at most [`MAX_CONTENT`] bytes, waits for the end of its line. At the end of the stream (`last`) nothing waits: a line
-/// that the container did not end is a partial record, and an empty full one that completes it. Collectors of logs join
-/// partial records until a full one comes, and would hold the line back without it; [`Line::closes`] distinguishes
-/// the two from a line that ended.
+/// Appends to `out` the records that `data` completes, and returns how many bytes of `data` were used. The rest, at
+/// most [`MAX_CONTENT`] bytes, waits for the end of its line. At the end of the stream (`last`) nothing waits: a line
+/// that the container did not end becomes a partial record, followed by an empty full record that completes it. Without
+/// that record, collectors of logs would hold the line back, because they join partial records until a full one comes.
+/// [`Line::closes`] distinguishes such a line from one that ended with a newline.
 pub(super) fn push_all(out: &mut Vec<u8>, stamp: &str, stream: Stream, data: &[u8], last: bool) -> usize {
     let mut rest = data;
     loop {
@@ -109,11 +110,12 @@ pub(super) fn push_all(out: &mut Vec<u8>, stamp: &str, stream: Stream, data: &[u
     }
 }
 
-/// Reads a record (without its newline); `None` if it is not one. Whether it begins a line is not its to know.
+/// Parses a record (without its newline); returns `None` for text that is not a record. Whether the record begins a
+/// line depends on the record before it, so the caller sets [`Line::begins`].
 pub(super) fn parse(record: &[u8]) -> Option<Line<'_>> {
     let mut parts = record.splitn(4, |b| *b == b' ');
     let (time, stream, tags) = (parts.next()?, parts.next()?, parts.next()?);
-    // An empty line may have lost its last blank.
+    // The record of an empty line may have lost its last space.
     let content = parts.next().unwrap_or_default();
     let stream = match stream {
         b"stdout" => Stream::Stdout,

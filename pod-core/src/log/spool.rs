@@ -1,5 +1,5 @@
-//! Output on its way from a FIFO to the log. The kernel moves it from the one to the other in one system call
-//! (splice), so at every moment each byte is in exactly one place that outlives this process.
+//! Holds output on its way from a FIFO to the log. The kernel moves the output from the FIFO to the spool in one system
+//! call (splice), so at every moment each byte is in exactly one place that outlives this process.
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,26 +12,26 @@ use rustix::pipe::{SpliceFlags, splice};
 
 use crate::store::Error;
 
-/// A spool that is read to its end is emptied once it is larger than this; the memory before what waits in it is
-/// given back in steps of this.
+/// A spool that has been read to its end is emptied if it is larger than this. The memory before the unread part is
+/// released in steps of this size.
 const TRIM_BYTES: u64 = 64 * 1024;
 
 /// The spool of one stream.
 #[derive(Debug)]
 pub(super) struct Spool {
     file: File,
-    /// How much of it is in the log.
+    /// How many bytes of the spool are in the log.
     pub(super) done: u64,
-    /// Its size.
+    /// The spool's size.
     pub(super) end: u64,
-    /// How much of the spool was released to the file system.
+    /// How many bytes of the spool were released to the file system.
     punched: u64,
 }
 
-/// What became of an attempt to take output in.
+/// The result of an attempt to move output into the spool.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// So many bytes are in the spool.
+    /// This many bytes were moved into the spool.
     Bytes(usize),
     /// The FIFO is empty.
     Empty,
@@ -40,7 +40,7 @@ pub(super) enum Taken {
 }
 
 impl Spool {
-    /// Opens or makes a spool.
+    /// Opens the spool, or creates it.
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -49,7 +49,7 @@ impl Spool {
         Ok(Self { file, done: 0, end, punched: 0 })
     }
 
-    /// Moves at most `limit` bytes that are in `fifo` by now here.
+    /// Moves the bytes that are in `fifo`, at most `limit`, into the spool.
     pub(super) fn take(&mut self, fifo: BorrowedFd<'_>, limit: usize) -> Taken {
         loop {
             let mut offset = self.end;
@@ -65,20 +65,20 @@ impl Spool {
         }
     }
 
-    /// Puts bytes here that had to be read from the FIFO.
+    /// Appends bytes that had to be read from the FIFO.
     pub(super) fn put(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.file.write_all_at(bytes, self.end)?;
         self.end += bytes.len() as u64;
         Ok(())
     }
 
-    /// Reads what is not yet in the log into `buffer`.
+    /// Reads the bytes that are not in the log yet into `buffer`.
     pub(super) fn read(&self, buffer: &mut Vec<u8>) -> std::io::Result<()> {
         buffer.resize(usize::try_from(self.end - self.done).unwrap_or(usize::MAX), 0);
         self.file.read_exact_at(buffer, self.done)
     }
 
-    /// Empties it, if all of it is in the log and it is worth the trouble; true if so.
+    /// Empties the spool if all of it is in the log and it is large enough. Returns whether the spool was emptied.
     pub(super) fn trim(&mut self) -> bool {
         if self.end <= TRIM_BYTES || self.done < self.end || self.file.set_len(0).is_err() {
             return false;
@@ -87,11 +87,11 @@ impl Spool {
         true
     }
 
-    /// Gives the memory of everything before `offset` back, where the file system can.
+    /// Releases the memory of everything before `offset`, if the file system supports that.
     pub(super) fn punch(&mut self, offset: u64) {
         if offset >= self.punched + TRIM_BYTES {
             let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            // Best effort: it is emptied sooner or later.
+            // An error is ignored: the spool is emptied sooner or later.
             let _ = fallocate(&self.file, mode, 0, offset);
             self.punched = offset;
         }

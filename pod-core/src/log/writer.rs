@@ -1,4 +1,4 @@
-//! From a container's FIFOs to its log.
+//! Writes the output in a container's FIFOs to the container's log.
 
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
@@ -15,16 +15,18 @@ use super::record::{Stream, push_all, push_line, stamp};
 use super::spool::{Spool, Taken};
 use crate::store::Error;
 
-/// The most that is taken from a FIFO at a time, in bytes.
+/// The most bytes that are taken from a FIFO at once.
 const BATCH_BYTES: usize = 256 * 1024;
-/// How large buffers may stay while a container is quiet.
+/// The size, in bytes, that buffers may keep while a container writes nothing.
 const QUIET_BYTES: usize = 4 * 1024;
 
-/// Writes the log of one run of a container. It never waits for the container and lets it not wait for long: what
-/// cannot be written (a full disk) is dropped, and a record says so once there is space again.
+/// Writes the log of one run of a container. The writer never waits for the container, and the container waits for the
+/// writer only briefly. Output that cannot be written (a full disk) is dropped, and a record reports the loss once
+/// there is space again.
 ///
-/// A writer that is killed at any moment loses, tears and doubles nothing: the next one, opened with the same
-/// folders, goes on where it was. For this output goes through a spool file in `spool`, which should be on a tmpfs.
+/// If a writer is killed at any moment, no output is lost, torn or duplicated: the next writer, opened with the same
+/// folders, continues where the former one stopped. For this, output goes through a spool file in `spool`, which should
+/// be on a tmpfs.
 #[derive(Debug)]
 pub struct Writer {
     log: LogFile,
@@ -32,12 +34,12 @@ pub struct Writer {
     journal: Journal,
     spool_dir: PathBuf,
     lost: Lost,
-    /// What is read from a spool, and the records made of it; kept to be used again.
+    /// The bytes read from a spool, and the records made of them; both buffers are reused.
     input: Vec<u8>,
     records: Vec<u8>,
 }
 
-/// Output that could not be written.
+/// Output that could not be written and that no record reports yet.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Lost {
     lines: u64,
@@ -56,12 +58,12 @@ impl Lost {
 }
 
 impl Writer {
-    /// Opens the log of run `attempt` of a container below `dir`, with its spools in `spool` (both folders are made
-    /// when missing), and carries out what a former writer of this run left undone. Of runs before only the last
-    /// keeps its log.
+    /// Opens the log of run `attempt` of a container in `dir`, with the spools in `spool` (both folders are created if
+    /// missing), and completes what a former writer of this run did not finish. Of the former runs only the last keeps
+    /// its log.
     ///
     /// # Errors
-    /// A folder or file that cannot be made or read.
+    /// A folder or file cannot be created or read.
     pub fn open(dir: &Path, attempt: u32, limits: Limits, spool: &Path) -> Result<Self, Error> {
         let mut log = LogFile::open(dir, attempt, limits)?;
         base::file::create_private_dir_all(spool).map_err(Error::io("create", spool))?;
@@ -69,14 +71,16 @@ impl Writer {
         let mut spools =
             [Stream::Stdout, Stream::Stderr].map(|s| Spool::open(&spool.join(spool_name(attempt, s))));
         if let (Some(batch), [Ok(out), Ok(err)]) = (intent, &mut spools) {
-            // Rotation comes before the intent of a batch, so another file means that it was carried out.
+            // A rotation comes before the intent of the next batch, so another file means that this batch was carried
+            // out.
             let carried_out = batch.inode != log.inode() || batch.after <= log.size();
             if !carried_out {
                 log.cut(batch.before);
             }
             let done = if carried_out { batch.to } else { batch.from };
             for (spool, done) in [out, err].into_iter().zip(done) {
-                // Beyond its end: the spool was emptied, and the journal could not be updated any more.
+                // A position beyond the spool's end means that the spool was emptied and the journal was not updated
+                // any more.
                 spool.done = if done > spool.end { 0 } else { done };
             }
         }
@@ -85,12 +89,13 @@ impl Writer {
         let spools = [out?, err?];
         let (input, records, lost) = (Vec::new(), Vec::new(), Lost::default());
         let writer = Self { log, spools, journal, spool_dir: spool.to_owned(), lost, input, records };
-        // What was found out must hold even if this writer is killed before its first batch.
+        // The result is recorded now, so that it holds even if this writer is killed before its first batch.
         writer.note_progress();
         Ok(writer)
     }
 
-    /// Takes what is in the FIFO of a stream (at most some 256 KiB) into the log; true if there may be more.
+    /// Moves the output in the FIFO of a stream (at most about 256 KiB) into the log. Returns whether there may be
+    /// more.
     pub fn pump(&mut self, stream: Stream, fifo: BorrowedFd<'_>, now: Timestamp) -> bool {
         let mut taken = 0;
         let mut more = true;
@@ -112,18 +117,18 @@ impl Writer {
             self.commit(stream, now, false);
         }
         if !more {
-            // What a burst needed is not kept through the quiet after it.
+            // Memory that a burst needed is released.
             self.records.shrink_to(QUIET_BYTES);
             self.input.shrink_to(QUIET_BYTES);
         }
         more
     }
 
-    /// Ends the log: unfinished lines become records too, and the spools are removed. The FIFOs are to be pumped
-    /// empty before.
+    /// Ends the log: unfinished lines become records too, and the spools are removed. The FIFOs must be pumped empty
+    /// before.
     ///
     /// # Errors
-    /// Spools that cannot be removed.
+    /// A spool cannot be removed.
     pub fn finish(mut self, now: Timestamp) -> Result<(), Error> {
         for stream in Stream::ALL {
             self.commit(stream, now, true);
@@ -136,7 +141,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Output that the log does not say is missing yet.
+    /// Returns the lost output that no record of the log reports yet.
     pub fn lost(&self) -> &Lost {
         &self.lost
     }
@@ -158,7 +163,7 @@ impl Writer {
         }
     }
 
-    /// Brings what is in a spool into the log, with one write.
+    /// Writes the contents of a spool into the log with one write.
     fn commit(&mut self, stream: Stream, now: Timestamp, last: bool) {
         let stamp = stamp(now);
         let mut records = std::mem::take(&mut self.records);
@@ -181,7 +186,7 @@ impl Writer {
         (self.records, self.input) = (records, input);
     }
 
-    /// Writes records (the first `marker` bytes report a loss) made of `used` bytes of a spool.
+    /// Writes records that were made of `used` bytes of a spool. The first `marker` bytes report a loss.
     fn write(&mut self, stream: Stream, records: &[u8], marker: usize, used: u64) {
         let from = self.progress();
         self.spool(stream).done += used;
@@ -196,10 +201,10 @@ impl Writer {
         if written < records.len() {
             let dropped = records.get(written.max(marker)..).unwrap_or_default();
             self.lost.add(dropped, error.as_ref());
-            // As the batch is not as long as was meant, the journal has to say that it is over.
+            // The batch became shorter than its intent, so the journal has to record that it is over.
             self.note_progress();
         }
-        // Nothing before `from` will ever be read again.
+        // Nothing before `from` will be read again.
         let [from_out, from_err] = from;
         let from = if stream == Stream::Stdout { from_out } else { from_err };
         let spool = self.spool(stream);
@@ -214,7 +219,7 @@ impl Writer {
         [out.done, err.done]
     }
 
-    /// Tells the journal how far the log is, with nothing under way.
+    /// Records in the journal how far the log is and that no batch is under way.
     fn note_progress(&self) {
         let (done, size) = (self.progress(), self.log.size());
         self.journal.write(&Batch {
@@ -226,8 +231,9 @@ impl Writer {
         });
     }
 
-    /// Copies from a FIFO to the spool of its stream where the kernel does not move it; where that is not possible
-    /// either (no space) it is dropped, so that the container is not blocked. Returns true if there may be more.
+    /// Copies output from a FIFO to the spool of its stream if the kernel cannot move it. If that is not possible
+    /// either (no space), the output is dropped, so that the container is not blocked. Returns whether there may be
+    /// more.
     fn copy(&mut self, stream: Stream, fifo: BorrowedFd<'_>) -> bool {
         let mut input = std::mem::take(&mut self.input);
         input.resize(BATCH_BYTES, 0);

@@ -1,4 +1,4 @@
-//! What carries the uid of a pod that no record names.
+//! Removes resources that carry the uid of a pod without a record.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
@@ -12,7 +12,7 @@ use crate::store::{self, Layout};
 /// removed pod.
 ///
 /// # Errors
-/// A record cannot be read: its pods would be taken for leftovers.
+/// A record cannot be read, so its pods would be taken for leftovers.
 pub fn remove_leftovers(layout: &Layout, exe: &Path) -> Result<Vec<String>, store::Error> {
     let mut found = BTreeSet::new();
     for dir in [layout.root.join("pods"), layout.runroot.join("pods"), layout.runroot.join("netns")] {
@@ -21,10 +21,11 @@ pub fn remove_leftovers(layout: &Layout, exe: &Path) -> Result<Vec<String>, stor
         }
     }
     found.extend(networks(layout, exe).leases().unwrap_or_default());
-    // Only now: what was made before we looked is recorded, and what is recorded meanwhile is none of these.
+    // The records are read after the resources are listed: a resource that was found belongs to a pod that was recorded
+    // before, and a pod that is recorded meanwhile was not found.
     let known: HashSet<String> =
         WorkloadRecord::list_all(layout)?.into_iter().flat_map(|w| w.pods).map(|p| p.plan.uid).collect();
-    let mut told = Vec::new();
+    let mut removed = Vec::new();
     for uid in found {
         if known.contains(&uid) {
             continue;
@@ -36,7 +37,7 @@ pub fn remove_leftovers(layout: &Layout, exe: &Path) -> Result<Vec<String>, stor
             tracing::warn!("{problem}");
         }
         base::fail_point!(Worker, "leftovers-removed");
-        told.push(format!("removed what a crash had left of pod {uid}"));
+        removed.push(format!("removed what a crash had left of pod {uid}"));
     }
-    Ok(told)
+    Ok(removed)
 }

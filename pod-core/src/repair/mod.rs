@@ -1,4 +1,4 @@
-//! Putting right what crashes and reboots left. Quick when all is well.
+//! Repairs what crashes and reboots left. Fast if nothing has to be repaired.
 
 mod leftovers;
 mod sweep;
@@ -19,33 +19,33 @@ use crate::supervisor;
 use crate::supervisor::Host;
 use crate::supervisor::ipc::client;
 
-/// What [`repair`] did and found.
+/// What [`repair`] has done and found.
 #[derive(Debug, Default)]
 pub struct Repaired {
-    /// What it did, for the log.
+    /// What was repaired, for the log.
     pub told: Vec<String>,
-    /// What is wrong with the pods' networks and could not be put right.
+    /// Problems of the pods' networks that could not be repaired.
     pub problems: Vec<String>,
-    /// An earlier command has not reported these problems.
+    /// True if no earlier command has reported these problems.
     pub are_new: bool,
 }
 
-/// Puts right what crashes and reboots left, and what other programs did to the networks: supervisors that died are
-/// replaced, half-made things removed, rules and sysctls set again. Every command calls it first.
+/// Repairs what crashes and reboots left, and what other programs changed in the networks: replaces supervisors that
+/// died, removes incomplete resources, sets rules and sysctls again. Every command calls this first.
 pub fn repair(host: &Host) -> Result<Repaired, Error> {
     let mut told = repair_pods(host)?;
     let networks = sandbox::networks(&host.layout, &host.exe);
     match networks.repair_dns() {
-        Ok(true) => told.push("the name server of the pods was gone; a new one runs".to_owned()),
+        Ok(true) => told.push("the name server of the pods had ended; a new one was started".to_owned()),
         Ok(false) => {}
         Err(e) => tracing::warn!("{e}"),
     }
-    // A user who may not change the networks may still look at pods.
+    // A user who may not change the networks may still list pods.
     let network = networks.repair().unwrap_or_else(|e| {
         tracing::warn!("{e}");
         network::Repaired::default()
     });
-    told.extend(network.mended.into_iter().map(|fault| format!("mended: {fault}")));
+    told.extend(network.mended.into_iter().map(|fault| format!("repaired: {fault}")));
     Ok(Repaired { told, problems: network.problems, are_new: network.is_new })
 }
 
@@ -58,7 +58,8 @@ fn repair_pods(host: &Host) -> Result<Vec<String>, Error> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
         Ok(text) if !is_damaged_boot(&text, &this_boot) => Some(text),
         Ok(_) | Err(_) => {
-            // What runs must not be taken for what a reboot left: it counts as this boot's.
+            // The pods that run must not be taken for those of an earlier boot, so the file counts as written in this
+            // boot.
             mend_boot(&boot_path, &this_boot);
             Some(this_boot.clone())
         }
@@ -68,7 +69,7 @@ fn repair_pods(host: &Host) -> Result<Vec<String>, Error> {
             return Ok(told);
         }
         let lock = FileLock::acquire(&layout.boot_lock(), LockKind::Exclusive)?;
-        // Somebody else may have been quicker.
+        // Another command may have done this in the meantime.
         if fs::read_to_string(&boot_path).ok().as_deref() != Some(this_boot.as_str()) {
             after_boot(host, known.is_some(), &mut told)?;
             base::fail_point!(Command, "boot-cleared");
@@ -77,7 +78,8 @@ fn repair_pods(host: &Host) -> Result<Vec<String>, Error> {
         drop(lock);
     }
     let mut orphaned = false;
-    // Before the records: what was made before we looked is recorded, and what is recorded meanwhile is no leftover.
+    // The pods are listed before the records are read: what was found belongs to a pod that was recorded before, and a
+    // pod that is recorded meanwhile is no leftover.
     let pods = pods_found(host);
     let (mut records, damaged) = WorkloadSummary::list_with_damaged(layout)?;
     let damaged = mend(layout, damaged, &mut records);
@@ -95,12 +97,12 @@ fn repair_pods(host: &Host) -> Result<Vec<String>, Error> {
                 continue;
             }
             base::fail_point!(Command, "supervisor-replaced");
-            told.push(format!("{}: its supervisor was gone; a new one is in charge", record.id));
+            told.push(format!("{}: its supervisor had ended; a new one was started", record.id));
             orphaned = true;
         }
     }
     if orphaned || is_some_unrecorded(&pods, &records) {
-        // Pods of a record that cannot be read would be taken for leftovers.
+        // The pods of a record that cannot be read would be taken for leftovers.
         if damaged.is_empty() {
             match remove_leftovers(layout, &host.exe) {
                 Ok(removed) => told.extend(removed),
@@ -112,14 +114,14 @@ fn repair_pods(host: &Host) -> Result<Vec<String>, Error> {
     Ok(told)
 }
 
-/// Returns whether the text of a `boot` file names no boot at all: it is empty, cut off, or not text.
+/// Returns whether the text of a `boot` file is no valid boot id: it is empty, cut off, or not text.
 fn is_damaged_boot(text: &str, this_boot: &str) -> bool {
     let id = text.trim();
     id.is_empty() || id.contains(char::is_control) || (id != this_boot && this_boot.starts_with(id))
 }
 
 fn mend_boot(path: &Path, this_boot: &str) {
-    // An empty folder in its place.
+    // Removes an empty folder that has the file's name.
     let _ = fs::remove_dir(path);
     match base::file::write_atomic(path, this_boot.as_bytes(), 0o600) {
         Ok(()) => tracing::warn!("{} was damaged; it is written again, as of this boot", path.display()),
@@ -127,7 +129,7 @@ fn mend_boot(path: &Path, this_boot: &str) {
     }
 }
 
-/// Returns whether something happens, or should happen, in a workload, so that it needs a supervisor.
+/// Returns whether a workload needs a supervisor, because a pod of it runs, should run or is being removed.
 pub(crate) fn is_at_work(host: &Host, record: &WorkloadSummary) -> bool {
     // A pod that is being removed is not shown, so no other command would finish its removal.
     if record.pods.iter().any(|pod| pod.removing) {
@@ -143,7 +145,7 @@ pub(crate) fn rests(host: &Host, id: &WorkloadId) -> bool {
     !host.layout.supervisor_lock(id).exists() || host.layout.supervisor_left(id).exists()
 }
 
-/// Uids of pods that have folders, or addresses: a glance at four directories, no more.
+/// Returns the uids of pods that have folders or addresses. Fast, because it only lists four directories.
 fn pods_found(host: &Host) -> Vec<String> {
     let layout = &host.layout;
     let dirs = [layout.runroot.join("pods"), layout.runroot.join("netns"), layout.root.join("pods")];
@@ -160,7 +162,7 @@ fn pods_found(host: &Host) -> Vec<String> {
     found
 }
 
-/// Has records that cannot be read written again by supervisors that know them. Gives the ones that stay damaged.
+/// Makes supervisors write damaged records again. Returns the workloads whose records stay damaged.
 fn mend(
     layout: &Layout,
     damaged: Vec<crate::record::DamagedRecord>,
@@ -189,14 +191,14 @@ fn is_some_unrecorded(pods: &[String], records: &[WorkloadSummary]) -> bool {
     pods.iter().any(|uid| !known.contains(uid.as_str()))
 }
 
-/// Handles the first call after a boot: if `--runroot` is on a disk, its contents are no longer true.
+/// Handles the first command after a boot. If `--runroot` is on a disk, its contents are outdated and are removed.
 fn after_boot(host: &Host, stale: bool, told: &mut Vec<String>) -> Result<(), Error> {
     let layout = &host.layout;
     if stale {
         for name in ["workloads", "pods", "netns", "networks", "runtime"] {
             base::file::remove_dir_if_exists(&layout.runroot.join(name))?;
         }
-        told.push("the machine was restarted since; `kube play --all` starts what should run".to_owned());
+        told.push("the machine was restarted; `kube play --all` starts the pods that should run".to_owned());
     }
     Ok(())
 }
@@ -206,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_damaged_boot_file_is_told_from_that_of_another_boot() {
+    fn a_damaged_boot_file_is_distinguished_from_that_of_another_boot() {
         let this = "3f2504e0-4f89-11d3-9a0c-0305e82c3301";
         for damaged in ["", "\n", "3f2504e0-4f", "\u{0}\u{0}\u{0}"] {
             assert!(is_damaged_boot(damaged, this), "{damaged:?}");

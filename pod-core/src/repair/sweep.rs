@@ -1,5 +1,5 @@
-//! What killed writers leave where nothing else looks: temporary files, folders of workloads and of claims that
-//! were about to be.
+//! Removes what killed writers left and no other code looks for: temporary files, and folders of workloads and claims
+//! that were about to be created.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,8 +13,8 @@ use crate::sandbox;
 use crate::store::{self, Error, Layout, WorkloadId};
 use crate::supervisor::Host;
 
-/// Removes folders of workloads that have no record, or a leftover one: their supervisor, or who was about to
-/// start it, was killed. A workload that exists without pods keeps its folders. Cheap where there are none.
+/// Removes folders of workloads that have no record or a leftover one, because their supervisor, or the command that
+/// was about to start it, was killed. A workload that exists without pods keeps its folders. Fast if there are none.
 pub(super) fn workloads(
     layout: &Layout,
     records: &[WorkloadSummary],
@@ -32,16 +32,16 @@ pub(super) fn workloads(
         if damaged.contains(&id) {
             continue;
         }
-        // Whoever is about to record it, or to leave, holds this.
+        // A process that is about to record the workload, or a supervisor that is about to end, holds this lock.
         let lock = FileLock::try_acquire(&layout.supervisor_lock(&id), LockKind::Exclusive);
         let Some(_lock) = store::damage::or_none(lock) else { continue };
         match WorkloadSummary::load(layout, &id) {
             Ok(record) if record.as_ref().is_none_or(WorkloadSummary::is_leftover) => {}
             _ => continue,
         }
-        // A read-only disk does not hinder commands that only read, or that stop something.
+        // A read-only disk must not prevent commands that only read, or that stop something.
         if let Err(error) = base::file::remove_dir_if_exists(&layout.workload(&id)) {
-            tracing::warn!(%error, "what is left of {id} stays");
+            tracing::warn!(%error, "the remains of {id} cannot be removed");
             continue;
         }
         base::file::remove_dir_if_exists(&layout.workload_run(&id))?;
@@ -55,11 +55,11 @@ pub(super) fn pulls(layout: &Layout) {
     if !entries(&layout.images().join("tmp")).is_empty()
         && let Err(error) = ImageStore::open(&layout.images())
     {
-        tracing::warn!(%error, "what a killed pull left stays");
+        tracing::warn!(%error, "the remains of a killed pull cannot be removed");
     }
 }
 
-/// Removes temporary files of processes that are gone. Looks into every folder in which one may lie.
+/// Removes temporary files of processes that have ended. Searches every folder that may contain one.
 pub fn temporary_files(host: &Host) {
     let layout = &host.layout;
     let mut dirs: Vec<PathBuf> = ["", "pause", "workloads/*", "runtime/seccomp"]
@@ -93,7 +93,7 @@ fn has_ended(pid: i32) -> bool {
         .is_none_or(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
 }
 
-/// Returns the folders that match a path with stars in place of names.
+/// Returns the folders that match a pattern in which a star stands for any name.
 fn below(dir: &Path, pattern: &str) -> Vec<PathBuf> {
     let mut found = vec![dir.to_owned()];
     for part in pattern.split('/').filter(|part| !part.is_empty()) {

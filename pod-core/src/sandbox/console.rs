@@ -1,5 +1,5 @@
-//! Terminals of containers. The master of a pty must outlive the supervisor, or its container gets SIGHUP: a
-//! small process holds it and copies what it says into the container's stdout FIFO.
+//! Terminals of containers. The master of a pty must outlive the supervisor, because its container would get SIGHUP. A
+//! small process therefore holds the master and copies the terminal's output into the container's stdout FIFO.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -14,13 +14,13 @@ use rustix::io::Errno;
 
 use super::process::Process;
 
-/// How long a terminal's last words are waited for after its container has ended.
+/// How long to wait for a terminal's last output after its container has ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How long a runtime may take to send a terminal's master.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Opens the FIFO that `stdin: true` gives a container: both ends, so that it never reads an end of file.
+/// Opens the FIFO that a container with `stdin: true` gets, at both ends, so that it never reads an end of file.
 pub fn open_stdin(bundle: &Path) -> io::Result<OwnedFd> {
     let path = bundle.join("stdin");
     match mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0) {
@@ -30,7 +30,7 @@ pub fn open_stdin(bundle: &Path) -> io::Result<OwnedFd> {
     Ok(OpenOptions::new().read(true).write(true).open(path)?.into())
 }
 
-/// Forks the process that holds `master` until the terminal's last user has gone.
+/// Forks the process that holds `master` until no process uses the terminal any more.
 pub fn hold(master: OwnedFd, stdout: OwnedFd, stdin: Option<OwnedFd>) -> io::Result<Process> {
     // SAFETY: called in a worker, which has one thread.
     match unsafe { fork() }? {
@@ -50,7 +50,8 @@ pub fn hold(master: OwnedFd, stdout: OwnedFd, stdin: Option<OwnedFd>) -> io::Res
     }
 }
 
-/// Closes every descriptor but these: the worker's result pipe above all, whose end the supervisor awaits.
+/// Closes all other descriptors. The most important is the worker's result pipe, because the supervisor waits for its
+/// end.
 fn close_others(keep: &[i32]) {
     let Ok(read) = std::fs::read_dir("/proc/self/fd") else { return };
     let open: Vec<i32> = read.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok()).collect();
@@ -97,8 +98,8 @@ fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) {
     }
 }
 
-/// Waits until the holder of a terminal has copied its last words, calling `drain` so that it never waits for
-/// room.
+/// Waits until the holder of a terminal has copied the last output. Calls `drain` meanwhile, so that the holder never
+/// waits for room in the FIFO.
 pub fn await_last_words(holder: Process, mut drain: impl FnMut()) {
     let Some(fd) = holder.open() else { return };
     let deadline = Instant::now() + LAST_WORDS;

@@ -1,4 +1,4 @@
-//! One run of a container, from image to process, and its removal. In a worker, but for [`kill`].
+//! One run of a container, from image to process, and its removal. Runs in a worker, except [`kill`].
 
 use std::fs;
 use std::net::IpAddr;
@@ -27,20 +27,20 @@ use crate::volume;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Started {
-    /// Its process.
+    /// The container's process.
     pub process: Process,
-    /// `kube://<id>`.
+    /// The container's id: `kube://<id>`.
     pub container_id: String,
-    /// `sha256:...`.
+    /// The image's id: `sha256:...`.
     pub image_id: String,
-    /// `SIGTERM` or another.
+    /// The signal that stops the container, such as `SIGTERM`.
     pub stop_signal: String,
-    /// The process that holds its terminal.
+    /// The process that holds the container's terminal.
     pub terminal: Option<Process>,
 }
 
 impl Started {
-    /// What the state machine is told about the container.
+    /// Returns the event that reports the start to the state machine.
     pub fn event(self, container: &str, attempt: u32) -> Event {
         Event::Started {
             container: container.to_owned(),
@@ -53,17 +53,17 @@ impl Started {
     }
 }
 
-/// The id of one run of a container, for runtimes and cgroups.
+/// Returns the id of one run of a container, for runtimes and cgroups.
 pub fn id(uid: &str, container: &str, attempt: u32) -> String {
     format!("{uid}-{container}-{attempt}")
 }
 
-/// The bundle of one run.
+/// Returns the bundle of one run.
 pub fn bundle(layout: &Layout, uid: &str, container: &str, attempt: u32) -> PathBuf {
     layout.bundle(uid, container).join(attempt.to_string())
 }
 
-/// Where a started container is written down for a successor.
+/// Returns the path of the file that describes a started container for a later supervisor.
 pub fn started_path(bundle: &Path) -> PathBuf {
     bundle.join("started.json")
 }
@@ -76,7 +76,7 @@ fn error(reason: WaitingReason) -> impl Fn(&dyn std::fmt::Display) -> ContainerE
     move |e| ContainerError::new(reason.clone(), e.to_string())
 }
 
-/// A container whose process waits to be started, on disk for the worker that starts it.
+/// A container whose process waits to be started. Stored on disk for the worker that starts it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Created {
@@ -90,8 +90,8 @@ fn created_path(bundle: &Path) -> PathBuf {
     bundle.join("created.json")
 }
 
-/// Starts one run of a container; makes it first unless [`create_ahead`] has. Everything but the process, its cgroup,
-/// tmpfs volumes and files goes with this worker: the other mounts are in a mount namespace of its own.
+/// Starts one run of a container, and creates it first unless [`create_ahead`] has. When this worker ends, only the
+/// process, its cgroup, tmpfs volumes and files remain; the other mounts are in the worker's own mount namespace.
 pub fn start(
     layout: &Layout,
     pod: &PodPlan,
@@ -115,7 +115,8 @@ pub fn start(
     Ok(started)
 }
 
-/// True for a container that can be made while its pod's network is: nothing that is known only then shows in it.
+/// Returns whether a container can be created while the network of its pod is set up: nothing in the container depends
+/// on the network.
 pub fn can_be_ahead(pod: &PodPlan, name: &str) -> bool {
     let Some(container) = find(pod, name) else { return false };
     let of_network = |path: &str| matches!(path, "status.podIP" | "status.podIPs");
@@ -123,12 +124,13 @@ pub fn can_be_ahead(pod: &PodPlan, name: &str) -> bool {
         let field = env.value_from.as_ref().and_then(|from| from.field_ref.as_ref());
         field.is_some_and(|field| of_network(&field.field_path))
     });
-    // Another runtime may look at more; a terminal is handed over to the process that starts the container.
+    // Another runtime may use more of the network; a terminal is passed to the process that starts the container.
     pod.runtime.is_none() && container.tty != Some(true) && (!asks || pod.network.host)
 }
 
-/// Makes one run of a container that [`start`] is going to start, beside the rest of its sandbox: `sandbox` waits for
-/// that, and gives nothing if it could not be made. What fails here is left for [`start`] to meet again.
+/// Creates one run of a container that [`start`] will start, in parallel with the rest of its sandbox. `sandbox` waits
+/// for the sandbox and returns `None` if it could not be created. If this fails, [`start`] tries again and reports the
+/// error.
 pub fn create_ahead(
     layout: &Layout,
     pod: &PodPlan,
@@ -142,10 +144,10 @@ pub fn create_ahead(
         .map_err(|e| failed(&format!("create {}: {e}", bundle.display())))?;
     let mut readers = Vec::new();
     for stream in Stream::ALL {
-        // Until the container has them open.
+        // The readers stay open until the container has opened the FIFOs.
         readers.push(output::open_reader(&bundle, stream).map_err(|e| failed(&e))?);
     }
-    // The sandbox does not wait for a pull.
+    // An image is not pulled here, because the sandbox would wait for the pull.
     let created = create(layout, pod, name, attempt, &[], Some(PullPolicy::Never), sandbox)?;
     base::file::write_json_volatile(&created_path(&bundle), &created).map_err(|e| failed(&e))?;
     base::fail_point!(Worker, "container-ahead");
@@ -157,7 +159,7 @@ fn find<'a>(pod: &'a PodPlan, name: &str) -> Option<&'a Container> {
     spec.init_containers.iter().flatten().chain(&spec.containers).find(|c| c.name == name)
 }
 
-/// Makes one run of a container, up to its process, which waits to be started.
+/// Creates one run of a container, including its process, which waits to be started.
 fn create(
     layout: &Layout,
     pod: &PodPlan,
@@ -177,7 +179,7 @@ fn create(
     let container = find(pod, name).ok_or_else(|| create(&format!("the pod has no container {name}")))?;
     let image_name = ImageName::parse(container.image.as_deref().unwrap_or_default())
         .map_err(|e| error(WaitingReason::InvalidImageName)(&e))?;
-    // `play` pulled what the policy asks for; here only what is missing is fetched, as after an `image rm`.
+    // `play` has pulled what the policy asks for. Only a missing image is pulled here, for example after an `image rm`.
     let policy = policy.unwrap_or_else(|| plan::image_pull::policy(container));
     let image = obtain_image(&images, pod, &objects, &image_name, policy)?;
 
@@ -195,11 +197,11 @@ fn create(
     };
     let resolved = plan::container::resolve(&inputs)?;
 
-    // On the host: all containers of the pod share them, and they outlive each.
+    // Volumes are prepared on the host, because all containers of the pod share them and they outlive each container.
     let volumes = volume::prepare(layout, pod, &objects, name)?;
     base::fail_point!(Worker, "volumes-made");
     unshare(CloneFlags::CLONE_NEWNS).map_err(|e| create(&format!("mount namespace: {e}")))?;
-    // Mounts of ours must not appear on the host; mounts that the host makes later may appear here.
+    // Our mounts must not appear on the host; mounts that the host makes later may appear here.
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)
         .map_err(|e| create(&format!("mount namespace: {e}")))?;
     base::fail_point!(Worker, "mounts-unshared");
@@ -237,7 +239,7 @@ fn create(
         destination,
         read_only: false,
     }));
-    // Parents before what lies in them.
+    // Mounts are sorted so that a folder comes before the mounts in it.
     mounts.sort_by_key(|mount| Path::new(&mount.destination).components().count());
     let sandbox = sandbox().ok_or_else(|| create(&"the pod has no sandbox"))?;
     let id = id(uid, name, attempt);
@@ -282,7 +284,8 @@ fn create_process(
     let (stdout, stderr) = (open(Stream::Stdout)?, open(Stream::Stderr)?);
     let stdin = if plan.stdin && !plan.tty {
         let stdin = console::open_stdin(bundle).map_err(|e| create(&format!("open stdin: {e}")))?;
-        // As its output, for /dev/stdin.
+        // The FIFO is owned by the container's user, like those of the output, so that the container can open
+        // /dev/stdin.
         let user = Some(rustix::fs::Uid::from_raw(plan.uid));
         rustix::fs::fchown(&stdin, user, None).map_err(|e| create(&format!("open stdin: {e}")))?;
         stdin
@@ -327,7 +330,7 @@ fn obtain_image(
     }
     if policy == PullPolicy::Never {
         return Err(error(WaitingReason::ErrImageNeverPull)(&format!(
-            "image {name} is not here and imagePullPolicy is Never"
+            "image {name} is not stored here and imagePullPolicy is Never"
         )));
     }
     let (credentials, warnings) = image::pull_secrets(pod, objects);
@@ -339,7 +342,7 @@ fn obtain_image(
     images.pull(reference, &options, &Quiet).map_err(|e| pull_error(&e))
 }
 
-/// A pull without progress output.
+/// A progress display that prints nothing during a pull.
 struct Quiet;
 
 impl image::Progress for Quiet {
@@ -351,18 +354,20 @@ impl image::Progress for Quiet {
     }
 }
 
-/// Kills everything in a container.
+/// Kills every process in a container.
 pub fn kill(cgroup: Option<&str>, id: &str, process: Option<Process>) {
     if let Some(process) = process {
         process.signal(libc::SIGKILL);
     }
-    // Where the pid namespace is shared its init is not the container's: the cgroup has the rest.
+    // In a shared PID namespace the other processes do not end with the container's process. They are killed by their
+    // cgroup.
     if let Some(pod) = cgroup {
         cgroup::kill_all(&cgroup::container_path(pod, id));
     }
 }
 
-/// How many processes of this run the kernel killed for lack of memory. Ask once, before [`delete`].
+/// Returns how many processes of this run the kernel killed because memory ran out. Must be called before [`delete`],
+/// which removes the counter.
 pub fn oom_kills(cgroup: &str, id: &str) -> u64 {
     cgroup::oom_kills(&cgroup::container_path(cgroup, id)).unwrap_or(0)
 }
@@ -375,7 +380,7 @@ pub fn ended_by_oom(kills: u64, code: Option<i32>, killed_by_us: bool) -> bool {
     kills > 0 && code == Some(KILLED) && !killed_by_us
 }
 
-/// Gives back the layers of every run of a pod that is left.
+/// Releases the image layers of every remaining run of a pod.
 pub fn release_images(layout: &Layout, uid: &str) -> Vec<String> {
     let folders = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().filter_map(|e| Some(e.ok()?.path()));
     folders(layout.pod(uid).join("containers"))
@@ -384,7 +389,7 @@ pub fn release_images(layout: &Layout, uid: &str) -> Vec<String> {
         .collect()
 }
 
-/// Removes what is left of a run that ended; gives what could not be removed.
+/// Removes what is left of a run that has ended. Returns problems with what could not be removed.
 pub fn delete(layout: &Layout, pod: &PodPlan, name: &str, attempt: u32) -> Vec<String> {
     let mut problems = Vec::new();
     match runtime::open(pod.runtime.as_deref(), &runtime_state(layout)) {
@@ -396,7 +401,8 @@ pub fn delete(layout: &Layout, pod: &PodPlan, name: &str, attempt: u32) -> Vec<S
         Err(e) => problems.push(e.to_string()),
     }
     let scratch = scratch(layout, &pod.uid, name, attempt);
-    // Before the folder: as long as the folder exists, the worker that purges the pod finds what is left.
+    // The layers are released before the folder is removed: while the folder exists, the worker that purges the pod
+    // finds what is left.
     if let Err(e) = ImageStore::release(&layout.images(), &scratch) {
         problems.push(e.to_string());
     }
@@ -406,7 +412,7 @@ pub fn delete(layout: &Layout, pod: &PodPlan, name: &str, attempt: u32) -> Vec<S
             problems.push(e.to_string());
         }
     }
-    // The folder of the container, once its last run is gone.
+    // Removes the container's folder when its last run is removed; fails while other runs exist.
     let _ = fs::remove_dir(layout.bundle(&pod.uid, name));
     problems
 }
@@ -416,9 +422,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_run_that_ends_by_the_signal_of_the_kernel_is_oom_killed() {
+    fn only_a_run_that_the_kernel_kills_is_oom_killed() {
         assert!(ended_by_oom(1, Some(137), false));
-        assert!(!ended_by_oom(0, Some(137), false), "killed by a person");
+        assert!(!ended_by_oom(0, Some(137), false), "killed by a user");
         assert!(!ended_by_oom(1, Some(137), true), "a child was killed for memory, then we killed the rest");
         for code in [Some(0), Some(1), Some(143), None] {
             assert!(!ended_by_oom(3, code, false), "{code:?}");

@@ -42,8 +42,8 @@ fn endpoint(layout: &Layout, plan: &PodPlan) -> Endpoint {
     }
 }
 
-/// Creates the sandbox, and in parallel the containers that start `first` in it, by name and attempt. A failure removes
-/// what was created; a second call removes what a killed worker left.
+/// Creates the sandbox, and in parallel the containers that start `first` in it, given by name and attempt. After a
+/// failure, what was created is removed; a second call removes what a killed worker left.
 pub fn create(
     layout: &Layout,
     exe: &Path,
@@ -87,7 +87,7 @@ fn try_create(
     let node = plan::node::node();
     let mut prepared = Vec::new();
     let infra = prepare_sandbox(layout, plan, netns).and_then(|mut sandbox| {
-        // Containers bind these files: what is written later shows in them.
+        // Containers bind-mount these files, so a later change of the files is visible to them.
         write_etc(&sandbox.etc, plan, &node, &[], &Addresses::default()).map_err(Failure::at(Step::Files))?;
         prepared = PreparedContainer::spawn_all(layout, plan, first);
         let infra = create_infra(layout, plan, &mut sandbox);
@@ -104,7 +104,7 @@ fn try_create(
         None => Ok(Addresses::default()),
     };
     base::fail_point!(Worker, "network-joined");
-    // All of them end here, also after a failure, because the sandbox is removed next and they would still use it.
+    // All workers are waited for here, also after a failure, because the sandbox that they use is removed next.
     for container in prepared {
         container.join(layout, plan);
     }
@@ -119,7 +119,7 @@ fn try_create(
     Ok(info)
 }
 
-/// All of a sandbox that comes before its infra container.
+/// Creates everything of a sandbox that comes before its infra container.
 fn prepare_sandbox(layout: &Layout, plan: &PodPlan, netns: Option<PathBuf>) -> Result<Sandbox, Failure> {
     let uid = plan.uid.as_str();
     let spec_of = plan.pod.spec.clone().unwrap_or_default();
@@ -158,7 +158,8 @@ fn create_infra(layout: &Layout, plan: &PodPlan, sandbox: &mut Sandbox) -> Resul
     })
     .map_err(Failure::at(Step::Spec))?;
     spec::write(&bundle, &config).map_err(Failure::at(Step::Files))?;
-    // As late as can be: it may wait for the kernel, and nothing above needs it.
+    // The cgroup is created as late as possible, because that may wait for the kernel and nothing above needs the
+    // cgroup.
     let cgroup = cgroup::create_pod(uid, &plan::resources::pod_resources(&plan.pod))
         .map_err(Failure::at(Step::Cgroup))?;
     base::fail_point!(Worker, "pod-cgroup-made");

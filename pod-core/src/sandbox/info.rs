@@ -1,4 +1,4 @@
-//! What is known of a pod's sandbox: its process, addresses and folders, and the networks of the instance.
+//! The description of a pod's sandbox (its process, addresses and folders), and the networks of the instance.
 
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
@@ -12,29 +12,29 @@ use crate::plan::PodPlan;
 use crate::runtime::Sandbox;
 use crate::store::Layout;
 
-/// Lies in the folder of a pod from before anything of its sandbox is made until all of it is removed.
+/// The file in a pod's folder that exists from before the creation of the sandbox until its removal is complete.
 pub(super) const INTENT: &str = "sandbox-intent";
 
-/// A created sandbox, as its worker reports it and as it is stored for a later supervisor.
+/// A created sandbox, in the form in which its worker reports it and in which it is stored for a later supervisor.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SandboxInfo {
-    /// The infra container.
+    /// The infra container's process.
     pub infra: Process,
-    /// status.podIPs.
+    /// The pod's addresses: status.podIPs.
     pub ips: Vec<IpAddr>,
-    /// What containers join.
+    /// The namespaces, cgroup and files that containers join.
     pub sandbox: Sandbox,
-    /// What the user has to know of its network.
+    /// Warnings for the user about the pod's network.
     #[serde(default)]
     pub warnings: Vec<String>,
-    /// For an infra container that is not our child, and its token.
+    /// The pidfd of an infra container that is not our child, and its token.
     #[serde(skip)]
     pub pidfd: Option<(u64, OwnedFd)>,
 }
 
 impl SandboxInfo {
-    /// The same, without the descriptor.
+    /// Returns the description without the descriptor.
     pub(crate) fn without_descriptor(&self) -> Self {
         Self {
             infra: self.infra,
@@ -49,33 +49,33 @@ impl SandboxInfo {
         layout.pod_run(uid).join("sandbox.json")
     }
 
-    /// Reads what a former supervisor made.
+    /// Reads the description of a sandbox that a former supervisor created.
     pub fn load(layout: &Layout, uid: &str) -> Option<Self> {
         base::file::read_json(&Self::path(layout, uid)).ok().flatten()
     }
 }
 
-/// What the user has to know of the network of a pod that was started.
+/// Returns the warnings about the network of a started pod.
 pub fn network_warnings(layout: &Layout, uid: &str) -> Vec<String> {
     SandboxInfo::load(layout, uid).map(|info| info.warnings).unwrap_or_default()
 }
 
-/// The networks of this instance.
+/// Returns the networks of this instance.
 pub fn networks(layout: &Layout, exe: &Path) -> Networks {
     Networks::new(&layout.networks(), &layout.networks_run(), exe)
 }
 
-/// The id of the infra container.
+/// Returns the id of the infra container.
 pub fn infra_id(uid: &str) -> String {
     format!("{uid}-infra")
 }
 
-/// Where runtimes keep their state.
+/// Returns the folder in which runtimes keep their state.
 pub fn runtime_state(layout: &Layout) -> PathBuf {
     layout.runroot.join("runtime")
 }
 
-/// The published ports of a pod, as the network library takes them.
+/// Returns the published ports of a pod in the form that the network library takes.
 pub fn ports(plan: &PodPlan) -> Vec<network::Port> {
     plan.network
         .ports
@@ -89,8 +89,8 @@ pub fn ports(plan: &PodPlan) -> Vec<network::Port> {
         .collect()
 }
 
-/// Where the files of /etc lie. Containers write to them, so they are on the disk with everything else that these
-/// write, not in the host's /run, which is memory and small (CVE-2020-8557).
+/// Returns the folder of the files of /etc. Containers write to these files, so they are on the disk like everything
+/// else that containers write, and not in the host's /run, which is in memory and small (CVE-2020-8557).
 pub(super) fn etc(layout: &Layout, uid: &str) -> PathBuf {
     layout.pod(uid).join("etc")
 }

@@ -1,8 +1,9 @@
-//! Making and removing sandboxes and containers: what a supervisor's workers do.
+//! Creates and removes sandboxes and containers. A supervisor's workers run this code.
 //!
-//! [`create`] creates a pod's sandbox, and in parallel the containers that start first ([`prepared`]); [`remove`]
-//! removes it with all that is left of the pod. [`container`] creates, starts and deletes one run of a container. [`worker`] forks the processes that do it,
-//! [`process`] tells processes apart, [`output`] and [`console`] are a container's stdio. Read `create` first.
+//! [`create`] creates a pod's sandbox, and in parallel the containers that start first ([`prepared`]). [`remove`]
+//! removes the sandbox with everything that is left of the pod. [`container`] creates, starts and deletes one run of a
+//! container. [`worker`] forks the processes that do all this, [`process`] identifies processes, [`output`] and
+//! [`console`] are a container's stdio. Read `create` first.
 
 pub(crate) mod console;
 pub(crate) mod container;

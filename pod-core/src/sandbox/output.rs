@@ -1,5 +1,5 @@
-//! Output of a container: FIFOs that the container itself keeps open, so that no supervisor's death closes
-//! them and the next one reads on.
+//! The output of a container: FIFOs that the container itself keeps open, so that they stay open when a supervisor dies
+//! and the next supervisor continues to read.
 
 use std::fs::OpenOptions;
 use std::os::fd::OwnedFd;
@@ -11,13 +11,13 @@ use rustix::io::Errno;
 
 use crate::log::Stream;
 
-/// Where the FIFO of a stream lies, in the bundle of one run of the container.
+/// Returns the path of a stream's FIFO, which is in the bundle of one run of the container.
 pub fn fifo_path(bundle: &Path, stream: Stream) -> PathBuf {
     bundle.join(stream.as_str())
 }
 
-/// Makes the FIFO of a stream when it is missing and opens its reading end for the supervisor: non-blocking,
-/// and with a writing end, so that it never reads an end of file.
+/// Creates the FIFO of a stream if it does not exist, and opens its reading end for the supervisor. The descriptor is
+/// non-blocking and also holds a writing end, so that it never reads an end of file.
 pub fn open_reader(bundle: &Path, stream: Stream) -> std::io::Result<OwnedFd> {
     let path = fifo_path(bundle, stream);
     match mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0) {
@@ -25,12 +25,14 @@ pub fn open_reader(bundle: &Path, stream: Stream) -> std::io::Result<OwnedFd> {
         Err(e) => return Err(e.into()),
     }
     let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-    // A quarter of a second of a very chatty container: it must not wait while a supervisor is replaced.
+    // Holds a quarter of a second of output of a very busy container, so that the container does not wait while a
+    // supervisor is replaced.
     let _ = rustix::pipe::fcntl_setpipe_size(&file, 256 * 1024);
     Ok(file.into())
 }
 
-/// Opens the writing end for a container, owned by its user so that `/dev/stdout` can be opened again.
+/// Opens the writing end for a container. The FIFO is owned by the container's user, so that the container can open
+/// `/dev/stdout`.
 pub fn open_writer(bundle: &Path, stream: Stream, uid: u32, gid: u32) -> std::io::Result<OwnedFd> {
     let file = OpenOptions::new().read(true).write(true).open(fifo_path(bundle, stream))?;
     std::os::unix::fs::fchown(&file, Some(uid), Some(gid))?;
@@ -42,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_written_while_nobody_read_is_there_for_the_next_reader() {
+    fn output_that_is_written_without_a_reader_is_kept_for_the_next_reader() {
         let dir = tempfile::tempdir().unwrap();
         let first = open_reader(dir.path(), Stream::Stdout).unwrap();
         let container = open_writer(dir.path(), Stream::Stdout, 0, 0).unwrap();

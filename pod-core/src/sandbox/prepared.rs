@@ -1,5 +1,6 @@
-//! Containers created in parallel with their pod's sandbox. Most of the time that a pod's network takes is spent waiting
-//! for the kernel, and a container needs no more of it than the namespace; only its start has to come after it.
+//! Containers created in parallel with their pod's sandbox. Setting up a pod's network mostly means waiting for the
+//! kernel. The creation of a container needs only the network namespace; only its start has to wait until the network
+//! is complete.
 
 use std::io::{PipeReader, PipeWriter, Read, Write};
 
@@ -13,9 +14,10 @@ use crate::store::Layout;
 pub struct PreparedContainer {
     name: String,
     attempt: u32,
-    /// Where the worker waits for the sandbox.
+    /// The pipe on which the worker waits for the sandbox.
     sandbox: PipeWriter,
-    /// The reading end, held open because a worker that has ended would otherwise end this process by SIGPIPE.
+    /// The reading end, held open because otherwise a write to a worker that has ended would end this process by
+    /// SIGPIPE.
     _reader: PipeReader,
     worker: Worker<Result<(), ContainerError>>,
 }
@@ -47,7 +49,7 @@ impl PreparedContainer {
     pub fn proceed(&mut self, sandbox: Option<&Sandbox>) {
         let bytes = serde_json::to_vec(&sandbox).unwrap_or_default();
         let length = u32::try_from(bytes.len()).unwrap_or_default().to_ne_bytes();
-        // A worker that has failed reads no more.
+        // An error is ignored: a worker that has failed does not read its pipe.
         let _ = self.sandbox.write_all(&[&length[..], &bytes].concat());
     }
 

@@ -1,28 +1,29 @@
-//! Processes of containers, distinguished from others that later get the same pid.
+//! Processes of containers, distinguished from later processes with the same pid.
 
 use std::os::fd::OwnedFd;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
-/// A process by pid and by the time that it started, which a reused pid cannot share.
+/// A process, identified by its pid and its start time, because a process that reuses the pid has another start time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Process {
-    /// Process id on the host.
+    /// The process id on the host.
     pub pid: i32,
-    /// Clock ticks since boot (proc_pid_stat(5), field 22).
+    /// The start time in clock ticks since boot (proc_pid_stat(5), field 22).
     pub start_time: u64,
 }
 
-/// Field 22 of `/proc/<pid>/stat`; the command in field 2 may hold anything, so count from its last `)`.
+/// Returns field 22 of `/proc/<pid>/stat`. Fields are counted from the last `)`, because the command in field 2 may
+/// contain any character.
 fn start_time(stat: &str) -> Option<u64> {
     let after = stat.rsplit_once(')')?.1;
     after.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
-/// Returns whether a process is stopped: SIGSTOP, or a debugger (proc_pid_stat(5), field 3). One that is gone does
-/// not.
+/// Returns whether a process is stopped by SIGSTOP or a debugger (proc_pid_stat(5), field 3). A process that does not
+/// exist is not stopped.
 pub fn is_stopped(pid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat.rsplit_once(')').and_then(|(_, after)| after.trim_start().chars().next());
@@ -30,20 +31,20 @@ pub fn is_stopped(pid: i32) -> bool {
 }
 
 impl Process {
-    /// Looks a process up; `None` when it is gone.
+    /// Looks up a process; returns `None` if it does not exist.
     pub fn of(pid: i32) -> Option<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         Some(Self { pid, start_time: start_time(&stat)? })
     }
 
-    /// Opens it, if it is still the same process.
+    /// Opens a pidfd of the process if the pid still belongs to it.
     pub fn open(self) -> Option<OwnedFd> {
         let fd = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::NONBLOCK).ok()?;
-        // Checked after the open: from here on the descriptor cannot come to mean another process.
+        // Checked after the open, because from then on the descriptor cannot refer to another process.
         (Self::of(self.pid)? == self).then_some(fd)
     }
 
-    /// Sends a signal if the pid still belongs to the same process. A process that is gone is no error.
+    /// Sends a signal if the pid still belongs to the same process. A process that has ended is no error.
     pub fn signal(self, signal: i32) {
         if let Some(fd) = self.open() {
             send_signal(&fd, signal);
@@ -51,7 +52,7 @@ impl Process {
     }
 }
 
-/// Sends a signal through a pidfd; a process that is gone is fine.
+/// Sends a signal through a pidfd. A process that has ended is no error.
 fn send_signal(pidfd: &OwnedFd, signal: i32) {
     if let Some(signal) = Signal::from_named_raw(signal) {
         let _ = pidfd_send_signal(pidfd, signal);
@@ -59,8 +60,8 @@ fn send_signal(pidfd: &OwnedFd, signal: i32) {
     }
     use std::os::fd::AsRawFd;
     let none = std::ptr::null::<libc::c_void>();
-    // SAFETY: pidfd_send_signal(2) with a null siginfo touches no memory of ours. Real-time signals have no
-    // name in rustix.
+    // SAFETY: pidfd_send_signal(2) with a null siginfo touches no memory of ours. Real-time signals have no name in
+    // rustix.
     unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, none, 0) };
 }
 
@@ -111,8 +112,8 @@ mod tests {
     }
 
     #[test]
-    fn the_exit_code_of_a_process_that_is_no_child_is_known_or_admitted_unknown() {
-        // sh starts a grandchild that outlives it, so that it is not ours.
+    fn the_exit_code_of_a_process_that_is_not_a_child_is_right_or_none() {
+        // sh starts a grandchild that outlives sh, so the grandchild is not our child.
         let out = std::process::Command::new("sh")
             .args(["-c", "(read x; exit 3) <&0 >/dev/null 2>&1 & echo $!"])
             .stdin(std::process::Stdio::null())

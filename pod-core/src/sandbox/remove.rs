@@ -1,4 +1,4 @@
-//! Removes a pod's sandbox, what is left of its containers, and its files. In a worker.
+//! Removes a pod's sandbox, the rest of its containers, and its files. Runs in a worker.
 
 use std::fs;
 use std::path::Path;
@@ -10,16 +10,16 @@ use crate::plan::PodPlan;
 use crate::runtime::{self, cgroup};
 use crate::store::Layout;
 
-/// Removes the sandbox and every container that is left of the pod. Continues after a failure, and
-/// returns what could not be removed.
+/// Removes the sandbox and all remaining containers of the pod. Continues after a failure, and returns problems with
+/// what could not be removed.
 pub fn remove(layout: &Layout, exe: &Path, plan: &PodPlan) -> Vec<String> {
     remove_sandbox(layout, exe, &plan.uid, plan.runtime.as_deref())
 }
 
-/// [`remove`], for a pod of which nothing but its uid is known.
+/// Does [`remove`] for a pod of which only the uid is known.
 pub fn remove_sandbox(layout: &Layout, exe: &Path, uid: &str, runtime: Option<&str>) -> Vec<String> {
     let mut problems = Vec::new();
-    // Everything dies before the namespaces and cgroups that it lives in go.
+    // All processes are killed before their namespaces and cgroups are removed.
     let cgroups = cgroup::of_pod(uid);
     for path in &cgroups {
         cgroup::kill_all(path);
@@ -36,7 +36,8 @@ pub fn remove_sandbox(layout: &Layout, exe: &Path, uid: &str, runtime: Option<&s
         }
         Err(e) => problems.push(e.to_string()),
     }
-    // Which runtime made a container is not known of a pod without a record, or it is not installed any more.
+    // The containers are looked up on disk, because the runtime of a pod without a record is not known, and a runtime
+    // may not be installed any more.
     for id in containers_of(&state, uid) {
         if let Err(e) = runtime::forget_external(&state, &id) {
             problems.push(e.to_string());
@@ -44,7 +45,7 @@ pub fn remove_sandbox(layout: &Layout, exe: &Path, uid: &str, runtime: Option<&s
     }
     base::fail_point!(Worker, "pod-containers-deleted");
     let (instance, id) = (networks(layout, exe), uid.to_owned());
-    // In a process of its own: netavark changes the namespaces of its thread.
+    // Runs in a separate process, because netavark changes the namespaces of its thread.
     match worker::spawn(move || match instance.teardown(&id) {
         Ok(()) => Vec::new(),
         Err(errors) => errors.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -84,8 +85,8 @@ pub fn remove_sandbox(layout: &Layout, exe: &Path, uid: &str, runtime: Option<&s
     problems
 }
 
-/// Ids that a runtime keeps state of and that are of this pod: libcontainer's bundles and containers, and of any other
-/// runtime its own folder and that of our calls.
+/// Returns the ids of this pod for which a runtime keeps state: libcontainer's bundles and containers, and for any
+/// other runtime its own folder and the folder of our calls.
 fn containers_of(state: &Path, uid: &str) -> std::collections::BTreeSet<String> {
     let prefix = format!("{uid}-");
     ["bundles", "containers", "runtime", "calls"]
@@ -97,11 +98,11 @@ fn containers_of(state: &Path, uid: &str) -> std::collections::BTreeSet<String> 
         .collect()
 }
 
-/// Deletes all files of a pod whose sandbox is gone.
+/// Deletes all files of a pod whose sandbox is removed.
 pub fn purge(layout: &Layout, exe: &Path, uid: &str, runtime: Option<&str>) -> Vec<String> {
     let mut problems = Vec::new();
-    // One that did not run in this boot still holds the addresses of the last; what a killed worker half made is no
-    // sandbox for the state machine, which then asks for no removal.
+    // A pod that did not run in this boot still holds the addresses of the last boot. The state machine does not ask
+    // for the removal of a sandbox that a killed worker has not completed, because that is no sandbox for it.
     let is_half_made = layout.pod_run(uid).join(INTENT).exists();
     if is_half_made || networks(layout, exe).leases().is_ok_and(|leases| leases.iter().any(|id| id == uid)) {
         problems.extend(remove_sandbox(layout, exe, uid, runtime));

@@ -1,4 +1,4 @@
-//! Short-lived processes forked from the single-threaded supervisor: each does one thing, writes one JSON
+//! Short-lived processes that are forked from the single-threaded supervisor. Each one does one task, writes one JSON
 //! result to a pipe and ends.
 
 use std::fs::File;
@@ -16,11 +16,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
-    /// The supervisor knows nothing of what it was asked for: a pod, a container, a client.
+    /// Looking up the pod, container or client of a request, which the supervisor does not know.
     Lookup,
     /// Forking the worker.
     Fork,
-    /// Files and folders of ours.
+    /// Files and folders of `kube`.
     Files,
     /// The network namespace and the network.
     Network,
@@ -28,17 +28,17 @@ pub enum Step {
     Cgroup,
     /// The spec of a container.
     Spec,
-    /// What an OCI runtime does.
+    /// A call of an OCI runtime.
     Runtime,
-    /// A terminal.
+    /// The terminal of a container or command.
     Terminal,
     /// The answer to a client.
     Reply,
-    /// The worker was killed before it had a result.
+    /// No particular step: the worker was killed before it had a result.
     Killed,
 }
 
-/// Why a worker failed, as it crosses the worker's pipe.
+/// Why a worker failed, in the form that is sent through the worker's pipe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
@@ -62,12 +62,12 @@ impl Failure {
         Self { step, message: message.to_string(), hint: hint.map(str::to_owned) }
     }
 
-    /// Returns a function that makes errors failures of `step`, for `map_err`.
+    /// Returns a function for `map_err` that turns errors into failures of `step`.
     pub fn at<E: ToString>(step: Step) -> impl Fn(E) -> Self {
         move |error| Self::new(step, error)
     }
 
-    /// As [`Failure::at`], with what was attempted before the error.
+    /// Does the same as [`Failure::at`], with a description of what was attempted before the error.
     pub fn when<E: std::fmt::Display>(step: Step, attempt: impl std::fmt::Display) -> impl FnOnce(E) -> Self {
         move |error| Self::new(step, format!("{attempt}: {error}"))
     }
@@ -76,31 +76,31 @@ impl Failure {
 /// A running worker whose result is a `T`.
 #[derive(Debug)]
 pub struct Worker<T> {
-    /// Its process id.
+    /// The worker's process id.
     pub pid: Pid,
     pipe: File,
     received: Vec<u8>,
     result: PhantomData<T>,
 }
 
-/// What a worker's pipe says.
+/// The state of a worker according to its pipe.
 #[derive(Debug)]
 pub enum Outcome<T> {
-    /// It is still at work.
+    /// The worker has not ended.
     Pending,
-    /// It is done.
+    /// The worker has ended with this result.
     Done(T),
-    /// It ended without a result: killed, or out of memory.
+    /// The worker ended without a result: it was killed, or memory ran out.
     Died,
 }
 
-/// Forks a worker that runs `job`. It is killed when its supervisor dies, so that nothing of a dead
-/// supervisor acts beside its successor; what it half made is found by its name.
+/// Forks a worker that runs `job`. The worker is killed when its supervisor dies, so that it does not act at the same
+/// time as the next supervisor. What it had created is found by its name.
 pub fn spawn<T: Serialize>(job: impl FnOnce() -> T) -> std::io::Result<Worker<T>> {
     let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
     let parent = nix::unistd::getpid();
-    // SAFETY: the supervisor has one thread, so the child may allocate and take locks. No crate forks more
-    // safely than that.
+    // SAFETY: the supervisor has one thread, so the child may allocate and take locks. No crate offers a safer fork for
+    // this.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => {
             drop(write);
@@ -123,7 +123,8 @@ fn run_child<T: Serialize>(parent: Pid, mut pipe: File, job: impl FnOnce() -> T)
     }
     // The supervisor blocks the signals that it reads from its signalfd; containers must not inherit that.
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
-    // Rust ignores SIGPIPE, and what is ignored stays so over an exec: `yes | head` would not end quietly.
+    // Rust ignores SIGPIPE, and an ignored signal stays ignored over an exec. `yes | head` in a container would then
+    // not end quietly.
     // SAFETY: the default action is no handler; nothing of ours relies on SIGPIPE being ignored in here.
     let _ = unsafe { nix::sys::signal::signal(Signal::SIGPIPE, nix::sys::signal::SigHandler::SigDfl) };
     crate::runtime::worker::prepare_worker();
@@ -135,24 +136,24 @@ fn run_child<T: Serialize>(parent: Pid, mut pipe: File, job: impl FnOnce() -> T)
 }
 
 impl<T> Worker<T> {
-    /// A worker that this process forked when it was another program.
+    /// Recreates a worker that this process forked as another program.
     pub fn restored(pid: Pid, pipe: OwnedFd, received: Vec<u8>) -> Self {
         Self { pid, pipe: File::from(pipe), received, result: PhantomData }
     }
 
-    /// The pipe of its result, and what of that has been read.
+    /// Returns the pipe of the worker's result, and the part of the result that has been read.
     pub fn progress(&self) -> (RawFd, &[u8]) {
         (self.pipe.as_raw_fd(), &self.received)
     }
 }
 
 impl<T: DeserializeOwned> Worker<T> {
-    /// The pipe, to wait for.
+    /// Returns the pipe, to poll it.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.pipe.as_fd()
     }
 
-    /// Reads what the pipe has; call when it is readable.
+    /// Reads what is in the pipe. To be called when the pipe is readable.
     pub fn poll(&mut self) -> Outcome<T> {
         let mut chunk = [0u8; 4096];
         loop {
@@ -171,7 +172,8 @@ impl<T: DeserializeOwned> Worker<T> {
         }
     }
 
-    /// Waits for its end, for a worker that has workers of its own: slow steps side by side. `None`: it died.
+    /// Waits until the worker has ended, and returns its result; `None` if it died. For a worker that runs slow steps
+    /// in parallel in workers of its own.
     pub fn wait(mut self) -> Option<T> {
         rustix::io::ioctl_fionbio(&self.pipe, false).ok()?;
         let read = self.pipe.read_to_end(&mut self.received);
@@ -207,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_gives_its_result_however_long() {
+    fn a_worker_returns_its_result_of_any_length() {
         let worker = spawn(|| vec![7u32; 100_000]).unwrap();
         assert_eq!(finish(worker).unwrap().len(), 100_000);
     }
@@ -231,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_beside_another_is_waited_for() {
+    fn a_step_in_parallel_is_waited_for() {
         let worker = spawn(|| "done".to_owned()).unwrap();
         assert_eq!(worker.wait().as_deref(), Some("done"));
     }

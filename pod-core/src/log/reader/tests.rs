@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::log::*;
 
-/// A record `seconds` after the start of time.
+/// Returns a record with a time `seconds` after the epoch.
 fn at(seconds: i64, stream: &str, tag: &str, content: &str) -> String {
     let time = record::stamp(Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds));
     format!("{time} {stream} {tag} {content}\n")
@@ -33,7 +33,7 @@ fn source(dir: &Path, run: Run) -> Source {
     Source { name: dir.file_name().unwrap().to_str().unwrap().to_owned(), dir: dir.to_owned(), run }
 }
 
-/// As `kube logs` prints it.
+/// Returns the lines as `kube logs` prints them.
 fn text(sources: &[Source], options: &Options) -> String {
     let mut text = String::new();
     read(sources, options, &mut |source, line| {
@@ -98,7 +98,7 @@ fn tail_of_a_long_log_is_exact() {
 }
 
 #[test]
-fn what_is_written_while_it_is_read_is_not_waited_for() {
+fn a_read_does_not_wait_for_what_is_written_meanwhile() {
     for (options, expected) in [
         (Options::default(), vec!["one", "two", "three"]),
         (tail(2), vec!["two", "three"]),
@@ -110,7 +110,7 @@ fn what_is_written_while_it_is_read_is_not_waited_for() {
         put(dir.path(), "0.log", &(at(2, "stdout", "F", "two") + &at(3, "stdout", "F", "three")));
         let mut lines = Vec::new();
         read(&[source(dir.path(), Run::Latest)], &options, &mut |_, line| {
-            // The container is as quick as its reader, and more than a block ahead.
+            // The container writes as fast as it is read, and is more than a block ahead.
             put(dir.path(), "0.log", &at(4, "stdout", "F", "late").repeat(3000));
             lines.push(String::from_utf8(line.content.to_vec()).unwrap());
             if lines.len() > 100 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -133,7 +133,7 @@ fn since_leaves_out_what_is_older() {
 }
 
 #[test]
-fn runs_are_chosen() {
+fn the_chosen_run_is_read() {
     let dir = TempDir::new().unwrap();
     assert_eq!(text(&[source(dir.path(), Run::Latest)], &Options::default()), "");
     put(dir.path(), "9.log", &at(1, "stdout", "F", "nine"));
@@ -218,7 +218,7 @@ fn follow_loses_nothing_across_rotation_and_restart() {
         })
         .unwrap();
     });
-    // The log of the run before the last but one is removed while it may still be read.
+    // The log of the run before the previous one is removed while it may still be read.
     let last: Vec<_> = seen.iter().filter(|l| !l.starts_with("0 ")).cloned().collect();
     let expected: Vec<_> =
         (1..RUNS).flat_map(|attempt| (0..LINES).map(move |i| format!("{attempt} {i}"))).collect();
@@ -233,7 +233,7 @@ fn follow_loses_nothing_across_rotation_and_restart() {
 #[test]
 fn a_rotation_under_way_hides_no_file() {
     let of_file = |n: i64| at(n, "stdout", "F", &n.to_string());
-    // Whichever file it is just about to move: its name, or the newest's, is free.
+    // Whichever file the rotation is about to move, its name or that of the newest file is free.
     for free in 0..4 {
         let dir = TempDir::new().unwrap();
         let names: Vec<_> = (0..5).filter(|n| *n != free).map(|n| file_name(0, n)).collect();
@@ -260,7 +260,7 @@ fn follow_reads_half_a_record_when_it_is_whole() {
     let (half, rest) = record.split_at(20);
     put(dir.path(), "0.log", half);
     assert!(!cursor.peek().unwrap());
-    // The writer takes it back, then has space again.
+    // The writer removes the half record, then has space again.
     OpenOptions::new().write(true).open(dir.path().join("0.log")).unwrap().set_len(0).unwrap();
     assert!(!cursor.peek().unwrap());
     put(dir.path(), "0.log", half);
@@ -273,7 +273,7 @@ fn follow_reads_half_a_record_when_it_is_whole() {
 }
 
 #[test]
-fn follow_ends_when_the_reader_has_enough() {
+fn follow_ends_when_the_reader_stops() {
     let dir = TempDir::new().unwrap();
     put(dir.path(), "0.log", &at(1, "stdout", "F", "one"));
     let sources = [source(dir.path(), Run::Latest)];

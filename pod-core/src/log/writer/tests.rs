@@ -11,10 +11,10 @@ use tempfile::TempDir;
 
 use crate::log::*;
 
-/// Far more than any test needs: nothing is rotated out.
+/// Far more than any test needs, so that no file is removed by rotation.
 const MANY: u32 = 100_000;
 
-/// A container's two streams, and the writer of its log.
+/// The two streams of a container, and the writer of its log.
 struct Output {
     dir: TempDir,
     pipes: [(OwnedFd, OwnedFd); 2],
@@ -39,13 +39,13 @@ impl Output {
         self.dir.path().join("run")
     }
 
-    /// A writer that was killed, and the next one.
+    /// Replaces the writer, as if it had been killed.
     fn restart(&mut self) {
         self.writer = None;
         self.writer = Some(Writer::open(&self.logs(), 0, self.limits, &self.spool()).unwrap());
     }
 
-    /// The container writes; what its pipe does not hold is pumped in between.
+    /// Writes as the container. Bytes that its pipe cannot hold are pumped in between.
     fn write(&mut self, stream: Stream, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             match rustix::io::write(&self.pipes[stream as usize].1, bytes) {
@@ -72,7 +72,7 @@ impl Output {
         lines(&self.logs(), Run::Attempt(0))
     }
 
-    /// What the log says that a stream was.
+    /// Returns what a stream contained according to the log.
     fn content(&self, of: Stream) -> Vec<u8> {
         let mut all = Vec::new();
         for (_, content, ends) in self.lines().into_iter().filter(|(stream, ..)| *stream == of) {
@@ -102,7 +102,7 @@ fn lines(dir: &Path, run: Run) -> Vec<(Stream, Vec<u8>, bool)> {
     lines
 }
 
-/// Output of a container: lines of all sizes, the last one perhaps without its newline.
+/// Generates the output of a container: lines of all sizes, the last one with or without a newline.
 fn output() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         8 => prop::collection::vec(any::<u8>(), 0..40),
@@ -149,7 +149,7 @@ proptest! {
                 .filter_map(|r| record::parse(&r[..r.len() - 1]))
                 .map(|l| (stream, l.content.to_vec(), l.ends))
                 .collect();
-            // A line that did not end is complete on disk; its reader knows that no newline followed.
+            // A line without a newline is complete on disk; its reader knows that no newline followed.
             if whole.last().is_some_and(|byte| *byte != b'\n') {
                 let completes = expected.last_mut().unwrap();
                 assert_eq!((completes.1.as_slice(), completes.2), (&[][..], true));
@@ -162,7 +162,7 @@ proptest! {
     }
 
     #[test]
-    fn a_writer_killed_within_a_write_leaves_no_gap_and_no_double(
+    fn a_writer_killed_within_a_write_leaves_no_gap_and_no_duplicate(
         batches in prop::collection::vec("([a-z]{0,30}\n){1,5}[a-z]{0,5}", 1..6),
         torn in 0_u64..400,
     ) {
@@ -173,7 +173,7 @@ proptest! {
             output.write(Stream::Stdout, batch.as_bytes());
             output.pump(Stream::Stdout);
         }
-        // As if only the first bytes of the last batch had made it.
+        // As if only the first bytes of the last batch had been written.
         let log = OpenOptions::new().write(true).open(output.logs().join("0.log")).unwrap();
         let size = log.metadata().unwrap().len();
         log.set_len(size.saturating_sub(torn).max(before)).unwrap();
@@ -184,11 +184,11 @@ proptest! {
 }
 
 #[test]
-fn a_writer_killed_after_it_took_output_in_loses_nothing() {
+fn a_writer_killed_after_it_spooled_output_loses_nothing() {
     let mut output = Output::new(1_000_000);
     output.write(Stream::Stdout, b"one\n");
     output.pump(Stream::Stdout);
-    // The output is in the spool, and that was all.
+    // Only the step into the spool was done.
     let mut spool = OpenOptions::new().append(true).open(output.spool().join("0.stdout.spool")).unwrap();
     spool.write_all(b"two\nthr").unwrap();
     output.restart();
@@ -198,14 +198,14 @@ fn a_writer_killed_after_it_took_output_in_loses_nothing() {
 }
 
 #[test]
-fn a_writer_killed_while_it_empties_a_spool_goes_on_behind_it() {
+fn a_writer_killed_while_it_empties_a_spool_continues_after_it() {
     let mut output = Output::new(1_000_000);
     output.write(Stream::Stdout, b"one\n");
     output.pump(Stream::Stdout);
     let spool = OpenOptions::new().write(true).open(output.spool().join("0.stdout.spool")).unwrap();
     spool.set_len(0).unwrap();
     output.restart();
-    // Killed once more, after it took output in.
+    // The writer is killed again after it spooled output.
     let mut spool = OpenOptions::new().append(true).open(output.spool().join("0.stdout.spool")).unwrap();
     spool.write_all(b"two\nthree\n").unwrap();
     output.restart();
@@ -214,7 +214,7 @@ fn a_writer_killed_while_it_empties_a_spool_goes_on_behind_it() {
 }
 
 #[test]
-fn spools_stay_small_and_go_with_the_run() {
+fn spools_stay_small_and_are_removed_with_the_run() {
     let mut output = Output::new(100_000_000);
     let line = [b'x'; 99].into_iter().chain([b'\n']).collect::<Vec<_>>();
     for _ in 0..200 {
@@ -230,7 +230,7 @@ fn spools_stay_small_and_go_with_the_run() {
 }
 
 #[test]
-fn a_log_is_rotated_by_size_and_only_so_many_files_are_kept() {
+fn a_log_is_rotated_by_size_and_old_files_are_removed() {
     let mut output = Output::new(1_000);
     output.limits.files = 3;
     output.restart();
@@ -263,8 +263,8 @@ fn of_former_runs_the_last_one_keeps_its_log() {
 }
 
 #[test]
-fn a_full_disk_does_not_block_and_the_loss_is_told() {
-    // In a mount namespace of its own thread, so that nothing is left of it.
+fn a_full_disk_does_not_block_and_the_loss_is_reported() {
+    // The thread has its own mount namespace, so no mount is left.
     std::thread::spawn(|| {
         use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
         use rustix::thread::{UnshareFlags, unshare_unsafe};
@@ -301,10 +301,10 @@ fn a_full_disk_does_not_block_and_the_loss_is_told() {
     .unwrap();
 }
 
-/// Names the folder to the process that pumps.
+/// The variable that names the folder for the process that pumps.
 const PUMP: &str = "KUBE_TEST_PUMP";
 
-/// Moves what comes through the FIFO `out` in the folder `dir` into a log, until it is killed.
+/// Moves everything that comes through the FIFO `out` in the folder `dir` into a log, until the process is killed.
 fn pump_forever(dir: &Path) -> ! {
     let mut writer = Writer::open(&dir.join("logs"), 0, PUMP_LIMITS, &dir.join("run")).unwrap();
     let fifo = OpenOptions::new().read(true).write(true).open(dir.join("out")).unwrap();
@@ -320,7 +320,7 @@ fn start_pump(dir: &Path) -> std::process::Child {
     std::process::Command::new(std::env::current_exe().unwrap())
         .args([
             "--exact",
-            "log::writer::tests::killing_the_writer_at_any_moment_loses_tears_and_doubles_nothing",
+            "log::writer::tests::killing_the_writer_at_any_moment_loses_tears_and_duplicates_nothing",
         ])
         .env(PUMP, dir)
         .stdout(std::process::Stdio::null())
@@ -331,7 +331,7 @@ fn start_pump(dir: &Path) -> std::process::Child {
 const PUMP_LIMITS: Limits = Limits { file_bytes: 300_000, files: MANY };
 
 #[test]
-fn killing_the_writer_at_any_moment_loses_tears_and_doubles_nothing() {
+fn killing_the_writer_at_any_moment_loses_tears_and_duplicates_nothing() {
     if let Some(dir) = std::env::var_os(PUMP) {
         pump_forever(Path::new(&dir));
     }
@@ -347,7 +347,7 @@ fn killing_the_writer_at_any_moment_loses_tears_and_doubles_nothing() {
             let mut written = 0;
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
                 let text = format!("{written} {}\n", "x".repeat(written % 97));
-                // Some lines come in two pieces.
+                // Some lines are written in two pieces.
                 let (one, two) = text.split_at(if written % 3 == 0 { text.len() / 2 } else { 0 });
                 out.write_all(one.as_bytes()).unwrap();
                 out.write_all(two.as_bytes()).unwrap();
@@ -357,13 +357,13 @@ fn killing_the_writer_at_any_moment_loses_tears_and_doubles_nothing() {
         });
         for i in 0..25_u64 {
             let mut pump = start_pump(dir.path());
-            // Any moment will do.
+            // The exact moment does not matter.
             std::thread::sleep(std::time::Duration::from_micros(20_000 + i * i * 137 % 30_000));
             pump.kill().unwrap();
             pump.wait().unwrap();
         }
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        // It may be waiting for its output to be taken.
+        // The container may be waiting until its output is read.
         let mut pump = start_pump(dir.path());
         let written = container.join().unwrap();
         pump.kill().unwrap();
