@@ -67,7 +67,7 @@ fn a_new_workload_is_recorded_with_all_its_pods_at_once() {
 }
 
 #[test]
-fn a_workload_that_is_not_to_run_gets_pods_that_are_started_later() {
+fn a_workload_that_should_not_run_gets_pods_that_are_started_later() {
     let stopped = Spec { running: false, ..spec(1, "a", 1) };
     let Outcome { record, .. } = changed(None, &apply(stopped), false);
     assert_eq!(record.pods[0].desired, Desired::Stopped);
@@ -84,7 +84,7 @@ fn an_older_spec_changes_nothing() {
 }
 
 #[test]
-fn a_deleted_workload_gets_no_pods_and_one_that_is_applied_meanwhile_is_another() {
+fn a_deleted_workload_gets_no_pods_and_applying_it_again_creates_a_new_workload() {
     let Outcome { record, .. } = changed(None, &apply(spec(1, "a", 1)), true);
     let deleted = changed(Some(&record), &WorkloadChange::Delete { grace_seconds: Some(3) }, true).record;
     assert!(deleted.deleting && deleted.pods.iter().all(|pod| pod.removing && pod.grace_seconds == Some(3)));
@@ -94,7 +94,7 @@ fn a_deleted_workload_gets_no_pods_and_one_that_is_applied_meanwhile_is_another(
 }
 
 #[test]
-fn pods_that_a_failed_play_made_are_killed_and_those_before_are_kept() {
+fn pods_of_a_failed_play_are_killed_and_earlier_pods_are_kept() {
     let before = changed(None, &apply(spec(1, "a", 2)), true).record;
     // The new pod is not ready, so that both old ones are kept.
     let broken = changed(Some(&before), &apply(spec(2, "b", 2)), false).record;
@@ -110,7 +110,7 @@ fn pods_that_a_failed_play_made_are_killed_and_those_before_are_kept() {
 }
 
 #[test]
-fn the_status_tells_how_far_a_workload_is() {
+fn the_status_shows_the_progress_of_a_workload() {
     let record = changed(None, &apply(spec(1, "a", 2)), true).record;
     let status = |ready: usize, problem: Option<&str>| {
         let pods = record.pods.iter().enumerate().map(|(n, pod)| {

@@ -2,7 +2,7 @@
 //! output are findings.
 //!
 //! What Kubernetes' validation would refuse is normally avoided while the documents are generated
-//! ([`Fault::is_mended`]), so the remaining findings are those that only the user can fix. Each finding is a warning
+//! ([`Fault::is_avoided`]), so the remaining findings are those that only the user can fix. Each finding is a warning
 //! and none is an error, because the document is valid on this host, and changing the document is easier than writing
 //! a new one.
 
@@ -73,7 +73,7 @@ pub enum Fault {
 impl Fault {
     /// Returns whether [`generate`](super::generate) avoids this fault itself, so that it occurs in generated
     /// documents only if the recorded object already had it.
-    pub fn is_mended(&self) -> bool {
+    pub fn is_avoided(&self) -> bool {
         matches!(self, Self::Refused { .. } | Self::SelectsNothing)
     }
 }
@@ -91,16 +91,18 @@ impl fmt::Display for Finding {
                 f.write_str(message)?;
                 hint.iter().try_for_each(|hint| write!(f, "; {hint}"))
             }
-            Fault::SelectsNothing => f.write_str("it leads to no pod of these: mend its selector"),
+            Fault::SelectsNothing => {
+                f.write_str("its selector matches no pod of these documents: correct the selector")
+            }
             Fault::NoService { name } => {
                 write!(f, "a StatefulSet needs a Service, here {name}: add --service, or write one")
             }
             Fault::SignalWithoutOs => {
-                write!(f, "a cluster takes {path} only where the pod names its OS: add `os: {{name: linux}}`")
+                write!(f, "a cluster accepts {path} only if the pod names its OS: add `os: {{name: linux}}`")
             }
             Fault::PortTwice { container, port } => write!(
                 f,
-                "the container {container} names port {port} twice, which `kubectl apply --server-side` refuses: \
+                "the container {container} declares port {port} twice, which `kubectl apply --server-side` refuses: \
                  leave one out"
             ),
             Fault::NewVariable { name } => write!(
@@ -110,14 +112,11 @@ impl fmt::Display for Finding {
             ),
             Fault::UnsafeSysctl { name } => write!(
                 f,
-                "a cluster's nodes refuse pods that set {name}: leave it out, or have it among the kubelet's \
+                "a cluster's nodes refuse pods that set {name}: leave it out, or add it to the kubelet's \
                  allowedUnsafeSysctls"
             ),
             Fault::NoContainer { name } => {
-                write!(
-                    f,
-                    "{path} is a resource of the container {name}, which this pod does not have: leave it out"
-                )
+                write!(f, "{path} refers to the container {name}, which this pod does not have: remove it")
             }
         }
     }
@@ -144,20 +143,20 @@ const SAFE_SYSCTLS: [&str; 12] = [
 pub fn judge(documents: &[Value]) -> Vec<Finding> {
     let mut found = Vec::new();
     for document in documents {
-        let mut judged = Judged { document, found: &mut found };
+        let mut checker = Checker { document, found: &mut found };
         for diagnostic in manifest::judge(document) {
             let fault = Fault::Refused { message: diagnostic.message, hint: diagnostic.hint };
-            judged.add(&diagnostic.path, fault);
+            checker.add(&diagnostic.path, fault);
         }
         if let Some((path, pod)) = pod_of(document) {
-            judged.pod(path, pod);
+            checker.pod(path, pod);
         }
-        judged.services(documents);
+        checker.services(documents);
     }
     found
 }
 
-struct Judged<'a> {
+struct Checker<'a> {
     document: &'a Value,
     found: &'a mut Vec<Finding>,
 }
@@ -181,7 +180,7 @@ fn text<'a>(value: &'a Value, at: &str) -> Option<&'a str> {
     value.pointer(at).and_then(Value::as_str).filter(|text| !text.is_empty())
 }
 
-impl Judged<'_> {
+impl Checker<'_> {
     fn add(&mut self, path: &str, fault: Fault) {
         let [kind, _, name] = place(self.document);
         // kubectl names an object with its API group, if it has one.

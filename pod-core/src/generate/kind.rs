@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::metadata::{cut, drop_machine_made};
+use super::metadata::{cut, remove_generated_labels};
 use super::recorded::{Workload, labels};
 use super::service::name_for;
 use super::{Error, Options};
@@ -85,15 +85,15 @@ pub(super) fn document(workload: &mut Workload, kind: Kind, options: &Options) -
 
 /// Removes the labels of the former controller if the kind changes, because the new controller gives its own labels to
 /// its pods.
-pub(super) fn own_labels(workload: &mut Workload, kind: Kind) {
+pub(super) fn remove_labels_of_other_controllers(workload: &mut Workload, kind: Kind) {
     if kind == Kind::Pod || kind == Kind::Deployment && workload.is_deployment() {
         return;
     }
     for metadata in [&mut workload.metadata, &mut workload.pod_metadata] {
-        metadata.get_mut("labels").map(drop_machine_made).unwrap_or_default();
+        metadata.get_mut("labels").map(remove_generated_labels).unwrap_or_default();
     }
     if let Some(selector) = workload.spec.get_mut("selector").and_then(|s| s.get_mut("matchLabels")) {
-        drop_machine_made(selector);
+        remove_generated_labels(selector);
     }
 }
 
@@ -151,20 +151,24 @@ fn allowed(workload: &mut Workload, kind: Kind) {
     let id = workload.id.to_string();
     let what = kind.with_article();
     if workload.pod.remove("ephemeralContainers").is_some() {
-        workload.warn(format!("{id}: ephemeralContainers are left out: they are added to pods that run"));
+        workload
+            .warn(format!("{id}: ephemeralContainers are left out: they can only be added to running pods"));
     }
     let policy = workload.pod.get("restartPolicy").and_then(Value::as_str).unwrap_or("Always").to_owned();
     match kind {
         Kind::Job if matches!(policy.as_str(), "OnFailure" | "Never") => {}
         Kind::Job => {
             workload.pod.insert("restartPolicy".to_owned(), json!("OnFailure"));
-            workload.warn(format!("{id}: a Job's pods cannot have restartPolicy Always: it is OnFailure"));
+            workload.warn(format!(
+                "{id}: a Job's pods cannot have restartPolicy Always: it is changed to OnFailure"
+            ));
         }
         Kind::Deployment | Kind::DaemonSet | Kind::StatefulSet => {
             if policy != "Always" {
                 workload.pod.remove("restartPolicy");
                 workload.warn(format!(
-                    "{id}: the pods of {what} cannot have restartPolicy {policy}: it is Always; --kind job keeps it"
+                    "{id}: the pods of {what} cannot have restartPolicy {policy}: it is changed to Always; \
+                     --kind job keeps it"
                 ));
             }
             if workload.pod.remove("activeDeadlineSeconds").is_some() {

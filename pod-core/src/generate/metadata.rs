@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// Labels that controllers give to their pods. Labels of another controller would be wrong, and a Job refuses them.
-const MACHINE_MADE_LABELS: [&str; 10] = [
+const GENERATED_LABELS: [&str; 10] = [
     "apps.kubernetes.io/pod-index",
     "batch.kubernetes.io/controller-uid",
     "batch.kubernetes.io/job-completion-index",
@@ -17,9 +17,9 @@ const MACHINE_MADE_LABELS: [&str; 10] = [
 ];
 
 /// Removes the labels that a controller gave to a pod.
-pub(super) fn drop_machine_made(labels: &mut Value) {
+pub(super) fn remove_generated_labels(labels: &mut Value) {
     if let Value::Object(labels) = labels {
-        labels.retain(|key, _| !MACHINE_MADE_LABELS.contains(&key.as_str()));
+        labels.retain(|key, _| !GENERATED_LABELS.contains(&key.as_str()));
     }
 }
 

@@ -107,7 +107,7 @@ pub enum Error {
         kind: Kind,
     },
     /// Two different documents would have the same kind and name.
-    #[error("two of these would both be {what}")]
+    #[error("two different documents would both be {what}")]
     Twice {
         /// Kind and name, as `Pod web`.
         what: String,
@@ -159,7 +159,7 @@ pub fn generate(subjects: &[Subject<'_>], options: &Options, facts: &Facts) -> R
                 list.push(used);
             }
         }
-        kind::own_labels(&mut workload, kind);
+        kind::remove_labels_of_other_controllers(&mut workload, kind);
         let service = if options.service { service::document(&mut workload, kind) } else { None };
         warnings::of(&mut workload, kind, options, facts);
         let mut document = kind::document(&mut workload, kind, options)?;

@@ -72,7 +72,7 @@ pub(super) fn documents(workload: &mut Workload, options: &Options, facts: &Fact
             None if kind == Kind::PersistentVolumeClaim => {
                 let id = workload.id.to_string();
                 workload.warn(format!(
-                    "{id}: no manifest made the claim {name}: its size and accessModes are a guess, look at them"
+                    "{id}: the claim {name} has no manifest: its size and accessModes are a guess, check them"
                 ));
                 made_on_first_use(&name)
             }
@@ -80,7 +80,7 @@ pub(super) fn documents(workload: &mut Workload, options: &Options, facts: &Fact
                 if !optional {
                     let id = workload.id.to_string();
                     workload.warn(format!(
-                        "{id}: it uses the {} {name}, which is not here: it is left out",
+                        "{id}: it uses the {} {name}, which does not exist here and is left out",
                         kind.name()
                     ));
                 }

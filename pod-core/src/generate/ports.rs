@@ -16,7 +16,7 @@ struct Entry {
     /// The port mapping that the entry's own hostPort requests, if it has one.
     published: Option<PortMapping>,
     /// Whether the entry has a hostPort that is really published.
-    settled: bool,
+    is_published: bool,
 }
 
 fn entries(pod: &Map<String, Value>) -> Vec<Entry> {
@@ -41,7 +41,7 @@ fn entries(pod: &Map<String, Value>) -> Vec<Entry> {
                     })
                 };
                 let published = host_port.and_then(mapping);
-                found.push(Entry { list, container, port, number, protocol, published, settled: false });
+                found.push(Entry { list, container, port, number, protocol, published, is_published: false });
             }
         }
     }
@@ -69,18 +69,21 @@ pub(super) fn publish(pod: &mut Map<String, Value>, network: &PodNetwork) {
     }
     let mut entries = entries(pod);
     for entry in &mut entries {
-        entry.settled = entry.published.as_ref().is_some_and(|mapping| network.ports.contains(mapping));
+        entry.is_published = entry.published.as_ref().is_some_and(|mapping| network.ports.contains(mapping));
     }
-    let kept: Vec<PortMapping> =
-        entries.iter().filter(|entry| entry.settled).filter_map(|entry| entry.published.clone()).collect();
+    let kept: Vec<PortMapping> = entries
+        .iter()
+        .filter(|entry| entry.is_published)
+        .filter_map(|entry| entry.published.clone())
+        .collect();
     for mapping in network.ports.iter().filter(|mapping| !kept.contains(mapping)) {
         let names = |entry: &Entry| {
             entry.number == u64::from(mapping.container_port) && entry.protocol == mapping.protocol
         };
-        let replaced = entries.iter().position(|e| names(e) && !e.settled && e.published.is_some());
-        let free = replaced.or_else(|| entries.iter().position(|e| names(e) && !e.settled));
+        let replaced = entries.iter().position(|e| names(e) && !e.is_published && e.published.is_some());
+        let free = replaced.or_else(|| entries.iter().position(|e| names(e) && !e.is_published));
         if let Some(entry) = free.and_then(|index| entries.get_mut(index)) {
-            entry.settled = true;
+            entry.is_published = true;
             if let Some(port) = at(pod, entry) {
                 set(port, mapping);
             }
@@ -90,7 +93,7 @@ pub(super) fn publish(pod: &mut Map<String, Value>, network: &PodNetwork) {
             entries.iter().find(|e| names(e) && e.list == "containers").map_or(0, |e| e.container);
         add(pod, container, mapping);
     }
-    for entry in entries.iter().filter(|entry| entry.published.is_some() && !entry.settled) {
+    for entry in entries.iter().filter(|entry| entry.published.is_some() && !entry.is_published) {
         if let Some(port) = at(pod, entry) {
             port.remove("hostPort");
             port.remove("hostIP");
@@ -122,9 +125,9 @@ fn add(pod: &mut Map<String, Value>, container: usize, mapping: &PortMapping) {
 /// Removes hostPorts and ports that are impossible on the host's network: there the host port is the container port,
 /// and only one container can have it. Manifests can become like this by a flag of `kube play`. Returns the warnings.
 pub(super) fn on_host(pod: &mut Map<String, Value>) -> Vec<String> {
-    let mut told = Vec::new();
+    let mut warnings = Vec::new();
     if pod.get("hostNetwork") != Some(&Value::Bool(true)) {
-        return told;
+        return warnings;
     }
     for list in ["containers", "initContainers"] {
         let mut taken: Vec<(u64, String, String)> = Vec::new();
@@ -143,7 +146,7 @@ pub(super) fn on_host(pod: &mut Map<String, Value>) -> Vec<String> {
                     port.remove("hostPort");
                     port.remove("hostIP");
                     address.clear();
-                    told.push(format!(
+                    warnings.push(format!(
                         "it is on the host's network, where port {number} of container {name} is port {number}: \
                          hostPort {host} is left out"
                     ));
@@ -153,8 +156,8 @@ pub(super) fn on_host(pod: &mut Map<String, Value>) -> Vec<String> {
                 }
                 let key = (number, protocol, address);
                 if list == "containers" && taken.contains(&key) {
-                    told.push(format!(
-                        "it is on the host's network, where one container only can have port {number}/{}: it is \
+                    warnings.push(format!(
+                        "it is on the host's network, where only one container can have port {number}/{}: it is \
                          left out of container {name}",
                         key.1
                     ));
@@ -168,19 +171,21 @@ pub(super) fn on_host(pod: &mut Map<String, Value>) -> Vec<String> {
             }
         }
     }
-    sysctls(pod, &mut told);
-    told
+    sysctls(pod, &mut warnings);
+    warnings
 }
 
 /// Removes the sysctls of the network, because on the host's network they would change the host.
-fn sysctls(pod: &mut Map<String, Value>, told: &mut Vec<String>) {
+fn sysctls(pod: &mut Map<String, Value>, warnings: &mut Vec<String>) {
     let Some(Value::Object(security)) = pod.get_mut("securityContext") else { return };
     let Some(Value::Array(sysctls)) = security.get_mut("sysctls") else { return };
     sysctls.retain(|sysctl| {
         let name = sysctl.get("name").and_then(Value::as_str).unwrap_or_default();
         let kept = !name.starts_with("net.") && !name.starts_with("net/");
         if !kept {
-            told.push(format!("it is on the host's network, whose {name} is the host's: it is left out"));
+            warnings.push(format!(
+                "it is on the host's network, where the sysctl {name} would change the host: it is left out"
+            ));
         }
         kept
     });

@@ -7,7 +7,7 @@ use std::path::Path;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Map, Value, json};
 
-use super::metadata::{cut, drop_machine_made};
+use super::metadata::{cut, remove_generated_labels};
 use super::{Error, Facts, ports};
 use crate::kind::Kind;
 use crate::manifest::name::MAX_LABEL_VALUE;
@@ -16,7 +16,7 @@ use crate::record::{PodRecord, WorkloadRecord};
 use crate::store::WorkloadId;
 
 /// Fields of metadata that clusters and tools write, but authors of manifests do not.
-const MACHINE_MADE: [&str; 9] = [
+const GENERATED: [&str; 9] = [
     "uid",
     "creationTimestamp",
     "resourceVersion",
@@ -27,7 +27,7 @@ const MACHINE_MADE: [&str; 9] = [
     "deletionGracePeriodSeconds",
     "ownerReferences",
 ];
-const MACHINE_MADE_ANNOTATIONS: [&str; 2] =
+const GENERATED_ANNOTATIONS: [&str; 2] =
     ["kubectl.kubernetes.io/last-applied-configuration", "deployment.kubernetes.io/revision"];
 
 /// A workload as it will be written.
@@ -131,12 +131,12 @@ pub(super) fn labels(workload: &mut Workload) -> Map<String, Value> {
 pub(super) fn clean(metadata: &mut Map<String, Value>) {
     if metadata.contains_key("ownerReferences") {
         metadata.remove("generateName");
-        metadata.get_mut("labels").map(drop_machine_made).unwrap_or_default();
+        metadata.get_mut("labels").map(remove_generated_labels).unwrap_or_default();
     }
-    metadata.retain(|key, value| !MACHINE_MADE.contains(&key.as_str()) && !value.is_null());
+    metadata.retain(|key, value| !GENERATED.contains(&key.as_str()) && !value.is_null());
     if let Some(Value::Object(annotations)) = metadata.get_mut("annotations") {
         let before = annotations.len();
-        annotations.retain(|key, _| !MACHINE_MADE_ANNOTATIONS.contains(&key.as_str()));
+        annotations.retain(|key, _| !GENERATED_ANNOTATIONS.contains(&key.as_str()));
         if annotations.is_empty() && before > 0 {
             metadata.remove("annotations");
         }
@@ -170,8 +170,8 @@ fn resolved(workload: &mut Workload, pod: &PodRecord, facts: &Facts) {
     }
     if network.none {
         workload.warn(format!(
-            "{id}: it has no network, which a manifest cannot say: play it with --network none; in a cluster a \
-             NetworkPolicy does it"
+            "{id}: it has no network, which a manifest cannot express: play it with --network none; in a cluster \
+             use a NetworkPolicy"
         ));
     }
     for attachment in &network.attachments {
@@ -182,14 +182,14 @@ fn resolved(workload: &mut Workload, pod: &PodRecord, facts: &Facts) {
             flag = format!("{flag}:{}", options.join(","));
         }
         workload.warn(format!(
-            "{id}: it is on the network {}, which a manifest cannot say: play it with --network {flag}",
+            "{id}: it is on the network {}, which a manifest cannot express: play it with --network {flag}",
             attachment.network
         ));
     }
     if let Some(runtime) = &pod.plan.runtime {
         workload.warn(format!(
-            "{id}: it runs with the OCI runtime {runtime}, which a manifest cannot say: play it with --runtime \
-             {runtime}; in a cluster a RuntimeClass does it"
+            "{id}: it runs with the OCI runtime {runtime}, which a manifest cannot express: play it with --runtime \
+             {runtime}; in a cluster use a RuntimeClass"
         ));
     }
 }
@@ -246,18 +246,18 @@ fn absolute_paths(workload: &mut Workload, pod: &Pod, facts: &Facts) {
         .flat_map(|spec| spec.volumes.iter().flatten())
         .filter_map(|volume| Some((volume.name.as_str(), volume.host_path.as_ref()?.path.as_str())))
         .collect();
-    let mut told = Vec::new();
+    let mut warnings = Vec::new();
     for volume in volumes(&mut workload.pod) {
         let name = volume.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
         let Some(given) = host_path(volume).map(str::to_owned) else { continue };
         let Some(path) = planned.get(name.as_str()).filter(|_| !given.starts_with('/')) else { continue };
         let real = facts.real_paths.get(Path::new(path)).and_then(|real| real.to_str()).unwrap_or(path);
         set_host_path(volume, real);
-        told.push(format!(
+        warnings.push(format!(
             "the hostPath {given} of volume {name} was relative to its manifest: it is written as {real}"
         ));
     }
-    for message in told {
+    for message in warnings {
         let message = format!("{}: {message}", workload.id);
         workload.warn(message);
     }

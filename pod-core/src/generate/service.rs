@@ -14,7 +14,8 @@ pub(super) fn document(workload: &mut Workload, kind: Kind) -> Option<Value> {
     let id = workload.id.to_string();
     let ports = ports(workload);
     if ports.is_empty() && kind != Kind::StatefulSet {
-        workload.warn(format!("{id}: no container names a port, so there is no Service: add containerPort"));
+        workload
+            .warn(format!("{id}: no container declares a port, so there is no Service: add containerPort"));
         return None;
     }
     let name = workload.name().to_owned();

@@ -127,7 +127,7 @@ open_words! {
 impl WaitingReason {
     /// Returns true if the container may still start without the user's help. Any other reason means that the
     /// container cannot be created unless something changes.
-    pub const fn is_on_its_way(&self) -> bool {
+    pub const fn is_transient(&self) -> bool {
         matches!(self, Self::ContainerCreating | Self::PodInitializing | Self::CrashLoopBackOff)
     }
 }
@@ -196,8 +196,8 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_waiting_reason_is_one_that_needs_help() {
-        assert!(WaitingReason::CrashLoopBackOff.is_on_its_way());
-        assert!(!WaitingReason::from("OfANewerVersion").is_on_its_way());
+    fn an_unknown_waiting_reason_is_not_transient() {
+        assert!(WaitingReason::CrashLoopBackOff.is_transient());
+        assert!(!WaitingReason::from("OfANewerVersion").is_transient());
     }
 }

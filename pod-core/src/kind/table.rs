@@ -58,7 +58,7 @@ const LATER: Role = Role::LeftOut { instead: None };
 const INGRESS: Role = Role::LeftOut { instead: Some("hostPort publishes a port on this machine") };
 const SERVICE: Role = Role::LeftOut {
     instead: Some(
-        "its name leads nowhere so far: a Pod that is not a Deployment's is found by its own name; hostPort publishes \
+        "its name cannot be resolved yet: a Pod that is not a Deployment's is found by its own name; hostPort publishes \
          a port on this machine",
     ),
 };

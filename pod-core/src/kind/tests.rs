@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use super::*;
 
 #[test]
-fn every_name_of_a_kind_leads_back_to_it_and_to_no_other() {
+fn every_name_belongs_to_exactly_one_kind() {
     let mut seen = HashSet::new();
     for &kind in Kind::ALL {
         let names = [kind.singular(), kind.plural()].into_iter().chain(kind.short_names().iter().copied());
@@ -78,7 +78,7 @@ fn references_are_read_as_kubectl_reads_them() {
 }
 
 #[test]
-fn what_cannot_be_a_reference_is_refused() {
+fn invalid_references_are_refused() {
     for wrong in
         ["", "/", "pod/", "node/x", "pod/a/b", "Web", "a_b", "../x", "pod/..", "pod.apps/x", "a\x1bb"]
     {

@@ -6,7 +6,7 @@ use super::{Goal, Phase, PodSpec, PodState, RestartPolicy, Role, RunState, Sandb
 
 impl PodState {
     /// Updates phase and conditions from the rest of the state.
-    pub(super) fn observe(&mut self, spec: &PodSpec, now: Timestamp) {
+    pub(super) fn update_phase_and_conditions(&mut self, spec: &PodSpec, now: Timestamp) {
         if !self.phase.is_terminal() {
             self.phase = self.current_phase(spec);
         }
@@ -34,7 +34,7 @@ impl PodState {
 
     /// Returns the final phase of a pod of which no container runs any more: Succeeded if the last run of every app
     /// container ended with exit code 0, else Failed.
-    pub(super) fn verdict(&self, spec: &PodSpec) -> Phase {
+    pub(super) fn final_phase(&self, spec: &PodSpec) -> Phase {
         let well = |c: &super::ContainerState| {
             c.state == RunState::Terminated && c.latest.as_ref().is_some_and(|t| t.exit_code == 0)
         };

@@ -22,12 +22,12 @@ impl PodState {
             && self.sandbox_failures >= tries
         {
             let why = self.sandbox_error.clone().unwrap_or_default();
-            return Some(format!("cannot make its sandbox: {why}"));
+            return Some(format!("cannot create its sandbox: {why}"));
         }
         for container in &self.containers {
             if let RunState::Waiting(waiting) = &container.state
                 && container.runs == 0
-                && !waiting.reason.is_on_its_way()
+                && !waiting.reason.is_transient()
                 && (waiting.reason != WaitingReason::CreateContainerError
                     || container.create_failures >= tries)
             {
@@ -52,7 +52,7 @@ impl PodState {
                     let code = init.latest.as_ref().map_or(1, |l| l.exit_code);
                     format!("init container {} failed with exit code {code}", init.name)
                 }
-                None => "it failed before its containers were started".to_owned(),
+                None => "the pod failed before its containers were started".to_owned(),
             });
         }
         None

@@ -297,7 +297,7 @@ impl PodState {
             phase: Phase::Pending,
             conditions: Conditions::new(now.wall),
         };
-        state.observe(spec, now.wall);
+        state.update_phase_and_conditions(spec, now.wall);
         state
     }
 
@@ -339,12 +339,12 @@ impl PodState {
         self.stop = None;
         self.goal = if over { Goal::End } else { Goal::Idle };
         if over {
-            self.phase = self.verdict(spec);
+            self.phase = self.final_phase(spec);
         } else {
             self.phase = Phase::Pending;
             self.ips.clear();
         }
-        self.observe(spec, now.wall);
+        self.update_phase_and_conditions(spec, now.wall);
         self
     }
 

@@ -22,7 +22,7 @@ pub fn step(spec: &PodSpec, state: PodState, event: &Event, now: Now) -> (PodSta
     let mut machine = Machine { spec, state, now, actions: Vec::new() };
     machine.apply(event);
     machine.advance();
-    machine.state.observe(spec, now.wall);
+    machine.state.update_phase_and_conditions(spec, now.wall);
     (machine.state, machine.actions)
 }
 
@@ -57,7 +57,7 @@ impl Machine<'_> {
                         Sandbox::Failed { retry: self.now.boot.saturating_add(SYNC_RETRY_MS) };
                     self.state.sandbox_error = Some(message.clone());
                     self.state.sandbox_failures = self.state.sandbox_failures.saturating_add(1);
-                    self.warn(
+                    self.emit_warning(
                         "FailedCreatePodSandBox",
                         format!("Failed to create pod sandbox: {message}"),
                         None,
@@ -72,7 +72,7 @@ impl Machine<'_> {
             Event::SandboxRemoved => {
                 if self.state.sandbox == Sandbox::Removing {
                     self.state.sandbox = Sandbox::Absent;
-                    self.forget_init();
+                    self.reset_init_containers();
                 }
             }
             Event::Started { container, attempt, pid, container_id, image_id, stop_signal } => {
@@ -88,8 +88,8 @@ impl Machine<'_> {
                 c.create_failures = 0;
                 c.container_id.clone_from(container_id);
                 c.image_id.clone_from(image_id);
-                self.tell("Created", format!("Created container: {container}"), Some(container));
-                self.tell("Started", format!("Started container {container}"), Some(container));
+                self.emit_normal("Created", format!("Created container: {container}"), Some(container));
+                self.emit_normal("Started", format!("Started container {container}"), Some(container));
             }
             Event::StartFailed { container, attempt, reason, message } => {
                 if self.starting(container, *attempt).is_some() {
@@ -180,7 +180,7 @@ impl Machine<'_> {
             ..Waiting::new(WaitingReason::CrashLoopBackOff)
         });
         let message = format!("Back-off restarting failed container {name} in pod {pod}_{namespace}({uid})");
-        self.warn("BackOff", message, Some(&name));
+        self.emit_warning("BackOff", message, Some(&name));
     }
 
     fn start_container(&mut self, i: usize) {
@@ -215,7 +215,7 @@ impl Machine<'_> {
             return;
         }
         if !self.state.phase.is_terminal() {
-            self.state.phase = self.state.verdict(self.spec);
+            self.state.phase = self.state.final_phase(self.spec);
         }
         self.remove_sandbox_when_idle();
     }
@@ -264,7 +264,7 @@ impl Machine<'_> {
             }
         }
         for container in signalled {
-            self.tell("Killing", format!("Stopping container {container}"), Some(&container));
+            self.emit_normal("Killing", format!("Stopping container {container}"), Some(&container));
         }
     }
 
@@ -310,13 +310,13 @@ impl Machine<'_> {
             self.end();
         } else {
             let message = "Pod sandbox changed, it will be killed and re-created.".to_owned();
-            self.tell("SandboxChanged", message, None);
+            self.emit_normal("SandboxChanged", message, None);
         }
     }
 
     /// Marks all init containers as not done, because they run again in a new sandbox. Until then the status shows how
     /// they ended. Their back-off is kept.
-    fn forget_init(&mut self) {
+    fn reset_init_containers(&mut self) {
         if self.state.goal == Goal::Run {
             for c in &mut self.state.containers {
                 c.done = false;
@@ -357,7 +357,7 @@ impl Machine<'_> {
                 };
                 c.runs = c.runs.saturating_add(1);
                 c.terminate(end, false);
-                self.warn("Failed", format!("Error: {message}"), Some(container));
+                self.emit_warning("Failed", format!("Error: {message}"), Some(container));
             }
             WaitingReason::ErrImagePull => {
                 let entry = Backoff::next(c.pull_backoff, now.boot, now.boot);
@@ -366,23 +366,27 @@ impl Machine<'_> {
                 waiting.retry = Some(retry);
                 waiting.backoff_shown_at = Some(now.boot.saturating_add(PULL_ERROR_SHOWN_MS));
                 c.state = RunState::Waiting(waiting);
-                self.warn("Failed", format!("Failed to pull image \"{image}\": {message}"), Some(container));
-                self.warn("Failed", format!("Error: {reason}"), Some(container));
+                self.emit_warning(
+                    "Failed",
+                    format!("Failed to pull image \"{image}\": {message}"),
+                    Some(container),
+                );
+                self.emit_warning("Failed", format!("Error: {reason}"), Some(container));
             }
             WaitingReason::InvalidImageName => {
                 c.state = RunState::Waiting(waiting);
-                self.warn("InspectFailed", format!("Image \"{image}\": {message}"), Some(container));
-                self.warn("Failed", format!("Error: {reason}"), Some(container));
+                self.emit_warning("InspectFailed", format!("Image \"{image}\": {message}"), Some(container));
+                self.emit_warning("Failed", format!("Error: {reason}"), Some(container));
             }
             WaitingReason::ErrImageNeverPull => {
                 c.state = RunState::Waiting(waiting);
                 let message = format!("Container image \"{image}\" is not present with pull policy of Never");
-                self.warn(reason.as_str(), message, Some(container));
-                self.warn("Failed", format!("Error: {reason}"), Some(container));
+                self.emit_warning(reason.as_str(), message, Some(container));
+                self.emit_warning("Failed", format!("Error: {reason}"), Some(container));
             }
             _ => {
                 c.state = RunState::Waiting(waiting);
-                self.warn("Failed", format!("Error: {message}"), Some(container));
+                self.emit_warning("Failed", format!("Error: {message}"), Some(container));
             }
         }
     }
@@ -403,8 +407,12 @@ impl Machine<'_> {
             backing_off.push((c.name.clone(), s.image.clone()));
         }
         for (container, image) in backing_off {
-            self.tell("BackOff", format!("Back-off pulling image \"{image}\""), Some(&container));
-            self.warn("Failed", format!("Error: {}", WaitingReason::ImagePullBackOff), Some(&container));
+            self.emit_normal("BackOff", format!("Back-off pulling image \"{image}\""), Some(&container));
+            self.emit_warning(
+                "Failed",
+                format!("Error: {}", WaitingReason::ImagePullBackOff),
+                Some(&container),
+            );
         }
     }
 
@@ -446,11 +454,11 @@ impl Machine<'_> {
         c.terminate(end, done);
     }
 
-    fn tell(&mut self, reason: &str, message: String, container: Option<&str>) {
+    fn emit_normal(&mut self, reason: &str, message: String, container: Option<&str>) {
         self.emit(EventType::Normal, reason, message, container);
     }
 
-    fn warn(&mut self, reason: &str, message: String, container: Option<&str>) {
+    fn emit_warning(&mut self, reason: &str, message: String, container: Option<&str>) {
         self.emit(EventType::Warning, reason, message, container);
     }
 

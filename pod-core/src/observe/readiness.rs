@@ -155,7 +155,7 @@ mod tests {
         let (state, _) = step(&spec, PodState::new(&spec, now(0)), &Event::Start, now(0));
         let (state, _) = step(&spec, state, &killed(), now(1));
         assert_eq!(ready(&spec, Known::State(&state)), Verdict::NotYet);
-        let why = "cannot make its sandbox: the worker process was killed".to_owned();
+        let why = "cannot create its sandbox: the worker process was killed".to_owned();
         assert_eq!(
             started(&spec, Known::State(&state)),
             Verdict::Failed(why.clone()),

@@ -42,7 +42,9 @@ pub(super) fn check_strings(total: usize) -> Result<(), ContainerError> {
 }
 
 fn too_long(length: usize) -> String {
-    format!("{length} bytes with its references replaced, and Linux takes at most {MAX_STRING} in one string")
+    format!(
+        "{length} bytes after expanding its references, but Linux accepts at most {MAX_STRING} per string"
+    )
 }
 
 fn too_many() -> String {
@@ -121,15 +123,15 @@ mod tests {
             env.push(json!({"name": format!("V{i}"), "value": format!("$(V{})", i - 1).repeat(10)}));
         }
         let begin = std::time::Instant::now();
-        let told = found(json!({"env": env})).unwrap();
-        assert!(told.starts_with("spec.containers[0].env[6].value: 1000003 bytes"), "{told}");
-        let told = found(json!({"env": env[..6], "args": ["$(V5)", "$(V5)$(V5)"]})).unwrap();
-        assert!(told.starts_with("spec.containers[0].args[1]: 200000 bytes"), "{told}");
+        let problem = found(json!({"env": env})).unwrap();
+        assert!(problem.starts_with("spec.containers[0].env[6].value: 1000003 bytes"), "{problem}");
+        let problem = found(json!({"env": env[..6], "args": ["$(V5)", "$(V5)$(V5)"]})).unwrap();
+        assert!(problem.starts_with("spec.containers[0].args[1]: 200000 bytes"), "{problem}");
         assert!(begin.elapsed() < std::time::Duration::from_secs(5));
     }
 
     #[test]
-    fn strings_are_taken_up_to_what_the_kernel_takes() {
+    fn strings_are_accepted_up_to_the_limits_of_the_kernel() {
         let long = |length: usize| "x".repeat(length);
         assert_eq!(found(json!({"env": [{"name": "A", "value": long(MAX_STRING - 2)}]})), None);
         assert!(found(json!({"env": [{"name": "A", "value": long(MAX_STRING - 1)}]})).is_some());

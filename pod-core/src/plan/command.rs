@@ -46,7 +46,7 @@ pub fn argv(
         ));
     }
     if let Some(bad) = argv.iter().find(|arg| arg.contains('\0')) {
-        return Err(ContainerError::config(format!("command or args hold a NUL byte: {bad:?}")));
+        return Err(ContainerError::config(format!("command or args contain a NUL byte: {bad:?}")));
     }
     Ok(argv)
 }

@@ -99,7 +99,7 @@ pub fn declared(inputs: &Inputs<'_>, container: &Container) -> Result<Variables,
     for (name, value) in &variables.list {
         bounds::check_string(&format!("the variable {name}"), name.len() + 1 + value.len())?;
         if value.contains('\0') {
-            return Err(ContainerError::config(format!("the value of variable {name} holds a NUL byte")));
+            return Err(ContainerError::config(format!("the value of variable {name} contains a NUL byte")));
         }
     }
     Ok(variables)
@@ -199,7 +199,7 @@ fn value_of(
     if let Some(reference) = &from.resource_field_ref {
         return resource(inputs, container, reference).map(Some);
     }
-    Err(ContainerError::config(format!("variable {}: valueFrom names no source that is honoured", var.name)))
+    Err(ContainerError::config(format!("variable {}: valueFrom has no supported source", var.name)))
 }
 
 /// Returns the value of a pod field that a variable refers to (EnvVarSource.fieldRef).

@@ -103,7 +103,7 @@ mod tests {
         }
 
         #[test]
-        fn the_length_is_told_without_expanding(text in "[$()A-C]*", value in "[a-z]{0,9}") {
+        fn the_length_is_computed_without_expanding(text in "[$()A-C]*", value in "[a-z]{0,9}") {
             let lookup = |name: &str| (name == "A").then_some(value.as_str());
             let length = expanded_length(&text, |name| lookup(name).map(str::len));
             prop_assert_eq!(length, expand(&text, lookup).len());

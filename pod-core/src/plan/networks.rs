@@ -45,7 +45,7 @@ pub enum NetworkError {
     #[error("mac= is given twice")]
     TwoMacs,
     /// `host` and `none` have no options and cannot be combined with other networks.
-    #[error("{0} stands alone: it takes no options and goes with no other network")]
+    #[error("{0} cannot have options and cannot be combined with another network")]
     NotAlone(&'static str),
     /// The same network is given twice.
     #[error("network {0:?} is given twice")]
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_network_is_told() {
+    fn errors_name_the_invalid_part_of_a_network() {
         let message = |text: &str| parse_network(text).unwrap_err().to_string();
         let all = [
             "",
@@ -183,13 +183,13 @@ mod tests {
         "zz" is not an Ethernet (MAC) address
         "dns=x" is not an option of a network; there are ip=ADDRESS and mac=ADDRESS
         "" is not an option of a network; there are ip=ADDRESS and mac=ADDRESS
-        host stands alone: it takes no options and goes with no other network
+        host cannot have options and cannot be combined with another network
         mac= is given twice
         "#);
     }
 
     #[test]
-    fn host_and_none_stand_alone_and_no_network_comes_twice() {
+    fn host_and_none_cannot_be_combined_and_no_network_is_given_twice() {
         let of = |texts: &[&str]| parse_networks(&texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>());
         assert_eq!(of(&["host", "lab"]), Err(NetworkError::NotAlone("host")));
         assert_eq!(of(&["lab", "none"]), Err(NetworkError::NotAlone("none")));

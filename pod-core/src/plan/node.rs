@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stub_resolver_on_loopback_gives_way_to_the_servers_behind_it() {
+    fn a_stub_resolver_on_loopback_is_replaced_by_its_upstream_servers() {
         let stub = "nameserver 127.0.0.53\noptions edns0\n".to_owned();
         let real = || Some("nameserver 192.0.2.1\n".to_owned());
         assert_eq!(choose_resolv_conf(stub.clone(), real), "nameserver 192.0.2.1\n");

@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_that_do_not_parse_are_passed_over() {
+    fn invalid_lines_are_skipped() {
         let text = "root:x:0:0:root:/root:/bin/sh\n# comment\nbad:x:y:0::/:\n\nshort:x:5\napp:x:1000:100::/app\n+::::::\n";
         let found: Vec<_> = passwd(text).map(|e| (e.name, e.uid, e.gid, e.home)).collect();
         assert_eq!(found, [("root", 0, 0, "/root"), ("app", 1000, 100, "/app")]);

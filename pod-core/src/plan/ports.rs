@@ -32,7 +32,7 @@ pub enum PublishError {
         text: String,
     },
     /// The two ranges have different lengths.
-    #[error("{text:?} has {host} ports of the host for {container} of the pod: give as many of each")]
+    #[error("{text:?} has {host} ports of the host for {container} of the pod: both numbers must be equal")]
     Lengths {
         /// The number of ports of the host.
         host: usize,
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_as_many_ports() {
+    fn a_range_publishes_each_of_its_ports() {
         for (given, expected) in [
             ("8000-8002:9000-9002", ["8000/tcp -> 9000", "8001/tcp -> 9001", "8002/tcp -> 9002"]),
             ("80-82/udp", ["80/udp -> 80", "81/udp -> 81", "82/udp -> 82"]),
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_publish_is_told() {
+    fn errors_name_the_invalid_part_of_a_publish() {
         let all = [
             "",
             "0",
@@ -303,8 +303,8 @@ mod tests {
         "::1" in "::1:8080:80" is not an IP address; IPv6 goes in brackets: [::1]:8080:80
         "1.2.3" in "1.2.3:80:80" is not an IP address; IPv6 goes in brackets: [::1]:8080:80
         "[::1]80" is not [[IP:]HOST:]CONTAINER[/PROTO], e.g. 8080:80, 127.0.0.1:8080:80 or 8000-8010:80-90/udp
-        "80-81:80" has 2 ports of the host for 1 of the pod: give as many of each
-        "80:80-81" has 1 ports of the host for 2 of the pod: give as many of each
+        "80-81:80" has 2 ports of the host for 1 of the pod: both numbers must be equal
+        "80:80-81" has 1 ports of the host for 2 of the pod: both numbers must be equal
         "81-80" in "81-80" ends before it begins
         "" in "80-" is not a port (1 to 65535)
         "" in "-80" is not a port (1 to 65535)

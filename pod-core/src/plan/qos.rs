@@ -35,7 +35,7 @@ pub fn qos_class(pod: &Pod) -> QosClass {
     const COUNTED: [&str; 2] = ["cpu", "memory"];
     let Some(spec) = &pod.spec else { return QosClass::BestEffort };
     let zero = Quantity::default();
-    let asks = |resources: &ResourceRequirements| {
+    let has_requests = |resources: &ResourceRequirements| {
         let set = |map: Option<&BTreeMap<_, _>>, name: &str| {
             map.and_then(|m| m.get(name)).is_some_and(|q| Quantity::from(q) > zero)
         };
@@ -48,14 +48,14 @@ pub fn qos_class(pod: &Pod) -> QosClass {
             limit.is_some() && of(resources.requests.as_ref()).or(limit) == limit
         })
     };
-    let all: Vec<Option<&ResourceRequirements>> = match spec.resources.as_ref().filter(|r| asks(r)) {
+    let all: Vec<Option<&ResourceRequirements>> = match spec.resources.as_ref().filter(|r| has_requests(r)) {
         Some(of_pod) => vec![Some(of_pod)],
         None => {
             let containers = spec.init_containers.iter().flatten().chain(&spec.containers);
             containers.map(|c| c.resources.as_ref()).collect()
         }
     };
-    if !all.iter().any(|r| r.is_some_and(asks)) {
+    if !all.iter().any(|r| r.is_some_and(has_requests)) {
         QosClass::BestEffort
     } else if all.iter().all(|r| r.is_some_and(guaranteed)) {
         QosClass::Guaranteed

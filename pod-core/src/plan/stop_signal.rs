@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_leads_back_to_its_number() {
+    fn every_name_has_its_number() {
         for n in (1..=31).chain(34..=64) {
             assert_eq!(number(&name(n).unwrap()), Some(n));
         }

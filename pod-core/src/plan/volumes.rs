@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn parents_are_mounted_before_what_lies_in_them() {
+    fn parents_are_mounted_before_their_children() {
         let found = of(
             json!([{"name": "v", "emptyDir": {}}]),
             json!([
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn volumes_of_an_image_give_way_to_volume_mounts_at_the_same_path() {
+    fn volume_mounts_replace_volumes_of_an_image_at_the_same_path() {
         let mounts = of(
             json!([{"name": "v", "emptyDir": {}}]),
             json!([

@@ -28,7 +28,7 @@ pub fn plan(
     let mut planner = Planner { options, diagnostics: Vec::new(), choices: Vec::new() };
     match parse_networks(&options.networks) {
         Ok(choices) => planner.choices = choices,
-        Err(error) => planner.diagnostics.push(of_flag("--network", error.to_string())),
+        Err(error) => planner.diagnostics.push(flag_error("--network", error.to_string())),
     }
 
     let mut result = Plan { pull: options.pull, ..Plan::default() };
@@ -37,8 +37,9 @@ pub fn plan(
         match &document.object {
             Object::Pod(pod) => drafts.push(planner.pod(document, pod)),
             Object::Deployment(deployment) => {
-                let (namespace, name) = place(&deployment.metadata);
-                let pod = deployment::template(deployment, &namespace, |spec| planner.settle(document, spec));
+                let (namespace, name) = namespace_and_name(&deployment.metadata);
+                let pod =
+                    deployment::template(deployment, &namespace, |spec| planner.apply_flags(document, spec));
                 let replicas = deployment.spec.replicas.unwrap_or(1);
                 let id = WorkloadId::new(Kind::Deployment, &namespace, &name);
                 drafts.push(Draft {
@@ -111,7 +112,7 @@ struct Planner<'a> {
     choices: Vec<NetworkChoice>,
 }
 
-fn of_flag(flag: &str, message: String) -> Diagnostic {
+fn flag_error(flag: &str, message: String) -> Diagnostic {
     Diagnostic {
         severity: Severity::Error,
         source: flag.to_owned(),
@@ -123,7 +124,7 @@ fn of_flag(flag: &str, message: String) -> Diagnostic {
 }
 
 /// Returns the namespace, which [`crate::manifest::load`] has filled in, and the name.
-fn place(metadata: &ObjectMeta) -> (String, String) {
+fn namespace_and_name(metadata: &ObjectMeta) -> (String, String) {
     (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
 }
 
@@ -140,7 +141,7 @@ impl Planner<'_> {
     }
 
     fn object(&mut self, result: &mut Plan, document: &Document, object: Result<Value, serde_json::Error>) {
-        let (namespace, name) = place(document.object.metadata());
+        let (namespace, name) = namespace_and_name(document.object.metadata());
         match object {
             Ok(object) => {
                 let id = ObjectRef::new(document.object.kind(), &namespace, &name);
@@ -166,11 +167,13 @@ impl Planner<'_> {
                 format!("these manifests have more than {MAX_PODS} pods together, {replicas} of them here")
             } else if replicas > 1 && length().saturating_mul(copies) > MAX_RECORDED {
                 let most = MAX_RECORDED >> 20;
-                format!("is {replicas}, and that many pods of this manifest are longer than {most} MiB")
+                format!(
+                    "is {replicas}, but the record of that many pods of this manifest would be longer than {most} MiB"
+                )
             } else {
                 let spec = draft.pod.spec.iter();
                 for (path, message) in spec.flat_map(|spec| bounds::strings(draft.spec_path, spec)) {
-                    let hint = "long text belongs into a file: mount it from a ConfigMap";
+                    let hint = "put long text into a file and mount it from a ConfigMap";
                     self.error(draft.document, &path, message, Some(hint.to_owned()));
                 }
                 continue;
@@ -186,7 +189,7 @@ impl Planner<'_> {
 
     /// Applies the manifest's folder and the flags to a pod's spec. This must happen before defaults are filled in and
     /// hashes are computed.
-    fn settle(&self, document: &Document, spec: &mut PodSpec) {
+    fn apply_flags(&self, document: &Document, spec: &mut PodSpec) {
         host_path::make_absolute(spec, &document.dir);
         if self.choices.contains(&NetworkChoice::Host) {
             spec.host_network = Some(true);
@@ -198,10 +201,10 @@ impl Planner<'_> {
         // so they are dropped.
         let ObjectMeta { name, namespace, labels, annotations, .. } = pod.metadata.clone();
         let metadata = ObjectMeta { name, namespace, labels, annotations, ..ObjectMeta::default() };
-        let (namespace, name) = place(&metadata);
+        let (namespace, name) = namespace_and_name(&metadata);
         let mut pod = Pod { metadata, spec: pod.spec.clone(), status: None };
         if let Some(spec) = &mut pod.spec {
-            self.settle(document, spec);
+            self.apply_flags(document, spec);
             defaults::pod_spec(spec);
         }
         Draft {
@@ -233,10 +236,10 @@ impl Planner<'_> {
             }
         }
         if !self.options.publish.is_empty() {
-            let mut naming: HashMap<_, Vec<usize>> = HashMap::new();
+            let mut declaring: HashMap<_, Vec<usize>> = HashMap::new();
             for (index, draft) in drafts.iter().enumerate() {
                 for port in draft.declared() {
-                    let drafts = naming.entry((port.container_port, port.protocol)).or_default();
+                    let drafts = declaring.entry((port.container_port, port.protocol)).or_default();
                     if drafts.last() != Some(&index) {
                         drafts.push(index);
                     }
@@ -244,7 +247,7 @@ impl Planner<'_> {
             }
             for mapping in &self.options.publish {
                 let port = (mapping.container_port, mapping.protocol.clone());
-                self.publish(drafts, mapping, naming.get(&port).map_or(&[], Vec::as_slice));
+                self.publish(drafts, mapping, declaring.get(&port).map_or(&[], Vec::as_slice));
             }
         }
         self.conflicts(drafts);
@@ -262,32 +265,34 @@ impl Planner<'_> {
                         draft,
                         path.clone(),
                         format!(
-                            "host port {} can be had by one pod only, but replicas is {}",
+                            "only one pod can have host port {}, but replicas is {}",
                             describe(mapping),
                             draft.replicas
                         ),
-                        "set replicas to 1, or leave the host port out".to_owned(),
+                        "set replicas to 1, or remove the host port".to_owned(),
                     ));
                 }
                 // Init containers have ended when the app containers run, so both may request the same port.
-                let apart = |other: &Draft<'_>, other_path: &str| {
+                let run_at_different_times = |other: &Draft<'_>, other_path: &str| {
                     std::ptr::eq(other, draft)
                         && path.contains("initContainers[") != other_path.contains("initContainers[")
                 };
                 let same = taken.entry((mapping.host_port, mapping.protocol.as_str())).or_default();
-                let rival = same.iter().find(|(m, other, p)| conflict(m, mapping) && !apart(other, p));
-                if let Some((_, other, other_path)) = rival {
-                    let place = other.document.position_of(other_path);
+                let conflicting = same
+                    .iter()
+                    .find(|(m, other, p)| conflict(m, mapping) && !run_at_different_times(other, p));
+                if let Some((_, other, other_path)) = conflicting {
+                    let position = other.document.position_of(other_path);
                     problems.push((
                         draft,
                         path.clone(),
                         format!(
-                            "host port {} is already asked for by {} ({}:{}:{})",
+                            "host port {} is already requested by {} ({}:{}:{})",
                             describe(mapping),
                             other.id,
                             other.document.source,
-                            place.line,
-                            place.column
+                            position.line,
+                            position.column
                         ),
                         "give one of them another hostPort".to_owned(),
                     ));
@@ -301,22 +306,22 @@ impl Planner<'_> {
     }
 
     /// Applies a `--publish` to the pod that declares the container port, or to the only pod if there is just one. The
-    /// flag replaces the host ports that the manifest gives for that port. `naming` are the indexes of the pods that
+    /// flag replaces the host ports that the manifest gives for that port. `declaring` are the indexes of the pods that
     /// declare the port.
-    fn publish(&mut self, drafts: &mut [Draft<'_>], mapping: &PortMapping, naming: &[usize]) {
+    fn publish(&mut self, drafts: &mut [Draft<'_>], mapping: &PortMapping, declaring: &[usize]) {
         let port = format!("{}/{}", mapping.container_port, mapping.protocol);
-        let chosen = match (naming, drafts.len()) {
+        let chosen = match (declaring, drafts.len()) {
             ([index], _) => *index,
             ([], 1) => 0,
             ([], 0) => {
-                let message = format!("there is no pod to publish port {port} of");
-                self.diagnostics.push(of_flag("--publish", message));
+                let message = format!("there is no pod whose port {port} could be published");
+                self.diagnostics.push(flag_error("--publish", message));
                 return;
             }
             ([], _) => {
                 let message =
-                    format!("no container names port {port}, so it is not clear which pod is meant");
-                let mut diagnostic = of_flag("--publish", message);
+                    format!("no container declares port {port}, so it is not clear which pod is meant");
+                let mut diagnostic = flag_error("--publish", message);
                 diagnostic.hint = Some("add the port to the container's ports".to_owned());
                 self.diagnostics.push(diagnostic);
                 return;
@@ -324,8 +329,8 @@ impl Planner<'_> {
             (several, _) => {
                 let ids: Vec<String> =
                     several.iter().filter_map(|i| drafts.get(*i)).map(|d| d.id.to_string()).collect();
-                let message = format!("port {port} is named by {}", ids.join(" and "));
-                let mut diagnostic = of_flag("--publish", message);
+                let message = format!("port {port} is declared by {}", ids.join(" and "));
+                let mut diagnostic = flag_error("--publish", message);
                 diagnostic.hint = Some("use hostPort in the manifest instead".to_owned());
                 self.diagnostics.push(diagnostic);
                 return;
@@ -333,8 +338,8 @@ impl Planner<'_> {
         };
         let Some(draft) = drafts.get_mut(chosen) else { return };
         if draft.host_network() {
-            let message = format!("{} is on the host's network: port {port} needs no publishing", draft.id);
-            self.diagnostics.push(of_flag("--publish", message));
+            let message = format!("{} is on the host's network: port {port} need not be published", draft.id);
+            self.diagnostics.push(flag_error("--publish", message));
             return;
         }
         draft.ports.retain(|(m, path)| {
@@ -353,13 +358,13 @@ impl Planner<'_> {
             _ => None,
         });
         if let Some((network, option)) = fixed.filter(|_| pods > 1) {
-            let message = format!("{option} of {network} can be had by one pod only, but there are {pods}");
-            self.diagnostics.push(of_flag("--network", message));
+            let message = format!("only one pod can have {option} of {network}, but there are {pods}");
+            self.diagnostics.push(flag_error("--network", message));
         }
         let joins = self.choices.iter().any(|choice| *choice != NetworkChoice::Host);
         for draft in drafts.iter().filter(|draft| joins && draft.host_network()) {
             let path = format!("{}.hostNetwork", draft.spec_path);
-            let message = "a pod on the host's network cannot be put on another by --network".to_owned();
+            let message = "a pod on the host's network cannot join another network with --network".to_owned();
             self.error(draft.document, &path, message, None);
         }
     }

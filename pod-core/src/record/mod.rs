@@ -5,8 +5,8 @@
 //! Start reading at [`WorkloadRecord`]. [`WorkloadSummary`] has the fields that listing needs. [`removal`] notes
 //! removals that cannot be recorded because the disk is full.
 
-mod former;
 pub mod removal;
+mod stored;
 mod summary;
 
 pub use summary::{DamagedRecord, PodSummary, WorkloadSummary};
@@ -14,8 +14,8 @@ pub use summary::{DamagedRecord, PodSummary, WorkloadSummary};
 use base::file::{names_in, write_json};
 use serde::{Deserialize, Serialize};
 
-use self::former::StoredWorkload;
 use self::removal::Note;
+use self::stored::StoredWorkload;
 use crate::plan::PodPlan;
 use crate::store::{Error, Layout, WorkloadId, damage, format};
 use crate::version::Version;
@@ -154,7 +154,7 @@ impl WorkloadRecord {
         let mut record = match format::read(&path)? {
             Some(record) => record,
             None => match format::read::<Self>(&layout.workload_leaving(id))? {
-                Some(record) => record.leaving(),
+                Some(record) => record.marked_deleted(),
                 // Between the two reads the record may have been saved under its usual name again.
                 None => match format::read(&path)? {
                     Some(record) => record,
@@ -215,7 +215,7 @@ impl WorkloadRecord {
     }
 
     /// Returns the same record with the workload and every pod marked as deleted.
-    fn leaving(mut self) -> Self {
+    fn marked_deleted(mut self) -> Self {
         self.delete(None);
         self
     }
@@ -238,7 +238,7 @@ impl WorkloadRecord {
         if !before.is_some_and(|before| removal::only_removes(before, self)) {
             return Err(error);
         }
-        tracing::warn!(%error, "the removal of pods of {} is noted beside its record", self.id);
+        tracing::warn!(workload = %self.id, %error, "the record cannot be saved; the removal of its pods is noted separately");
         removal::note(layout, self)
     }
 

@@ -107,7 +107,7 @@ pub fn note(layout: &Layout, record: &WorkloadRecord) -> Result<(), Error> {
                 // A power failure may restore the old name; the note below does not survive a power failure either.
                 if let Err(error) = fs::File::open(layout.workload(&record.id)).and_then(|dir| dir.sync_all())
                 {
-                    tracing::warn!(%error, "cannot sync the folder of {}", record.id);
+                    tracing::warn!(workload = %record.id, %error, "cannot sync the folder of a workload");
                 }
                 true
             }
@@ -120,7 +120,7 @@ pub fn note(layout: &Layout, record: &WorkloadRecord) -> Result<(), Error> {
     };
     match write_note(layout, record) {
         Err(error) if renamed => {
-            tracing::warn!(%error, "the grace period of a removal is not noted");
+            tracing::warn!(workload = %record.id, %error, "the grace period of a removal is not noted");
             Ok(())
         }
         result => result,
@@ -248,13 +248,13 @@ mod tests {
     fn seen(layout: &Layout, record: &WorkloadRecord) -> Vec<bool> {
         let loaded = WorkloadRecord::load(layout, &record.id).unwrap().unwrap();
         let seen: Vec<bool> = loaded.pods.iter().map(|pod| pod.removing).collect();
-        let glances = WorkloadSummary::list(layout).unwrap();
-        assert_eq!(glances[0].pods.iter().map(|pod| pod.removing).collect::<Vec<_>>(), seen);
+        let summaries = WorkloadSummary::list(layout).unwrap();
+        assert_eq!(summaries[0].pods.iter().map(|pod| pod.removing).collect::<Vec<_>>(), seen);
         seen
     }
 
     #[test]
-    fn a_removal_is_noted_where_the_record_cannot_be_written_and_read_back_from_there() {
+    fn a_removal_is_noted_and_read_back_if_the_record_cannot_be_written() {
         let dir = tempfile::tempdir().unwrap();
         let layout = layout(dir.path());
         let before = record(&["a", "b"]);
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_is_of_the_pods_it_names_and_none_that_come_later() {
+    fn a_note_applies_to_the_pods_it_names_and_not_to_later_ones() {
         let dir = tempfile::tempdir().unwrap();
         let layout = layout(dir.path());
         let before = record(&["a"]);
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_removes_and_does_nothing_else_is_noted() {
+    fn only_changes_that_just_remove_pods_are_noted() {
         let before = record(&["a", "b"]);
         assert!(only_removes(&before, &removing(before.clone(), &["a", "b"], None)));
         assert!(only_removes(&before, &removing(before.clone(), &["a"], None)));

@@ -54,7 +54,7 @@ struct SpecSummary {
 impl From<StoredSummary> for WorkloadSummary {
     fn from(stored: StoredSummary) -> Self {
         let StoredSummary { version, id, pods, spec, source, deleting, stands_without_pods } = stored;
-        // A record of 0.1.0 has neither field, and is evaluated as in `former`.
+        // A record of 0.1.0 has neither field, and is evaluated as in `stored`.
         let is_former = spec.is_none() && deleting.is_none();
         let goes = || is_former && !stands_without_pods && pods.iter().all(|pod| pod.removing);
         let deleting = deleting.unwrap_or_else(goes);
@@ -76,7 +76,7 @@ pub struct PodSummary {
     /// Whether the pod has to be removed as soon as it has stopped.
     #[serde(default)]
     pub removing: bool,
-    #[serde(default, deserialize_with = "is_there", skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, deserialize_with = "is_present", skip_serializing_if = "std::ops::Not::not")]
     ended: bool,
 }
 
@@ -86,7 +86,7 @@ struct PlanSummary {
 }
 
 /// Returns whether a value is present and not null.
-fn is_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+fn is_present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     Ok(Option::<IgnoredAny>::deserialize(deserializer)?.is_some())
 }
 
@@ -97,7 +97,7 @@ impl PodSummary {
     }
 
     /// Marks the pod to be stopped and removed.
-    fn leave(&mut self) {
+    fn mark_removing(&mut self) {
         (self.desired, self.removing) = (Desired::Stopped, true);
     }
 
@@ -144,16 +144,16 @@ impl WorkloadSummary {
 
     /// Reads the summary of a record, which may have been renamed to [`WORKLOAD_LEAVING`].
     fn read(path: &Path) -> Result<Option<Self>, Error> {
-        if let Some(glance) = format::read(path)? {
-            return Ok(Some(glance));
+        if let Some(summary) = format::read(path)? {
+            return Ok(Some(summary));
         }
-        let Some(mut glance) = format::read::<Self>(&path.with_file_name(WORKLOAD_LEAVING))? else {
+        let Some(mut summary) = format::read::<Self>(&path.with_file_name(WORKLOAD_LEAVING))? else {
             // Between the two reads the record may have been saved under its usual name again.
             return format::read(path);
         };
-        glance.pods.iter_mut().for_each(PodSummary::leave);
-        glance.deleting = true;
-        Ok(Some(glance))
+        summary.pods.iter_mut().for_each(PodSummary::mark_removing);
+        summary.deleting = true;
+        Ok(Some(summary))
     }
 
     /// Returns every recorded workload, sorted by id. Records that cannot be read are logged and left out.
@@ -184,11 +184,11 @@ impl WorkloadSummary {
         let record = |name: &str| layout.workloads().join(name).join(WORKLOAD_RECORD);
         let mut found = base::memo::read_through(names, record, &layout.glances(), read)?;
         let notes = Note::list(layout);
-        for glance in &mut found {
-            if let Some(note) = notes.get(&glance.id.dir_name()) {
-                let named = glance.pods.iter_mut().filter(|pod| note.names(&pod.plan.uid));
-                named.for_each(PodSummary::leave);
-                glance.deleting |= note.deletes(glance.pods.iter().map(|pod| pod.removing));
+        for summary in &mut found {
+            if let Some(note) = notes.get(&summary.id.dir_name()) {
+                let named = summary.pods.iter_mut().filter(|pod| note.names(&pod.plan.uid));
+                named.for_each(PodSummary::mark_removing);
+                summary.deleting |= note.deletes(summary.pods.iter().map(|pod| pod.removing));
             }
         }
         Ok((found, damaged.into_inner()))
@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_glance_tells_what_the_record_says_also_when_it_is_remembered() {
+    fn a_summary_keeps_the_values_of_the_record_when_it_is_stored() {
         let json = serde_json::json!({
             "id": {"kind": "pod", "namespace": "default", "name": "web"},
             "object": {"spec": {"containers": []}},
@@ -214,12 +214,12 @@ mod tests {
                 {"plan": {"uid": "c"}, "desired": "stopped", "ended": null},
             ],
         });
-        let glance: WorkloadSummary = serde_json::from_value(json).unwrap();
-        let text = serde_json::to_string(&glance).unwrap();
-        let glance: WorkloadSummary = serde_json::from_str(&text).unwrap();
-        assert_eq!((glance.id.name.as_str(), glance.source.as_str()), ("web", "/web.yaml"));
+        let summary: WorkloadSummary = serde_json::from_value(json).unwrap();
+        let text = serde_json::to_string(&summary).unwrap();
+        let summary: WorkloadSummary = serde_json::from_str(&text).unwrap();
+        assert_eq!((summary.id.name.as_str(), summary.source.as_str()), ("web", "/web.yaml"));
         let pods: Vec<_> =
-            glance.pods.iter().map(|p| (p.uid(), p.desired, p.removing, p.has_ended())).collect();
+            summary.pods.iter().map(|p| (p.uid(), p.desired, p.removing, p.has_ended())).collect();
         assert_eq!(
             pods,
             [

@@ -27,21 +27,21 @@ pub fn remedy(path: &Path) -> String {
             "the data of the claim is not touched; play the claim again".to_owned()
         }
         ["index.json", "images", ..] => {
-            "move it away, and pull or load the images again; pods that run are not concerned".to_owned()
+            "move it away, and pull or load the images again; running pods are not affected".to_owned()
         }
         ["layer.json", ..] => "remove the image with `kube image rm` and pull it again".to_owned(),
         ["state.json", _, "pods", ..] => {
             "it is written again when something happens to the pod; if not, take the pod down and play it again".to_owned()
         }
-        _ => "remove it; it is made again when it is needed".to_owned(),
+        _ => "remove it; it is created again when it is needed".to_owned(),
     }
 }
 
 /// Logs that a file cannot be read and is left out. Each error is logged once per process.
 pub fn pass_over(error: &Error) {
-    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    static LOGGED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let text = error.to_string();
-    if TOLD.lock().is_ok_and(|mut told| told.insert(text.clone())) {
+    if LOGGED.lock().is_ok_and(|mut logged| logged.insert(text.clone())) {
         tracing::warn!("{text}");
     }
 }

@@ -59,7 +59,7 @@ enum Verdict {
 }
 
 /// Decides what to do with the top folder of a tree.
-fn judge(top: Top<'_>) -> Verdict {
+fn decide(top: Top<'_>) -> Verdict {
     if top.owner != top.caller {
         return Verdict::OwnedBy(top.owner);
     }
@@ -102,9 +102,9 @@ fn close(dir: &Path, known: &[&str], other: &Path) -> Result<(), Error> {
     }
     let (mode, owner, caller) = (meta.permissions().mode(), meta.uid(), rustix::process::geteuid().as_raw());
     let foreign = if base::file::is_private(mode) { None } else { foreign_entry(dir, known, other, caller)? };
-    let for_everybody = fs::canonicalize(dir)
-        .is_ok_and(|path| FOR_EVERYBODY.iter().any(|everybodys| path == Path::new(everybodys)));
-    match judge(Top {
+    let for_everybody =
+        fs::canonicalize(dir).is_ok_and(|path| FOR_EVERYBODY.iter().any(|open| path == Path::new(open)));
+    match decide(Top {
         mode,
         owner,
         caller,
@@ -150,16 +150,16 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_that_others_can_enter_is_closed_and_what_is_shared_is_not() {
-        assert_eq!(judge(top(0o700, 0, None)), Verdict::IsPrivate);
-        assert_eq!(judge(top(0o700, 0, Some("notes"))), Verdict::IsPrivate);
+    fn a_tree_that_others_can_enter_is_closed_unless_it_is_shared() {
+        assert_eq!(decide(top(0o700, 0, None)), Verdict::IsPrivate);
+        assert_eq!(decide(top(0o700, 0, Some("notes"))), Verdict::IsPrivate);
         for mode in [0o755, 0o777, 0o711, 0o750, 0o701, 0o2770, 0o1777] {
-            assert_eq!(judge(top(mode, 0, None)), Verdict::Close, "{mode:o}");
-            assert_eq!(judge(top(mode, 0, Some("notes"))), Verdict::Shared, "{mode:o}");
+            assert_eq!(decide(top(mode, 0, None)), Verdict::Close, "{mode:o}");
+            assert_eq!(decide(top(mode, 0, Some("notes"))), Verdict::Shared, "{mode:o}");
         }
-        assert_eq!(judge(Top { for_everybody: true, ..top(0o1777, 0, None) }), Verdict::Shared);
+        assert_eq!(decide(Top { for_everybody: true, ..top(0o1777, 0, None) }), Verdict::Shared);
         for mode in [0o700, 0o755] {
-            assert_eq!(judge(top(mode, 1000, None)), Verdict::OwnedBy(1000), "{mode:o}");
+            assert_eq!(decide(top(mode, 1000, None)), Verdict::OwnedBy(1000), "{mode:o}");
         }
     }
 
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn existing_trees_are_closed_and_missing_ones_are_not_made() {
+    fn existing_trees_are_made_private_and_missing_ones_are_not_created() {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout { root: dir.path().join("root"), runroot: dir.path().join("run") };
         layout.close_to_others().unwrap();
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn one_tree_may_lie_in_the_other() {
+    fn one_tree_may_be_inside_the_other() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("root");
         let layout = Layout { runroot: root.join("state/run"), root };

@@ -56,7 +56,7 @@ pub enum Error {
     #[error("replicas must not be more than {most}, is {0}", most = plan::MAX_REPLICAS)]
     TooMany(u32),
     /// More than one replica, although the pods need something that only one pod can have.
-    #[error("{what} can be had by one pod only, but replicas is {replicas}")]
+    #[error("only one pod can have {what}, but replicas is {replicas}")]
     OneOnly {
         /// The host port, claim or address.
         what: String,

@@ -20,7 +20,7 @@ pub(super) fn find(spec: &Spec, state: &mut State, pods: &[PodStatus]) -> Option
     let is_last = index + 1 == state.revisions.len();
     if !is_last {
         let number = next_number(state);
-        keep_outdated(state, pods);
+        count_outdated_pods(state, pods);
         let mut revision = state.revisions.remove(index);
         revision.number = number;
         state.revisions.push(revision);
@@ -39,7 +39,7 @@ pub(super) fn find(spec: &Spec, state: &mut State, pods: &[PodStatus]) -> Option
 
 /// Adds a revision with the template of `spec`.
 pub(super) fn create(spec: &Spec, state: &mut State, pods: &[PodStatus], now: Timestamp) {
-    keep_outdated(state, pods);
+    count_outdated_pods(state, pods);
     let owner = spec.template.pod.metadata.owner_references.iter().flatten().next();
     state.revisions.push(Revision {
         number: next_number(state),
@@ -74,7 +74,7 @@ pub(super) fn clean_up(spec: &Spec, rule: &Replicas, state: &mut State, pods: &[
 /// Adds the outdated pods of the last revision to its replicas. While a revision is current, pods that `play
 /// --replace` outdated are not counted in its replicas. Once another revision becomes the current one, they count like
 /// its other pods.
-fn keep_outdated(state: &mut State, pods: &[PodStatus]) {
+fn count_outdated_pods(state: &mut State, pods: &[PodStatus]) {
     let replaced = state.observed_replaced;
     if let Some(last) = state.revisions.last_mut() {
         last.replicas += count(pods, |pod| pod.hash == last.hash && pod.replaced < replaced);

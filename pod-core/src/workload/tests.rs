@@ -223,7 +223,7 @@ fn set_template(spec: &mut Spec, hash: &str) {
 }
 
 /// Returns the messages of the events among `actions`.
-fn told(actions: &[Action]) -> Vec<&str> {
+fn messages(actions: &[Action]) -> Vec<&str> {
     actions
         .iter()
         .filter_map(|action| if let Action::Emit { message, .. } = action { Some(&**message) } else { None })

@@ -14,12 +14,12 @@ const KINDS: [Option<Kind>; 6] = [
     Some(Kind::StatefulSet),
 ];
 
-fn mended(documents: &[Value]) -> Vec<Finding> {
-    judge(documents).into_iter().filter(|finding| finding.fault.is_mended()).collect()
+fn avoided(documents: &[Value]) -> Vec<Finding> {
+    judge(documents).into_iter().filter(|finding| finding.fault.is_avoided()).collect()
 }
 
 #[test]
-fn every_fault_is_told_with_what_to_do() {
+fn every_fault_is_reported_with_a_remedy() {
     let pod = json!({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -66,7 +66,7 @@ fn every_fault_is_told_with_what_to_do() {
     insta::assert_snapshot!(text.join("\n"));
     let refused: Vec<&str> = found
         .iter()
-        .filter(|finding| finding.fault.is_mended())
+        .filter(|finding| finding.fault.is_avoided())
         .map(|finding| finding.path.as_str())
         .collect();
     assert_eq!(
@@ -81,7 +81,7 @@ fn every_fault_is_told_with_what_to_do() {
 }
 
 #[test]
-fn what_flags_made_of_the_hosts_network_is_mended() {
+fn ports_that_are_impossible_on_the_hosts_network_are_removed() {
     let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  containers:\n  - {name: a, image: b, ports: [{containerPort: 80, hostPort: 8080, hostIP: 127.0.0.1}]}\n  - {name: c, image: b, ports: [{containerPort: 80}]}\n";
     let options = PlanOptions { networks: vec!["host".to_owned()], ..PlanOptions::default() };
     let machine = Machine::played(text, &options);
@@ -96,26 +96,26 @@ fn labels_of_another_controller_are_left_out() {
         let options = Options { kind: Some(kind), service: true, ..Options::default() };
         let documents = played(text).generate(&options).unwrap().documents;
         assert_eq!(documents[0]["spec"]["template"]["metadata"]["labels"], json!({"app": "web"}));
-        assert_eq!(mended(&documents), []);
+        assert_eq!(avoided(&documents), []);
     }
     let pod = played(text).generate(&Options::default()).unwrap().documents;
     assert_eq!(pod[0]["metadata"]["labels"]["job-name"], "x");
 }
 
 #[test]
-fn a_secret_with_values_left_out_is_one_that_a_cluster_takes() {
+fn a_secret_with_values_left_out_is_valid_in_a_cluster() {
     let text = "apiVersion: v1\nkind: Secret\nmetadata: {name: key}\ntype: kubernetes.io/ssh-auth\nstringData: {ssh-privatekey: hunter2}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: a, image: b, envFrom: [{secretRef: {name: key}}]}]}\n";
     let documents = played(text).generate(&Options::default()).unwrap().documents;
     assert_eq!(documents[0]["data"], json!({"ssh-privatekey": "Cg=="}));
-    assert_eq!(mended(&documents), []);
+    assert_eq!(avoided(&documents), []);
 }
 
 #[test]
-fn ports_of_a_service_have_a_name_each() {
+fn each_port_of_a_service_has_a_name() {
     let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  containers:\n  - {name: a, image: b, ports: [{name: tcp-81, containerPort: 80}, {containerPort: 81}]}\n  - {name: c, image: d, ports: [{name: tcp-81, containerPort: 82}]}\n";
     let options = Options { service: true, ..Options::default() };
     let documents = played(text).generate(&options).unwrap().documents;
-    assert_eq!(mended(&documents), []);
+    assert_eq!(avoided(&documents), []);
     let ports = documents[1]["spec"]["ports"].as_array().unwrap();
     let names: Vec<&str> = ports.iter().map(|port| port["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["tcp-81", "port-tcp-81", "tcp-82"]);
@@ -128,7 +128,7 @@ fn ports_of_a_service_have_a_name_each() {
 }
 
 #[test]
-fn one_container_of_a_long_name_is_a_pod_all_the_same() {
+fn one_container_of_a_pod_with_a_long_name_becomes_a_valid_pod() {
     let text = format!(
         "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {}\n  annotations: {{container.apparmor.security.beta.kubernetes.io/a: unconfined, container.apparmor.security.beta.kubernetes.io/c: unconfined}}\nspec: {{containers: [{{name: a, image: b}}, {{name: c, image: d}}]}}\n",
         "w".repeat(253)
@@ -136,7 +136,7 @@ fn one_container_of_a_long_name_is_a_pod_all_the_same() {
     let machine = played(&text);
     let subject = Subject { container: Some("c"), ..machine.subjects()[0] };
     let documents = generate(&[subject], &Options::default(), &machine.facts).unwrap().documents;
-    assert_eq!(mended(&documents), []);
+    assert_eq!(avoided(&documents), []);
     assert_eq!(documents[0]["metadata"]["annotations"].as_object().unwrap().len(), 1);
 }
 
@@ -145,7 +145,7 @@ proptest! {
 
     /// Generates random manifests with random flags as every kind.
     #[test]
-    fn nothing_that_is_mended_is_found(
+    fn avoided_faults_are_never_found(
         given in prop_oneof![pods(), deployments()],
         kind in prop::sample::select(KINDS.to_vec()),
         flags in any::<[bool; 4]>(),
@@ -163,6 +163,6 @@ proptest! {
         let machine = Machine { records, facts: Facts::default() };
         let options = Options { kind, service, include_secrets, ..Options::default() };
         let documents = machine.generate(&options).unwrap().documents;
-        prop_assert_eq!(mended(&documents), Vec::new());
+        prop_assert_eq!(avoided(&documents), Vec::new());
     }
 }

@@ -65,7 +65,7 @@ fn a_stateful_set_has_a_headless_service() {
 }
 
 #[test]
-fn names_and_labels_are_made_to_fit() {
+fn names_and_labels_are_shortened_to_their_limits() {
     let long = "a.".repeat(35) + "b";
     let pod = POD.replace("name: web}", &format!("name: {long}}}"));
     let options = Options { service: true, ..kind(Kind::StatefulSet) };
@@ -121,7 +121,7 @@ spec:
 ";
 
 #[test]
-fn a_pod_of_a_deployment_loses_what_the_machine_gave_it() {
+fn a_pod_of_a_deployment_is_written_without_generated_fields() {
     let machine = played(DEPLOYMENT);
     let record = &machine.records[0];
     let pods = ["uid-0", "uid-1"].map(|uid| Subject { record, pod: Some(uid), container: None });
@@ -150,10 +150,10 @@ fn replicas_are_for_kinds_that_have_them() {
 }
 
 #[test]
-fn two_of_one_name_are_refused() {
+fn two_documents_with_one_name_are_refused() {
     let one = played(POD);
     let other = played(&POD.replace("1.36", "1.37"));
     let both = [one.subjects()[0], other.subjects()[0]];
     let error = generate(&both, &Options::default(), &one.facts).unwrap_err();
-    assert_eq!(error.to_string(), "two of these would both be Pod web");
+    assert_eq!(error.to_string(), "two different documents would both be Pod web");
 }

@@ -16,7 +16,7 @@ fn of(plan: Plan) -> Vec<(WorkloadPlan, ())> {
 }
 
 #[test]
-fn every_example_comes_back_as_it_was_given() {
+fn every_example_is_generated_as_it_was_given() {
     let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests");
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -42,7 +42,7 @@ fn every_example_comes_back_as_it_was_given() {
 }
 
 #[test]
-fn what_a_cluster_and_kube_write_is_left_out() {
+fn fields_that_a_cluster_or_kube_wrote_are_left_out() {
     let machine = played(
         r#"
 apiVersion: v1
@@ -70,7 +70,7 @@ status:
 }
 
 #[test]
-fn what_flags_of_play_made_of_it_is_written() {
+fn values_from_flags_of_play_are_written() {
     let options = PlanOptions {
         publish: ["8080:80", "8081:80", "127.0.0.1:9000:9000/udp", "7000:70"]
             .into_iter()
@@ -118,7 +118,7 @@ fn the_hosts_network_is_written_and_no_host_ports() {
 }
 
 #[test]
-fn relative_paths_are_written_as_what_they_mean() {
+fn relative_paths_are_written_as_absolute_paths() {
     let pod = |path: &str| {
         format!(
             "apiVersion: v1\nkind: Pod\nmetadata: {{name: web}}\nspec:\n  containers:\n  - {{name: a, image: b}}\n  volumes:\n  - {{name: v, hostPath: {{path: {path}}}}}\n"
@@ -339,7 +339,7 @@ proptest! {
 
     /// The generated manifest is equal to the given one, has the same plan, and is generated as the same bytes again.
     #[test]
-    fn every_pod_and_deployment_comes_back(given in prop_oneof![pods(), deployments()]) {
+    fn every_pod_and_deployment_is_generated_as_it_was_given(given in prop_oneof![pods(), deployments()]) {
         let text = given.to_string();
         let generated = played(&text).generate(&Options::default()).unwrap();
         let workloads: Vec<&Value> =

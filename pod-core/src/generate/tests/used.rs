@@ -51,12 +51,12 @@ spec:
 "#;
 
 #[test]
-fn settings_and_claims_come_before_what_uses_them() {
+fn config_maps_secrets_and_claims_come_before_workloads() {
     insta::assert_snapshot!(played(MANIFESTS).text(&Options::default()));
 }
 
 #[test]
-fn what_is_used_is_asked_for() {
+fn references_name_every_used_object() {
     let machine = played(MANIFESTS);
     let keys = references(&machine.subjects()).unwrap();
     let names: Vec<String> = keys.into_iter().map(|id| format!("{}/{}", id.kind.name(), id.name)).collect();
@@ -75,7 +75,7 @@ fn what_is_used_is_asked_for() {
 }
 
 #[test]
-fn values_of_secrets_are_written_when_asked_for() {
+fn values_of_secrets_are_written_when_requested() {
     let options = Options { include_secrets: true, ..Options::default() };
     let documents = played(MANIFESTS).generate(&options).unwrap().documents;
     let passwords = documents.iter().find(|d| d["metadata"]["name"] == "passwords").unwrap();
@@ -83,7 +83,7 @@ fn values_of_secrets_are_written_when_asked_for() {
 }
 
 #[test]
-fn what_was_played_into_a_namespace_says_so() {
+fn objects_that_were_played_into_a_namespace_name_it() {
     let source = Source { name: "x".to_owned(), dir: PathBuf::from("/"), text: MANIFESTS.to_owned() };
     let plan = plan(&manifest::load(&[source], "shop").documents, &PlanOptions::default()).unwrap().0;
     let facts = Facts::default();

@@ -13,7 +13,7 @@ struct Driver {
     spec: PodSpec,
     state: PodState,
     now: Now,
-    /// All actions since the last call of `todo` or `told`.
+    /// All actions since the last call of `todo` or `messages`.
     actions: Vec<Action>,
 }
 
@@ -125,13 +125,13 @@ impl Driver {
     }
 
     /// Returns the messages for the user since the last look, as type, reason and message.
-    fn told(&mut self) -> Vec<String> {
+    fn messages(&mut self) -> Vec<String> {
         let actions = std::mem::take(&mut self.actions);
-        let told = actions.into_iter().filter_map(|a| match a {
+        let messages = actions.into_iter().filter_map(|a| match a {
             Action::Emit { kind, reason, message, .. } => Some(format!("{kind} {reason}: {message}")),
             _ => None,
         });
-        told.collect()
+        messages.collect()
     }
 
     /// Returns the milliseconds until the next Tick.
@@ -237,16 +237,16 @@ fn the_wait_shows_as_crash_loop_back_off() {
     d.exited("a", 3);
     assert_eq!(d.terminated("a"), (3, "Error".to_owned()), "shown until it runs again");
     d.started("a");
-    d.told();
+    d.messages();
     d.exited("a", 3);
-    let told = d.told();
+    let messages = d.messages();
     let status = d.status("a");
     let waiting = status.state.unwrap().waiting.unwrap();
     assert_eq!(waiting.reason.unwrap(), "CrashLoopBackOff");
     assert_eq!(waiting.message.unwrap(), "back-off 10s restarting failed container=a pod=web_default(u-1)");
     assert_eq!(status.last_state.unwrap().terminated.unwrap().exit_code, 3);
     assert_eq!(status.restart_count, 1);
-    assert_eq!(told, ["Warning BackOff: Back-off restarting failed container a in pod web_default(u-1)"]);
+    assert_eq!(messages, ["Warning BackOff: Back-off restarting failed container a in pod web_default(u-1)"]);
     assert_eq!(d.shown(), "CrashLoopBackOff");
     assert_eq!(d.api().status.unwrap().phase.unwrap(), "Running");
 }
@@ -260,7 +260,7 @@ fn restart_policy_always_restarts_after_success_too() {
 }
 
 #[test]
-fn restart_policy_on_failure_restarts_failures_alone() {
+fn restart_policy_on_failure_restarts_only_failed_containers() {
     let mut d = Driver::running("OnFailure", 2);
     d.exited("a", 1);
     assert_eq!(d.todo(), [start("a", 1)]);
@@ -286,7 +286,7 @@ fn restart_policy_never_restarts_nothing() {
 }
 
 #[test]
-fn an_ended_pod_gives_up_its_sandbox_and_keeps_its_status() {
+fn an_ended_pod_loses_its_sandbox_and_keeps_its_status() {
     let mut d = Driver::running("Never", 1);
     d.exited("a", 0);
     assert_eq!(d.todo(), [Action::RemoveSandbox]);
@@ -472,11 +472,11 @@ fn image_pull_errors_back_off_on_the_same_curve() {
 }
 
 #[test]
-fn image_pull_errors_are_told() {
+fn image_pull_errors_are_reported_as_events() {
     let mut d = Driver::up("Always", 0, 1);
     d.start_failed("a", "ErrImagePull");
     d.tick_after(3_000);
-    insta::assert_snapshot!(d.told().join("\n"), @r#"
+    insta::assert_snapshot!(d.messages().join("\n"), @r#"
     Warning Failed: Failed to pull image "img-a": no such thing
     Warning Failed: Error: ErrImagePull
     Normal BackOff: Back-off pulling image "img-a"
@@ -538,14 +538,14 @@ fn terminated_reasons_are_completed_error_oom_killed_and_unknown() {
 }
 
 #[test]
-fn a_sandbox_that_cannot_be_made_is_tried_again() {
+fn a_sandbox_that_cannot_be_created_is_tried_again() {
     let mut d = Driver::new("Never", 0, 1);
     d.send(&Event::Start);
-    d.told();
+    d.messages();
     for _ in 0..3 {
         d.send(&Event::SandboxFailed { message: "no address left".to_owned() });
         assert_eq!(
-            d.told(),
+            d.messages(),
             ["Warning FailedCreatePodSandBox: Failed to create pod sandbox: no address left"]
         );
         assert_eq!((d.shown().as_str(), d.wait()), ("ContainerCreating", Some(10_000)));
@@ -584,7 +584,7 @@ fn when_the_sandbox_dies_everything_is_killed_and_all_init_containers_run_again(
 }
 
 #[test]
-fn when_the_sandbox_dies_on_failure_spares_what_has_succeeded() {
+fn when_the_sandbox_dies_policy_on_failure_does_not_restart_succeeded_containers() {
     let mut d = Driver::running("OnFailure", 2);
     d.exited("a", 0);
     d.send(&Event::SandboxDied);
@@ -619,7 +619,7 @@ fn a_container_that_starts_in_a_dead_sandbox_is_killed() {
 }
 
 #[test]
-fn after_a_reboot_the_sandbox_is_made_anew_and_exit_codes_are_lost() {
+fn after_a_reboot_the_sandbox_is_created_again_and_exit_codes_are_lost() {
     let mut d = Driver::up("Always", 1, 1);
     d.started("i0");
     d.exited("i0", 0);
@@ -674,7 +674,7 @@ fn after_a_reboot_a_pod_whose_policy_is_never_does_not_run_again() {
 }
 
 #[test]
-fn a_pod_that_had_ended_before_a_reboot_has_ended_and_nothing_of_it_is_left() {
+fn a_pod_that_had_ended_before_a_reboot_stays_ended_without_a_sandbox() {
     let mut d = Driver::running("Never", 1);
     d.exited("a", 1);
     assert_eq!(d.todo(), [Action::RemoveSandbox]);
@@ -685,7 +685,7 @@ fn a_pod_that_had_ended_before_a_reboot_has_ended_and_nothing_of_it_is_left() {
 }
 
 #[test]
-fn a_pod_that_was_stopped_in_order_can_run_anew_and_counts_on() {
+fn a_pod_that_was_stopped_gracefully_can_run_again_and_keeps_its_restart_count() {
     let mut d = Driver::running("Always", 1);
     d.stop(None);
     d.exited("a", 143);
@@ -718,7 +718,7 @@ fn app_containers_are_stopped_together_and_killed_when_grace_is_over() {
 }
 
 #[test]
-fn the_sandbox_goes_as_soon_as_the_last_container_has_ended() {
+fn the_sandbox_is_removed_as_soon_as_the_last_container_has_ended() {
     let mut d = Driver::running("Always", 2);
     d.stop(None);
     d.todo();
@@ -764,7 +764,7 @@ fn a_kill_that_is_not_answered_is_repeated() {
 }
 
 #[test]
-fn stop_before_start_leaves_nothing() {
+fn stop_before_start_creates_nothing() {
     let mut d = Driver::new("Always", 0, 1);
     d.stop(None);
     d.send(&Event::Start);
@@ -772,7 +772,7 @@ fn stop_before_start_leaves_nothing() {
 }
 
 #[test]
-fn stop_while_the_sandbox_is_made_removes_it_once_it_stands() {
+fn stop_while_the_sandbox_is_created_removes_it_once_it_is_ready() {
     let mut d = Driver::new("Always", 0, 1);
     d.send(&Event::Start);
     d.todo();
@@ -792,7 +792,7 @@ fn stop_while_the_sandbox_is_made_removes_it_once_it_stands() {
 }
 
 #[test]
-fn stop_while_a_sandbox_failure_is_waited_out_is_quick() {
+fn stop_during_the_wait_after_a_sandbox_failure_ends_the_pod_at_once() {
     let mut d = Driver::new("Always", 0, 1);
     d.send(&Event::Start);
     d.send(&Event::SandboxFailed { message: String::new() });
@@ -833,7 +833,7 @@ fn a_container_that_fails_to_start_after_the_stop_is_not_tried_again() {
 }
 
 #[test]
-fn stop_in_back_off_is_quick_and_nothing_restarts() {
+fn stop_during_back_off_ends_the_pod_at_once_and_restarts_nothing() {
     let mut d = Driver::running("Always", 1);
     d.crash(1);
     d.exited("a", 9);
@@ -857,7 +857,7 @@ fn stop_while_an_init_container_runs_stops_it_and_starts_no_other() {
 }
 
 #[test]
-fn stop_while_a_dead_sandbox_is_removed_makes_no_new_one() {
+fn stop_while_a_dead_sandbox_is_removed_creates_no_new_one() {
     let mut d = Driver::running("Always", 1);
     d.send(&Event::SandboxDied);
     d.exited("a", 137);
@@ -892,14 +892,14 @@ fn answers_for_an_older_attempt_change_nothing() {
 }
 
 #[test]
-fn an_exit_that_overtakes_its_start_counts() {
+fn an_exit_that_is_reported_before_its_start_is_recorded() {
     let mut d = Driver::up("Never", 0, 1);
     d.exited("a", 4);
     assert_eq!((d.terminated("a"), d.state.phase), ((4, "Error".to_owned()), Phase::Failed));
 }
 
 #[test]
-fn a_new_supervisor_finds_what_runs_and_what_was_asked_for() {
+fn a_new_supervisor_finds_running_containers_and_pending_actions() {
     let mut d = Driver::new("Always", 0, 3);
     d.send(&Event::Start);
     assert_eq!(d.state.pending_actions(), [Action::CreateSandbox]);
@@ -922,12 +922,12 @@ fn a_new_supervisor_finds_what_runs_and_what_was_asked_for() {
 }
 
 #[test]
-fn events_tell_of_starts_and_stops() {
+fn starts_and_stops_are_reported_as_events() {
     let mut d = Driver::up("Always", 0, 1);
     d.started("a");
     d.stop(None);
     assert_eq!(
-        d.told(),
+        d.messages(),
         [
             "Normal Created: Created container: a",
             "Normal Started: Started container a",
@@ -937,7 +937,7 @@ fn events_tell_of_starts_and_stops() {
 }
 
 #[test]
-fn the_status_of_a_running_pod_is_kubernetes_own() {
+fn the_status_of_a_running_pod_is_that_of_kubernetes() {
     let mut d = Driver::up("Always", 1, 1);
     d.started("i0");
     d.exited("i0", 0);
@@ -948,7 +948,7 @@ fn the_status_of_a_running_pod_is_kubernetes_own() {
 }
 
 #[test]
-fn a_pod_without_defaults_gets_the_apis() {
+fn a_pod_without_defaults_gets_those_of_the_api() {
     let pod = serde_json::from_value(
         json!({"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [{"name": "a"}]}}),
     );

@@ -481,7 +481,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
-    fn nothing_that_must_hold_breaks_in_months_of_pod_life(
+    fn invariants_hold_over_months_of_pod_life(
         seed in any::<u64>(),
         policy in prop::sample::select(vec![RestartPolicy::Always, RestartPolicy::OnFailure, RestartPolicy::Never]),
         init in 0_usize..3,

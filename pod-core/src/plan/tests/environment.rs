@@ -133,7 +133,7 @@ fn an_optional_value_keeps_what_the_image_or_env_from_set() {
 }
 
 #[test]
-fn objects_of_another_namespace_are_not_seen() {
+fn objects_of_another_namespace_are_not_used() {
     let mut case = Case::new(json!({"envFrom": [{"configMapRef": {"name": "conf"}}]}))
         .config_map("conf", json!({"A": "1"}));
     let map = case.objects.config_maps.remove(&("shop".to_owned(), "conf".to_owned())).unwrap();
@@ -206,7 +206,7 @@ fn resource_field_refs_are_rounded_up_and_fall_back_to_the_node() {
 }
 
 #[test]
-fn a_secret_that_is_no_text_cannot_be_a_variable() {
+fn a_secret_that_is_not_text_cannot_be_a_variable() {
     let mut case = Case::new(json!({"envFrom": [{"secretRef": {"name": "bin"}}]})).secret("bin", json!({}));
     let secret = case.objects.secrets.values_mut().next().unwrap();
     secret.data = Some([("K".to_owned(), k8s_openapi::ByteString(vec![0xff, 0xfe]))].into());
@@ -214,7 +214,7 @@ fn a_secret_that_is_no_text_cannot_be_a_variable() {
 }
 
 #[test]
-fn home_path_and_hostname_are_set_where_nobody_sets_them() {
+fn home_path_and_hostname_have_defaults() {
     let case = Case::new(json!({}));
     assert_eq!(case.env("HOME").as_deref(), Some("/root"));
     assert_eq!(case.env("PATH").as_deref(), Some(super::super::environment::DEFAULT_PATH));
@@ -248,7 +248,7 @@ fn command_drops_cmd_args_keeps_entrypoint_and_both_replace_both() {
 }
 
 #[test]
-fn no_command_anywhere_is_an_error_that_says_so() {
+fn a_container_without_any_command_is_an_error() {
     let case = Case::new(json!({})).image(|i| i.entrypoint.clear());
     assert_eq!(
         case.error(),

@@ -96,7 +96,7 @@ fn kubernetes_defaults_are_filled_in() {
 }
 
 #[test]
-fn what_is_given_is_kept() {
+fn given_values_are_kept() {
     let given = json!({
         "restartPolicy": "Never", "dnsPolicy": "Default", "terminationGracePeriodSeconds": 0,
         "enableServiceLinks": false,
@@ -183,7 +183,7 @@ fn a_relative_host_path_is_relative_to_its_manifest_and_part_of_the_hash() {
 }
 
 #[test]
-fn what_a_cluster_wrote_into_an_exported_pod_is_left_out() {
+fn fields_that_a_cluster_wrote_into_an_exported_pod_are_left_out() {
     let exported = json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
@@ -198,7 +198,7 @@ fn what_a_cluster_wrote_into_an_exported_pod_is_left_out() {
 }
 
 #[test]
-fn only_what_makes_another_pod_changes_its_hash() {
+fn only_changes_that_require_a_new_pod_change_the_hash() {
     let base = one(pod("web", spec()), &options());
     let same = |document: Document, options: &PlanOptions| {
         one(document, options).template.hash == base.template.hash
@@ -250,7 +250,7 @@ fn replicas_change_the_workload_but_not_its_pods() {
 }
 
 #[test]
-fn claims_that_no_manifest_makes_are_known() {
+fn claims_without_a_manifest_are_found() {
     let with = |claims: &[&str]| {
         let volumes: Vec<_> =
             claims.iter().map(|c| json!({"name": c, "persistentVolumeClaim": {"claimName": c}})).collect();

@@ -58,7 +58,7 @@ fn publish_all_gives_every_port_the_same_number() {
 }
 
 #[test]
-fn publish_goes_to_the_pod_that_names_the_port_and_replaces_what_it_says() {
+fn publish_goes_to_the_pod_that_declares_the_port_and_replaces_its_host_port() {
     let documents = [
         pod("web", web(json!([{"containerPort": 80, "hostPort": 8080}]))),
         pod("db", web(json!([{"containerPort": 5432}]))),
@@ -81,29 +81,29 @@ fn a_publish_that_could_mean_several_pods_is_refused() {
         refused(&[pod("h", json!({"hostNetwork": true, "containers": []}))], &publish(&["80"])),
     ];
     insta::assert_snapshot!(all.join("\n"), @r"
-    --publish: port 80/tcp is named by pod/a and pod/b (use hostPort in the manifest instead)
-    --publish: no container names port 81/tcp, so it is not clear which pod is meant (add the port to the container's ports)
-    --publish: there is no pod to publish port 81/tcp of
-    --publish: pod/h is on the host's network: port 80/tcp needs no publishing
+    --publish: port 80/tcp is declared by pod/a and pod/b (use hostPort in the manifest instead)
+    --publish: no container declares port 81/tcp, so it is not clear which pod is meant (add the port to the container's ports)
+    --publish: there is no pod whose port 81/tcp could be published
+    --publish: pod/h is on the host's network: port 80/tcp need not be published
     ");
 }
 
 #[test]
-fn a_host_port_asked_for_twice_is_refused_with_both_places() {
+fn a_host_port_that_is_requested_twice_is_refused_with_both_positions() {
     let port = |ip: &str| json!([{"containerPort": 80, "hostPort": 8080, "hostIP": ip}]);
     let clash = [pod("a", web(port(""))), pod("b", web(port("127.0.0.1")))];
     insta::assert_snapshot!(refused(&clash, &options()), @r"
-    web.yaml:1:36: spec.containers[0].ports[0].hostPort: host port 127.0.0.1:8080/tcp is already asked for by pod/a (web.yaml:1:36) (give one of them another hostPort)
+    web.yaml:1:36: spec.containers[0].ports[0].hostPort: host port 127.0.0.1:8080/tcp is already requested by pod/a (web.yaml:1:36) (give one of them another hostPort)
     ");
     let apart = [pod("a", web(port("127.0.0.2"))), pod("b", web(port("127.0.0.1")))];
     assert_eq!(published(&apart, &options()).len(), 2);
 }
 
 #[test]
-fn a_host_port_can_be_had_by_one_replica_only() {
+fn only_one_replica_can_have_a_host_port() {
     let ports = || json!([{"containerPort": 80, "hostPort": 8080}]);
     insta::assert_snapshot!(refused(&[deployment("api", 3, web(ports()))], &options()), @r"
-    web.yaml:1:50: spec.template.spec.containers[0].ports[0].hostPort: host port 8080/tcp can be had by one pod only, but replicas is 3 (set replicas to 1, or leave the host port out)
+    web.yaml:1:50: spec.template.spec.containers[0].ports[0].hostPort: only one pod can have host port 8080/tcp, but replicas is 3 (set replicas to 1, or remove the host port)
     ");
     assert_eq!(published(&[deployment("api", 1, web(ports()))], &options()), ["api: 8080/tcp>80"]);
     let host = json!({"hostNetwork": true, "containers": [{"name": "c", "image": "x", "ports": [{"containerPort": 80}]}]});
@@ -121,7 +121,7 @@ fn init_and_app_containers_may_name_the_same_host_port() {
         {"name": "a", "image": "x", "ports": [{"containerPort": 80, "hostPort": 8080}]},
         {"name": "b", "image": "x", "ports": [{"containerPort": 81, "hostPort": 8080}]},
     ]});
-    assert!(refused(&[pod("web", twice)], &options()).contains("already asked for"));
+    assert!(refused(&[pod("web", twice)], &options()).contains("already requested"));
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn networks_are_joined_in_order() {
 }
 
 #[test]
-fn networks_that_cannot_be_had_are_refused() {
+fn impossible_networks_are_refused() {
     let plain = || pod("web", web(json!([])));
     let host = || pod("h", json!({"hostNetwork": true, "containers": []}));
     let all = [
@@ -162,10 +162,10 @@ fn networks_that_cannot_be_had_are_refused() {
     ];
     insta::assert_snapshot!(all.join("\n"), @r#"
     --network: "x=y" is not an option of a network; there are ip=ADDRESS and mac=ADDRESS
-    --network: host stands alone: it takes no options and goes with no other network
-    web.yaml:1:16: spec.hostNetwork: a pod on the host's network cannot be put on another by --network
-    --network: ip= of lab can be had by one pod only, but there are 2
-    --network: mac= of lab can be had by one pod only, but there are 2
+    --network: host cannot have options and cannot be combined with another network
+    web.yaml:1:16: spec.hostNetwork: a pod on the host's network cannot join another network with --network
+    --network: only one pod can have ip= of lab, but there are 2
+    --network: only one pod can have mac= of lab, but there are 2
     web.yaml:1:36: spec.containers[0].ports[0].hostPort: a pod with --network none cannot publish ports
     "#);
 }

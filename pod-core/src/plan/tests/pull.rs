@@ -24,7 +24,7 @@ fn image_pull_policy_is_always_for_latest_or_no_tag_else_if_not_present() {
 }
 
 #[test]
-fn an_image_that_is_here_does_without_its_registry_unless_always_is_given() {
+fn a_local_image_needs_no_registry_unless_always_is_given() {
     let need = |policy, given, here| Eagerness::new(policy, given).need(here);
     for given in [true, false] {
         assert_eq!(need(PullPolicy::Never, given, true), Need::Nothing);

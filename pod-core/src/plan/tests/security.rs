@@ -38,7 +38,7 @@ fn the_images_user_is_a_number_or_a_name_with_or_without_group() {
 }
 
 #[test]
-fn run_as_user_leaves_the_images_group_aside() {
+fn run_as_user_ignores_the_images_group() {
     let found = ids(json!({}), json!({"runAsUser": 4242}), "app:wheel").unwrap();
     assert_eq!((found.0, found.1), (4242, 0));
     let found = ids(json!({}), json!({"runAsUser": 1000}), "0:0").unwrap();
@@ -55,7 +55,7 @@ fn supplementary_groups_are_the_pods_and_those_of_the_images_etc_group() {
 }
 
 #[test]
-fn run_as_non_root_refuses_uid_0_and_what_cannot_be_verified() {
+fn run_as_non_root_refuses_uid_0_and_users_that_cannot_be_verified() {
     let on = || json!({"runAsNonRoot": true});
     let refusals = [
         ids(json!({}), json!({"runAsNonRoot": true, "runAsUser": 0}), "1000"),

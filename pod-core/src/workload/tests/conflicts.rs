@@ -29,7 +29,7 @@ fn found(old: &PodTemplate, new: &PodTemplate, rule: Replicas) -> String {
 }
 
 #[test]
-fn a_rolling_update_that_never_deletes_first_cannot_have_a_host_port_twice() {
+fn a_rolling_update_that_deletes_no_pod_first_conflicts_on_a_host_port() {
     let (old, new) = (with_port("a", "8080:80"), with_port("b", "127.0.0.1:8080:81"));
     assert_eq!(found(&old, &new, rule(1)), "host port 127.0.0.1:8080/tcp");
     assert_eq!(found(&old, &with_port("b", "8081:80"), rule(1)), "");
@@ -77,7 +77,7 @@ fn ports_on_the_host_network_are_host_ports() {
 }
 
 #[test]
-fn a_pod_starts_when_nobody_has_what_it_needs() {
+fn a_pod_starts_when_no_other_pod_has_a_resource_that_it_needs() {
     let pod = |template: &PodTemplate, uid: &str, suffix: &str| template.instantiate(uid, suffix, at(0));
     let new = pod(&with_port("b", "80:80"), "new", "x");
     let start = |others: &[&_]| may_start(&new, others.iter().copied(), &exclusive());

@@ -71,7 +71,7 @@ fn assert_planned(spec: &Spec, options: &PlanOptions) {
 }
 
 #[test]
-fn a_patched_spec_is_what_planning_its_object_gives() {
+fn a_patched_spec_equals_the_plan_of_its_object() {
     for options in options() {
         // Only one pod can have the host port.
         let is_free = options.publish.is_empty() && options.networks.is_empty();
@@ -107,7 +107,7 @@ fn a_patched_spec_is_what_planning_its_object_gives() {
 }
 
 #[test]
-fn undo_goes_to_the_revision_before_or_to_a_given_one() {
+fn undo_returns_to_the_previous_or_to_a_given_revision() {
     let options = PlanOptions::default();
     let spec = |image: &str, cause: &str| {
         let text = MANIFEST.replace("web:1", image).replace("change-cause: first", cause);
@@ -141,7 +141,7 @@ fn undo_goes_to_the_revision_before_or_to_a_given_one() {
 }
 
 #[test]
-fn what_cannot_be_patched_is_refused() {
+fn invalid_patches_are_refused() {
     let options = PlanOptions::default();
     let spec = played(MANIFEST, &options);
     let paused = patch::pause(&spec).unwrap();
@@ -167,7 +167,7 @@ fn what_cannot_be_patched_is_refused() {
     );
     assert_eq!(
         patch::scale(&published, 2, None).unwrap_err().to_string(),
-        "host port 8080/tcp can be had by one pod only, but replicas is 2"
+        "only one pod can have host port 8080/tcp, but replicas is 2"
     );
     let fixed = played(
         &one,
@@ -175,6 +175,6 @@ fn what_cannot_be_patched_is_refused() {
     );
     assert_eq!(
         patch::scale(&fixed, 2, None).unwrap_err().to_string(),
-        "the address in network blue can be had by one pod only, but replicas is 2"
+        "only one pod can have the address in network blue, but replicas is 2"
     );
 }

@@ -26,7 +26,7 @@ fn a_new_deployment_creates_all_its_pods() {
     let mut world = World::new(Rule::Replicas(rule(3)));
     let actions = world.apply(|_| {});
     assert_eq!(actions[0], Action::CreatePods { hash: "a".to_owned(), count: 3 });
-    assert_eq!(told(&actions), ["Scaled up replica set web-a from 0 to 3"]);
+    assert_eq!(messages(&actions), ["Scaled up replica set web-a from 0 to 3"]);
     assert_eq!(world.progressing(), "NewReplicaSetCreated");
     assert_eq!(world.state.available.as_ref().unwrap().reason, "MinimumReplicasUnavailable");
     world.finish();
@@ -39,7 +39,7 @@ fn a_new_deployment_creates_all_its_pods() {
 fn a_rolling_update_keeps_within_its_bounds() {
     let mut world = World::rolled_out(rule(4));
     let actions = world.update("b");
-    insta::assert_snapshot!(told(&actions).join("\n"), @r"
+    insta::assert_snapshot!(messages(&actions).join("\n"), @r"
     Scaled up replica set web-b from 0 to 1
     Scaled down replica set web-a from 4 to 3
     Scaled up replica set web-b from 1 to 2
@@ -52,7 +52,7 @@ fn a_rolling_update_keeps_within_its_bounds() {
     assert_eq!(world.progressing(), "ReplicaSetUpdated");
     world.ready("b", 1);
     assert_eq!(
-        told(&world.step(Event::PodsChanged)),
+        messages(&world.step(Event::PodsChanged)),
         ["Scaled down replica set web-a from 3 to 2", "Scaled up replica set web-b from 2 to 3"]
     );
     world.finish();
@@ -61,7 +61,7 @@ fn a_rolling_update_keeps_within_its_bounds() {
 }
 
 #[test]
-fn unhealthy_old_pods_go_first() {
+fn unhealthy_old_pods_are_deleted_first() {
     let mut world = World::rolled_out(Replicas {
         strategy: rolling(IntOrPercent::Int(0), IntOrPercent::Int(1)),
         ..rule(3)
@@ -88,26 +88,26 @@ fn an_update_of_an_update_deletes_the_pods_that_never_became_available() {
 fn recreate_waits_until_old_pods_are_gone() {
     let mut world = World::rolled_out(Replicas { strategy: Strategy::Recreate, ..rule(3) });
     let actions = world.update("b");
-    assert_eq!(told(&actions), ["Scaled down replica set web-a from 3 to 0"]);
+    assert_eq!(messages(&actions), ["Scaled down replica set web-a from 3 to 0"]);
     assert_eq!((world.active("a"), world.active("b")), (0, 0));
     assert_eq!(world.step(Event::PodsChanged), []);
     world.pods.pop();
     assert_eq!(world.step(Event::PodsChanged), []);
     world.gone();
     let actions = world.step(Event::PodsChanged);
-    assert_eq!(told(&actions), ["Scaled up replica set web-b from 0 to 3"]);
+    assert_eq!(messages(&actions), ["Scaled up replica set web-b from 0 to 3"]);
     assert_eq!(world.active("b"), 3);
 }
 
 #[test]
 fn a_deployment_is_scaled_to_zero_and_back() {
     let mut world = World::rolled_out(rule(3));
-    assert_eq!(told(&world.scale(0)), ["Scaled down replica set web-a from 3 to 0"]);
+    assert_eq!(messages(&world.scale(0)), ["Scaled down replica set web-a from 3 to 0"]);
     world.finish();
     assert_eq!(world.pods, []);
     // Scaling does not start a rollout.
     assert_eq!(world.progressing(), "NewReplicaSetAvailable");
-    assert_eq!(told(&world.scale(2)), ["Scaled up replica set web-a from 0 to 2"]);
+    assert_eq!(messages(&world.scale(2)), ["Scaled up replica set web-a from 0 to 2"]);
     world.finish();
     assert_eq!(world.active("a"), 2);
     assert_eq!(world.state.revisions.len(), 1);
@@ -116,7 +116,7 @@ fn a_deployment_is_scaled_to_zero_and_back() {
 #[test]
 fn a_deployment_without_replicas_is_rolled_out_at_once() {
     let mut world = World::new(Rule::Replicas(rule(0)));
-    assert_eq!(told(&world.apply(|_| {})), Vec::<&str>::new());
+    assert_eq!(messages(&world.apply(|_| {})), Vec::<&str>::new());
     assert_eq!(world.progressing(), "NewReplicaSetAvailable");
     world.update("b");
     assert_eq!(world.state.current(&world.spec).unwrap().number, 2);
@@ -134,7 +134,7 @@ fn scaling_in_the_middle_of_a_rollout_keeps_proportions() {
     assert_eq!((world.active("a"), world.active("bad")), (8, 5));
     let actions = world.scale(15);
     assert_eq!(
-        told(&actions),
+        messages(&actions),
         ["Scaled up replica set web-a from 8 to 11", "Scaled up replica set web-bad from 5 to 7"]
     );
     let desired: Vec<_> =
@@ -152,7 +152,7 @@ fn a_paused_deployment_is_scaled_but_not_rolled_out() {
     assert_eq!(world.state.progressing.as_ref().unwrap().status, None);
     assert_eq!(world.update("b"), []);
     assert_eq!(world.state.current(&world.spec), None);
-    assert_eq!(told(&world.scale(6)), ["Scaled up replica set web-a from 4 to 6"]);
+    assert_eq!(messages(&world.scale(6)), ["Scaled up replica set web-a from 4 to 6"]);
     world.time += 10_000;
     assert_eq!(world.step(Event::Tick), []);
     assert_eq!(world.progressing(), "DeploymentPaused");
@@ -163,7 +163,7 @@ fn a_paused_deployment_is_scaled_but_not_rolled_out() {
 }
 
 #[test]
-fn a_rollout_that_is_paused_midway_goes_on_when_it_is_resumed() {
+fn a_rollout_that_is_paused_midway_continues_when_it_is_resumed() {
     let mut world = World::rolled_out(rule(4));
     world.update("b");
     world.change_rule(|rule| rule.paused = true);
@@ -217,7 +217,7 @@ fn a_rollout_without_progress_exceeds_its_deadline() {
     world.time = begun + 69;
     assert_eq!(world.step(Event::Tick), []);
     world.time = begun + 70;
-    assert_eq!(told(&world.step(Event::Tick)), [r#"ReplicaSet "web-b" has timed out progressing."#]);
+    assert_eq!(messages(&world.step(Event::Tick)), [r#"ReplicaSet "web-b" has timed out progressing."#]);
     let condition = world.state.progressing.clone().unwrap();
     assert_eq!((condition.status, &*condition.reason), (Some(false), "ProgressDeadlineExceeded"));
     assert_eq!(world.state.next_deadline, None);
@@ -322,7 +322,7 @@ fn scaling_down_deletes_pods_in_the_order_of_a_replica_set() {
 }
 
 #[test]
-fn the_youngest_of_equal_pods_goes_first() {
+fn the_youngest_of_equal_pods_is_deleted_first() {
     let mut world = World::rolled_out(rule(1));
     world.time += 100;
     world.scale(2);
@@ -407,7 +407,7 @@ fn a_pod_is_replaced_at_once_when_its_template_changes() {
 }
 
 #[test]
-fn a_pod_that_has_ended_stays() {
+fn a_pod_that_has_ended_is_kept() {
     let mut world = World::new(Rule::Once);
     world.apply(|_| {});
     world.pods[0].has_ended = true;

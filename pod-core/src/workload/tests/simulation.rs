@@ -227,7 +227,7 @@ proptest! {
     }
 
     #[test]
-    fn a_pod_is_always_one(happenings in prop::collection::vec(happening(), 0..40)) {
+    fn there_is_always_exactly_one_pod(happenings in prop::collection::vec(happening(), 0..40)) {
         let mut world = World::new(Rule::Once);
         for what in happenings {
             if matches!(what, Happening::Scale(_) | Happening::Pause(_) | Happening::Strategy(_)) {

@@ -51,7 +51,7 @@ fn assert_valid<T: serde::de::DeserializeOwned + serde::Serialize>(object: &Valu
 }
 
 #[test]
-fn a_rollout_under_way_is_shown_as_kubernetes_shows_it() {
+fn a_running_rollout_is_shown_as_kubernetes_shows_it() {
     let mut world = world();
     let mut object = world.spec.object.clone();
     object["spec"]["template"]["spec"]["containers"][0]["image"] = json!("web:2");
@@ -82,7 +82,7 @@ fn a_deployment_without_pods_is_shown() {
 }
 
 #[test]
-fn what_is_shown_of_a_deployment_can_be_played() {
+fn a_shown_deployment_can_be_played() {
     let world = world();
     let shown = deployment(metadata(), &world.spec, &world.state, &world.pods, world.now());
     let faults = crate::manifest::judge(&shown);

@@ -47,7 +47,7 @@ impl TryFrom<StoredWorkload> for WorkloadRecord {
         if let Some(spec) = spec {
             return Ok(Self { version, id, uid, created, spec, state, deleting, pods });
         }
-        let object = stored.object.ok_or("neither `spec` nor `object` is there")?;
+        let object = stored.object.ok_or("both `spec` and `object` are missing")?;
         let deleting = !stored.stands_without_pods && pods.iter().all(|pod| pod.removing);
         // The youngest pod that is not being removed was created from the template that was applied last.
         let current = pods.iter().rev().find(|pod| !pod.removing).or(pods.last());
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_workload_of_0_1_0_that_is_on_its_way_out_is_deleted() {
+    fn a_workload_of_0_1_0_without_remaining_pods_is_being_deleted() {
         assert!(read(&json!({})).is_leftover());
         assert!(!read(&json!({"standsWithoutPods": true})).deleting);
         assert!(read(&json!({"pods": [pod("a", "h", true)]})).deleting);
