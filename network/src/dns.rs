@@ -16,8 +16,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use crate::active::ActiveEndpoint;
 use crate::record;
-use crate::up::Up;
 use crate::{Error, Networks};
 
 /// The first argument that makes our executable the name server.
@@ -48,7 +48,7 @@ impl Networks {
 
     /// Updates aardvark-dns to all endpoints that are set up: writes its files, and starts, notifies or ends it. The
     /// caller holds the instance's lock.
-    pub(crate) fn update_dns(&self, up: &[Up]) -> Result<(), Error> {
+    pub(crate) fn update_dns(&self, up: &[ActiveEndpoint]) -> Result<(), Error> {
         let dir = self.dns_dir();
         let wanted = files(up);
         let running = self.running_dns();
@@ -76,11 +76,11 @@ impl Networks {
     /// Starts aardvark-dns again if it was killed while endpoints are set up. Returns whether it was started. Fast if
     /// nothing has to be done.
     pub fn repair_dns(&self) -> Result<bool, Error> {
-        if self.running_dns().is_some() || self.read_up()?.is_empty() {
+        if self.running_dns().is_some() || self.active_endpoints()?.is_empty() {
             return Ok(false);
         }
         let _instance = self.lock()?;
-        let up = self.read_up()?;
+        let up = self.active_endpoints()?;
         let lost = self.running_dns().is_none() && !files(&up).is_empty();
         self.update_dns(&up)?;
         Ok(lost)
@@ -102,7 +102,7 @@ impl Networks {
 
     /// Ends name servers of this instance that the pid file does not name. The starter of such a one was killed, and
     /// another name server then replaced the file. They would keep the port.
-    fn end_strays(&self) {
+    fn end_unknown_servers(&self) {
         let dir = self.dns_dir();
         let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
         for pid in processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()) {
@@ -140,7 +140,7 @@ impl Networks {
     }
 
     fn start_dns(&self, dir: &Path) -> Result<(), Error> {
-        self.end_strays();
+        self.end_unknown_servers();
         // aardvark-dns outlives this process and needs nothing else of its environment. It resets what else it inherits
         // itself.
         let passed_on =
@@ -182,7 +182,7 @@ fn is_free_on_new_addresses(port: u16) -> bool {
 
 /// Returns the files that aardvark-dns reads: for each network the gateways, then one line per endpoint (`id v4 v6
 /// names`). A file name that ends in `%int` is an internal network, whose endpoints get no outside names.
-fn files(up: &[Up]) -> BTreeMap<String, String> {
+fn files(up: &[ActiveEndpoint]) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
     for endpoint in up.iter().map(|up| &up.lease).filter(|lease| !lease.names.is_empty()) {
         for interface in &endpoint.interfaces {

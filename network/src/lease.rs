@@ -107,7 +107,7 @@ impl Networks {
     pub(crate) fn read_lease(&self, id: &str) -> Result<Option<Lease>, Error> {
         match record::read(&self.lease_path(id)) {
             // An endpoint that is set up has a copy of its lease.
-            Err(damaged @ Error::Damaged { .. }) => match self.up(id) {
+            Err(damaged @ Error::Damaged { .. }) => match self.active_endpoint(id) {
                 Ok(Some(up)) => Ok(Some(up.lease)),
                 _ => Err(damaged),
             },

@@ -3,6 +3,7 @@
 //! Call [`Networks::setup`] and [`Networks::teardown`] in a separate, single-threaded process, because netavark changes
 //! the network namespace of its thread.
 
+mod active;
 mod address;
 mod bridge;
 mod conntrack;
@@ -22,7 +23,6 @@ mod record;
 mod repair;
 mod route;
 mod subnet;
-mod up;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -38,10 +38,10 @@ pub use netns::{make_netns, netns_exists, remove_netns, set_sysctls, with_netns}
 pub use repair::Repaired;
 pub use route::host_addresses;
 
+use active::ActiveEndpoint;
 use firewall::NetworkTable;
 use host::{Host, PortClaim};
 use lease::Lease;
-use up::Up;
 
 /// The networks of one instance (one pair of `--root` and `--runroot`). Several instances can exist on one host.
 #[derive(Debug, Clone)]
@@ -211,9 +211,11 @@ impl Networks {
 
     /// Creates everything of a lease. Returns warnings for the user.
     fn connect(&self, lease: &Lease) -> Result<Vec<String>, Error> {
-        let mut up = self.others_up(&lease.id)?;
+        let mut up = self.other_active_endpoints(&lease.id)?;
         let others: Vec<Lease> = up.iter().map(|up| up.lease.clone()).collect();
-        if let Some(before) = record::or_none(self.up(&lease.id)).filter(|before| before.is_set_up(lease)) {
+        if let Some(before) =
+            record::or_none(self.active_endpoint(&lease.id)).filter(|before| before.is_set_up(lease))
+        {
             up.push(before);
             self.update_dns(&up)?;
             return Ok(Vec::new());
@@ -228,7 +230,7 @@ impl Networks {
         let dns_port = if others.is_empty() { self.choose_dns_port()? } else { self.dns_port() };
         let new = lease.interfaces.iter().map(|i| &i.network);
         let new: Vec<_> = new.filter(|n| !others.iter().any(|other| other.is_on(&n.name))).collect();
-        let stands = |network: &str| up::rules_stand(&up, network);
+        let stands = |network: &str| active::are_rules_in_place(&up, network);
         let tables = driver::tables(lease, &others, dns_port, &stands)?;
         let rules = tables.iter().filter_map(NetworkTable::begin).collect::<Result<Vec<_>, _>>()?;
         let listings: Vec<_> = new.iter().map(|network| iptables::Listings::ask(network)).collect();
@@ -238,8 +240,8 @@ impl Networks {
         for (network, listings) in new.iter().zip(listings) {
             warnings.extend(iptables::open(network, dns_port, &self.iptables_dir(), listings));
         }
-        let own = Up::new(lease);
-        self.write_up(&own)?;
+        let own = ActiveEndpoint::new(lease);
+        self.write_active(&own)?;
         base::fail_point!(Worker, "endpoint-up");
         for subnet in lease.interfaces.iter().flat_map(|i| &i.network.subnets) {
             dns::wait_for_address(subnet.gateway);
@@ -249,8 +251,8 @@ impl Networks {
         self.update_dns(&up)?;
         base::fail_point!(Worker, "names-told");
         // Names are looked up below our own domain, with which a very long name does not fit into DNS.
-        let askable = |name: &&String| is_host_name(&format!("{name}.{CLUSTER_DOMAIN}"));
-        if let Some(name) = lease.names.iter().find(askable) {
+        let resolvable = |name: &&String| is_host_name(&format!("{name}.{CLUSTER_DOMAIN}"));
+        if let Some(name) = lease.names.iter().find(resolvable) {
             for subnet in lease.interfaces.iter().filter_map(|i| i.network.subnets.first()) {
                 dns::wait_for_name((subnet.gateway, dns_port).into(), name);
             }
@@ -260,7 +262,7 @@ impl Networks {
             change.finish()?;
         }
         base::fail_point!(Worker, "rules-in-place");
-        self.write_up(&own.with_rules())?;
+        self.write_active(&own.with_rules())?;
         // Flows are forgotten only now, because packets can take the new way only now.
         conntrack::forget(&lease.ports);
         Ok(warnings)
@@ -293,9 +295,9 @@ impl Networks {
         let mut note = |result: Result<(), Error>| errors.extend(result.err());
         // The names are removed first, so that no client is sent to the endpoint any more. In addition, the name server
         // must stop using a bridge's address before the address is removed.
-        note(self.remove_up(id));
+        note(self.remove_active(id));
         base::fail_point!(Worker, "endpoint-down");
-        let up = match self.others_up(id) {
+        let up = match self.other_active_endpoints(id) {
             Ok(up) => {
                 note(self.update_dns(&up));
                 up
@@ -314,7 +316,7 @@ impl Networks {
                 let others: Vec<Lease> = up.iter().map(|up| up.lease.clone()).collect();
                 let dns_port = self.dns_port();
                 for index in 0..lease.interfaces.len() {
-                    let stands = |network: &str| up::rules_stand(&up, network);
+                    let stands = |network: &str| active::are_rules_in_place(&up, network);
                     let torn =
                         driver::teardown(&lease, index, &others, dns_port, &stands, &self.netavark_dir());
                     for e in torn {

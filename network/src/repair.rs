@@ -165,12 +165,12 @@ impl Networks {
         if stamp.resolvers != before.stamp.resolvers {
             self.reread_resolvers();
         }
-        let leases: Vec<Lease> = self.read_up()?.into_iter().map(|up| up.lease).collect();
+        let leases: Vec<Lease> = self.active_endpoints()?.into_iter().map(|up| up.lease).collect();
         let networks = networks(&leases);
         let mut repaired = Repaired { is_new: true, ..Repaired::default() };
         for fault in self.faults(&leases)? {
             let told = fault.to_string();
-            match self.mend(&fault) {
+            match self.repair_fault(&fault) {
                 Ok(()) => repaired.mended.extend((!repaired.mended.contains(&told)).then_some(told)),
                 // If a chain lacks several rules, one reason is enough.
                 Err(_) if repaired.problems.iter().any(|problem| problem.starts_with(&told)) => {}
@@ -200,7 +200,7 @@ impl Networks {
     /// # Errors
     /// A record cannot be read.
     pub fn problems(&self) -> Result<Vec<String>, Error> {
-        let leases: Vec<Lease> = self.read_up()?.into_iter().map(|up| up.lease).collect();
+        let leases: Vec<Lease> = self.active_endpoints()?.into_iter().map(|up| up.lease).collect();
         let mut problems: Vec<String> = self.faults(&leases)?.iter().map(ToString::to_string).collect();
         problems.dedup();
         Ok(problems)
@@ -251,15 +251,15 @@ impl Networks {
         Ok(faults)
     }
 
-    fn mend(&self, fault: &Fault) -> Result<(), MendError> {
+    fn repair_fault(&self, fault: &Fault) -> Result<(), RepairError> {
         match fault {
             Fault::Sysctl(name, value) => {
                 if name.starts_with("net/ipv6") {
                     route::keep_router_advertisements();
                 }
-                fs::write(Path::new("/proc/sys").join(name), value).map_err(MendError::Sysctl)
+                fs::write(Path::new("/proc/sys").join(name), value).map_err(RepairError::Sysctl)
             }
-            Fault::Bridge(_) | Fault::Link(_) => Err(MendError::NeedsNewPods),
+            Fault::Bridge(_) | Fault::Link(_) => Err(RepairError::NeedsNewPods),
             Fault::Address(network, net) => {
                 route::give_address(&network.bridge, net).map_err(Box::new)?;
                 dns::wait_for_address(net.addr());
@@ -273,7 +273,7 @@ impl Networks {
 
 /// Why a fault could not be repaired.
 #[derive(Debug, thiserror::Error)]
-enum MendError {
+enum RepairError {
     /// Only a new endpoint repairs the fault.
     #[error("`kube play --replace` replaces its pods")]
     NeedsNewPods,

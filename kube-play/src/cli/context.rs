@@ -99,7 +99,7 @@ impl Context {
 }
 
 fn log(repaired: &Repaired) {
-    for line in &repaired.told {
+    for line in &repaired.log_lines {
         tracing::info!("{line}");
     }
 }

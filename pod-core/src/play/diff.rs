@@ -88,13 +88,13 @@ fn applied(plan: &WorkloadPlan, record: &WorkloadRecord, start: bool, replace: b
     (former.clone(), Change::Unchanged)
 }
 
-/// Changes the step of an unchanged workload to a start if `rests` says that one of its pods should run but has no
-/// supervisor.
-pub fn start_resting(steps: &mut [Step], rests: impl Fn(&WorkloadId, &PodRecord) -> bool) {
+/// Changes the step of an unchanged workload to a start if `stays_stopped` says that one of its pods should run but has
+/// no supervisor.
+pub fn start_stopped(steps: &mut [Step], stays_stopped: impl Fn(&WorkloadId, &PodRecord) -> bool) {
     for step in steps.iter_mut().filter(|step| step.change == Change::Unchanged) {
         let pods = step.before.iter().flat_map(WorkloadRecord::standing);
         let mut wanted = pods.filter(|pod| pod.desired == Desired::Running && pod.ended.is_none());
-        if wanted.any(|pod| rests(&step.plan.id, pod)) {
+        if wanted.any(|pod| stays_stopped(&step.plan.id, pod)) {
             step.change = Change::Started;
         }
     }
@@ -237,13 +237,13 @@ mod tests {
 
     #[test]
     fn an_unchanged_workload_with_a_pod_without_supervisor_is_started() {
-        let change = |desired: Desired, rests: bool| {
+        let change = |desired: Desired, stays_stopped: bool| {
             let mut before = record("h", &[("a", "t"), ("b", "t")]);
             before.pods[1].desired = desired;
             let mut steps = [step(plan("h", "t", 2), Some(before), false, false)];
-            start_resting(&mut steps, |id, pod| {
+            start_stopped(&mut steps, |id, pod| {
                 assert_eq!(id.name, "api");
-                rests && pod.plan.uid == "b"
+                stays_stopped && pod.plan.uid == "b"
             });
             steps[0].change
         };

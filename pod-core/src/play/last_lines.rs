@@ -15,7 +15,7 @@ const LINES: u64 = 10;
 
 /// Reports the last lines of the containers because of which a pod of `workloads` failed. A log that cannot be read is
 /// left out, because the failure itself matters more.
-pub(super) fn tell<'a>(
+pub(super) fn report_failed<'a>(
     host: &Host,
     workloads: impl Iterator<Item = &'a WorkloadId>,
     error: &Error,

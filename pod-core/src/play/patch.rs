@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use base::file::{FileLock, LockKind};
 
-use super::watch::Telling;
+use super::watch::ForwardProgress;
 use super::{Error, Host, Report, conflicts, images, preflight};
 use crate::controller::WorkloadChange;
 use crate::observe::rollout::{AwaitedWorkload, Goal, Outcome, unready_names, wait_for_workloads};
@@ -78,12 +78,12 @@ pub fn rollout_status(
 ) -> Result<(), Error> {
     let begun = Instant::now();
     let one = std::slice::from_ref(awaited);
-    let outcome = wait_for_workloads(host, one, Vec::new(), deadline, &mut Telling(report))?;
-    met(host, outcome, "be rolled out", begun.elapsed())
+    let outcome = wait_for_workloads(host, one, Vec::new(), deadline, &mut ForwardProgress(report))?;
+    require_met(host, outcome, "be rolled out", begun.elapsed())
 }
 
 /// Returns an error unless the workloads have reached the state that was waited for. `after` is how long the wait took.
-pub(super) fn met(
+pub(super) fn require_met(
     host: &Host,
     outcome: Outcome,
     what: &str,

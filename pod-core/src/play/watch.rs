@@ -6,9 +6,9 @@ use crate::observe::rollout::Watcher;
 use crate::store::WorkloadId;
 
 /// Passes what is watched on to a report.
-pub(super) struct Telling<'a>(pub &'a mut dyn Report);
+pub(super) struct ForwardProgress<'a>(pub &'a mut dyn Report);
 
-impl Watcher for Telling<'_> {
+impl Watcher for ForwardProgress<'_> {
     fn waiting(&mut self, pods: &[PodView]) {
         self.0.waiting(pods);
     }

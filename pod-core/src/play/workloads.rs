@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use base::file::{FileLock, LockKind};
 
-use super::diff::{Step, diff, gone, start_resting};
-use super::patch::{self, met};
+use super::diff::{Step, diff, gone, start_stopped};
+use super::patch::{self, require_met};
 use super::undo::undo;
-use super::watch::Telling;
+use super::watch::ForwardProgress;
 use super::{
     Change, Error, Host, PlayOptions, Report, WaitFor, conflicts, images, last_lines, objects, ports,
     preflight,
@@ -25,7 +25,7 @@ use crate::observe::wait::{Outcome, await_removals, is_so, outlast_first_moment,
 use crate::observe::{self, readiness};
 use crate::plan::{self, Plan, PodPlan, WorkloadPlan};
 use crate::record::{Desired, PodRecord, WorkloadRecord, WorkloadSummary};
-use crate::repair::rests;
+use crate::repair::stays_stopped;
 use crate::store::{Objects, WorkloadId};
 use crate::supervisor;
 use crate::supervisor::ipc::client::{self, Client};
@@ -80,9 +80,10 @@ pub fn play(
     let made = made.and_then(|()| match options.start {
         true => {
             let awaited: Vec<AwaitedWorkload> = changed.iter().map(|step| step.awaited()).collect();
-            let outcome = wait_for_workloads(host, &awaited, clients, deadline, &mut Telling(report))?;
+            let outcome =
+                wait_for_workloads(host, &awaited, clients, deadline, &mut ForwardProgress(report))?;
             warn_of_networks(host, &changed, report)?;
-            met(host, outcome, "start", options.timeout.unwrap_or_default())
+            require_met(host, outcome, "start", options.timeout.unwrap_or_default())
         }
         false => Ok(()),
     });
@@ -91,7 +92,7 @@ pub fn play(
         if matches!(e, Error::TimedOut { .. } | Error::Stalled { .. }) {
             return Err(e);
         }
-        last_lines::tell(host, changed.iter().map(|step| &step.plan.id), &e, report);
+        last_lines::report_failed(host, changed.iter().map(|step| &step.plan.id), &e, report);
         undo(host, &objects, &changed, report);
         return Err(Error::Undone(Box::new(e)));
     }
@@ -124,7 +125,7 @@ fn resolve(
         let records = recorded(host, &plan.workloads)?;
         let mut steps = diff(plan.workloads.clone(), records, options.start, options.replace);
         if options.start {
-            start_resting(&mut steps, |id, pod| rests(host, id) && runs_again(host, pod));
+            start_stopped(&mut steps, |id, pod| stays_stopped(host, id) && runs_again(host, pod));
         }
         conflicts::check(&host.layout, documents, &steps)?;
         // Images are pulled before the lock is taken, because pulls are slow and change nothing that other commands
@@ -368,10 +369,9 @@ fn finish(
             // A pod that was ready may have failed while another one was waited for.
             (outcome, stands) = is_so(host, pods, check)?;
         }
-        outcome
-            .met(what, options.timeout)
-            .map_err(Error::from)
-            .inspect_err(|e| last_lines::tell(host, pods.iter().map(|pod| &pod.workload), e, report))?;
+        outcome.met(what, options.timeout).map_err(Error::from).inspect_err(|e| {
+            last_lines::report_failed(host, pods.iter().map(|pod| &pod.workload), e, report)
+        })?;
         if stands {
             break;
         }
@@ -413,7 +413,7 @@ pub fn play_all(host: &Host, options: &PlayOptions, report: &mut dyn Report) -> 
     if options.dry_run {
         return Ok(0);
     }
-    let outcome = wait_for_workloads(host, &awaited, clients, deadline, &mut Telling(report))?;
+    let outcome = wait_for_workloads(host, &awaited, clients, deadline, &mut ForwardProgress(report))?;
     let mut pods = Vec::new();
     for one in &awaited {
         pods.extend(running(host, &one.id)?);
@@ -423,7 +423,7 @@ pub fn play_all(host: &Host, options: &PlayOptions, report: &mut dyn Report) -> 
             report.warning(&warning);
         }
     }
-    met(host, outcome, "start", options.timeout.unwrap_or_default())?;
+    require_met(host, outcome, "start", options.timeout.unwrap_or_default())?;
     finish(host, &pods, options, deadline, report)
 }
 
@@ -446,7 +446,7 @@ fn source_id(dir: &Path, name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn glance(name: &str, source: &str) -> WorkloadSummary {
+    fn summary(name: &str, source: &str) -> WorkloadSummary {
         let id = serde_json::json!({"kind": "pod", "namespace": "default", "name": name});
         serde_json::from_value(serde_json::json!({"id": id, "source": source, "pods": []})).unwrap()
     }
@@ -466,14 +466,14 @@ mod tests {
 
     #[test]
     fn many_workloads_that_a_file_no_longer_contains_have_one_hint() {
-        let few = [glance("a", "/x.yaml"), glance("b", "/x.yaml"), glance("c", "/x.yaml")];
+        let few = [summary("a", "/x.yaml"), summary("b", "/x.yaml"), summary("c", "/x.yaml")];
         let hints = gone_hints(&few);
         assert_eq!(hints.len(), 3);
         assert_eq!(
             hints[0],
             "pod/a is no longer in /x.yaml and keeps running; `kube play --prune` or `kube down pod/a` removes it"
         );
-        let many = [&few[..], &[glance("d", "/x.yaml"), glance("e", "/y.yaml")]].concat();
+        let many = [&few[..], &[summary("d", "/x.yaml"), summary("e", "/y.yaml")]].concat();
         assert_eq!(
             gone_hints(&many),
             [

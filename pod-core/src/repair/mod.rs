@@ -23,7 +23,7 @@ use crate::supervisor::ipc::client;
 #[derive(Debug, Default)]
 pub struct Repaired {
     /// What was repaired, for the log.
-    pub told: Vec<String>,
+    pub log_lines: Vec<String>,
     /// Problems of the pods' networks that could not be repaired.
     pub problems: Vec<String>,
     /// True if no earlier command has reported these problems.
@@ -33,10 +33,10 @@ pub struct Repaired {
 /// Repairs what crashes and reboots left, and what other programs changed in the networks: replaces supervisors that
 /// died, removes incomplete resources, sets rules and sysctls again. Every command calls this first.
 pub fn repair(host: &Host) -> Result<Repaired, Error> {
-    let mut told = repair_pods(host)?;
+    let mut log_lines = repair_pods(host)?;
     let networks = sandbox::networks(&host.layout, &host.exe);
     match networks.repair_dns() {
-        Ok(true) => told.push("the name server of the pods had ended; a new one was started".to_owned()),
+        Ok(true) => log_lines.push("the name server of the pods had ended; a new one was started".to_owned()),
         Ok(false) => {}
         Err(e) => tracing::warn!("{e}"),
     }
@@ -45,13 +45,13 @@ pub fn repair(host: &Host) -> Result<Repaired, Error> {
         tracing::warn!("{e}");
         network::Repaired::default()
     });
-    told.extend(network.mended.into_iter().map(|fault| format!("repaired: {fault}")));
-    Ok(Repaired { told, problems: network.problems, are_new: network.is_new })
+    log_lines.extend(network.mended.into_iter().map(|fault| format!("repaired: {fault}")));
+    Ok(Repaired { log_lines, problems: network.problems, are_new: network.is_new })
 }
 
 fn repair_pods(host: &Host) -> Result<Vec<String>, Error> {
     let layout = &host.layout;
-    let mut told = Vec::new();
+    let mut log_lines = Vec::new();
     let boot_path = layout.runroot.join("boot");
     let this_boot = boot_id()?;
     let known = match fs::read_to_string(&boot_path) {
@@ -66,12 +66,12 @@ fn repair_pods(host: &Host) -> Result<Vec<String>, Error> {
     };
     if known.as_deref() != Some(this_boot.as_str()) {
         if known.is_none() && !layout.root.exists() && !layout.runroot.exists() {
-            return Ok(told);
+            return Ok(log_lines);
         }
         let lock = FileLock::acquire(&layout.boot_lock(), LockKind::Exclusive)?;
         // Another command may have done this in the meantime.
         if fs::read_to_string(&boot_path).ok().as_deref() != Some(this_boot.as_str()) {
-            after_boot(host, known.is_some(), &mut told)?;
+            after_boot(host, known.is_some(), &mut log_lines)?;
             base::fail_point!(Command, "boot-cleared");
             base::file::write_atomic(&boot_path, this_boot.as_bytes(), 0o600)?;
         }
@@ -97,7 +97,7 @@ fn repair_pods(host: &Host) -> Result<Vec<String>, Error> {
                 continue;
             }
             base::fail_point!(Command, "supervisor-replaced");
-            told.push(format!("{}: its supervisor had ended; a new one was started", record.id));
+            log_lines.push(format!("{}: its supervisor had ended; a new one was started", record.id));
             orphaned = true;
         }
     }
@@ -105,13 +105,13 @@ fn repair_pods(host: &Host) -> Result<Vec<String>, Error> {
         // The pods of a record that cannot be read would be taken for leftovers.
         if damaged.is_empty() {
             match remove_leftovers(layout, &host.exe) {
-                Ok(removed) => told.extend(removed),
+                Ok(removed) => log_lines.extend(removed),
                 Err(e) => store::damage::pass_over(&e),
             }
         }
         sweep::temporary_files(host);
     }
-    Ok(told)
+    Ok(log_lines)
 }
 
 /// Returns whether the text of a `boot` file is no valid boot id: it is empty, cut off, or not text.
@@ -136,12 +136,12 @@ pub(crate) fn is_at_work(host: &Host, record: &WorkloadSummary) -> bool {
         return true;
     }
     let wanted = record.pods.iter().any(|p| p.desired == Desired::Running && !p.has_ended());
-    wanted && !rests(host, &record.id)
+    wanted && !stays_stopped(host, &record.id)
 }
 
 /// Returns whether a workload has no supervisor and a repair must not start one, because its supervisor was asked to
 /// end, or none has run since the machine was started. The next play of the workload starts its pods.
-pub(crate) fn rests(host: &Host, id: &WorkloadId) -> bool {
+pub(crate) fn stays_stopped(host: &Host, id: &WorkloadId) -> bool {
     !host.layout.supervisor_lock(id).exists() || host.layout.supervisor_left(id).exists()
 }
 
@@ -192,13 +192,14 @@ fn is_some_unrecorded(pods: &[String], records: &[WorkloadSummary]) -> bool {
 }
 
 /// Handles the first command after a boot. If `--runroot` is on a disk, its contents are outdated and are removed.
-fn after_boot(host: &Host, stale: bool, told: &mut Vec<String>) -> Result<(), Error> {
+fn after_boot(host: &Host, stale: bool, log_lines: &mut Vec<String>) -> Result<(), Error> {
     let layout = &host.layout;
     if stale {
         for name in ["workloads", "pods", "netns", "networks", "runtime"] {
             base::file::remove_dir_if_exists(&layout.runroot.join(name))?;
         }
-        told.push("the machine was restarted; `kube play --all` starts the pods that should run".to_owned());
+        log_lines
+            .push("the machine was restarted; `kube play --all` starts the pods that should run".to_owned());
     }
     Ok(())
 }

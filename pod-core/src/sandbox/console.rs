@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use super::process::Process;
 
 /// How long to wait for a terminal's last output after its container has ended.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const LAST_OUTPUT: Duration = Duration::from_secs(1);
 
 /// How long a runtime may take to send a terminal's master.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
@@ -100,9 +100,9 @@ fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) {
 
 /// Waits until the holder of a terminal has copied the last output. Calls `drain` meanwhile, so that the holder never
 /// waits for room in the FIFO.
-pub fn await_last_words(holder: Process, mut drain: impl FnMut()) {
+pub fn await_last_output(holder: Process, mut drain: impl FnMut()) {
     let Some(fd) = holder.open() else { return };
-    let deadline = Instant::now() + LAST_WORDS;
+    let deadline = Instant::now() + LAST_OUTPUT;
     loop {
         drain();
         let step = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };

@@ -90,7 +90,7 @@ fn created_path(bundle: &Path) -> PathBuf {
     bundle.join("created.json")
 }
 
-/// Starts one run of a container, and creates it first unless [`create_ahead`] has. When this worker ends, only the
+/// Starts one run of a container, and creates it first unless [`create_early`] has. When this worker ends, only the
 /// process, its cgroup, tmpfs volumes and files remain; the other mounts are in the worker's own mount namespace.
 pub fn start(
     layout: &Layout,
@@ -117,7 +117,7 @@ pub fn start(
 
 /// Returns whether a container can be created while the network of its pod is set up: nothing in the container depends
 /// on the network.
-pub fn can_be_ahead(pod: &PodPlan, name: &str) -> bool {
+pub fn can_be_created_early(pod: &PodPlan, name: &str) -> bool {
     let Some(container) = find(pod, name) else { return false };
     let of_network = |path: &str| matches!(path, "status.podIP" | "status.podIPs");
     let asks = container.env.iter().flatten().any(|env| {
@@ -131,7 +131,7 @@ pub fn can_be_ahead(pod: &PodPlan, name: &str) -> bool {
 /// Creates one run of a container that [`start`] will start, in parallel with the rest of its sandbox. `sandbox` waits
 /// for the sandbox and returns `None` if it could not be created. If this fails, [`start`] tries again and reports the
 /// error.
-pub fn create_ahead(
+pub fn create_early(
     layout: &Layout,
     pod: &PodPlan,
     name: &str,

@@ -79,9 +79,9 @@ fn try_create(
     base::fail_point!(Worker, "namespace-made");
     let connect = !plan.network.host && !plan.network.none;
     // The network takes longest, so it is set up in parallel with everything else.
-    let (networks, wish) = (networks(layout, exe), endpoint(layout, plan));
+    let (networks, wanted) = (networks(layout, exe), endpoint(layout, plan));
     let network = connect
-        .then(|| worker::spawn(move || networks.setup(&wish).map_err(Failure::at(Step::Network))))
+        .then(|| worker::spawn(move || networks.setup(&wanted).map_err(Failure::at(Step::Network))))
         .transpose()
         .map_err(Failure::when(Step::Fork, "cannot fork"))?;
     let node = plan::node::node();

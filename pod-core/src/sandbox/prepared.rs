@@ -25,7 +25,7 @@ pub struct PreparedContainer {
 impl PreparedContainer {
     /// Starts a worker for each of the `first` containers that can be created before the network is set up.
     pub fn spawn_all(layout: &Layout, plan: &PodPlan, first: &[(String, u32)]) -> Vec<Self> {
-        let able = first.iter().filter(|(name, _)| container::can_be_ahead(plan, name));
+        let able = first.iter().filter(|(name, _)| container::can_be_created_early(plan, name));
         able.filter_map(|(name, attempt)| Self::spawn(layout, plan, name, *attempt).ok()).collect()
     }
 
@@ -33,7 +33,7 @@ impl PreparedContainer {
         let (mut reader, sandbox) = std::io::pipe()?;
         let held = reader.try_clone()?;
         let worker = worker::spawn(move || {
-            container::create_ahead(layout, plan, name, attempt, || {
+            container::create_early(layout, plan, name, attempt, || {
                 let mut length = [0; 4];
                 reader.read_exact(&mut length).ok()?;
                 let mut bytes = vec![0; usize::try_from(u32::from_ne_bytes(length)).ok()?];

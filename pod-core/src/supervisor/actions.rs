@@ -25,7 +25,7 @@ const WRITE_AGAIN: u64 = 1000;
 const MOST_KILLED: u32 = 5;
 
 /// Logs why a worker of the pod `uid` failed.
-fn tell(uid: &str, failure: &Failure) {
+fn log_failure(uid: &str, failure: &Failure) {
     let hint = failure.hint.as_deref();
     tracing::warn!(pod = %uid, step = ?failure.step, hint, error = %failure, "a worker failed");
 }
@@ -56,7 +56,7 @@ impl Supervisor {
                 tracing::error!("{e}");
             }
             base::fail_point!(Supervisor, "state-written");
-            self.tell_watchers(&Reply::State { uid: uid.to_owned(), state: Box::new(state) });
+            self.send_to_watchers(&Reply::State { uid: uid.to_owned(), state: Box::new(state) });
         }
         for action in actions {
             self.act(uid, action, now.wall);
@@ -142,7 +142,7 @@ impl Supervisor {
 
     fn start_container(&mut self, uid: &str, name: &str, attempt: u32) {
         if let Err(failure) = self.try_start_container(uid, name, attempt) {
-            tell(uid, &failure);
+            log_failure(uid, &failure);
             self.close_run(uid, name);
             let event = Event::StartFailed {
                 container: name.to_owned(),
@@ -226,7 +226,7 @@ impl Supervisor {
     /// Handles the end of a container's process; `None` means that its exit code is unknown.
     pub(super) fn on_container_ended(&mut self, uid: &str, name: &str, code: Option<i32>) {
         if let Some(terminal) = self.pods.get(uid).and_then(|p| p.runs.get(name)).and_then(|r| r.terminal) {
-            console::await_last_words(terminal, || self.drain(uid, name, 1));
+            console::await_last_output(terminal, || self.drain(uid, name, 1));
         }
         base::fail_point!(Supervisor, "container-ended");
         let Some(run) = self.close_run(uid, name) else { return };
@@ -236,13 +236,13 @@ impl Supervisor {
             .as_ref()
             .map_or(0, |s| container::oom_kills(&s.sandbox.cgroup, &container::id(uid, name, run.attempt)));
         let oom_killed = container::ended_by_oom(kills, code, run.killed);
-        self.leave_run(uid, name, run.attempt);
+        self.schedule_removal(uid, name, run.attempt);
         let event = Event::Exited { container: name.to_owned(), attempt: run.attempt, code, oom_killed };
         self.dispatch(uid, &event);
     }
 
     /// Schedules the removal of a run's resources, which begins after watchers know that the run has ended.
-    fn leave_run(&mut self, uid: &str, name: &str, attempt: u32) {
+    fn schedule_removal(&mut self, uid: &str, name: &str, attempt: u32) {
         if let Some(pod) = self.pods.get_mut(uid) {
             pod.remains.push((name.to_owned(), attempt));
         }
@@ -359,7 +359,7 @@ impl Supervisor {
                 }
             }
             Err(failure) => {
-                tell(uid, &failure);
+                log_failure(uid, &failure);
                 self.dispatch(uid, &Event::SandboxFailed { message: failure.message });
             }
         }
@@ -394,7 +394,7 @@ impl Supervisor {
             Err(e) => {
                 base::fail_point!(Supervisor, "container-failed");
                 self.close_run(uid, name);
-                self.leave_run(uid, name, attempt);
+                self.schedule_removal(uid, name, attempt);
                 self.dispatch(
                     uid,
                     &Event::StartFailed {
@@ -412,7 +412,7 @@ impl Supervisor {
     /// of others, removes sandboxes and files, and updates the record.
     pub(super) fn settle(&mut self) {
         while self.settle_once() || self.control() {}
-        self.tell_status();
+        self.report_status();
     }
 
     fn settle_once(&mut self) -> bool {
@@ -422,7 +422,7 @@ impl Supervisor {
         let mut gone = Vec::new();
         // Ends are reported before any worker is forked, because clients wait for them.
         for uid in &uids {
-            self.tell_end(uid);
+            self.report_end(uid);
         }
         for uid in uids {
             self.delete_remains(&uid);
@@ -454,13 +454,13 @@ impl Supervisor {
     }
 
     /// Reports to watchers that no process of a pod that is being removed runs any more.
-    fn tell_end(&mut self, uid: &str) {
+    fn report_end(&mut self, uid: &str) {
         let Some(pod) = self.pods.get_mut(uid) else { return };
         // The end is reported only once the state on disk says the same.
         let ended = pod.runs.is_empty() && pod.unwritten.is_none() && pod::has_ended(&pod.plan, &pod.state);
         if pod.removing && !pod.end_reported && ended {
             pod.end_reported = true;
-            self.tell_watchers(&Reply::Ended { uid: uid.to_owned() });
+            self.send_to_watchers(&Reply::Ended { uid: uid.to_owned() });
             base::fail_point!(Supervisor, "end-told");
         }
     }

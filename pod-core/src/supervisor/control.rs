@@ -67,7 +67,7 @@ impl Supervisor {
         if has_observed {
             self.keep_observed();
         }
-        tell(&self.layout, &self.record, &told);
+        append_events(&self.layout, &self.record, &told);
         self.status_changed = true;
     }
 
@@ -100,7 +100,7 @@ impl Supervisor {
                 if has_changed {
                     self.keep_observed();
                 }
-                tell(&self.layout, &self.record, &told);
+                append_events(&self.layout, &self.record, &told);
                 return true;
             }
             _ => self.controlled(|controller, record| controller.step(record.clone(), event)),
@@ -142,7 +142,7 @@ impl Supervisor {
         }
         base::fail_point!(Supervisor, "pod-forgotten");
         for uid in gone {
-            self.tell_watchers(&Reply::Removed { uid: uid.clone() });
+            self.send_to_watchers(&Reply::Removed { uid: uid.clone() });
         }
         self.status_changed = true;
     }
@@ -164,20 +164,20 @@ impl Supervisor {
     }
 
     /// Sends the status of the workload to watchers if it has changed.
-    pub(super) fn tell_status(&mut self) {
+    pub(super) fn report_status(&mut self) {
         if !std::mem::take(&mut self.status_changed) || self.watchers.is_empty() {
             return;
         }
         let status = self.status();
-        if self.told_status.as_ref() != Some(&status) {
-            self.tell_watchers(&Reply::Workload { status: Box::new(status.clone()) });
-            self.told_status = Some(status);
+        if self.reported_status.as_ref() != Some(&status) {
+            self.send_to_watchers(&Reply::Workload { status: Box::new(status.clone()) });
+            self.reported_status = Some(status);
         }
     }
 }
 
 /// Appends what the controller of a workload reports to the events of the instance.
-pub(super) fn tell(layout: &Layout, record: &WorkloadRecord, told: &[Told]) {
+pub(super) fn append_events(layout: &Layout, record: &WorkloadRecord, told: &[Told]) {
     let text = |key: &str| record.spec.object.get(key).and_then(|value| value.as_str()).map(str::to_owned);
     for told in told {
         let about = k8s_openapi::api::core::v1::ObjectReference {

@@ -19,7 +19,7 @@ mod spawn;
 
 use adopt::adopted_state;
 pub use adopt::{former_state, last_state, present_state};
-use control::tell as tell_events;
+use control::append_events;
 pub use spawn::{SUPERVISE, Spawned, detach_name_server, spawn};
 
 use std::collections::{BTreeMap, HashMap};
@@ -168,7 +168,7 @@ struct Supervisor {
     control_again: Option<u64>,
     /// True if the status of the workload may differ from the one that watchers have received.
     status_changed: bool,
-    told_status: Option<Status>,
+    reported_status: Option<Status>,
     events: EventLoop,
     signals: SignalFd,
     timer: OwnedFd,
@@ -223,7 +223,7 @@ pub fn main(args: &[std::ffi::OsString]) -> i32 {
                 .and_then(WorkloadId::from_key)
                 .ok_or_else(|| Error::Refused(format!("not a workload: {}", dir.display())))
                 .and_then(|id| match handed {
-                    Some(handed) => go_on(layout, id, handed),
+                    Some(handed) => resume(layout, id, handed),
                     None => run(layout, id, &mut ready),
                 })
         }
@@ -243,13 +243,13 @@ pub fn main(args: &[std::ffi::OsString]) -> i32 {
 
 fn run(layout: Layout, id: WorkloadId, ready: &mut Option<std::fs::File>) -> Result<(), Error> {
     let Some(lock) = FileLock::try_acquire(&layout.supervisor_lock(&id), LockKind::Exclusive)? else {
-        return tell(ready, spawn::BUSY);
+        return report_start(ready, spawn::BUSY);
     };
     let Some(record) = WorkloadRecord::load(&layout, &id)? else {
         // The workload was removed after this supervisor was started; the folder that the starter created is removed
         // too.
         base::file::remove_dir_if_exists(&layout.workload_run(&id))?;
-        return tell(ready, spawn::GONE);
+        return report_start(ready, spawn::GONE);
     };
     base::fail_point::register_supervisor();
     base::fail_point!(Supervisor, "supervisor-locked");
@@ -270,7 +270,7 @@ fn run(layout: Layout, id: WorkloadId, ready: &mut Option<std::fs::File>) -> Res
         tracing::warn!(%error, "no space is reserved for the removal of {id}");
     }
     let mut supervisor = Supervisor::new(layout, id, record, lock, listener)?;
-    tell(ready, spawn::READY)?;
+    report_start(ready, spawn::READY)?;
     base::fail_point!(Supervisor, "supervisor-ready");
     // Reads the host's features once, because every worker needs them.
     let _ = crate::runtime::host::Host::get();
@@ -281,7 +281,7 @@ fn run(layout: Layout, id: WorkloadId, ready: &mut Option<std::fs::File>) -> Res
 }
 
 /// Continues where the former program of this process stopped.
-fn go_on(layout: Layout, id: WorkloadId, handed: Handed) -> Result<(), Error> {
+fn resume(layout: Layout, id: WorkloadId, handed: Handed) -> Result<(), Error> {
     base::fail_point::register_supervisor();
     // Reads the host's features once, because every worker needs them.
     let _ = crate::runtime::host::Host::get();
@@ -289,7 +289,7 @@ fn go_on(layout: Layout, id: WorkloadId, handed: Handed) -> Result<(), Error> {
 }
 
 /// Reports to the starter of this supervisor how the start went.
-fn tell(ready: &mut Option<std::fs::File>, word: &str) -> Result<(), Error> {
+fn report_start(ready: &mut Option<std::fs::File>, word: &str) -> Result<(), Error> {
     if let Some(mut file) = ready.take() {
         file.write_all(word.as_bytes()).map_err(Error::Spawn)?;
     }
@@ -344,7 +344,7 @@ impl Supervisor {
             pending: None,
             control_again: None,
             status_changed: false,
-            told_status: None,
+            reported_status: None,
             events,
             signals,
             timer,

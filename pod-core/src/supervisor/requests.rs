@@ -44,7 +44,7 @@ impl Supervisor {
             match serde_json::from_slice::<Hello>(line) {
                 Ok(Hello { hello, .. }) if version::format() > version::FIRST => {
                     connection.format = Some(hello);
-                    self.say(token, &Hello::new());
+                    self.send(token, &Hello::new());
                 }
                 // The client is kube 0.1.0, which sends no Hello; or a test makes this process behave as that version.
                 _ => {
@@ -88,7 +88,7 @@ impl Supervisor {
                 if let Some(connection) = self.connections.get_mut(&token) {
                     connection.descriptors.clear();
                 }
-                self.say(token, &Hello::new());
+                self.send(token, &Hello::new());
             }
             Request::Save => {
                 let uids: Vec<String> = self.pods.keys().cloned().collect();
@@ -107,7 +107,7 @@ impl Supervisor {
                 self.reply(token, &Reply::Workload { status });
                 // The status that was sent last is reset, because this watcher has not received it: without watchers no
                 // status is sent.
-                self.told_status = None;
+                self.reported_status = None;
                 let states: Vec<Reply> = self
                     .pods
                     .iter()
@@ -141,10 +141,10 @@ impl Supervisor {
 
     /// Sends a reply to a client. A client that has disconnected is forgotten.
     pub(super) fn reply(&mut self, token: u64, reply: &Reply) {
-        self.say(token, reply);
+        self.send(token, reply);
     }
 
-    pub(super) fn say<T: Serialize>(&mut self, token: u64, message: &T) {
+    pub(super) fn send<T: Serialize>(&mut self, token: u64, message: &T) {
         let Some(connection) = self.connections.get_mut(&token) else { return };
         if connection.send(message).is_err() {
             self.hang_up(token);
@@ -161,7 +161,7 @@ impl Supervisor {
     }
 
     /// Sends a reply to every watcher.
-    pub(super) fn tell_watchers(&mut self, reply: &Reply) {
+    pub(super) fn send_to_watchers(&mut self, reply: &Reply) {
         for token in self.watchers.clone() {
             self.reply(token, reply);
         }

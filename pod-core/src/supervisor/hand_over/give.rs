@@ -77,7 +77,7 @@ impl Supervisor {
             pending: _,
             control_again: _,
             status_changed: _,
-            told_status: _,
+            reported_status: _,
             events: _,
             signals: _,
             timer: _,

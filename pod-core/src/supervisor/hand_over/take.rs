@@ -91,7 +91,7 @@ impl Handed {
         supervisor.pending = Some(workload::Event::Applied);
         supervisor.raise_record();
         for token in askers {
-            supervisor.say(token, &Hello::new());
+            supervisor.send(token, &Hello::new());
         }
         // Children may have ended without a report to the former program, or their reports were lost.
         supervisor.reap();

@@ -19,7 +19,7 @@ use crate::record::{PodRecord, WorkloadRecord};
 use crate::runtime::sealed_exe;
 use crate::sandbox::process;
 use crate::store::{Layout, WorkloadId};
-use crate::supervisor::{Error, Spawned, adopted_state, spawn, tell_events};
+use crate::supervisor::{Error, Spawned, adopted_state, append_events, spawn};
 use crate::version::{self, Newer};
 
 /// A connection to the supervisor of one workload.
@@ -36,7 +36,7 @@ pub struct Client {
     /// True if this supervisor replaced one of another format. It is not replaced a second time.
     replaced: bool,
     /// Requests that were sent before the supervisor's greeting. A supervisor of another format has ignored them.
-    unheard: Vec<Unheard>,
+    unanswered: Vec<UnansweredRequest>,
     /// The process at the other end. `stopped` is the time since which it has been seen stopped.
     pid: i32,
     stopped: Option<Instant>,
@@ -44,7 +44,7 @@ pub struct Client {
 
 /// A request with its descriptors, kept for the case that it has to be sent again.
 #[derive(Debug)]
-struct Unheard {
+struct UnansweredRequest {
     line: Vec<u8>,
     descriptors: Vec<OwnedFd>,
 }
@@ -73,7 +73,7 @@ impl Client {
                     closed: false,
                     greeted: false,
                     replaced: false,
-                    unheard: Vec::new(),
+                    unanswered: Vec::new(),
                     pid: peer.pid.as_raw_nonzero().get(),
                     stopped: None,
                 };
@@ -114,10 +114,10 @@ impl Client {
         }
         // The first request is sent together with the greeting, so that no round trip is added.
         let mut bytes =
-            if self.unheard.is_empty() { line(&Hello::new()).map_err(self.broken())? } else { Vec::new() };
+            if self.unanswered.is_empty() { line(&Hello::new()).map_err(self.broken())? } else { Vec::new() };
         bytes.extend_from_slice(&request);
         let kept = descriptors.iter().map(|fd| fd.try_clone_to_owned()).collect::<io::Result<_>>();
-        self.unheard.push(Unheard { line: request, descriptors: kept.map_err(self.broken())? });
+        self.unanswered.push(UnansweredRequest { line: request, descriptors: kept.map_err(self.broken())? });
         send_bytes(self.stream.as_fd(), &bytes, descriptors).map_err(self.broken())
     }
 
@@ -130,7 +130,7 @@ impl Client {
         match serde_json::from_slice::<Hello>(first) {
             Ok(Hello { hello, .. }) if hello == ours => {
                 self.greeted = true;
-                self.unheard = Vec::new();
+                self.unanswered = Vec::new();
                 Ok(())
             }
             Ok(Hello { hello, kube }) if hello > ours => {
@@ -199,24 +199,24 @@ impl Client {
     /// Sends the requests again to the next supervisor, which is started if none runs.
     fn ask_next(&mut self) -> Result<(), Error> {
         let exe = sealed_exe::program()?;
-        let unheard = std::mem::take(&mut self.unheard);
+        let unanswered = std::mem::take(&mut self.unanswered);
         *self = Self::connect_or_spawn(&self.layout, &exe, &self.id)?;
-        (self.unheard, self.replaced) = (unheard, true);
+        (self.unanswered, self.replaced) = (unanswered, true);
         let hello = line(&Hello::new()).map_err(self.broken())?;
         send_bytes(self.stream.as_fd(), &hello, &[]).map_err(self.broken())?;
-        self.send_unheard()
+        self.send_unanswered()
     }
 
     /// Sends again the requests that the supervisor ignored, because it now speaks our format.
     fn ask_again(&mut self) -> Result<(), Error> {
         self.greeted = true;
-        self.send_unheard()?;
-        self.unheard = Vec::new();
+        self.send_unanswered()?;
+        self.unanswered = Vec::new();
         Ok(())
     }
 
-    fn send_unheard(&self) -> Result<(), Error> {
-        for Unheard { line, descriptors } in &self.unheard {
+    fn send_unanswered(&self) -> Result<(), Error> {
+        for UnansweredRequest { line, descriptors } in &self.unanswered {
             let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
             send_bytes(self.stream.as_fd(), line, &descriptors).map_err(self.broken())?;
         }
@@ -461,7 +461,7 @@ pub fn apply(
             record.forget_volatile(layout)?;
         }
         base::fail_point!(Command, "workload-recorded");
-        tell_events(layout, record, &outcome.told);
+        append_events(layout, record, &outcome.told);
         drop(lock);
         if record.pods.iter().all(|pod| pod.is_at_rest()) {
             return Ok(None);
@@ -502,7 +502,7 @@ fn decide(
 /// supervisors start and leave.
 struct RetryBudget {
     until: Instant,
-    met: u32,
+    closed: u32,
 }
 
 impl RetryBudget {
@@ -512,18 +512,18 @@ impl RetryBudget {
     /// lock.
     const PAUSE: Duration = Duration::from_millis(3);
     /// How many supervisors in a row may close the connection because they are just ending.
-    const MEETINGS: u32 = 10;
+    const MAX_CLOSED: u32 = 10;
 
     fn new() -> Self {
-        Self { until: Instant::now() + Self::LIMIT, met: 0 }
+        Self { until: Instant::now() + Self::LIMIT, closed: 0 }
     }
 
     /// Uses up one attempt. Returns an error if the budget is exhausted or the workload is gone.
     fn spend(&mut self, id: &WorkloadId, spawned: Spawned) -> Result<(), Error> {
         let over = match spawned {
             Spawned::Listens => {
-                self.met += 1;
-                self.met > Self::MEETINGS
+                self.closed += 1;
+                self.closed > Self::MAX_CLOSED
             }
             Spawned::Gone => return Err(Error::Gone(id.clone())),
             Spawned::Busy => {

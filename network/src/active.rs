@@ -12,7 +12,7 @@ use crate::{Error, Networks, netns, route};
 
 /// An endpoint that is set up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Up {
+pub(crate) struct ActiveEndpoint {
     pub lease: Lease,
     /// The inode of its network namespace.
     netns: Option<u64>,
@@ -21,7 +21,7 @@ pub(crate) struct Up {
     rules: bool,
 }
 
-impl Up {
+impl ActiveEndpoint {
     pub(crate) fn new(lease: &Lease) -> Self {
         Self { lease: lease.clone(), netns: netns::inode(&lease.netns), rules: false }
     }
@@ -46,51 +46,51 @@ impl Up {
 }
 
 /// Returns whether the rules of a network are in place for all of its endpoints.
-pub(crate) fn rules_stand(up: &[Up], network: &str) -> bool {
+pub(crate) fn are_rules_in_place(up: &[ActiveEndpoint], network: &str) -> bool {
     let mut on = up.iter().filter(|up| up.lease.is_on(network)).peekable();
     on.peek().is_some() && on.all(|up| up.rules)
 }
 
 impl Networks {
-    fn up_path(&self, id: &str) -> PathBuf {
+    fn active_path(&self, id: &str) -> PathBuf {
         self.run_dir.join("up").join(format!("{id}.json"))
     }
 
-    pub(crate) fn up(&self, id: &str) -> Result<Option<Up>, Error> {
-        record::read(&self.up_path(id))
+    pub(crate) fn active_endpoint(&self, id: &str) -> Result<Option<ActiveEndpoint>, Error> {
+        record::read(&self.active_path(id))
     }
 
     /// Returns all endpoints that are set up and whose namespace exists.
-    pub(crate) fn read_up(&self) -> Result<Vec<Up>, Error> {
+    pub(crate) fn active_endpoints(&self) -> Result<Vec<ActiveEndpoint>, Error> {
         let (ids, memo) = (record::list(&self.run_dir.join("up"))?, self.run_dir.join("up.json"));
-        let read = |path: &Path| -> Result<Option<Up>, Error> {
+        let read = |path: &Path| -> Result<Option<ActiveEndpoint>, Error> {
             Ok(record::read(path).unwrap_or_else(|damaged| {
                 // The lease has the same contents, except whether the rules are in place; they are put in place again.
                 let id = path.file_stem().unwrap_or_default().to_string_lossy();
                 let lease: Option<Lease> = record::read(&self.lease_path(&id)).ok().flatten();
                 match lease {
-                    Some(lease) => Some(Up::new(&lease)),
+                    Some(lease) => Some(ActiveEndpoint::new(&lease)),
                     None => record::or_none(Err(damaged)),
                 }
             }))
         };
-        let mut up = base::memo::read_through(ids, |id| self.up_path(id), &memo, read)?;
-        up.retain(Up::is_alive);
+        let mut up = base::memo::read_through(ids, |id| self.active_path(id), &memo, read)?;
+        up.retain(ActiveEndpoint::is_alive);
         Ok(up)
     }
 
     /// Returns all endpoints that are set up, except one.
-    pub(crate) fn others_up(&self, id: &str) -> Result<Vec<Up>, Error> {
-        let mut up = self.read_up()?;
+    pub(crate) fn other_active_endpoints(&self, id: &str) -> Result<Vec<ActiveEndpoint>, Error> {
+        let mut up = self.active_endpoints()?;
         up.retain(|up| up.lease.id != id);
         Ok(up)
     }
 
-    pub(crate) fn write_up(&self, up: &Up) -> Result<(), Error> {
-        record::write(&self.up_path(&up.lease.id), up, Durability::Process)
+    pub(crate) fn write_active(&self, up: &ActiveEndpoint) -> Result<(), Error> {
+        record::write(&self.active_path(&up.lease.id), up, Durability::Process)
     }
 
-    pub(crate) fn remove_up(&self, id: &str) -> Result<(), Error> {
-        record::remove(&self.up_path(id))
+    pub(crate) fn remove_active(&self, id: &str) -> Result<(), Error> {
+        record::remove(&self.active_path(id))
     }
 }
