@@ -1,6 +1,7 @@
 //! `kube`: run Kubernetes YAML on one machine, with no cluster and no daemon.
 //!
-//! This crate is the terminal front end: arguments, tables, messages and exit codes. The crate `pod_core` runs the pods.
+//! This crate is the terminal front end: arguments, tables, messages and exit codes. The crate `pod_core` runs the
+//! pods.
 
 mod cli;
 mod commands;
@@ -11,8 +12,8 @@ mod session;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // This executable is also the program of supervisors and of the name server. Those are dispatched first, before any thread
-    // starts, because the processes live long and must stay single-threaded and small.
+    // This executable is also the program of supervisors and of the name server. Those are dispatched first, before any
+    // thread starts, because the processes live long and must stay single-threaded and small.
     let mut arguments = std::env::args_os().skip(1);
     match arguments.next().as_ref().and_then(|first| first.to_str()) {
         Some(network::AARDVARK_DNS) => {

@@ -370,7 +370,7 @@ fn finish(
             (outcome, stands) = is_so(host, pods, check)?;
         }
         outcome.met(what, options.timeout).map_err(Error::from).inspect_err(|e| {
-            last_lines::report_failed(host, pods.iter().map(|pod| &pod.workload), e, report)
+            last_lines::report_failed(host, pods.iter().map(|pod| &pod.workload), e, report);
         })?;
         if stands {
             break;

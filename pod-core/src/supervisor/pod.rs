@@ -132,8 +132,8 @@ pub fn has_ended(plan: &PodPlan, state: &PodState) -> bool {
     let shares = |spec: &k8s_openapi::api::core::v1::PodSpec| {
         spec.share_process_namespace == Some(true) || spec.host_pid == Some(true)
     };
-    // In a shared PID namespace, or in the host's, processes that a container started may outlive the container until the sandbox is
-    // removed.
+    // In a shared PID namespace, or in the host's, processes that a container started may outlive the container until
+    // the sandbox is removed.
     match plan.pod.spec.as_ref().is_some_and(shares) {
         true => state.is_gone(),
         false => state.has_ended(),
