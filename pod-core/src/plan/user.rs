@@ -1,6 +1,6 @@
 //! Resolves the user that a container runs as.
 
-use k8s_openapi::api::core::v1::{Container, PodSpec};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 
 use super::inputs::Inputs;
 use super::passwd::{group, passwd};
@@ -20,9 +20,16 @@ pub struct User {
     pub home: String,
 }
 
+/// Returns fsGroup: the group of the pod's volumes, which every container of the pod is in.
+pub fn fs_group(pod: &Pod) -> Option<u32> {
+    let context = pod.spec.as_ref()?.security_context.as_ref()?;
+    // Validation has refused what is no id.
+    context.fs_group.and_then(|gid| u32::try_from(gid).ok())
+}
+
 /// Resolves the user of a container: runAsUser and runAsGroup (of the container, else of the pod), else the image's
-/// USER. Names are looked up in the image. The supplementary groups are those of the pod and those in which the
-/// image's /etc/group lists the user.
+/// USER. Names are looked up in the image. The supplementary groups are fsGroup, those of the pod, and those in which
+/// the image's /etc/group lists the user, unless supplementalGroupsPolicy is Strict.
 ///
 /// # Errors
 /// `CreateContainerConfigError` if runAsNonRoot is violated or cannot be verified, or if an id is out of range;
@@ -61,10 +68,13 @@ pub fn resolve(inputs: &Inputs<'_>, spec: &PodSpec, container: &Container) -> Re
     };
 
     let mut groups = vec![gid];
+    groups.extend(fs_group(&inputs.pod.pod));
     for gid in pod_context.and_then(|c| c.supplemental_groups.as_ref()).into_iter().flatten() {
         groups.push(id("supplementalGroups", *gid)?);
     }
-    if let Some(name) = name {
+    let is_strict =
+        pod_context.and_then(|c| c.supplemental_groups_policy.as_deref()).is_some_and(|p| p == "Strict");
+    if let Some(name) = name.filter(|_| !is_strict) {
         groups.extend(group(inputs.group).filter(|g| g.members.contains(&name)).map(|g| g.gid));
     }
     let mut seen = std::collections::HashSet::new();

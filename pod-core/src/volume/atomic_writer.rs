@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, symlink};
 use std::path::{Component, Path, PathBuf};
 
+use super::group::{Group, give_folder};
 use crate::store::Error;
 
 const DATA: &str = "..data";
@@ -22,8 +23,10 @@ const DATA_TEMP: &str = "..data_tmp";
 pub struct PayloadFile {
     /// The contents of the file.
     pub contents: Vec<u8>,
-    /// The mode of the file.
+    /// The mode of the file, before its group is taken into account.
     pub mode: u32,
+    /// The user that owns the file.
+    pub user: u32,
 }
 
 /// The files of a folder by relative path.
@@ -42,13 +45,16 @@ pub fn is_written(dir: &Path) -> bool {
     fs::metadata(dir.join(DATA)).is_ok_and(|meta| meta.is_dir())
 }
 
-/// Makes the folder show `payload`; changes nothing if it does already.
-pub fn write(dir: &Path, payload: &Payload) -> Result<(), Error> {
+/// Makes the folder show `payload`, owned by `group` if there is one; changes nothing if it does already.
+pub fn write(dir: &Path, payload: &Payload, group: Option<Group>) -> Result<(), Error> {
+    if let Some(group) = group {
+        give_folder(dir, group)?;
+    }
     let current = fs::read_link(dir.join(DATA)).ok().filter(|target| target.components().count() == 1);
-    let same = current.as_ref().is_some_and(|target| contains_exactly(&dir.join(target), payload));
+    let same = current.as_ref().is_some_and(|target| contains_exactly(&dir.join(target), payload, group));
     if !same {
-        let fresh = make_fresh(dir)?;
-        fill(&fresh, payload)?;
+        let fresh = make_fresh(dir, group)?;
+        fill(&fresh, payload, group)?;
         let temp = dir.join(DATA_TEMP);
         base::file::remove_file_if_exists(&temp)?;
         let target = fresh.file_name().unwrap_or_default();
@@ -62,23 +68,23 @@ pub fn write(dir: &Path, payload: &Payload) -> Result<(), Error> {
 
 /// Creates a folder with a name that was never used before, because a process that still uses an old folder must not
 /// find new files in it.
-fn make_fresh(dir: &Path) -> Result<PathBuf, Error> {
+fn make_fresh(dir: &Path, group: Option<Group>) -> Result<PathBuf, Error> {
     let stamp = jiff::Timestamp::now().strftime("..%Y_%m_%d_%H_%M_%S");
     let unique = uuid::Uuid::new_v4().as_fields().0;
     let path = dir.join(format!("{stamp}.{unique:08x}"));
     DirBuilder::new().mode(0o700).create(&path).map_err(Error::io("create", &path))?;
-    set_mode(&path, 0o755)?;
+    open_folder(&path, group)?;
     Ok(path)
 }
 
-fn fill(dir: &Path, payload: &Payload) -> Result<(), Error> {
+fn fill(dir: &Path, payload: &Payload, group: Option<Group>) -> Result<(), Error> {
     for (name, file) in payload {
         let path = dir.join(name);
         let mut above: Vec<&Path> = path.ancestors().skip(1).take_while(|a| *a != dir).collect();
         above.reverse();
         for folder in above {
             match DirBuilder::new().mode(0o700).create(folder) {
-                Ok(()) => set_mode(folder, 0o755)?,
+                Ok(()) => open_folder(folder, group)?,
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(Error::io("create", folder)(e)),
             }
@@ -86,32 +92,48 @@ fn fill(dir: &Path, payload: &Payload) -> Result<(), Error> {
         let write = || {
             let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
             out.write_all(&file.contents)?;
-            out.set_permissions(Permissions::from_mode(file.mode))
+            fchown(&out, Some(file.user), group.map(|group| group.gid))?;
+            out.set_permissions(Permissions::from_mode(mode(file, group)))
         };
         write().map_err(Error::io("write", &path))?;
     }
     Ok(())
 }
 
-fn set_mode(path: &Path, mode: u32) -> Result<(), Error> {
-    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(Error::io("set the mode of", path))
+/// Lets every user into a folder, whatever the umask is.
+fn open_folder(path: &Path, group: Option<Group>) -> Result<(), Error> {
+    fs::set_permissions(path, Permissions::from_mode(0o755)).map_err(Error::io("set the mode of", path))?;
+    group.map_or(Ok(()), |group| give_folder(path, group))
 }
 
-/// Returns true if `dir` contains exactly these files with these modes.
-fn contains_exactly(dir: &Path, payload: &Payload) -> bool {
-    fn walk(dir: &Path, prefix: &str, payload: &Payload, seen: &mut usize) -> Option<()> {
+/// Returns the mode of a file with its group taken into account.
+fn mode(file: &PayloadFile, group: Option<Group>) -> u32 {
+    group.map_or(file.mode, |group| group.mode(file.mode, false))
+}
+
+/// Returns true if `dir` contains exactly these files with these owners and modes.
+fn contains_exactly(dir: &Path, payload: &Payload, group: Option<Group>) -> bool {
+    fn walk(
+        dir: &Path,
+        prefix: &str,
+        payload: &Payload,
+        group: Option<Group>,
+        seen: &mut usize,
+    ) -> Option<()> {
         for entry in fs::read_dir(dir).ok()? {
             let entry = entry.ok()?;
             let name = entry.file_name().into_string().ok()?;
             let relative = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
             let metadata = entry.metadata().ok()?;
             if metadata.is_dir() {
-                walk(&entry.path(), &relative, payload, seen)?;
+                walk(&entry.path(), &relative, payload, group, seen)?;
                 continue;
             }
             let file = payload.get(&relative)?;
             let same = metadata.is_file()
-                && metadata.permissions().mode() & 0o7777 == file.mode
+                && metadata.permissions().mode() & 0o7777 == mode(file, group)
+                && metadata.uid() == file.user
+                && group.is_none_or(|group| metadata.gid() == group.gid)
                 && usize::try_from(metadata.len()).ok()? == file.contents.len()
                 && fs::read(entry.path()).ok()? == file.contents;
             if !same {
@@ -123,7 +145,7 @@ fn contains_exactly(dir: &Path, payload: &Payload) -> bool {
     }
     let normal: BTreeMap<_, _> = payload.iter().map(|(k, v)| (normal(k), v.clone())).collect();
     let mut seen = 0;
-    walk(dir, "", &normal, &mut seen).is_some() && seen == normal.len()
+    walk(dir, "", &normal, group, &mut seen).is_some() && seen == normal.len()
 }
 
 /// Returns a path without doubled slashes.

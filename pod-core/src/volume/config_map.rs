@@ -39,7 +39,7 @@ pub fn prepare(
     let payload = payload(name, &what, &data, source.items.as_deref(), source.default_mode, optional)?;
     let path = scope.disk(name);
     make_dir(&path, 0o755)
-        .and_then(|()| atomic_writer::write(&path, &payload))
+        .and_then(|()| atomic_writer::write(&path, &payload, scope.group(true)))
         .map_err(|e| failed(name, e))?;
     Ok(path)
 }
@@ -63,7 +63,7 @@ pub fn payload(
                 "volume {volume}: {path:?} must be a relative path without \"..\" and must not begin with it"
             )));
         }
-        payload.insert(path.to_owned(), PayloadFile { contents: contents.to_vec(), mode });
+        payload.insert(path.to_owned(), PayloadFile { contents: contents.to_vec(), mode, user: 0 });
         Ok(())
     };
     match items {

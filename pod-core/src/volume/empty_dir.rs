@@ -21,6 +21,7 @@ pub fn prepare(
     if source.medium.as_deref() != Some("Memory") {
         let path = scope.disk(name);
         make_dir(&path, 0o777).map_err(|e| failed(name, e))?;
+        scope.give_once(name, &path, false)?;
         return Ok(path);
     }
     let path = scope.memory(name);
@@ -33,5 +34,6 @@ pub fn prepare(
         .min();
     tmpfs::mount(&path, &tmpfs::Options { size, mode: 0o777, private: false })
         .map_err(|e| failed(name, e))?;
+    scope.give_once(name, &path, false)?;
     Ok(path)
 }

@@ -4,6 +4,7 @@ mod atomic_writer;
 pub mod claims;
 mod config_map;
 mod empty_dir;
+mod group;
 mod host_path;
 mod image_volumes;
 mod mounts;
@@ -26,8 +27,9 @@ pub use sub_path::{bind_sub_path, open_sub_path};
 
 use base::file::{FileLock, LockKind, is_mount_point};
 
+use self::group::Group;
 use crate::kind::WaitingReason;
-use crate::plan::{ContainerError, PodPlan};
+use crate::plan::{self, ContainerError, PodPlan};
 use crate::store::{Error, Layout, Objects};
 
 /// Creates every volume of the pod that `container` mounts, and returns the host path of each by volume name.
@@ -81,7 +83,6 @@ pub fn prepare(
 /// runs. Continues after errors and collects them.
 ///
 /// # Errors
-/// One for each volume that could not be updated; it keeps its old contents.
 /// One for each volume that could not be updated; it keeps its old contents.
 pub fn update(layout: &Layout, pod: &PodPlan, objects: &Objects) -> Result<(), Vec<ContainerError>> {
     let Some(spec) = &pod.pod.spec else { return Ok(()) };
@@ -137,6 +138,29 @@ impl Scope<'_> {
         self.layout.pod_run(&self.pod.uid).join("volumes").join(volume)
     }
 
+    /// Returns the group that the pod's volumes are given to, if the pod has one (fsGroup).
+    fn group(&self, read_only: bool) -> Option<Group> {
+        plan::user::fs_group(&self.pod.pod).map(|gid| Group { gid, read_only })
+    }
+
+    /// Gives a volume that containers write to to the pod's group, once per pod and boot: what a container changed
+    /// stays so when another one starts. `is_lasting` is true for volumes that outlive pods, which is where
+    /// fsGroupChangePolicy applies.
+    fn give_once(&self, volume: &str, path: &Path, is_lasting: bool) -> Result<(), ContainerError> {
+        let Some(group) = self.group(false) else { return Ok(()) };
+        // Cannot collide with a volume: their names are DNS labels, which have no dot.
+        let mark = self.memory(&format!("group.{volume}"));
+        if mark.exists() {
+            return Ok(());
+        }
+        let context = self.pod.pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
+        let policy = context.and_then(|context| context.fs_group_change_policy.as_deref());
+        let unless_right = is_lasting && policy == Some("OnRootMismatch");
+        let fail = |e: Error| failed(volume, e);
+        group::give_tree(path, group, unless_right).map_err(fail)?;
+        base::file::create_private_dir_all(&mark).map_err(|e| fail(Error::io("create", &mark)(e)))
+    }
+
     /// Returns the folder of a ConfigMap or Secret volume whose contents have been written.
     fn existing(&self, volume: &Volume) -> Option<PathBuf> {
         let path = if volume.config_map.is_some() {
@@ -163,7 +187,12 @@ fn prepare_one(scope: &Scope<'_>, volume: &Volume) -> Result<PathBuf, ContainerE
     } else if let Some(source) = &volume.persistent_volume_claim {
         let (namespace, claim) = (scope.pod.namespace(), &source.claim_name);
         let object = scope.objects.claims.get(&(namespace.to_owned(), claim.clone()));
-        claims::ensure_for(scope.layout, scope.pod, claim, object).map_err(|e| failed(&volume.name, e))
+        let path = claims::ensure_for(scope.layout, scope.pod, claim, object)
+            .map_err(|e| failed(&volume.name, e))?;
+        if source.read_only != Some(true) {
+            scope.give_once(&volume.name, &path, true)?;
+        }
+        Ok(path)
     } else {
         Err(failed(&volume.name, "this kind of volume is not supported"))
     }

@@ -34,7 +34,7 @@ pub fn prepare(
     let path = scope.memory(name);
     let options = tmpfs::Options { size: None, mode: 0o755, private: true };
     tmpfs::mount(&path, &options)
-        .and_then(|()| atomic_writer::write(&path, &payload))
+        .and_then(|()| atomic_writer::write(&path, &payload, scope.group(true)))
         .map_err(|e| failed(name, e))?;
     Ok(path)
 }

@@ -76,7 +76,9 @@ fn resolve(root: &OwnedFd, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno>
 /// Creates the missing folders. Each step starts at the root again, so that nothing that was moved in the meantime is
 /// trusted.
 fn make(root: &OwnedFd, parts: &[&std::ffi::OsStr]) -> Result<OwnedFd, Errno> {
-    let mode = Mode::from_raw_mode(fstat(root)?.st_mode) & (Mode::RWXU | Mode::RWXG | Mode::RWXO);
+    // With setgid, so that new files get the group of the volume.
+    let kept = Mode::RWXU | Mode::RWXG | Mode::RWXO | Mode::SGID;
+    let mode = Mode::from_raw_mode(fstat(root)?.st_mode) & kept;
     let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut above = PathBuf::new();
     for part in parts {

@@ -2,6 +2,7 @@
 
 mod claims;
 mod contents;
+mod group;
 mod sources;
 mod sub_path;
 

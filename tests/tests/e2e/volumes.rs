@@ -69,6 +69,22 @@ fn a_changed_secret_reaches_a_running_container() {
 }
 
 #[test]
+fn a_container_of_any_user_writes_to_volumes_of_fs_group() {
+    let kube = Kube::new();
+    let objects = "apiVersion: v1\nkind: Secret\nmetadata: {name: key}\nstringData: {pass: secret}\n---\n";
+    let spec = "  securityContext: {runAsUser: 1000, runAsGroup: 1000, fsGroup: 2000}\n  \
+                volumes:\n  - {name: e, emptyDir: {}}\n  - {name: s, secret: {secretName: key, defaultMode: 0400}}\n  \
+                - {name: c, persistentVolumeClaim: {claimName: data}}\n";
+    let mounts = "    volumeMounts: [{name: e, mountPath: /e, subPath: sub}, {name: s, mountPath: /s}, {name: c, mountPath: /c}]\n";
+    kube.play(&(objects.to_owned() + &pod_with("web", IDLE, mounts, spec)));
+    assert_eq!(kube.sh("web", "id -G"), "1000 2000\n");
+    assert_eq!(
+        kube.sh("web", "touch /e/x /c/x; stat -c '%u %g' /e/x /c/x; cat /s/pass"),
+        "1000 2000\n1000 2000\nsecret"
+    );
+}
+
+#[test]
 fn host_path_of_every_type() {
     let kube = Kube::new();
     kube.file("host/file", "contents");

@@ -55,6 +55,21 @@ fn supplementary_groups_are_the_pods_and_those_of_the_images_etc_group() {
 }
 
 #[test]
+fn fs_group_is_a_supplementary_group_of_every_container() {
+    let pod = json!({"fsGroup": 2000, "supplementalGroups": [5, 2000]});
+    assert_eq!(ids(pod.clone(), json!({}), "app").unwrap().2, [100, 2000, 5, 10]);
+    assert_eq!(ids(pod, json!({"runAsUser": 4242, "runAsGroup": 7}), "").unwrap().2, [7, 2000, 5]);
+}
+
+#[test]
+fn supplemental_groups_policy_strict_leaves_out_the_groups_of_the_image() {
+    let pod =
+        |policy: &str| json!({"fsGroup": 3, "supplementalGroups": [5], "supplementalGroupsPolicy": policy});
+    assert_eq!(ids(pod("Strict"), json!({}), "app").unwrap().2, [100, 3, 5]);
+    assert_eq!(ids(pod("Merge"), json!({}), "app").unwrap().2, [100, 3, 5, 10]);
+}
+
+#[test]
 fn run_as_non_root_refuses_uid_0_and_users_that_cannot_be_verified() {
     let on = || json!({"runAsNonRoot": true});
     let refusals = [

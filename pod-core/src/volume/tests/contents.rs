@@ -207,11 +207,12 @@ fn readers_see_all_of_the_old_or_all_of_the_new() {
         let contents = n.to_string().into_bytes();
         (0..8)
             .map(|f| {
-                (format!("f{f}"), atomic_writer::PayloadFile { contents: contents.clone(), mode: 0o644 })
+                let file = atomic_writer::PayloadFile { contents: contents.clone(), mode: 0o644, user: 0 };
+                (format!("f{f}"), file)
             })
             .collect()
     };
-    atomic_writer::write(dir.path(), &payload(0)).unwrap();
+    atomic_writer::write(dir.path(), &payload(0), None).unwrap();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let readers: Vec<_> = (0..2)
@@ -237,7 +238,7 @@ fn readers_see_all_of_the_old_or_all_of_the_new() {
             })
             .collect();
         for n in 1..300 {
-            atomic_writer::write(dir.path(), &payload(n)).unwrap();
+            atomic_writer::write(dir.path(), &payload(n), None).unwrap();
         }
         done.store(true, Ordering::Relaxed);
         for reader in readers {
