@@ -100,7 +100,7 @@ pub fn pod_statuses(layout: &Layout, record: &WorkloadRecord) -> Vec<PodStatus> 
 
 fn states<'a>(layout: &Layout, record: &'a WorkloadRecord) -> BTreeMap<&'a str, PodState> {
     let states = record.pods.iter().filter_map(|pod| {
-        let state = store::damage::or_none(supervisor::present_state(layout, pod).map(Some))??;
+        let state = store::damage::or_none(pod.present_state(layout).map(Some))??;
         Some((pod.plan.uid.as_str(), state))
     });
     states.collect()

@@ -6,10 +6,9 @@
 use super::awaited::Awaited;
 use super::pod::PodView;
 use crate::lifecycle::{PodSpec, PodState};
-use crate::record::{PodRecord, WorkloadRecord, WorkloadSummary};
+use crate::record::{PodRecord, WorkloadRecord, WorkloadSummary, now};
 use crate::store::{self, Layout, WorkloadId};
 use crate::supervisor::ipc::client;
-use crate::supervisor::{self, present_state};
 
 /// Every pod, by namespace and name.
 pub fn pods(layout: &Layout) -> Result<Vec<PodView>, store::Error> {
@@ -34,15 +33,15 @@ pub fn pods_of(layout: &Layout, id: &WorkloadId) -> Result<Vec<PodView>, store::
 fn views(layout: &Layout, record: &WorkloadRecord) -> Vec<PodView> {
     let mut found = Vec::new();
     for pod in &record.pods {
-        let state = match present_state(layout, pod) {
+        let state = match pod.present_state(layout) {
             Ok(Some(state)) => state,
             Ok(None) => continue,
             Err(damaged) => match rewritten(layout, &record.id, pod) {
                 Some(state) => state,
                 None => {
                     store::damage::pass_over(&damaged);
-                    let new = || PodState::new(&PodSpec::from_pod(&pod.plan.pod), supervisor::now());
-                    supervisor::former_state(layout, pod).unwrap_or_else(new)
+                    let new = || PodState::new(&PodSpec::from_pod(&pod.plan.pod), now());
+                    pod.former_state(layout).unwrap_or_else(new)
                 }
             },
         };
@@ -58,7 +57,7 @@ fn views(layout: &Layout, record: &WorkloadRecord) -> Vec<PodView> {
 
 /// The state of a pod whose file is damaged: its supervisor, if there is one, writes it again.
 fn rewritten(layout: &Layout, id: &WorkloadId, pod: &PodRecord) -> Option<PodState> {
-    client::rewrite(layout, id).then(|| present_state(layout, pod).ok().flatten()).flatten()
+    client::rewrite(layout, id).then(|| pod.present_state(layout).ok().flatten()).flatten()
 }
 
 /// Every workload, by id, with the pods that are seen.
@@ -80,7 +79,7 @@ pub fn workload(layout: &Layout, id: &WorkloadId) -> Result<Option<WorkloadRecor
 /// Returns the record with its shown pods; `None` if no pod is shown, unless the workload exists without pods.
 fn seen(layout: &Layout, mut record: WorkloadRecord) -> Option<WorkloadRecord> {
     // One whose state cannot be read is there, so that it can be taken down.
-    record.pods.retain(|pod| !pod.removing || !matches!(present_state(layout, pod), Ok(None)));
+    record.pods.retain(|pod| !pod.removing || !matches!(pod.present_state(layout), Ok(None)));
     (!record.is_leftover()).then_some(record)
 }
 
@@ -93,7 +92,7 @@ pub fn leaving(layout: &Layout) -> Result<Vec<Awaited>, store::Error> {
         }
         let record = store::damage::or_none(WorkloadRecord::load(layout, &glance.id));
         for pod in record.iter().flat_map(|record| &record.pods).filter(|pod| pod.removing) {
-            if matches!(present_state(layout, pod), Ok(None)) {
+            if matches!(pod.present_state(layout), Ok(None)) {
                 found.push(Awaited::new(&glance.id, &pod.plan));
             }
         }

@@ -9,7 +9,7 @@ use super::awaited::Awaited;
 use super::readiness::{Known, PodCheck, Verdict};
 use super::{Error, PodView, readiness, view};
 use crate::lifecycle::{PodSpec, PodState, RestartPolicy};
-use crate::record::{WorkloadRecord, WorkloadSummary};
+use crate::record::{self, WorkloadRecord, WorkloadSummary};
 use crate::repair;
 use crate::store::{self, WorkloadId};
 use crate::supervisor::ipc::client::Client;
@@ -241,9 +241,9 @@ fn check_recorded(
         }
         let recorded = record.iter().flat_map(|record| &record.pods).find(|r| r.plan.uid == pod.uid);
         let state = recorded.map(|pod| {
-            supervisor::present_state(&host.layout, pod).unwrap_or_else(|damaged| {
+            pod.present_state(&host.layout).unwrap_or_else(|damaged| {
                 store::damage::pass_over(&damaged);
-                Some(PodState::new(&PodSpec::from_pod(&pod.plan.pod), supervisor::now()))
+                Some(PodState::new(&PodSpec::from_pod(&pod.plan.pod), record::now()))
             })
         });
         let known = match &state {

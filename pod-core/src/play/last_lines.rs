@@ -8,7 +8,6 @@ use crate::lifecycle::PodState;
 use crate::log;
 use crate::record::WorkloadRecord;
 use crate::store::WorkloadId;
-use crate::supervisor;
 
 /// The number of lines that are reported per container.
 const LINES: u64 = 10;
@@ -26,7 +25,7 @@ pub(super) fn report_failed<'a>(
     for id in workloads.filter(|id| seen.insert((*id).clone())) {
         let Ok(Some(record)) = WorkloadRecord::load(&host.layout, id) else { continue };
         for recorded in record.pods.iter().filter(|pod| format!("pod/{}", pod.plan.name()) == *object) {
-            let Ok(state) = supervisor::last_state(&host.layout, recorded) else { continue };
+            let Ok(state) = recorded.last_state(&host.layout) else { continue };
             for container in failed(&state) {
                 let lines = read(host, &recorded.plan.uid, container);
                 if !lines.is_empty() {

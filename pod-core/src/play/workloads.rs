@@ -24,10 +24,9 @@ use crate::observe::rollout::{AwaitedWorkload, Goal, wait_for_workloads};
 use crate::observe::wait::{Outcome, await_removals, is_so, outlast_first_moment, wait_telling};
 use crate::observe::{self, readiness};
 use crate::plan::{self, Plan, PodPlan, WorkloadPlan};
-use crate::record::{Desired, PodRecord, WorkloadRecord, WorkloadSummary};
+use crate::record::{Desired, PodRecord, WorkloadRecord, WorkloadSummary, now};
 use crate::repair::stays_stopped;
 use crate::store::{Objects, WorkloadId};
-use crate::supervisor;
 use crate::supervisor::ipc::client::{self, Client};
 use crate::volume::claims;
 use crate::workload::Rule;
@@ -318,8 +317,7 @@ fn gone_hints(gone: &[WorkloadSummary]) -> Vec<String> {
 fn runs_again(host: &Host, recorded: &PodRecord) -> bool {
     let spec = PodSpec::from_pod(&recorded.plan.pod);
     // A state that cannot be read is created again.
-    supervisor::last_state(&host.layout, recorded)
-        .map_or(true, |state| !state.revive(&spec, supervisor::now()).is_terminal())
+    recorded.last_state(&host.layout).map_or(true, |state| !state.revive(&spec, now()).is_terminal())
 }
 
 /// Returns the records of the workloads of a plan.

@@ -5,10 +5,12 @@
 //! Start reading at [`WorkloadRecord`]. [`WorkloadSummary`] has the fields that listing needs. [`removal`] notes
 //! removals that cannot be recorded because the disk is full.
 
+mod pod_state;
 pub mod removal;
 mod stored;
 mod summary;
 
+pub use pod_state::{has_no_process, now};
 pub use summary::{DamagedRecord, PodSummary, WorkloadSummary};
 
 use base::file::{names_in, write_json};

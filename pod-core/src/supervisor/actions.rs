@@ -5,10 +5,11 @@ use std::os::fd::AsFd;
 use super::Supervisor;
 use super::event_loop::Source;
 use super::ipc::protocol::Reply;
-use super::pod::{self, Job, Purge, Run};
+use super::pod::{Job, Purge, Run};
 use crate::kind::{EventType, WaitingReason};
 use crate::lifecycle::{self, Action, Event, Goal, Sandbox};
 use crate::log::{self, Stream, events};
+use crate::record::has_no_process;
 use crate::sandbox::worker::{self, Outcome};
 use crate::sandbox::{self, Failure, Step, console, container, output};
 use crate::workload;
@@ -457,7 +458,7 @@ impl Supervisor {
     fn report_end(&mut self, uid: &str) {
         let Some(pod) = self.pods.get_mut(uid) else { return };
         // The end is reported only once the state on disk says the same.
-        let ended = pod.runs.is_empty() && pod.unwritten.is_none() && pod::has_ended(&pod.plan, &pod.state);
+        let ended = pod.runs.is_empty() && pod.unwritten.is_none() && has_no_process(&pod.plan, &pod.state);
         if pod.removing && !pod.end_reported && ended {
             pod.end_reported = true;
             self.send_to_watchers(&Reply::Ended { uid: uid.to_owned() });

@@ -5,74 +5,26 @@ use std::os::fd::AsFd;
 
 use super::Supervisor;
 use super::event_loop::Source;
-use super::pod::{Pod, Run, has_ended};
+use super::pod::{Pod, Run};
 use crate::lifecycle::{Action, Event, PodSpec, PodState, Sandbox};
-use crate::record::PodRecord;
+use crate::record::{PodRecord, now};
 use crate::sandbox::SandboxInfo;
 use crate::sandbox::container::{self, Started};
-use crate::store::{self, Layout};
+use crate::store::Layout;
 use crate::workload;
-
-/// Returns the state of a recorded pod: the final state of a pod that has ended, the state that its supervisor wrote
-/// last in this boot, or the state of a new life after a reboot.
-///
-/// # Errors
-/// A file cannot be read, or is damaged.
-pub fn last_state(layout: &Layout, recorded: &PodRecord) -> Result<PodState, store::Error> {
-    if let Some(ended) = &recorded.ended {
-        return Ok(ended.clone());
-    }
-    let uid = &recorded.plan.uid;
-    if let Some(state) = store::format::read(&layout.pod_status(uid))? {
-        return Ok(state);
-    }
-    Ok(revived(layout, recorded))
-}
-
-/// Returns the state of a pod of which nothing is known in this boot: a new life after the last known state.
-fn revived(layout: &Layout, recorded: &PodRecord) -> PodState {
-    let (spec, now) = (PodSpec::from_pod(&recorded.plan.pod), super::now());
-    match former_state(layout, recorded) {
-        Some(former) => former.revive(&spec, now),
-        None => PodState::new(&spec, now),
-    }
-}
-
-/// Returns the state of a pod when one of its containers last began or ended a run, if that state is known.
-pub fn former_state(layout: &Layout, recorded: &PodRecord) -> Option<PodState> {
-    store::damage::or_none(store::format::read(&layout.pod_last_status(&recorded.plan.uid)))
-}
-
-/// Returns the state of a recorded pod; `None` for a pod that is being removed and has no process left, because such
-/// a pod is recorded only until its resources are released.
-///
-/// # Errors
-/// As [`last_state`].
-pub fn present_state(layout: &Layout, recorded: &PodRecord) -> Result<Option<PodState>, store::Error> {
-    if !recorded.removing {
-        return last_state(layout, recorded).map(Some);
-    }
-    if recorded.ended.is_some() {
-        return Ok(None);
-    }
-    // The state file is removed with the pod's other files. A pod without one has ended, like a pod that never ran in
-    // this boot.
-    let state = store::format::read::<PodState>(&layout.pod_status(&recorded.plan.uid))?;
-    Ok(state.filter(|state| !has_ended(&recorded.plan, state)))
-}
 
 /// Returns the state with which a supervisor takes over a recorded pod.
 pub(super) fn adopted_state(layout: &Layout, recorded: &PodRecord) -> PodState {
-    match last_state(layout, recorded) {
+    match recorded.last_state(layout) {
         // The pod was stopped cleanly when its supervisor was asked to end; now the pod should run again.
         Ok(state) if state.is_gone() && recorded.ended.is_none() => {
-            state.revive(&PodSpec::from_pod(&recorded.plan.pod), super::now())
+            state.revive(&PodSpec::from_pod(&recorded.plan.pod), now())
         }
         Ok(state) => state,
         // A sandbox that may exist is removed before another one is created.
         Err(e) => {
             tracing::error!("{e}");
-            revived(layout, recorded)
+            recorded.revived_state(layout)
         }
     }
 }

@@ -18,7 +18,6 @@ mod requests;
 mod spawn;
 
 use adopt::adopted_state;
-pub use adopt::{former_state, last_state, present_state};
 use control::append_events;
 pub use spawn::{SUPERVISE, Spawned, detach_name_server, spawn};
 
@@ -41,8 +40,8 @@ use self::ipc::connection::{self, Connection};
 use self::pod::Pod;
 use crate::controller::Status;
 use crate::inherited;
-use crate::lifecycle::{Event, Now};
-use crate::record::WorkloadRecord;
+use crate::lifecycle::Event;
+use crate::record::{WorkloadRecord, now};
 use crate::store::{self, Layout, WorkloadId};
 use crate::version::Version;
 use crate::workload;
@@ -178,14 +177,6 @@ struct Supervisor {
     /// Set by a newer `kube`: the program that is to continue in this process.
     successor: Option<Successor>,
     lock: FileLock,
-}
-
-/// Returns the present time on both clocks.
-pub fn now() -> Now {
-    let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let millis =
-        u64::try_from(boot.tv_sec).unwrap_or(0) * 1000 + u64::try_from(boot.tv_nsec).unwrap_or(0) / 1_000_000;
-    Now { boot: millis, wall: jiff::Timestamp::now() }
 }
 
 /// The main function of `kube supervise ROOT RUNROOT WORKLOAD`; `args` are the arguments after `supervise`.

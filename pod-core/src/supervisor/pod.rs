@@ -127,19 +127,6 @@ impl Job {
     }
 }
 
-/// Returns whether no process of the pod runs any more, according to its state.
-pub fn has_ended(plan: &PodPlan, state: &PodState) -> bool {
-    let shares = |spec: &k8s_openapi::api::core::v1::PodSpec| {
-        spec.share_process_namespace == Some(true) || spec.host_pid == Some(true)
-    };
-    // In a shared PID namespace, or in the host's, processes that a container started may outlive the container until
-    // the sandbox is removed.
-    match plan.pod.spec.as_ref().is_some_and(shares) {
-        true => state.is_gone(),
-        false => state.has_ended(),
-    }
-}
-
 impl Run {
     /// Creates a run without a known process, whose output is not read.
     pub fn new(attempt: u32, bundle: PathBuf) -> Self {
