@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use pod_core::repair::Repaired;
-use pod_core::store::Layout;
-use pod_core::supervisor::Host;
+use pod_core::store::{Instance, Layout};
 
 use crate::cli::Global;
 use crate::output::exit::Failure;
@@ -59,8 +58,8 @@ impl Context {
     }
 
     /// Returns the host in the form that the functions of [`pod_core::play`] take.
-    pub fn host(&self) -> Host {
-        Host { layout: self.layout.clone(), exe: self.exe.clone() }
+    pub fn instance(&self) -> Instance {
+        Instance { layout: self.layout.clone(), exe: self.exe.clone() }
     }
 
     /// Repairs what a crash or a reboot left, before a command looks at any state. Prints new problems.
@@ -68,7 +67,7 @@ impl Context {
     /// # Errors
     /// The directory trees cannot be read.
     pub fn repair(&self) -> anyhow::Result<()> {
-        let repaired = pod_core::repair::repair(&self.host())?;
+        let repaired = pod_core::repair::repair(&self.instance())?;
         log(&repaired);
         if repaired.are_new {
             print_problems(&repaired);
@@ -82,7 +81,7 @@ impl Context {
     /// # Errors
     /// As [`Self::repair`].
     pub fn repair_and_print_problems(&self) -> anyhow::Result<()> {
-        let repaired = pod_core::repair::repair(&self.host())?;
+        let repaired = pod_core::repair::repair(&self.instance())?;
         log(&repaired);
         print_problems(&repaired);
         Ok(())
@@ -94,7 +93,7 @@ impl Context {
     /// # Errors
     /// As [`pod_core::observe::await_removals`].
     pub fn await_removals(&self) -> anyhow::Result<()> {
-        Ok(pod_core::observe::await_removals(&self.host(), &[])?)
+        Ok(pod_core::observe::await_removals(&self.instance(), &[])?)
     }
 }
 

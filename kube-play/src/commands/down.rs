@@ -104,7 +104,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    play::down(&context.host(), &unique(targets), &options, &mut report)?;
+    play::down(&context.instance(), &unique(targets), &options, &mut report)?;
     report.finish();
     Ok(ExitCode::SUCCESS)
 }

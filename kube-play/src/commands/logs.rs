@@ -116,7 +116,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
             |pod: &PodView| [context.layout.pod_run(&pod.plan.uid), context.layout.workload(&pod.workload)];
         let folders: Vec<PathBuf> = pods.iter().flat_map(folder).collect();
         let watch: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
-        let mut ended = || containers.iter().all(|(pod, name)| has_ended(context, pod, name));
+        let mut ended = || containers.iter().all(|(pod, name)| log_is_complete(context, pod, name));
         log::follow(&sources, &options, &watch, &mut ended, &mut emit)?;
     } else {
         log::read(&sources, &options, &mut emit)?;
@@ -196,7 +196,7 @@ fn has_run(pod: &PodView, name: &str, previous: bool) -> anyhow::Result<()> {
 }
 
 /// Returns whether the container will write nothing more.
-fn has_ended(context: &Context, pod: &PodView, name: &str) -> bool {
+fn log_is_complete(context: &Context, pod: &PodView, name: &str) -> bool {
     // If the state cannot be read now, it is read again at the next change.
     let Ok(pods) = observe::pods_of(&context.layout, &pod.workload) else { return false };
     let Some(now) = pods.iter().find(|other| other.plan.uid == pod.plan.uid) else { return true };

@@ -159,9 +159,9 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     }
     let code = match loaded {
         Some(Loaded { documents, plan }) => {
-            play::play(&context.host(), &documents, plan, &options, &mut report)
+            play::play(&context.instance(), &documents, plan, &options, &mut report)
         }
-        None => play::play_all(&context.host(), &options, &mut report),
+        None => play::play_all(&context.instance(), &options, &mut report),
     };
     report.finish();
     Ok(crate::code(code?))

@@ -58,7 +58,7 @@ pub enum WorkloadChange {
 
 /// A Kubernetes event of a workload, which `kube events` shows to the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct EmittedEvent {
     /// The event's type.
     pub kind: EventType,
     /// `ScalingReplicaSet`, ...
@@ -73,7 +73,7 @@ pub struct Outcome {
     /// The new record.
     pub record: WorkloadRecord,
     /// The events of the workload.
-    pub told: Vec<Told>,
+    pub emitted: Vec<EmittedEvent>,
 }
 
 /// The controller of a workload, with the functions that it needs from its caller.
@@ -100,7 +100,7 @@ impl Controller<'_> {
             WorkloadChange::Delete { grace_seconds } => {
                 let mut record = before?.clone();
                 record.delete(*grace_seconds);
-                Some(Outcome { record, told: Vec::new() })
+                Some(Outcome { record, emitted: Vec::new() })
             }
         }
     }
@@ -135,22 +135,22 @@ impl Controller<'_> {
     /// Takes one step of the controller. Returns the new state and the events if no pod has to be created, deleted or
     /// started, and `None` otherwise. A record of many pods then need not be copied each time that one of them becomes
     /// ready.
-    pub fn look(&self, record: &WorkloadRecord, event: Event) -> Option<(State, Vec<Told>)> {
+    pub fn look(&self, record: &WorkloadRecord, event: Event) -> Option<(State, Vec<EmittedEvent>)> {
         if record.deleting {
             return Some((record.state.clone(), Vec::new()));
         }
         let pods: Vec<PodStatus> = record.pods.iter().map(|pod| self.current_status(pod)).collect();
         let (state, actions) = workload::step(&record.spec, record.state.clone(), &pods, event, self.now);
-        let told = actions.into_iter().map(|action| match action {
-            Action::Emit { kind, reason, message } => Some(Told { kind, reason, message }),
+        let emitted = actions.into_iter().map(|action| match action {
+            Action::Emit { kind, reason, message } => Some(EmittedEvent { kind, reason, message }),
             _ => None,
         });
-        Some((state, told.collect::<Option<_>>()?))
+        Some((state, emitted.collect::<Option<_>>()?))
     }
 
     /// Takes steps of the controller until it requests no more actions.
     pub fn step(&mut self, mut record: WorkloadRecord, mut event: Event) -> Outcome {
-        let mut told = Vec::new();
+        let mut emitted = Vec::new();
         for _ in 0..MOST_STEPS {
             // No more pods are created for a workload that is being deleted.
             if record.deleting {
@@ -168,7 +168,9 @@ impl Controller<'_> {
                     Action::StartPod { uid } => {
                         acted |= change(&mut record, &uid, |pod| pod.desired = Desired::Running);
                     }
-                    Action::Emit { kind, reason, message } => told.push(Told { kind, reason, message }),
+                    Action::Emit { kind, reason, message } => {
+                        emitted.push(EmittedEvent { kind, reason, message })
+                    }
                 }
             }
             if !acted {
@@ -176,7 +178,7 @@ impl Controller<'_> {
             }
             event = Event::PodsChanged;
         }
-        Outcome { record, told }
+        Outcome { record, emitted }
     }
 
     /// Returns the status of a pod, combined with the fields of its record.

@@ -57,11 +57,11 @@ fn names(record: &WorkloadRecord) -> Vec<String> {
 
 #[test]
 fn a_new_workload_is_recorded_with_all_its_pods_at_once() {
-    let Outcome { record, told } = changed(None, &apply(spec(1, "a", 2)), false);
+    let Outcome { record, emitted } = changed(None, &apply(spec(1, "a", 2)), false);
     assert_eq!(names(&record).len(), 2);
     assert!(record.pods.iter().all(|pod| pod.desired == Desired::Running && !pod.removing));
     assert_eq!(record.state.observed_generation, 1);
-    assert_eq!(told.iter().map(|told| told.reason).collect::<Vec<_>>(), ["ScalingReplicaSet"]);
+    assert_eq!(emitted.iter().map(|emitted| emitted.reason).collect::<Vec<_>>(), ["ScalingReplicaSet"]);
     let again = changed(Some(&record), &apply(spec(1, "a", 2)), false);
     assert!(!again.record.differs_durably(&record), "a spec that comes twice changes nothing");
 }

@@ -5,8 +5,8 @@
 //! converted to the requested kind, and the objects that it uses are added.
 
 mod container;
-mod judge;
 mod kind;
+mod lint;
 mod metadata;
 mod objects;
 mod order;
@@ -20,7 +20,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-pub use judge::{Fault, Finding, judge};
+pub use lint::{Fault, Finding, lint};
 
 use crate::kind::{Kind, ObjectRef};
 use crate::record::WorkloadRecord;
@@ -174,7 +174,7 @@ pub fn generate(subjects: &[Subject<'_>], options: &Options, facts: &Facts) -> R
     configs.sort_by_cached_key(place);
     claims.sort_by_cached_key(place);
     let documents = [configs, claims, workloads, services].concat();
-    warned.extend(judge(&documents).iter().map(ToString::to_string));
+    warned.extend(lint(&documents).iter().map(ToString::to_string));
     let mut warnings: Vec<String> = Vec::new();
     for warning in warned {
         if !warnings.contains(&warning) {

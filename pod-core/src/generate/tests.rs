@@ -1,7 +1,7 @@
 //! Tests that play manifests, generate them again and play the result.
 
-mod judge;
 mod kinds;
+mod lint;
 mod lossless;
 mod used;
 

@@ -12,7 +12,7 @@ use super::import::to_json;
 use super::layer::decoder;
 use super::manifests::{ConfigFile, Descriptor, Either, Index, Manifest, OCI_MANIFEST, REF_NAME};
 use super::platforms::{available, of_archive, select, this_machine};
-use super::tar_stream::{Kind, TarStream};
+use super::tar_stream::{EntryKind, TarStream};
 use super::{Digest, Error, Image, ImageName, ImageStore, Reference};
 use crate::manifest::image::Hasher;
 
@@ -347,18 +347,18 @@ fn spool<'a>(
             return Err(Error::TooLarge { what: format!("{source}, unpacked,"), limit });
         }
         let member = match entry.kind {
-            Kind::File => {
+            EntryKind::File => {
                 let path = staging.path("member");
                 let copied = File::create_new(&path).and_then(|mut file| io::copy(&mut stream, &mut file));
                 copied.map_err(|e| bad(format!("{name}: {e}")))?;
                 Member::File(path)
             }
             // Old versions of `docker save` link a layer that occurs twice.
-            Kind::Symlink => {
+            EntryKind::Symlink => {
                 let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
                 Member::Link(clean(&format!("{folder}/{}", String::from_utf8_lossy(&entry.link))))
             }
-            Kind::HardLink => Member::Link(clean(&String::from_utf8_lossy(&entry.link))),
+            EntryKind::HardLink => Member::Link(clean(&String::from_utf8_lossy(&entry.link))),
             _ => continue,
         };
         used.insert(name.clone());

@@ -14,7 +14,7 @@ const MAX_SEGMENTS: usize = 1 << 18;
 
 /// The kind of file that an entry creates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum EntryKind {
     File,
     Directory,
     Symlink,
@@ -30,7 +30,7 @@ pub(super) struct Entry {
     pub path: Vec<u8>,
     /// Target of a symlink or hard link.
     pub link: Vec<u8>,
-    pub kind: Kind,
+    pub kind: EntryKind,
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
@@ -134,22 +134,22 @@ impl<R: Read> TarStream<R> {
             None => unsigned(header.size(), "size")?,
         };
         let mut kind = match flag {
-            b'0' | 0 | b'7' | b'S' => Kind::File,
-            b'1' => Kind::HardLink,
-            b'2' => Kind::Symlink,
-            b'3' => Kind::Character,
-            b'4' => Kind::Block,
-            b'5' | b'D' => Kind::Directory,
-            b'6' => Kind::Fifo,
+            b'0' | 0 | b'7' | b'S' => EntryKind::File,
+            b'1' => EntryKind::HardLink,
+            b'2' => EntryKind::Symlink,
+            b'3' => EntryKind::Character,
+            b'4' => EntryKind::Block,
+            b'5' | b'D' => EntryKind::Directory,
+            b'6' => EntryKind::Fifo,
             other => {
                 return Err(UnpackError::Unsupported(format!("a tar entry of type {:?}", char::from(other))));
             }
         };
         // v7 archives mark a directory only by a trailing slash.
-        if kind == Kind::File && matches!(flag, 0 | b'0') && path.ends_with(b"/") {
-            kind = Kind::Directory;
+        if kind == EntryKind::File && matches!(flag, 0 | b'0') && path.ends_with(b"/") {
+            kind = EntryKind::Directory;
         }
-        let data_kind = kind == Kind::File || flag == b'D';
+        let data_kind = kind == EntryKind::File || flag == b'D';
         if !data_kind {
             size = 0;
         }
@@ -158,7 +158,7 @@ impl<R: Read> TarStream<R> {
 
         let sparse = match (flag, kind) {
             (b'S', _) => Some(self.gnu_sparse(header)?),
-            (_, Kind::File) => self.pax_sparse(pax, &mut path)?,
+            (_, EntryKind::File) => self.pax_sparse(pax, &mut path)?,
             _ => None,
         };
         if let Some(sparse) = &sparse {
@@ -190,7 +190,7 @@ impl<R: Read> TarStream<R> {
             u32::try_from(value).map_err(|_| malformed("a device number is out of range"))
         };
         let device = match kind {
-            Kind::Character | Kind::Block => {
+            EntryKind::Character | EntryKind::Block => {
                 (device("SCHILY.devmajor", header.major())?, device("SCHILY.devminor", header.minor())?)
             }
             _ => (0, 0),

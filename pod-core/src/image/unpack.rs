@@ -24,7 +24,7 @@ use rustix::io::Errno;
 
 use self::metadata::{chmod, set_xattr};
 use self::room::{check_room, explain_full};
-use super::tar_stream::{Entry, Kind, TarStream};
+use super::tar_stream::{Entry, EntryKind, TarStream};
 
 /// Size limits of one layer. A registry is not trusted: a few kilobytes can unpack to petabytes.
 #[derive(Debug, Clone)]
@@ -227,7 +227,7 @@ impl Unpacker<'_> {
         };
         let parts = components(&entry.path)?;
         let Some((name, parents)) = parts.split_last() else {
-            if entry.kind != Kind::Directory {
+            if entry.kind != EntryKind::Directory {
                 return Err(UnpackError::Malformed("its root is not a directory".to_owned()));
             }
             let root = Rc::clone(&self.root);
@@ -241,7 +241,7 @@ impl Unpacker<'_> {
             return self.whiteout(&parent, parents.is_empty(), name, hidden, &entry.path);
         }
         match entry.kind {
-            Kind::Directory => {
+            EntryKind::Directory => {
                 match self.clear(&parent, name, true).map_err(fail("replace"))? {
                     Cleared::Directory => {}
                     way => {
@@ -264,11 +264,11 @@ impl Unpacker<'_> {
                 }
                 self.directories.push((parts.join(&b'/'), entry.mtime));
             }
-            Kind::File => {
+            EntryKind::File => {
                 self.clear(&parent, name, false).map_err(fail("replace"))?;
                 self.file(&parent, name, entry, data)?;
             }
-            Kind::Symlink => {
+            EntryKind::Symlink => {
                 if entry.link.is_empty() || entry.link.contains(&0) {
                     return Err(UnpackError::Malformed("a symbolic link has no target".to_owned()));
                 }
@@ -276,8 +276,10 @@ impl Unpacker<'_> {
                 rustix::fs::symlinkat(entry.link.as_slice(), &*parent, *name).map_err(fail("create"))?;
                 self.node_metadata(&parent, name, entry, false)?;
             }
-            Kind::HardLink => self.hard_link(&parent, name, entry)?,
-            Kind::Character | Kind::Block | Kind::Fifo => self.special(&parent, name, entry)?,
+            EntryKind::HardLink => self.hard_link(&parent, name, entry)?,
+            EntryKind::Character | EntryKind::Block | EntryKind::Fifo => {
+                self.special(&parent, name, entry)?
+            }
         }
         Ok(())
     }
@@ -512,14 +514,14 @@ impl Unpacker<'_> {
         };
         let (major, minor) = entry.device;
         let kind = match entry.kind {
-            Kind::Character if (major, minor) == (0, 0) => {
+            EntryKind::Character if (major, minor) == (0, 0) => {
                 // No driver has this number, and overlayfs takes it for a whiteout: it could hide files of other layers
                 // although the archive does not say so.
                 self.note(format!("left out the character device 0:0 {:?}", shown(&entry.path)));
                 return Ok(());
             }
-            Kind::Character => FileType::CharacterDevice,
-            Kind::Block => FileType::BlockDevice,
+            EntryKind::Character => FileType::CharacterDevice,
+            EntryKind::Block => FileType::BlockDevice,
             _ => FileType::Fifo,
         };
         self.clear(parent, name, false).map_err(fail)?;

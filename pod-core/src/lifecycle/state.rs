@@ -462,7 +462,7 @@ impl PodState {
 
     /// Returns whether the pod has ended or was stopped, and no container of it runs. Its sandbox may still have to be
     /// removed.
-    pub fn has_ended(&self) -> bool {
+    pub fn has_stopped(&self) -> bool {
         self.goal == Goal::End
             && matches!(self.sandbox, Sandbox::Absent | Sandbox::Removing)
             && !self.containers.iter().any(|c| c.is_busy())

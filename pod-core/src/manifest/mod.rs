@@ -15,7 +15,6 @@ mod device;
 pub(crate) mod fuzz;
 mod identity;
 pub mod image;
-mod judge;
 mod kind;
 mod load;
 mod quantity;
@@ -24,17 +23,18 @@ mod rules;
 pub mod schema;
 mod source;
 pub mod support;
+mod validate;
 mod yaml;
 
 use base::escape::{escape, shown};
 pub(crate) use device::Device;
 pub use identity::{Identities, identities};
-pub use judge::judge;
 pub use kind::schema_of;
 pub use load::{MAX_DOCUMENT, MAX_DOCUMENTS, load};
 pub use quantity::Quantity;
 pub(crate) use rules::{MAX_NAMESERVERS, MAX_SEARCH_CHARS, MAX_SEARCHES, mount_point, name};
 pub use source::{MAX_SOURCE, ReadError, read_sources, source};
+pub use validate::validate;
 pub use yaml::write as to_yaml;
 
 /// A text to read manifests from.

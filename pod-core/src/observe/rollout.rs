@@ -10,10 +10,11 @@ use crate::controller::{Culprit, Status, pod_status};
 use crate::lifecycle::{PodSpec, PodState};
 use crate::record::{PodRecord, WorkloadRecord, WorkloadSummary};
 use crate::repair;
+use crate::store::Instance;
 use crate::store::{self, Layout, WorkloadId};
+use crate::supervisor;
 use crate::supervisor::ipc::client::Client;
 use crate::supervisor::ipc::protocol::{Reply, Request};
-use crate::supervisor::{self, Host};
 use crate::workload::PodStatus;
 
 /// What is waited for.
@@ -132,13 +133,13 @@ pub trait Watcher {
 /// # Errors
 /// What is recorded cannot be read, or no supervisor can be reached.
 pub fn wait_for_workloads(
-    host: &Host,
+    instance: &Instance,
     awaited: &[AwaitedWorkload],
     clients: Vec<Client>,
     deadline: Option<Instant>,
     watcher: &mut dyn Watcher,
 ) -> Result<Outcome, Error> {
-    let mut wait = Wait { host, left: awaited.to_vec(), clients: Vec::new(), watcher };
+    let mut wait = Wait { instance, left: awaited.to_vec(), clients: Vec::new(), watcher };
     for mut client in clients {
         if wait.is_left(client.id()) {
             // A closed connection is handled when its replies are read.
@@ -172,7 +173,7 @@ pub fn wait_for_workloads(
 }
 
 struct Wait<'a> {
-    host: &'a Host,
+    instance: &'a Instance,
     left: Vec<AwaitedWorkload>,
     clients: Vec<Client>,
     watcher: &'a mut dyn Watcher,
@@ -253,22 +254,22 @@ impl Wait<'_> {
     /// Judges a workload by what is on disk. Should it be at work in this boot, there is, or has to be, a supervisor.
     fn rejoin(&mut self, id: &WorkloadId) -> Result<Option<Outcome>, Error> {
         loop {
-            if let Some(mut client) = Client::connect(&self.host.layout, id)? {
+            if let Some(mut client) = Client::connect(&self.instance.layout, id)? {
                 let _ = client.send(&Request::Watch, &[]);
                 self.clients.push(client);
                 return Ok(None);
             }
-            let record = WorkloadRecord::load(&self.host.layout, id)?;
-            let seen = record.as_ref().map(|record| status(&self.host.layout, record));
+            let record = WorkloadRecord::load(&self.instance.layout, id)?;
+            let seen = record.as_ref().map(|record| status(&self.instance.layout, record));
             if let Some(outcome) = self.settle(id, seen.as_ref()) {
                 return Ok(Some(outcome));
             }
             let Some(record) = record.filter(|_| self.is_left(id)) else { return Ok(None) };
-            if !repair::is_at_work(self.host, &WorkloadSummary::from(&record)) {
+            if !repair::is_at_work(self.instance, &WorkloadSummary::from(&record)) {
                 let message = "it does not run, and nothing is going to start it".to_owned();
                 return Ok(Some(Outcome::Failed(id.clone(), Culprit { pod: id.to_string(), message })));
             }
-            match Client::connect_or_spawn(&self.host.layout, &self.host.exe, id) {
+            match Client::connect_or_spawn(&self.instance.layout, &self.instance.exe, id) {
                 Ok(mut client) => {
                     let _ = client.send(&Request::Watch, &[]);
                     self.clients.push(client);
@@ -287,7 +288,7 @@ impl Wait<'_> {
                 Goal::Started => view.state.all_started(&crate::lifecycle::PodSpec::from_pod(&view.plan.pod)),
                 Goal::RolledOut => view.state.is_ready(),
             };
-            let pods = view::pods_of(&self.host.layout, &one.id)?;
+            let pods = view::pods_of(&self.instance.layout, &one.id)?;
             // What is on its way out may be what the others wait for.
             views.extend(pods.into_iter().filter(|view| view.terminating || !started(view)));
         }

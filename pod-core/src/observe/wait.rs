@@ -11,10 +11,11 @@ use super::{Error, PodView, readiness, view};
 use crate::lifecycle::{PodSpec, PodState, RestartPolicy};
 use crate::record::{self, WorkloadRecord, WorkloadSummary};
 use crate::repair;
+use crate::store::Instance;
 use crate::store::{self, WorkloadId};
+use crate::supervisor;
 use crate::supervisor::ipc::client::Client;
 use crate::supervisor::ipc::protocol::{Reply, Request};
-use crate::supervisor::{self, Host};
 
 /// How a wait ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +52,7 @@ impl Outcome {
 /// Waits until every pod meets `check`. Uses the given clients and connects the missing ones. A workload without a
 /// supervisor does not change, so the state of its pods on disk is checked once.
 pub fn wait_for(
-    host: &Host,
+    instance: &Instance,
     pods: &[Awaited],
     mut clients: Vec<Client>,
     deadline: Option<Instant>,
@@ -61,7 +62,7 @@ pub fn wait_for(
     let workloads: BTreeSet<&WorkloadId> = pods.iter().map(|pod| &pod.workload).collect();
     for id in &workloads {
         if !clients.iter().any(|client| client.id() == *id) {
-            clients.extend(Client::connect(&host.layout, id)?);
+            clients.extend(Client::connect(&instance.layout, id)?);
         }
     }
     for client in &mut clients {
@@ -70,7 +71,7 @@ pub fn wait_for(
     }
     for id in workloads {
         if !clients.iter().any(|client| client.id() == id) {
-            match rejoin(host, pods, &mut left, id, check)? {
+            match rejoin(instance, pods, &mut left, id, check)? {
                 Rejoined::Failed(failed) => return Ok(failed),
                 Rejoined::Client(client) => clients.push(client),
                 Rejoined::AtRest => {}
@@ -118,7 +119,7 @@ pub fn wait_for(
                     Reply::Ended { uid } => (uid, Known::Ended),
                     Reply::Removed { uid } => (uid, Known::Removed),
                     Reply::Done => {
-                        if let Some(failed) = untold(host, &mut left, client.id(), &told, check)? {
+                        if let Some(failed) = untold(instance, &mut left, client.id(), &told, check)? {
                             return Ok(failed);
                         }
                         continue;
@@ -135,7 +136,7 @@ pub fn wait_for(
                 keep.push(client);
             } else {
                 // The supervisor was killed, or has left: its successor knows the current state.
-                match rejoin(host, pods, &mut left, client.id(), check)? {
+                match rejoin(instance, pods, &mut left, client.id(), check)? {
                     Rejoined::Failed(failed) => return Ok(failed),
                     Rejoined::Client(client) => {
                         // It reports all pods again.
@@ -162,7 +163,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// # Errors
 /// As [`wait_for`].
 pub fn wait_telling(
-    host: &Host,
+    instance: &Instance,
     pods: &[Awaited],
     clients: Vec<Client>,
     deadline: Option<Instant>,
@@ -171,31 +172,31 @@ pub fn wait_telling(
 ) -> Result<Outcome, Error> {
     let wondering = Instant::now() + PATIENCE;
     if deadline.is_some_and(|deadline| deadline <= wondering) {
-        return wait_for(host, pods, clients, deadline, check);
+        return wait_for(instance, pods, clients, deadline, check);
     }
-    let left = match wait_for(host, pods, clients, Some(wondering), check)? {
+    let left = match wait_for(instance, pods, clients, Some(wondering), check)? {
         Outcome::TimedOut(left) => left,
         outcome => return Ok(outcome),
     };
     let mut views = Vec::new();
     for id in left.iter().map(|pod| &pod.workload).collect::<BTreeSet<_>>() {
-        views.extend(view::pods_of(&host.layout, id)?);
+        views.extend(view::pods_of(&instance.layout, id)?);
     }
     // Pods that are being removed may be what the others wait for.
     views.retain(|view| view.terminating || left.iter().any(|pod| pod.uid == view.plan.uid));
     if !views.is_empty() {
         waiting(&views);
     }
-    wait_for(host, &left, Vec::new(), deadline, check)
+    wait_for(instance, &left, Vec::new(), deadline, check)
 }
 
 /// Returns whether all of these pods meet `check` at one moment, according to the state on disk, or a failure if one
 /// no longer can. Needed after a wait for several pods, because the first may have changed before the last met it.
-pub fn is_so(host: &Host, pods: &[Awaited], check: PodCheck) -> Result<(Outcome, bool), Error> {
+pub fn is_so(instance: &Instance, pods: &[Awaited], check: PodCheck) -> Result<(Outcome, bool), Error> {
     let mut left: BTreeMap<String, Awaited> = pods.iter().map(|pod| (pod.uid.clone(), pod.clone())).collect();
     for id in pods.iter().map(|pod| &pod.workload).collect::<BTreeSet<_>>() {
-        let record = WorkloadRecord::load(&host.layout, id)?;
-        if let Some(failed) = check_recorded(host, pods, &mut left, id, record.as_ref(), check) {
+        let record = WorkloadRecord::load(&instance.layout, id)?;
+        if let Some(failed) = check_recorded(instance, pods, &mut left, id, record.as_ref(), check) {
             return Ok((failed, false));
         }
     }
@@ -207,11 +208,15 @@ const FIRST_MOMENT: Duration = Duration::from_secs(1);
 
 /// Waits until pods that no restartPolicy starts again have been ready for a moment, or one of them has ended: without
 /// a readiness probe a pod is ready as soon as it runs, also one that fails a millisecond later.
-pub fn outlast_first_moment(host: &Host, pods: &[Awaited], deadline: Option<Instant>) -> Result<(), Error> {
+pub fn outlast_first_moment(
+    instance: &Instance,
+    pods: &[Awaited],
+    deadline: Option<Instant>,
+) -> Result<(), Error> {
     let now = jiff::Timestamp::now();
     let mut young = Vec::new();
     for pod in pods.iter().filter(|pod| pod.spec.restart_policy != RestartPolicy::Always) {
-        let views = view::pods_of(&host.layout, &pod.workload)?;
+        let views = view::pods_of(&instance.layout, &pod.workload)?;
         let state = views.iter().find(|view| view.plan.uid == pod.uid).map(|view| &view.state);
         let age = state.map(|state| now.duration_since(state.conditions.ready.since));
         if age.is_some_and(|age| age.unsigned_abs() < FIRST_MOMENT) {
@@ -221,14 +226,14 @@ pub fn outlast_first_moment(host: &Host, pods: &[Awaited], deadline: Option<Inst
     if !young.is_empty() {
         let until = Instant::now() + FIRST_MOMENT;
         let until = deadline.map_or(until, |deadline| deadline.min(until));
-        wait_for(host, &young, Vec::new(), Some(until), readiness::has_ended)?;
+        wait_for(instance, &young, Vec::new(), Some(until), readiness::has_ended)?;
     }
     Ok(())
 }
 
 /// Judges the pods of a workload that are left by what is on disk; the first of them that failed.
 fn check_recorded(
-    host: &Host,
+    instance: &Instance,
     pods: &[Awaited],
     left: &mut BTreeMap<String, Awaited>,
     id: &WorkloadId,
@@ -241,7 +246,7 @@ fn check_recorded(
         }
         let recorded = record.iter().flat_map(|record| &record.pods).find(|r| r.plan.uid == pod.uid);
         let state = recorded.map(|pod| {
-            pod.present_state(&host.layout).unwrap_or_else(|damaged| {
+            pod.present_state(&instance.layout).unwrap_or_else(|damaged| {
                 store::damage::pass_over(&damaged);
                 Some(PodState::new(&PodSpec::from_pod(&pod.plan.pod), record::now()))
             })
@@ -271,27 +276,27 @@ enum Rejoined {
 /// Checks the pods of a workload by their state on disk. If some of them are at work in this boot, connects to the
 /// supervisor, and starts one if there is none.
 fn rejoin(
-    host: &Host,
+    instance: &Instance,
     pods: &[Awaited],
     left: &mut BTreeMap<String, Awaited>,
     id: &WorkloadId,
     check: PodCheck,
 ) -> Result<Rejoined, Error> {
-    let record = WorkloadRecord::load(&host.layout, id)?;
-    if let Some(failed) = check_recorded(host, pods, left, id, record.as_ref(), check) {
+    let record = WorkloadRecord::load(&instance.layout, id)?;
+    if let Some(failed) = check_recorded(instance, pods, left, id, record.as_ref(), check) {
         return Ok(Rejoined::Failed(failed));
     }
     let waits = left.values().any(|pod| pod.workload == *id);
-    if !waits || !record.is_some_and(|record| repair::is_at_work(host, &WorkloadSummary::from(&record))) {
+    if !waits || !record.is_some_and(|record| repair::is_at_work(instance, &WorkloadSummary::from(&record))) {
         return Ok(Rejoined::AtRest);
     }
-    match Client::connect_or_spawn(&host.layout, &host.exe, id) {
+    match Client::connect_or_spawn(&instance.layout, &instance.exe, id) {
         Ok(mut client) => {
             // A closed connection is noticed when its replies are read.
             let _ = client.send(&Request::Watch, &[]);
             Ok(Rejoined::Client(client))
         }
-        Err(supervisor::Error::Gone(_)) => rejoin(host, pods, left, id, check),
+        Err(supervisor::Error::Gone(_)) => rejoin(instance, pods, left, id, check),
         Err(e) => Err(e.into()),
     }
 }
@@ -310,7 +315,7 @@ fn settle(left: &mut BTreeMap<String, Awaited>, pod: &Awaited, verdict: Verdict)
 /// Settles pods that the supervisor did not report. It has reported all that exist, so a pod that is neither reported
 /// nor recorded was removed before the wait began.
 fn untold(
-    host: &Host,
+    instance: &Instance,
     left: &mut BTreeMap<String, Awaited>,
     id: &WorkloadId,
     told: &BTreeSet<String>,
@@ -321,7 +326,7 @@ fn untold(
     if untold.is_empty() {
         return Ok(None);
     }
-    let record = WorkloadRecord::load(&host.layout, id)?;
+    let record = WorkloadRecord::load(&instance.layout, id)?;
     let is_recorded =
         |pod: &Awaited| record.iter().flat_map(|record| &record.pods).any(|r| r.plan.uid == pod.uid);
     let mut gone = untold.iter().filter(|pod| !is_recorded(pod));
@@ -333,11 +338,11 @@ fn untold(
 ///
 /// # Errors
 /// What is recorded cannot be read, or no supervisor can be reached.
-pub fn await_removals(host: &Host, except: &[String]) -> Result<(), Error> {
+pub fn await_removals(instance: &Instance, except: &[String]) -> Result<(), Error> {
     let leaving: Vec<Awaited> =
-        view::leaving(&host.layout)?.into_iter().filter(|pod| !except.contains(&pod.uid)).collect();
+        view::leaving(&instance.layout)?.into_iter().filter(|pod| !except.contains(&pod.uid)).collect();
     if !leaving.is_empty() {
-        wait_for(host, &leaving, Vec::new(), None, readiness::removed)?.met("be removed", None)?;
+        wait_for(instance, &leaving, Vec::new(), None, readiness::removed)?.met("be removed", None)?;
     }
     Ok(())
 }

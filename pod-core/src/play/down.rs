@@ -2,7 +2,7 @@
 
 use base::file::{FileLock, LockKind};
 
-use super::{Change, DownOptions, Error, Host, Report, Target};
+use super::{Change, DownOptions, Error, Instance, Report, Target};
 use crate::controller::WorkloadChange;
 use crate::kind::Kind;
 use crate::observe::Awaited;
@@ -20,7 +20,7 @@ use crate::workload::Rule;
 /// own order. An error about one of them is reported once everything else is removed. Returns once no process runs any
 /// more; resources that the kernel releases slowly are removed in the background.
 pub fn down(
-    host: &Host,
+    instance: &Instance,
     targets: &[Target],
     options: &DownOptions,
     report: &mut dyn Report,
@@ -30,7 +30,7 @@ pub fn down(
     let mut discarded = Vec::new();
     for target in targets {
         match target {
-            Target::Workload(id) => match WorkloadRecord::load(&host.layout, id) {
+            Target::Workload(id) => match WorkloadRecord::load(&instance.layout, id) {
                 // A workload that was removed since the caller looked, for example by another down, needs nothing.
                 Ok(record) => records.extend(record),
                 Err(_) if options.force => discarded.push(id),
@@ -38,8 +38,8 @@ pub fn down(
             },
             Target::Object(id) => {
                 // A claim may exist without a record, because a pod used it.
-                let stands = is_claim(target) && claims::exists(&host.layout, &id.namespace, &id.name);
-                if !stands && !Objects::exists(&host.layout, id) {
+                let stands = is_claim(target) && claims::exists(&instance.layout, &id.namespace, &id.name);
+                if !stands && !Objects::exists(&instance.layout, id) {
                     return Err(Error::NotFound { what: id.to_string() });
                 }
             }
@@ -48,14 +48,14 @@ pub fn down(
     let grace_seconds = if options.force { Some(0) } else { options.grace_seconds };
     let change = || WorkloadChange::Delete { grace_seconds };
     let going: Vec<_> = records.iter().map(|record| (record.id.clone(), change())).collect();
-    let (clients, unasked) = client::apply_all(&host.layout, &host.exe, &going, options.force);
+    let (clients, unasked) = client::apply_all(&instance.layout, &instance.exe, &going, options.force);
     failed.extend(unasked.into_iter().map(|(id, e)| (id, Error::from(e))));
     let mut leaving = Vec::new();
     for record in records.iter().filter(|record| !failed.iter().any(|(id, _)| *id == record.id)) {
         leaving.extend(record.pods.iter().map(|pod| Awaited::new(&record.id, &pod.plan)));
         // The supervisor of a Deployment may have created pods since its record was read.
         if let Rule::Replicas(_) = record.spec.rule
-            && let Some(now) = store::damage::or_none(WorkloadRecord::load(&host.layout, &record.id))
+            && let Some(now) = store::damage::or_none(WorkloadRecord::load(&instance.layout, &record.id))
         {
             let more =
                 now.pods.iter().filter(|pod| !record.pods.iter().any(|old| old.plan.uid == pod.plan.uid));
@@ -66,14 +66,14 @@ pub fn down(
     // A claim can be removed only once no pod mounts it.
     let wait = options.wait || targets.iter().any(is_claim);
     let check: PodCheck = if wait { readiness::removed } else { readiness::deleted };
-    wait_telling(host, &leaving, clients, None, &mut |pods| report.waiting(pods), check)?
+    wait_telling(instance, &leaving, clients, None, &mut |pods| report.waiting(pods), check)?
         .met("be removed", None)?;
     if wait {
-        await_removals(host, &[])?;
+        await_removals(instance, &[])?;
     }
     base::fail_point!(Command, "pods-gone");
     for id in discarded {
-        match discard(host, id) {
+        match discard(instance, id) {
             Ok(()) => report.changed(&id.to_string(), Change::Deleted),
             Err(e) => failed.push((id.clone(), e)),
         }
@@ -81,12 +81,12 @@ pub fn down(
     let mut first: Option<(String, Error)> = None;
     for record in records.iter().filter(|record| !failed.iter().any(|(id, _)| *id == record.id)) {
         report.changed(&record.id.to_string(), Change::Deleted);
-        if removal::is_volatile(&host.layout, &record.id) {
+        if removal::is_volatile(&instance.layout, &record.id) {
             report.warning(&format!(
                 "{}: none of its processes runs any more, but {} cannot be changed or removed. A later command removes it once \
                  it can be; if the machine is restarted before, `kube play --all` starts it again",
                 record.id,
-                host.layout.workload(&record.id).display()
+                instance.layout.workload(&record.id).display()
             ));
         }
     }
@@ -99,7 +99,7 @@ pub fn down(
     for target in targets {
         let Target::Object(id) = target else { continue };
         if is_claim(target)
-            && let Err(e) = claims::remove(&host.layout, &id.namespace, &id.name)
+            && let Err(e) = claims::remove(&instance.layout, &id.namespace, &id.name)
         {
             let object = id.to_string();
             let e = Error::Failed { object: object.clone(), message: e.to_string() };
@@ -108,7 +108,7 @@ pub fn down(
             }
             continue;
         }
-        if let Err(e) = Objects::remove(&host.layout, id) {
+        if let Err(e) = Objects::remove(&instance.layout, id) {
             let object = id.to_string();
             if let Some((object, e)) = first.replace((object, e.into())) {
                 report.warning(&format!("{object}: {e}"));
@@ -118,7 +118,7 @@ pub fn down(
         base::fail_point!(Command, "object-removed");
         report.changed(&id.to_string(), Change::Deleted);
     }
-    repair::temporary_files(host);
+    repair::temporary_files(instance);
     first.map_or(Ok(()), |(_, e)| Err(e))
 }
 
@@ -129,8 +129,8 @@ fn is_claim(target: &Target) -> bool {
 
 /// Removes a workload whose record cannot be read. Its pods are not known, so the search for pods without a record
 /// finds and removes them.
-fn discard(host: &Host, id: &WorkloadId) -> Result<(), Error> {
-    let layout = &host.layout;
+fn discard(instance: &Instance, id: &WorkloadId) -> Result<(), Error> {
+    let layout = &instance.layout;
     client::kill_supervisor(layout, id)?;
     let Some(lock) = FileLock::try_acquire(&layout.supervisor_lock(id), LockKind::Exclusive)? else {
         let message = "another process uses the workload: try again".to_owned();
@@ -140,7 +140,7 @@ fn discard(host: &Host, id: &WorkloadId) -> Result<(), Error> {
     removal::forget_note(layout, id)?;
     base::file::remove_dir_if_exists(&layout.workload_run(id))?;
     drop(lock);
-    for line in repair::remove_leftovers(layout, &host.exe)? {
+    for line in repair::remove_leftovers(layout, &instance.exe)? {
         tracing::info!("{line}");
     }
     Ok(())
@@ -171,10 +171,10 @@ mod tests {
     fn a_workload_that_was_removed_meanwhile_is_no_error() {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout { root: dir.path().join("root"), runroot: dir.path().join("run") };
-        let host = Host { layout, exe: "/bin/false".into() };
+        let instance = Instance { layout, exe: "/bin/false".into() };
         let gone = [Target::Workload(WorkloadId::new(Kind::Pod, "default", "web"))];
         let mut report = Changes(Vec::new());
-        down(&host, &gone, &DownOptions::default(), &mut report).unwrap();
+        down(&instance, &gone, &DownOptions::default(), &mut report).unwrap();
         assert!(report.0.is_empty());
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Error, Host, Report};
+use super::{Error, Instance, Report};
 use crate::image::{self, ImageName, ImageStore, PullOptions, pull_secrets};
 use crate::plan::image_pull::{Eagerness, Need, images};
 use crate::plan::{PodPlan, PullPolicy};
@@ -33,14 +33,14 @@ pub fn names<'a>(pods: impl Iterator<Item = &'a PodPlan>) -> Result<Names, image
 /// Pulls the images that the imagePullPolicy of each container asks for, each image once. Each pod comes with the
 /// object that it is created from.
 pub fn pull<'a>(
-    host: &Host,
+    instance: &Instance,
     pods: impl Iterator<Item = (&'a PodPlan, &'a Value)>,
     names: &Names,
     forced: Option<PullPolicy>,
     objects: &Objects,
     report: &mut dyn Report,
 ) -> Result<(), Error> {
-    let store = ImageStore::open(&host.layout.images())?;
+    let store = ImageStore::open(&instance.layout.images())?;
     let mut wanted: BTreeMap<&str, (Eagerness, &PodPlan)> = BTreeMap::new();
     for (pod, object) in pods {
         for (image, eagerness) in images(pod, object, forced) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use super::{Error, Host, Report};
+use super::{Error, Instance, Report};
 use crate::lifecycle::PodState;
 use crate::log;
 use crate::record::WorkloadRecord;
@@ -15,7 +15,7 @@ const LINES: u64 = 10;
 /// Reports the last lines of the containers because of which a pod of `workloads` failed. A log that cannot be read is
 /// left out, because the failure itself matters more.
 pub(super) fn report_failed<'a>(
-    host: &Host,
+    instance: &Instance,
     workloads: impl Iterator<Item = &'a WorkloadId>,
     error: &Error,
     report: &mut dyn Report,
@@ -23,11 +23,11 @@ pub(super) fn report_failed<'a>(
     let Error::PodFailed { object, .. } = error else { return };
     let mut seen = BTreeSet::new();
     for id in workloads.filter(|id| seen.insert((*id).clone())) {
-        let Ok(Some(record)) = WorkloadRecord::load(&host.layout, id) else { continue };
+        let Ok(Some(record)) = WorkloadRecord::load(&instance.layout, id) else { continue };
         for recorded in record.pods.iter().filter(|pod| format!("pod/{}", pod.plan.name()) == *object) {
-            let Ok(state) = recorded.last_state(&host.layout) else { continue };
+            let Ok(state) = recorded.last_state(&instance.layout) else { continue };
             for container in failed(&state) {
-                let lines = read(host, &recorded.plan.uid, container);
+                let lines = read(instance, &recorded.plan.uid, container);
                 if !lines.is_empty() {
                     report.last_lines(object, container, &lines);
                 }
@@ -42,10 +42,10 @@ fn failed(state: &PodState) -> Vec<&str> {
     failed.map(|container| container.name.as_str()).collect()
 }
 
-fn read(host: &Host, uid: &str, container: &str) -> Vec<String> {
+fn read(instance: &Instance, uid: &str, container: &str) -> Vec<String> {
     let source = log::Source {
         name: container.to_owned(),
-        dir: host.layout.container_logs(uid, container),
+        dir: instance.layout.container_logs(uid, container),
         run: log::Run::Latest,
     };
     let options = log::Options { tail: Some(LINES), since: None };

@@ -25,8 +25,8 @@ use std::time::Duration;
 use crate::controller::Status;
 use crate::kind::ObjectRef;
 use crate::observe::{self, PodView};
+use crate::store::Instance;
 use crate::store::WorkloadId;
-use crate::supervisor::Host;
 
 /// The state of pods that `play` waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::time::Instant;
 use base::file::{FileLock, LockKind};
 
 use super::watch::ForwardProgress;
-use super::{Error, Host, Report, conflicts, images, preflight};
+use super::{Error, Instance, Report, conflicts, images, preflight};
 use crate::controller::WorkloadChange;
 use crate::observe::rollout::{AwaitedWorkload, Goal, Outcome, unready_names, wait_for_workloads};
 use crate::record::WorkloadRecord;
@@ -29,13 +29,13 @@ pub struct Patched {
 /// # Errors
 /// The workload does not exist, the patch does not apply, or the new template cannot be run.
 pub fn apply_patch(
-    host: &Host,
+    instance: &Instance,
     id: &WorkloadId,
     patch: &dyn Fn(&WorkloadRecord) -> Result<Spec, patch::Error>,
     report: &mut dyn Report,
 ) -> Result<Patched, Error> {
     loop {
-        let before = standing(host, id)?;
+        let before = standing(instance, id)?;
         let former = &before.spec;
         let patched =
             patch(&before).map_err(|source| Error::Unchangeable { object: id.to_string(), source })?;
@@ -45,22 +45,22 @@ pub fn apply_patch(
         }
         spec.generation += 1;
         if spec.template.hash != former.template.hash {
-            if let Some(message) = conflicts::of(&host.layout, &before, &spec) {
+            if let Some(message) = conflicts::of(&instance.layout, &before, &spec) {
                 return Err(Error::Failed { object: id.to_string(), message });
             }
             let pod = preflight::sample_pod(&spec.template);
-            let objects = Objects::load(&host.layout)?;
+            let objects = Objects::load(&instance.layout)?;
             let names = images::names(std::iter::once(&pod))?;
-            images::pull(host, std::iter::once((&pod, &spec.object)), &names, None, &objects, report)?;
-            preflight::check(host, &[(id.to_string(), pod)], &objects, &names)?;
+            images::pull(instance, std::iter::once((&pod, &spec.object)), &names, None, &objects, report)?;
+            preflight::check(instance, &[(id.to_string(), pod)], &objects, &names)?;
         }
-        let lock = FileLock::acquire(&host.layout.play_lock(), LockKind::Exclusive)?;
-        if !is_same(&before, Some(&standing(host, id)?)) {
+        let lock = FileLock::acquire(&instance.layout.play_lock(), LockKind::Exclusive)?;
+        if !is_same(&before, Some(&standing(instance, id)?)) {
             continue;
         }
         let awaited = awaited(id, &spec);
         let change = WorkloadChange::Apply { spec: Box::new(spec), kill: Vec::new() };
-        client::apply(&host.layout, &host.exe, id, &change)?;
+        client::apply(&instance.layout, &instance.exe, id, &change)?;
         drop(lock);
         return Ok(Patched { changed: true, awaited });
     }
@@ -71,20 +71,20 @@ pub fn apply_patch(
 /// # Errors
 /// The rollout makes no progress, one of its pods cannot start, or the deadline is over.
 pub fn rollout_status(
-    host: &Host,
+    instance: &Instance,
     awaited: &AwaitedWorkload,
     deadline: Option<Instant>,
     report: &mut dyn Report,
 ) -> Result<(), Error> {
     let begun = Instant::now();
     let one = std::slice::from_ref(awaited);
-    let outcome = wait_for_workloads(host, one, Vec::new(), deadline, &mut ForwardProgress(report))?;
-    require_met(host, outcome, "be rolled out", begun.elapsed())
+    let outcome = wait_for_workloads(instance, one, Vec::new(), deadline, &mut ForwardProgress(report))?;
+    require_met(instance, outcome, "be rolled out", begun.elapsed())
 }
 
 /// Returns an error unless the workloads have reached the state that was waited for. `after` is how long the wait took.
 pub(super) fn require_met(
-    host: &Host,
+    instance: &Instance,
     outcome: Outcome,
     what: &str,
     after: std::time::Duration,
@@ -102,7 +102,7 @@ pub(super) fn require_met(
             Err(Error::Stalled { workload, pod, message })
         }
         Outcome::TimedOut(left) => {
-            let what = format!("{} to {what}", unready_names(&host.layout, &left));
+            let what = format!("{} to {what}", unready_names(&instance.layout, &left));
             Err(Error::TimedOut { what, after })
         }
     }
@@ -116,8 +116,8 @@ pub(super) fn is_same(before: &WorkloadRecord, now: Option<&WorkloadRecord>) -> 
     })
 }
 
-fn standing(host: &Host, id: &WorkloadId) -> Result<WorkloadRecord, Error> {
-    let record = WorkloadRecord::load(&host.layout, id)?.filter(|record| !record.deleting);
+fn standing(instance: &Instance, id: &WorkloadId) -> Result<WorkloadRecord, Error> {
+    let record = WorkloadRecord::load(&instance.layout, id)?.filter(|record| !record.deleting);
     record.ok_or_else(|| Error::NotFound { what: id.to_string() })
 }
 

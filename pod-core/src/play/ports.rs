@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Error, Host};
+use super::{Error, Instance};
 use crate::plan::ports::conflict;
 use crate::plan::{PodPlan, PortMapping};
 use crate::sandbox::{networks, published_ports};
@@ -15,8 +15,8 @@ pub fn are_claimed(pod: &PodPlan) -> bool {
 
 /// Fails if a port that one of `pods` publishes is taken. A port of a pod in `leaving` is not taken, because those pods
 /// are stopped first.
-pub fn check(host: &Host, pods: &[&PodPlan], leaving: &[String]) -> Result<(), Error> {
-    let networks = networks(&host.layout, &host.exe);
+pub fn check(instance: &Instance, pods: &[&PodPlan], leaving: &[String]) -> Result<(), Error> {
+    let networks = networks(&instance.layout, &instance.exe);
     // The ports by number and protocol, because there may be very many.
     let mut asked: HashMap<(u16, &str), Vec<(&PortMapping, &PodPlan)>> = HashMap::new();
     for pod in pods {

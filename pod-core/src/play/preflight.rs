@@ -24,7 +24,7 @@ pub fn sample_pod(template: &PodTemplate) -> PodPlan {
 /// Returns the error of the first container that could not be created. `pods` come with the name of their workload,
 /// which errors name, because the name of a sample pod may end in a random suffix that no real pod will have.
 pub fn check(
-    host: &super::Host,
+    instance: &super::Instance,
     pods: &[(String, PodPlan)],
     objects: &Objects,
     names: &Names,
@@ -32,8 +32,8 @@ pub fn check(
     if pods.is_empty() {
         return Ok(());
     }
-    let store = ImageStore::open(&host.layout.images())?;
-    let node = plan::node::node_with_storage(&host.layout.root);
+    let store = ImageStore::open(&instance.layout.images())?;
+    let node = plan::node::node_with_storage(&instance.layout.root);
     for (object, pod) in pods {
         let failed = |message: String| Error::Failed { object: object.clone(), message };
         let Some(spec) = &pod.pod.spec else { continue };

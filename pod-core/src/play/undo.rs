@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::diff::Step;
-use super::{Host, Report, objects};
+use super::{Instance, Report, objects};
 use crate::controller::{Status, WorkloadChange};
 use crate::observe::rollout::{AwaitedWorkload, Goal, Outcome, Watcher, wait_for_workloads};
 use crate::observe::wait::wait_for;
@@ -19,15 +19,20 @@ use crate::workload::Spec;
 const RESTORE: Duration = Duration::from_mins(1);
 
 /// Restores the state before a play. An error is reported as a warning, and the undo continues.
-pub(super) fn undo(host: &Host, objects: &[objects::Applied], steps: &[&Step], report: &mut dyn Report) {
+pub(super) fn undo(
+    instance: &Instance,
+    objects: &[objects::Applied],
+    steps: &[&Step],
+    report: &mut dyn Report,
+) {
     let mut failed = |e: &dyn std::fmt::Display| report.warning(&format!("undoing: {e}"));
     // A newer kube has taken over in the meantime, so this program must not change its state any more.
-    if let Err(e) = store::format::refuse_newer(&host.layout) {
+    if let Err(e) = store::format::refuse_newer(&instance.layout) {
         failed(&e);
         return;
     }
     for object in objects.iter().rev() {
-        if let Err(e) = objects::undo(&host.layout, object) {
+        if let Err(e) = objects::undo(&instance.layout, object) {
             failed(&e);
         }
     }
@@ -36,7 +41,7 @@ pub(super) fn undo(host: &Host, objects: &[objects::Applied], steps: &[&Step], r
     for step in steps.iter().rev() {
         let id = &step.plan.id;
         // If the play failed before this workload's turn, there is nothing to undo for the workload.
-        let now = match WorkloadRecord::load(&host.layout, id) {
+        let now = match WorkloadRecord::load(&instance.layout, id) {
             Ok(Some(now)) if now.spec.generation == step.spec.generation && !now.deleting => now,
             Ok(_) => continue,
             Err(e) => {
@@ -55,12 +60,12 @@ pub(super) fn undo(host: &Host, objects: &[objects::Applied], steps: &[&Step], r
             },
         };
         leaving.extend(made);
-        match client::apply(&host.layout, &host.exe, id, &change) {
+        match client::apply(&instance.layout, &instance.exe, id, &change) {
             Ok(client) => clients.extend(client),
             Err(e) => failed(&e),
         }
         base::fail_point!(Command, "workload-undone");
-        match WorkloadRecord::load(&host.layout, id) {
+        match WorkloadRecord::load(&instance.layout, id) {
             Ok(Some(now)) => {
                 // The workload's supervisor may have created more pods in the meantime.
                 let more = self::made(step, &now).into_iter().filter(|pod| !leaving.contains(pod));
@@ -79,26 +84,26 @@ pub(super) fn undo(host: &Host, objects: &[objects::Applied], steps: &[&Step], r
     }
     // Waits for the removal and not only for the end of the pods, because the claims below can be removed only once no
     // pod has them.
-    let removed = wait_for(host, &leaving, clients, None, readiness::removed);
+    let removed = wait_for(instance, &leaving, clients, None, readiness::removed);
     if let Err(e) = removed.and_then(|outcome| outcome.met("be removed", None)) {
         failed(&e);
     }
     base::fail_point!(Command, "undone-pods-gone");
     let added: Vec<&str> = leaving.iter().map(|pod| pod.uid.as_str()).collect();
-    if let Err(e) = claims::remove_made_for(&host.layout, &added) {
+    if let Err(e) = claims::remove_made_for(&instance.layout, &added) {
         failed(&e);
     }
-    if let Err(e) = sandbox::networks(&host.layout, &host.exe).remove_made_for(&added) {
+    if let Err(e) = sandbox::networks(&instance.layout, &instance.exe).remove_made_for(&added) {
         failed(&e);
     }
     for object in objects {
-        if let Err(e) = objects::undo_volume(&host.layout, object) {
+        if let Err(e) = objects::undo_volume(&instance.layout, object) {
             failed(&e);
         }
     }
     // The undo is complete once the restored workloads have started. A workload whose rollout stalls is not waited for.
     let deadline = Some(Instant::now() + RESTORE);
-    match wait_for_workloads(host, &restored, Vec::new(), deadline, &mut Silent) {
+    match wait_for_workloads(instance, &restored, Vec::new(), deadline, &mut Silent) {
         Ok(Outcome::Met | Outcome::Stalled(..)) => {}
         Ok(Outcome::Failed(_, culprit)) => failed(&format!("{}: {}", culprit.pod, culprit.message)),
         Ok(Outcome::TimedOut(_)) => failed(&"the restored workloads have not started again yet"),

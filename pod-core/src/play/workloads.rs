@@ -11,7 +11,7 @@ use super::patch::{self, require_met};
 use super::undo::undo;
 use super::watch::ForwardProgress;
 use super::{
-    Change, Error, Host, PlayOptions, Report, WaitFor, conflicts, images, last_lines, objects, ports,
+    Change, Error, Instance, PlayOptions, Report, WaitFor, conflicts, images, last_lines, objects, ports,
     preflight,
 };
 use crate::controller::WorkloadChange;
@@ -35,7 +35,7 @@ use crate::workload::Rule;
 /// state is restored. Returns the exit code of `--wait=complete` (that of the first container that did not end with 0),
 /// else 0.
 pub fn play(
-    host: &Host,
+    instance: &Instance,
     documents: &[Document],
     mut plan: Plan,
     options: &PlayOptions,
@@ -48,20 +48,20 @@ pub fn play(
             workload.source = source_id(&document.dir, &document.source);
         }
     }
-    fill_in(host, &mut plan, report)?;
-    let (steps, lock) = resolve(host, documents, &plan, options, report)?;
-    let objects = plan.objects.into_iter().map(|o| objects::diff(&host.layout, o)).collect::<Vec<_>>();
+    fill_in(instance, &mut plan, report)?;
+    let (steps, lock) = resolve(instance, documents, &plan, options, report)?;
+    let objects = plan.objects.into_iter().map(|o| objects::diff(&instance.layout, o)).collect::<Vec<_>>();
     if options.start {
-        check_ports(host, &steps, options.dry_run)?;
+        check_ports(instance, &steps, options.dry_run)?;
     }
     let find_gone = || -> Result<Vec<WorkloadSummary>, Error> {
         let sources = documents.iter().map(|d| source_id(&d.dir, &d.source));
         let sources: Vec<String> = sources.filter(|source| is_lasting(source)).collect();
         let played: Vec<&WorkloadId> = steps.iter().map(|step| &step.plan.id).collect();
-        Ok(gone(WorkloadSummary::list(&host.layout)?, &played, &sources))
+        Ok(gone(WorkloadSummary::list(&instance.layout)?, &played, &sources))
     };
     if options.dry_run {
-        report_changes(host, &objects, &steps, report)?;
+        report_changes(instance, &objects, &steps, report)?;
         let gone = find_gone()?;
         for record in gone.iter().filter(|_| options.prune) {
             report.changed(&record.id.to_string(), Change::Deleted);
@@ -70,7 +70,7 @@ pub fn play(
     }
 
     let mut clients = Vec::new();
-    let made = make(host, &objects, &steps, &mut clients);
+    let made = make(instance, &objects, &steps, &mut clients);
     base::fail_point!(Command, "workloads-made");
     // The pods start while this reads the records, of which there may be hundreds.
     let gone = if made.is_ok() { find_gone() } else { Ok(Vec::new()) };
@@ -80,9 +80,9 @@ pub fn play(
         true => {
             let awaited: Vec<AwaitedWorkload> = changed.iter().map(|step| step.awaited()).collect();
             let outcome =
-                wait_for_workloads(host, &awaited, clients, deadline, &mut ForwardProgress(report))?;
-            warn_of_networks(host, &changed, report)?;
-            require_met(host, outcome, "start", options.timeout.unwrap_or_default())
+                wait_for_workloads(instance, &awaited, clients, deadline, &mut ForwardProgress(report))?;
+            warn_of_networks(instance, &changed, report)?;
+            require_met(instance, outcome, "start", options.timeout.unwrap_or_default())
         }
         false => Ok(()),
     });
@@ -91,51 +91,51 @@ pub fn play(
         if matches!(e, Error::TimedOut { .. } | Error::Stalled { .. }) {
             return Err(e);
         }
-        last_lines::report_failed(host, changed.iter().map(|step| &step.plan.id), &e, report);
-        undo(host, &objects, &changed, report);
+        last_lines::report_failed(instance, changed.iter().map(|step| &step.plan.id), &e, report);
+        undo(instance, &objects, &changed, report);
         return Err(Error::Undone(Box::new(e)));
     }
     base::fail_point!(Command, "workloads-started");
-    report_changes(host, &objects, &steps, report)?;
-    for line in objects::update_volumes(&host.layout, &objects)? {
+    report_changes(instance, &objects, &steps, report)?;
+    for line in objects::update_volumes(&instance.layout, &objects)? {
         report.warning(&line);
     }
-    prune(host, documents, &gone?, options, report)?;
+    prune(instance, documents, &gone?, options, report)?;
     if options.wait == WaitFor::Started {
         return Ok(0);
     }
     let mut pods = Vec::new();
     for step in &steps {
-        pods.extend(running(host, &step.plan.id)?);
+        pods.extend(running(instance, &step.plan.id)?);
     }
-    finish(host, &pods, options, deadline, report)
+    finish(instance, &pods, options, deadline, report)
 }
 
 /// Decides what to do, pulls and checks everything that the plan needs, then takes the lock under which the plan is
 /// carried out. If a workload has changed in the meantime, decides again.
 fn resolve(
-    host: &Host,
+    instance: &Instance,
     documents: &[Document],
     plan: &Plan,
     options: &PlayOptions,
     report: &mut dyn Report,
 ) -> Result<(Vec<Step>, FileLock), Error> {
     loop {
-        let records = recorded(host, &plan.workloads)?;
+        let records = recorded(instance, &plan.workloads)?;
         let mut steps = diff(plan.workloads.clone(), records, options.start, options.replace);
         if options.start {
-            start_stopped(&mut steps, |id, pod| stays_stopped(host, id) && runs_again(host, pod));
+            start_stopped(&mut steps, |id, pod| stays_stopped(instance, id) && runs_again(instance, pod));
         }
-        conflicts::check(&host.layout, documents, &steps)?;
+        conflicts::check(&instance.layout, documents, &steps)?;
         // Images are pulled before the lock is taken, because pulls are slow and change nothing that other commands
         // see.
         if !options.dry_run {
-            prepare(host, plan, &steps, report)?;
+            prepare(instance, plan, &steps, report)?;
         }
-        let lock = FileLock::acquire(&host.layout.play_lock(), LockKind::Exclusive)?;
+        let lock = FileLock::acquire(&instance.layout.play_lock(), LockKind::Exclusive)?;
         let mut is_same = true;
         for step in &steps {
-            let now = WorkloadRecord::load(&host.layout, &step.plan.id)?;
+            let now = WorkloadRecord::load(&instance.layout, &step.plan.id)?;
             is_same &= match &step.before {
                 // A workload that was being deleted may be removed by now.
                 Some(before) if !before.deleting => patch::is_same(before, now.as_ref()),
@@ -149,10 +149,10 @@ fn resolve(
 }
 
 /// Warns about problems that make started pods unreachable. Each warning is reported once.
-fn warn_of_networks(host: &Host, steps: &[&Step], report: &mut dyn Report) -> Result<(), Error> {
+fn warn_of_networks(instance: &Instance, steps: &[&Step], report: &mut dyn Report) -> Result<(), Error> {
     for step in steps {
-        for pod in running(host, &step.plan.id)? {
-            for warning in crate::sandbox::network_warnings(&host.layout, &pod.uid) {
+        for pod in running(instance, &step.plan.id)? {
+            for warning in crate::sandbox::network_warnings(&instance.layout, &pod.uid) {
                 report.warning(&warning);
             }
         }
@@ -161,8 +161,8 @@ fn warn_of_networks(host: &Host, steps: &[&Step], report: &mut dyn Report) -> Re
 }
 
 /// Returns the pods of a workload that should run.
-fn running(host: &Host, id: &WorkloadId) -> Result<Vec<Awaited>, Error> {
-    let record = WorkloadRecord::load(&host.layout, id)?;
+fn running(instance: &Instance, id: &WorkloadId) -> Result<Vec<Awaited>, Error> {
+    let record = WorkloadRecord::load(&instance.layout, id)?;
     let pods = record.iter().flat_map(WorkloadRecord::standing);
     let running = pods.filter(|pod| pod.desired == Desired::Running);
     Ok(running.map(|pod| Awaited::new(id, &pod.plan)).collect())
@@ -181,9 +181,9 @@ impl Step {
 }
 
 /// Fills in the values that `generate` left out of Secrets. Warns about values and claims that nothing provides.
-fn fill_in(host: &Host, plan: &mut Plan, report: &mut dyn Report) -> Result<(), Error> {
+fn fill_in(instance: &Instance, plan: &mut Plan, report: &mut dyn Report) -> Result<(), Error> {
     for object in &mut plan.objects {
-        for key in objects::fill_in(&host.layout, object)? {
+        for key in objects::fill_in(&instance.layout, object)? {
             report.warning(&format!(
                 "{}: {key} was left empty by `kube generate`, and there is no value for it here: fill it in",
                 object.id
@@ -191,9 +191,9 @@ fn fill_in(host: &Host, plan: &mut Plan, report: &mut dyn Report) -> Result<(), 
         }
     }
     for (namespace, name) in plan::undeclared_claims(plan) {
-        let stands = claims::exists(&host.layout, &namespace, &name);
+        let stands = claims::exists(&instance.layout, &namespace, &name);
         let claim = ObjectRef::new(Kind::PersistentVolumeClaim, &namespace, &name);
-        if !stands && Objects::get(&host.layout, &claim)?.is_none() {
+        if !stands && Objects::get(&instance.layout, &claim)?.is_none() {
             report.warning(&format!(
                 "no manifest defines the PersistentVolumeClaim {name} (namespace {namespace}): an empty volume is created on first use"
             ));
@@ -203,20 +203,20 @@ fn fill_in(host: &Host, plan: &mut Plan, report: &mut dyn Report) -> Result<(), 
 }
 
 /// Pulls the images of new pods, and checks whether all new pods can be created.
-fn prepare(host: &Host, plan: &Plan, steps: &[Step], report: &mut dyn Report) -> Result<(), Error> {
+fn prepare(instance: &Instance, plan: &Plan, steps: &[Step], report: &mut dyn Report) -> Result<(), Error> {
     let new = steps.iter().filter(|step| step.creates);
     let objects_of: Vec<&serde_json::Value> = new.clone().map(|step| &step.spec.object).collect();
     let new: Vec<_> =
         new.map(|step| (step.plan.id.to_string(), preflight::sample_pod(&step.spec.template))).collect();
-    let mut objects = Objects::load(&host.layout)?;
+    let mut objects = Objects::load(&instance.layout)?;
     // Objects of this play replace recorded objects of the same name.
     for object in &plan.objects {
         objects.overlay(&object.id, &object.object);
     }
     let pods = new.iter().map(|(_, pod)| pod).zip(objects_of);
     let names = images::names(new.iter().map(|(_, pod)| pod))?;
-    images::pull(host, pods, &names, plan.pull, &objects, report)?;
-    preflight::check(host, &new, &objects, &names)?;
+    images::pull(instance, pods, &names, plan.pull, &objects, report)?;
+    preflight::check(instance, &new, &objects, &names)?;
     for warning in preflight::lacking(&new) {
         report.warning(&warning);
     }
@@ -224,7 +224,7 @@ fn prepare(host: &Host, plan: &Plan, steps: &[Step], report: &mut dyn Report) ->
 }
 
 /// Fails if a host port of new pods is taken, unless a pod that they replace has the port.
-fn check_ports(host: &Host, steps: &[Step], dry_run: bool) -> Result<(), Error> {
+fn check_ports(instance: &Instance, steps: &[Step], dry_run: bool) -> Result<(), Error> {
     let added: Vec<PodPlan> = steps
         .iter()
         .filter(|step| step.creates)
@@ -233,17 +233,17 @@ fn check_ports(host: &Host, steps: &[Step], dry_run: bool) -> Result<(), Error> 
     let mut leaving: Vec<String> = steps.iter().flat_map(|step| step.going.iter().cloned()).collect();
     if added.iter().any(ports::are_claimed) {
         match dry_run {
-            true => leaving.extend(observe::view::leaving(&host.layout)?.into_iter().map(|pod| pod.uid)),
+            true => leaving.extend(observe::view::leaving(&instance.layout)?.into_iter().map(|pod| pod.uid)),
             // The supervisors wait until the removed pods of our own workloads have released their ports.
-            false => await_removals(host, &leaving)?,
+            false => await_removals(instance, &leaving)?,
         }
     }
-    ports::check(host, &added.iter().collect::<Vec<_>>(), &leaving)
+    ports::check(instance, &added.iter().collect::<Vec<_>>(), &leaving)
 }
 
 /// Reports what a play does, or did, in kubectl's words.
 fn report_changes(
-    host: &Host,
+    instance: &Instance,
     objects: &[objects::Applied],
     steps: &[Step],
     report: &mut dyn Report,
@@ -255,7 +255,7 @@ fn report_changes(
         let id = &step.plan.id;
         match step.change {
             Change::Unchanged => {
-                let mut pods = observe::view::pods_of(&host.layout, id)?;
+                let mut pods = observe::view::pods_of(&instance.layout, id)?;
                 pods.retain(|pod| !pod.terminating);
                 report.unchanged(&id.to_string(), &pods);
             }
@@ -266,7 +266,7 @@ fn report_changes(
 }
 
 fn prune(
-    host: &Host,
+    instance: &Instance,
     documents: &[Document],
     gone: &[WorkloadSummary],
     options: &PlayOptions,
@@ -277,7 +277,7 @@ fn prune(
             report.hint("--prune removes nothing here: manifests from a pipe have no earlier play");
         }
         let targets: Vec<_> = gone.iter().map(|r| super::Target::Workload(r.id.clone())).collect();
-        return super::down(host, &targets, &super::DownOptions::default(), report);
+        return super::down(instance, &targets, &super::DownOptions::default(), report);
     }
     for hint in gone_hints(gone) {
         report.hint(&hint);
@@ -314,40 +314,40 @@ fn gone_hints(gone: &[WorkloadSummary]) -> Vec<String> {
 
 /// Returns whether a pod without a supervisor would run if it were started. With restartPolicy Never a pod that has run
 /// has ended and would not.
-fn runs_again(host: &Host, recorded: &PodRecord) -> bool {
+fn runs_again(instance: &Instance, recorded: &PodRecord) -> bool {
     let spec = PodSpec::from_pod(&recorded.plan.pod);
     // A state that cannot be read is created again.
-    recorded.last_state(&host.layout).map_or(true, |state| !state.revive(&spec, now()).is_terminal())
+    recorded.last_state(&instance.layout).map_or(true, |state| !state.revive(&spec, now()).is_terminal())
 }
 
 /// Returns the records of the workloads of a plan.
-fn recorded(host: &Host, plans: &[WorkloadPlan]) -> Result<Vec<WorkloadRecord>, Error> {
+fn recorded(instance: &Instance, plans: &[WorkloadPlan]) -> Result<Vec<WorkloadRecord>, Error> {
     let mut found = Vec::new();
     for plan in plans {
-        found.extend(WorkloadRecord::load(&host.layout, &plan.id)?);
+        found.extend(WorkloadRecord::load(&instance.layout, &plan.id)?);
     }
     Ok(found)
 }
 
 fn make(
-    host: &Host,
+    instance: &Instance,
     objects: &[objects::Applied],
     steps: &[Step],
     clients: &mut Vec<Client>,
 ) -> Result<(), Error> {
     for object in objects {
-        objects::apply(&host.layout, object)?;
+        objects::apply(&instance.layout, object)?;
     }
     for step in steps.iter().filter(|step| step.change != Change::Unchanged) {
         let change = WorkloadChange::Apply { spec: Box::new(step.spec.clone()), kill: Vec::new() };
-        clients.extend(client::apply(&host.layout, &host.exe, &step.plan.id, &change)?);
+        clients.extend(client::apply(&instance.layout, &instance.exe, &step.plan.id, &change)?);
     }
     Ok(())
 }
 
 /// Waits for the state that `--wait` names, and returns the exit code.
 fn finish(
-    host: &Host,
+    instance: &Instance,
     pods: &[Awaited],
     options: &PlayOptions,
     deadline: Option<Instant>,
@@ -360,15 +360,15 @@ fn finish(
     };
     loop {
         let mut outcome =
-            wait_telling(host, pods, Vec::new(), deadline, &mut |pods| report.waiting(pods), check)?;
+            wait_telling(instance, pods, Vec::new(), deadline, &mut |pods| report.waiting(pods), check)?;
         let mut stands = true;
         if outcome == Outcome::Met && options.wait == WaitFor::Ready {
-            outlast_first_moment(host, pods, deadline)?;
+            outlast_first_moment(instance, pods, deadline)?;
             // A pod that was ready may have failed while another one was waited for.
-            (outcome, stands) = is_so(host, pods, check)?;
+            (outcome, stands) = is_so(instance, pods, check)?;
         }
         outcome.met(what, options.timeout).map_err(Error::from).inspect_err(|e| {
-            last_lines::report_failed(host, pods.iter().map(|pod| &pod.workload), e, report);
+            last_lines::report_failed(instance, pods.iter().map(|pod| &pod.workload), e, report);
         })?;
         if stands {
             break;
@@ -377,31 +377,31 @@ fn finish(
     if options.wait == WaitFor::Ready {
         return Ok(0);
     }
-    let views = observe::view::pods(&host.layout)?;
+    let views = observe::view::pods(&instance.layout)?;
     let ended = views.iter().filter(|view| pods.iter().any(|pod| pod.uid == view.plan.uid));
     Ok(ended.filter_map(|view| view.state.exit_code()).find(|code| *code != 0).unwrap_or(0))
 }
 
 /// `play --all`: starts workloads that should run and do not, for example after a reboot. Returns an exit code as
 /// [`play`] does.
-pub fn play_all(host: &Host, options: &PlayOptions, report: &mut dyn Report) -> Result<i32, Error> {
+pub fn play_all(instance: &Instance, options: &PlayOptions, report: &mut dyn Report) -> Result<i32, Error> {
     let deadline = options.timeout.map(|t| Instant::now() + t);
-    let mut records = WorkloadRecord::list(&host.layout)?;
+    let mut records = WorkloadRecord::list(&instance.layout)?;
     let should_run = |pod: &PodRecord| pod.desired == Desired::Running && pod.ended.is_none();
     records.retain(|record| record.standing().any(should_run));
     let mut pods = records.iter().flat_map(WorkloadRecord::standing).filter(|pod| should_run(pod));
     if !options.dry_run && pods.any(|pod| ports::are_claimed(&pod.plan)) {
-        await_removals(host, &[])?;
+        await_removals(instance, &[])?;
     }
     let mut clients = Vec::new();
     let mut awaited = Vec::new();
     for WorkloadRecord { id, spec, .. } in &records {
-        let runs = Client::connect(&host.layout, id)?;
+        let runs = Client::connect(&instance.layout, id)?;
         let change = if runs.is_some() { Change::Unchanged } else { Change::Started };
         if !options.dry_run {
             clients.push(match runs {
                 Some(client) => client,
-                None => Client::connect_or_spawn(&host.layout, &host.exe, id)?,
+                None => Client::connect_or_spawn(&instance.layout, &instance.exe, id)?,
             });
         }
         let (id, generation) = (id.clone(), spec.generation);
@@ -411,18 +411,18 @@ pub fn play_all(host: &Host, options: &PlayOptions, report: &mut dyn Report) -> 
     if options.dry_run {
         return Ok(0);
     }
-    let outcome = wait_for_workloads(host, &awaited, clients, deadline, &mut ForwardProgress(report))?;
+    let outcome = wait_for_workloads(instance, &awaited, clients, deadline, &mut ForwardProgress(report))?;
     let mut pods = Vec::new();
     for one in &awaited {
-        pods.extend(running(host, &one.id)?);
+        pods.extend(running(instance, &one.id)?);
     }
     for pod in &pods {
-        for warning in crate::sandbox::network_warnings(&host.layout, &pod.uid) {
+        for warning in crate::sandbox::network_warnings(&instance.layout, &pod.uid) {
             report.warning(&warning);
         }
     }
-    require_met(host, outcome, "start", options.timeout.unwrap_or_default())?;
-    finish(host, &pods, options, deadline, report)
+    require_met(instance, outcome, "start", options.timeout.unwrap_or_default())?;
+    finish(instance, &pods, options, deadline, report)
 }
 
 /// Returns whether a later play can read the same source again, changed or not: a file or a URL. A pipe (stdin,

@@ -71,6 +71,6 @@ pub fn has_no_process(plan: &PodPlan, state: &PodState) -> bool {
     // the sandbox is removed.
     match plan.pod.spec.as_ref().is_some_and(shares) {
         true => state.is_gone(),
-        false => state.has_ended(),
+        false => state.has_stopped(),
     }
 }

@@ -14,9 +14,9 @@ use base::file::{FileLock, LockKind};
 
 use crate::record::{Desired, PodSummary, WorkloadSummary};
 use crate::sandbox;
+use crate::store::Instance;
 use crate::store::{self, Error, Layout, WorkloadId, boot_id};
 use crate::supervisor;
-use crate::supervisor::Host;
 use crate::supervisor::ipc::client;
 
 /// What [`repair`] has done and found.
@@ -32,9 +32,9 @@ pub struct Repaired {
 
 /// Repairs what crashes and reboots left, and what other programs changed in the networks: replaces supervisors that
 /// died, removes incomplete resources, sets rules and sysctls again. Every command calls this first.
-pub fn repair(host: &Host) -> Result<Repaired, Error> {
-    let mut log_lines = repair_pods(host)?;
-    let networks = sandbox::networks(&host.layout, &host.exe);
+pub fn repair(instance: &Instance) -> Result<Repaired, Error> {
+    let mut log_lines = repair_pods(instance)?;
+    let networks = sandbox::networks(&instance.layout, &instance.exe);
     match networks.repair_dns() {
         Ok(true) => log_lines.push("the name server of the pods had ended; a new one was started".to_owned()),
         Ok(false) => {}
@@ -49,8 +49,8 @@ pub fn repair(host: &Host) -> Result<Repaired, Error> {
     Ok(Repaired { log_lines, problems: network.problems, are_new: network.is_new })
 }
 
-fn repair_pods(host: &Host) -> Result<Vec<String>, Error> {
-    let layout = &host.layout;
+fn repair_pods(instance: &Instance) -> Result<Vec<String>, Error> {
+    let layout = &instance.layout;
     let mut log_lines = Vec::new();
     let boot_path = layout.runroot.join("boot");
     let this_boot = boot_id()?;
@@ -71,7 +71,7 @@ fn repair_pods(host: &Host) -> Result<Vec<String>, Error> {
         let lock = FileLock::acquire(&layout.boot_lock(), LockKind::Exclusive)?;
         // Another command may have done this in the meantime.
         if fs::read_to_string(&boot_path).ok().as_deref() != Some(this_boot.as_str()) {
-            after_boot(host, known.is_some(), &mut log_lines)?;
+            after_boot(instance, known.is_some(), &mut log_lines)?;
             base::fail_point!(Command, "boot-cleared");
             base::file::write_atomic(&boot_path, this_boot.as_bytes(), 0o600)?;
         }
@@ -80,19 +80,19 @@ fn repair_pods(host: &Host) -> Result<Vec<String>, Error> {
     let mut orphaned = false;
     // The pods are listed before the records are read: what was found belongs to a pod that was recorded before, and a
     // pod that is recorded meanwhile is no leftover.
-    let pods = pods_found(host);
+    let pods = pods_found(instance);
     let (mut records, damaged) = WorkloadSummary::list_with_damaged(layout)?;
     let damaged = mend(layout, damaged, &mut records);
     sweep::workloads(layout, &records, &damaged)?;
     sweep::pulls(layout);
     for record in &records {
-        if !is_at_work(host, record) {
+        if !is_at_work(instance, record) {
             continue;
         }
         // A problem of one workload is reported by the command that needs that workload.
         let lock = FileLock::try_acquire(&layout.supervisor_lock(&record.id), LockKind::Exclusive);
         if store::damage::or_none(lock).is_some() {
-            if let Err(e) = supervisor::spawn(&host.exe, layout, &record.id) {
+            if let Err(e) = supervisor::spawn(&instance.exe, layout, &record.id) {
                 tracing::warn!("{}: {e}", record.id);
                 continue;
             }
@@ -104,12 +104,12 @@ fn repair_pods(host: &Host) -> Result<Vec<String>, Error> {
     if orphaned || is_some_unrecorded(&pods, &records) {
         // The pods of a record that cannot be read would be taken for leftovers.
         if damaged.is_empty() {
-            match remove_leftovers(layout, &host.exe) {
+            match remove_leftovers(layout, &instance.exe) {
                 Ok(removed) => log_lines.extend(removed),
                 Err(e) => store::damage::pass_over(&e),
             }
         }
-        sweep::temporary_files(host);
+        sweep::temporary_files(instance);
     }
     Ok(log_lines)
 }
@@ -130,24 +130,24 @@ fn mend_boot(path: &Path, this_boot: &str) {
 }
 
 /// Returns whether a workload needs a supervisor, because a pod of it runs, should run or is being removed.
-pub(crate) fn is_at_work(host: &Host, record: &WorkloadSummary) -> bool {
+pub(crate) fn is_at_work(instance: &Instance, record: &WorkloadSummary) -> bool {
     // A pod that is being removed is not shown, so no other command would finish its removal.
     if record.pods.iter().any(|pod| pod.removing) {
         return true;
     }
     let wanted = record.pods.iter().any(|p| p.desired == Desired::Running && !p.has_ended());
-    wanted && !stays_stopped(host, &record.id)
+    wanted && !stays_stopped(instance, &record.id)
 }
 
 /// Returns whether a workload has no supervisor and a repair must not start one, because its supervisor was asked to
 /// end, or none has run since the machine was started. The next play of the workload starts its pods.
-pub(crate) fn stays_stopped(host: &Host, id: &WorkloadId) -> bool {
-    !host.layout.supervisor_lock(id).exists() || host.layout.supervisor_left(id).exists()
+pub(crate) fn stays_stopped(instance: &Instance, id: &WorkloadId) -> bool {
+    !instance.layout.supervisor_lock(id).exists() || instance.layout.supervisor_left(id).exists()
 }
 
 /// Returns the uids of pods that have folders or addresses. Fast, because it only lists four directories.
-fn pods_found(host: &Host) -> Vec<String> {
-    let layout = &host.layout;
+fn pods_found(instance: &Instance) -> Vec<String> {
+    let layout = &instance.layout;
     let dirs = [layout.runroot.join("pods"), layout.runroot.join("netns"), layout.root.join("pods")];
     let mut found: Vec<String> = dirs
         .iter()
@@ -155,7 +155,7 @@ fn pods_found(host: &Host) -> Vec<String> {
         .flatten()
         .filter_map(|e| e.ok()?.file_name().into_string().ok())
         .collect();
-    match sandbox::networks(layout, &host.exe).leases() {
+    match sandbox::networks(layout, &instance.exe).leases() {
         Ok(leases) => found.extend(leases),
         Err(e) => tracing::warn!("{e}"),
     }
@@ -192,8 +192,8 @@ fn is_some_unrecorded(pods: &[String], records: &[WorkloadSummary]) -> bool {
 }
 
 /// Handles the first command after a boot. If `--runroot` is on a disk, its contents are outdated and are removed.
-fn after_boot(host: &Host, stale: bool, log_lines: &mut Vec<String>) -> Result<(), Error> {
-    let layout = &host.layout;
+fn after_boot(instance: &Instance, stale: bool, log_lines: &mut Vec<String>) -> Result<(), Error> {
+    let layout = &instance.layout;
     if stale {
         for name in ["workloads", "pods", "netns", "networks", "runtime"] {
             base::file::remove_dir_if_exists(&layout.runroot.join(name))?;

@@ -10,8 +10,8 @@ use base::file::{FileLock, LockKind};
 use crate::image::ImageStore;
 use crate::record::WorkloadSummary;
 use crate::sandbox;
+use crate::store::Instance;
 use crate::store::{self, Error, Layout, WorkloadId};
-use crate::supervisor::Host;
 
 /// Removes folders of workloads that have no record or a leftover one, because their supervisor, or the command that
 /// was about to start it, was killed. A workload that exists without pods keeps its folders. Fast if there are none.
@@ -60,8 +60,8 @@ pub(super) fn pulls(layout: &Layout) {
 }
 
 /// Removes temporary files of processes that have ended. Searches every folder that may contain one.
-pub fn temporary_files(host: &Host) {
-    let layout = &host.layout;
+pub fn temporary_files(instance: &Instance) {
+    let layout = &instance.layout;
     let mut dirs: Vec<PathBuf> = ["", "pause", "workloads/*", "runtime/seccomp"]
         .iter()
         .flat_map(|dir| below(&layout.runroot, dir))
@@ -74,7 +74,7 @@ pub fn temporary_files(host: &Host) {
             .file_name()
             .and_then(|name| name.to_str())
             .and_then(base::file::writer_of)
-            .is_some_and(has_ended)
+            .is_some_and(process_has_exited)
             && let Err(e) = base::file::remove_file_if_exists(&path)
         {
             tracing::warn!("{e}");
@@ -83,12 +83,12 @@ pub fn temporary_files(host: &Host) {
     if let Err(e) = crate::volume::claims::remove_unmade(layout) {
         tracing::warn!("{e}");
     }
-    if let Err(e) = sandbox::networks(layout, &host.exe).remove_temporary_files() {
+    if let Err(e) = sandbox::networks(layout, &instance.exe).remove_temporary_files() {
         tracing::warn!("{e}");
     }
 }
 
-fn has_ended(pid: i32) -> bool {
+fn process_has_exited(pid: i32) -> bool {
     rustix::process::Pid::from_raw(pid)
         .is_none_or(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
 }

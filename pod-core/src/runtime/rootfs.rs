@@ -156,7 +156,7 @@ enum Outcome {
 
 /// The kind of mount point to create.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum MountPointKind {
     Folder,
     File,
 }
@@ -245,7 +245,7 @@ impl Root {
     }
 
     /// Opens a path without links and creates what is missing of it, owned by root, with mode 0755 or 0644.
-    fn make(&self, place: &Path, kind: Kind) -> Result<OwnedFd, Problem> {
+    fn make(&self, place: &Path, kind: MountPointKind) -> Result<OwnedFd, Problem> {
         let names: Vec<&OsStr> = place
             .components()
             .filter_map(|part| match part {
@@ -267,7 +267,7 @@ impl Root {
                 Err(Errno::NOENT) => {}
                 Err(error) => return Err(Problem::call("look up", &above)(error)),
             }
-            let made = if n + 1 == names.len() && kind == Kind::File {
+            let made = if n + 1 == names.len() && kind == MountPointKind::File {
                 let flags =
                     OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 openat(&parent, *name, flags, Mode::from_raw_mode(0o644)).map(drop)
@@ -304,7 +304,7 @@ impl Root {
                     None => Ok(()),
                 };
             }
-            let fd = self.make(&place, Kind::Folder)?;
+            let fd = self.make(&place, MountPointKind::Folder)?;
             if is_folder(&fd).map_err(Problem::call("look at", &place))? {
                 Ok(())
             } else {
@@ -356,7 +356,7 @@ impl Root {
         let tree = open_tree(CWD, source, flags).map_err(Problem::call("open", source))?;
         options.apply(tree.as_fd()).map_err(Problem::call("set the mount options of", source))?;
         let is_tree = is_folder(&tree).map_err(Problem::call("look at", source))?;
-        let target = self.make(place, if is_tree { Kind::Folder } else { Kind::File })?;
+        let target = self.make(place, if is_tree { MountPointKind::Folder } else { MountPointKind::File })?;
         let is_target_folder = is_folder(&target).map_err(Problem::call("look at", place))?;
         match (is_tree, is_target_folder) {
             (true, false) => return Err(Problem::NotFolder(place.to_owned())),

@@ -7,11 +7,13 @@
 mod boot;
 pub mod damage;
 pub mod format;
+mod instance;
 mod layout;
 mod objects;
 mod trees;
 
 pub use boot::boot_id;
+pub use instance::Instance;
 pub use layout::{Layout, WORKLOAD_LEAVING, WORKLOAD_RECORD, WorkloadId};
 pub use objects::Objects;
 

@@ -3,7 +3,7 @@
 use super::Supervisor;
 use super::ipc::protocol::Reply;
 use super::pod::Purge;
-use crate::controller::{self, Controller, Outcome, Status, Told, WorkloadChange};
+use crate::controller::{self, Controller, EmittedEvent, Outcome, Status, WorkloadChange};
 use crate::lifecycle::PodSpec;
 use crate::log::events;
 use crate::plan::PodPlan;
@@ -61,13 +61,13 @@ impl Supervisor {
 
     /// Continues with a record that is saved.
     fn take(&mut self, outcome: Outcome) {
-        let Outcome { record, told } = outcome;
+        let Outcome { record, emitted } = outcome;
         let has_observed = record.state != self.record.state && !record.deleting;
         self.record = record;
         if has_observed {
             self.keep_observed();
         }
-        append_events(&self.layout, &self.record, &told);
+        append_events(&self.layout, &self.record, &emitted);
         self.status_changed = true;
     }
 
@@ -94,13 +94,13 @@ impl Supervisor {
         }
         let former = &self.record.state;
         let outcome = match self.controlled(|controller, record| controller.look(record, event)) {
-            Some((state, told)) if !state.differs_durably(former) => {
+            Some((state, emitted)) if !state.differs_durably(former) => {
                 let has_changed = state != *former;
                 self.record.state = state;
                 if has_changed {
                     self.keep_observed();
                 }
-                append_events(&self.layout, &self.record, &told);
+                append_events(&self.layout, &self.record, &emitted);
                 return true;
             }
             _ => self.controlled(|controller, record| controller.step(record.clone(), event)),
@@ -125,7 +125,7 @@ impl Supervisor {
         let can_save = stay.is_empty();
         self.record.pods.retain(|pod| !gone.contains(&pod.plan.uid));
         let outcome = match self.leaving {
-            true => Outcome { record: self.record.clone(), told: Vec::new() },
+            true => Outcome { record: self.record.clone(), emitted: Vec::new() },
             false => {
                 self.controlled(|controller, record| controller.step(record.clone(), Event::PodsChanged))
             }
@@ -177,9 +177,9 @@ impl Supervisor {
 }
 
 /// Appends what the controller of a workload reports to the events of the instance.
-pub(super) fn append_events(layout: &Layout, record: &WorkloadRecord, told: &[Told]) {
+pub(super) fn append_events(layout: &Layout, record: &WorkloadRecord, emitted: &[EmittedEvent]) {
     let text = |key: &str| record.spec.object.get(key).and_then(|value| value.as_str()).map(str::to_owned);
-    for told in told {
+    for emitted in emitted {
         let about = k8s_openapi::api::core::v1::ObjectReference {
             api_version: text("apiVersion"),
             kind: text("kind"),
@@ -189,7 +189,9 @@ pub(super) fn append_events(layout: &Layout, record: &WorkloadRecord, told: &[To
             ..Default::default()
         };
         let now = jiff::Timestamp::now();
-        if let Err(e) = events::append_about(layout, about, told.kind, told.reason, &told.message, now) {
+        if let Err(e) =
+            events::append_about(layout, about, emitted.kind, emitted.reason, &emitted.message, now)
+        {
             tracing::error!("{e}");
         }
     }

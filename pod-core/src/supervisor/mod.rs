@@ -46,15 +46,6 @@ use crate::store::{self, Layout, WorkloadId};
 use crate::version::Version;
 use crate::workload;
 
-/// The directories and the executable that `kube` uses on this machine.
-#[derive(Debug, Clone)]
-pub struct Host {
-    /// The persistent and the volatile directory tree.
-    pub layout: Layout,
-    /// The `kube` executable, which is also the program of supervisors and of aardvark-dns.
-    pub exe: PathBuf,
-}
-
 /// The errors of a supervisor.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -363,7 +354,7 @@ impl Supervisor {
         loop {
             self.settle();
             if self.is_done() {
-                return self.leave();
+                return self.exit();
             }
             self.arm_timer();
             let quiet = has_worked.then_some(memory::QUIET);
@@ -399,7 +390,7 @@ impl Supervisor {
             && (self.leaving || self.record.deleting || self.control_again.is_none())
     }
 
-    fn leave(&mut self) -> Result<(), Error> {
+    fn exit(&mut self) -> Result<(), Error> {
         let socket = self.layout.supervisor_socket(&self.id);
         if self.record.is_leftover() {
             base::fail_point!(Supervisor, "workload-empty");

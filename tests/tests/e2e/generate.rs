@@ -143,15 +143,15 @@ fn every_document_is_valid_for_a_cluster() {
             kube.file(&format!("{}.yaml", name.replace('/', "-")), kube.ok(&["generate", &name]).stdout),
         );
     }
-    let judge = |files: &[String]| {
+    let validate = |files: &[String]| {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/kubernetes-validate.sh");
         Command::new(script).args(files).output().unwrap()
     };
-    let output = judge(&files);
+    let output = validate(&files);
     assert!(output.status.success(), "{output:?}");
     // The validator does find mistakes.
     let wrong = std::fs::read_to_string(&files[0]).unwrap().replace("metadata:", "metadate:");
-    assert!(!judge(&[kube.file("wrong.yaml", wrong)]).status.success());
+    assert!(!validate(&[kube.file("wrong.yaml", wrong)]).status.success());
 }
 
 #[test]

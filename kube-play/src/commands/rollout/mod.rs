@@ -133,7 +133,7 @@ pub fn change(
 ) -> anyhow::Result<Patched> {
     let id = recorded(context, resource)?.id;
     let mut lines = Lines::new(false, false);
-    let patched = play::apply_patch(&context.host(), &id, patch, &mut lines)?;
+    let patched = play::apply_patch(&context.instance(), &id, patch, &mut lines)?;
     lines.finish();
     Ok(patched)
 }

@@ -69,7 +69,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
         if args.watch && !now.paused {
             let generation = record.spec.generation;
             let awaited = AwaitedWorkload { id: record.id.clone(), generation, goal: Goal::RolledOut };
-            rollout_status(&context.host(), &awaited, deadline, &mut lines)?;
+            rollout_status(&context.instance(), &awaited, deadline, &mut lines)?;
         }
         let record = recorded(context, &resource)?;
         let now = status(&context.layout, &record);

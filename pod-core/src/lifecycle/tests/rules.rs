@@ -309,20 +309,20 @@ fn an_ended_pod_loses_its_sandbox_and_keeps_its_status() {
 #[test]
 fn a_pod_has_ended_once_no_container_runs_and_is_gone_with_its_sandbox() {
     let mut d = Driver::running("Always", 2);
-    assert!(!d.state.has_ended());
+    assert!(!d.state.has_stopped());
     d.stop(None);
     d.exited("a", 0);
-    assert!(!d.state.has_ended());
+    assert!(!d.state.has_stopped());
     d.exited("b", 0);
     assert_eq!(d.todo().last(), Some(&Action::RemoveSandbox));
-    assert!(d.state.has_ended() && !d.state.is_gone());
+    assert!(d.state.has_stopped() && !d.state.is_gone());
     d.send(&Event::SandboxRemoved);
-    assert!(d.state.has_ended() && d.state.is_gone());
+    assert!(d.state.has_stopped() && d.state.is_gone());
     // Between two sandboxes no container runs either, but the pod has not ended.
     let mut d = Driver::running("Always", 1);
     d.send(&Event::SandboxDied);
     d.exited("a", 137);
-    assert!(!d.state.has_ended());
+    assert!(!d.state.has_stopped());
 }
 
 #[test]

@@ -175,13 +175,13 @@ impl World {
             assert_eq!(self.state.phase, phase, "Succeeded and Failed are final");
         }
         self.ended = Some(self.state.phase).filter(|p| p.is_terminal());
-        if self.state.has_ended() {
+        if self.state.has_stopped() {
             for (name, p) in &self.processes {
                 assert_eq!((p.running, p.starting), (None, None), "{name} runs in a pod that has ended");
             }
         }
         if self.state.is_gone() {
-            assert!(self.state.has_ended());
+            assert!(self.state.has_stopped());
             assert!(!self.sandbox && !self.sandbox_busy, "no sandbox in a pod that is gone");
             assert_eq!(self.state.next_deadline(&self.spec), None, "a pod that is gone waits for nothing");
         }

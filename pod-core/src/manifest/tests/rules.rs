@@ -189,7 +189,8 @@ fn rules_of_what_is_made() {
         };
         let text = format!("apiVersion: {version}\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {spec}\n");
         let object: serde_json::Value = serde_yaml::from_str(&text).unwrap();
-        let found = shown(&judge(&object)).trim_end().replace("error: : ", "error: ").replace('\n', "\n   ");
+        let found =
+            shown(&validate(&object)).trim_end().replace("error: : ", "error: ").replace('\n', "\n   ");
         writeln!(out, "{kind} {name} {spec}\n=> {found}\n").unwrap();
     }
     insta::assert_snapshot!(out);
@@ -197,7 +198,7 @@ fn rules_of_what_is_made() {
 
 /// Generated objects are validated like those that are read.
 #[test]
-fn a_made_object_is_judged_as_if_it_were_read() {
+fn a_created_object_is_validated_like_one_that_was_read() {
     let text = container(
         "ports: [{name: HTTP, containerPort: 80}]\nenv: [{name: A=B}]\nvolumeMounts: [{name: x, mountPath: /srv}]\nworkingDir: srv\nlivenessProbe: {exec: {command: [a]}}\nfoo: 1",
     );
@@ -211,7 +212,7 @@ fn a_made_object_is_judged_as_if_it_were_read() {
         found.sort();
         found
     };
-    let judged = errors(judge(&object));
-    assert_eq!(judged.len(), 5);
-    assert_eq!(judged, errors(read(&text).diagnostics));
+    let found = errors(validate(&object));
+    assert_eq!(found.len(), 5);
+    assert_eq!(found, errors(read(&text).diagnostics));
 }

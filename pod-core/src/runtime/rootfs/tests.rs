@@ -78,13 +78,13 @@ fn nothing_is_made_outside_of_the_root_and_no_link_is_followed_by_what_makes() {
     symlink(outside.path(), dir.path().join("out")).unwrap();
     // The state after a link has replaced a missing file that was looked up before.
     for place in ["/out", "/out/x", "/out/x/y"] {
-        let problem = root.make(Path::new(place), Kind::Folder).unwrap_err();
+        let problem = root.make(Path::new(place), MountPointKind::Folder).unwrap_err();
         assert!(problem.is_race(), "{place}: {problem}");
     }
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
     // Through its resolved path it is created in the root.
     let place = root.place(Path::new("/out/x")).unwrap();
-    root.make(&place, Kind::File).unwrap();
+    root.make(&place, MountPointKind::File).unwrap();
     assert_eq!(place, outside.path().join("x"));
     assert!(dir.path().join(outside.path().strip_prefix("/").unwrap()).join("x").is_file());
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);

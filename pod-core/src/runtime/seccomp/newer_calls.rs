@@ -131,7 +131,7 @@ mod tests {
         }
         assert_eq!(run(&program, 0xc000_003e, X32_BIT + 257), None);
         assert_eq!(run(&program, 0xc000_003e, X32_BIT + 258), Some(NOT_IMPLEMENTED));
-        assert_eq!(run(&program, 0x1234, 9999), None, "another architecture is libseccomp's to judge");
+        assert_eq!(run(&program, 0x1234, 9999), None, "another architecture is left to libseccomp's filter");
     }
 
     #[test]

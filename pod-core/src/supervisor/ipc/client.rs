@@ -461,7 +461,7 @@ pub fn apply(
             record.forget_volatile(layout)?;
         }
         base::fail_point!(Command, "workload-recorded");
-        append_events(layout, record, &outcome.told);
+        append_events(layout, record, &outcome.emitted);
         drop(lock);
         if record.pods.iter().all(|pod| pod.is_at_rest()) {
             return Ok(None);

@@ -85,6 +85,6 @@ fn a_deployment_without_pods_is_shown() {
 fn a_shown_deployment_can_be_played() {
     let world = world();
     let shown = deployment(metadata(), &world.spec, &world.state, &world.pods, world.now());
-    let faults = crate::manifest::judge(&shown);
+    let faults = crate::manifest::validate(&shown);
     assert_eq!(faults, []);
 }

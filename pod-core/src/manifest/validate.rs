@@ -10,7 +10,7 @@ use crate::kind::Kind;
 
 /// Returns the errors, without warnings, that a cluster's validation would report about `object`, whose kind is one
 /// that is played or generated. They have no position, because the object is not in a file.
-pub fn judge(object: &Value) -> Vec<Diagnostic> {
+pub fn validate(object: &Value) -> Vec<Diagnostic> {
     let refused = |path: &str, message: String| Diagnostic {
         severity: Severity::Error,
         source: String::new(),

@@ -15,7 +15,7 @@ const KINDS: [Option<Kind>; 6] = [
 ];
 
 fn avoided(documents: &[Value]) -> Vec<Finding> {
-    judge(documents).into_iter().filter(|finding| finding.fault.is_avoided()).collect()
+    lint(documents).into_iter().filter(|finding| finding.fault.is_avoided()).collect()
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn every_fault_is_reported_with_a_remedy() {
         "metadata": {"name": "web"},
         "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]},
     });
-    let found = judge(&[pod, set, service]);
+    let found = lint(&[pod, set, service]);
     let text: Vec<String> = found.iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(text.join("\n"));
     let refused: Vec<&str> = found
@@ -124,7 +124,7 @@ fn each_port_of_a_service_has_a_name() {
     let set = Options { kind: Some(Kind::StatefulSet), ..options };
     let documents = played(named).generate(&set).unwrap().documents;
     assert_eq!(documents[1]["spec"], json!({"clusterIP": "None", "selector": {"app": "db"}}));
-    assert_eq!(judge(&documents), []);
+    assert_eq!(lint(&documents), []);
 }
 
 #[test]

@@ -140,11 +140,11 @@ const SAFE_SYSCTLS: [&str; 12] = [
 ];
 
 /// Checks documents that belong together, and returns the findings.
-pub fn judge(documents: &[Value]) -> Vec<Finding> {
+pub fn lint(documents: &[Value]) -> Vec<Finding> {
     let mut found = Vec::new();
     for document in documents {
         let mut checker = Checker { document, found: &mut found };
-        for diagnostic in manifest::judge(document) {
+        for diagnostic in manifest::validate(document) {
             let fault = Fault::Refused { message: diagnostic.message, hint: diagnostic.hint };
             checker.add(&diagnostic.path, fault);
         }
