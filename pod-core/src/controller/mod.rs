@@ -169,7 +169,7 @@ impl Controller<'_> {
                         acted |= change(&mut record, &uid, |pod| pod.desired = Desired::Running);
                     }
                     Action::Emit { kind, reason, message } => {
-                        emitted.push(EmittedEvent { kind, reason, message })
+                        emitted.push(EmittedEvent { kind, reason, message });
                     }
                 }
             }

@@ -278,7 +278,7 @@ impl Unpacker<'_> {
             }
             EntryKind::HardLink => self.hard_link(&parent, name, entry)?,
             EntryKind::Character | EntryKind::Block | EntryKind::Fifo => {
-                self.special(&parent, name, entry)?
+                self.special(&parent, name, entry)?;
             }
         }
         Ok(())

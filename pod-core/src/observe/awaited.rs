@@ -1,4 +1,4 @@
-//! A pod that somebody waits for.
+//! The pods that a wait is for.
 
 use crate::lifecycle::PodSpec;
 use crate::plan::PodPlan;
@@ -7,16 +7,16 @@ use crate::store::WorkloadId;
 /// A pod that is waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Awaited {
-    /// Its workload.
+    /// The workload of the pod.
     pub workload: WorkloadId,
-    /// Its uid.
+    /// metadata.uid of the pod.
     pub uid: String,
-    /// What readiness is decided by, and its name.
+    /// The spec that the checks of readiness need. It contains the name of the pod.
     pub(super) spec: PodSpec,
 }
 
 impl Awaited {
-    /// A pod of a workload.
+    /// Creates it from a pod of a workload.
     pub fn new(workload: &WorkloadId, pod: &PodPlan) -> Self {
         Self { workload: workload.clone(), uid: pod.uid.clone(), spec: PodSpec::from_pod(&pod.pod) }
     }

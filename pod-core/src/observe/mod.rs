@@ -24,21 +24,21 @@ pub use pod::PodView;
 pub use view::{pods, pods_of, without_pods, workload, workloads};
 pub use wait::await_removals;
 
-/// What can go wrong while pods are looked at or waited for.
+/// An error of reading pods or waiting for them.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Our files.
+    /// A file of the instance.
     #[error(transparent)]
     Store(#[from] crate::store::Error),
     /// A supervisor, or the connection to it.
     #[error(transparent)]
     Supervisor(#[from] crate::supervisor::Error),
-    /// Waited too long.
+    /// The time limit has passed.
     #[error("timed out after {} s waiting for {what}", after.as_secs_f64())]
     TimedOut {
-        /// What for.
+        /// What was waited for.
         what: String,
-        /// How long.
+        /// The limit.
         after: Duration,
     },
     /// A pod that was waited for failed, or will not become what was waited for.

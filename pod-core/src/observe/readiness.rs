@@ -8,14 +8,14 @@ use crate::lifecycle::{PodSpec, PodState, RestartPolicy};
 /// A function that decides whether a pod meets the condition of a wait.
 pub type PodCheck = fn(&PodSpec, Known<'_>) -> Verdict;
 
-/// What is known of a pod.
+/// What a check knows about a pod.
 #[derive(Debug, Clone, Copy)]
 pub enum Known<'a> {
     /// Its state.
     State(&'a PodState),
-    /// No process of the pod runs any more; its removal is recorded and continues.
+    /// No process of the pod runs any more. Its removal is recorded and continues.
     Ended,
-    /// It was removed, or was never there.
+    /// The pod was removed or never existed.
     Removed,
 }
 
@@ -30,7 +30,7 @@ pub enum Verdict {
     Failed(String),
 }
 
-/// Every container has started.
+/// Checks that every container has started.
 pub fn started(spec: &PodSpec, known: Known<'_>) -> Verdict {
     let Known::State(state) = known else { return Verdict::Failed("it was removed meanwhile".to_owned()) };
     if let Some(why) = state.cannot_start(spec) {
@@ -39,7 +39,7 @@ pub fn started(spec: &PodSpec, known: Known<'_>) -> Verdict {
     if state.all_started(spec) { Verdict::Met } else { Verdict::NotYet }
 }
 
-/// The pod is Ready.
+/// Checks that the pod is Ready.
 pub fn ready(spec: &PodSpec, known: Known<'_>) -> Verdict {
     let Known::State(state) = known else { return Verdict::Failed("it was removed meanwhile".to_owned()) };
     if state.is_ready() {
@@ -71,15 +71,16 @@ pub fn unmet<'a>(
     waiting
 }
 
-/// The pod has ended or is gone: `Failed` at once, so that the first of several ends the wait.
-pub fn has_ended(_: &PodSpec, known: Known<'_>) -> Verdict {
+/// Fails as soon as the pod has ended or is removed, and is never met: the first of several pods that ends also ends the
+/// wait.
+pub fn fails_once_ended(_: &PodSpec, known: Known<'_>) -> Verdict {
     match known {
         Known::State(state) if !state.is_terminal() => Verdict::NotYet,
         _ => Verdict::Failed("it has ended".to_owned()),
     }
 }
 
-/// The pod has ended.
+/// Checks that the pod has ended (Succeeded or Failed).
 pub fn complete(spec: &PodSpec, known: Known<'_>) -> Verdict {
     let Known::State(state) = known else { return Verdict::Failed("it was removed meanwhile".to_owned()) };
     if state.is_terminal() {
@@ -94,7 +95,7 @@ pub fn complete(spec: &PodSpec, known: Known<'_>) -> Verdict {
     }
 }
 
-/// The pod is deleted: no process of it runs any more, and its removal continues by itself.
+/// Checks that no process of the pod runs any more. Its removal may still continue in the background.
 pub fn deleted(_: &PodSpec, known: Known<'_>) -> Verdict {
     match known {
         Known::Ended | Known::Removed => Verdict::Met,
@@ -102,7 +103,7 @@ pub fn deleted(_: &PodSpec, known: Known<'_>) -> Verdict {
     }
 }
 
-/// Nothing of the pod is left.
+/// Checks that nothing of the pod is left.
 pub fn removed(_: &PodSpec, known: Known<'_>) -> Verdict {
     match known {
         Known::Removed => Verdict::Met,
@@ -116,7 +117,7 @@ mod tests {
     use crate::kind::WaitingReason;
     use crate::lifecycle::{Event, Now, PodState, step};
 
-    /// A state whose one container has ended these runs, the latest last.
+    /// Returns a state whose containers have ended runs with these reasons, the latest last.
     fn ended(spec: &PodSpec, reasons: &[&str]) -> PodState {
         let now = Now { boot: 0, wall: jiff::Timestamp::UNIX_EPOCH };
         let mut state = PodState::new(spec, now);

@@ -31,7 +31,7 @@ pub enum Goal {
 pub struct AwaitedWorkload {
     /// Which one.
     pub id: WorkloadId,
-    /// The [`crate::workload::Spec::generation`] that has to be observed.
+    /// The [`crate::workload::Spec::generation`] that its supervisor has to observe first.
     pub generation: u64,
     /// What is waited for.
     pub goal: Goal,
@@ -46,7 +46,7 @@ pub enum Verdict {
     NotYet,
     /// A pod of it cannot start.
     Failed(Culprit),
-    /// Its rollout has made no progress for progressDeadlineSeconds, because of this pod.
+    /// Its rollout has made no progress for progressDeadlineSeconds; this pod is the cause, if one is known.
     Stalled(Option<Culprit>),
 }
 
@@ -79,7 +79,7 @@ pub fn verdict(awaited: &AwaitedWorkload, status: Option<&Status>) -> Verdict {
         Goal::Started => status.has_started(),
         Goal::RolledOut => status.complete,
     };
-    // A Deployment that is paused goes no further.
+    // A paused Deployment makes no further progress.
     if is_met || status.paused {
         return Verdict::Met;
     }
@@ -89,7 +89,7 @@ pub fn verdict(awaited: &AwaitedWorkload, status: Option<&Status>) -> Verdict {
     Verdict::NotYet
 }
 
-/// Returns what the controller of a workload knows of its pods, by what is on disk.
+/// Returns the statuses of a workload's pods for its controller, from the state on disk.
 pub fn pod_statuses(layout: &Layout, record: &WorkloadRecord) -> Vec<PodStatus> {
     let states = states(layout, record);
     let status = |pod: &PodRecord| {
@@ -107,17 +107,17 @@ fn states<'a>(layout: &Layout, record: &'a WorkloadRecord) -> BTreeMap<&'a str, 
     states.collect()
 }
 
-/// Returns how far a workload is, by what is on disk.
+/// Returns the status of a workload from the state on disk.
 pub fn status(layout: &Layout, record: &WorkloadRecord) -> Status {
     let states = states(layout, record);
     Status::of_states(record, jiff::Timestamp::now(), |pod| states.get(pod.plan.uid.as_str()))
 }
 
 /// How often a wait checks whether the supervisors that it follows are stopped.
-const LOOK: Duration = Duration::from_secs(1);
+const STOPPED_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a wait lasts before it reports what it waits for.
-const PATIENCE: Duration = Duration::from_secs(3);
+const NOTICE_AFTER: Duration = Duration::from_secs(3);
 
 /// Receives progress while workloads are waited for.
 pub trait Watcher {
@@ -154,18 +154,20 @@ pub fn wait_for_workloads(
             return Ok(outcome);
         }
     }
-    let mut wondering = Some(Instant::now() + PATIENCE);
+    let mut notice_at = Some(Instant::now() + NOTICE_AFTER);
     while !wait.left.is_empty() {
         let now = Instant::now();
         if deadline.is_some_and(|deadline| deadline <= now) {
             return Ok(Outcome::TimedOut(wait.left.into_iter().map(|one| one.id).collect()));
         }
-        if wondering.is_some_and(|at| at <= now) {
-            wondering = None;
-            wait.tell_waiting()?;
+        if notice_at.is_some_and(|at| at <= now) {
+            notice_at = None;
+            wait.notify_waiting()?;
         }
-        let until = deadline.into_iter().chain(wondering).map(|at| at.duration_since(now));
-        if let Some(outcome) = wait.listen(until.chain([LOOK]).min().unwrap_or(LOOK))? {
+        let until = deadline.into_iter().chain(notice_at).map(|at| at.duration_since(now));
+        if let Some(outcome) =
+            wait.listen(until.chain([STOPPED_CHECK_INTERVAL]).min().unwrap_or(STOPPED_CHECK_INTERVAL))?
+        {
             return Ok(outcome);
         }
     }
@@ -184,7 +186,7 @@ impl Wait<'_> {
         self.left.iter().any(|one| one.id == *id)
     }
 
-    /// Judges one workload; the outcome, if that settles everything.
+    /// Compares the status of a workload with its goal. Returns the outcome if it ends the wait.
     fn settle(&mut self, id: &WorkloadId, status: Option<&Status>) -> Option<Outcome> {
         let one = self.left.iter().find(|one| one.id == *id)?;
         if one.goal == Goal::RolledOut
@@ -224,7 +226,7 @@ impl Wait<'_> {
             }
             let mut open = true;
             while ready && open && self.is_left(&id) {
-                // Whole lines come as fast as they are sent; what is half here is awaited.
+                // A partly received line is waited for; the rest of it follows at once.
                 match client.next(Some(Duration::from_millis(1)))? {
                     Some(Reply::Workload { status }) => {
                         if let Some(outcome) = self.settle(&id, Some(&status)) {
@@ -244,14 +246,15 @@ impl Wait<'_> {
             if open {
                 self.clients.push(client);
             } else if let Some(outcome) = self.rejoin(&id)? {
-                // The supervisor was killed, or has left: its successor knows the current state.
+                // The supervisor was killed or has exited: its successor knows the current state.
                 return Ok(Some(outcome));
             }
         }
         Ok(None)
     }
 
-    /// Judges a workload by what is on disk. Should it be at work in this boot, there is, or has to be, a supervisor.
+    /// Connects to the supervisor of a workload. If there is none, checks the state on disk, and starts a supervisor if
+    /// the workload is at work in this boot.
     fn rejoin(&mut self, id: &WorkloadId) -> Result<Option<Outcome>, Error> {
         loop {
             if let Some(mut client) = Client::connect(&self.instance.layout, id)? {
@@ -281,7 +284,7 @@ impl Wait<'_> {
         }
     }
 
-    fn tell_waiting(&mut self) -> Result<(), Error> {
+    fn notify_waiting(&mut self) -> Result<(), Error> {
         let mut views = Vec::new();
         for one in &self.left {
             let started = |view: &PodView| match one.goal {

@@ -10,7 +10,7 @@ use crate::record::{PodRecord, WorkloadRecord, WorkloadSummary, now};
 use crate::store::{self, Layout, WorkloadId};
 use crate::supervisor::ipc::client;
 
-/// Every pod, by namespace and name.
+/// Returns every pod, by namespace and name.
 pub fn pods(layout: &Layout) -> Result<Vec<PodView>, store::Error> {
     let mut found = Vec::new();
     for record in WorkloadRecord::list(layout)? {
@@ -22,7 +22,7 @@ pub fn pods(layout: &Layout) -> Result<Vec<PodView>, store::Error> {
     Ok(found)
 }
 
-/// The pods of one workload, oldest first.
+/// Returns the pods of one workload, oldest first.
 pub fn pods_of(layout: &Layout, id: &WorkloadId) -> Result<Vec<PodView>, store::Error> {
     match WorkloadRecord::load(layout, id)? {
         Some(record) => Ok(views(layout, &record)),
@@ -55,45 +55,52 @@ fn views(layout: &Layout, record: &WorkloadRecord) -> Vec<PodView> {
     found
 }
 
-/// The state of a pod whose file is damaged: its supervisor, if there is one, writes it again.
+/// Returns the state of a pod whose state file is damaged, after its supervisor has written the file again. `None` if
+/// there is no supervisor.
 fn rewritten(layout: &Layout, id: &WorkloadId, pod: &PodRecord) -> Option<PodState> {
     client::rewrite(layout, id).then(|| pod.present_state(layout).ok().flatten()).flatten()
 }
 
-/// Every workload, by id, with the pods that are seen.
+/// Returns every workload with its shown pods, by id.
 pub fn workloads(layout: &Layout) -> Result<Vec<WorkloadRecord>, store::Error> {
-    Ok(WorkloadRecord::list(layout)?.into_iter().filter_map(|record| seen(layout, record)).collect())
+    Ok(WorkloadRecord::list(layout)?
+        .into_iter()
+        .filter_map(|record| with_shown_pods(layout, record))
+        .collect())
 }
 
 /// Returns the ids of workloads that exist without pods, as Deployments with `replicas: 0` do.
 pub fn without_pods(layout: &Layout) -> Result<Vec<WorkloadId>, store::Error> {
-    let glances = WorkloadSummary::list(layout)?.into_iter();
-    Ok(glances.filter(|glance| glance.stands() && glance.pods.is_empty()).map(|glance| glance.id).collect())
+    let summaries = WorkloadSummary::list(layout)?.into_iter();
+    Ok(summaries
+        .filter(|summary| summary.stands() && summary.pods.is_empty())
+        .map(|summary| summary.id)
+        .collect())
 }
 
-/// One workload, with the pods that are seen.
+/// Returns one workload with its shown pods.
 pub fn workload(layout: &Layout, id: &WorkloadId) -> Result<Option<WorkloadRecord>, store::Error> {
-    Ok(WorkloadRecord::load(layout, id)?.and_then(|record| seen(layout, record)))
+    Ok(WorkloadRecord::load(layout, id)?.and_then(|record| with_shown_pods(layout, record)))
 }
 
 /// Returns the record with its shown pods; `None` if no pod is shown, unless the workload exists without pods.
-fn seen(layout: &Layout, mut record: WorkloadRecord) -> Option<WorkloadRecord> {
-    // One whose state cannot be read is there, so that it can be taken down.
+fn with_shown_pods(layout: &Layout, mut record: WorkloadRecord) -> Option<WorkloadRecord> {
+    // A pod whose state cannot be read is shown, so that it can be taken down.
     record.pods.retain(|pod| !pod.removing || !matches!(pod.present_state(layout), Ok(None)));
     (!record.is_leftover()).then_some(record)
 }
 
-/// The pods that are not seen, because all that is left is to give back what they had.
+/// Returns the pods that are not shown, because they have ended and only their resources have to be released.
 pub fn leaving(layout: &Layout) -> Result<Vec<Awaited>, store::Error> {
     let mut found = Vec::new();
-    for glance in WorkloadSummary::list(layout)? {
-        if !glance.pods.iter().any(|pod| pod.removing) {
+    for summary in WorkloadSummary::list(layout)? {
+        if !summary.pods.iter().any(|pod| pod.removing) {
             continue;
         }
-        let record = store::damage::or_none(WorkloadRecord::load(layout, &glance.id));
+        let record = store::damage::or_none(WorkloadRecord::load(layout, &summary.id));
         for pod in record.iter().flat_map(|record| &record.pods).filter(|pod| pod.removing) {
             if matches!(pod.present_state(layout), Ok(None)) {
-                found.push(Awaited::new(&glance.id, &pod.plan));
+                found.push(Awaited::new(&summary.id, &pod.plan));
             }
         }
     }

@@ -11,8 +11,7 @@ use super::{Error, PodView, readiness, view};
 use crate::lifecycle::{PodSpec, PodState, RestartPolicy};
 use crate::record::{self, WorkloadRecord, WorkloadSummary};
 use crate::repair;
-use crate::store::Instance;
-use crate::store::{self, WorkloadId};
+use crate::store::{self, Instance, WorkloadId};
 use crate::supervisor;
 use crate::supervisor::ipc::client::Client;
 use crate::supervisor::ipc::protocol::{Reply, Request};
@@ -78,7 +77,7 @@ pub fn wait_for(
             }
         }
     }
-    let mut told = BTreeSet::new();
+    let mut reported = BTreeSet::new();
     while !left.is_empty() {
         let timeout = deadline.map(|d| d.saturating_duration_since(Instant::now()));
         if timeout == Some(Duration::ZERO) {
@@ -90,7 +89,7 @@ pub fn wait_for(
             return Ok(Outcome::Failed { object: pod.to_string(), message });
         }
         // No event reports that a supervisor is stopped (SIGSTOP).
-        let slice = timeout.unwrap_or(LOOK).min(LOOK);
+        let slice = timeout.unwrap_or(STOPPED_CHECK_INTERVAL).min(STOPPED_CHECK_INTERVAL);
         let spec = Timespec {
             tv_sec: i64::try_from(slice.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(slice.subsec_nanos()),
@@ -109,7 +108,7 @@ pub fn wait_for(
                 client.is_stopped()?;
             }
             while ready && open && !left.is_empty() {
-                // Whole lines come as fast as they are sent; what is half here is awaited.
+                // A partly received line is waited for; the rest of it follows at once.
                 let Some(reply) = client.next(Some(Duration::from_millis(1)))? else {
                     open = !client.is_closed();
                     break;
@@ -119,14 +118,16 @@ pub fn wait_for(
                     Reply::Ended { uid } => (uid, Known::Ended),
                     Reply::Removed { uid } => (uid, Known::Removed),
                     Reply::Done => {
-                        if let Some(failed) = untold(instance, &mut left, client.id(), &told, check)? {
+                        if let Some(failed) =
+                            settle_unreported(instance, &mut left, client.id(), &reported, check)?
+                        {
                             return Ok(failed);
                         }
                         continue;
                     }
                     _ => continue,
                 };
-                told.insert(uid.clone());
+                reported.insert(uid.clone());
                 let Some(pod) = left.get(uid).cloned() else { continue };
                 if let Some(failed) = settle(&mut left, &pod, check(&pod.spec, known)) {
                     return Ok(failed);
@@ -135,12 +136,12 @@ pub fn wait_for(
             if open {
                 keep.push(client);
             } else {
-                // The supervisor was killed, or has left: its successor knows the current state.
+                // The supervisor was killed or has exited: its successor knows the current state.
                 match rejoin(instance, pods, &mut left, client.id(), check)? {
                     Rejoined::Failed(failed) => return Ok(failed),
                     Rejoined::Client(client) => {
                         // It reports all pods again.
-                        told.clear();
+                        reported.clear();
                         keep.push(client);
                     }
                     Rejoined::AtRest => {}
@@ -153,16 +154,16 @@ pub fn wait_for(
 }
 
 /// How often a wait checks whether the supervisors that it follows are stopped.
-const LOOK: Duration = Duration::from_secs(1);
+const STOPPED_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a wait lasts before it reports what it waits for.
-const PATIENCE: Duration = Duration::from_secs(3);
+const NOTICE_AFTER: Duration = Duration::from_secs(3);
 
 /// As [`wait_for`]; if the wait takes long, calls `waiting` once with the pods that are waited for.
 ///
 /// # Errors
 /// As [`wait_for`].
-pub fn wait_telling(
+pub fn wait_with_notice(
     instance: &Instance,
     pods: &[Awaited],
     clients: Vec<Client>,
@@ -170,11 +171,11 @@ pub fn wait_telling(
     waiting: &mut dyn FnMut(&[PodView]),
     check: PodCheck,
 ) -> Result<Outcome, Error> {
-    let wondering = Instant::now() + PATIENCE;
-    if deadline.is_some_and(|deadline| deadline <= wondering) {
+    let notice_at = Instant::now() + NOTICE_AFTER;
+    if deadline.is_some_and(|deadline| deadline <= notice_at) {
         return wait_for(instance, pods, clients, deadline, check);
     }
-    let left = match wait_for(instance, pods, clients, Some(wondering), check)? {
+    let left = match wait_for(instance, pods, clients, Some(notice_at), check)? {
         Outcome::TimedOut(left) => left,
         outcome => return Ok(outcome),
     };
@@ -192,7 +193,7 @@ pub fn wait_telling(
 
 /// Returns whether all of these pods meet `check` at one moment, according to the state on disk, or a failure if one
 /// no longer can. Needed after a wait for several pods, because the first may have changed before the last met it.
-pub fn is_so(instance: &Instance, pods: &[Awaited], check: PodCheck) -> Result<(Outcome, bool), Error> {
+pub fn meets_now(instance: &Instance, pods: &[Awaited], check: PodCheck) -> Result<(Outcome, bool), Error> {
     let mut left: BTreeMap<String, Awaited> = pods.iter().map(|pod| (pod.uid.clone(), pod.clone())).collect();
     for id in pods.iter().map(|pod| &pod.workload).collect::<BTreeSet<_>>() {
         let record = WorkloadRecord::load(&instance.layout, id)?;
@@ -226,12 +227,13 @@ pub fn outlast_first_moment(
     if !young.is_empty() {
         let until = Instant::now() + FIRST_MOMENT;
         let until = deadline.map_or(until, |deadline| deadline.min(until));
-        wait_for(instance, &young, Vec::new(), Some(until), readiness::has_ended)?;
+        wait_for(instance, &young, Vec::new(), Some(until), readiness::fails_once_ended)?;
     }
     Ok(())
 }
 
-/// Judges the pods of a workload that are left by what is on disk; the first of them that failed.
+/// Checks the pods of a workload that are still waited for by their state on disk. Returns the failure of the first pod
+/// that can no longer meet the check.
 fn check_recorded(
     instance: &Instance,
     pods: &[Awaited],
@@ -263,11 +265,11 @@ fn check_recorded(
     None
 }
 
-/// What became of the wait for one workload whose supervisor is not there.
+/// How the wait for a workload without a supervisor continues.
 enum Rejoined {
     /// A supervisor runs (again) and has been asked to report.
     Client(Client),
-    /// The pods of the workload do not change any more.
+    /// No supervisor is needed: the pods of the workload do not change any more.
     AtRest,
     /// A pod can no longer meet the check.
     Failed(Outcome),
@@ -314,22 +316,22 @@ fn settle(left: &mut BTreeMap<String, Awaited>, pod: &Awaited, verdict: Verdict)
 
 /// Settles pods that the supervisor did not report. It has reported all that exist, so a pod that is neither reported
 /// nor recorded was removed before the wait began.
-fn untold(
+fn settle_unreported(
     instance: &Instance,
     left: &mut BTreeMap<String, Awaited>,
     id: &WorkloadId,
-    told: &BTreeSet<String>,
+    reported: &BTreeSet<String>,
     check: PodCheck,
 ) -> Result<Option<Outcome>, Error> {
-    let untold = left.values().filter(|pod| pod.workload == *id && !told.contains(&pod.uid));
-    let untold: Vec<Awaited> = untold.cloned().collect();
-    if untold.is_empty() {
+    let unreported = left.values().filter(|pod| pod.workload == *id && !reported.contains(&pod.uid));
+    let unreported: Vec<Awaited> = unreported.cloned().collect();
+    if unreported.is_empty() {
         return Ok(None);
     }
     let record = WorkloadRecord::load(&instance.layout, id)?;
     let is_recorded =
         |pod: &Awaited| record.iter().flat_map(|record| &record.pods).any(|r| r.plan.uid == pod.uid);
-    let mut gone = untold.iter().filter(|pod| !is_recorded(pod));
+    let mut gone = unreported.iter().filter(|pod| !is_recorded(pod));
     Ok(gone.find_map(|pod| settle(left, pod, check(&pod.spec, Known::Removed))))
 }
 

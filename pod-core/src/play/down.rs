@@ -8,7 +8,7 @@ use crate::kind::Kind;
 use crate::observe::Awaited;
 use crate::observe::readiness;
 use crate::observe::readiness::PodCheck;
-use crate::observe::wait::{await_removals, wait_telling};
+use crate::observe::wait::{await_removals, wait_with_notice};
 use crate::record::{WorkloadRecord, removal};
 use crate::repair;
 use crate::store::{self, Objects, WorkloadId};
@@ -66,7 +66,7 @@ pub fn down(
     // A claim can be removed only once no pod mounts it.
     let wait = options.wait || targets.iter().any(is_claim);
     let check: PodCheck = if wait { readiness::removed } else { readiness::deleted };
-    wait_telling(instance, &leaving, clients, None, &mut |pods| report.waiting(pods), check)?
+    wait_with_notice(instance, &leaving, clients, None, &mut |pods| report.waiting(pods), check)?
         .met("be removed", None)?;
     if wait {
         await_removals(instance, &[])?;

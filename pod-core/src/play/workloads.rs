@@ -21,7 +21,7 @@ use crate::manifest::Document;
 use crate::observe::Awaited;
 use crate::observe::readiness::PodCheck;
 use crate::observe::rollout::{AwaitedWorkload, Goal, wait_for_workloads};
-use crate::observe::wait::{Outcome, await_removals, is_so, outlast_first_moment, wait_telling};
+use crate::observe::wait::{Outcome, await_removals, meets_now, outlast_first_moment, wait_with_notice};
 use crate::observe::{self, readiness};
 use crate::plan::{self, Plan, PodPlan, WorkloadPlan};
 use crate::record::{Desired, PodRecord, WorkloadRecord, WorkloadSummary, now};
@@ -360,12 +360,12 @@ fn finish(
     };
     loop {
         let mut outcome =
-            wait_telling(instance, pods, Vec::new(), deadline, &mut |pods| report.waiting(pods), check)?;
+            wait_with_notice(instance, pods, Vec::new(), deadline, &mut |pods| report.waiting(pods), check)?;
         let mut stands = true;
         if outcome == Outcome::Met && options.wait == WaitFor::Ready {
             outlast_first_moment(instance, pods, deadline)?;
             // A pod that was ready may have failed while another one was waited for.
-            (outcome, stands) = is_so(instance, pods, check)?;
+            (outcome, stands) = meets_now(instance, pods, check)?;
         }
         outcome.met(what, options.timeout).map_err(Error::from).inspect_err(|e| {
             last_lines::report_failed(instance, pods.iter().map(|pod| &pod.workload), e, report);

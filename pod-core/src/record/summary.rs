@@ -182,7 +182,7 @@ impl WorkloadSummary {
         };
         let names = WorkloadRecord::ids(layout)?.iter().map(WorkloadId::dir_name).collect();
         let record = |name: &str| layout.workloads().join(name).join(WORKLOAD_RECORD);
-        let mut found = base::memo::read_through(names, record, &layout.glances(), read)?;
+        let mut found = base::memo::read_through(names, record, &layout.summaries(), read)?;
         let notes = Note::list(layout);
         for summary in &mut found {
             if let Some(note) = notes.get(&summary.id.dir_name()) {

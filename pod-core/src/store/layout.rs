@@ -166,7 +166,7 @@ impl Layout {
         self.workload_run(id).join("state.json")
     }
     /// `<runroot>/glances.json`: a cache of the summaries of all records.
-    pub fn glances(&self) -> PathBuf {
+    pub fn summaries(&self) -> PathBuf {
         self.runroot.join("glances.json")
     }
     /// `<root>/pods/<uid>`: logs, writable layers and volumes of one pod.
