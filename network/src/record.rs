@@ -19,7 +19,7 @@ pub(crate) fn write<T: Serialize>(path: &Path, value: &T, durability: Durability
     write_bytes(path, &bytes, durability)
 }
 
-/// Writes bytes like [`write`]. An empty folder in the place of the file is replaced.
+/// Writes bytes like [`write()`]. An empty folder in the place of the file is replaced.
 pub(crate) fn write_bytes(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), Error> {
     let pending = PendingFile::write(path, bytes, 0o600, durability, Writers::Locked)?;
     base::fail_point!(Worker, "network-file-written");

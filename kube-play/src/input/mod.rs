@@ -1,7 +1,7 @@
 //! Reads what a user gives to a command: manifests, names of pods and containers, durations.
 //!
-//! [`sources`] reads files, folders, stdin and URLs, and [`load`] makes a plan of them. [`select`] and [`container`]
-//! find the objects that a name means; if there are none, their errors name similar ones.
+//! [`sources`] reads files, folders, stdin and URLs, and [`load`] makes a plan of them. [`container`] finds the container
+//! that a name means; if there is none, its error names similar ones.
 
 pub mod container;
 pub mod identity;

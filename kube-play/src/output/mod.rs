@@ -99,7 +99,7 @@ pub fn print(text: &str) -> anyhow::Result<()> {
 /// Writes bytes to stdout and flushes them at once.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_bytes(bytes: &[u8]) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
@@ -112,7 +112,7 @@ pub fn print_bytes(bytes: &[u8]) -> anyhow::Result<()> {
 /// Writes an object to stdout.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_object<T: Serialize>(object: &T, format: ObjectFormat) -> anyhow::Result<()> {
     let text = match format {
         ObjectFormat::Json => serde_json::to_string_pretty(object)? + "\n",
@@ -124,7 +124,7 @@ pub fn print_object<T: Serialize>(object: &T, format: ObjectFormat) -> anyhow::R
 /// Writes the next object of a list without an end (`--watch`, `--follow`) to stdout.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_next<T: Serialize>(object: &T, format: ObjectFormat) -> anyhow::Result<()> {
     if format == ObjectFormat::Yaml {
         print("---\n")?;
@@ -135,7 +135,7 @@ pub fn print_next<T: Serialize>(object: &T, format: ObjectFormat) -> anyhow::Res
 /// Writes a list of objects to stdout.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_list<T: Serialize>(
     items: impl IntoIterator<Item = T>,
     format: ObjectFormat,
@@ -147,7 +147,7 @@ pub fn print_list<T: Serialize>(
 /// Writes lines to stdout.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_lines(lines: impl IntoIterator<Item = String>) -> anyhow::Result<()> {
     print(&lines.into_iter().flat_map(|line| [line, "\n".to_owned()]).collect::<String>())
 }
@@ -229,7 +229,7 @@ impl Table {
     /// Writes the table to stdout.
     ///
     /// # Errors
-    /// As [`print`].
+    /// As [`print()`].
     pub fn print(&self, headers: bool) -> anyhow::Result<()> {
         print(&self.render(headers))
     }
