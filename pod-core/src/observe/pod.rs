@@ -15,7 +15,7 @@ pub struct PodView {
     /// The workload that the pod belongs to.
     pub workload: WorkloadId,
     /// The plan that the pod was created from.
-    pub plan: PodPlan,
+    pub plan: std::sync::Arc<PodPlan>,
     /// The state that its supervisor wrote last; a new state (Pending) if there is none.
     pub state: PodState,
     /// True if the pod is being removed: metadata.deletionTimestamp is set.
@@ -103,7 +103,7 @@ mod tests {
             container.state = RunState::Terminated;
         }
         let workload = WorkloadId::new(Kind::Pod, "default", "web");
-        PodView { workload, plan, state, terminating: false }
+        PodView { workload, plan: plan.into(), state, terminating: false }
     }
 
     #[test]

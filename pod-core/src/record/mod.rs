@@ -13,6 +13,8 @@ mod summary;
 pub use pod_state::{has_no_process, now};
 pub use summary::{DamagedRecord, PodSummary, WorkloadSummary};
 
+use std::sync::Arc;
+
 use base::file::{names_in, write_json};
 use serde::{Deserialize, Serialize};
 
@@ -38,7 +40,7 @@ pub enum Desired {
 #[serde(rename_all = "camelCase")]
 pub struct PodRecord {
     /// The plan from which the pod is created.
-    pub plan: PodPlan,
+    pub plan: Arc<PodPlan>,
     /// Whether the pod should run. A pod that is being replaced is `Stopped` before it is removed.
     pub desired: Desired,
     /// Whether the pod has to be removed as soon as it has stopped.
@@ -64,7 +66,7 @@ fn is_zero(number: &u64) -> bool {
 impl PodRecord {
     /// Creates the record of a new pod.
     pub fn new(plan: PodPlan, desired: Desired) -> Self {
-        Self { plan, desired, removing: false, grace_seconds: None, ended: None, replaced: 0 }
+        Self { plan: Arc::new(plan), desired, removing: false, grace_seconds: None, ended: None, replaced: 0 }
     }
 
     /// Marks the pod to be stopped and removed. An earlier grace period is kept if `grace_seconds` is `None`.

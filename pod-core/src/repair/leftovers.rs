@@ -23,8 +23,11 @@ pub fn remove_leftovers(layout: &Layout, exe: &Path) -> Result<Vec<String>, stor
     found.extend(networks(layout, exe).leases().unwrap_or_default());
     // The records are read after the resources are listed: a resource that was found belongs to a pod that was recorded
     // before, and a pod that is recorded meanwhile was not found.
-    let known: HashSet<String> =
-        WorkloadRecord::list_all(layout)?.into_iter().flat_map(|w| w.pods).map(|p| p.plan.uid).collect();
+    let known: HashSet<String> = WorkloadRecord::list_all(layout)?
+        .into_iter()
+        .flat_map(|w| w.pods)
+        .map(|p| p.plan.uid.clone())
+        .collect();
     let mut removed = Vec::new();
     for uid in found {
         if known.contains(&uid) {

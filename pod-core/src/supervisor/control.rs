@@ -151,7 +151,7 @@ impl Supervisor {
     pub(super) fn may_start(&self, uid: &str) -> bool {
         let Some(pod) = self.pods.get(uid) else { return false };
         let going = self.pods.values().filter(|other| other.removing && other.purge != Purge::Done);
-        let going: Vec<&PodPlan> = going.map(|other| &other.plan).collect();
+        let going: Vec<&PodPlan> = going.map(|other| &*other.plan).collect();
         going.is_empty()
             || workload::may_start(&pod.plan, going, &claims::exclusive(&self.layout, &pod.plan)).is_ok()
     }

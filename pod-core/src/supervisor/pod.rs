@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +21,7 @@ use crate::workload::PodStatus;
 /// A pod of the supervisor's workload.
 pub struct Pod {
     /// The pod's plan.
-    pub plan: PodPlan,
+    pub plan: Arc<PodPlan>,
     /// The plan in the form that the state machine takes.
     pub spec: PodSpec,
     /// The pod's state.

@@ -142,7 +142,7 @@ fn pod_entry(pod: &Pod) -> PodEntry {
         unwritten,
     } = pod;
     PodEntry {
-        plan: plan.clone(),
+        plan: (**plan).clone(),
         state: state.clone(),
         sandbox: sandbox.as_ref().map(SandboxInfo::without_descriptor),
         infra: sandbox.as_ref().and_then(|it| it.pidfd.as_ref()).map(|(_, fd)| fd.as_raw_fd()),
