@@ -7,6 +7,7 @@
 
 mod pod_state;
 pub mod removal;
+mod shared;
 mod stored;
 mod summary;
 
@@ -40,6 +41,7 @@ pub enum Desired {
 #[serde(rename_all = "camelCase")]
 pub struct PodRecord {
     /// The plan from which the pod is created.
+    #[serde(with = "shared")]
     pub plan: Arc<PodPlan>,
     /// Whether the pod should run. A pod that is being replaced is `Stopped` before it is removed.
     pub desired: Desired,
