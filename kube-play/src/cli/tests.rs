@@ -152,3 +152,26 @@ fn every_definition_holds_and_every_command_has_help_and_examples() {
     kube.build();
     kube.get_subcommands().filter(|sub| sub.get_name() != "help").for_each(|sub| check(sub, false));
 }
+
+/// Returns the path and the help of a command and of its subcommands.
+fn helps(command: &Command, path: &str) -> Vec<(String, String)> {
+    let path = format!("{path}_{}", command.get_name());
+    let help = command.clone().term_width(100).render_help().to_string();
+    let subcommands = command.get_subcommands().filter(|sub| sub.get_name() != "help");
+    let below: Vec<_> = subcommands.flat_map(|sub| helps(sub, &path)).collect();
+    std::iter::once((path, help)).chain(below).collect()
+}
+
+#[test]
+fn the_help_of_rollouts_and_of_scale_says_what_they_do() {
+    let mut kube = Cli::command();
+    kube.build();
+    let found: Vec<_> = ["rollout", "scale"]
+        .iter()
+        .flat_map(|name| helps(kube.find_subcommand(name).unwrap(), "help"))
+        .collect();
+    assert_eq!(found.len(), 8, "rollout, its six subcommands, and scale");
+    for (path, help) in found {
+        insta::assert_snapshot!(path, help);
+    }
+}
