@@ -2,9 +2,9 @@
 
 use tests::{IDLE, Kube, pod};
 
-const COMMANDS: [&str; 14] = [
-    "play", "down", "ps", "logs", "exec", "inspect", "events", "wait", "check", "image", "volume", "network",
-    "info", "version",
+const COMMANDS: [&str; 17] = [
+    "play", "down", "ps", "logs", "exec", "inspect", "events", "wait", "check", "generate", "rollout",
+    "scale", "image", "volume", "network", "info", "version",
 ];
 
 #[test]

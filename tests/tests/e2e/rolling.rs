@@ -174,6 +174,34 @@ fn an_update_that_needs_the_same_host_port_is_refused_unless_it_recreates() {
 }
 
 #[test]
+fn an_update_that_needs_a_claim_of_one_pod_at_a_time_is_refused_unless_it_recreates() {
+    let kube = Kube::new();
+    let with_claim = |version: &str, spec: &str| {
+        format!(
+            "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {{name: data}}\nspec:\n  \
+             accessModes: [ReadWriteOncePod]\n  resources: {{requests: {{storage: 1Gi}}}}\n---\n{}        \
+             volumeMounts: [{{name: data, mountPath: /data}}]\n      volumes:\n      \
+             - {{name: data, persistentVolumeClaim: {{claimName: data}}}}\n",
+            api(version, IDLE, spec)
+        )
+    };
+    let file = kube.manifest(&with_claim("one", "replicas: 1"));
+    kube.ok(&["play", &file]);
+    let before = kube.pods();
+    for spec in ["replicas: 1", "replicas: 2"] {
+        std::fs::write(&file, with_claim("two", spec)).unwrap();
+        let refused = kube.run(&["play", &file]).expect(3);
+        refused.complains("claim data, which is ReadWriteOncePod").complains("Recreate");
+        assert_eq!(kube.pods(), before, "the pods are unchanged");
+    }
+    kube.run(&["rollout", "restart", "api"]).expect(1).complains("claim data, which is ReadWriteOncePod");
+    assert_eq!(versions(&kube), ["one"]);
+    std::fs::write(&file, with_claim("two", "replicas: 1\n  strategy: {type: Recreate}")).unwrap();
+    kube.ok(&["play", &file]);
+    assert_eq!(versions(&kube), ["two"]);
+}
+
+#[test]
 fn a_play_that_is_interrupted_leaves_the_rollout_going_on() {
     let kube = Kube::new();
     let spec = "replicas: 2\n  minReadySeconds: 2";
