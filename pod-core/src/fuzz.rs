@@ -34,6 +34,7 @@ mod tests {
 
     #[test]
     fn layers() {
+        ::tests::need_root!();
         over_its_corpus("layer", super::layer);
     }
 

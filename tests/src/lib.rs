@@ -32,7 +32,7 @@ pub use command::{Output, Running};
 pub use instance::Kube;
 pub use port::{HostPort, host_port};
 pub use processes::{Process, processes};
-pub use skip::skip;
+pub use skip::{is_root, skip};
 pub use terminal::Terminal;
 
 use std::time::Duration;

@@ -26,3 +26,18 @@ fn test_name() -> String {
         _ => std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default(),
     }
 }
+
+/// Ends the running test as skipped, unless it runs as root. For tests that mount file systems or change owners.
+#[macro_export]
+macro_rules! need_root {
+    () => {
+        if !$crate::is_root() {
+            return $crate::skip("needs root, because it mounts file systems or changes owners");
+        }
+    };
+}
+
+/// Returns true if the process runs as root.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}

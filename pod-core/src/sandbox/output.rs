@@ -45,6 +45,7 @@ mod tests {
 
     #[test]
     fn output_that_is_written_without_a_reader_is_kept_for_the_next_reader() {
+        ::tests::need_root!();
         let dir = tempfile::tempdir().unwrap();
         let first = open_reader(dir.path(), Stream::Stdout).unwrap();
         let container = open_writer(dir.path(), Stream::Stdout, 0, 0).unwrap();

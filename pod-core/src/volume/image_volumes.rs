@@ -167,6 +167,7 @@ mod tests {
 
     #[test]
     fn a_volume_starts_as_the_image_has_it_and_keeps_what_is_written() {
+        ::tests::need_root!();
         let (_dir, layout, rootfs) = layout();
         let data = rootfs.join("data");
         fs::create_dir_all(data.join("sub")).unwrap();

@@ -37,6 +37,7 @@ fn nobody(_: &Image) -> Vec<String> {
 
 #[test]
 fn what_is_saved_in_either_format_loads_as_the_same_images() {
+    ::tests::need_root!();
     let (_dir, from) = store();
     let low = tar().file("low", "l");
     let app = stack(&from, "quay.io/team/app:1", vec![low.clone(), tar().file("a", "app")]);
@@ -70,6 +71,7 @@ fn what_is_saved_in_either_format_loads_as_the_same_images() {
 
 #[test]
 fn an_oci_archive_holds_the_blobs_as_they_came() {
+    ::tests::need_root!();
     let (_dir, store) = store();
     let archive = tar().file("f", "content").end();
     let blob = zstd::encode_all(archive.as_slice(), 3).unwrap();
@@ -91,6 +93,7 @@ fn an_oci_archive_holds_the_blobs_as_they_came() {
 
 #[test]
 fn old_docker_archives_with_links_between_layers_load() {
+    ::tests::need_root!();
     let (_dir, store) = store();
     let layer = tar().file("f", "f").end();
     let diff_id = Digest::of(&layer);
@@ -111,6 +114,7 @@ fn old_docker_archives_with_links_between_layers_load() {
 
 #[test]
 fn an_archive_without_a_name_takes_the_one_that_is_given() {
+    ::tests::need_root!();
     let (_dir, from) = store();
     let image = import(&from, "x", tar().file("f", "f"));
     import(&from, "x", tar().file("f", "g"));
@@ -159,6 +163,7 @@ fn for_platforms(platforms: &[&str], name: Option<&str>) -> Vec<u8> {
 
 #[test]
 fn an_archive_for_several_platforms_gives_this_machines_image_whatever_the_order() {
+    ::tests::need_root!();
     let own = platforms::this_machine().architecture;
     for order in [[own.as_str(), "s390x", "mips"], ["s390x", "mips", own.as_str()]] {
         let archive = for_platforms(&order, Some("quay.io/team/app:1"));
@@ -183,6 +188,7 @@ fn an_archive_for_several_platforms_gives_this_machines_image_whatever_the_order
 
 #[test]
 fn archives_that_lie_or_are_none_are_refused_by_name() {
+    ::tests::need_root!();
     let (_dir, store) = store();
     let image = |diff: &str| serde_json::json!({"rootfs": {"diff_ids": [diff]}}).to_string();
     let list = r#"[{"Config": "c", "Layers": ["l"]}]"#;
@@ -213,6 +219,7 @@ fn archives_that_lie_or_are_none_are_refused_by_name() {
 
 #[test]
 fn removing_takes_names_first_and_then_what_only_this_image_needs() {
+    ::tests::need_root!();
     let (_dir, store) = store();
     let low = tar().file("low", "l");
     let app = stack(&store, "app", vec![low.clone(), tar().file("a", "a")]);
@@ -239,6 +246,7 @@ fn removing_takes_names_first_and_then_what_only_this_image_needs() {
 
 #[test]
 fn an_image_in_use_is_neither_removed_nor_pruned() {
+    ::tests::need_root!();
     let (dir, store) = store();
     let image = import(&store, "used", tar().file("f", "f"));
     let error = store.remove(&named("used"), true, &|_| vec!["pod/web".to_owned()]).unwrap_err();
@@ -260,6 +268,7 @@ fn an_image_in_use_is_neither_removed_nor_pruned() {
 
 #[test]
 fn prune_takes_what_has_no_name_and_what_no_image_needs() {
+    ::tests::need_root!();
     let (_dir, store) = store();
     let old = import(&store, "app", tar().file("f", "old"));
     let new = import(&store, "app", tar().file("f", "new"));

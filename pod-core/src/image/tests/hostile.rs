@@ -10,6 +10,7 @@ use crate::image::unpack::{Limits, UnpackError};
 
 #[test]
 fn layer_with_dot_dot() {
+    ::tests::need_root!();
     for path in ["../secret", "a/../../outside/secret", "/..", "./.././secret", "a//..//..//secret"] {
         assert!(
             failure(tar().dir("a", 0o755).file(path, "evil")).contains("leads out of the image"),
@@ -22,6 +23,7 @@ fn layer_with_dot_dot() {
 
 #[test]
 fn layer_with_absolute_links() {
+    ::tests::need_root!();
     // A process in the container would see the link below the container's own root.
     let l = layer(tar().dir("etc", 0o755).link(b'2', "way", "/etc").file("way/passwd", "its own"));
     assert_eq!(l.read("etc/passwd"), "its own");
@@ -32,6 +34,7 @@ fn layer_with_absolute_links() {
 
 #[test]
 fn layer_with_cyclic_links() {
+    ::tests::need_root!();
     for archive in [
         tar().link(b'2', "x", "x").file("x/f", "evil"),
         tar().link(b'2', "a", "b").link(b'2', "b", "c").link(b'2', "c", "a/d").file("a/f", "evil"),
@@ -50,6 +53,7 @@ fn layer_with_cyclic_links() {
 
 #[test]
 fn layer_with_device_nodes() {
+    ::tests::need_root!();
     // Devices are created as the image says; the cgroup and `nodev` decide who can open them. A later entry replaces a
     // device and never writes to it.
     let disk = Member { device: (8, 0), mode: 0o666, ..member(b'4', "disk") };
@@ -65,6 +69,7 @@ fn layer_with_device_nodes() {
 
 #[test]
 fn layer_with_a_hardlink_to_etc_shadow() {
+    ::tests::need_root!();
     for target in
         ["/etc/shadow", "etc/shadow", "../../../../../../../../etc/shadow", "../secret", "../outside/secret"]
     {
@@ -122,6 +127,7 @@ fn layer_of_10_gb_of_zeros() {
 
 #[test]
 fn zeros_become_holes_and_stay_zeros() {
+    ::tests::need_root!();
     let mut data = vec![0u8; 900_000];
     for at in [0, 131_072, 400_001] {
         data[at] = 7;

@@ -16,6 +16,7 @@ fn folder(name: &str, mode: u32, owner: u64) -> Member {
 
 #[test]
 fn a_folder_that_an_upper_layer_only_implies_keeps_what_a_lower_one_says() {
+    ::tests::need_root!();
     let (_dir, store) = store();
     let image = stack(
         &store,
@@ -57,6 +58,7 @@ fn a_folder_that_an_upper_layer_only_implies_keeps_what_a_lower_one_says() {
 
 #[test]
 fn an_entry_in_an_upper_layer_decides_and_what_it_hides_does_not() {
+    ::tests::need_root!();
     let (_dir, store) = store();
     let image = stack(
         &store,
@@ -87,6 +89,7 @@ fn an_entry_in_an_upper_layer_decides_and_what_it_hides_does_not() {
 
 #[test]
 fn folders_without_an_entry_are_told_until_one_comes() {
+    ::tests::need_root!();
     let implied = |archive: TarMaker| layer(archive).implied();
     assert_eq!(implied(tar().file("a/b/c", "")), ["a", "a/b"]);
     assert_eq!(implied(tar().file("a/b/c", "").dir("a/", 0o700)), ["a/b"]);

@@ -290,6 +290,7 @@ pub(super) fn architecture() -> String {
 
 #[test]
 fn layers_of_every_kind_are_pulled_and_unpacked() {
+    ::tests::need_root!();
     let (_dir, store) = quick();
     let fake = Fake::new();
     let layers = [
@@ -315,6 +316,7 @@ fn layers_of_every_kind_are_pulled_and_unpacked() {
 
 #[test]
 fn an_index_gives_the_image_of_the_platform() {
+    ::tests::need_root!();
     let (_dir, store) = quick();
     let fake = Fake::new();
     let mut entries = Vec::new();
@@ -345,6 +347,7 @@ fn an_index_gives_the_image_of_the_platform() {
 
 #[test]
 fn a_broken_transfer_goes_on_where_it_was() {
+    ::tests::need_root!();
     let (_dir, store) = quick();
     let fake = Fake::with(|request, before, usual| {
         let large = request.path.contains("/blobs/") && usual.body.len() > 10_000;
@@ -364,6 +367,7 @@ fn a_broken_transfer_goes_on_where_it_was() {
 
 #[test]
 fn a_registry_without_ranges_is_read_again_from_the_start() {
+    ::tests::need_root!();
     let (_dir, store) = quick();
     let layer = gzip(large());
     let whole = layer.0.clone();
@@ -381,6 +385,7 @@ fn a_registry_without_ranges_is_read_again_from_the_start() {
 
 #[test]
 fn a_transfer_that_never_gets_on_fails() {
+    ::tests::need_root!();
     let (_dir, store) = quick();
     let fake = Fake::with(|request, _, usual| {
         (request.path.contains("/blobs/") && usual.body.len() > 10_000)
@@ -396,6 +401,7 @@ fn a_transfer_that_never_gets_on_fails() {
 
 #[test]
 fn what_is_busy_or_broken_for_a_while_is_asked_again() {
+    ::tests::need_root!();
     let (_dir, store) = quick();
     let fake = Fake::with(|_, before, _| match before {
         0 => Some(Reply::new(503, "")),
@@ -418,6 +424,7 @@ fn what_is_busy_or_broken_for_a_while_is_asked_again() {
 
 #[test]
 fn what_is_not_there_or_does_not_answer_is_named() {
+    ::tests::need_root!();
     let (_dir, store) = quick();
     let fake = Fake::new();
     insta::assert_snapshot!(message(&fake, pull(&store, &fake.name("team/app:9"))), @"REGISTRY/team/app:9: no such image in the registry REGISTRY");
@@ -434,6 +441,7 @@ fn what_is_not_there_or_does_not_answer_is_named() {
 
 #[test]
 fn content_that_is_not_what_was_promised_is_refused_and_leaves_nothing() {
+    ::tests::need_root!();
     let other = gzip(tar().file("evil", "evil"));
     let fake = Fake::with(move |request, _, usual| {
         // Blobs of the tag `swapped` are exchanged; one bit of `torn` is flipped.
@@ -475,6 +483,7 @@ fn content_that_is_not_what_was_promised_is_refused_and_leaves_nothing() {
 
 #[test]
 fn what_is_no_image_is_told_apart() {
+    ::tests::need_root!();
     let fake = Fake::new();
     let (_dir, store) = quick();
     let config = fake.blob(b"{}".to_vec());
@@ -546,6 +555,7 @@ fn with_tokens(anonymous: bool) -> Fake {
 
 #[test]
 fn tokens_are_fetched_with_and_without_a_login_and_again_when_they_run_out() {
+    ::tests::need_root!();
     let (_dir, store) = quick();
     let fake = with_tokens(true);
     fake.image("1", &architecture(), &[gzip(large())]);
@@ -565,6 +575,7 @@ fn tokens_are_fetched_with_and_without_a_login_and_again_when_they_run_out() {
 
 #[test]
 fn passwords_go_to_no_other_registry_and_not_in_the_clear() {
+    ::tests::need_root!();
     let stolen = Arc::new(AtomicBool::new(false));
     let seen = stolen.clone();
     let thief = Fake::with(move |request, _, _| {
@@ -604,6 +615,7 @@ fn passwords_go_to_no_other_registry_and_not_in_the_clear() {
 
 #[test]
 fn what_has_not_changed_is_not_fetched_again_and_what_has_only_in_part() {
+    ::tests::need_root!();
     let (_dir, store) = quick();
     let fake = Fake::new();
     let base = gzip(tar().file("base", "base"));
@@ -622,6 +634,7 @@ fn what_has_not_changed_is_not_fetched_again_and_what_has_only_in_part() {
 
 #[test]
 fn a_missing_or_damaged_layer_is_repaired_by_the_next_pull() {
+    ::tests::need_root!();
     let (_dir, store) = quick();
     let fake = Fake::new();
     let layer = gzip(tar().file("a", "a"));
@@ -641,6 +654,7 @@ fn a_missing_or_damaged_layer_is_repaired_by_the_next_pull() {
 
 #[test]
 fn pulls_of_the_same_image_at_once_fetch_each_layer_once() {
+    ::tests::need_root!();
     let (_dir, store) = quick();
     let fake = Fake::new();
     let layers: Vec<_> = (0..6).map(|i| gzip(large().file("n", &i.to_string()))).collect();
@@ -660,6 +674,7 @@ fn pulls_of_the_same_image_at_once_fetch_each_layer_once() {
 
 #[test]
 fn a_prune_in_the_middle_of_a_pull_does_not_break_it() {
+    ::tests::need_root!();
     let (_dir, store) = quick();
     let pruning = ImageStore::open(store.dir()).unwrap();
     let fake = Fake::with(move |request, before, usual| {

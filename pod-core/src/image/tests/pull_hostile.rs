@@ -50,6 +50,7 @@ fn asks() -> Reply {
 
 #[test]
 fn cve_2020_15157_the_challenge_of_a_redirect_target_is_not_answered() {
+    ::tests::need_root!();
     for challenge in ["Basic realm=x", "Bearer realm=\"http://HOST/token\",service=\"x\""] {
         for status in [401, 403] {
             // A blob, a manifest, and both through a redirect to the registry itself.
@@ -83,6 +84,7 @@ fn cve_2020_15157_the_challenge_of_a_redirect_target_is_not_answered() {
 
 #[test]
 fn a_redirect_within_the_registry_keeps_its_login() {
+    ::tests::need_root!();
     let fake = Fake::with(|request, _, _| match logged_in(request) {
         false => Some(asks()),
         true if request.path.contains("/app/") => Some(redirect(&request.path.replace("/app/", "/mirror/"))),
@@ -108,6 +110,7 @@ fn redirecting_token_server(target: String) -> Fake {
 
 #[test]
 fn a_token_server_that_redirects_passes_on_neither_password_nor_identity_token() {
+    ::tests::need_root!();
     let (thief, stolen) = thief(401, "Basic realm=x");
     let fake = redirecting_token_server(thief.address.clone());
     let (_dir, store) = quick();
@@ -144,6 +147,7 @@ fn stalling(part: &'static str) -> Fake {
 
 #[test]
 fn an_answer_that_is_too_slow_counts_as_broken_off() {
+    ::tests::need_root!();
     let window = Duration::from_millis(20);
     for (part, expected) in [("/blobs/", "broke off"), ("/manifests/", "the manifest broke off")] {
         let fake = stalling(part);
@@ -156,6 +160,7 @@ fn an_answer_that_is_too_slow_counts_as_broken_off() {
 
 #[test]
 fn a_pull_that_takes_too_long_is_given_up_and_leaves_nothing_locked() {
+    ::tests::need_root!();
     for part in ["/blobs/", "/manifests/"] {
         let fake = stalling(part);
         let (_dir, store) = quick();

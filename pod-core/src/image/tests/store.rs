@@ -71,6 +71,7 @@ impl Drop for Mounted {
 
 #[test]
 fn an_imported_image_is_found_by_name_and_id() {
+    ::tests::need_root!();
     let (_dir, store) = store();
     let image = import(&store, "hello:1", tar().file("etc/passwd", "root:x:0:0::/:/bin/sh\n"));
     assert_eq!(image.names, ["docker.io/library/hello:1"]);
@@ -95,6 +96,7 @@ fn an_imported_image_is_found_by_name_and_id() {
 
 #[test]
 fn a_name_moves_to_the_new_image_and_the_old_one_stays_without() {
+    ::tests::need_root!();
     let (_dir, store) = store();
     let old = import(&store, "app", tar().file("v", "1"));
     let new = import(&store, "app", tar().file("v", "2"));
@@ -109,6 +111,7 @@ fn a_name_moves_to_the_new_image_and_the_old_one_stays_without() {
 
 #[test]
 fn a_mounted_image_is_writable_and_its_layers_stay_as_they_are() {
+    ::tests::need_root!();
     let (_dir, store) = store();
     let image = stack(
         &store,
@@ -135,6 +138,7 @@ fn a_mounted_image_is_writable_and_its_layers_stay_as_they_are() {
 
 #[test]
 fn images_with_no_repeated_and_very_many_layers_mount() {
+    ::tests::need_root!();
     let (_dir, store) = store();
     let none = Mounted::new(&store, &stack(&store, "none", vec![]));
     assert_eq!(none.mode(""), 0o755);
@@ -155,6 +159,7 @@ fn images_with_no_repeated_and_very_many_layers_mount() {
 
 #[test]
 fn a_store_whose_path_has_colons_and_commas_mounts() {
+    ::tests::need_root!();
     let dir = tempfile::tempdir().unwrap();
     let store = ImageStore::open(&dir.path().join("a:b,c\\d/images")).unwrap();
     let mounted = Mounted::new(&store, &import(&store, "x", tar().file("f", "f")));
@@ -163,6 +168,7 @@ fn a_store_whose_path_has_colons_and_commas_mounts() {
 
 #[test]
 fn read_file_sees_what_a_mount_shows() {
+    ::tests::need_root!();
     let (_dir, store) = store();
     let image = stack(
         &store,
@@ -233,6 +239,7 @@ fn everything(dir: &Path) -> Vec<String> {
 
 #[test]
 fn a_failed_import_leaves_nothing() {
+    ::tests::need_root!();
     let (_dir, store) = store();
     import(&store, "kept", tar().file("f", "f"));
     let before = everything(store.dir());
@@ -261,6 +268,7 @@ fn what_a_killed_process_left_is_cleaned_and_what_lives_is_kept() {
 
 #[test]
 fn a_missing_layer_makes_the_image_incomplete_and_importing_it_again_repairs_it() {
+    ::tests::need_root!();
     let (_dir, store) = store();
     let image = import(&store, "app", tar().file("f", "f"));
     let layer = Digest::parse(&image.layers[0]).unwrap();
@@ -272,6 +280,7 @@ fn a_missing_layer_makes_the_image_incomplete_and_importing_it_again_repairs_it(
 
 #[test]
 fn many_processes_may_add_the_same_and_other_images_at_once() {
+    ::tests::need_root!();
     let (_dir, store) = store();
     let done = AtomicUsize::new(0);
     std::thread::scope(|scope| {

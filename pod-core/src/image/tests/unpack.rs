@@ -188,6 +188,7 @@ pub(super) fn tar() -> TarMaker {
 
 #[test]
 fn files_directories_and_links_are_made_with_owner_mode_and_time() {
+    ::tests::need_root!();
     let l = layer(
         tar()
             .dir("bin/", 0o755)
@@ -221,6 +222,7 @@ fn files_directories_and_links_are_made_with_owner_mode_and_time() {
 
 #[test]
 fn the_entry_of_the_root_sets_its_mode_and_owner() {
+    ::tests::need_root!();
     let l = layer(tar().add(Member { mode: 0o711, owner: (7, 8), ..member(b'5', "./") }).file("./a", "a"));
     assert_eq!((l.mode(""), l.stat("").uid(), l.stat("").gid()), (0o711, 7, 8));
     assert!(l.done.root_entry);
@@ -228,6 +230,7 @@ fn the_entry_of_the_root_sets_its_mode_and_owner() {
 
 #[test]
 fn paths_that_leave_the_root_are_refused() {
+    ::tests::need_root!();
     for path in ["../secret", "a/../../secret", "/../secret", "..", "./../x", "/a/b/../../../secret"] {
         assert!(failure(tar().file(path, "evil")).contains("leads out"), "{path}");
     }
@@ -236,6 +239,7 @@ fn paths_that_leave_the_root_are_refused() {
 
 #[test]
 fn symlinks_lead_nowhere_but_into_the_root() {
+    ::tests::need_root!();
     for target in ["/", "..", "../..", "/outside", "../outside", "../../../../../.."] {
         let l = try_unpack(tar().link(b'2', "l", target).file("l/secret", "evil").file("l/new", "evil"));
         // Either the file was created inside, where a process chrooted there would have put it, or unpacking failed.
@@ -261,6 +265,7 @@ fn symlinks_lead_nowhere_but_into_the_root() {
 
 #[test]
 fn a_file_replaces_a_symlink_and_does_not_write_through_it() {
+    ::tests::need_root!();
     for target in ["/secret", "../secret", "/outside/secret", "other"] {
         let l = layer(tar().file("other", "untouched").link(b'2', "l", target).file("l", "mine"));
         assert_eq!(l.read("l"), "mine");
@@ -271,6 +276,7 @@ fn a_file_replaces_a_symlink_and_does_not_write_through_it() {
 
 #[test]
 fn hard_links_go_to_files_of_the_same_layer_only() {
+    ::tests::need_root!();
     for target in ["/secret", "../secret", "outside/secret", "missing", "", "/", "dir", "../../etc/passwd"] {
         assert!(try_unpack(tar().dir("dir", 0o755).link(b'1', "h", target)).is_err(), "{target}");
     }
@@ -290,6 +296,7 @@ fn hard_links_go_to_files_of_the_same_layer_only() {
 
 #[test]
 fn whiteouts_take_overlay_form() {
+    ::tests::need_root!();
     let l = layer(tar().file("etc/.wh.passwd", "").file("var/.wh..wh..opq", "").file("var/new", "n"));
     assert!(l.is_whiteout("etc/passwd"));
     assert!(l.is_opaque("var"));
@@ -312,6 +319,7 @@ fn whiteouts_take_overlay_form() {
 
 #[test]
 fn what_would_speak_to_overlayfs_is_left_out() {
+    ::tests::need_root!();
     let l = layer(
         tar()
             .add(Member { device: (0, 0), ..member(b'3', "passwd") })
@@ -339,6 +347,7 @@ fn what_would_speak_to_overlayfs_is_left_out() {
 
 #[test]
 fn file_capabilities_survive_the_change_of_owner() {
+    ::tests::need_root!();
     // VFS_CAP_REVISION_2, cap_net_raw effective and permitted.
     let capability = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let l = layer(tar().pax(b'x', &[("SCHILY.xattr.security.capability", &capability)]).add(Member {
@@ -351,6 +360,7 @@ fn file_capabilities_survive_the_change_of_owner() {
 
 #[test]
 fn later_entries_replace_earlier_ones_of_any_kind() {
+    ::tests::need_root!();
     let l = layer(
         tar()
             .file("a", "file")
@@ -373,12 +383,14 @@ fn later_entries_replace_earlier_ones_of_any_kind() {
 
 #[test]
 fn nothing_lies_below_a_file_or_a_dangling_link() {
+    ::tests::need_root!();
     assert!(failure(tar().file("f", "x").file("f/g", "y")).contains("f/g"));
     assert!(failure(tar().link(b'2', "l", "missing").file("l/g", "y")).contains("l/g"));
 }
 
 #[test]
 fn names_are_bytes_and_may_be_long() {
+    ::tests::need_root!();
     use std::os::unix::ffi::OsStrExt;
     let odd = Member { name: vec![b'a', 0xff, 0xfe, b'\n'], data: b"x".into(), ..member(b'0', "") };
     let l = layer(tar().add(odd));
@@ -408,6 +420,7 @@ fn names_are_bytes_and_may_be_long() {
 
 #[test]
 fn pax_globals_hold_until_overridden() {
+    ::tests::need_root!();
     let l = layer(
         tar()
             .pax(b'g', &[("uid", b"7"), ("comment", b"x")])
@@ -428,6 +441,7 @@ fn base256(value: u64) -> [u8; 12] {
 
 #[test]
 fn sparse_files_of_every_form_keep_their_holes() {
+    ::tests::need_root!();
     const HOLE: u64 = 64 << 20;
     // Old GNU, with numbers in base 256.
     let mut block = [0u8; 512];
@@ -494,6 +508,7 @@ fn sparse_maps_that_lie_are_refused() {
 
 #[test]
 fn archives_that_are_damaged_or_no_archives_are_refused() {
+    ::tests::need_root!();
     let whole = tar().file("a", "content").end();
     for cut in [100, 512, 515] {
         assert!(try_unpack_with(&whole[..cut], &Limits::default()).is_err(), "cut at {cut}");
@@ -511,6 +526,7 @@ fn archives_that_are_damaged_or_no_archives_are_refused() {
 
 #[test]
 fn bombs_stop_at_their_limit() {
+    ::tests::need_root!();
     let limits = Limits { entries: 10, path: 100, ..Limits::default() };
     let mut many = tar();
     for i in 0..11 {
@@ -530,6 +546,7 @@ fn bombs_stop_at_their_limit() {
 
 #[test]
 fn gzip_zstd_and_plain_layers_give_the_same_diff_id() {
+    ::tests::need_root!();
     use crate::image::layer::{Compression, Destination, ingest};
     let plain = tar().file("a", &"content ".repeat(1000)).end();
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());

@@ -96,6 +96,7 @@ mod tests {
 
     #[test]
     fn running_out_of_inodes_is_told_apart_from_running_out_of_bytes() {
+        ::tests::need_root!();
         // Few inodes: the check in advance refuses the image. So few that the check comes too late: the kernel refuses
         // it.
         for (inodes, files, expected) in

@@ -264,6 +264,7 @@ fn of_former_runs_the_last_one_keeps_its_log() {
 
 #[test]
 fn a_full_disk_does_not_block_and_the_loss_is_reported() {
+    ::tests::need_root!();
     // The thread has its own mount namespace, so no mount is left.
     std::thread::spawn(|| {
         use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};

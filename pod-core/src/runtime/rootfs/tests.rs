@@ -35,6 +35,7 @@ fn a_link_that_leads_nowhere_is_followed_to_where_it_leads_within_the_root() {
 
 #[test]
 fn what_is_made_is_roots_and_for_everybody_to_enter_whatever_the_umask() {
+    ::tests::need_root!();
     let dir = tempfile::tempdir().unwrap();
     let spec = |cwd: &str| -> Spec {
         serde_json::from_value(serde_json::json!({

@@ -106,12 +106,14 @@ fn namespaces(spec: &Value) -> Vec<String> {
 
 #[test]
 fn container_spec() {
+    ::tests::need_root!();
     let spec = build(&plan(), &sandbox(), &[], &host(Version::V2));
     insta::assert_snapshot!("container", serde_json::to_string_pretty(&spec).unwrap());
 }
 
 #[test]
 fn infra_spec() {
+    ::tests::need_root!();
     let sysctls = BTreeMap::from([("net.core.somaxconn".to_owned(), "1024".to_owned())]);
     let input = Infra {
         id: "infra",

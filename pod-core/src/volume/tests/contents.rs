@@ -32,6 +32,7 @@ fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 
 #[test]
 fn config_map_keys_are_files_of_mode_0644() {
+    ::tests::need_root!();
     let mut place = Place::new();
     place.config_map("m", json!({"a.txt": "alpha", "b": ""}));
     let key = ("default".to_owned(), "m".to_owned());
@@ -50,6 +51,7 @@ fn config_map_keys_are_files_of_mode_0644() {
 
 #[test]
 fn default_mode_and_the_modes_of_items_are_kept() {
+    ::tests::need_root!();
     let mut place = Place::new();
     place.config_map("m", json!({"a": "1", "b": "2", "c": "3"}));
     let items = json!([{"key": "a", "path": "deep/er/a.txt"}, {"key": "b", "path": "b.sh", "mode": 0o755}]);
@@ -64,6 +66,7 @@ fn default_mode_and_the_modes_of_items_are_kept() {
 
 #[test]
 fn secrets_lie_on_a_tmpfs() {
+    ::tests::need_root!();
     let mut place = Place::new();
     place.secret("s", json!({"pass": "czNjcmV0"}));
     let path = place.prepare(json!({"secret": {"secretName": "s"}})).unwrap();
@@ -80,6 +83,7 @@ fn secrets_lie_on_a_tmpfs() {
 
 #[test]
 fn a_missing_object_or_key_is_create_container_config_error_unless_optional() {
+    ::tests::need_root!();
     let mut place = Place::new();
     place.config_map("m", json!({"a": "1"}));
     place.secret("s", json!({"a": "MQ=="}));
@@ -121,6 +125,7 @@ fn no_key_or_path_leaves_the_volume() {
 
 #[test]
 fn nothing_is_touched_when_nothing_changed() {
+    ::tests::need_root!();
     let mut place = Place::new();
     place.config_map("m", json!({"a": "1"}));
     let source = json!({"configMap": {"name": "m", "items": [{"key": "a", "path": "x//y"}]}});
@@ -132,6 +137,7 @@ fn nothing_is_touched_when_nothing_changed() {
 
 #[test]
 fn an_update_adds_changes_and_removes_files_and_leaves_no_old_folder() {
+    ::tests::need_root!();
     let mut place = Place::new();
     place.config_map("m", json!({"stays": "1", "changes": "1", "goes": "1"}));
     let source = json!({"configMap": {"name": "m"}});
@@ -152,6 +158,7 @@ fn an_update_adds_changes_and_removes_files_and_leaves_no_old_folder() {
 
 #[test]
 fn a_file_may_become_a_folder() {
+    ::tests::need_root!();
     let mut place = Place::new();
     place.config_map("m", json!({"k": "1"}));
     let at = |path: &str| json!({"configMap": {"name": "m", "items": [{"key": "k", "path": path}]}});
@@ -173,6 +180,7 @@ fn update_leaves_volumes_alone_that_were_not_made() {
 
 #[test]
 fn an_object_that_went_away_keeps_the_contents_it_had() {
+    ::tests::need_root!();
     let mut place = Place::new();
     place.config_map("m", json!({"a": "1"}));
     let source = json!({"configMap": {"name": "m"}});
@@ -184,6 +192,7 @@ fn an_object_that_went_away_keeps_the_contents_it_had() {
 
 #[test]
 fn what_a_crash_left_is_cleared_by_the_next_write() {
+    ::tests::need_root!();
     let mut place = Place::new();
     place.config_map("m", json!({"a": "1"}));
     let source = json!({"configMap": {"name": "m"}});
@@ -202,6 +211,7 @@ fn what_a_crash_left_is_cleared_by_the_next_write() {
 
 #[test]
 fn readers_see_all_of_the_old_or_all_of_the_new() {
+    ::tests::need_root!();
     let dir = tempfile::tempdir().unwrap();
     let payload = |n: usize| -> atomic_writer::Payload {
         let contents = n.to_string().into_bytes();
@@ -252,6 +262,7 @@ fn readers_see_all_of_the_old_or_all_of_the_new() {
 /// podman followed links that a container had planted in a volume when it wrote the volume's files again.
 #[test]
 fn cve_2025_9566_links_planted_in_a_volume_lead_no_write_out_of_it() {
+    ::tests::need_root!();
     let mut place = Place::new();
     let outside = place.path("outside");
     fs::create_dir(&outside).unwrap();
@@ -292,6 +303,7 @@ fn cve_2025_9566_links_planted_in_a_volume_lead_no_write_out_of_it() {
 
 #[test]
 fn contents_stay_when_the_object_or_a_key_of_it_is_gone() {
+    ::tests::need_root!();
     let mut place = Place::new();
     place.config_map("m", json!({"a": "1"}));
     place.secret("s", json!({"a": "MQ=="}));
@@ -315,6 +327,7 @@ fn contents_stay_when_the_object_or_a_key_of_it_is_gone() {
 
 #[test]
 fn what_is_no_key_stays_in_the_folder_and_blocks_no_update() {
+    ::tests::need_root!();
     let mut place = Place::new();
     place.config_map("m", json!({"a": "1"}));
     let source = json!({"configMap": {"name": "m"}});

@@ -31,6 +31,7 @@ fn seen(path: &Path) -> (u32, u32) {
 
 #[test]
 fn empty_dirs_get_the_group_on_disk_and_in_memory() {
+    ::tests::need_root!();
     let place = Place::new();
     for source in [json!({"emptyDir": {}}), json!({"emptyDir": {"medium": "Memory"}})] {
         let path = prepared(&place, &pod_of_group(source, None));
@@ -41,6 +42,7 @@ fn empty_dirs_get_the_group_on_disk_and_in_memory() {
 
 #[test]
 fn files_of_config_maps_and_secrets_get_the_group_which_may_read_them() {
+    ::tests::need_root!();
     let mut place = Place::new();
     place.config_map("m", json!({"a": "1", "b": "2"}));
     place.secret("s", json!({"a": "MQ==", "b": "Mg=="}));
@@ -65,6 +67,7 @@ fn files_of_config_maps_and_secrets_get_the_group_which_may_read_them() {
 
 #[test]
 fn everything_in_a_claim_gets_the_group_once_per_pod() {
+    ::tests::need_root!();
     let place = Place::new();
     let source = json!({"persistentVolumeClaim": {"claimName": "data"}});
     let path = place.prepare(source.clone()).unwrap();
@@ -101,6 +104,7 @@ fn everything_in_a_claim_gets_the_group_once_per_pod() {
 
 #[test]
 fn on_root_mismatch_skips_a_claim_whose_root_is_right() {
+    ::tests::need_root!();
     let place = Place::new();
     let source = json!({"persistentVolumeClaim": {"claimName": "data"}});
     let path = place.prepare(source.clone()).unwrap();
@@ -134,6 +138,7 @@ fn host_paths_and_read_only_claims_never_get_the_group() {
 
 #[test]
 fn a_folder_made_for_a_sub_path_has_the_group_too() {
+    ::tests::need_root!();
     let place = Place::new();
     let path = prepared(&place, &pod_of_group(json!({"emptyDir": {}}), None));
     open_sub_path(&path, "deep/er").unwrap();
@@ -143,6 +148,7 @@ fn a_folder_made_for_a_sub_path_has_the_group_too() {
 
 #[test]
 fn a_tree_of_any_depth_is_walked_and_no_mount_in_it() {
+    ::tests::need_root!();
     let place = Place::new();
     fs::create_dir_all(place.path("tree/mounted")).unwrap();
     fs::create_dir_all(place.path("other/inside")).unwrap();

@@ -28,6 +28,7 @@ fn only_root_reaches_an_empty_dir_from_the_host() {
 
 #[test]
 fn memory_medium_is_a_tmpfs_of_the_least_of_size_limit_and_memory_limit() {
+    ::tests::need_root!();
     let place = Place::new();
     let source = json!({"emptyDir": {"medium": "Memory", "sizeLimit": "8Mi"}});
     let path = place.prepare(source.clone()).unwrap();
@@ -64,6 +65,7 @@ fn only_what_the_container_mounts_is_made() {
 
 #[test]
 fn containers_of_a_pod_may_be_prepared_at_once() {
+    ::tests::need_root!();
     let mut place = Place::new();
     place.config_map("m", json!({"a": "1"}));
     place.secret("s", json!({"b": "Mg=="}));
@@ -87,6 +89,7 @@ fn containers_of_a_pod_may_be_prepared_at_once() {
 
 #[test]
 fn remove_takes_everything_and_leaves_what_outlives_the_pod() {
+    ::tests::need_root!();
     let mut place = Place::new();
     place.secret("s", json!({"b": "Mg=="}));
     fs::create_dir(place.path("host")).unwrap();
@@ -135,6 +138,7 @@ fn remove_takes_trees_of_any_depth() {
 
 #[test]
 fn remove_unmounts_what_was_mounted_inside_and_never_deletes_through_a_mount() {
+    ::tests::need_root!();
     let place = Place::new();
     let path = place.prepare(json!({"emptyDir": {}})).unwrap();
     fs::create_dir(place.path("precious")).unwrap();
@@ -148,6 +152,7 @@ fn remove_unmounts_what_was_mounted_inside_and_never_deletes_through_a_mount() {
 
 #[test]
 fn a_tree_with_a_mount_in_it_is_kept_and_told() {
+    ::tests::need_root!();
     let place = Place::new();
     fs::create_dir_all(place.path("tree/mounted")).unwrap();
     fs::create_dir(place.path("precious")).unwrap();

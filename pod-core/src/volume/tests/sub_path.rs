@@ -158,6 +158,7 @@ fn sub_path_link_race_a_folder_that_is_swapped_with_a_link_never_leads_outside()
 
 #[test]
 fn what_is_bound_is_what_was_opened_whatever_the_path_says_now() {
+    ::tests::need_root!();
     let place = Place::new();
     let v = volume();
     let target = place.layout.bundle("u-1", "c").join("0");
@@ -173,6 +174,7 @@ fn what_is_bound_is_what_was_opened_whatever_the_path_says_now() {
 
 #[test]
 fn a_single_file_can_be_bound() {
+    ::tests::need_root!();
     let place = Place::new();
     let v = volume();
     let target = place.layout.bundle("u-1", "c").join("0");
