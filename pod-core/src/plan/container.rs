@@ -30,6 +30,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<ContainerPlan, ContainerError> {
     let args = command::argv(container, inputs.image, &declared)?;
     let tty = container.tty == Some(true);
     let hostname = hosts::hostname(&inputs.pod.pod, inputs.node);
+    let mounts = volumes::mounts(spec, container, &declared)?;
     let env = environment::complete(inputs, declared, &user, &hostname, tty);
     let class = qos::qos_class(&inputs.pod.pod);
 
@@ -49,7 +50,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<ContainerPlan, ContainerError> {
         resources: resources::container_resources(container),
         devices: resources::devices(container),
         oom_score_adj: qos::oom_score_adj(class, container, inputs.node.memory),
-        mounts: volumes::mounts(spec, container)?,
+        mounts,
         tty,
         stdin: container.stdin == Some(true),
         stop_signal: stop_signal::stop_signal(container, inputs.image)?,

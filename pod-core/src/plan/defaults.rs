@@ -1,8 +1,8 @@
 //! Applies Kubernetes' defaults (pkg/apis/core/v1/defaults.go) to the supported kinds.
 
 use k8s_openapi::api::core::v1::{
-    Container, EmptyDirVolumeSource, HTTPGetAction, PodSecurityContext, PodSpec, Probe, ResourceRequirements,
-    Secret, Volume,
+    Container, DownwardAPIVolumeFile, EmptyDirVolumeSource, HTTPGetAction, PodSecurityContext, PodSpec,
+    Probe, ResourceRequirements, Secret, Volume,
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
@@ -109,6 +109,12 @@ fn http_get(action: &mut HTTPGetAction) {
     }
 }
 
+fn downward(items: Option<&mut Vec<DownwardAPIVolumeFile>>) {
+    for field in items.into_iter().flatten().filter_map(|item| item.field_ref.as_mut()) {
+        fill(&mut field.api_version, "v1");
+    }
+}
+
 fn volume(volume: &mut Volume) {
     if let Some(source) = &mut volume.config_map {
         source.default_mode.get_or_insert(DEFAULT_MODE);
@@ -116,8 +122,12 @@ fn volume(volume: &mut Volume) {
         source.default_mode.get_or_insert(DEFAULT_MODE);
     } else if let Some(source) = &mut volume.downward_api {
         source.default_mode.get_or_insert(DEFAULT_MODE);
+        downward(source.items.as_mut());
     } else if let Some(source) = &mut volume.projected {
         source.default_mode.get_or_insert(DEFAULT_MODE);
+        for source in source.sources.iter_mut().flatten() {
+            downward(source.downward_api.as_mut().and_then(|source| source.items.as_mut()));
+        }
     } else if let Some(source) = &mut volume.host_path {
         source.type_.get_or_insert_default();
     } else if *volume == (Volume { name: volume.name.clone(), ..Volume::default() }) {

@@ -2,13 +2,11 @@
 
 use std::collections::HashMap;
 
-use k8s_openapi::api::core::v1::{Container, EnvVar, ObjectFieldSelector, ResourceFieldSelector};
+use k8s_openapi::api::core::v1::{Container, EnvVar, ObjectFieldSelector};
 
 use super::expansion::{expand, expanded_length};
 use super::inputs::Inputs;
-use super::resources::effective_request;
-use super::{ContainerError, bounds, user::User};
-use crate::manifest::Quantity;
+use super::{ContainerError, bounds, downward, user::User};
 
 /// The PATH of a container whose image does not set one. This is containerd's default.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -197,7 +195,7 @@ fn value_of(
         return field(inputs, reference).map(Some);
     }
     if let Some(reference) = &from.resource_field_ref {
-        return resource(inputs, container, reference).map(Some);
+        return downward::resource(inputs.pod, inputs.node, Some(container), reference).map(Some);
     }
     Err(ContainerError::config(format!("variable {}: valueFrom has no supported source", var.name)))
 }
@@ -245,43 +243,4 @@ fn field(inputs: &Inputs<'_>, reference: &ObjectFieldSelector) -> Result<String,
             }
         }
     })
-}
-
-/// Returns limits.* or requests.* of a container, in units of the divisor and rounded up. If a limit is not set, the
-/// capacity of the node is returned.
-fn resource(
-    inputs: &Inputs<'_>,
-    this: &Container,
-    reference: &ResourceFieldSelector,
-) -> Result<String, ContainerError> {
-    let container = match reference.container_name.as_deref().filter(|name| !name.is_empty()) {
-        None => this,
-        Some(name) => inputs.find(name).ok_or_else(|| {
-            ContainerError::config(format!("resourceFieldRef: the pod has no container {name:?}"))
-        })?,
-    };
-    let resources = container.resources.as_ref();
-    let (which, name) = reference
-        .resource
-        .split_once('.')
-        .filter(|(which, _)| matches!(*which, "limits" | "requests"))
-        .ok_or_else(|| {
-            ContainerError::config(format!(
-                "resourceFieldRef: {:?} is not limits.* or requests.*",
-                reference.resource
-            ))
-        })?;
-    let amount = if which == "limits" {
-        let set = resources.and_then(|r| r.limits.as_ref()?.get(name)).map(Quantity::from);
-        set.filter(|a| *a > Quantity::default()).unwrap_or_else(|| match name {
-            "cpu" => Quantity::from_millis(inputs.node.cpu_millis),
-            "memory" => Quantity::from_value(inputs.node.memory),
-            "ephemeral-storage" => Quantity::from_value(inputs.node.storage),
-            _ => Quantity::default(),
-        })
-    } else {
-        effective_request(container, name).unwrap_or_default()
-    };
-    let divisor = reference.divisor.as_ref().map(Quantity::from).unwrap_or_default();
-    Ok(amount.count_of(divisor).to_string())
 }

@@ -12,6 +12,7 @@ pub mod container;
 mod defaults;
 mod deployment;
 pub mod dns;
+pub mod downward;
 pub mod environment;
 mod expansion;
 pub mod hash;
@@ -24,6 +25,7 @@ pub mod node;
 mod passwd;
 pub mod ports;
 pub mod qos;
+pub mod references;
 pub mod resources;
 pub mod rule;
 pub mod security;
@@ -406,6 +408,12 @@ pub struct VolumeMountPlan {
     pub read_only: bool,
     /// subPath, as a relative path without `..`.
     pub sub_path: Option<String>,
+    /// recursiveReadOnly: mounts below it are read-only as well.
+    #[serde(default)]
+    pub recursive_read_only: bool,
+    /// mountPropagation: mounts that the host makes in it later appear in the container.
+    #[serde(default)]
+    pub from_host: bool,
 }
 
 /// The fields of an image's config that a container needs (OCI image-spec, config.md).

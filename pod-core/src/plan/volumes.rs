@@ -1,10 +1,13 @@
 //! Resolves the volumeMounts of a container.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Component, Path};
 
 use k8s_openapi::api::core::v1::{Container, PodSpec, Volume};
 
+use super::environment::Variables;
+use super::expansion::expand;
 use super::{ContainerError, ImageConfig, VolumeMountPlan};
 use crate::manifest::mount_point;
 
@@ -15,7 +18,11 @@ const MAX_IMAGE_VOLUMES: usize = 100;
 ///
 /// # Errors
 /// `CreateContainerConfigError` for an invalid mount. Validation normally refuses such mounts before.
-pub fn mounts(spec: &PodSpec, container: &Container) -> Result<Vec<VolumeMountPlan>, ContainerError> {
+pub fn mounts(
+    spec: &PodSpec,
+    container: &Container,
+    variables: &Variables,
+) -> Result<Vec<VolumeMountPlan>, ContainerError> {
     let volumes: HashMap<&str, &Volume> =
         spec.volumes.iter().flatten().map(|volume| (volume.name.as_str(), volume)).collect();
     let mut mounts = Vec::new();
@@ -29,18 +36,23 @@ pub fn mounts(spec: &PodSpec, container: &Container) -> Result<Vec<VolumeMountPl
         let volume =
             volumes.get(mount.name.as_str()).ok_or_else(|| bad("the pod has no such volume".to_owned()))?;
         let destination = mount_point(&mount.mount_path);
-        let sub_path = match mount.sub_path.as_deref() {
-            None | Some("") => None,
-            Some(path) => Some(
-                clean_sub_path(path)
-                    .ok_or_else(|| bad(format!("subPath {path:?} must be relative and without \"..\"")))?,
-            ),
+        let sub_path = match mount.sub_path_expr.as_deref() {
+            None | Some("") => mount.sub_path.clone().unwrap_or_default(),
+            Some(expression) => expanded(expression, variables).map_err(|unknown| {
+                bad(format!("subPathExpr {expression:?}: the container has no variable {unknown:?}"))
+            })?,
         };
+        let sub_path = clean_sub_path(&sub_path)
+            .ok_or_else(|| bad(format!("subPath {sub_path:?} must be relative and without \"..\"")))?;
+        let recursive = matches!(mount.recursive_read_only.as_deref(), Some("Enabled" | "IfPossible"));
+        let shared = matches!(mount.mount_propagation.as_deref(), Some("HostToContainer" | "Bidirectional"));
         mounts.push(VolumeMountPlan {
             volume: mount.name.clone(),
             destination,
             read_only: mount.read_only == Some(true) || is_read_only(volume),
-            sub_path: sub_path.filter(|path| !path.is_empty()),
+            sub_path: Some(sub_path).filter(|path| !path.is_empty()),
+            recursive_read_only: recursive && mount.read_only == Some(true),
+            from_host: shared,
         });
     }
     mounts.sort_by_key(|mount| Path::new(&mount.destination).components().count());
@@ -80,6 +92,23 @@ fn is_read_only(volume: &Volume) -> bool {
         || volume.persistent_volume_claim.as_ref().is_some_and(|claim| claim.read_only == Some(true))
 }
 
+/// Returns an expression with its variables replaced.
+///
+/// # Errors
+/// The name of a variable that the container does not have. In other places such a reference is left as it is, but here
+/// two containers that should have folders of their own would share one.
+fn expanded(expression: &str, variables: &Variables) -> Result<String, String> {
+    let unknown = RefCell::new(None);
+    let text = expand(expression, |name| {
+        let value = variables.get(name);
+        if value.is_none() {
+            unknown.borrow_mut().get_or_insert_with(|| name.to_owned());
+        }
+        value
+    });
+    unknown.into_inner().map_or(Ok(text), Err)
+}
+
 /// Returns a relative path without `.` and doubled slashes; `None` if the path is absolute or has `..`.
 fn clean_sub_path(path: &str) -> Option<String> {
     let mut parts = Vec::new();
@@ -103,7 +132,10 @@ mod tests {
             json!({"containers": [{"name": "c", "volumeMounts": mounts_}], "volumes": volumes}),
         )
         .unwrap();
-        mounts(&spec, &spec.containers[0])
+        let mut variables = Variables::default();
+        variables.set("POD", "web-1");
+        variables.set("UP", "../x");
+        mounts(&spec, &spec.containers[0], &variables)
     }
 
     #[test]
@@ -201,5 +233,38 @@ mod tests {
         assert_eq!(with("..data").unwrap().as_deref(), Some("..data"));
         assert!(with("/etc").is_err());
         assert!(with("a/../../b").is_err());
+    }
+
+    #[test]
+    fn sub_path_expr_uses_the_environment_of_the_container_and_never_leaves_its_volume() {
+        let with = |expression: &str| {
+            of(
+                json!([{"name": "v", "emptyDir": {}}]),
+                json!([{"name": "v", "mountPath": "/x", "subPathExpr": expression}]),
+            )
+            .map(|m| m[0].sub_path.clone())
+            .map_err(|error| error.to_string())
+        };
+        assert_eq!(with("logs/$(POD)").unwrap().as_deref(), Some("logs/web-1"));
+        assert_eq!(with("$$(POD)").unwrap().as_deref(), Some("$(POD)"));
+        assert!(with("$(NODE)").unwrap_err().contains("no variable \"NODE\""));
+        assert!(with("$(UP)").unwrap_err().contains("must be relative"));
+    }
+
+    #[test]
+    fn recursive_read_only_and_mount_propagation_are_read() {
+        let found = of(
+            json!([{"name": "v", "hostPath": {"path": "/srv"}}]),
+            json!([
+                {"name": "v", "mountPath": "/1", "readOnly": true, "recursiveReadOnly": "Enabled"},
+                {"name": "v", "mountPath": "/2", "readOnly": true, "recursiveReadOnly": "IfPossible"},
+                {"name": "v", "mountPath": "/3", "readOnly": true, "recursiveReadOnly": "Disabled"},
+                {"name": "v", "mountPath": "/4", "mountPropagation": "HostToContainer"},
+                {"name": "v", "mountPath": "/5", "mountPropagation": "None"},
+            ]),
+        )
+        .unwrap();
+        let seen: Vec<_> = found.iter().map(|m| (m.recursive_read_only, m.from_host)).collect();
+        assert_eq!(seen, [(true, false), (true, false), (false, false), (false, true), (false, false)]);
     }
 }

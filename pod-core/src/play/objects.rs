@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::{Change, Error};
 use crate::kind::Kind;
-use crate::plan::{ObjectPlan, PodPlan, VALUES_LEFT_OUT, value_left_out};
+use crate::manifest::{Diagnostic, Document, Severity};
+use crate::plan::{ObjectPlan, PodPlan, VALUES_LEFT_OUT, references, value_left_out};
 use crate::record::WorkloadRecord;
 use crate::store::{Layout, Objects, damage};
 use crate::volume::{self, claims};
@@ -66,6 +67,48 @@ pub fn diff(layout: &Layout, plan: ObjectPlan) -> Applied {
     Applied { plan, before, makes_volume, change }
 }
 
+/// Refuses a change of what is recorded as immutable, as an API server does.
+///
+/// # Errors
+/// `Invalid`, at the place of the change in the manifest.
+pub fn check_immutable(layout: &Layout, documents: &[Document], plans: &[ObjectPlan]) -> Result<(), Error> {
+    for plan in plans.iter().filter(|plan| matches!(plan.id.kind, Kind::ConfigMap | Kind::Secret)) {
+        let Some(before) = damage::or_none(Objects::get(layout, &plan.id)) else { continue };
+        if before.get("immutable") != Some(&Value::Bool(true)) {
+            continue;
+        }
+        let is_changed = |field: &&str| {
+            let value = |object: &Value| object.get(field).filter(|value| !is_empty(value)).cloned();
+            value(&before) != value(&plan.object)
+        };
+        let Some(field) = ["data", "binaryData", "type", "immutable"].into_iter().find(is_changed) else {
+            continue;
+        };
+        let document = documents.iter().find(|document| {
+            let metadata = document.object.metadata();
+            document.object.kind() == plan.id.kind
+                && metadata.name.as_deref() == Some(&plan.id.name)
+                && metadata.namespace.as_deref() == Some(&plan.id.namespace)
+        });
+        let id = &plan.id;
+        return Err(Error::Invalid(Box::new(Diagnostic {
+            severity: Severity::Error,
+            source: document.map(|document| document.source.clone()).unwrap_or_default(),
+            position: document.map(|document| document.position_of(field)).unwrap_or_default(),
+            path: field.to_owned(),
+            message: format!("{id} is immutable, and this play changes its {field}"),
+            hint: Some(format!(
+                "give the changed object another name, or remove the recorded one first: kube down {id}"
+            )),
+        })));
+    }
+    Ok(())
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty)
+}
+
 /// Records the object.
 pub fn apply(layout: &Layout, applied: &Applied) -> Result<(), Error> {
     let plan = &applied.plan;
@@ -122,13 +165,9 @@ pub fn update_volumes(layout: &Layout, applied: &[Applied]) -> Result<Vec<String
 /// Returns whether a volume of the pod shows the object.
 fn mounts(pod: &PodPlan, object: &ObjectPlan) -> bool {
     let volumes = pod.pod.spec.as_ref().and_then(|spec| spec.volumes.as_ref());
-    let name = Some(object.id.name.as_str());
+    let mut references = volumes.into_iter().flatten().flat_map(references::of_volume);
     pod.namespace() == object.id.namespace
-        && volumes.into_iter().flatten().any(|volume| match object.id.kind {
-            Kind::ConfigMap => volume.config_map.as_ref().map(|source| source.name.as_str()) == name,
-            Kind::Secret => volume.secret.as_ref().and_then(|source| source.secret_name.as_deref()) == name,
-            _ => false,
-        })
+        && references.any(|reference| reference.kind == object.id.kind && reference.name == object.id.name)
 }
 
 /// Restores the object as it was before.

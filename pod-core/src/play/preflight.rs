@@ -4,13 +4,11 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
-use k8s_openapi::api::core::v1::Volume;
-
 use super::Error;
 use super::images::Names;
 use crate::controller::{Identity, random_identity};
 use crate::image::{Image, ImageStore};
-use crate::plan::{self, PodPlan, PodTemplate};
+use crate::plan::{self, PodPlan, PodTemplate, references};
 use crate::runtime::cgroup;
 use crate::runtime::host::Host;
 use crate::store::Objects;
@@ -37,9 +35,9 @@ pub fn check(
     for (object, pod) in pods {
         let failed = |message: String| Error::Failed { object: object.clone(), message };
         let Some(spec) = &pod.pod.spec else { continue };
-        for volume in spec.volumes.iter().flatten() {
-            missing_object(volume, pod.namespace(), objects)
-                .map_or(Ok(()), |what| Err(failed(format!("volume {}: {what} not found", volume.name))))?;
+        let missing = references::missing(pod, objects);
+        if !missing.is_empty() {
+            return Err(failed(missing.join("; ")));
         }
         for container in spec.init_containers.iter().flatten().chain(&spec.containers) {
             let Some(name) = names.get(container.image.as_deref().unwrap_or_default()) else { continue };
@@ -88,23 +86,4 @@ pub fn lacking(pods: &[(String, PodPlan)]) -> BTreeSet<String> {
         }
     }
     warnings
-}
-
-/// Returns the ConfigMap or Secret that a volume needs and that does not exist.
-fn missing_object(volume: &Volume, namespace: &str, objects: &Objects) -> Option<String> {
-    let key = |name: &str| (namespace.to_owned(), name.to_owned());
-    if let Some(source) = &volume.config_map
-        && !source.optional.unwrap_or(false)
-        && !objects.config_maps.contains_key(&key(&source.name))
-    {
-        return Some(format!("configmap {:?}", source.name));
-    }
-    if let Some(source) = &volume.secret
-        && !source.optional.unwrap_or(false)
-        && let Some(name) = &source.secret_name
-        && !objects.secrets.contains_key(&key(name))
-    {
-        return Some(format!("secret {name:?}"));
-    }
-    None
 }

@@ -49,6 +49,7 @@ pub fn play(
         }
     }
     fill_in(instance, &mut plan, report)?;
+    objects::check_immutable(&instance.layout, documents, &plan.objects)?;
     let (steps, lock) = resolve(instance, documents, &plan, options, report)?;
     let objects = plan.objects.into_iter().map(|o| objects::diff(&instance.layout, o)).collect::<Vec<_>>();
     if options.start {

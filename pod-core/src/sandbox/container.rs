@@ -215,7 +215,7 @@ fn create(
             Some(sub_path) => {
                 let fd = volume::open_sub_path(source, sub_path)?;
                 let target = bundle.join("subpaths").join(n.to_string());
-                volume::bind_sub_path(fd.as_fd(), &target)?;
+                volume::bind_sub_path(fd.as_fd(), &target, wanted.from_host)?;
                 target
             }
         };
@@ -223,6 +223,8 @@ fn create(
             source,
             destination: wanted.destination.clone(),
             read_only: wanted.read_only,
+            recursive_read_only: wanted.recursive_read_only,
+            from_host: wanted.from_host,
         });
     }
 
@@ -237,7 +239,7 @@ fn create(
     mounts.extend(folders.into_iter().zip(declared).map(|(source, destination)| spec::Mount {
         source,
         destination,
-        read_only: false,
+        ..spec::Mount::default()
     }));
     // Mounts are sorted so that a folder comes before the mounts in it.
     mounts.sort_by_key(|mount| Path::new(&mount.destination).components().count());

@@ -11,16 +11,17 @@ use crate::plan::node::total_memory;
 use crate::plan::resources::pod_resources;
 
 /// Creates the volume on disk, or with `medium: Memory` as a tmpfs whose size is the minimum of sizeLimit, the pod's
-/// memory limit and the machine's memory. Every user may write (0777), because the containers of a pod may run as
+/// memory limit and the machine's memory. Without `mode`, every user may write (0777), because the containers of a pod may run as
 /// different users.
 pub fn prepare(
     scope: &Scope<'_>,
     name: &str,
     source: &EmptyDirVolumeSource,
 ) -> Result<PathBuf, ContainerError> {
+    let mode = source.mode.and_then(|mode| u32::try_from(mode).ok()).unwrap_or(0o777) & 0o1777;
     if source.medium.as_deref() != Some("Memory") {
         let path = scope.disk(name);
-        make_dir(&path, 0o777).map_err(|e| failed(name, e))?;
+        make_dir(&path, mode).map_err(|e| failed(name, e))?;
         scope.give_once(name, &path, false)?;
         return Ok(path);
     }
@@ -32,8 +33,7 @@ pub fn prepare(
         .flatten()
         .filter(|bytes| *bytes > 0)
         .min();
-    tmpfs::mount(&path, &tmpfs::Options { size, mode: 0o777, private: false })
-        .map_err(|e| failed(name, e))?;
+    tmpfs::mount(&path, &tmpfs::Options { size, mode, private: false }).map_err(|e| failed(name, e))?;
     scope.give_once(name, &path, false)?;
     Ok(path)
 }

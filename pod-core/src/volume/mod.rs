@@ -2,14 +2,13 @@
 
 mod atomic_writer;
 pub mod claims;
-mod config_map;
 mod empty_dir;
+mod files;
 mod group;
 mod host_path;
 mod image_volumes;
 mod mounts;
 mod nested;
-mod secret;
 mod sub_path;
 mod tmpfs;
 
@@ -27,6 +26,8 @@ pub use sub_path::{bind_sub_path, open_sub_path};
 
 use base::file::{FileLock, LockKind, is_mount_point};
 
+use self::atomic_writer::Payload;
+use self::files::Medium;
 use self::group::Group;
 use crate::kind::WaitingReason;
 use crate::plan::{self, ContainerError, PodPlan};
@@ -79,7 +80,7 @@ pub fn prepare(
     Ok(paths)
 }
 
-/// Updates the contents of the pod's existing ConfigMap and Secret volumes; called when objects changed while the pod
+/// Updates the contents of the pod's existing volumes of files (ConfigMap, Secret, downwardAPI, projected); called when objects changed while the pod
 /// runs. Continues after errors and collects them.
 ///
 /// # Errors
@@ -99,7 +100,7 @@ pub fn update(layout: &Layout, pod: &PodPlan, objects: &Objects) -> Result<(), V
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
-/// Removes the volumes that live as long as the pod (emptyDir, ConfigMap, Secret); claims and host paths are kept.
+/// Removes the volumes that live as long as the pod (emptyDir, ConfigMap, Secret, ...); claims and host paths are kept.
 /// Everything mounted in the pod's folders is unmounted first, so the pod's containers must have been removed.
 /// Continues after errors and collects them. Nothing is ever deleted inside of a folder that is still mounted.
 ///
@@ -161,15 +162,11 @@ impl Scope<'_> {
         base::file::create_private_dir_all(&mark).map_err(|e| fail(Error::io("create", &mark)(e)))
     }
 
-    /// Returns the folder of a ConfigMap or Secret volume whose contents have been written.
+    /// Returns the folder of a volume of files whose contents have been written.
     fn existing(&self, volume: &Volume) -> Option<PathBuf> {
-        let path = if volume.config_map.is_some() {
-            self.disk(&volume.name)
-        } else if volume.secret.is_some() {
-            let path = self.memory(&volume.name);
-            Some(path).filter(|path| is_mount_point(path))?
-        } else {
-            return None;
+        let path = match files::medium(volume)? {
+            Medium::Disk => self.disk(&volume.name),
+            Medium::Memory => Some(self.memory(&volume.name)).filter(|path| is_mount_point(path))?,
         };
         atomic_writer::is_written(&path).then_some(path)
     }
@@ -180,10 +177,6 @@ fn prepare_one(scope: &Scope<'_>, volume: &Volume) -> Result<PathBuf, ContainerE
         empty_dir::prepare(scope, &volume.name, source)
     } else if let Some(source) = &volume.host_path {
         host_path::prepare(&volume.name, source)
-    } else if let Some(source) = &volume.config_map {
-        config_map::prepare(scope, &volume.name, source)
-    } else if let Some(source) = &volume.secret {
-        secret::prepare(scope, &volume.name, source)
     } else if let Some(source) = &volume.persistent_volume_claim {
         let (namespace, claim) = (scope.pod.namespace(), &source.claim_name);
         let object = scope.objects.claims.get(&(namespace.to_owned(), claim.clone()));
@@ -193,9 +186,27 @@ fn prepare_one(scope: &Scope<'_>, volume: &Volume) -> Result<PathBuf, ContainerE
             scope.give_once(&volume.name, &path, true)?;
         }
         Ok(path)
+    } else if let (Some(medium), Some(payload)) = (files::medium(volume), files::payload(scope, volume)?) {
+        write_files(scope, &volume.name, medium, &payload).map_err(|e| failed(&volume.name, e))
     } else {
         Err(failed(&volume.name, "this kind of volume is not supported"))
     }
+}
+
+/// Makes a volume show these files.
+fn write_files(scope: &Scope<'_>, volume: &str, medium: Medium, payload: &Payload) -> Result<PathBuf, Error> {
+    let path = match medium {
+        Medium::Disk => scope.disk(volume),
+        Medium::Memory => scope.memory(volume),
+    };
+    match medium {
+        Medium::Disk => make_dir(&path, 0o755)?,
+        Medium::Memory => {
+            tmpfs::mount(&path, &tmpfs::Options { size: None, mode: 0o755, private: true })?;
+        }
+    }
+    atomic_writer::write(&path, payload, scope.group(true))?;
+    Ok(path)
 }
 
 /// Takes a lock that serialises the workers of one pod.

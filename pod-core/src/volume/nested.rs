@@ -96,6 +96,8 @@ mod tests {
                 destination: (*destination).to_owned(),
                 read_only: true,
                 sub_path: None,
+                recursive_read_only: false,
+                from_host: false,
             })
             .collect();
         assert_eq!(

@@ -113,11 +113,11 @@ fn make(root: &OwnedFd, parts: &[&std::ffi::OsStr]) -> Result<OwnedFd, Errno> {
 
 /// Binds the descriptor of [`open_sub_path`], including mounts inside of it, to the new folder or file `target`, so
 /// that a runtime can mount it by path: only we can change `target`, no container can replace it. Must be called in the
-/// mount namespace that the mount is to end with.
+/// mount namespace that the mount is to end with. With `from_host`, mounts that the host makes in it later appear in it.
 ///
 /// # Errors
 /// `FailedMount`.
-pub fn bind_sub_path(fd: BorrowedFd<'_>, target: &Path) -> Result<(), ContainerError> {
+pub fn bind_sub_path(fd: BorrowedFd<'_>, target: &Path, from_host: bool) -> Result<(), ContainerError> {
     let store = |e: Error| ContainerError::new(WaitingReason::FailedMount, e.to_string());
     let errno = |action: &'static str| move |e: Errno| store(Error::io(action, target)(e.into()));
     let stat = fstat(fd).map_err(errno("look at"))?;
@@ -131,6 +131,7 @@ pub fn bind_sub_path(fd: BorrowedFd<'_>, target: &Path) -> Result<(), ContainerE
     }
     let source = format!("/proc/self/fd/{}", fd.as_raw_fd());
     mount_bind_recursive(source.as_str(), target).map_err(errno("bind a subPath at"))?;
-    mount_change(target, MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
-        .map_err(errno("make private"))
+    let propagation =
+        if from_host { MountPropagationFlags::DOWNSTREAM } else { MountPropagationFlags::PRIVATE };
+    mount_change(target, propagation | MountPropagationFlags::REC).map_err(errno("set the propagation of"))
 }

@@ -3,6 +3,7 @@
 mod claims;
 mod contents;
 mod group;
+mod projected;
 mod sources;
 mod sub_path;
 

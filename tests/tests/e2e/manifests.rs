@@ -71,6 +71,14 @@ fn storage() {
 }
 
 #[test]
+fn projected() {
+    let (kube, _ports) = play("projected.yaml", "--wait=ready");
+    let files = kube.sh("projected", "cd /etc/app; cat app.conf secret/token labels");
+    assert_eq!(files, "colour = green\nopen sesameapp=\"projected\"\ntier=\"example\"");
+    assert_eq!(kube.sh("projected", "stat -c '%u %g' /data/started"), "1000 2000\n");
+}
+
+#[test]
 fn batch() {
     let (kube, _ports) = play("batch.yaml", "--wait=complete");
     assert_eq!(kube.pod("batch")["status"]["phase"], "Succeeded");

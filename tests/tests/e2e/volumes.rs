@@ -85,6 +85,135 @@ fn a_container_of_any_user_writes_to_volumes_of_fs_group() {
 }
 
 #[test]
+fn a_projected_volume_is_one_folder_that_changes_while_the_pod_runs() {
+    let kube = Kube::new();
+    let yaml = |late: &str| {
+        let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: key}\nstringData: {pass: secret}\n---\n";
+        let spec = "  volumes:\n  - name: v\n    projected:\n      sources:\n      \
+                    - {secret: {name: key}}\n      - {configMap: {name: late, optional: true}}\n      \
+                    - {downwardAPI: {items: [{path: name, fieldRef: {fieldPath: metadata.name}}]}}\n";
+        let mounts = "    volumeMounts: [{name: v, mountPath: /v}]\n";
+        secret.to_owned() + late + &pod_with("web", IDLE, mounts, spec)
+    };
+    kube.play(&yaml(""));
+    assert_eq!(kube.sh("web", "ls /v; cat /v/pass /v/name"), "name\npass\nsecretweb");
+    let late = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: late}\ndata: {more: later}\n---\n";
+    kube.play(&yaml(late)).says("pod/web unchanged");
+    assert_eq!(kube.sh("web", "cat /v/more"), "later");
+}
+
+#[test]
+fn what_needs_an_api_server_is_an_error_with_its_line() {
+    let kube = Kube::new();
+    let spec = "  volumes:\n  - name: v\n    projected:\n      sources:\n      - serviceAccountToken: {path: token}\n";
+    let file =
+        kube.file("web.yaml", pod_with("web", IDLE, "    volumeMounts: [{name: v, mountPath: /v}]\n", spec));
+    let output = kube.run(&["check", &file]).expect(3);
+    assert!(
+        output.stderr.contains("serviceAccountToken") && output.stderr.contains("no API server"),
+        "{output}"
+    );
+}
+
+#[test]
+fn an_immutable_object_is_not_changed() {
+    let kube = Kube::new();
+    let map = |value: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: conf}}\nimmutable: true\ndata: {{a: {value}}}\n"
+        )
+    };
+    kube.play(&map("one"));
+    kube.play(&map("one")).says("configmap/conf unchanged");
+    let output = kube.try_play(&map("two"), &[]).expect(3);
+    assert!(
+        output.stderr.contains("configmap/conf is immutable")
+            && output.stderr.contains("kube down configmap/conf"),
+        "{output}"
+    );
+    kube.ok(&["down", "configmap/conf"]);
+    kube.play(&map("two")).says("configmap/conf created");
+}
+
+#[test]
+fn everything_that_a_pod_lacks_is_told_at_once() {
+    let kube = Kube::new();
+    let container = "    envFrom: [{secretRef: {name: absent}}]\n    \
+                     env: [{name: A, valueFrom: {configMapKeyRef: {name: gone, key: a}}}]\n    \
+                     volumeMounts: [{name: v, mountPath: /v}]\n";
+    let spec = "  volumes: [{name: v, configMap: {name: missing}}]\n";
+    let output = kube.try_play(&pod_with("web", IDLE, container, spec), &[]).expect(1);
+    for name in ["missing", "absent", "gone"] {
+        assert!(output.stderr.contains(name), "{output}");
+    }
+    assert_eq!(kube.pods().len(), 0);
+}
+
+#[test]
+fn sub_path_expr_gives_each_pod_its_own_folder() {
+    let kube = Kube::new();
+    let container = "    env: [{name: POD, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]\n    \
+                     volumeMounts: [{name: v, mountPath: /v, subPathExpr: logs/$(POD)}]\n";
+    let spec = "  volumes: [{name: v, persistentVolumeClaim: {claimName: data}}]\n";
+    for name in ["a", "b"] {
+        kube.play(&pod_with(name, IDLE, container, spec));
+        kube.sh(name, "touch /v/$POD");
+    }
+    assert_eq!((kube.sh("a", "ls /v"), kube.sh("b", "ls /v")), ("a\n".to_owned(), "b\n".to_owned()));
+}
+
+/// Mounts a tmpfs on a folder of the test, and unmounts it.
+struct Mounted(std::path::PathBuf);
+
+impl Mounted {
+    fn new(place: std::path::PathBuf) -> Self {
+        std::fs::create_dir_all(&place).unwrap();
+        assert!(run("mount", &["-t", "tmpfs", "tmpfs", place.to_str().unwrap()]));
+        Self(place)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        run("umount", &["-l", self.0.to_str().unwrap()]);
+    }
+}
+
+fn run(program: &str, args: &[&str]) -> bool {
+    std::process::Command::new(program).args(args).status().unwrap().success()
+}
+
+#[test]
+fn read_only_reaches_mounts_below_a_volume_if_recursive_read_only_says_so() {
+    let kube = Kube::new();
+    let _mounted = Mounted::new(kube.dir().join("host/below"));
+    let mounts = "    volumeMounts:\n    - {name: v, mountPath: /v, readOnly: true}\n    \
+                  - {name: v, mountPath: /r, readOnly: true, recursiveReadOnly: Enabled}\n";
+    let spec =
+        format!("  volumes: [{{name: v, hostPath: {{path: {}}}}}]\n", kube.dir().join("host").display());
+    kube.play(&pod_with("web", IDLE, mounts, &spec));
+    let script = "for f in /v/x /v/below/x /r/x /r/below/x; do touch $f 2>/dev/null && echo $f; done; true";
+    assert_eq!(kube.sh("web", script), "/v/below/x\n");
+}
+
+#[test]
+fn mounts_of_the_host_appear_in_a_volume_with_host_to_container() {
+    let kube = Kube::new();
+    // Only what lies in a shared mount can appear elsewhere.
+    let host = Mounted::new(kube.dir().join("host"));
+    assert!(run("mount", &["--make-shared", host.0.to_str().unwrap()]));
+    let mounts = "    volumeMounts:\n    - {name: v, mountPath: /none}\n    \
+                  - {name: v, mountPath: /v, mountPropagation: HostToContainer}\n";
+    let spec = format!("  volumes: [{{name: v, hostPath: {{path: {}}}}}]\n", host.0.display());
+    kube.play(&pod_with("web", IDLE, mounts, &spec));
+    let below = Mounted::new(host.0.join("below"));
+    std::fs::write(below.0.join("file"), "").unwrap();
+    assert_eq!(kube.sh("web", "ls /v/below /none/below"), "/none/below:\n\n/v/below:\nfile\n");
+    drop(below);
+    assert_eq!(kube.sh("web", "ls /v/below"), "");
+}
+
+#[test]
 fn host_path_of_every_type() {
     let kube = Kube::new();
     kube.file("host/file", "contents");

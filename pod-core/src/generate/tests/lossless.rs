@@ -236,6 +236,9 @@ fn container(index: usize) -> BoxedStrategy<Value> {
         json!([]),
         json!([{"name": "v0", "mountPath": "/v", "readOnly": true}]),
         json!([{"mountPath": "/w", "name": "v1", "subPath": "a/b"}]),
+        json!([{"mountPath": "/w", "name": "v1", "subPathExpr": "a/$(B)"}]),
+        json!([{"mountPath": "/w", "name": "v1", "mountPropagation": "HostToContainer"}]),
+        json!([{"mountPath": "/w", "name": "v1", "readOnly": true, "recursiveReadOnly": "Enabled"}]),
     ]);
     let limits = some(vec![("cpu", quantity.clone()), ("memory", quantity)])
         .prop_map(|limits| json!({"limits": limits}));
@@ -269,6 +272,17 @@ fn volume(index: usize) -> BoxedStrategy<Value> {
         Just(json!({"secret": {"secretName": "s", "defaultMode": 256}})),
         Just(json!({"persistentVolumeClaim": {"claimName": "data"}})),
         Just(json!({"hostPath": {"type": "Directory", "path": "/srv"}})),
+        Just(json!({"emptyDir": {"mode": 488}})),
+        Just(
+            json!({"downwardAPI": {"items": [{"path": "l", "fieldRef": {"fieldPath": "metadata.labels"}}]}})
+        ),
+        Just(json!({"projected": {"defaultMode": 288, "sources": [
+            {"secret": {"name": "s", "items": [{"key": "k", "path": "p", "mode": 256}]}},
+            {"configMap": {"name": "c", "optional": true}},
+            {"downwardAPI": {"items": [
+                {"path": "cpu", "resourceFieldRef": {"containerName": "c0", "resource": "limits.cpu", "divisor": "1m"}},
+            ]}},
+        ]}})),
     ];
     source.prop_map(move |source| with(json!({"name": format!("v{index}")}), source)).boxed()
 }
@@ -295,8 +309,10 @@ fn pod_spec() -> impl Strategy<Value = Value> {
         ("dnsConfig", Just(json!({"options": [{"value": "2", "name": "ndots"}]})).boxed()),
         (
             "securityContext",
-            Just(json!({"sysctls": [{"value": "80", "name": "net.ipv4.ip_unprivileged_port_start"}]}))
-                .boxed(),
+            choice(&[
+                json!({"sysctls": [{"value": "80", "name": "net.ipv4.ip_unprivileged_port_start"}]}),
+                json!({"fsGroup": 2000, "fsGroupChangePolicy": "OnRootMismatch", "supplementalGroupsPolicy": "Strict"}),
+            ]),
         ),
         ("nodeSelector", map("[a-z]{1,5}", "[a-z0-9]{1,5}".prop_map(Value::from)).boxed()),
         ("shareProcessNamespace", any::<bool>().prop_map(Value::from).boxed()),

@@ -96,8 +96,22 @@ impl Rules<'_> {
                 let hint = "HostToContainer shows the host's mounts to a container that is not privileged";
                 self.error_hint(&format!("{path}.mountPropagation"), message, hint);
             }
-            if let Some(sub_path) = mount.sub_path.as_deref() {
-                self.require(&format!("{path}.subPath"), name::descending(sub_path));
+            if mount.mount_propagation.as_deref() == Some("Bidirectional") && privileged == Some(true) {
+                let message = "is not honoured yet: Bidirectional counts as HostToContainer";
+                self.warning(&format!("{path}.mountPropagation"), message, None);
+            }
+            for (field, sub_path) in [("subPath", &mount.sub_path), ("subPathExpr", &mount.sub_path_expr)] {
+                if let Some(sub_path) = sub_path.as_deref() {
+                    self.require(&format!("{path}.{field}"), name::descending(sub_path));
+                }
+            }
+            if let Some(mode) = mount.recursive_read_only.as_deref().filter(|mode| *mode != "Disabled") {
+                let at = format!("{path}.recursiveReadOnly");
+                if mount.read_only != Some(true) {
+                    self.error(&at, format!("{mode} needs readOnly: true"));
+                } else if mount.mount_propagation.as_deref().is_some_and(|given| given != "None") {
+                    self.error(&at, format!("{mode} cannot be given together with mountPropagation"));
+                }
             }
             let both = [&mount.sub_path, &mount.sub_path_expr];
             if both.iter().all(|given| given.as_deref().is_some_and(|text| !text.is_empty())) {

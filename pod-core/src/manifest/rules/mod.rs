@@ -4,6 +4,7 @@ mod claim;
 mod container;
 mod data;
 mod env;
+mod files;
 mod metadata;
 pub(crate) mod name;
 mod pod;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use k8s_openapi::api::core::v1::{KeyToPath, Volume};
+use k8s_openapi::api::core::v1::Volume;
 use serde_json::Value;
 
 use super::{Rules, name};
@@ -10,10 +10,10 @@ use crate::manifest::quantity::Quantity;
 use crate::manifest::support::{self, Status};
 use crate::manifest::{schema, shown};
 
-/// Returns true for the path of a volume's source: `spec.volumes[0].nfs`.
+/// Returns true for the path of a source of a volume: `spec.volumes[0].nfs`, or a source of a projected volume.
 pub(crate) fn is_volume_source(path: &str) -> bool {
     let volume = path.rsplit_once('.').map(|(volume, _)| volume.rsplit('.').next().unwrap_or_default());
-    volume.is_some_and(|volume| volume.starts_with("volumes["))
+    volume.is_some_and(|volume| volume.starts_with("volumes[") || volume.starts_with("sources["))
 }
 
 impl Rules<'_> {
@@ -36,6 +36,7 @@ impl Rules<'_> {
             let value = self.checked.value.pointer(&format!("{pointer}/{index}"));
             self.volume_source(&path, value, mounted.contains(volume.name.as_str()));
             self.honoured_source(&path, volume);
+            self.files(&path, volume, mounted.contains(volume.name.as_str()));
         }
     }
 
@@ -92,6 +93,9 @@ impl Rules<'_> {
                 let message = format!("must be \"\", Memory or HugePages, not {}", shown(medium));
                 self.error(&format!("{path}.medium"), message);
             }
+            if let Some(mode) = source.mode.filter(|mode| !(0..=0o1777).contains(mode)) {
+                self.error(&format!("{path}.mode"), format!("must be between 0 and 01777 (1023), is {mode}"));
+            }
             if let Some(limit) = &source.size_limit
                 && Quantity::parse(&limit.0).is_some_and(Quantity::is_negative)
             {
@@ -104,38 +108,11 @@ impl Rules<'_> {
         {
             self.error(&format!("{path}.hostPath.path"), "must not contain `..`");
         }
-        if let Some(source) = &volume.config_map {
-            let path = format!("{path}.configMap");
-            if !source.name.is_empty() {
-                self.require(&format!("{path}.name"), name::dns_subdomain(&source.name));
-            }
-            self.items(&path, source.items.as_deref().unwrap_or_default());
-        }
-        if let Some(source) = &volume.secret {
-            let path = format!("{path}.secret");
-            if let Some(given) = source.secret_name.as_deref().filter(|given| !given.is_empty()) {
-                self.require(&format!("{path}.secretName"), name::dns_subdomain(given));
-            }
-            self.items(&path, source.items.as_deref().unwrap_or_default());
-        }
         if let Some(source) = &volume.persistent_volume_claim
             && !source.claim_name.is_empty()
         {
             let at = format!("{path}.persistentVolumeClaim.claimName");
             self.require(&at, name::dns_subdomain(&source.claim_name));
-        }
-    }
-
-    fn items(&mut self, path: &str, items: &[KeyToPath]) {
-        for (index, item) in items.iter().enumerate() {
-            let at = format!("{path}.items[{index}].path");
-            self.require(&at, name::descending(&item.path));
-            if item.path.starts_with("..") && !item.path.split('/').any(|part| part == "..") {
-                self.error(&at, "must not begin with `..`");
-            }
-            if !item.key.is_empty() {
-                self.require(&format!("{path}.items[{index}].key"), name::config_key(&item.key));
-            }
         }
     }
 }

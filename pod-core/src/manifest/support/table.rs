@@ -7,6 +7,8 @@ const NOT_YET: Support = Support::new(Status::NotYet, "");
 const CLOUD: Support = Support::new(Status::Meaningless, "storage of a cluster or a cloud");
 const SCHEDULER: Support = Support::new(Status::Meaningless, "there is one node and no scheduler");
 const SERVER: Support = Support::new(Status::Meaningless, "an API server fills it in");
+/// Why some sources of projected volumes cannot be.
+const NO_API_SERVER: &str = "there is no API server that could issue it";
 const STATUS: Support = Support::new(Status::Meaningless, "kube fills it in");
 const WINDOWS: Support = Support::new(Status::Meaningless, "for Windows containers");
 
@@ -152,12 +154,12 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
         &[
             ("bindMountOptions", NOT_YET),
             ("mountPath", YES),
-            ("mountPropagation", not_yet("mounts are private").unless(&["None"])),
+            ("mountPropagation", yes("Bidirectional counts as HostToContainer, with a warning")),
             ("name", YES),
             ("readOnly", YES),
-            ("recursiveReadOnly", not_yet("").unless(&["Disabled"])),
+            ("recursiveReadOnly", YES),
             ("subPath", YES),
-            ("subPathExpr", NOT_YET),
+            ("subPathExpr", YES),
         ],
     ),
     (
@@ -228,7 +230,7 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
             ("cinder", CLOUD),
             ("configMap", YES),
             ("csi", CLOUD),
-            ("downwardAPI", NOT_YET),
+            ("downwardAPI", YES),
             ("emptyDir", YES),
             ("ephemeral", NOT_YET),
             ("fc", CLOUD),
@@ -245,7 +247,7 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
             ("persistentVolumeClaim", YES),
             ("photonPersistentDisk", CLOUD),
             ("portworxVolume", CLOUD),
-            ("projected", NOT_YET),
+            ("projected", YES),
             ("quobyte", CLOUD),
             ("rbd", CLOUD),
             ("scaleIO", CLOUD),
@@ -254,26 +256,49 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
             ("vsphereVolume", CLOUD),
         ],
     ),
-    ("EmptyDirVolumeSource", &[("medium", YES), ("mode", NOT_YET), ("sizeLimit", yes("with medium Memory"))]),
+    ("EmptyDirVolumeSource", &[("medium", YES), ("mode", YES), ("sizeLimit", yes("with medium Memory"))]),
     (
         "HostPathVolumeSource",
         &[("path", yes("a relative one is relative to the manifest's folder")), ("type", YES)],
     ),
     (
         "ConfigMapVolumeSource",
-        &[("defaultMode", YES), ("defaultUser", NOT_YET), ("items", YES), ("name", YES), ("optional", YES)],
+        &[("defaultMode", YES), ("defaultUser", YES), ("items", YES), ("name", YES), ("optional", YES)],
     ),
     (
         "SecretVolumeSource",
+        &[("defaultMode", YES), ("defaultUser", YES), ("items", YES), ("optional", YES), ("secretName", YES)],
+    ),
+    ("KeyToPath", &[("key", YES), ("mode", YES), ("path", YES), ("user", YES)]),
+    ("DownwardAPIVolumeSource", &[("defaultMode", YES), ("defaultUser", YES), ("items", YES)]),
+    (
+        "DownwardAPIVolumeFile",
         &[
-            ("defaultMode", YES),
-            ("defaultUser", NOT_YET),
-            ("items", YES),
-            ("optional", YES),
-            ("secretName", YES),
+            (
+                "fieldRef",
+                yes("a pod whose labels or annotations change is replaced, so that the files are current"),
+            ),
+            ("mode", YES),
+            ("path", YES),
+            ("resourceFieldRef", YES),
+            ("user", YES),
         ],
     ),
-    ("KeyToPath", &[("key", YES), ("mode", YES), ("path", YES), ("user", NOT_YET)]),
+    ("ProjectedVolumeSource", &[("defaultMode", YES), ("defaultUser", YES), ("sources", YES)]),
+    (
+        "VolumeProjection",
+        &[
+            ("clusterTrustBundle", meaningless(NO_API_SERVER)),
+            ("configMap", YES),
+            ("downwardAPI", YES),
+            ("podCertificate", meaningless(NO_API_SERVER)),
+            ("secret", YES),
+            ("serviceAccountToken", meaningless(NO_API_SERVER)),
+        ],
+    ),
+    ("ConfigMapProjection", &[("items", YES), ("name", YES), ("optional", YES)]),
+    ("SecretProjection", &[("items", YES), ("name", YES), ("optional", YES)]),
+    ("DownwardAPIProjection", &[("items", YES)]),
     ("PersistentVolumeClaimVolumeSource", &[("claimName", YES), ("readOnly", YES)]),
     (
         "Deployment",
@@ -307,7 +332,7 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
             ("apiVersion", YES),
             ("binaryData", YES),
             ("data", YES),
-            ("immutable", not_yet("").unless(&["false"])),
+            ("immutable", YES),
             ("kind", YES),
             ("metadata", YES),
         ],
@@ -317,7 +342,7 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
         &[
             ("apiVersion", YES),
             ("data", YES),
-            ("immutable", not_yet("").unless(&["false"])),
+            ("immutable", YES),
             ("kind", YES),
             ("metadata", YES),
             ("stringData", YES),

@@ -64,6 +64,10 @@ pub struct Mount {
     pub destination: String,
     /// readOnly; mounts below the source are not affected, as in Kubernetes by default.
     pub read_only: bool,
+    /// recursiveReadOnly: mounts below the source are read-only as well.
+    pub recursive_read_only: bool,
+    /// mountPropagation: mounts that the host makes below the source later appear in the container.
+    pub from_host: bool,
 }
 
 /// Returns the spec of an infra container.
@@ -136,12 +140,14 @@ pub fn container(container: &Container<'_>) -> Result<Spec, Error> {
         "capabilities": security::capabilities(&capabilities, plan.uid, host),
         "oomScoreAdj": security::oom_score_adj(plan.oom_score_adj, host),
     });
+    // Recursive: `private` would cut off the volumes that follow the host's mounts.
+    let propagation = if container.mounts.iter().any(|mount| mount.from_host) { "slave" } else { "private" };
     let own_devices = security::own_devices(&plan.devices, host);
     let mut linux = json!({
         "namespaces": namespaces(container),
         "cgroupsPath": cgroup::container_path(&sandbox.cgroup, id),
         "resources": security::resources(&plan.resources, plan.privileged, &own_devices, host),
-        "rootfsPropagation": "private",
+        "rootfsPropagation": propagation,
     });
     let mut profile = None;
     if let (Some(process), Some(linux)) = (process.as_object_mut(), linux.as_object_mut()) {

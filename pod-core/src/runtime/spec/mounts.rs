@@ -34,8 +34,7 @@ pub(super) fn container(container: &Container<'_>) -> Vec<Value> {
     // A mount below another has to come after it; otherwise the order is kept.
     let mut volumes: Vec<&Mount> = mounts.iter().collect();
     volumes.sort_by_key(|mount| depth(&mount.destination));
-    let volumes =
-        volumes.iter().map(|mount| bind(&mount.source, &normal(&mount.destination), &[], mount.read_only));
+    let volumes = volumes.iter().map(|mount| volume(mount));
     let mut all: Vec<Value> = defaults.into_iter().chain(volumes).collect();
     all.sort_by_key(|mount| depth(mount.get("destination").and_then(Value::as_str).unwrap_or_default()));
     all
@@ -124,6 +123,19 @@ pub(super) fn cgroup_folder(container: &Container<'_>) -> Option<&'static str> {
     let is_v1 = matches!(container.host.cgroups.version, Version::V1 | Version::Hybrid);
     let is_ours = !container.mounts.iter().any(|mount| normal(&mount.destination) == CGROUP);
     (is_v1 && is_ours).then_some(CGROUP)
+}
+
+/// Returns the mount of a volume.
+fn volume(mount: &Mount) -> Value {
+    let propagation = if mount.from_host { "rslave" } else { "rprivate" };
+    let access = match (mount.read_only, mount.recursive_read_only) {
+        (true, true) => "rro",
+        (true, false) => "ro",
+        (false, _) => "rw",
+    };
+    let destination = normal(&mount.destination);
+    let options = ["rbind", propagation, access];
+    json!({ "destination": destination, "type": "bind", "source": mount.source, "options": options })
 }
 
 fn bind(source: &Path, destination: &str, flags: &[&str], read_only: bool) -> Value {

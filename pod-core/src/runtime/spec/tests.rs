@@ -181,11 +181,32 @@ fn privileged_is_unconfined() {
 }
 
 #[test]
+fn volumes_are_private_unless_they_follow_the_hosts_mounts() {
+    let mount = |from_host: bool| Mount {
+        source: "/v".into(),
+        destination: "/v".to_owned(),
+        read_only: true,
+        recursive_read_only: !from_host,
+        from_host,
+    };
+    for (from_host, options, propagation) in [
+        (false, json!(["rbind", "rprivate", "rro"]), "private"),
+        (true, json!(["rbind", "rslave", "ro"]), "slave"),
+    ] {
+        let spec = build(&plan(), &sandbox(), &[mount(from_host)], &host(Version::V2));
+        let mounts = spec["mounts"].as_array().unwrap();
+        let volume = mounts.iter().find(|one| one["destination"] == "/v").unwrap();
+        assert_eq!(volume["options"], options);
+        assert_eq!(spec["linux"]["rootfsPropagation"], propagation);
+    }
+}
+
+#[test]
 fn volumes_replace_defaults_and_come_after_what_they_lie_in() {
     let mount = |destination: &str| Mount {
         source: "/v".into(),
         destination: destination.to_owned(),
-        read_only: false,
+        ..Mount::default()
     };
     let mounts = [mount("/data/a/b"), mount("/etc/hosts"), mount("/data/"), mount("//dev/shm")];
     let spec = build(&plan(), &sandbox(), &mounts, &host(Version::V2));

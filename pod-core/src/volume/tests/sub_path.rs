@@ -165,7 +165,7 @@ fn what_is_bound_is_what_was_opened_whatever_the_path_says_now() {
     let fd = open_sub_path(&v.root, "a").unwrap();
     fs::rename(v.root.join("a"), v.root.join("moved")).unwrap();
     symlink(&v.outside, v.root.join("a")).unwrap();
-    bind_sub_path(fd.as_fd(), &target).unwrap();
+    bind_sub_path(fd.as_fd(), &target, false).unwrap();
     assert_eq!(fs::read_to_string(target.join("file")).unwrap(), "inside");
     place.remove();
     assert_eq!(mounted(&target), Vec::<String>::new());
@@ -178,7 +178,7 @@ fn a_single_file_can_be_bound() {
     let place = Place::new();
     let v = volume();
     let target = place.layout.bundle("u-1", "c").join("0");
-    bind_sub_path(open_sub_path(&v.root, "a/file").unwrap().as_fd(), &target).unwrap();
+    bind_sub_path(open_sub_path(&v.root, "a/file").unwrap().as_fd(), &target, false).unwrap();
     assert_eq!(fs::read_to_string(&target).unwrap(), "inside");
     place.remove();
     assert_eq!(mounted(&target), Vec::<String>::new());

@@ -103,7 +103,7 @@ pub fn cve_2025_31133_dev_null_that_is_a_link() {
     // A volume in its place is no device either.
     let file = pod.path().join("file");
     fs::write(&file, "").unwrap();
-    let mount = Mount { source: file, destination: "/dev/null".to_owned(), read_only: false };
+    let mount = Mount { source: file, destination: "/dev/null".to_owned(), ..Mount::default() };
     let (_read, write) = pipe();
     let error = pod.make(&shell("odd", "true"), &[mount], write.as_fd(), None).unwrap_err();
     assert!(error.contains("cannot be mounted at /dev/null"), "{error}");
@@ -136,7 +136,7 @@ pub fn cve_2025_52565_dev_console_and_dev_pts_that_are_links() {
     let mut plan = shell("odd", "true");
     plan.tty = true;
     let socket = ConsoleSocket::bind(&pod.path().join("odd.sock")).unwrap();
-    let mount = Mount { source: pts, destination: "/dev/pts".to_owned(), read_only: false };
+    let mount = Mount { source: pts, destination: "/dev/pts".to_owned(), ..Mount::default() };
     assert!(pod.make(&plan, &[mount], null.as_fd(), Some(socket.path())).is_err());
     assert_eq!(fs::read(&victim).unwrap(), b"whole");
 }
@@ -162,7 +162,7 @@ pub fn cve_2025_52881_a_false_proc() {
         if let Some(target) = link {
             symlink(target, root.join("data")).unwrap();
         }
-        let mount = Mount { source: fake.clone(), destination: destination.to_owned(), read_only: false };
+        let mount = Mount { source: fake.clone(), destination: destination.to_owned(), ..Mount::default() };
         let error = pod.make_in(&shell(name, "true"), &root, &[mount], null.as_fd(), None).unwrap_err();
         assert!(error.contains("a volume cannot be mounted at"), "{name}: {error}");
     }

@@ -156,7 +156,7 @@ pub fn read_only_root() {
     plan.read_only_root = true;
     let data = pod.path().join("data");
     fs::create_dir(&data).unwrap();
-    let mount = Mount { source: data, destination: "/data".to_owned(), read_only: false };
+    let mount = Mount { source: data, destination: "/data".to_owned(), ..Mount::default() };
     let (_, output) = pod.run_with(&plan, &[mount]);
     assert_eq!(output, "ro\nshm\nvol\n");
 }
@@ -171,9 +171,14 @@ pub fn volumes_are_read_only_where_asked() {
         source: data.clone(),
         destination: destination.to_owned(),
         read_only,
+        ..Mount::default()
     };
-    let single =
-        Mount { source: data.join("file"), destination: "/etc/app/conf".to_owned(), read_only: true };
+    let single = Mount {
+        source: data.join("file"),
+        destination: "/etc/app/conf".to_owned(),
+        read_only: true,
+        ..Mount::default()
+    };
     let script = "cat /ro/file /etc/app/conf; touch /ro/x 2>/dev/null || echo ro; touch /rw/y && ls /ro";
     let (_, output) =
         pod.run_with(&shell("web", script), &[mount("/rw/", false), mount("/ro", true), single]);
@@ -203,7 +208,7 @@ pub fn links_in_the_image_do_not_lead_mounts_to_the_host() {
     symlink(&victim, root.join("data")).unwrap();
     let source = pod.path().join("source");
     fs::create_dir(&source).unwrap();
-    let mount = Mount { source, destination: "/data/deep".to_owned(), read_only: false };
+    let mount = Mount { source, destination: "/data/deep".to_owned(), ..Mount::default() };
     let (read, write) = pipe();
     if let Ok(pid) = pod.make_in(&shell("web", "true"), &root, &[mount], write.as_fd(), None) {
         drop(write);
