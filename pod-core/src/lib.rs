@@ -7,6 +7,7 @@
 //! - [`repair`]: what every command does first.
 //! - [`supervisor`]: the detached process of one workload; `ipc` is its socket.
 //! - [`sandbox`]: creates and removes sandboxes and containers, in workers.
+//! - `probe`: how probes and hooks are done.
 //! - [`inherited`]: what long-lived processes have from their starter, and how they get rid of it.
 //! - [`log`]: logs of containers in CRI format, and the events of an instance.
 //! - [`controller`]: applies the actions of a step of a workload to its record. Pure.
@@ -36,6 +37,7 @@ pub mod manifest;
 pub mod observe;
 pub mod plan;
 pub mod play;
+mod probe;
 pub mod record;
 pub mod repair;
 pub mod runtime;

@@ -126,6 +126,8 @@ fn followed(event: &Event, args: &Args) -> String {
 struct Group {
     event: Event,
     count: u32,
+    /// The count that `event` has itself.
+    latest: u32,
     first: Option<jiff::Timestamp>,
 }
 
@@ -143,13 +145,19 @@ fn grouped(events: Vec<Event>) -> Vec<Group> {
         .map(Option::unwrap_or_default)
         .join("\0");
         let first = event.first_timestamp.as_ref().map(|time| time.0);
+        let count = event.count.and_then(|count| u32::try_from(count).ok()).unwrap_or(1);
         match groups.get_mut(&same) {
+            // A repeated event is written again under its name, with a higher count.
+            Some(group) if group.event.metadata.name == event.metadata.name => {
+                group.count += count.saturating_sub(group.latest);
+                (group.latest, group.event) = (count, event);
+            }
             Some(group) => {
-                group.count += 1;
-                group.event = event;
+                group.count += count;
+                (group.latest, group.event) = (count, event);
             }
             None => {
-                groups.insert(same, Group { event, count: 1, first });
+                groups.insert(same, Group { event, count, latest: count, first });
             }
         }
     }
@@ -164,7 +172,7 @@ fn table(groups: &[Group], args: &Args, now: jiff::Timestamp) -> Table {
         headers.insert(0, "NAMESPACE");
     }
     let mut table = Table::new(headers);
-    for Group { event, count, first } in groups {
+    for Group { event, count, first, .. } in groups {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let mut seen = age(event.last_timestamp.as_ref().map(|time| time.0), now);
         if *count > 1 {

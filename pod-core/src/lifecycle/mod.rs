@@ -7,8 +7,10 @@
 
 mod backoff;
 mod conditions;
+mod halt;
 mod phase;
 mod printer;
+mod probe;
 mod problem;
 mod spec;
 mod state;
@@ -18,6 +20,7 @@ mod step;
 pub use backoff::Backoff;
 pub use conditions::{Conditions, Phase, Transition};
 pub use printer::{PodRow, human_duration, pod_row};
+pub use probe::{ProbeKind, ProbeResult, ProbeRun, ProbeSchedule, ProbeSpec, ProbeSpecs};
 pub use spec::{ContainerSpec, PodSpec, RestartPolicy, Role};
 pub use state::{ContainerState, Goal, Halt, PodState, RunState, Sandbox, Stopping, Terminated, Waiting};
 pub use status::pod_with_status;
@@ -93,6 +96,17 @@ pub enum Event {
         code: Option<i32>,
         /// Whether the kernel killed the process for lack of memory.
         oom_killed: bool,
+    },
+    /// A probe has passed or failed as often in a row as its threshold demands.
+    Probed {
+        /// The container's name.
+        container: String,
+        /// Which run of the container, from 0.
+        attempt: u32,
+        /// Which of its probes.
+        probe: ProbeKind,
+        /// Whether it passed.
+        passed: bool,
     },
     /// The pod was asked to stop. A repeated request can only shorten the grace period.
     Stop {

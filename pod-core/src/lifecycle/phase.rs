@@ -46,7 +46,7 @@ impl PodState {
         self.goal == Goal::Run
             && self.by_role(spec, Role::App).all(|(_, c)| {
                 c.state == RunState::Terminated
-                    && c.latest.as_ref().is_some_and(|t| !spec.restart_policy.restarts(t.exit_code))
+                    && c.latest.as_ref().is_some_and(|t| !c.restarts(spec.restart_policy, t.exit_code))
             })
     }
 

@@ -1,5 +1,7 @@
 use k8s_openapi::api::core::v1::{Container, Pod};
 
+use super::probe::ProbeSpecs;
+
 /// The default of `terminationGracePeriodSeconds`.
 const DEFAULT_GRACE_SECONDS: u64 = 30;
 
@@ -60,6 +62,8 @@ pub struct ContainerSpec {
     pub role: Role,
     /// The container's `image` field, for the status.
     pub image: String,
+    /// Its probes. An init container has none.
+    pub probes: ProbeSpecs,
 }
 
 impl PodSpec {
@@ -71,6 +75,10 @@ impl PodSpec {
                 name: c.name.clone(),
                 role,
                 image: c.image.clone().unwrap_or_default(),
+                probes: match role {
+                    Role::Init => ProbeSpecs::default(),
+                    Role::App => ProbeSpecs::from_container(c),
+                },
             }
         };
         let init = spec.and_then(|s| s.init_containers.as_deref()).unwrap_or_default();

@@ -123,6 +123,16 @@ pub struct ContainerState {
     /// The container id of the latest run, `kube://<id>`.
     #[serde(default)]
     pub container_id: String,
+    /// Whether the startupProbe of the current run has not passed yet.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub awaits_startup: bool,
+    /// Whether the readinessProbe of the current run has not passed yet, or fails. Stored this way round, so that a
+    /// container that an earlier version started stays ready until a probe decides otherwise.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unready: bool,
+    /// Whether the latest run was stopped in order to restart the container: then its exit code does not matter.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub must_restart: bool,
 }
 
 /// What a container is doing.
@@ -146,6 +156,9 @@ pub enum RunState {
         stop_signal: String,
         /// How far the stop of the container has got.
         halt: Halt,
+        /// Set if this container alone is to be stopped: when it is killed, in milliseconds since boot.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kill_at: Option<u64>,
     },
     /// The container has ended; [`ContainerState::latest`] says how.
     Terminated,
@@ -205,6 +218,11 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
 impl ContainerState {
     /// Returns status.restartCount.
     pub fn restart_count(&self) -> u32 {
@@ -222,13 +240,32 @@ impl ContainerState {
         matches!(self.state, RunState::Running { .. })
     }
 
-    /// Returns status.ready. An init container is ready once it has completed, an app container while it runs, because
-    /// probes are not supported here.
+    /// Returns status.started: the container runs, and its startupProbe has passed if it has one.
+    pub fn is_started(&self) -> bool {
+        self.is_running() && !self.awaits_startup
+    }
+
+    /// Returns status.ready. An init container is ready once it has completed; an app container while it runs, its
+    /// startupProbe has passed and its readinessProbe passes.
     pub fn is_ready(&self, role: Role) -> bool {
         match role {
             Role::Init => self.done,
-            Role::App => self.is_running(),
+            Role::App => self.is_started() && !self.unready,
         }
+    }
+
+    /// Returns when the running container is killed, for the first time or again, if the pod is stopped by `stop`.
+    fn next_kill(&self, stop: Option<u64>) -> Option<u64> {
+        match &self.state {
+            RunState::Running { halt: Halt::Killed(at), .. } => Some(at.saturating_add(KILL_RETRY_MS)),
+            RunState::Running { kill_at, .. } => stop.into_iter().chain(*kill_at).min(),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the container, which has ended with `code`, runs again.
+    pub(super) fn restarts(&self, policy: RestartPolicy, code: i32) -> bool {
+        self.must_restart || policy.restarts(code)
     }
 
     /// Returns the attempt whose log `kube logs` shows. With `previous`, returns the attempt that `kube logs -p`
@@ -282,6 +319,9 @@ impl PodState {
                 create_failures: 0,
                 image_id: String::new(),
                 container_id: String::new(),
+                awaits_startup: false,
+                unready: false,
+                must_restart: false,
             })
             .collect();
         let mut state = Self {
@@ -353,23 +393,16 @@ impl PodState {
     pub fn next_deadline(&self, spec: &PodSpec) -> Option<u64> {
         match (self.goal, self.sandbox) {
             (Goal::Idle, _) => None,
-            (Goal::End, _) | (Goal::Run, Sandbox::Dead) => self
-                .containers
-                .iter()
-                .filter_map(|c| match &c.state {
-                    RunState::Running { halt: Halt::Killed(at), .. } => {
-                        Some(at.saturating_add(KILL_RETRY_MS))
-                    }
-                    RunState::Running { .. } => self.stop.map(|s| s.deadline),
-                    _ => None,
-                })
-                .min(),
+            (Goal::End, _) | (Goal::Run, Sandbox::Dead) => {
+                let stop = self.stop.map(|s| s.deadline);
+                self.containers.iter().filter_map(|c| c.next_kill(stop)).min()
+            }
             (Goal::Run, Sandbox::Failed { retry }) => Some(retry),
             (Goal::Run, Sandbox::Ready) => self
                 .in_turn(spec)
                 .filter_map(|(_, c)| match &c.state {
                     RunState::Waiting(w) => w.backoff_shown_at.into_iter().chain(w.retry).min(),
-                    _ => None,
+                    _ => c.next_kill(None),
                 })
                 .min(),
             (Goal::Run, Sandbox::Absent | Sandbox::Creating | Sandbox::Removing) => None,

@@ -69,7 +69,7 @@ fn container_status(c: &ContainerState, role: Role, image: &str) -> ContainerSta
         container_id: Some(c.container_id.clone()).filter(|id| !id.is_empty()),
         ready: c.is_ready(role),
         restart_count: i32::try_from(c.restart_count()).unwrap_or(i32::MAX),
-        started: Some(c.is_running()),
+        started: Some(c.is_started()),
         state: Some(state),
         last_state: Some(last.map(terminated).unwrap_or_default()),
         ..ContainerStatus::default()

@@ -1,10 +1,9 @@
 //! The transitions of the state machine.
 
 use super::backoff::go_duration;
-use super::state::KILL_RETRY_MS;
 use super::{
     Action, Backoff, ContainerState, Event, Goal, Halt, Now, PodSpec, PodState, RestartPolicy, Role,
-    RunState, Sandbox, Stopping, Terminated, Waiting,
+    RunState, Sandbox, Terminated, Waiting,
 };
 use crate::kind::{EventType, TerminatedReason, WaitingReason};
 
@@ -26,11 +25,11 @@ pub fn step(spec: &PodSpec, state: PodState, event: &Event, now: Now) -> (PodSta
     (machine.state, machine.actions)
 }
 
-struct Machine<'a> {
-    spec: &'a PodSpec,
-    state: PodState,
-    now: Now,
-    actions: Vec<Action>,
+pub(super) struct Machine<'a> {
+    pub(super) spec: &'a PodSpec,
+    pub(super) state: PodState,
+    pub(super) now: Now,
+    pub(super) actions: Vec<Action>,
 }
 
 impl Machine<'_> {
@@ -77,13 +76,19 @@ impl Machine<'_> {
             }
             Event::Started { container, attempt, pid, container_id, image_id, stop_signal } => {
                 let wall = self.now.wall;
+                let spec = self.spec.containers.iter().find(|s| s.name == *container);
+                let probes = spec.map(|s| s.probes.clone()).unwrap_or_default();
                 let Some(c) = self.starting(container, *attempt) else { return };
                 c.state = RunState::Running {
                     pid: *pid,
                     since: wall,
                     stop_signal: stop_signal.clone(),
                     halt: Halt::None,
+                    kill_at: None,
                 };
+                c.must_restart = false;
+                c.awaits_startup = probes.startup.is_some();
+                c.unready = probes.readiness.is_some();
                 c.runs = attempt.saturating_add(1);
                 c.create_failures = 0;
                 c.container_id.clone_from(container_id);
@@ -98,6 +103,9 @@ impl Machine<'_> {
             }
             Event::Exited { container, attempt, code, oom_killed } => {
                 self.exited(container, *attempt, *code, *oom_killed);
+            }
+            Event::Probed { container, attempt, probe, passed } => {
+                self.probed(container, *attempt, *probe, *passed);
             }
             Event::Stop { grace_seconds } => self.stop(*grace_seconds),
             Event::Tick => self.show_pull_backoff(),
@@ -125,7 +133,10 @@ impl Machine<'_> {
                 self.halt_all();
                 self.remove_sandbox_when_idle();
             }
-            (Goal::Run, Sandbox::Ready) => self.run_containers(),
+            (Goal::Run, Sandbox::Ready) => {
+                self.halt_failed();
+                self.run_containers();
+            }
         }
     }
 
@@ -150,7 +161,7 @@ impl Machine<'_> {
                     let init = self.spec.containers.get(i).is_some_and(|s| s.role == Role::Init);
                     // An init container whose turn it is is not done: it has failed, or it has to run in this sandbox
                     // too.
-                    if !init && !self.spec.restart_policy.restarts(end.exit_code) {
+                    if !init && !c.restarts(self.spec.restart_policy, end.exit_code) {
                         continue;
                     }
                     let at = Backoff::due(c.backoff, end.finished_boot);
@@ -234,41 +245,7 @@ impl Machine<'_> {
         }
     }
 
-    /// Asks all running containers to stop at the same time. Kills them when the grace period is over, or at once if
-    /// the sandbox has died, because then there is no grace period. A kill that is not answered is repeated.
-    fn halt_all(&mut self) {
-        let now = self.now.boot;
-        let kill_now = self.state.stop.is_none_or(|s| s.deadline <= now);
-        let mut signalled = Vec::new();
-        for c in &mut self.state.containers {
-            let RunState::Running { stop_signal, halt, .. } = &mut c.state else { continue };
-            let container = c.name.clone();
-            if *halt == Halt::None {
-                signalled.push(container.clone());
-            }
-            match *halt {
-                Halt::Killed(at) if now < at.saturating_add(KILL_RETRY_MS) => {}
-                Halt::Killed(_) => {
-                    *halt = Halt::Killed(now);
-                    self.actions.push(Action::KillContainer { container });
-                }
-                Halt::None | Halt::Signalled if kill_now => {
-                    *halt = Halt::Killed(now);
-                    self.actions.push(Action::KillContainer { container });
-                }
-                Halt::None => {
-                    *halt = Halt::Signalled;
-                    self.actions.push(Action::StopContainer { container, signal: stop_signal.clone() });
-                }
-                Halt::Signalled => {}
-            }
-        }
-        for container in signalled {
-            self.emit_normal("Killing", format!("Stopping container {container}"), Some(&container));
-        }
-    }
-
-    fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         self.state.goal = Goal::End;
         // No container is tried again: one that waits and has run before is shown as its last run ended.
         for c in &mut self.state.containers {
@@ -279,24 +256,6 @@ impl Machine<'_> {
                 }
             }
         }
-    }
-
-    fn stop(&mut self, grace_seconds: Option<u64>) {
-        let grace = grace_seconds.unwrap_or(self.spec.grace_seconds);
-        let asked = Stopping {
-            deadline: self.now.boot.saturating_add(grace.saturating_mul(1000)),
-            grace_seconds: grace,
-            until: i64::try_from(grace)
-                .ok()
-                .and_then(|s| self.now.wall.checked_add(jiff::SignedDuration::from_secs(s)).ok())
-                .unwrap_or(self.now.wall),
-        };
-        match &mut self.state.stop {
-            // A repeated stop can only move the deadline forward.
-            Some(stop) if asked.deadline >= stop.deadline => {}
-            stop => *stop = Some(asked),
-        }
-        self.end();
     }
 
     fn sandbox_died(&mut self) {
@@ -454,7 +413,7 @@ impl Machine<'_> {
         c.terminate(end, done);
     }
 
-    fn emit_normal(&mut self, reason: &str, message: String, container: Option<&str>) {
+    pub(super) fn emit_normal(&mut self, reason: &str, message: String, container: Option<&str>) {
         self.emit(EventType::Normal, reason, message, container);
     }
 

@@ -1,5 +1,6 @@
-//! Tests of the whole state machine: [`rules`] has one test per rule of the kubelet, [`simulation`] checks invariants
+//! Tests of the whole state machine: [`rules`] and [`probes`] have one test per rule of the kubelet, [`simulation`] checks invariants
 //! over months of random pod life.
 
+mod probes;
 mod rules;
 mod simulation;

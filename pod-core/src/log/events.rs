@@ -9,6 +9,7 @@ use base::file::{FileLock, LockKind};
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
+use super::repeats::Occurrence;
 use crate::kind::{EventType, Kind};
 use crate::plan::PodPlan;
 use crate::store::{Error, Layout};
@@ -24,9 +25,9 @@ pub fn append(
     kind: EventType,
     reason: &str,
     message: &str,
-    now: jiff::Timestamp,
+    occurrence: Occurrence,
 ) -> Result<(), Error> {
-    append_about(layout, reference(pod, container), kind, reason, message, now)
+    append_about(layout, reference(pod, container), kind, reason, message, occurrence)
 }
 
 fn reference(pod: &PodPlan, container: Option<&str>) -> ObjectReference {
@@ -58,24 +59,25 @@ pub fn append_about(
     kind: EventType,
     reason: &str,
     message: &str,
-    now: jiff::Timestamp,
+    occurrence: Occurrence,
 ) -> Result<(), Error> {
-    let time = Some(Time(now));
+    let Occurrence { count, first, last } = occurrence;
+    // An event that is repeated keeps its name.
     let name = involved_object.name.as_deref().unwrap_or_default();
     let event = Event {
         metadata: ObjectMeta {
-            name: Some(format!("{name}.{:x}", now.as_nanosecond())),
+            name: Some(format!("{name}.{:x}", first.as_nanosecond())),
             namespace: involved_object.namespace.clone(),
-            creation_timestamp: time.clone(),
+            creation_timestamp: Some(Time(first)),
             ..ObjectMeta::default()
         },
         involved_object,
         reason: Some(reason.to_owned()),
         message: Some(message.to_owned()),
         type_: Some(kind.to_string()),
-        count: Some(1),
-        first_timestamp: time.clone(),
-        last_timestamp: time,
+        count: i32::try_from(count).ok(),
+        first_timestamp: Some(Time(first)),
+        last_timestamp: Some(Time(last)),
         source: Some(EventSource { component: Some("kube".to_owned()), host: None }),
         ..Event::default()
     };
@@ -240,8 +242,8 @@ mod tests {
             std::thread::scope(|scope| {
                 for _ in 0..4 {
                     scope.spawn(|| {
-                        let now = jiff::Timestamp::UNIX_EPOCH;
-                        append(&layout, &pod, None, EventType::Normal, "Started", "m", now).unwrap();
+                        let once = Occurrence::once(jiff::Timestamp::UNIX_EPOCH);
+                        append(&layout, &pod, None, EventType::Normal, "Started", "m", once).unwrap();
                     });
                 }
             });

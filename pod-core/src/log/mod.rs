@@ -12,11 +12,13 @@ mod inotify;
 mod journal;
 mod reader;
 mod record;
+mod repeats;
 mod spool;
 mod writer;
 
 pub use reader::{Options, Run, Source, follow, read};
 pub use record::{Line, Stream};
+pub use repeats::{Occurrence, Repeats};
 pub use writer::{Lost, Writer};
 
 /// The maximum size of logs. The defaults are 10 MB per file and three files per run.

@@ -88,6 +88,8 @@ pub(super) struct ContainerExecutor {
     report: Rc<OwnedFd>,
     /// Descriptors of the caller that the new process has inherited.
     inherited: Rc<Vec<RawFd>>,
+    /// The `cgroup.procs` of a group that the process joins.
+    group: Option<Rc<File>>,
 }
 
 impl ContainerExecutor {
@@ -101,12 +103,20 @@ impl ContainerExecutor {
             filter: filter.map(Rc::new),
             report: Rc::new(report),
             inherited: Rc::new(inherited),
+            group: None,
         }
     }
 
     /// Creates the executor of a process that joins a container.
-    pub fn joining(process: Process, filter: Option<Filter>, report: OwnedFd, inherited: Vec<RawFd>) -> Self {
-        Self { role: Role::Joining, ..Self::init(process, filter, report, inherited) }
+    pub fn joining(
+        process: Process,
+        filter: Option<Filter>,
+        report: OwnedFd,
+        inherited: Vec<RawFd>,
+        group: Option<File>,
+    ) -> Self {
+        let group = group.map(Rc::new);
+        Self { role: Role::Joining, group, ..Self::init(process, filter, report, inherited) }
     }
 
     /// Executes the process; returns only an error.
@@ -118,6 +128,10 @@ impl ContainerExecutor {
                 // The size is set first, because a program that asks at once must not see 0 by 0.
                 let _ = super::console::set_size(std::io::stdin(), rows, columns);
             }
+        }
+        if let Some(group) = &self.group {
+            // Without it the process is killed alone.
+            let _ = (&**group).write_all(b"0");
         }
         if self.role == Role::Joining {
             own_streams(process);

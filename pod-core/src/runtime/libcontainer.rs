@@ -189,7 +189,13 @@ impl Runtime for Libcontainer {
         let filter = self.filter(&spec)?;
         let (report_read, report_write) =
             nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(Error::call("create", "pipe"))?;
-        let executor = ContainerExecutor::joining(process, filter, report_write, inherited);
+        // Without a group the process is killed alone.
+        let group = exec.group.zip(cgroups_path(&spec));
+        let group = group.and_then(|(name, path)| {
+            let made = cgroup::make_below(&cgroup::below(&path, name));
+            made.inspect_err(|error| tracing::debug!(%error, id = exec.id, "no group for a command")).ok()
+        });
+        let executor = ContainerExecutor::joining(process, filter, report_write, inherited, group);
         let result = self.builder(exec.id, &exec.stdio).map_err(failed).and_then(|builder| {
             let builder = builder
                 .with_console_socket(exec.console_socket)

@@ -160,6 +160,9 @@ pub struct Exec<'a> {
     pub stdio: Stdio<'a>,
     /// For `tty`: the socket to which the runtime sends the pty master.
     pub console_socket: Option<&'a Path>,
+    /// The name of a cgroup below the container's for the process and all that it starts ([`cgroup::below`]), so that
+    /// they can be killed together. Runtime programs ignore it.
+    pub group: Option<&'a str>,
 }
 
 /// An OCI runtime. Signals are not sent through it, because a pidfd and a cgroup are more reliable than an id.

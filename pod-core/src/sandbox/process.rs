@@ -52,6 +52,34 @@ impl Process {
     }
 }
 
+/// Kills a process and, of the processes `among`, everything that it started or that is in its session.
+pub fn kill_descendants(pid: i32, among: &std::collections::BTreeSet<i32>) {
+    let parents: Vec<(i32, i32, i32)> = among
+        .iter()
+        .filter_map(|of| {
+            let stat = std::fs::read_to_string(format!("/proc/{of}/stat")).ok()?;
+            let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+            // Fields 4 (parent) and 6 (session) of proc_pid_stat(5).
+            Some((*of, fields.nth(1)?.parse().ok()?, fields.nth(1)?.parse().ok()?))
+        })
+        .collect();
+    let mut doomed = vec![pid];
+    let mut next = 0;
+    while let Some(parent) = doomed.get(next).copied() {
+        for (of, ppid, session) in &parents {
+            if (*ppid == parent || *session == parent) && !doomed.contains(of) {
+                doomed.push(*of);
+            }
+        }
+        next += 1;
+    }
+    for pid in doomed {
+        if let Some(process) = Process::of(pid) {
+            process.signal(libc::SIGKILL);
+        }
+    }
+}
+
 /// Sends a signal through a pidfd. A process that has ended is no error.
 fn send_signal(pidfd: &OwnedFd, signal: i32) {
     if let Some(signal) = Signal::from_named_raw(signal) {

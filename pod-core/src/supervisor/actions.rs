@@ -8,7 +8,7 @@ use super::ipc::protocol::Reply;
 use super::pod::{Job, Purge, Run};
 use crate::kind::{EventType, WaitingReason};
 use crate::lifecycle::{self, Action, Event, Goal, Sandbox};
-use crate::log::{self, Stream, events};
+use crate::log::{self, Occurrence, Stream, events};
 use crate::record::has_no_process;
 use crate::sandbox::worker::{self, Outcome};
 use crate::sandbox::{self, Failure, Step, console, container, output};
@@ -41,6 +41,7 @@ impl Supervisor {
         pod.state = state;
         tracing::debug!(pod = pod.plan.name(), ?event, ?actions, "step");
         if pod.state != before {
+            self.has_worked = true;
             let state = pod.state.clone();
             if pod.observe() {
                 self.pending.get_or_insert(workload::Event::PodsChanged);
@@ -56,6 +57,7 @@ impl Supervisor {
             {
                 tracing::error!("{e}");
             }
+            self.follow_probes(uid);
             base::fail_point!(Supervisor, "state-written");
             self.send_to_watchers(&Reply::State { uid: uid.to_owned(), state: Box::new(state) });
         }
@@ -104,7 +106,18 @@ impl Supervisor {
                 }
             }
             Action::Emit { kind, reason, message, container } => {
-                if let Some(pod) = self.pods.get(uid) {
+                if let Some(pod) = self.pods.get_mut(uid) {
+                    let occurrence = match reason.as_str() {
+                        "Unhealthy" | "ProbeWarning" => {
+                            let kind = message.split(' ').next().unwrap_or_default();
+                            let about = (container.as_deref().unwrap_or_default(), kind);
+                            let Some(occurrence) = pod.probing.repeats.note(about, &message, wall) else {
+                                return;
+                            };
+                            occurrence
+                        }
+                        _ => Occurrence::once(wall),
+                    };
                     let told = events::append(
                         &self.layout,
                         &pod.plan,
@@ -112,7 +125,7 @@ impl Supervisor {
                         kind,
                         &reason,
                         &message,
-                        wall,
+                        occurrence,
                     );
                     if let Err(e) = told {
                         tracing::error!("{e}");

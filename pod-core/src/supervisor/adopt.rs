@@ -67,6 +67,7 @@ impl Supervisor {
             // The pod has a sandbox, but its description is damaged.
             infra_lost = matches!(pod.state.sandbox, Sandbox::Ready);
         }
+        self.kill_old_probes(uid);
         for (name, attempt) in running {
             self.adopt_container(uid, &name, attempt);
         }
@@ -76,6 +77,7 @@ impl Supervisor {
         if infra_lost {
             self.dispatch(uid, &Event::SandboxDied);
         }
+        self.follow_probes(uid);
     }
 
     fn adopt_container(&mut self, uid: &str, name: &str, attempt: u32) {

@@ -31,6 +31,14 @@ impl Supervisor {
             return;
         }
         for (uid, pod) in &mut self.pods {
+            if pod.probing.has_worker(pid) {
+                return;
+            }
+            if pod.probing.has_command(pid) {
+                let uid = uid.clone();
+                self.on_command_ended(&uid, pid, code);
+                return;
+            }
             if pod.sandbox.as_ref().is_some_and(|s| s.infra.pid == pid) {
                 let uid = uid.clone();
                 self.on_infra_ended(&uid);

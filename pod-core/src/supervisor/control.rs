@@ -5,7 +5,7 @@ use super::ipc::protocol::Reply;
 use super::pod::Purge;
 use crate::controller::{self, Controller, EmittedEvent, Outcome, Status, WorkloadChange};
 use crate::lifecycle::PodSpec;
-use crate::log::events;
+use crate::log::{Occurrence, events};
 use crate::plan::PodPlan;
 use crate::record::{PodRecord, WorkloadRecord, removal};
 use crate::store::{self, Layout};
@@ -188,9 +188,9 @@ pub(super) fn append_events(layout: &Layout, record: &WorkloadRecord, emitted: &
             uid: Some(record.uid.clone()),
             ..Default::default()
         };
-        let now = jiff::Timestamp::now();
+        let once = Occurrence::once(jiff::Timestamp::now());
         if let Err(e) =
-            events::append_about(layout, about, emitted.kind, emitted.reason, &emitted.message, now)
+            events::append_about(layout, about, emitted.kind, emitted.reason, &emitted.message, once)
         {
             tracing::error!("{e}");
         }

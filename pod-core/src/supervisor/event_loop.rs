@@ -30,6 +30,11 @@ pub enum Source {
         /// Container name.
         container: String,
     },
+    /// A connection or a command of a probe.
+    Probe {
+        /// Pod uid.
+        uid: String,
+    },
     /// The pidfd of a container that a former supervisor started, which is not our child.
     AdoptedProcess {
         /// Pod uid.

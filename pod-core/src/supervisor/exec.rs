@@ -63,6 +63,7 @@ impl Supervisor {
                 size,
                 stdio,
                 console_socket: terminal.as_ref().map(|t| t.path()),
+                group: None,
             };
             base::fail_point!(Supervisor, "exec-begins");
             let pid = oci.exec(&exec).map_err(|e| Failure::new(Step::Runtime, e.of_container()))?;

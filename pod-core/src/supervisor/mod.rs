@@ -14,6 +14,7 @@ mod hand_over;
 pub mod ipc;
 mod memory;
 mod pod;
+mod probes;
 mod requests;
 mod spawn;
 
@@ -158,6 +159,8 @@ struct Supervisor {
     control_again: Option<u64>,
     /// True if the status of the workload may differ from the one that watchers have received.
     status_changed: bool,
+    /// Whether anything but output and probes has happened since memory was released.
+    has_worked: bool,
     reported_status: Option<Status>,
     events: EventLoop,
     signals: SignalFd,
@@ -326,6 +329,7 @@ impl Supervisor {
             pending: None,
             control_again: None,
             status_changed: false,
+            has_worked: true,
             reported_status: None,
             events,
             signals,
@@ -349,22 +353,25 @@ impl Supervisor {
     }
 
     fn serve(&mut self) -> Result<(), Error> {
-        // True if anything but output of containers has happened since memory was released.
-        let mut has_worked = true;
         loop {
             self.settle();
             if self.is_done() {
                 return self.exit();
             }
             self.arm_timer();
-            let quiet = has_worked.then_some(memory::QUIET);
+            let quiet = self.has_worked.then_some(memory::QUIET);
             let events = self.events.wait(quiet).map_err(Error::kernel("wait for events"))?;
-            if events.is_empty() && has_worked {
+            if events.is_empty() && self.has_worked {
                 memory::give_back();
-                has_worked = false;
+                self.has_worked = false;
             }
             for (token, source) in events {
-                has_worked |= !matches!(source, Source::Output { .. });
+                // The rest counts if a pod's state changes. What happens each second, such as a probe, must not release
+                // what the next one needs.
+                self.has_worked |= !matches!(
+                    source,
+                    Source::Output { .. } | Source::Timer | Source::Signals | Source::Probe { .. }
+                );
                 match source {
                     Source::Signals => self.on_signals(),
                     Source::Timer => self.on_timer(),
@@ -372,6 +379,7 @@ impl Supervisor {
                     Source::Connection => self.on_request(token),
                     Source::Worker { uid } => self.on_worker(&uid, token),
                     Source::Output { uid, container } => self.on_output(&uid, &container),
+                    Source::Probe { uid } => self.on_probe(&uid, token),
                     Source::AdoptedProcess { uid, container } => {
                         self.on_adopted_process(&uid, container.as_deref());
                     }
@@ -426,7 +434,8 @@ impl Supervisor {
         // No event reports that a disk has space again.
         let again =
             self.pods.values().filter(|pod| pod.purge == pod::Purge::No).filter_map(|pod| pod.unwritten);
-        let due = due.into_iter().chain(again).chain(self.control_due()).min();
+        let probes = self.pods.values().filter_map(|pod| pod.probing.next_deadline());
+        let due = due.into_iter().chain(again).chain(probes).chain(self.control_due()).min();
         let value = due.map_or(Timespec { tv_sec: 0, tv_nsec: 0 }, |due| {
             // A zero time would disarm the timer.
             let due = due.max(1);
@@ -468,6 +477,7 @@ impl Supervisor {
         for uid in due {
             self.dispatch(&uid, &Event::Tick);
         }
+        self.run_probes(now);
         let deadline = self.record.state.next_deadline.is_some_and(|at| at <= now.wall);
         if deadline || self.control_again.is_some_and(|at| at <= now.boot) {
             self.control_again = None;

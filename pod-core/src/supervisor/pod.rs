@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::probes::Probing;
 use crate::controller::{self, pod_status};
 use crate::lifecycle::{Goal, PodSpec, PodState};
 use crate::log::{Stream, Writer};
@@ -54,6 +55,8 @@ pub struct Pod {
     /// Set if the pod's state could not be written, for example because the disk is full: the time of the next attempt,
     /// in milliseconds since boot.
     pub unwritten: Option<u64>,
+    /// Its probes.
+    pub probing: Probing,
 }
 
 /// The progress of the removal of a pod's files.
@@ -156,6 +159,7 @@ impl Pod {
             recorded_end: false,
             killed_workers: 0,
             unwritten: None,
+            probing: Probing::default(),
         }
     }
 
@@ -172,6 +176,7 @@ impl Pod {
         self.jobs
             .values()
             .any(|job| matches!(job, Job::CreateSandbox(_) | Job::Start { .. } | Job::Exec { .. }))
+            || self.probing.awaits_child()
     }
 
     /// Returns whether nothing will happen to this pod unless a client asks for it.

@@ -196,8 +196,17 @@ impl Pod {
         let stdio = Stdio { stdin: null.as_fd(), stdout: output, stderr: output };
         let (id, bundle) = (self.id(name), self.bundle(name));
         let tty = console_socket.is_some();
-        let exec =
-            Exec { id: &id, bundle: &bundle, args: &args, env: &env, tty, size: None, stdio, console_socket };
+        let exec = Exec {
+            id: &id,
+            bundle: &bundle,
+            args: &args,
+            env: &env,
+            tty,
+            size: None,
+            stdio,
+            console_socket,
+            group: None,
+        };
         worker(|| self.runtime.exec(&exec))
     }
 

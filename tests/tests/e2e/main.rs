@@ -38,6 +38,7 @@ mod network;
 mod opposites;
 mod play;
 mod pods;
+mod probes;
 mod registry;
 mod rolling;
 mod rollouts;

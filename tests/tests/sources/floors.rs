@@ -15,7 +15,7 @@ const FLOORS: &[&[&str]] = &[
     &["observe"],
     &["repair"],
     &["supervisor"],
-    &["inherited", "sandbox"],
+    &["inherited", "probe", "sandbox"],
     &["log"],
     &["controller"],
     &["generate"],

@@ -199,8 +199,8 @@ fn probe() -> BoxedStrategy<Value> {
     let handler = prop_oneof![
         (name(), 1..65536_u32)
             .prop_map(|(path, port)| json!({"httpGet": {"path": format!("/{path}"), "port": port}})),
-        Just(json!({"tcpSocket": {"port": "http"}})),
-        words().prop_map(|words| json!({"exec": {"command": words}})),
+        (1..65536_u32).prop_map(|port| json!({"tcpSocket": {"port": port, "host": "localhost"}})),
+        prop::collection::vec(text(), 1..4).prop_map(|words| json!({"exec": {"command": words}})),
     ];
     let times = some(vec![
         ("initialDelaySeconds", (0..9).prop_map(Value::from).boxed()),

@@ -53,6 +53,8 @@ enum Coming {
         container: String,
         attempt: u32,
     },
+    /// A probe has its result.
+    Probe(ProbeRun),
     SandboxDies,
     Stop,
     SupervisorDies,
@@ -80,10 +82,28 @@ struct Process {
     kill_lost: bool,
 }
 
+/// Some probes of a container, or none.
+fn probes(dice: &mut Dice) -> ProbeSpecs {
+    let mut probe = |kills: bool| {
+        dice.percent(50).then(|| ProbeSpec {
+            initial_delay: dice.pick(&[0, 5 * SECOND, MINUTE]),
+            period: dice.pick(&[SECOND, MINUTE, HOUR, 12 * HOUR]),
+            timeout: SECOND,
+            success_threshold: if kills { 1 } else { dice.pick(&[1, 2]) },
+            failure_threshold: dice.pick(&[1, 3]),
+            grace_seconds: if kills { dice.pick(&[None, Some(1), Some(100)]) } else { None },
+        })
+    };
+    ProbeSpecs { startup: probe(true), liveness: probe(true), readiness: probe(false) }
+}
+
 struct World {
     dice: Dice,
     spec: PodSpec,
     state: PodState,
+    schedule: ProbeSchedule,
+    /// Containers that a failed probe has condemned, with the time when they may be killed.
+    condemned: BTreeMap<String, u64>,
     /// Milliseconds since the simulation began, and the time of the last boot on the same scale.
     time: u64,
     booted: u64,
@@ -99,15 +119,15 @@ struct World {
 
 impl World {
     fn new(seed: u64, policy: RestartPolicy, init: usize, app: usize) -> Self {
-        let container = |role, prefix: &str, i| ContainerSpec {
+        let mut dice = Dice(seed);
+        let mut container = |role, prefix: &str, i| ContainerSpec {
             name: format!("{prefix}{i}"),
             role,
             image: "img".to_owned(),
+            probes: if role == Role::App { probes(&mut dice) } else { ProbeSpecs::default() },
         };
-        let containers = (0..init)
-            .map(|i| container(Role::Init, "i", i))
-            .chain((0..app).map(|i| container(Role::App, "a", i)))
-            .collect::<Vec<_>>();
+        let mut containers: Vec<_> = (0..init).map(|i| container(Role::Init, "i", i)).collect();
+        containers.extend((0..app).map(|i| container(Role::App, "a", i)));
         let spec = PodSpec {
             name: "web".to_owned(),
             namespace: "default".to_owned(),
@@ -119,8 +139,10 @@ impl World {
         let now = Now { boot: 0, wall: Timestamp::UNIX_EPOCH };
         let processes = spec.containers.iter().map(|c| (c.name.clone(), Process::default())).collect();
         let mut world = Self {
-            dice: Dice(seed),
+            dice,
             state: PodState::new(&spec, now),
+            schedule: ProbeSchedule::default(),
+            condemned: BTreeMap::new(),
             spec,
             time: 0,
             booted: 0,
@@ -168,6 +190,7 @@ impl World {
             "a state read back is the state written"
         );
         self.state = state;
+        self.schedule.follow(&self.spec, &self.state, now);
         for action in &actions {
             self.perform(action, false);
         }
@@ -180,7 +203,13 @@ impl World {
                 assert_eq!((p.running, p.starting), (None, None), "{name} runs in a pod that has ended");
             }
         }
+        for container in &self.state.containers {
+            if container.awaits_startup {
+                assert!(!container.is_ready(Role::App), "what has not started is not ready");
+            }
+        }
         if self.state.is_gone() {
+            assert_eq!(self.schedule.next_deadline(), None, "a pod that is gone is not probed");
             assert!(self.state.has_stopped());
             assert!(!self.sandbox && !self.sandbox_busy, "no sandbox in a pod that is gone");
             assert_eq!(self.state.next_deadline(&self.spec), None, "a pod that is gone waits for nothing");
@@ -224,7 +253,8 @@ impl World {
             Action::StartContainer { container, attempt } => self.start(container, *attempt, again),
             Action::StopContainer { container, .. } => {
                 let attempt = self.process(container).running.expect("what is stopped runs");
-                assert!(self.stop.is_some(), "only a stop stops");
+                let is_condemned = self.condemned.contains_key(container);
+                assert!(self.stop.is_some() || is_condemned, "only a stop or a failed probe stops");
                 if self.dice.percent(70) {
                     let after = self.dice.span(MINUTE);
                     self.later(after, Coming::Exit { container: container.clone(), attempt });
@@ -234,7 +264,8 @@ impl World {
                 let attempt = self.process(container).running.expect("what is killed runs");
                 let now = self.time;
                 assert!(
-                    self.stop.is_none_or(|(_, deadline)| now >= deadline || !self.sandbox),
+                    self.stop.is_none_or(|(_, deadline)| now >= deadline || !self.sandbox)
+                        || self.condemned.get(container).is_some_and(|at| now >= *at),
                     "nothing is killed before its grace is over"
                 );
                 let lost = self.dice.percent(10);
@@ -315,6 +346,7 @@ impl World {
                     self.exit(&container, attempt);
                 }
             }
+            Coming::Probe(run) => self.probed(&run),
             Coming::SandboxDies => {
                 if self.sandbox && !self.sandbox_busy {
                     self.sandbox = false;
@@ -347,7 +379,9 @@ impl World {
                 }
             }
             Coming::SupervisorDies => {
-                self.queue.retain(|_, what| !matches!(what, Coming::Answer(_)));
+                self.queue.retain(|_, what| !matches!(what, Coming::Answer(_) | Coming::Probe(_)));
+                self.schedule = ProbeSchedule::default();
+                self.schedule.follow(&self.spec, &self.state, self.now());
                 for action in self.state.pending_actions() {
                     self.perform(&action, true);
                 }
@@ -356,7 +390,11 @@ impl World {
                 }
             }
             Coming::Reboot => {
-                self.queue.retain(|_, what| !matches!(what, Coming::Answer(_) | Coming::Exit { .. }));
+                self.queue.retain(|_, what| {
+                    !matches!(what, Coming::Answer(_) | Coming::Exit { .. } | Coming::Probe(_))
+                });
+                self.condemned.clear();
+                self.schedule = ProbeSchedule::default();
                 self.booted = self.time;
                 (self.sandbox, self.sandbox_busy) = (false, false);
                 for p in self.processes.values_mut() {
@@ -378,13 +416,54 @@ impl World {
                 if !self.echoes.is_empty() {
                     let i = usize::try_from(self.dice.below(self.echoes.len() as u64)).unwrap();
                     let (before, event) = (self.state.clone(), self.echoes[i].clone());
-                    if self.state.next_deadline(&self.spec).is_none_or(|at| at > self.now().boot) {
+                    let is_answer = !matches!(event, Event::Probed { .. });
+                    if is_answer && self.state.next_deadline(&self.spec).is_none_or(|at| at > self.now().boot)
+                    {
                         self.send(&event);
                         assert_eq!(self.state, before, "an answer that comes twice changes nothing");
                     }
                 }
                 self.again(Coming::Echo);
             }
+        }
+    }
+
+    /// Checks that a probe may run now.
+    fn check_probe(&self, run: &ProbeRun) {
+        assert_eq!(self.processes[&run.container].running, Some(run.attempt), "what is probed runs");
+        let container = self.state.container(&run.container).unwrap();
+        assert_eq!(
+            run.kind == ProbeKind::Startup,
+            container.awaits_startup,
+            "a startupProbe holds back the others"
+        );
+        let kills = run.kind != ProbeKind::Readiness;
+        assert!(!kills || self.stop.is_none(), "nothing restarts in a pod that is stopped");
+    }
+
+    /// Gives a probe a result, and checks what follows from it.
+    fn probed(&mut self, run: &ProbeRun) {
+        let result = match self.dice.below(100) {
+            0..70 => ProbeResult::Success,
+            70..75 => ProbeResult::Warning("redirected".to_owned()),
+            75..95 => ProbeResult::Failure("refused".to_owned()),
+            _ => ProbeResult::Unknown("no fork".to_owned()),
+        };
+        let (_, event) = self.schedule.finish(&self.spec, &self.state, run, &result);
+        let Some(event) = event else { return };
+        let spec = self.spec.containers.iter().find(|container| container.name == run.container).unwrap();
+        let own = spec.probes.get(run.kind).unwrap().grace_seconds;
+        let passed = matches!(result, ProbeResult::Success | ProbeResult::Warning(_));
+        if !passed && run.kind != ProbeKind::Readiness {
+            let kill_at = self.time + own.unwrap_or(30) * SECOND;
+            self.condemned.insert(run.container.clone(), kill_at);
+        }
+        self.send(&event);
+        let container = self.state.container(&run.container).unwrap();
+        match run.kind {
+            ProbeKind::Readiness => assert_eq!(container.unready, !passed),
+            ProbeKind::Startup => assert_eq!(container.awaits_startup, !passed),
+            ProbeKind::Liveness => assert!(!passed),
         }
     }
 
@@ -435,6 +514,8 @@ impl World {
         let sandbox = self.sandbox;
         let process = self.process(container);
         (process.running, process.ended) = (None, Some(now));
+        self.condemned.remove(container);
+        let process = self.process(container);
         process.done = init && sandbox && code == Some(0);
         let event = Event::Exited {
             container: container.to_owned(),
@@ -451,7 +532,19 @@ impl World {
         self.send(&Event::Start);
         for _ in 0..steps {
             let deadline = self.state.next_deadline(&self.spec).map(|at| at + self.booted);
+            let probe = self.schedule.next_deadline().map(|at| at + self.booted);
             let coming = self.queue.first_key_value().map(|((at, _), _)| *at);
+            if let Some(at) = probe
+                && deadline.into_iter().chain(coming).all(|other| at < other)
+            {
+                self.time = self.time.max(at);
+                for run in self.schedule.take_due(&self.spec, self.now()) {
+                    self.check_probe(&run);
+                    let after = self.dice.below(10 * SECOND);
+                    self.later(after, Coming::Probe(run));
+                }
+                continue;
+            }
             match (deadline, coming) {
                 (Some(at), coming) if coming.is_none_or(|c| at <= c) => {
                     self.time = self.time.max(at);
@@ -488,7 +581,7 @@ proptest! {
         app in 1_usize..4,
     ) {
         let mut world = World::new(seed, policy, init, app);
-        world.live(2_000);
+        world.live(4_000);
         // Whatever state the pod is in now, it can be stopped and is gone soon after.
         world.happen(Coming::Stop);
         world.live(2_000);

@@ -29,6 +29,8 @@ fn rules_of_containers() {
             "securityContext: {seccompProfile: {type: Unconfined, localhostProfile: a}}",
             "livenessProbe: {exec: {command: [a]}, httpGet: {port: 80}, successThreshold: 2}\nreadinessProbe: {periodSeconds: 1, terminationGracePeriodSeconds: 3}",
             "startupProbe: {tcpSocket: {port: HTTP}}\nreadinessProbe: {httpGet: {port: 0}}\nlifecycle: {preStop: {}, postStart: {sleep: {seconds: 1}, exec: {command: [a]}}}",
+            "ports: [{name: http, containerPort: 80}]\nstartupProbe: {tcpSocket: {port: htpp}}\nreadinessProbe: {httpGet: {port: http}, failureThreshold: -1}\nlivenessProbe: {exec: {command: []}, terminationGracePeriodSeconds: 0}\nlifecycle: {preStop: {httpGet: {port: web}}}",
+            "startupProbe: {}\nreadinessProbe: {grpc: {port: 0}}",
         ],
         container
     ));

@@ -204,6 +204,32 @@ pub fn container_path(pod: &str, id: &str) -> String {
     if pod.starts_with('/') { format!("{pod}/{id}") } else { format!("{pod}:{SLICE}:{id}") }
 }
 
+/// Returns the `linux.cgroupsPath` of a cgroup below that of a container.
+pub fn below(container: &str, name: &str) -> String {
+    format!("/{}/{name}", relative(container))
+}
+
+/// Creates a cgroup for some processes of a container ([`below`]), in one hierarchy, because it is only there to find and
+/// kill them: limits and counts remain the container's. Returns its `cgroup.procs`; a process that writes 0 to it joins.
+///
+/// # Errors
+/// If the host has no hierarchy for it, or refuses the folder.
+pub(super) fn make_below(path: &str) -> std::io::Result<fs::File> {
+    let cgroups = Cgroups::get();
+    let hierarchy = match cgroups.version {
+        Version::V2 => cgroups.hierarchies.first(),
+        // Freezing them there keeps them from forking faster than they are killed.
+        _ => cgroups.hierarchy("freezer").or_else(|| cgroups.hierarchy("pids")),
+    };
+    let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
+    let dir = hierarchy.ok_or_else(missing)?.dir(&relative(path));
+    match fs::create_dir(&dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    fs::OpenOptions::new().write(true).open(dir.join("cgroup.procs"))
+}
+
 /// Returns the path below a hierarchy's root of the cgroup that a `linux.cgroupsPath` (or a pod's path) names.
 pub fn relative(cgroups_path: &str) -> String {
     if let Some(path) = cgroups_path.strip_prefix('/') {

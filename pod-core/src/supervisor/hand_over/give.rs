@@ -35,6 +35,8 @@ pub(in crate::supervisor) struct Successor {
 impl Supervisor {
     /// Hands this supervisor over. Returns only if that fails; this program then continues as before.
     pub(in crate::supervisor) fn hand_over(&mut self, successor: &Successor) {
+        // What they have opened stays in this program.
+        self.cancel_probes();
         let table = self.table(successor.token);
         let handed = table.descriptors();
         let error = match become_successor(successor, &table, &self.arguments(successor)) {
@@ -77,6 +79,7 @@ impl Supervisor {
             pending: _,
             control_again: _,
             status_changed: _,
+            has_worked: _,
             reported_status: _,
             events: _,
             signals: _,
@@ -140,6 +143,8 @@ fn pod_entry(pod: &Pod) -> PodEntry {
         end_reported,
         killed_workers,
         unwritten,
+        // The successor begins anew.
+        probing: _,
     } = pod;
     PodEntry {
         plan: (**plan).clone(),

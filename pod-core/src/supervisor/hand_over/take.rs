@@ -145,6 +145,7 @@ impl Supervisor {
         for entry in entry.jobs {
             self.add_worker(uid, job(entry, tokens));
         }
+        self.follow_probes(uid);
     }
 
     fn take_run(&mut self, uid: &str, name: &str, entry: RunEntry) -> Run {

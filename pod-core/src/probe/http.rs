@@ -1,0 +1,296 @@
+//! One HTTP/1.1 request of a probe and what its answer means, without a connection: bytes out, bytes in.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+use url::Url;
+
+use super::USER_AGENT;
+use super::address::Target;
+use crate::lifecycle::ProbeResult;
+
+/// How much of a body is read (the kubelet's maxRespBodyLength).
+const MAX_BODY: usize = 10 * 1024;
+/// How long the head of an answer may be.
+const MAX_HEAD: usize = 64 * 1024;
+/// How many headers an answer may have.
+const MAX_HEADERS: usize = 100;
+/// How many redirects are followed.
+const MAX_REDIRECTS: u32 = 10;
+
+/// The scheme of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// In the clear.
+    Http,
+    /// TLS, whose certificate is not verified.
+    Https,
+}
+
+/// A GET request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Its scheme.
+    pub scheme: Scheme,
+    /// Where it goes.
+    pub target: Target,
+    /// Path and query.
+    path: String,
+    headers: Vec<(String, String)>,
+    /// How many redirects led to it.
+    redirects: u32,
+}
+
+/// What follows from an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The result of the probe.
+    Result(ProbeResult),
+    /// Another request is to be made.
+    Follow(Box<Request>),
+}
+
+impl Request {
+    /// Creates a request. A `path` without a leading slash gets one.
+    pub fn new(scheme: Scheme, target: Target, path: &str, headers: Vec<(String, String)>) -> Self {
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        let path = path.split('#').next().unwrap_or_default();
+        Self { scheme, target, path: format!("{slash}{}", encoded(path)), headers, redirects: 0 }
+    }
+
+    /// Returns its URL.
+    pub fn url(&self) -> String {
+        let scheme = match self.scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        };
+        format!("{scheme}://{}{}", self.target.authority(), self.path)
+    }
+
+    /// Returns where a request in the clear goes; `None` if it needs TLS, or the address of a name.
+    pub fn plain_address(&self) -> Option<SocketAddr> {
+        self.target.address().filter(|_| self.scheme == Scheme::Http)
+    }
+
+    /// Returns what is sent.
+    ///
+    /// # Errors
+    /// A header that cannot be sent.
+    pub fn bytes(&self) -> Result<Vec<u8>, String> {
+        let given = |name: &str| {
+            let mut all = self.headers.iter().rev();
+            all.find(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        };
+        let mut text = format!("GET {} HTTP/1.1\r\n", self.path);
+        let host = given("Host").map_or_else(|| self.target.authority(), str::to_owned);
+        let mut header = |name: &str, value: &str| {
+            // In what is written nothing may begin another line.
+            if name.is_empty() || name.contains(|c: char| !is_token(c)) {
+                return Err(format!("net/http: invalid header field name {name:?}"));
+            }
+            if value.contains(|c: char| c.is_control() && c != '\t') {
+                return Err(format!("net/http: invalid header field value for {name:?}"));
+            }
+            let _ = write!(text, "{name}: {}\r\n", value.trim());
+            Ok(())
+        };
+        header("Host", &host)?;
+        for (name, default) in [("User-Agent", USER_AGENT), ("Accept", "*/*")] {
+            // One that is given and empty is left out.
+            if given(name).is_none() {
+                header(name, default)?;
+            }
+        }
+        for (name, value) in &self.headers {
+            let own = ["Host", "Connection"].iter().any(|own| name.eq_ignore_ascii_case(own));
+            let is_left_out = value.is_empty()
+                && ["User-Agent", "Accept"].iter().any(|name_of| name.eq_ignore_ascii_case(name_of));
+            if !own && !is_left_out {
+                header(name, value)?;
+            }
+        }
+        header("Connection", "close")?;
+        text.push_str("\r\n");
+        Ok(text.into_bytes())
+    }
+
+    /// Returns a failure of this request with its reason, as Go's client writes it.
+    pub fn failure(&self, reason: impl std::fmt::Display) -> ProbeResult {
+        ProbeResult::Failure(format!("Get {:?}: {reason}", self.url()))
+    }
+
+    /// Returns the failure of a request that took too long.
+    pub fn timed_out(&self) -> ProbeResult {
+        self.failure("context deadline exceeded (Client.Timeout exceeded while awaiting headers)")
+    }
+
+    /// Returns the request that a redirect to `location` asks for; `None` if it leads to another host.
+    fn redirected(&self, location: &str) -> Result<Option<Self>, String> {
+        let url = Url::parse(&self.url()).and_then(|base| base.join(location));
+        let url = url.map_err(|e| format!("failed to parse Location header {location:?}: {e}"))?;
+        let scheme = match url.scheme() {
+            "http" => Scheme::Http,
+            "https" => Scheme::Https,
+            other => return Err(format!("unsupported protocol scheme {other:?}")),
+        };
+        let host = url.host_str().unwrap_or_default();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        if !host.eq_ignore_ascii_case(&self.target.host) {
+            return Ok(None);
+        }
+        let port = url.port_or_known_default().unwrap_or(self.target.port);
+        let mut headers = self.headers.clone();
+        // An address that is given in full says by itself what host it means.
+        if Url::parse(location).is_ok() {
+            headers.retain(|(name, _)| !name.eq_ignore_ascii_case("Host"));
+        }
+        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+        Ok(Some(Self {
+            scheme,
+            target: Target { port, ..self.target.clone() },
+            path: format!("{}{query}", url.path()),
+            headers,
+            redirects: self.redirects + 1,
+        }))
+    }
+}
+
+/// Whether a header's name may contain a character (RFC 9110, token).
+fn is_token(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
+}
+
+/// Encodes what a request line cannot contain.
+fn encoded(path: &str) -> String {
+    let mut text = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        if byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'}')
+        {
+            text.push(char::from(byte));
+        } else {
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text
+}
+
+/// The head of an answer.
+#[derive(Debug)]
+struct Head {
+    status: u16,
+    location: Option<String>,
+    /// Where the body begins in what was received.
+    body: usize,
+    /// How long the body is, if the head says so.
+    length: Option<usize>,
+    is_chunked: bool,
+}
+
+/// An answer while it is received.
+#[derive(Debug, Default)]
+pub struct Answer {
+    received: Vec<u8>,
+    head: Option<Head>,
+    malformed: Option<String>,
+}
+
+impl Answer {
+    /// Adds received bytes. Returns true once the answer is complete.
+    pub fn receive(&mut self, bytes: &[u8]) -> bool {
+        let room = (MAX_HEAD + MAX_BODY).saturating_sub(self.received.len());
+        self.received.extend(bytes.iter().take(room));
+        if self.head.is_none() && self.malformed.is_none() {
+            match parse(&self.received) {
+                Ok(head) => self.head = head,
+                Err(reason) => self.malformed = Some(reason),
+            }
+        }
+        if self.malformed.is_some() {
+            return true;
+        }
+        let Some(head) = &self.head else {
+            if self.received.len() >= MAX_HEAD {
+                self.malformed = Some("net/http: server response headers exceeded the limit".to_owned());
+            }
+            return self.malformed.is_some();
+        };
+        let body = self.received.len().saturating_sub(head.body);
+        let has_no_body = matches!(head.status, 204 | 304);
+        has_no_body
+            || body >= MAX_BODY
+            || head.length.is_some_and(|length| body >= length)
+            || head.is_chunked && self.received.ends_with(b"0\r\n\r\n")
+    }
+
+    /// Returns what follows from the answer, which is complete or whose connection has ended.
+    pub fn verdict(&self, request: &Request) -> Verdict {
+        if let Some(reason) = &self.malformed {
+            return Verdict::Result(request.failure(reason));
+        }
+        let Some(head) = &self.head else {
+            let reason = if self.received.is_empty() { "EOF" } else { "unexpected EOF" };
+            return Verdict::Result(request.failure(reason));
+        };
+        if !(200..400).contains(&head.status) {
+            let message = format!("HTTP probe failed with statuscode: {}", head.status);
+            return Verdict::Result(ProbeResult::Failure(message));
+        }
+        if head.status < 300 {
+            return Verdict::Result(ProbeResult::Success);
+        }
+        let location = head.location.as_deref().filter(|_| matches!(head.status, 301..=303 | 307 | 308));
+        match location.map(|location| request.redirected(location)) {
+            Some(Ok(Some(next))) if next.redirects >= MAX_REDIRECTS => {
+                Verdict::Result(next.failure(format!("stopped after {MAX_REDIRECTS} redirects")))
+            }
+            Some(Ok(Some(next))) => Verdict::Follow(Box::new(next)),
+            Some(Err(reason)) => Verdict::Result(request.failure(reason)),
+            Some(Ok(None)) | None => {
+                let body = self.received.get(head.body..).unwrap_or_default();
+                let body = String::from_utf8_lossy(body);
+                let text = format!("Probe terminated redirects, Response body: {}", body.trim());
+                Verdict::Result(ProbeResult::Warning(text))
+            }
+        }
+    }
+}
+
+/// Reads the head of an answer; `None` if it is not complete yet.
+fn parse(received: &[u8]) -> Result<Option<Head>, String> {
+    let mut start = 0;
+    loop {
+        let rest = received.get(start..).unwrap_or_default();
+        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        let mut response = httparse::Response::new(&mut headers);
+        let length = match response.parse(rest) {
+            Ok(httparse::Status::Complete(length)) => length,
+            Ok(httparse::Status::Partial) => return Ok(None),
+            Err(_) => {
+                let line: Vec<u8> = rest.iter().copied().take_while(|byte| *byte != b'\n').take(80).collect();
+                let line = String::from_utf8_lossy(&line);
+                return Err(format!("malformed HTTP response {:?}", line.trim_end()));
+            }
+        };
+        start += length;
+        let status = response.code.unwrap_or(0);
+        // Such as `100 Continue`: the answer itself comes behind.
+        if (100..200).contains(&status) {
+            continue;
+        }
+        let header = |name: &str| {
+            let found = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+            found.map(|header| String::from_utf8_lossy(header.value).trim().to_owned())
+        };
+        return Ok(Some(Head {
+            status,
+            location: header("Location").filter(|location| !location.is_empty()),
+            body: start,
+            length: header("Content-Length").and_then(|length| length.parse().ok()),
+            is_chunked: header("Transfer-Encoding")
+                .is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")),
+        }));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,21 @@
+//! How a probe or a hook is done: by a connection to the pod, or by a command in a container.
+//!
+//! [`check`] reads a manifest's handler: what to do and where. [`http`] is what is said over a connection, without
+//! doing it. [`connect`] opens connections in the pod's network, and [`attempt`] is one that a supervisor waits for
+//! beside everything else. [`worker`] does what needs TLS, [`grpc`] or a name. Nothing of it runs in the image: it needs no curl, nc or shell there.
+
+mod address;
+mod attempt;
+mod check;
+mod connect;
+mod grpc;
+mod http;
+mod worker;
+
+pub(crate) use address::Network;
+pub(crate) use attempt::{Attempt, Step};
+pub(crate) use check::Check;
+pub(crate) use worker::run as run_in_worker;
+
+/// What requests say they come from: the kubelet of the release whose API this is.
+const USER_AGENT: &str = "kube-probe/1.37";

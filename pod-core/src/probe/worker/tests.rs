@@ -1,0 +1,123 @@
+use std::net::{Ipv4Addr, TcpListener};
+
+use base64::Engine;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{ServerConfig, ServerConnection};
+use tonic::codegen::http::{HeaderMap, Response};
+
+use super::*;
+
+/// A certificate of nobody that is valid for a day that is over, and its key. They protect nothing.
+const CERTIFICATE: &str = "MIIBeTCCAR+gAwIBAgIUU3k0kthAlR3jr/E4IKnvxpM+YI4wCgYIKoZIzj0EAwIwEjEQMA4GA1UEAwwHZXhwaXJlZDAeFw0yNjEx\
+     MjcwODUwMTRaFw0yNjExMjgwODUwMTRaMBIxEDAOBgNVBAMMB2V4cGlyZWQwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAATp6xxu\
+     4xLz9h552AJMZxo/cyBuuJsG4Uxw2kozmAtGHP0IC9Md8CNKYvFU4gp9HpnQxGFdP95+GtSmq8ANqIbWo1MwUTAdBgNVHQ4EFgQU\
+     cemuBMsKTQhm4mEwtgLC9TVDEyAwHwYDVR0jBBgwFoAUcemuBMsKTQhm4mEwtgLC9TVDEyAwDwYDVR0TAQH/BAUwAwEB/zAKBggq\
+     hkjOPQQDAgNIADBFAiBAKXxlNsiLRAi9fsiamPeqFe8zcNudgOF5SP2iqzmFgwIhAMHn0uMc7AAL+hG4UNYf8j/Wxw1H77MMXOf4\
+     wwhpbWlH";
+const KEY: &str = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgBcCbNBHEGh0OspbXQALgYocR9xN55H2VjPb11TIFOxihRANCAATp\
+     6xxu4xLz9h552AJMZxo/cyBuuJsG4Uxw2kozmAtGHP0IC9Md8CNKYvFU4gp9HpnQxGFdP95+GtSmq8ANqIbW";
+
+fn target(port: u16) -> Target {
+    Target { namespace: None, host: Ipv4Addr::LOCALHOST.to_string(), port }
+}
+
+fn failure(text: &str) -> ProbeResult {
+    ProbeResult::Failure(text.to_owned())
+}
+
+/// Serves one request over TLS and returns the port.
+fn serve_tls(answer: &'static str) -> u16 {
+    let der = |text: &str| base64::prelude::BASE64_STANDARD.decode(text).unwrap();
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(der(KEY)));
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![der(CERTIFICATE).into()], key)
+        .unwrap();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let connection = ServerConnection::new(Arc::new(config)).unwrap();
+        let mut stream = StreamOwned::new(connection, stream);
+        let mut received = Vec::new();
+        while !received.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            received.push(byte[0]);
+        }
+        // Ends without the farewell of TLS.
+        stream.write_all(answer.as_bytes()).unwrap();
+    });
+    port
+}
+
+fn get(port: u16) -> ProbeResult {
+    run(&Check::Http(Box::new(Request::new(Scheme::Https, target(port), "/", Vec::new()))))
+}
+
+#[test]
+fn tls_is_not_verified() {
+    let port = serve_tls("HTTP/1.1 200 OK\r\n\r\nfine");
+    assert_eq!(get(port), ProbeResult::Success);
+    let port = serve_tls("HTTP/1.1 503 No\r\n\r\n");
+    assert_eq!(get(port), failure("HTTP probe failed with statuscode: 503"));
+}
+
+#[test]
+fn a_name_that_nobody_has_fails() {
+    let named = Target { host: "nobody.invalid".to_owned(), ..target(80) };
+    let ProbeResult::Failure(text) = run(&Check::Tcp(named)) else { panic!() };
+    assert!(text.starts_with("dial tcp: lookup nobody.invalid: "), "{text}");
+}
+
+/// Serves one call of gRPC and returns the port: `message` is the answer, `status` is grpc-status.
+fn serve_grpc(message: Option<&'static [u8]>, status: &'static str) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    listener.set_nonblocking(true).unwrap();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut connection = h2::server::handshake(stream).await.unwrap();
+            while let Some(Ok((request, mut respond))) = connection.accept().await {
+                assert_eq!(request.uri().path(), "/grpc.health.v1.Health/Check");
+                let agent = request.headers()["user-agent"].to_str().unwrap();
+                assert!(agent.starts_with("kube-probe/"), "{agent}");
+                let head = Response::builder().header("content-type", "application/grpc");
+                let mut trailers = HeaderMap::new();
+                trailers.insert("grpc-status", status.parse().unwrap());
+                let mut stream = respond.send_response(head.body(()).unwrap(), false).unwrap();
+                if let Some(message) = message {
+                    stream.send_data(tonic::codegen::Bytes::from_static(message), false).unwrap();
+                }
+                stream.send_trailers(trailers).unwrap();
+            }
+        });
+    });
+    port
+}
+
+#[test]
+fn a_grpc_service_passes_if_it_answers_serving() {
+    let ask = |port| run(&Check::Grpc(target(port), "db".to_owned()));
+    assert_eq!(ask(serve_grpc(Some(&[0, 0, 0, 0, 2, 8, 1]), "0")), ProbeResult::Success);
+    let unhealthy = failure("service unhealthy (responded with \"NOT_SERVING\")");
+    assert_eq!(ask(serve_grpc(Some(&[0, 0, 0, 0, 2, 8, 2]), "0")), unhealthy);
+    let ProbeResult::Failure(unknown) = ask(serve_grpc(None, "5")) else { panic!() };
+    assert_eq!(unknown, "error: health rpc probe failed: rpc error: code = NotFound desc = ");
+    let ProbeResult::Failure(missing) = ask(serve_grpc(None, "12")) else { panic!() };
+    assert!(
+        missing.starts_with("error: this server does not implement the grpc health protocol"),
+        "{missing}"
+    );
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let ProbeResult::Failure(refused) = ask(port) else { panic!() };
+    assert!(
+        refused.starts_with(&format!("error: failed to connect service at \"127.0.0.1:{port}\"")),
+        "{refused}"
+    );
+}
