@@ -128,6 +128,9 @@ fn volume(volume: &mut Volume) {
         for source in source.sources.iter_mut().flatten() {
             downward(source.downward_api.as_mut().and_then(|source| source.items.as_mut()));
         }
+    } else if let Some(source) = &mut volume.image {
+        let policy = default_policy(source.reference.as_deref().unwrap_or_default());
+        fill(&mut source.pull_policy, policy.as_str());
     } else if let Some(source) = &mut volume.host_path {
         source.type_.get_or_insert_default();
     } else if *volume == (Volume { name: volume.name.clone(), ..Volume::default() }) {

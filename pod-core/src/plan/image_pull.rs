@@ -1,6 +1,6 @@
 //! Decides from imagePullPolicy whether an image has to be pulled.
 
-use k8s_openapi::api::core::v1::Container;
+use k8s_openapi::api::core::v1::{Container, ImageVolumeSource};
 
 use serde_json::Value;
 
@@ -28,17 +28,35 @@ pub fn policy(container: &Container) -> PullPolicy {
     given.unwrap_or_else(|| default_policy(image))
 }
 
+/// Returns the pullPolicy of an image volume, or the default for its image.
+pub fn volume_policy(source: &ImageVolumeSource) -> PullPolicy {
+    let given = source.pull_policy.as_deref().and_then(PullPolicy::parse);
+    given.unwrap_or_else(|| default_policy(source.reference.as_deref().unwrap_or_default()))
+}
+
 /// Returns whether the manifest itself gives an imagePullPolicy for this container. `object` is the object as it was
 /// given, of any kind that has pods.
 pub fn is_given(object: &Value, container: &str) -> bool {
+    let lists = ["initContainers", "containers"];
+    named(object, &lists, container).any(|each| has_text(each, "imagePullPolicy"))
+}
+
+/// As [`is_given`], for the pullPolicy of an image volume.
+fn is_given_for_volume(object: &Value, volume: &str) -> bool {
+    let mut volumes = named(object, &["volumes"], volume);
+    volumes.any(|each| each.get("image").is_some_and(|source| has_text(source, "pullPolicy")))
+}
+
+/// Returns the entries with this name in lists of a pod's spec.
+fn named<'a>(object: &'a Value, lists: &'a [&str], name: &'a str) -> impl Iterator<Item = &'a Value> {
     const SPECS: [&str; 3] = ["/spec", "/spec/template/spec", "/spec/jobTemplate/spec/template/spec"];
-    let lists = SPECS.iter().filter_map(|path| object.pointer(path)).flat_map(|spec| {
-        ["initContainers", "containers"].map(|list| spec.get(list).and_then(Value::as_array))
-    });
-    lists.flatten().flatten().any(|each| {
-        let text = |key: &str| each.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-        text("name") == Some(container) && text("imagePullPolicy").is_some()
-    })
+    let specs = SPECS.iter().filter_map(|path| object.pointer(path));
+    let entries = specs.flat_map(|spec| lists.iter().filter_map(|list| spec.get(*list)?.as_array()));
+    entries.flatten().filter(move |each| each.get("name").and_then(Value::as_str) == Some(name))
+}
+
+fn has_text(object: &Value, key: &str) -> bool {
+    object.get(key).and_then(Value::as_str).is_some_and(|text| !text.is_empty())
 }
 
 /// What has to be done for an image before its containers are created.
@@ -92,7 +110,7 @@ impl Eagerness {
     }
 }
 
-/// Returns the image of each of the pod's containers, with how eagerly the image has to be pulled. `forced` is
+/// Returns the image of each of the pod's containers and image volumes, with how eagerly the image has to be pulled. `forced` is
 /// `--pull`.
 pub fn images<'a>(
     pod: &'a PodPlan,
@@ -101,10 +119,17 @@ pub fn images<'a>(
 ) -> impl Iterator<Item = (&'a str, Eagerness)> {
     let containers =
         pod.pod.spec.iter().flat_map(|s| s.init_containers.iter().flatten().chain(&s.containers));
-    containers.filter_map(move |container| {
+    let of_containers = containers.filter_map(move |container| {
         let given = forced.is_some() || is_given(object, &container.name);
         Some((container.image.as_deref()?, Eagerness::new(policy(container), given)))
-    })
+    });
+    let volumes = pod.pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    let of_volumes = volumes.filter_map(move |volume| {
+        let source = volume.image.as_ref()?;
+        let given = forced.is_some() || is_given_for_volume(object, &volume.name);
+        Some((source.reference.as_deref()?, Eagerness::new(volume_policy(source), given)))
+    });
+    of_containers.chain(of_volumes)
 }
 
 impl PullPolicy {

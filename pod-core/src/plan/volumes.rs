@@ -89,6 +89,7 @@ fn is_read_only(volume: &Volume) -> bool {
         || volume.secret.is_some()
         || volume.downward_api.is_some()
         || volume.projected.is_some()
+        || volume.image.is_some()
         || volume.persistent_volume_claim.as_ref().is_some_and(|claim| claim.read_only == Some(true))
 }
 

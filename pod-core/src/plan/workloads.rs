@@ -398,6 +398,9 @@ impl Planner<'_> {
             for container in spec.init_containers.iter_mut().flatten().chain(&mut spec.containers) {
                 container.image_pull_policy = Some(policy.as_str().to_owned());
             }
+            for source in spec.volumes.iter_mut().flatten().filter_map(|volume| volume.image.as_mut()) {
+                source.pull_policy = Some(policy.as_str().to_owned());
+            }
         }
         let object = draft.document.value.clone();
         let hash = hash::hash(&json!({

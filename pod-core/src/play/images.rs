@@ -20,8 +20,11 @@ pub type Names = BTreeMap<String, ImageName>;
 pub fn names<'a>(pods: impl Iterator<Item = &'a PodPlan>) -> Result<Names, image::Error> {
     let mut names = Names::new();
     for spec in pods.filter_map(|pod| pod.pod.spec.as_ref()) {
-        for container in spec.init_containers.iter().flatten().chain(&spec.containers) {
-            let text = container.image.as_deref().unwrap_or_default();
+        let containers = spec.init_containers.iter().flatten().chain(&spec.containers);
+        let of_containers = containers.map(|container| container.image.as_deref());
+        let of_volumes = spec.volumes.iter().flatten().filter_map(|volume| volume.image.as_ref());
+        for text in of_containers.chain(of_volumes.map(|source| source.reference.as_deref())) {
+            let text = text.unwrap_or_default();
             if !names.contains_key(text) {
                 names.insert(text.to_owned(), ImageName::parse(text)?);
             }

@@ -180,8 +180,8 @@ fn create(
     let image_name = ImageName::parse(container.image.as_deref().unwrap_or_default())
         .map_err(|e| error(WaitingReason::InvalidImageName)(&e))?;
     // `play` has pulled what the policy asks for. Only a missing image is pulled here, for example after an `image rm`.
-    let policy = policy.unwrap_or_else(|| plan::image_pull::policy(container));
-    let image = obtain_image(&images, pod, &objects, &image_name, policy)?;
+    let container_policy = policy.unwrap_or_else(|| plan::image_pull::policy(container));
+    let image = obtain_image(&images, pod, &objects, &image_name, container_policy)?;
 
     let read = |path| images.read_file(&image, path, 1 << 20).map_err(|e| create(&e));
     let (passwd, group) = (read("/etc/passwd")?.unwrap_or_default(), read("/etc/group")?.unwrap_or_default());
@@ -198,13 +198,27 @@ fn create(
     let resolved = plan::container::resolve(&inputs)?;
 
     // Volumes are prepared on the host, because all containers of the pod share them and they outlive each container.
-    let volumes = volume::prepare(layout, pod, &objects, name)?;
+    let mut volumes = volume::prepare(layout, pod, &objects, name)?;
     base::fail_point!(Worker, "volumes-made");
     unshare(CloneFlags::CLONE_NEWNS).map_err(|e| create(&format!("mount namespace: {e}")))?;
     // Our mounts must not appear on the host; mounts that the host makes later may appear here.
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)
         .map_err(|e| create(&format!("mount namespace: {e}")))?;
     base::fail_point!(Worker, "mounts-unshared");
+    let scratch = scratch(layout, uid, name, attempt);
+    for volume in pod.pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()) {
+        let is_mounted = resolved.mounts.iter().any(|mount| mount.volume == volume.name);
+        if let Some(source) = volume.image.as_ref().filter(|_| is_mounted) {
+            let image_name = ImageName::parse(source.reference.as_deref().unwrap_or_default())
+                .map_err(|e| error(WaitingReason::InvalidImageName)(&e))?;
+            let policy = policy.unwrap_or_else(|| plan::image_pull::volume_policy(source));
+            let image = obtain_image(&images, pod, &objects, &image_name, policy)?;
+            let target = bundle.join("images").join(&volume.name);
+            mount_image(&images, &image, &scratch.join("images").join(&volume.name), &target)
+                .map_err(|e| create(&format!("volume {}: {e}", volume.name)))?;
+            volumes.insert(volume.name.clone(), target);
+        }
+    }
     let mut mounts = Vec::new();
     for (n, wanted) in resolved.mounts.iter().enumerate() {
         let source = volumes
@@ -232,7 +246,7 @@ fn create(
     volume::make_mount_points(layout, pod, &resolved.mounts, &sources)?;
 
     let rootfs = bundle.join("rootfs");
-    images.mount(&image, &scratch(layout, uid, name, attempt), &rootfs).map_err(|e| create(&e))?;
+    images.mount(&image, &scratch, &rootfs).map_err(|e| create(&e))?;
     base::fail_point!(Worker, "rootfs-mounted");
     let declared = plan::volumes::of_image(&image.config, &resolved.mounts);
     let folders = volume::prepare_image_volumes(layout, uid, name, &declared, &rootfs)?;
@@ -268,6 +282,19 @@ fn create(
     let (process, terminal) = create_process(layout, pod, &resolved, &bundle, &id)?;
     base::fail_point!(Worker, "container-created");
     Ok(Created { process, image_id: image.id.clone(), stop_signal: resolved.stop_signal.clone(), terminal })
+}
+
+/// Mounts an image as a volume, which nobody can write to.
+fn mount_image(
+    images: &ImageStore,
+    image: &Image,
+    scratch: &Path,
+    target: &Path,
+) -> Result<(), image::Error> {
+    images.mount(image, scratch, target)?;
+    let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
+    mount(None::<&str>, target, None::<&str>, flags, None::<&str>)
+        .map_err(|errno| image::Error::Store(crate::store::Error::io("make read-only", target)(errno.into())))
 }
 
 fn create_process(

@@ -64,6 +64,10 @@ pub fn prepare(
                 mount.name
             ))
         })?;
+        if volume.image.is_some() {
+            // Mounted in the container's own mount namespace, as its root is.
+            continue;
+        }
         let scope = Scope { layout, pod, objects };
         let path = match (prepare_one(&scope, volume), scope.existing(volume)) {
             (Ok(path), _) => path,

@@ -214,6 +214,29 @@ fn mounts_of_the_host_appear_in_a_volume_with_host_to_container() {
 }
 
 #[test]
+fn an_image_volume_shows_the_files_of_an_image_read_only() {
+    let kube = Kube::new();
+    let mounts = |sub: &str| {
+        format!(
+            "    volumeMounts: [{{name: v, mountPath: /v}}, {{name: v, mountPath: /w, subPath: {sub}}}]\n"
+        )
+    };
+    let spec = format!("  volumes: [{{name: v, image: {{reference: {BUSYBOX}}}}}]\n");
+    kube.play(&pod_with("web", IDLE, &mounts("www"), &spec));
+    let script =
+        "ls /w; cmp /v/bin/busybox /bin/busybox && echo same; touch /v/x 2>/dev/null || echo read-only";
+    assert_eq!(kube.sh("web", script), "index.html\nsame\nread-only\n");
+    kube.ok(&["down", "pod/web"]);
+
+    let output = kube.try_play(&pod_with("web", IDLE, &mounts("absent"), &spec), &[]).expect(1);
+    assert!(output.stderr.contains("subPath \"absent\""), "{output}");
+    let missing = spec.replace(BUSYBOX, "localhost/absent:1");
+    let output = kube.try_play(&pod_with("web", IDLE, &mounts("www"), &missing), &[]);
+    assert!(output.code != 0 && output.stderr.contains("localhost/absent:1"), "{output}");
+    assert_eq!(kube.pods().len(), 0);
+}
+
+#[test]
 fn host_path_of_every_type() {
     let kube = Kube::new();
     kube.file("host/file", "contents");

@@ -273,6 +273,7 @@ fn volume(index: usize) -> BoxedStrategy<Value> {
         Just(json!({"persistentVolumeClaim": {"claimName": "data"}})),
         Just(json!({"hostPath": {"type": "Directory", "path": "/srv"}})),
         Just(json!({"emptyDir": {"mode": 488}})),
+        Just(json!({"image": {"reference": "registry.example.com/data:1", "pullPolicy": "Always"}})),
         Just(
             json!({"downwardAPI": {"items": [{"path": "l", "fieldRef": {"fieldPath": "metadata.labels"}}]}})
         ),

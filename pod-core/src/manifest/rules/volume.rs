@@ -108,6 +108,11 @@ impl Rules<'_> {
         {
             self.error(&format!("{path}.hostPath.path"), "must not contain `..`");
         }
+        if let Some(source) = &volume.image
+            && source.reference.as_deref().is_none_or(str::is_empty)
+        {
+            self.error(&format!("{path}.image.reference"), "is required");
+        }
         if let Some(source) = &volume.persistent_volume_claim
             && !source.claim_name.is_empty()
         {

@@ -276,7 +276,7 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
             ("gitRepo", meaningless("Kubernetes removed it")),
             ("glusterfs", CLOUD),
             ("hostPath", YES),
-            ("image", NOT_YET),
+            ("image", yes("mounted read-only")),
             ("iscsi", CLOUD),
             ("name", YES),
             ("nfs", NOT_YET),
@@ -306,6 +306,7 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
         &[("defaultMode", YES), ("defaultUser", YES), ("items", YES), ("optional", YES), ("secretName", YES)],
     ),
     ("KeyToPath", &[("key", YES), ("mode", YES), ("path", YES), ("user", YES)]),
+    ("ImageVolumeSource", &[("pullPolicy", YES), ("reference", YES)]),
     ("DownwardAPIVolumeSource", &[("defaultMode", YES), ("defaultUser", YES), ("items", YES)]),
     (
         "DownwardAPIVolumeFile",

@@ -67,3 +67,31 @@ fn a_policy_counts_as_given_wherever_the_pod_is_described() {
         assert_eq!(given, [true, false, true, false], "{object}");
     }
 }
+
+#[test]
+fn image_volumes_are_pulled_by_their_own_policy() {
+    let image = |name: &str, reference: &str, policy: Option<&str>| {
+        let mut source = json!({"reference": reference});
+        if let Some(policy) = policy {
+            source["pullPolicy"] = json!(policy);
+        }
+        json!({"name": name, "image": source})
+    };
+    let object = json!({"spec": {"containers": [], "volumes": [
+        image("a", "r.io/a:1", None),
+        image("b", "r.io/b", None),
+        image("c", "r.io/c", Some("Always")),
+        image("d", "r.io/d", Some("Never")),
+    ]}});
+    let plan = super::pod_plan(&object["spec"]);
+    let found: Vec<_> = super::super::image_pull::images(&plan, &object, None).collect();
+    assert_eq!(
+        found,
+        [
+            ("r.io/a:1", Eagerness::IfNotPresent),
+            ("r.io/b", Eagerness::AlwaysByDefault),
+            ("r.io/c", Eagerness::Always),
+            ("r.io/d", Eagerness::Never),
+        ]
+    );
+}
