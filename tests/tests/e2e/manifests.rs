@@ -114,8 +114,18 @@ fn shared() {
 
 #[test]
 fn every_example_has_its_test() {
-    let tested =
-        ["batch", "config", "hello", "host-network", "init", "secured", "shared", "storage", "two-pods"];
+    let tested = [
+        "batch",
+        "config",
+        "hello",
+        "host-network",
+        "init",
+        "projected",
+        "secured",
+        "shared",
+        "storage",
+        "two-pods",
+    ];
     let mut found: Vec<_> = std::fs::read_dir(dir())
         .unwrap()
         .map(|e| e.unwrap().path())
