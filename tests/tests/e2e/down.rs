@@ -91,7 +91,7 @@ fn volumes_takes_claims_that_only_the_pod_names() {
     let kube = Kube::new();
     let file = kube.manifest(with_claim().strip_prefix(CLAIM).unwrap());
     let claim = kube.manifest(CLAIM);
-    kube.ok(&["play", &file]).complains("an empty volume is made on first use");
+    kube.ok(&["play", &file]).complains("an empty volume is created on first use");
     let again = kube.ok(&["play", &file]);
     assert!(!again.stderr.contains("first use"), "it stands by now: {again}");
     kube.ok(&["down", &file, "--volumes"]).says("persistentvolumeclaim/data deleted");

@@ -83,7 +83,7 @@ fn publish_takes_empty_parts_and_ranges() {
         http::get(SocketAddr::from(([127, 0, 0, 1], port.number)), "/");
     }
     let refused = kube.try_play(&web("other", ""), &["-p", "8000-8002:80-81"]).expect(2);
-    assert!(refused.stderr.contains("as many of each"), "{refused}");
+    assert!(refused.stderr.contains("both numbers must be equal"), "{refused}");
 }
 
 #[test]
