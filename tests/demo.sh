@@ -27,8 +27,7 @@ say "3. A pod, until it is Ready"
 run "$kube" play manifests/hello.yaml --wait=ready --timeout 60s
 
 say "4. Its page, through the port of this machine"
-# The server may need a moment more than its container.
-run busybox wget -q -O - http://127.0.0.1:8080/ || { sleep 1; run busybox wget -q -O - http://127.0.0.1:8080/; }
+run busybox wget -q -O - http://127.0.0.1:8080/
 
 say "5. What runs"
 run "$kube" ps

@@ -79,6 +79,17 @@ fn projected() {
 }
 
 #[test]
+fn probes() {
+    let (kube, _ports) = play("probes.yaml", "--wait=ready");
+    let container = |pod: &serde_json::Value| pod["status"]["containerStatuses"][0].clone();
+    kube.sh("probes", "rm /tmp/ready");
+    kube.until("probes", |pod| container(pod)["ready"] == false);
+    kube.sh("probes", "rm /tmp/alive");
+    kube.until("probes", |pod| container(pod)["restartCount"].as_u64() >= Some(1));
+    kube.wait("probes", "ready");
+}
+
+#[test]
 fn batch() {
     let (kube, _ports) = play("batch.yaml", "--wait=complete");
     assert_eq!(kube.pod("batch")["status"]["phase"], "Succeeded");
@@ -120,6 +131,7 @@ fn every_example_has_its_test() {
         "hello",
         "host-network",
         "init",
+        "probes",
         "projected",
         "secured",
         "shared",
