@@ -119,6 +119,8 @@ open_words! {
         CreateContainerError,
         /// The container was created, but its process could not be started.
         RunContainerError,
+        /// The container's postStart hook has failed.
+        PostStartHookError,
         /// One of the container's volumes could not be mounted.
         FailedMount,
     }

@@ -1,8 +1,11 @@
-//! How containers are stopped: all of a pod, or one whose probe failed.
+//! How containers are stopped: all of a pod, or one whose probe or postStart hook failed.
 
 use super::state::KILL_RETRY_MS;
 use super::step::Machine;
-use super::{Action, Goal, Halt, PodState, ProbeKind, RestartPolicy, RunState, Stopping};
+use super::{Action, Goal, Halt, HookKind, PodState, PreStop, ProbeKind, RestartPolicy, RunState, Stopping};
+
+/// The deadline of a stop without a grace period: no preStop hook runs.
+const AT_ONCE: u64 = 0;
 
 impl Machine<'_> {
     pub(super) fn stop(&mut self, grace_seconds: Option<u64>) {
@@ -16,6 +19,14 @@ impl Machine<'_> {
                 .unwrap_or(self.now.wall),
         };
         match &mut self.state.stop {
+            // A stop without grace also ends the extension that a preStop hook has got.
+            Some(stop) if grace == 0 => {
+                *stop = Stopping {
+                    deadline: stop.deadline.min(asked.deadline),
+                    grace_seconds: 0,
+                    until: stop.until.min(asked.until),
+                };
+            }
             // A repeated stop can only move the deadline forward.
             Some(stop) if asked.deadline >= stop.deadline => {}
             stop => *stop = Some(asked),
@@ -26,7 +37,10 @@ impl Machine<'_> {
     /// Asks all running containers to stop at the same time. Kills them when the grace period is over, or at once if
     /// the sandbox has died, because then there is no grace period.
     pub(super) fn halt_all(&mut self) {
-        let deadline = self.state.stop.map_or(0, |s| s.deadline);
+        let deadline = match self.state.stop {
+            Some(stop) if stop.grace_seconds > 0 => stop.deadline,
+            _ => AT_ONCE,
+        };
         for i in 0..self.state.containers.len() {
             if let Some(container) = self.halt(i, deadline) {
                 self.emit_normal("Killing", format!("Stopping container {container}"), Some(&container));
@@ -42,33 +56,47 @@ impl Machine<'_> {
         }
     }
 
-    /// Asks a container to stop, if it runs and is to be stopped, and kills it at `deadline` or at its own, whichever
-    /// comes first. A kill that is not answered is repeated. Returns its name if this was the first request.
+    /// Asks a container to stop, if it runs and is to be stopped: runs its preStop hook, then sends its stop signal. Kills
+    /// it at `deadline` or at its own, whichever comes first, but not at once after its hook. A kill that is not answered
+    /// is repeated. Returns its name if this was the first request.
     fn halt(&mut self, i: usize, deadline: u64) -> Option<String> {
         let now = self.now.boot;
+        let has_pre_stop = self.spec.containers.get(i)?.hooks.pre_stop;
         let c = self.state.containers.get_mut(i)?;
+        let attempt = c.restart_count();
         let RunState::Running { stop_signal, halt, kill_at, .. } = &mut c.state else { return None };
         let deadline = kill_at.map_or(deadline, |at| at.min(deadline));
         if deadline == u64::MAX {
             return None;
         }
         let container = c.name.clone();
-        let first = (*halt == Halt::None).then(|| container.clone());
-        match *halt {
-            Halt::Killed(at) if now < at.saturating_add(KILL_RETRY_MS) => {}
-            Halt::Killed(_) => {
+        let first = (*halt == Halt::None && c.pre_stop.is_none()).then(|| container.clone());
+        let has_grace = deadline != AT_ONCE;
+        match (*halt, c.pre_stop) {
+            (Halt::Killed(at), _) if now < at.saturating_add(KILL_RETRY_MS) => {}
+            (Halt::None, PreStop::Running) if deadline <= now && has_grace => {
+                *halt = Halt::Signalled;
+                c.pre_stop = PreStop::over(now);
+                self.actions.push(Action::StopContainer { container, signal: stop_signal.clone() });
+            }
+            (Halt::Signalled, PreStop::Over { kill_after }) if now < kill_after && has_grace => {}
+            (Halt::Killed(_), _) => {
                 *halt = Halt::Killed(now);
                 self.actions.push(Action::KillContainer { container });
             }
-            Halt::None | Halt::Signalled if deadline <= now => {
+            (Halt::None | Halt::Signalled, _) if deadline <= now => {
                 *halt = Halt::Killed(now);
                 self.actions.push(Action::KillContainer { container });
             }
-            Halt::None => {
+            (Halt::None, PreStop::None) if has_pre_stop => {
+                c.pre_stop = PreStop::Running;
+                self.actions.push(Action::RunHook { container, attempt, hook: HookKind::PreStop });
+            }
+            (Halt::None, PreStop::None) => {
                 *halt = Halt::Signalled;
                 self.actions.push(Action::StopContainer { container, signal: stop_signal.clone() });
             }
-            Halt::Signalled => {}
+            (Halt::None, PreStop::Running | PreStop::Over { .. }) | (Halt::Signalled, _) => {}
         }
         first
     }

@@ -8,6 +8,7 @@
 mod backoff;
 mod conditions;
 mod halt;
+mod hook;
 mod phase;
 mod printer;
 mod probe;
@@ -19,6 +20,7 @@ mod step;
 
 pub use backoff::Backoff;
 pub use conditions::{Conditions, Phase, Transition};
+pub use hook::{HookKind, HookRun, HookSpecs, PostStart, PreStop};
 pub use printer::{PodRow, human_duration, pod_row};
 pub use probe::{ProbeKind, ProbeResult, ProbeRun, ProbeSchedule, ProbeSpec, ProbeSpecs};
 pub use spec::{ContainerSpec, PodSpec, RestartPolicy, Role};
@@ -108,6 +110,18 @@ pub enum Event {
         /// Whether it passed.
         passed: bool,
     },
+    /// A hook of a container has ended. Not reported if the hook was cancelled, because its container was stopped or has
+    /// ended.
+    HookEnded {
+        /// The container's name.
+        container: String,
+        /// Which run of the container, from 0.
+        attempt: u32,
+        /// Which of its hooks.
+        hook: HookKind,
+        /// Why it has failed, for the user; `None` if it has succeeded.
+        error: Option<String>,
+    },
     /// The pod was asked to stop. A repeated request can only shorten the grace period.
     Stop {
         /// The grace period to use instead of the pod's own.
@@ -131,6 +145,15 @@ pub enum Action {
         container: String,
         /// The number of the run of the container, counted from 0.
         attempt: u32,
+    },
+    /// Run a hook of a container. Answered by HookEnded, or by Exited if the container ends first.
+    RunHook {
+        /// The container's name.
+        container: String,
+        /// The number of the run of the container, counted from 0.
+        attempt: u32,
+        /// Which of its hooks.
+        hook: HookKind,
     },
     /// Send a container its stop signal. Answered by Exited.
     StopContainer {

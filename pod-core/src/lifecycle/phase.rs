@@ -29,7 +29,8 @@ impl PodState {
 
     /// Returns the phase of a pod that has not ended.
     fn current_phase(&self, spec: &PodSpec) -> Phase {
-        if !self.by_role(spec, Role::App).all(|(_, c)| c.has_run()) { Phase::Pending } else { Phase::Running }
+        let shown = self.by_role(spec, Role::App).all(|(_, c)| c.has_run_in_status());
+        if shown { Phase::Running } else { Phase::Pending }
     }
 
     /// Returns the final phase of a pod of which no container runs any more: Succeeded if the last run of every app

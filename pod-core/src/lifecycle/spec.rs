@@ -1,5 +1,6 @@
 use k8s_openapi::api::core::v1::{Container, Pod};
 
+use super::hook::HookSpecs;
 use super::probe::ProbeSpecs;
 
 /// The default of `terminationGracePeriodSeconds`.
@@ -64,6 +65,8 @@ pub struct ContainerSpec {
     pub image: String,
     /// Its probes. An init container has none.
     pub probes: ProbeSpecs,
+    /// Its hooks. An init container has none.
+    pub hooks: HookSpecs,
 }
 
 impl PodSpec {
@@ -78,6 +81,10 @@ impl PodSpec {
                 probes: match role {
                     Role::Init => ProbeSpecs::default(),
                     Role::App => ProbeSpecs::from_container(c),
+                },
+                hooks: match role {
+                    Role::Init => HookSpecs::default(),
+                    Role::App => HookSpecs::from_container(c),
                 },
             }
         };

@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Backoff, Conditions, Now, Phase, PodSpec, RestartPolicy, Role};
+use super::{Action, Backoff, Conditions, Now, Phase, PodSpec, PostStart, PreStop, RestartPolicy, Role};
 use crate::kind::{TerminatedReason, WaitingReason};
 use crate::version::Version;
 
@@ -133,6 +133,12 @@ pub struct ContainerState {
     /// Whether the latest run was stopped in order to restart the container: then its exit code does not matter.
     #[serde(default, skip_serializing_if = "is_false")]
     pub must_restart: bool,
+    /// How far the postStart hook of the current run is. After a run whose hook has failed this is kept until the next.
+    #[serde(default, skip_serializing_if = "PostStart::is_done")]
+    pub post_start: PostStart,
+    /// How far the preStop hook of the current run is.
+    #[serde(default, skip_serializing_if = "PreStop::is_none")]
+    pub pre_stop: PreStop,
 }
 
 /// What a container is doing.
@@ -235,14 +241,22 @@ impl ContainerState {
         self.runs > self.former_runs
     }
 
+    /// Returns whether the status has shown the container as running, or as ended: it has run, and this is not its first
+    /// run whose postStart hook has not returned.
+    pub(super) fn has_run_in_status(&self) -> bool {
+        let starts = self.is_running() && matches!(self.post_start, PostStart::Running { .. });
+        self.has_run() && !(starts && self.runs == self.former_runs.saturating_add(1))
+    }
+
     /// Returns whether the container's process is running.
     pub fn is_running(&self) -> bool {
         matches!(self.state, RunState::Running { .. })
     }
 
-    /// Returns status.started: the container runs, and its startupProbe has passed if it has one.
+    /// Returns status.started: the container runs, its postStart hook has returned and its startupProbe has passed, if
+    /// it has them.
     pub fn is_started(&self) -> bool {
-        self.is_running() && !self.awaits_startup
+        self.is_running() && self.post_start.is_done() && !self.awaits_startup
     }
 
     /// Returns status.ready. An init container is ready once it has completed; an app container while it runs, its
@@ -258,7 +272,13 @@ impl ContainerState {
     fn next_kill(&self, stop: Option<u64>) -> Option<u64> {
         match &self.state {
             RunState::Running { halt: Halt::Killed(at), .. } => Some(at.saturating_add(KILL_RETRY_MS)),
-            RunState::Running { kill_at, .. } => stop.into_iter().chain(*kill_at).min(),
+            RunState::Running { kill_at, .. } => {
+                let deadline = stop.into_iter().chain(*kill_at).min()?;
+                match self.pre_stop {
+                    PreStop::Over { kill_after } => Some(deadline.max(kill_after)),
+                    PreStop::None | PreStop::Running => Some(deadline),
+                }
+            }
             _ => None,
         }
     }
@@ -322,6 +342,8 @@ impl PodState {
                 awaits_startup: false,
                 unready: false,
                 must_restart: false,
+                post_start: PostStart::Done,
+                pre_stop: PreStop::None,
             })
             .collect();
         let mut state = Self {
@@ -474,6 +496,10 @@ impl PodState {
                 RunState::Running { halt: Halt::Killed(_), .. } => {
                     pending.push(Action::KillContainer { container });
                 }
+                RunState::Running { .. } => {
+                    let (attempt, hook) = (c.restart_count(), c.pending_hook());
+                    pending.extend(hook.map(|hook| Action::RunHook { container, attempt, hook }));
+                }
                 _ => {}
             }
         }
@@ -506,9 +532,10 @@ impl PodState {
         self.stop.is_some()
     }
 
-    /// Returns whether every app container has run at least once, or the pod has ended. `kube play` waits for this.
+    /// Returns whether every app container has run at least once and its postStart hook has ended, or the pod has ended.
+    /// `kube play` waits for this.
     pub fn all_started(&self, spec: &PodSpec) -> bool {
-        self.is_terminal() || self.by_role(spec, Role::App).all(|(_, c)| c.has_run())
+        self.is_terminal() || self.by_role(spec, Role::App).all(|(_, c)| c.has_run_in_status())
     }
 
     /// Returns the status of the pod's Ready condition.

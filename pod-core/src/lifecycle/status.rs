@@ -9,7 +9,9 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{ContainerState, Phase, PodSpec, PodState, Role, RunState, Terminated, Transition, Waiting};
+use super::{
+    ContainerState, Phase, PodSpec, PodState, PostStart, Role, RunState, Terminated, Transition, Waiting,
+};
 use crate::kind::ConditionType;
 use crate::plan::qos::qos_class;
 
@@ -55,12 +57,19 @@ fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
 }
 
 fn container_status(c: &ContainerState, role: Role, image: &str) -> ContainerStatus {
+    let ended = || (c.latest.as_ref().map(terminated).unwrap_or_default(), c.previous.as_ref());
     let (state, last) = match &c.state {
         RunState::Waiting(w) | RunState::Starting { waiting: Some(w) } => (waiting(w), c.latest.as_ref()),
-        RunState::Running { since, .. } => (running(*since), c.latest.as_ref()),
-        RunState::Starting { waiting: None } | RunState::Terminated => {
-            (c.latest.as_ref().map(terminated).unwrap_or_default(), c.previous.as_ref())
-        }
+        // Until its postStart hook has returned, a container is shown as before it was started.
+        RunState::Running { since, .. } => match &c.post_start {
+            PostStart::Done => (running(*since), c.latest.as_ref()),
+            PostStart::Running { waiting: Some(w) } => (waiting(w), c.latest.as_ref()),
+            PostStart::Running { waiting: None } => ended(),
+            PostStart::Failed { .. } => {
+                (c.post_start.failure().as_ref().map(waiting).unwrap_or_default(), c.latest.as_ref())
+            }
+        },
+        RunState::Starting { waiting: None } | RunState::Terminated => ended(),
     };
     ContainerStatus {
         name: c.name.clone(),

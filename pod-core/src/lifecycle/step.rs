@@ -2,8 +2,8 @@
 
 use super::backoff::go_duration;
 use super::{
-    Action, Backoff, ContainerState, Event, Goal, Halt, Now, PodSpec, PodState, RestartPolicy, Role,
-    RunState, Sandbox, Terminated, Waiting,
+    Action, Backoff, ContainerState, Event, Goal, Halt, HookKind, Now, PodSpec, PodState, PostStart, PreStop,
+    RestartPolicy, Role, RunState, Sandbox, Terminated, Waiting,
 };
 use crate::kind::{EventType, TerminatedReason, WaitingReason};
 
@@ -78,7 +78,16 @@ impl Machine<'_> {
                 let wall = self.now.wall;
                 let spec = self.spec.containers.iter().find(|s| s.name == *container);
                 let probes = spec.map(|s| s.probes.clone()).unwrap_or_default();
+                // A container that is stopped at once runs no postStart hook.
+                let has_post_start = spec.is_some_and(|s| s.hooks.post_start)
+                    && (self.state.goal, self.state.sandbox) == (Goal::Run, Sandbox::Ready);
                 let Some(c) = self.starting(container, *attempt) else { return };
+                c.post_start = match &mut c.state {
+                    RunState::Starting { waiting } if has_post_start => {
+                        PostStart::Running { waiting: waiting.take() }
+                    }
+                    _ => PostStart::Done,
+                };
                 c.state = RunState::Running {
                     pid: *pid,
                     since: wall,
@@ -95,6 +104,10 @@ impl Machine<'_> {
                 c.image_id.clone_from(image_id);
                 self.emit_normal("Created", format!("Created container: {container}"), Some(container));
                 self.emit_normal("Started", format!("Started container {container}"), Some(container));
+                if has_post_start {
+                    let (container, attempt, hook) = (container.clone(), *attempt, HookKind::PostStart);
+                    self.actions.push(Action::RunHook { container, attempt, hook });
+                }
             }
             Event::StartFailed { container, attempt, reason, message } => {
                 if self.starting(container, *attempt).is_some() {
@@ -106,6 +119,9 @@ impl Machine<'_> {
             }
             Event::Probed { container, attempt, probe, passed } => {
                 self.probed(container, *attempt, *probe, *passed);
+            }
+            Event::HookEnded { container, attempt, hook, error } => {
+                self.hook_ended(container, *attempt, *hook, error.as_deref());
             }
             Event::Stop { grace_seconds } => self.stop(*grace_seconds),
             Event::Tick => self.show_pull_backoff(),
@@ -208,10 +224,11 @@ impl Machine<'_> {
             _ => {
                 let end = c.latest.as_ref();
                 c.backoff = Some(Backoff::next(c.backoff, end.map_or(now, |t| t.finished_boot), now));
-                end.filter(|t| t.reason == TerminatedReason::StartError).map(|t| Waiting {
+                let not_started = end.filter(|t| t.reason == TerminatedReason::StartError).map(|t| Waiting {
                     message: t.message.clone(),
                     ..Waiting::new(WaitingReason::RunContainerError)
-                })
+                });
+                not_started.or_else(|| c.post_start.failure())
             }
         };
         let waiting = waiting.map(|w| Waiting { retry: None, backoff_shown_at: None, ..w });
@@ -417,7 +434,7 @@ impl Machine<'_> {
         self.emit(EventType::Normal, reason, message, container);
     }
 
-    fn emit_warning(&mut self, reason: &str, message: String, container: Option<&str>) {
+    pub(super) fn emit_warning(&mut self, reason: &str, message: String, container: Option<&str>) {
         self.emit(EventType::Warning, reason, message, container);
     }
 
@@ -433,6 +450,12 @@ impl Machine<'_> {
 
 impl ContainerState {
     pub(super) fn terminate(&mut self, end: Terminated, done: bool) {
+        // Why a hook has failed is shown until the next run.
+        let has_failed = self.is_running() && matches!(self.post_start, PostStart::Failed { .. });
+        if !has_failed {
+            self.post_start = PostStart::Done;
+        }
+        self.pre_stop = PreStop::None;
         self.previous = self.latest.replace(end);
         self.state = RunState::Terminated;
         self.done = done;

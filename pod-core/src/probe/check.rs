@@ -1,6 +1,8 @@
 //! What a handler of a manifest asks for.
 
-use k8s_openapi::api::core::v1::{Container, HTTPGetAction, Probe};
+use k8s_openapi::api::core::v1::{
+    Container, ExecAction, HTTPGetAction, LifecycleHandler, Probe, TCPSocketAction,
+};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::address::{Network, Target};
@@ -42,20 +44,49 @@ impl Check {
     /// Why it cannot be done, as the probe's result.
     pub fn of_probe(probe: &Probe, container: &Container, network: &Network) -> Result<Self, String> {
         if let Some(exec) = &probe.exec {
-            return Ok(Self::Exec(exec.command.clone().unwrap_or_default()));
+            return Ok(Self::exec(exec));
         }
         if let Some(http) = &probe.http_get {
             return Ok(Self::Http(Box::new(request(http, container, network)?)));
         }
         if let Some(tcp) = &probe.tcp_socket {
-            let port = port(&tcp.port, container)?;
-            return Ok(Self::Tcp(network.target(tcp.host.as_deref(), port)));
+            return Self::tcp(tcp, container, network);
         }
         if let Some(grpc) = &probe.grpc {
             let port = port(&IntOrString::Int(grpc.port), container)?;
             return Ok(Self::Grpc(network.target(None, port), grpc.service.clone().unwrap_or_default()));
         }
         Err("missing probe handler".to_owned())
+    }
+
+    /// Reads the handler of a hook that is not a sleep.
+    ///
+    /// # Errors
+    /// Why it cannot be done.
+    pub fn of_hook(
+        handler: &LifecycleHandler,
+        container: &Container,
+        network: &Network,
+    ) -> Result<Self, String> {
+        if let Some(exec) = &handler.exec {
+            return Ok(Self::exec(exec));
+        }
+        if let Some(http) = &handler.http_get {
+            return Ok(Self::Http(Box::new(request(http, container, network)?.of_hook())));
+        }
+        if let Some(tcp) = &handler.tcp_socket {
+            return Self::tcp(tcp, container, network);
+        }
+        Err("missing hook handler".to_owned())
+    }
+
+    fn exec(exec: &ExecAction) -> Self {
+        Self::Exec(exec.command.clone().unwrap_or_default())
+    }
+
+    fn tcp(tcp: &TCPSocketAction, container: &Container, network: &Network) -> Result<Self, String> {
+        let port = port(&tcp.port, container)?;
+        Ok(Self::Tcp(network.target(tcp.host.as_deref(), port)))
     }
 }
 

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use url::Url;
 
-use super::USER_AGENT;
 use super::address::Target;
+use super::{HOOK_USER_AGENT, USER_AGENT};
 use crate::lifecycle::ProbeResult;
 
 /// How much of a body is read (the kubelet's maxRespBodyLength).
@@ -39,6 +39,8 @@ pub struct Request {
     headers: Vec<(String, String)>,
     /// How many redirects led to it.
     redirects: u32,
+    /// Whether it is made for a hook, to which every answer is a success, as it is to the kubelet.
+    is_of_hook: bool,
 }
 
 /// What follows from an answer.
@@ -55,7 +57,14 @@ impl Request {
     pub fn new(scheme: Scheme, target: Target, path: &str, headers: Vec<(String, String)>) -> Self {
         let slash = if path.starts_with('/') { "" } else { "/" };
         let path = path.split('#').next().unwrap_or_default();
-        Self { scheme, target, path: format!("{slash}{}", encoded(path)), headers, redirects: 0 }
+        let path = format!("{slash}{}", encoded(path));
+        Self { scheme, target, path, headers, redirects: 0, is_of_hook: false }
+    }
+
+    /// Returns the same request, made for a hook.
+    #[must_use]
+    pub fn of_hook(self) -> Self {
+        Self { is_of_hook: true, ..self }
     }
 
     /// Returns its URL.
@@ -95,7 +104,8 @@ impl Request {
             Ok(())
         };
         header("Host", &host)?;
-        for (name, default) in [("User-Agent", USER_AGENT), ("Accept", "*/*")] {
+        let agent = if self.is_of_hook { HOOK_USER_AGENT } else { USER_AGENT };
+        for (name, default) in [("User-Agent", agent), ("Accept", "*/*")] {
             // One that is given and empty is left out.
             if given(name).is_none() {
                 header(name, default)?;
@@ -151,6 +161,7 @@ impl Request {
             path: format!("{}{query}", url.path()),
             headers,
             redirects: self.redirects + 1,
+            is_of_hook: self.is_of_hook,
         }))
     }
 }
@@ -232,6 +243,9 @@ impl Answer {
             return Verdict::Result(request.failure(reason));
         };
         if !(200..400).contains(&head.status) {
+            if request.is_of_hook {
+                return Verdict::Result(ProbeResult::Success);
+            }
             let message = format!("HTTP probe failed with statuscode: {}", head.status);
             return Verdict::Result(ProbeResult::Failure(message));
         }

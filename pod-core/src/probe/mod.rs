@@ -2,7 +2,8 @@
 //!
 //! [`check`] reads a manifest's handler: what to do and where. [`http`] is what is said over a connection, without
 //! doing it. [`connect`] opens connections in the pod's network, and [`attempt`] is one that a supervisor waits for
-//! beside everything else. [`worker`] does what needs TLS, [`grpc`] or a name. Nothing of it runs in the image: it needs no curl, nc or shell there.
+//! beside everything else. [`worker`] does what needs TLS, [`grpc`] or a name. Nothing of it runs in the image: it needs
+//! no curl, nc or shell there.
 
 mod address;
 mod attempt;
@@ -19,3 +20,5 @@ pub(crate) use worker::run as run_in_worker;
 
 /// What requests say they come from: the kubelet of the release whose API this is.
 const USER_AGENT: &str = "kube-probe/1.37";
+/// The same for requests of hooks.
+const HOOK_USER_AGENT: &str = "kube-lifecycle/1.37";

@@ -7,7 +7,7 @@ use super::event_loop::Source;
 use super::ipc::protocol::Reply;
 use super::pod::{Job, Purge, Run};
 use crate::kind::{EventType, WaitingReason};
-use crate::lifecycle::{self, Action, Event, Goal, Sandbox};
+use crate::lifecycle::{self, Action, Event, Goal, HookRun, Sandbox};
 use crate::log::{self, Occurrence, Stream, events};
 use crate::record::has_no_process;
 use crate::sandbox::worker::{self, Outcome};
@@ -57,7 +57,7 @@ impl Supervisor {
             {
                 tracing::error!("{e}");
             }
-            self.follow_probes(uid);
+            self.follow_checks(uid);
             base::fail_point!(Supervisor, "state-written");
             self.send_to_watchers(&Reply::State { uid: uid.to_owned(), state: Box::new(state) });
         }
@@ -81,6 +81,9 @@ impl Supervisor {
         match action {
             Action::CreateSandbox => self.create_sandbox(uid),
             Action::StartContainer { container, attempt } => self.start_container(uid, &container, attempt),
+            Action::RunHook { container, attempt, hook } => {
+                self.start_hook(uid, HookRun { container, attempt, kind: hook });
+            }
             Action::StopContainer { container, signal } => {
                 let run = self.pods.get_mut(uid).and_then(|p| p.runs.get_mut(&container));
                 if let (Some(run), Some(signal)) = (run, crate::plan::stop_signal::number(&signal))

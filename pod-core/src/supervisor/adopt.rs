@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use super::Supervisor;
 use super::event_loop::Source;
 use super::pod::{Pod, Run};
-use crate::lifecycle::{Action, Event, PodSpec, PodState, Sandbox};
+use crate::lifecycle::{Action, Event, HookRun, PodSpec, PodState, Sandbox};
 use crate::record::{PodRecord, now};
 use crate::sandbox::SandboxInfo;
 use crate::sandbox::container::{self, Started};
@@ -77,7 +77,7 @@ impl Supervisor {
         if infra_lost {
             self.dispatch(uid, &Event::SandboxDied);
         }
-        self.follow_probes(uid);
+        self.follow_checks(uid);
     }
 
     fn adopt_container(&mut self, uid: &str, name: &str, attempt: u32) {
@@ -118,7 +118,7 @@ impl Supervisor {
     }
 
     /// Repeats an action that the former supervisor had not finished when it died. Its workers died with it.
-    fn redo(&mut self, uid: &str, action: Action) {
+    pub(super) fn redo(&mut self, uid: &str, action: Action) {
         match action {
             Action::StartContainer { container, attempt } => {
                 match self.read_started(uid, &container, attempt) {
@@ -140,6 +140,9 @@ impl Supervisor {
                         self.act(uid, Action::StartContainer { container, attempt }, jiff::Timestamp::now());
                     }
                 }
+            }
+            Action::RunHook { container, attempt, hook } => {
+                self.resume_hook(uid, HookRun { container, attempt, kind: hook });
             }
             other => self.act(uid, other, jiff::Timestamp::now()),
         }

@@ -31,10 +31,10 @@ impl Supervisor {
             return;
         }
         for (uid, pod) in &mut self.pods {
-            if pod.probing.has_worker(pid) {
+            if pod.checks.has_worker(pid) {
                 return;
             }
-            if pod.probing.has_command(pid) {
+            if pod.checks.has_command(pid) {
                 let uid = uid.clone();
                 self.on_command_ended(&uid, pid, code);
                 return;

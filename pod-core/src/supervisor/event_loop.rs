@@ -30,8 +30,8 @@ pub enum Source {
         /// Container name.
         container: String,
     },
-    /// A connection or a command of a probe.
-    Probe {
+    /// A connection or a command of a probe or a hook.
+    Check {
         /// Pod uid.
         uid: String,
     },

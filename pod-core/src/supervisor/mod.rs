@@ -6,11 +6,13 @@
 
 mod actions;
 mod adopt;
+mod checks;
 mod children;
 mod control;
 mod event_loop;
 mod exec;
 mod hand_over;
+mod hooks;
 pub mod ipc;
 mod memory;
 mod pod;
@@ -370,7 +372,7 @@ impl Supervisor {
                 // what the next one needs.
                 self.has_worked |= !matches!(
                     source,
-                    Source::Output { .. } | Source::Timer | Source::Signals | Source::Probe { .. }
+                    Source::Output { .. } | Source::Timer | Source::Signals | Source::Check { .. }
                 );
                 match source {
                     Source::Signals => self.on_signals(),
@@ -379,7 +381,7 @@ impl Supervisor {
                     Source::Connection => self.on_request(token),
                     Source::Worker { uid } => self.on_worker(&uid, token),
                     Source::Output { uid, container } => self.on_output(&uid, &container),
-                    Source::Probe { uid } => self.on_probe(&uid, token),
+                    Source::Check { uid } => self.on_check(&uid, token),
                     Source::AdoptedProcess { uid, container } => {
                         self.on_adopted_process(&uid, container.as_deref());
                     }
@@ -434,8 +436,9 @@ impl Supervisor {
         // No event reports that a disk has space again.
         let again =
             self.pods.values().filter(|pod| pod.purge == pod::Purge::No).filter_map(|pod| pod.unwritten);
-        let probes = self.pods.values().filter_map(|pod| pod.probing.next_deadline());
-        let due = due.into_iter().chain(again).chain(probes).chain(self.control_due()).min();
+        let probes = self.pods.values().filter_map(|pod| pod.probing.schedule.next_deadline());
+        let checks = self.pods.values().filter_map(|pod| pod.checks.next_deadline());
+        let due = due.into_iter().chain(again).chain(probes).chain(checks).chain(self.control_due()).min();
         let value = due.map_or(Timespec { tv_sec: 0, tv_nsec: 0 }, |due| {
             // A zero time would disarm the timer.
             let due = due.max(1);
@@ -477,7 +480,7 @@ impl Supervisor {
         for uid in due {
             self.dispatch(&uid, &Event::Tick);
         }
-        self.run_probes(now);
+        self.run_checks(now);
         let deadline = self.record.state.next_deadline.is_some_and(|at| at <= now.wall);
         if deadline || self.control_again.is_some_and(|at| at <= now.boot) {
             self.control_again = None;

@@ -5,13 +5,16 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::Container;
 use serde::{Deserialize, Serialize};
 
+use super::checks::Checks;
 use super::probes::Probing;
 use crate::controller::{self, pod_status};
 use crate::lifecycle::{Goal, PodSpec, PodState};
 use crate::log::{Stream, Writer};
 use crate::plan::{ContainerError, PodPlan};
+use crate::probe::Network;
 use crate::record::PodRecord;
 use crate::sandbox::container::Started;
 use crate::sandbox::process::Process;
@@ -57,6 +60,8 @@ pub struct Pod {
     pub unwritten: Option<u64>,
     /// Its probes.
     pub probing: Probing,
+    /// Its probes and hooks that run now.
+    pub checks: Checks,
 }
 
 /// The progress of the removal of a pod's files.
@@ -160,7 +165,20 @@ impl Pod {
             killed_workers: 0,
             unwritten: None,
             probing: Probing::default(),
+            checks: Checks::default(),
         }
+    }
+
+    /// Returns an app container of its manifest.
+    pub fn container(&self, name: &str) -> Option<&Container> {
+        let containers = self.plan.pod.spec.as_ref().map(|spec| spec.containers.as_slice());
+        containers.unwrap_or_default().iter().find(|container| container.name == name)
+    }
+
+    /// Returns its network, for probes and hooks.
+    pub fn network(&self) -> Network {
+        let namespace = self.sandbox.as_ref().and_then(|sandbox| sandbox.sandbox.netns.clone());
+        Network { namespace, ips: self.state.ips.clone() }
     }
 
     /// Updates [`Pod::status`] from the state. Returns whether the status has changed.
@@ -176,7 +194,7 @@ impl Pod {
         self.jobs
             .values()
             .any(|job| matches!(job, Job::CreateSandbox(_) | Job::Start { .. } | Job::Exec { .. }))
-            || self.probing.awaits_child()
+            || self.checks.awaits_child()
     }
 
     /// Returns whether nothing will happen to this pod unless a client asks for it.

@@ -26,6 +26,7 @@ mod exec;
 mod foreign;
 mod full_disk;
 mod generate;
+mod hooks;
 mod hostile;
 mod images;
 mod inherited;

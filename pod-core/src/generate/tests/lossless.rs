@@ -195,6 +195,18 @@ fn choice(values: &[Value]) -> BoxedStrategy<Value> {
     prop::sample::select(values.to_vec()).boxed()
 }
 
+fn hooks() -> BoxedStrategy<Value> {
+    let handler = prop_oneof![
+        Just(json!({"httpGet": {"path": "/bye", "port": 80, "httpHeaders": [{"name": "A", "value": "b"}]}})),
+        Just(json!({"tcpSocket": {"port": 80}})),
+        Just(json!({"sleep": {"seconds": 0}})),
+        prop::collection::vec(text(), 1..4).prop_map(|words| json!({"exec": {"command": words}})),
+    ]
+    .boxed();
+    let fields = some(vec![("postStart", handler.clone()), ("preStop", handler)]);
+    fields.prop_map(|fields| with(json!({"stopSignal": "SIGUSR1"}), fields)).boxed()
+}
+
 fn probe() -> BoxedStrategy<Value> {
     let handler = prop_oneof![
         (name(), 1..65536_u32)
@@ -255,7 +267,7 @@ fn container(index: usize) -> BoxedStrategy<Value> {
         ("volumeMounts", mounts),
         ("livenessProbe", probe()),
         ("tty", any::<bool>().prop_map(Value::from).boxed()),
-        ("lifecycle", Just(json!({"stopSignal": "SIGUSR1"})).boxed()),
+        ("lifecycle", hooks()),
     ]);
     let image =
         choice(&[json!("busybox"), json!("nginx:1.27"), json!("localhost/a:1"), json!("r.io/b:latest")]);

@@ -2,7 +2,7 @@
 
 use super::{ProbeKind, ProbeResult, ProbeRun};
 use crate::kind::EventType;
-use crate::lifecycle::{Action, ContainerState, Event, Goal, Halt, Now, PodSpec, PodState, RunState};
+use crate::lifecycle::{Action, ContainerState, Event, Goal, Now, PodSpec, PodState, RunState};
 
 /// When each probe of a pod is due, and what its latest results were.
 #[derive(Debug, Clone, Default)]
@@ -137,13 +137,17 @@ impl ProbeSchedule {
     }
 }
 
-/// Whether a probe runs in this state: startupProbe until it has passed, the others after that. A pod that ends is
-/// restarted by nobody, so that only its readiness is still of interest.
+/// Whether a probe runs in this state: none until the postStart hook has returned, then startupProbe until it has passed,
+/// the others after that. A container that is stopped is restarted by no probe, so that only its readiness is still of
+/// interest.
 fn applies(kind: ProbeKind, goal: Goal, container: &ContainerState) -> bool {
-    let RunState::Running { halt, .. } = &container.state else { return false };
+    if !container.is_running() || !container.post_start.is_done() {
+        return false;
+    }
+    let stays = goal == Goal::Run && !container.is_stopping();
     match kind {
-        ProbeKind::Startup => container.awaits_startup && goal == Goal::Run && *halt == Halt::None,
-        ProbeKind::Liveness => !container.awaits_startup && goal == Goal::Run && *halt == Halt::None,
+        ProbeKind::Startup => container.awaits_startup && stays,
+        ProbeKind::Liveness => !container.awaits_startup && stays,
         ProbeKind::Readiness => !container.awaits_startup,
     }
 }

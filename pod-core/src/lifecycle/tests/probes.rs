@@ -5,21 +5,21 @@ use serde_json::{Value, json};
 
 use crate::lifecycle::*;
 
-const SECOND: u64 = 1000;
+pub(super) const SECOND: u64 = 1000;
 
 /// A pod with one container `web`, its machine and the schedule of its probes, driven by hand.
-struct Driver {
-    pod: Pod,
-    spec: PodSpec,
-    state: PodState,
-    schedule: ProbeSchedule,
-    now: Now,
-    actions: Vec<Action>,
+pub(super) struct Driver {
+    pub(super) pod: Pod,
+    pub(super) spec: PodSpec,
+    pub(super) state: PodState,
+    pub(super) schedule: ProbeSchedule,
+    pub(super) now: Now,
+    pub(super) actions: Vec<Action>,
 }
 
 impl Driver {
     /// Creates a pod whose container has these probes and has just started.
-    fn new(policy: &str, probes: Value) -> Self {
+    pub(super) fn new(policy: &str, probes: Value) -> Self {
         let mut container = json!({"name": "web", "image": "img"});
         container.as_object_mut().unwrap().extend(probes.as_object().unwrap().clone());
         let pod: Pod = serde_json::from_value(json!({
@@ -38,14 +38,14 @@ impl Driver {
         d
     }
 
-    fn send(&mut self, event: &Event) {
+    pub(super) fn send(&mut self, event: &Event) {
         let (state, actions) = step(&self.spec, self.state.clone(), event, self.now);
         self.state = state;
         self.actions.extend(actions);
         self.schedule.follow(&self.spec, &self.state, self.now);
     }
 
-    fn started(&mut self) {
+    pub(super) fn started(&mut self) {
         let attempt = self.state.container("web").unwrap().runs;
         self.send(&Event::Started {
             container: "web".to_owned(),
@@ -57,7 +57,7 @@ impl Driver {
         });
     }
 
-    fn exited(&mut self, code: i32) {
+    pub(super) fn exited(&mut self, code: i32) {
         let attempt = self.state.container("web").unwrap().restart_count();
         self.send(&Event::Exited {
             container: "web".to_owned(),
@@ -67,19 +67,19 @@ impl Driver {
         });
     }
 
-    fn pass(&mut self, ms: u64) {
+    pub(super) fn pass(&mut self, ms: u64) {
         self.now.boot += ms;
         self.now.wall += jiff::SignedDuration::from_millis(i64::try_from(ms).unwrap());
         self.schedule.follow(&self.spec, &self.state, self.now);
     }
 
     /// Returns the milliseconds until the next probe.
-    fn wait(&self) -> Option<u64> {
+    pub(super) fn wait(&self) -> Option<u64> {
         self.schedule.next_deadline().map(|at| at.saturating_sub(self.now.boot))
     }
 
     /// Waits for the next probes and gives all of them one result. Returns which they were.
-    fn probe(&mut self, result: &ProbeResult) -> Vec<ProbeKind> {
+    pub(super) fn probe(&mut self, result: &ProbeResult) -> Vec<ProbeKind> {
         self.pass(self.wait().unwrap());
         let due = self.schedule.take_due(&self.spec, self.now);
         for run in &due {
@@ -88,7 +88,7 @@ impl Driver {
         due.into_iter().map(|run| run.kind).collect()
     }
 
-    fn finish(&mut self, run: &ProbeRun, result: &ProbeResult) {
+    pub(super) fn finish(&mut self, run: &ProbeRun, result: &ProbeResult) {
         let (told, event) = self.schedule.finish(&self.spec, &self.state, run, result);
         self.actions.extend(told);
         if let Some(event) = event {
@@ -96,20 +96,20 @@ impl Driver {
         }
     }
 
-    fn succeed(&mut self) -> Vec<ProbeKind> {
+    pub(super) fn succeed(&mut self) -> Vec<ProbeKind> {
         self.probe(&ProbeResult::Success)
     }
 
-    fn fail(&mut self) -> Vec<ProbeKind> {
+    pub(super) fn fail(&mut self) -> Vec<ProbeKind> {
         self.probe(&ProbeResult::Failure("refused".to_owned()))
     }
 
-    fn todo(&mut self) -> Vec<Action> {
+    pub(super) fn todo(&mut self) -> Vec<Action> {
         let actions = std::mem::take(&mut self.actions);
         actions.into_iter().filter(|action| !matches!(action, Action::Emit { .. })).collect()
     }
 
-    fn told(&mut self) -> Vec<String> {
+    pub(super) fn told(&mut self) -> Vec<String> {
         let actions = std::mem::take(&mut self.actions);
         let told = actions.into_iter().filter_map(|action| match action {
             Action::Emit { kind, reason, message, .. } => Some(format!("{kind} {reason}: {message}")),
@@ -119,28 +119,28 @@ impl Driver {
     }
 
     /// Returns status.ready and status.started.
-    fn ready(&self) -> (bool, bool) {
+    pub(super) fn ready(&self) -> (bool, bool) {
         let status = pod_with_status(&self.pod, &self.state, &[]).status.unwrap();
         let web = &status.container_statuses.unwrap()[0];
         (web.ready, web.started.unwrap())
     }
 
-    fn condition(&self, name: &str) -> (String, Option<String>, Option<String>) {
+    pub(super) fn condition(&self, name: &str) -> (String, Option<String>, Option<String>) {
         let conditions = pod_with_status(&self.pod, &self.state, &[]).status.unwrap().conditions.unwrap();
         let condition = conditions.into_iter().find(|condition| condition.type_ == name).unwrap();
         (condition.status, condition.reason, condition.message)
     }
 }
 
-fn term() -> Action {
+pub(super) fn term() -> Action {
     Action::StopContainer { container: "web".to_owned(), signal: "SIGTERM".to_owned() }
 }
 
-fn kill() -> Action {
+pub(super) fn kill() -> Action {
     Action::KillContainer { container: "web".to_owned() }
 }
 
-fn start(attempt: u32) -> Action {
+pub(super) fn start(attempt: u32) -> Action {
     Action::StartContainer { container: "web".to_owned(), attempt }
 }
 

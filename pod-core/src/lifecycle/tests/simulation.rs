@@ -1,11 +1,14 @@
 //! Simulates months of pod life with random crashes, failures, stops, reboots and deaths of supervisor and sandbox,
 //! and checks the invariants after every event.
 
+mod checks;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
+use self::checks::probes;
 use crate::lifecycle::*;
 
 const SECOND: u64 = 1_000;
@@ -55,6 +58,8 @@ enum Coming {
     },
     /// A probe has its result.
     Probe(ProbeRun),
+    /// A hook ends.
+    Hook(HookRun),
     SandboxDies,
     Stop,
     SupervisorDies,
@@ -82,27 +87,14 @@ struct Process {
     kill_lost: bool,
 }
 
-/// Some probes of a container, or none.
-fn probes(dice: &mut Dice) -> ProbeSpecs {
-    let mut probe = |kills: bool| {
-        dice.percent(50).then(|| ProbeSpec {
-            initial_delay: dice.pick(&[0, 5 * SECOND, MINUTE]),
-            period: dice.pick(&[SECOND, MINUTE, HOUR, 12 * HOUR]),
-            timeout: SECOND,
-            success_threshold: if kills { 1 } else { dice.pick(&[1, 2]) },
-            failure_threshold: dice.pick(&[1, 3]),
-            grace_seconds: if kills { dice.pick(&[None, Some(1), Some(100)]) } else { None },
-        })
-    };
-    ProbeSpecs { startup: probe(true), liveness: probe(true), readiness: probe(false) }
-}
-
 struct World {
     dice: Dice,
     spec: PodSpec,
     state: PodState,
     schedule: ProbeSchedule,
-    /// Containers that a failed probe has condemned, with the time when they may be killed.
+    /// The hooks of current runs: whether they have ended.
+    hooks: BTreeMap<HookRun, bool>,
+    /// Containers that a failed probe or postStart hook has condemned, with the time when they may be killed.
     condemned: BTreeMap<String, u64>,
     /// Milliseconds since the simulation began, and the time of the last boot on the same scale.
     time: u64,
@@ -125,6 +117,10 @@ impl World {
             role,
             image: "img".to_owned(),
             probes: if role == Role::App { probes(&mut dice) } else { ProbeSpecs::default() },
+            hooks: HookSpecs {
+                post_start: role == Role::App && dice.percent(40),
+                pre_stop: role == Role::App && dice.percent(40),
+            },
         };
         let mut containers: Vec<_> = (0..init).map(|i| container(Role::Init, "i", i)).collect();
         containers.extend((0..app).map(|i| container(Role::App, "a", i)));
@@ -142,6 +138,7 @@ impl World {
             dice,
             state: PodState::new(&spec, now),
             schedule: ProbeSchedule::default(),
+            hooks: BTreeMap::new(),
             condemned: BTreeMap::new(),
             spec,
             time: 0,
@@ -204,7 +201,7 @@ impl World {
             }
         }
         for container in &self.state.containers {
-            if container.awaits_startup {
+            if container.awaits_startup || self.hook_runs(&container.name, HookKind::PostStart) {
                 assert!(!container.is_ready(Role::App), "what has not started is not ready");
             }
         }
@@ -253,8 +250,7 @@ impl World {
             Action::StartContainer { container, attempt } => self.start(container, *attempt, again),
             Action::StopContainer { container, .. } => {
                 let attempt = self.process(container).running.expect("what is stopped runs");
-                let is_condemned = self.condemned.contains_key(container);
-                assert!(self.stop.is_some() || is_condemned, "only a stop or a failed probe stops");
+                self.check_stop(container, attempt);
                 if self.dice.percent(70) {
                     let after = self.dice.span(MINUTE);
                     self.later(after, Coming::Exit { container: container.clone(), attempt });
@@ -262,10 +258,8 @@ impl World {
             }
             Action::KillContainer { container } => {
                 let attempt = self.process(container).running.expect("what is killed runs");
-                let now = self.time;
                 assert!(
-                    self.stop.is_none_or(|(_, deadline)| now >= deadline || !self.sandbox)
-                        || self.condemned.get(container).is_some_and(|at| now >= *at),
+                    self.stop.is_none() || !self.sandbox || self.is_grace_over(container),
                     "nothing is killed before its grace is over"
                 );
                 let lost = self.dice.percent(10);
@@ -276,6 +270,10 @@ impl World {
                     let after = self.dice.below(2 * SECOND);
                     self.later(after, Coming::Exit { container: container.clone(), attempt });
                 }
+            }
+            Action::RunHook { container, attempt, hook } => {
+                let run = HookRun { container: container.clone(), attempt: *attempt, kind: *hook };
+                self.run_hook(run, again);
             }
             Action::Emit { .. } => {}
         }
@@ -347,6 +345,7 @@ impl World {
                 }
             }
             Coming::Probe(run) => self.probed(&run),
+            Coming::Hook(run) => self.hook_ends(&run),
             Coming::SandboxDies => {
                 if self.sandbox && !self.sandbox_busy {
                     self.sandbox = false;
@@ -379,11 +378,20 @@ impl World {
                 }
             }
             Coming::SupervisorDies => {
-                self.queue.retain(|_, what| !matches!(what, Coming::Answer(_) | Coming::Probe(_)));
+                self.queue.retain(|_, what| {
+                    !matches!(what, Coming::Answer(_) | Coming::Probe(_) | Coming::Hook(_))
+                });
                 self.schedule = ProbeSchedule::default();
                 self.schedule.follow(&self.spec, &self.state, self.now());
                 for action in self.state.pending_actions() {
-                    self.perform(&action, true);
+                    match action {
+                        Action::RunHook { container, attempt, hook } if !hook.runs_again() => {
+                            let run = HookRun { container: container.clone(), attempt, kind: hook };
+                            self.hooks.insert(run, true);
+                            self.send(&Event::HookEnded { container, attempt, hook, error: None });
+                        }
+                        action => self.perform(&action, true),
+                    }
                 }
                 if self.stop.is_none() {
                     self.again(Coming::SupervisorDies);
@@ -391,9 +399,11 @@ impl World {
             }
             Coming::Reboot => {
                 self.queue.retain(|_, what| {
-                    !matches!(what, Coming::Answer(_) | Coming::Exit { .. } | Coming::Probe(_))
+                    let is_lost = matches!(what, Coming::Answer(_) | Coming::Exit { .. });
+                    !is_lost && !matches!(what, Coming::Probe(_) | Coming::Hook(_))
                 });
                 self.condemned.clear();
+                self.hooks.clear();
                 self.schedule = ProbeSchedule::default();
                 self.booted = self.time;
                 (self.sandbox, self.sandbox_busy) = (false, false);
@@ -425,45 +435,6 @@ impl World {
                 }
                 self.again(Coming::Echo);
             }
-        }
-    }
-
-    /// Checks that a probe may run now.
-    fn check_probe(&self, run: &ProbeRun) {
-        assert_eq!(self.processes[&run.container].running, Some(run.attempt), "what is probed runs");
-        let container = self.state.container(&run.container).unwrap();
-        assert_eq!(
-            run.kind == ProbeKind::Startup,
-            container.awaits_startup,
-            "a startupProbe holds back the others"
-        );
-        let kills = run.kind != ProbeKind::Readiness;
-        assert!(!kills || self.stop.is_none(), "nothing restarts in a pod that is stopped");
-    }
-
-    /// Gives a probe a result, and checks what follows from it.
-    fn probed(&mut self, run: &ProbeRun) {
-        let result = match self.dice.below(100) {
-            0..70 => ProbeResult::Success,
-            70..75 => ProbeResult::Warning("redirected".to_owned()),
-            75..95 => ProbeResult::Failure("refused".to_owned()),
-            _ => ProbeResult::Unknown("no fork".to_owned()),
-        };
-        let (_, event) = self.schedule.finish(&self.spec, &self.state, run, &result);
-        let Some(event) = event else { return };
-        let spec = self.spec.containers.iter().find(|container| container.name == run.container).unwrap();
-        let own = spec.probes.get(run.kind).unwrap().grace_seconds;
-        let passed = matches!(result, ProbeResult::Success | ProbeResult::Warning(_));
-        if !passed && run.kind != ProbeKind::Readiness {
-            let kill_at = self.time + own.unwrap_or(30) * SECOND;
-            self.condemned.insert(run.container.clone(), kill_at);
-        }
-        self.send(&event);
-        let container = self.state.container(&run.container).unwrap();
-        match run.kind {
-            ProbeKind::Readiness => assert_eq!(container.unready, !passed),
-            ProbeKind::Startup => assert_eq!(container.awaits_startup, !passed),
-            ProbeKind::Liveness => assert!(!passed),
         }
     }
 
@@ -515,6 +486,7 @@ impl World {
         let process = self.process(container);
         (process.running, process.ended) = (None, Some(now));
         self.condemned.remove(container);
+        self.hooks.retain(|run, _| run.container != container);
         let process = self.process(container);
         process.done = init && sandbox && code == Some(0);
         let event = Event::Exited {

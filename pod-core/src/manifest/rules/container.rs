@@ -43,7 +43,7 @@ impl Rules<'_> {
             pod.host_network,
         );
         self.env(path, container);
-        self.probes(path, container);
+        self.probes(path, container, pod);
         self.volume_mounts(&format!("{path}.volumeMounts"), container, pod);
         if let Some(resources) = &container.resources {
             self.resources(&format!("{path}.resources"), resources);

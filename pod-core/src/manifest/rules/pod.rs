@@ -12,9 +12,12 @@ use crate::manifest::shown;
 /// The facts about a pod that the rules of its containers need.
 pub(super) struct Pod<'a> {
     pub host_network: bool,
+    pub grace_seconds: i64,
     pub volumes: BTreeSet<&'a str>,
 }
 
+/// The default of terminationGracePeriodSeconds.
+const DEFAULT_GRACE_SECONDS: i64 = 30;
 /// Maximum number of nameservers in Kubernetes; C libraries do not use more.
 pub(crate) const MAX_NAMESERVERS: usize = 3;
 pub(crate) const MAX_SEARCHES: usize = 32;
@@ -24,6 +27,7 @@ impl Rules<'_> {
     pub(super) fn pod(&mut self, path: &str, spec: &PodSpec, owner: Kind) {
         let pod = Pod {
             host_network: spec.host_network == Some(true),
+            grace_seconds: spec.termination_grace_period_seconds.unwrap_or(DEFAULT_GRACE_SECONDS),
             volumes: spec
                 .volumes
                 .iter()

@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use super::pod::Pod;
 use super::{Rules, name, near};
 use crate::manifest::{escape, shown};
 
@@ -13,7 +14,7 @@ const HOOKS: &str = "exec, httpGet, sleep or tcpSocket";
 
 impl Rules<'_> {
     /// Checks probes and hooks. Source: `validateProbe` and `validateLifecycle` of pkg/apis/core/validation.
-    pub(super) fn probes(&mut self, path: &str, container: &Container) {
+    pub(super) fn probes(&mut self, path: &str, container: &Container, pod: &Pod<'_>) {
         let probes = [
             ("livenessProbe", &container.liveness_probe, true),
             ("readinessProbe", &container.readiness_probe, false),
@@ -27,7 +28,7 @@ impl Rules<'_> {
         let Some(lifecycle) = &container.lifecycle else { return };
         for (field, hook) in [("postStart", &lifecycle.post_start), ("preStop", &lifecycle.pre_stop)] {
             if let Some(hook) = hook {
-                self.hook(&format!("{path}.lifecycle.{field}"), container, hook);
+                self.hook(&format!("{path}.lifecycle.{field}"), container, hook, pod);
             }
         }
     }
@@ -72,12 +73,22 @@ impl Rules<'_> {
         }
     }
 
-    fn hook(&mut self, path: &str, container: &Container, hook: &LifecycleHandler) {
+    fn hook(&mut self, path: &str, container: &Container, hook: &LifecycleHandler, pod: &Pod<'_>) {
         let given =
             [hook.exec.is_some(), hook.http_get.is_some(), hook.tcp_socket.is_some(), hook.sleep.is_some()];
         self.exactly_one(path, &given, HOOKS);
         self.targets(path, container, hook.http_get.as_ref(), hook.tcp_socket.as_ref());
         self.command(path, hook.exec.as_ref());
+        // Of a negative one the schema speaks, and of a negative grace period the rules of the pod.
+        if let Some(sleep) = &hook.sleep
+            && pod.grace_seconds >= 0
+            && sleep.seconds > pod.grace_seconds
+        {
+            let (seconds, grace) = (sleep.seconds, pod.grace_seconds);
+            let message =
+                format!("must not be more than terminationGracePeriodSeconds ({grace}), is {seconds}");
+            self.error(&format!("{path}.sleep.seconds"), message);
+        }
     }
 
     fn command(&mut self, path: &str, exec: Option<&ExecAction>) {

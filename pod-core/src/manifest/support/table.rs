@@ -227,12 +227,18 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
     ("SeccompProfile", &[("localhostProfile", yes("a file below /var/lib/kubelet/seccomp")), ("type", YES)]),
     (
         "Lifecycle",
+        &[("postStart", YES), ("preStop", YES), ("stopSignal", yes("a cluster wants spec.os.name with it"))],
+    ),
+    (
+        "LifecycleHandler",
         &[
-            ("postStart", NOT_YET),
-            ("preStop", NOT_YET),
-            ("stopSignal", yes("a cluster wants spec.os.name with it")),
+            ("exec", YES),
+            ("httpGet", YES),
+            ("sleep", YES),
+            ("tcpSocket", yes("deprecated: in a cluster such a hook fails")),
         ],
     ),
+    ("SleepAction", &[("seconds", yes("at most the grace period"))]),
     ("HostAlias", &[("hostnames", YES), ("ip", YES)]),
     ("PodDNSConfig", &[("nameservers", YES), ("options", YES), ("searches", YES)]),
     ("PodDNSConfigOption", &[("name", YES), ("value", YES)]),

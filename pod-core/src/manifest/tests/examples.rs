@@ -43,11 +43,14 @@ fn every_honoured_field_stands_in_the_example() {
                 path.split('[').map(|part| part.split_once(']').map_or(part, |(_, rest)| rest)).collect()
             })
             .flat_map(|path: String| {
-                // The three probes have the same fields, of which no single one can have all.
-                let kinds = ["livenessProbe.", "readinessProbe.", "startupProbe."];
-                let own = kinds.iter().find(|kind| path.contains(**kind)).copied();
+                // The three probes have the same fields, of which no single one can have all; so have the hooks.
+                let probes = &["livenessProbe.", "readinessProbe.", "startupProbe."][..];
+                let hooks = &["postStart.", "preStop."][..];
+                let own = [probes, hooks].into_iter().find_map(|kinds| {
+                    kinds.iter().find(|kind| path.contains(**kind)).map(|own| (*own, kinds))
+                });
                 match own {
-                    Some(own) => kinds.map(|kind| path.replace(own, kind)).to_vec(),
+                    Some((own, kinds)) => kinds.iter().map(|kind| path.replace(own, kind)).collect(),
                     None => vec![path],
                 }
             })

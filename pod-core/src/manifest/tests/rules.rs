@@ -31,6 +31,8 @@ fn rules_of_containers() {
             "startupProbe: {tcpSocket: {port: HTTP}}\nreadinessProbe: {httpGet: {port: 0}}\nlifecycle: {preStop: {}, postStart: {sleep: {seconds: 1}, exec: {command: [a]}}}",
             "ports: [{name: http, containerPort: 80}]\nstartupProbe: {tcpSocket: {port: htpp}}\nreadinessProbe: {httpGet: {port: http}, failureThreshold: -1}\nlivenessProbe: {exec: {command: []}, terminationGracePeriodSeconds: 0}\nlifecycle: {preStop: {httpGet: {port: web}}}",
             "startupProbe: {}\nreadinessProbe: {grpc: {port: 0}}",
+            "lifecycle: {postStart: {sleep: {seconds: -1}}, preStop: {sleep: {seconds: 31}}}",
+            "lifecycle: {postStart: {sleep: {}}, preStop: {exec: {}, tcpSocket: {port: 0}}}",
         ],
         container
     ));

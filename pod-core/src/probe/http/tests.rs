@@ -52,6 +52,18 @@ fn nothing_in_a_manifest_adds_a_line_to_a_request() {
 }
 
 #[test]
+fn a_hook_is_content_with_every_answer_and_says_that_it_asks() {
+    let hook = request("/bye", &[]).of_hook();
+    assert!(sent(&hook).contains("\r\nUser-Agent: kube-lifecycle/1.37\r\n"));
+    let answer = "HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(answered(&hook, answer), Verdict::Result(ProbeResult::Success));
+    assert!(matches!(answered(&hook, "nonsense\n"), Verdict::Result(ProbeResult::Failure(_))));
+    let Verdict::Follow(next) = answered(&hook, "HTTP/1.1 302 Go\r\nLocation: /x\r\n\r\n") else { panic!() };
+    assert_eq!(next.url(), "http://10.88.0.5:8080/x");
+    assert!(sent(&next).contains("kube-lifecycle"));
+}
+
+#[test]
 fn statuses_from_200_to_399_pass() {
     let of = |status: u16| {
         answered(&request("/", &[]), &format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n"))

@@ -143,8 +143,9 @@ fn pod_entry(pod: &Pod) -> PodEntry {
         end_reported,
         killed_workers,
         unwritten,
-        // The successor begins anew.
+        // The successor begins anew with probes, and with hooks as after the death of a supervisor.
         probing: _,
+        checks: _,
     } = pod;
     PodEntry {
         plan: (**plan).clone(),

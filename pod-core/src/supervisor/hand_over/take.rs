@@ -11,7 +11,7 @@ use base::file::FileLock;
 use super::TABLE;
 use super::give::keep_over_exec;
 use super::table::{ConnectionEntry, JobEntry, JobKind, PodEntry, RunEntry, Table};
-use crate::lifecycle::PodSpec;
+use crate::lifecycle::{Action, PodSpec};
 use crate::log;
 use crate::record::{Desired, PodRecord};
 use crate::sandbox::container;
@@ -137,6 +137,8 @@ impl Supervisor {
                 Err(e) => tracing::error!("cannot wait for an infra container: {e}"),
             }
         }
+        let mut hooks = pod.state.pending_actions();
+        hooks.retain(|action| matches!(action, Action::RunHook { .. }));
         for (name, entry) in entry.runs {
             let run = self.take_run(uid, &name, entry);
             pod.runs.insert(name, run);
@@ -145,7 +147,10 @@ impl Supervisor {
         for entry in entry.jobs {
             self.add_worker(uid, job(entry, tokens));
         }
-        self.follow_probes(uid);
+        self.follow_checks(uid);
+        for action in hooks {
+            self.redo(uid, action);
+        }
     }
 
     fn take_run(&mut self, uid: &str, name: &str, entry: RunEntry) -> Run {
