@@ -2,7 +2,10 @@
 
 use super::state::KILL_RETRY_MS;
 use super::step::Machine;
-use super::{Action, Goal, Halt, HookKind, PodState, PreStop, ProbeKind, RestartPolicy, RunState, Stopping};
+use super::{
+    Action, Goal, Halt, HookKind, HookRun, PodState, PostStart, PreStop, ProbeKind, RestartPolicy, RunState,
+    Stopping,
+};
 
 /// The deadline of a stop without a grace period: no preStop hook runs.
 const AT_ONCE: u64 = 0;
@@ -128,6 +131,39 @@ impl Machine<'_> {
                 let probe = probe.as_str().to_ascii_lowercase();
                 let message = format!("Container {container} failed {probe} probe{restart}");
                 self.emit_normal("Killing", message, Some(container));
+            }
+        }
+    }
+
+    /// Applies the end of a hook.
+    pub(super) fn hook_ended(&mut self, container: &str, attempt: u32, kind: HookKind, error: Option<&str>) {
+        let run = HookRun { container: container.to_owned(), attempt, kind };
+        if !self.state.may_run(&run) {
+            return;
+        }
+        let now = self.now.boot;
+        let grace = self.spec.grace_seconds.saturating_mul(1000);
+        let Some(c) = self.state.containers.iter_mut().find(|c| c.name == container) else { return };
+        let RunState::Running { stop_signal, halt, kill_at, .. } = &mut c.state else { return };
+        match (kind, error) {
+            (HookKind::PostStart, None) => c.post_start = PostStart::Done,
+            (HookKind::PostStart, Some(message)) => {
+                c.post_start = PostStart::Failed { message: message.to_owned() };
+                *kill_at = Some(now.saturating_add(grace));
+                // As in a cluster, events do not say why: that is in the status, because it may contain secrets.
+                self.emit_warning("FailedPostStartHook", "PostStartHook failed".to_owned(), Some(container));
+                self.emit_normal("Killing", "FailedPostStartHook".to_owned(), Some(container));
+            }
+            (HookKind::PreStop, error) => {
+                if *halt == Halt::None {
+                    *halt = Halt::Signalled;
+                    c.pre_stop = PreStop::over(now);
+                    let (container, signal) = (c.name.clone(), stop_signal.clone());
+                    self.actions.push(Action::StopContainer { container, signal });
+                }
+                if error.is_some() {
+                    self.emit_warning("FailedPreStopHook", "PreStopHook failed".to_owned(), Some(container));
+                }
             }
         }
     }

@@ -1,13 +1,12 @@
 //! The hooks of a container: postStart and preStop.
 //!
-//! When a hook runs and what follows from its end is decided here and in [`halt`](super::halt). How it is done is not the
-//! concern of the state machine.
+//! These are their parts of specs and states. When a hook runs and what follows from its end is decided in
+//! [`halt`](super::halt). How it is done is not the concern of the state machine.
 
 use k8s_openapi::api::core::v1::{Container, LifecycleHandler};
 use serde::{Deserialize, Serialize};
 
-use super::step::Machine;
-use super::{Action, ContainerState, Halt, PodState, RunState, Waiting};
+use super::Waiting;
 use crate::kind::WaitingReason;
 
 /// How long a container whose preStop hook has run has for its stop signal, also if its grace period is over (the
@@ -134,72 +133,5 @@ impl PreStop {
     /// Creates the state of a hook that is over now.
     pub(super) fn over(now: u64) -> Self {
         Self::Over { kill_after: now.saturating_add(SHUTDOWN_WINDOW_MS) }
-    }
-}
-
-impl ContainerState {
-    /// Returns whether the container runs and is being stopped.
-    pub fn is_stopping(&self) -> bool {
-        matches!(&self.state, RunState::Running { halt, kill_at, .. }
-            if *halt != Halt::None || kill_at.is_some() || !self.pre_stop.is_none())
-    }
-
-    /// Returns the hook whose result is waited for.
-    pub fn pending_hook(&self) -> Option<HookKind> {
-        let RunState::Running { halt: Halt::None, .. } = &self.state else { return None };
-        if self.pre_stop == PreStop::Running {
-            return Some(HookKind::PreStop);
-        }
-        let starts = matches!(self.post_start, PostStart::Running { .. }) && !self.is_stopping();
-        starts.then_some(HookKind::PostStart)
-    }
-}
-
-impl PodState {
-    /// Returns whether a hook that runs may go on. A postStart hook ends when its container is stopped; a preStop hook
-    /// that the grace period was too short for goes on until its container is killed.
-    pub fn may_run(&self, run: &HookRun) -> bool {
-        let Some(c) = self.container(&run.container) else { return false };
-        let RunState::Running { halt, .. } = &c.state else { return false };
-        let runs = match run.kind {
-            HookKind::PostStart => c.pending_hook() == Some(HookKind::PostStart),
-            HookKind::PreStop => !c.pre_stop.is_none() && !matches!(halt, Halt::Killed(_)),
-        };
-        runs && c.restart_count() == run.attempt
-    }
-}
-
-impl Machine<'_> {
-    /// Applies the end of a hook.
-    pub(super) fn hook_ended(&mut self, container: &str, attempt: u32, kind: HookKind, error: Option<&str>) {
-        let run = HookRun { container: container.to_owned(), attempt, kind };
-        if !self.state.may_run(&run) {
-            return;
-        }
-        let now = self.now.boot;
-        let grace = self.spec.grace_seconds.saturating_mul(1000);
-        let Some(c) = self.state.containers.iter_mut().find(|c| c.name == container) else { return };
-        let RunState::Running { stop_signal, halt, kill_at, .. } = &mut c.state else { return };
-        match (kind, error) {
-            (HookKind::PostStart, None) => c.post_start = PostStart::Done,
-            (HookKind::PostStart, Some(message)) => {
-                c.post_start = PostStart::Failed { message: message.to_owned() };
-                *kill_at = Some(now.saturating_add(grace));
-                // As in a cluster, events do not say why: that is in the status, because it may contain secrets.
-                self.emit_warning("FailedPostStartHook", "PostStartHook failed".to_owned(), Some(container));
-                self.emit_normal("Killing", "FailedPostStartHook".to_owned(), Some(container));
-            }
-            (HookKind::PreStop, error) => {
-                if *halt == Halt::None {
-                    *halt = Halt::Signalled;
-                    c.pre_stop = PreStop::over(now);
-                    let (container, signal) = (c.name.clone(), stop_signal.clone());
-                    self.actions.push(Action::StopContainer { container, signal });
-                }
-                if error.is_some() {
-                    self.emit_warning("FailedPreStopHook", "PreStopHook failed".to_owned(), Some(container));
-                }
-            }
-        }
     }
 }

@@ -17,6 +17,7 @@ mod spec;
 mod state;
 mod status;
 mod step;
+mod waiting;
 
 pub use backoff::Backoff;
 pub use conditions::{Conditions, Phase, Transition};
@@ -24,9 +25,10 @@ pub use hook::{HookKind, HookRun, HookSpecs, PostStart, PreStop};
 pub use printer::{PodRow, human_duration, pod_row};
 pub use probe::{ProbeKind, ProbeResult, ProbeRun, ProbeSchedule, ProbeSpec, ProbeSpecs};
 pub use spec::{ContainerSpec, PodSpec, RestartPolicy, Role};
-pub use state::{ContainerState, Goal, Halt, PodState, RunState, Sandbox, Stopping, Terminated, Waiting};
+pub use state::{ContainerState, Goal, Halt, PodState, RunState, Sandbox, Stopping, Terminated};
 pub use status::pod_with_status;
 pub use step::step;
+pub use waiting::Waiting;
 
 use std::net::IpAddr;
 

@@ -3,7 +3,10 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Backoff, Conditions, Now, Phase, PodSpec, PostStart, PreStop, RestartPolicy, Role};
+use super::{
+    Action, Backoff, Conditions, HookKind, HookRun, Now, Phase, PodSpec, PostStart, PreStop, RestartPolicy,
+    Role, Waiting,
+};
 use crate::kind::{TerminatedReason, WaitingReason};
 use crate::version::Version;
 
@@ -170,22 +173,6 @@ pub enum RunState {
     Terminated,
 }
 
-/// Why a container waits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Waiting {
-    /// state.waiting.reason.
-    pub reason: WaitingReason,
-    /// state.waiting.message.
-    #[serde(default)]
-    pub message: Option<String>,
-    /// When the container is tried again, in milliseconds since boot. `None`: as soon as its turn comes.
-    #[serde(default)]
-    pub retry: Option<u64>,
-    /// When the reason shown changes from ErrImagePull to ImagePullBackOff, in milliseconds since boot.
-    #[serde(default, rename = "turns")]
-    pub backoff_shown_at: Option<u64>,
-}
-
 /// How far the stop of a running container has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Halt {
@@ -302,6 +289,38 @@ impl ContainerState {
     /// Returns whether the container is running, or its start was requested and has not been answered.
     pub(super) fn is_busy(&self) -> bool {
         matches!(self.state, RunState::Running { .. } | RunState::Starting { .. })
+    }
+}
+
+impl ContainerState {
+    /// Returns whether the container runs and is being stopped.
+    pub fn is_stopping(&self) -> bool {
+        matches!(&self.state, RunState::Running { halt, kill_at, .. }
+            if *halt != Halt::None || kill_at.is_some() || !self.pre_stop.is_none())
+    }
+
+    /// Returns the hook whose result is waited for.
+    pub fn pending_hook(&self) -> Option<HookKind> {
+        let RunState::Running { halt: Halt::None, .. } = &self.state else { return None };
+        if self.pre_stop == PreStop::Running {
+            return Some(HookKind::PreStop);
+        }
+        let starts = matches!(self.post_start, PostStart::Running { .. }) && !self.is_stopping();
+        starts.then_some(HookKind::PostStart)
+    }
+}
+
+impl PodState {
+    /// Returns whether a hook that runs may go on. A postStart hook ends when its container is stopped; a preStop hook
+    /// that the grace period was too short for goes on until its container is killed.
+    pub fn may_run(&self, run: &HookRun) -> bool {
+        let Some(c) = self.container(&run.container) else { return false };
+        let RunState::Running { halt, .. } = &c.state else { return false };
+        let runs = match run.kind {
+            HookKind::PostStart => c.pending_hook() == Some(HookKind::PostStart),
+            HookKind::PreStop => !c.pre_stop.is_none() && !matches!(halt, Halt::Killed(_)),
+        };
+        runs && c.restart_count() == run.attempt
     }
 }
 
@@ -565,27 +584,5 @@ impl Waiting {
         } else {
             WaitingReason::ContainerCreating
         })
-    }
-
-    /// Creates a `Waiting` from a reason alone.
-    pub(super) fn new(reason: WaitingReason) -> Self {
-        Self { reason, message: None, retry: None, backoff_shown_at: None }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_stored_wait_keeps_its_words_and_its_fields() {
-        for reason in ["ErrImagePull", "ReasonOfAnotherVersion"] {
-            let stored = json!({"reason": reason, "message": "no route", "retry": 20_000, "turns": 12_000});
-            let waiting: Waiting = serde_json::from_value(stored.clone()).unwrap();
-            assert_eq!((waiting.reason.as_str(), waiting.backoff_shown_at), (reason, Some(12_000)));
-            assert_eq!(serde_json::to_value(&waiting).unwrap(), stored);
-        }
     }
 }
