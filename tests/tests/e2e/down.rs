@@ -106,7 +106,7 @@ fn volumes_takes_claims_that_only_the_pod_names() {
     kube.ok(&["play", &claim]);
     kube.play(with_claim().strip_prefix(CLAIM).unwrap());
     kube.ok(&["down", "pod/db", "--volumes"])
-        .complains("persistentvolumeclaim/data was played by itself and stays");
+        .complains("persistentvolumeclaim/data was played by itself and is kept");
     kube.ok(&["volume", "ls", "-o", "name"]).says("data");
 }
 
