@@ -96,8 +96,8 @@ impl HookKind {
     /// Returns whether a hook that was running when its supervisor was killed runs again. How it ended is not known.
     ///
     /// A preStop hook does, because the container must not be stopped before it has run, and a restarted kubelet begins
-    /// the stop anew as well. A postStart hook does not: its command still runs in the container or has already done
-    /// its work, which would be done twice, and a restarted kubelet counts a container that it finds running as
+    /// the stop from its start as well. A postStart hook does not: its command still runs in the container or has already
+    /// done its work, which would be done twice, and a restarted kubelet counts a container that it finds running as
     /// started.
     pub fn runs_again(self) -> bool {
         self == Self::PreStop

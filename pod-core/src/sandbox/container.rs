@@ -284,7 +284,7 @@ fn create(
     Ok(Created { process, image_id: image.id.clone(), stop_signal: resolved.stop_signal.clone(), terminal })
 }
 
-/// Mounts an image as a volume, which nobody can write to.
+/// Mounts an image as a read-only volume.
 fn mount_image(
     images: &ImageStore,
     image: &Image,

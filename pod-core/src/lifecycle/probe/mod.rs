@@ -2,8 +2,8 @@
 //!
 //! [`ProbeSchedule`] knows when each probe is due and how often in a row it has passed or failed. Only results that
 //! change something become an [`Event::Probed`](super::Event::Probed) for [`step`](super::step), so that a probe that
-//! passes again and again touches no state and no file. The schedule is not stored: a new supervisor starts counting
-//! anew, and the pod stays as ready as it was until a probe decides otherwise.
+//! passes again and again touches no state and no file. The schedule is not stored: a new supervisor starts to
+//! count from zero, and the pod stays as ready as it was until a probe decides otherwise.
 
 mod schedule;
 mod spec;

@@ -7,7 +7,7 @@ use tonic::codegen::http::{HeaderMap, Response};
 
 use super::*;
 
-/// A certificate of nobody that is valid for a day that is over, and its key. They protect nothing.
+/// A self-signed certificate that has expired, and its key. The key is used for these tests alone.
 const CERTIFICATE: &str = "MIIBeTCCAR+gAwIBAgIUU3k0kthAlR3jr/E4IKnvxpM+YI4wCgYIKoZIzj0EAwIwEjEQMA4GA1UEAwwHZXhwaXJlZDAeFw0yNjEx\
      MjcwODUwMTRaFw0yNjExMjgwODUwMTRaMBIxEDAOBgNVBAMMB2V4cGlyZWQwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAATp6xxu\
      4xLz9h552AJMZxo/cyBuuJsG4Uxw2kozmAtGHP0IC9Md8CNKYvFU4gp9HpnQxGFdP95+GtSmq8ANqIbWo1MwUTAdBgNVHQ4EFgQU\

@@ -143,7 +143,7 @@ fn pod_entry(pod: &Pod) -> PodEntry {
         end_reported,
         killed_workers,
         unwritten,
-        // The successor begins anew with probes, and with hooks as after the death of a supervisor.
+        // The successor starts new probes. It handles hooks as after the death of a supervisor.
         probing: _,
         checks: _,
     } = pod;
