@@ -254,6 +254,11 @@ impl Kube {
         let _ = self.run(&["exec", pod, "--", "sh", "-c", script]);
     }
 
+    /// Does the same in a container of a pod that has several.
+    pub fn sh_to_end_in(&self, pod: &str, container: &str, script: &str) {
+        let _ = self.run(&["exec", pod, "-c", container, "--", "sh", "-c", script]);
+    }
+
     /// Returns the address of a pod.
     #[track_caller]
     pub fn ip(&self, pod: &str) -> std::net::IpAddr {

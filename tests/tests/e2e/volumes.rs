@@ -511,7 +511,7 @@ const OBJECTS: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndat
 const ENDS: &str = "trap 'exit 1' USR1; while :; do sleep 0.1; done";
 
 fn restarted(kube: &Kube, container: &str, count: u64) {
-    kube.ok(&["exec", "web", "-c", container, "--", "sh", "-c", "kill -USR1 1"]);
+    kube.sh_to_end_in("web", container, "kill -USR1 1");
     kube.until("web", |pod| {
         let all = pod["status"]["containerStatuses"].as_array().unwrap();
         let status = all.iter().find(|status| status["name"] == container).unwrap();
