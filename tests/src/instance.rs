@@ -358,13 +358,14 @@ impl Drop for Kube {
     }
 }
 
-/// Waits for changes of a file, by inotify.
-struct Changes {
+/// Waits for changes of the files of a folder, by inotify.
+pub struct Changes {
     inotify: std::os::fd::OwnedFd,
 }
 
 impl Changes {
-    fn of(file: &Path) -> Self {
+    /// Watches the folder of a file.
+    pub fn of(file: &Path) -> Self {
         use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
         let inotify = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).unwrap();
         let flags = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO;
@@ -373,7 +374,7 @@ impl Changes {
     }
 
     /// Waits for a change. Returns false if `deadline` comes first.
-    fn wait(&self, deadline: std::time::Instant) -> bool {
+    pub fn wait(&self, deadline: std::time::Instant) -> bool {
         use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
         use std::os::fd::AsFd;
         let left = deadline.saturating_duration_since(std::time::Instant::now());

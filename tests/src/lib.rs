@@ -29,7 +29,7 @@ mod skip;
 mod terminal;
 
 pub use command::{Output, Running};
-pub use instance::Kube;
+pub use instance::{Changes, Kube};
 pub use port::{HostPort, host_port};
 pub use processes::{Process, processes};
 pub use skip::{is_root, skip};

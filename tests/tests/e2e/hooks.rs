@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use tests::{IDLE, Kube, limit, pod_with, processes};
+use tests::{Changes, IDLE, Kube, limit, pod_with, processes};
 
 /// A container that ends on no signal but KILL.
 const DEAF: &str = "trap '' TERM; while :; do sleep 3600 & wait $!; done";
@@ -33,10 +33,10 @@ impl Mark {
 
     #[track_caller]
     fn until(&self, log: &str) {
-        let until = Instant::now() + limit(30);
+        let deadline = Instant::now() + limit(30);
+        let changes = Changes::of(&self.dir.join("log"));
         while self.log() != log {
-            assert!(Instant::now() < until, "{:?}", self.log());
-            std::thread::sleep(Duration::from_millis(10));
+            assert!(changes.wait(deadline), "{:?}", self.log());
         }
     }
 }
