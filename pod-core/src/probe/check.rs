@@ -9,6 +9,29 @@ use super::address::{Network, Target};
 use super::http::{Request, Scheme};
 use crate::lifecycle::ProbeResult;
 
+/// Why a handler cannot be read, in the kubelet's words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HandlerError {
+    /// The probe has no handler.
+    #[error("missing probe handler")]
+    NoProbeHandler,
+    /// The hook has no handler.
+    #[error("missing hook handler")]
+    NoHookHandler,
+    /// The number is not a port.
+    #[error("invalid port number: {number}")]
+    InvalidPort {
+        /// The number.
+        number: i32,
+    },
+    /// No port of the container has the name.
+    #[error("couldn't find port: {name}")]
+    UnknownPort {
+        /// The name.
+        name: String,
+    },
+}
+
 /// What a handler does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Check {
@@ -42,7 +65,7 @@ impl Check {
     ///
     /// # Errors
     /// Why it cannot be done, as the probe's result.
-    pub fn of_probe(probe: &Probe, container: &Container, network: &Network) -> Result<Self, String> {
+    pub fn of_probe(probe: &Probe, container: &Container, network: &Network) -> Result<Self, HandlerError> {
         if let Some(exec) = &probe.exec {
             return Ok(Self::exec(exec));
         }
@@ -56,7 +79,7 @@ impl Check {
             let port = port(&IntOrString::Int(grpc.port), container)?;
             return Ok(Self::Grpc(network.target(None, port), grpc.service.clone().unwrap_or_default()));
         }
-        Err("missing probe handler".to_owned())
+        Err(HandlerError::NoProbeHandler)
     }
 
     /// Reads the handler of a hook that is not a sleep.
@@ -67,7 +90,7 @@ impl Check {
         handler: &LifecycleHandler,
         container: &Container,
         network: &Network,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, HandlerError> {
         if let Some(exec) = &handler.exec {
             return Ok(Self::exec(exec));
         }
@@ -77,20 +100,20 @@ impl Check {
         if let Some(tcp) = &handler.tcp_socket {
             return Self::tcp(tcp, container, network);
         }
-        Err("missing hook handler".to_owned())
+        Err(HandlerError::NoHookHandler)
     }
 
     fn exec(exec: &ExecAction) -> Self {
         Self::Exec(exec.command.clone().unwrap_or_default())
     }
 
-    fn tcp(tcp: &TCPSocketAction, container: &Container, network: &Network) -> Result<Self, String> {
+    fn tcp(tcp: &TCPSocketAction, container: &Container, network: &Network) -> Result<Self, HandlerError> {
         let port = port(&tcp.port, container)?;
         Ok(Self::Tcp(network.target(tcp.host.as_deref(), port)))
     }
 }
 
-fn request(http: &HTTPGetAction, container: &Container, network: &Network) -> Result<Request, String> {
+fn request(http: &HTTPGetAction, container: &Container, network: &Network) -> Result<Request, HandlerError> {
     let target = network.target(http.host.as_deref(), port(&http.port, container)?);
     let scheme = match http.scheme.as_deref() {
         Some(scheme) if scheme.eq_ignore_ascii_case("https") => Scheme::Https,
@@ -102,7 +125,7 @@ fn request(http: &HTTPGetAction, container: &Container, network: &Network) -> Re
 }
 
 /// Returns a port by its number or by its name among the container's ports.
-fn port(port: &IntOrString, container: &Container) -> Result<u16, String> {
+fn port(port: &IntOrString, container: &Container) -> Result<u16, HandlerError> {
     let number = match port {
         IntOrString::Int(number) => Some(*number),
         IntOrString::String(name) => {
@@ -112,8 +135,8 @@ fn port(port: &IntOrString, container: &Container) -> Result<u16, String> {
     };
     match (number.and_then(|number| u16::try_from(number).ok()).filter(|number| *number > 0), port) {
         (Some(number), _) => Ok(number),
-        (None, IntOrString::Int(number)) => Err(format!("invalid port number: {number}")),
-        (None, IntOrString::String(name)) => Err(format!("couldn't find port: {name}")),
+        (None, IntOrString::Int(number)) => Err(HandlerError::InvalidPort { number: *number }),
+        (None, IntOrString::String(name)) => Err(HandlerError::UnknownPort { name: name.clone() }),
     }
 }
 
@@ -123,7 +146,7 @@ mod tests {
 
     use super::*;
 
-    fn check(probe: Value, network: &Network) -> Result<Check, String> {
+    fn check(probe: Value, network: &Network) -> Result<Check, HandlerError> {
         let container = json!({"name": "web", "ports": [{"name": "http", "containerPort": 8080}]});
         let container = serde_json::from_value(container).unwrap();
         Check::of_probe(&serde_json::from_value(probe).unwrap(), &container, network)
@@ -164,10 +187,10 @@ mod tests {
     #[test]
     fn named_ports_resolve_against_the_containers_ports() {
         let of = |port: Value| check(json!({"tcpSocket": {"port": port}}), &network());
-        let port = |check: Result<Check, String>| match check {
+        let port = |check: Result<Check, HandlerError>| match check {
             Ok(Check::Tcp(target)) => Ok(target.port),
             Ok(_) => panic!(),
-            Err(message) => Err(message),
+            Err(error) => Err(error.to_string()),
         };
         assert_eq!(port(of(json!("http"))), Ok(8080));
         assert_eq!(port(of(json!("8081"))), Ok(8081));

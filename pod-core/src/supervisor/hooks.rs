@@ -31,7 +31,7 @@ impl Supervisor {
         // A hook has no timeout: postStart may take as long as it needs, and preStop ends with the grace period.
         match Check::of_hook(handler, container, &pod.network()) {
             Ok(check) => self.start_check(uid, Purpose::Hook(run), check, None),
-            Err(reason) => self.on_hook_ended(uid, &run, &ProbeResult::Unknown(reason)),
+            Err(error) => self.on_hook_ended(uid, &run, &ProbeResult::Unknown(error.to_string())),
         }
     }
 

@@ -56,7 +56,7 @@ impl Supervisor {
                 let limit = Limit { at, result: check.timed_out(timeout / 1000) };
                 self.start_check(uid, Purpose::Probe(run), check, Some(limit));
             }
-            Err(reason) => self.on_probed(uid, &run, &ProbeResult::Unknown(reason)),
+            Err(error) => self.on_probed(uid, &run, &ProbeResult::Unknown(error.to_string())),
         }
     }
 
