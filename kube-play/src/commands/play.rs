@@ -25,7 +25,8 @@ type Published = Vec<PortMapping>;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Returns when every container has started. Playing a changed file again replaces only what has changed; the rest keeps \
-running. If one document fails, the changes of this call are undone.
+running. If something cannot be made, the changes of this call are undone. A container that ran and failed is a result: \
+its pod stays, with its logs.
 
 Examples:
   # Run a manifest

@@ -139,6 +139,13 @@ fn play_code_and_hints(error: &play::Error) -> (u8, Vec<String>) {
             );
             (FAILED, vec![hint])
         }
+        play::Error::FailedInit { object, .. } => {
+            let hint = format!(
+                "it stays as it is: `kube logs {object}` shows all that its containers wrote, `kube down {object}` \
+                 removes it"
+            );
+            (FAILED, vec![hint])
+        }
         play::Error::Invalid(diagnostic) => (INVALID, diagnostic.hint.iter().cloned().collect()),
         play::Error::Stalled { workload, pod, .. } => {
             let short = workload.arguments();

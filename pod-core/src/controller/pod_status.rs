@@ -25,6 +25,7 @@ pub fn pod_status(recorded: &PodRecord, spec: &PodSpec, state: Option<&PodState>
         restarts: 0,
         deletion_cost: cost.and_then(|cost| cost.parse().ok()).unwrap_or(0),
         problem: None,
+        failed_init: None,
     };
     match state {
         Some(state) => observed(&created, spec, state),
@@ -40,7 +41,8 @@ pub fn observed(status: &PodStatus, spec: &PodSpec, state: &PodState) -> PodStat
         has_ended: state.is_terminal(),
         ready_since: ready.status.then_some(ready.since),
         restarts: state.containers.iter().map(|container| container.restart_count()).sum(),
-        problem: state.cannot_start(spec),
+        problem: state.cannot_start(),
+        failed_init: state.fails_to_initialize(spec),
         ..status.clone()
     }
 }

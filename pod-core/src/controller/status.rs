@@ -45,6 +45,10 @@ pub struct Status {
     pub progressing: Option<Condition>,
     /// A pod of the current revision that cannot start.
     pub problem: Option<Culprit>,
+    /// A pod of the current revision whose init container failed: its app containers do not start, and it stays as it
+    /// is.
+    #[serde(default)]
+    pub failed_init: Option<Culprit>,
     /// A pod that the rollout waits for, once its progress deadline has passed.
     pub holdup: Option<Culprit>,
 }
@@ -99,12 +103,14 @@ impl Status {
             complete: counts.is_complete(spec),
             progressing: record.state.progressing.clone(),
             problem: current().find_map(|pod| Some(culprit(pod, pod.problem.clone()?))),
+            failed_init: current().find_map(|pod| Some(culprit(pod, pod.failed_init.clone()?))),
             holdup: None,
         };
         if status.has_stalled() {
             let unready = current().filter(|pod| pod.ready_since.is_none());
             let told = unready.map(|pod| {
-                let why = pod.problem.clone().or_else(|| why_unready(&pod.uid));
+                let why = pod.problem.clone().or_else(|| pod.failed_init.clone());
+                let why = why.or_else(|| why_unready(&pod.uid));
                 culprit(pod, why.unwrap_or_else(|| "it is not ready".to_owned()))
             });
             status.holdup = told.into_iter().next();

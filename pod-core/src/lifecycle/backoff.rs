@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The first wait.
-const INITIAL_MS: u64 = 10_000;
+pub(super) const INITIAL_MS: u64 = 10_000;
 /// The longest wait.
 const MAX_MS: u64 = 300_000;
 /// A container that has run for longer than this since its last start counts as healthy again.

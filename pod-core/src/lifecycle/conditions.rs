@@ -1,6 +1,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::kind::ConditionType;
+
 /// status.phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
@@ -64,6 +66,17 @@ pub struct Conditions {
 }
 
 impl Conditions {
+    /// Returns the status of a condition by its type; `None` if the pod has no such condition.
+    pub(super) fn get(&self, type_: &str) -> Option<bool> {
+        let all = [
+            (ConditionType::PodScheduled, self.scheduled),
+            (ConditionType::PodReadyToStartContainers, self.ready_to_start),
+            (ConditionType::Initialized, self.initialized),
+            (ConditionType::ContainersReady, self.containers_ready),
+        ];
+        all.iter().find(|(known, _)| known.as_str() == type_).map(|(_, transition)| transition.status)
+    }
+
     /// Creates the conditions of a pod that was just created.
     pub fn new(now: Timestamp) -> Self {
         let no = Transition { status: false, since: now };

@@ -3,8 +3,8 @@
 use super::state::KILL_RETRY_MS;
 use super::step::Machine;
 use super::{
-    Action, Goal, Halt, HookKind, HookRun, PodState, PostStart, PreStop, ProbeKind, RestartPolicy, RunState,
-    Stopping,
+    Action, ContainerState, Goal, Halt, HookKind, HookRun, PodState, PostStart, PreStop, ProbeKind,
+    RestartPolicy, Role, RunState, Stopping,
 };
 
 /// The deadline of a stop without a grace period: no preStop hook runs.
@@ -37,18 +37,30 @@ impl Machine<'_> {
         self.end();
     }
 
-    /// Asks all running containers to stop at the same time. Kills them when the grace period is over, or at once if
-    /// the sandbox has died, because then there is no grace period.
+    /// Asks all running containers to stop: app containers at the same time, a sidecar once everything that started after
+    /// it has ended. Kills them when the grace period is over, or at once if the sandbox has died, because then there is
+    /// no grace period.
     pub(super) fn halt_all(&mut self) {
-        let deadline = match self.state.stop {
-            Some(stop) if stop.grace_seconds > 0 => stop.deadline,
-            _ => AT_ONCE,
+        let deadline = match (self.state.stop, self.state.end_by.or(self.state.restart_all_by)) {
+            (Some(stop), _) if stop.grace_seconds == 0 => AT_ONCE,
+            (Some(stop), end_by) => end_by.unwrap_or(u64::MAX).min(stop.deadline),
+            (None, Some(end_by)) => end_by.max(AT_ONCE + 1),
+            (None, None) => AT_ONCE,
         };
         for i in 0..self.state.containers.len() {
+            let deadline = if self.awaits_turn(i, deadline) { u64::MAX } else { deadline };
             if let Some(container) = self.halt(i, deadline) {
                 self.emit_normal("Killing", format!("Stopping container {container}"), Some(&container));
             }
         }
+    }
+
+    /// Returns whether a container is a sidecar that is not stopped yet, because the grace period is not over and a
+    /// container that started after it still runs.
+    fn awaits_turn(&self, i: usize, deadline: u64) -> bool {
+        let is_sidecar = self.spec.containers.get(i).is_some_and(|of| of.role == Role::Sidecar);
+        let mut later = self.state.containers.iter().skip(i.saturating_add(1));
+        is_sidecar && self.now.boot < deadline && later.any(ContainerState::is_busy)
     }
 
     /// Stops the containers that are to be stopped alone.
@@ -64,7 +76,8 @@ impl Machine<'_> {
     /// is repeated. Returns its name if this was the first request.
     fn halt(&mut self, i: usize, deadline: u64) -> Option<String> {
         let now = self.now.boot;
-        let has_pre_stop = self.spec.containers.get(i)?.hooks.pre_stop;
+        let of = self.spec.containers.get(i)?;
+        let has_pre_stop = of.hooks.pre_stop;
         let c = self.state.containers.get_mut(i)?;
         let attempt = c.restart_count();
         let RunState::Running { stop_signal, halt, kill_at, .. } = &mut c.state else { return None };
@@ -76,6 +89,12 @@ impl Machine<'_> {
         let first = (*halt == Halt::None && c.pre_stop.is_none()).then(|| container.clone());
         let has_grace = deadline != AT_ONCE;
         match (*halt, c.pre_stop) {
+            // A sidecar whose turn did not come within the grace period has a moment to end, as with the kubelet.
+            (Halt::None, PreStop::None) if of.role == Role::Sidecar && deadline <= now && has_grace => {
+                *halt = Halt::Signalled;
+                c.pre_stop = PreStop::over(now);
+                self.actions.push(Action::StopContainer { container, signal: stop_signal.clone() });
+            }
             (Halt::Killed(at), _) if now < at.saturating_add(KILL_RETRY_MS) => {}
             (Halt::None, PreStop::Running) if deadline <= now && has_grace => {
                 *halt = Halt::Signalled;
@@ -126,7 +145,8 @@ impl Machine<'_> {
                 let own = spec.probes.get(probe).and_then(|probe| probe.grace_seconds);
                 let grace = own.unwrap_or(self.spec.grace_seconds);
                 *kill_at = Some(self.now.boot.saturating_add(grace.saturating_mul(1000)));
-                c.must_restart = self.spec.restart_policy != RestartPolicy::Never;
+                // restartPolicyRules are not asked, because there is no exit code yet (k8s pkg/kubelet/kuberuntime).
+                c.must_restart = spec.restart_policy != RestartPolicy::Never;
                 let restart = if c.must_restart { ", will be restarted" } else { "" };
                 let probe = probe.as_str().to_ascii_lowercase();
                 let message = format!("Container {container} failed {probe} probe{restart}");

@@ -24,8 +24,8 @@ pub use conditions::{Conditions, Phase, Transition};
 pub use hook::{HookKind, HookRun, HookSpecs, PostStart, PreStop};
 pub use printer::{PodRow, human_duration, pod_row};
 pub use probe::{ProbeKind, ProbeResult, ProbeRun, ProbeSchedule, ProbeSpec, ProbeSpecs};
-pub use spec::{ContainerSpec, PodSpec, RestartPolicy, Role};
-pub use state::{ContainerState, Goal, Halt, PodState, RunState, Sandbox, Stopping, Terminated};
+pub use spec::{ContainerSpec, PodSpec, RestartPolicy, RestartRule, Role};
+pub use state::{ContainerState, Failure, Goal, Halt, PodState, RunState, Sandbox, Stopping, Terminated};
 pub use status::pod_with_status;
 pub use step::step;
 pub use waiting::Waiting;
@@ -100,6 +100,8 @@ pub enum Event {
         code: Option<i32>,
         /// Whether the kernel killed the process for lack of memory.
         oom_killed: bool,
+        /// What the container has left as its termination message.
+        message: Option<String>,
     },
     /// A probe has passed or failed as often in a row as its threshold demands.
     Probed {

@@ -1,7 +1,7 @@
 //! Computes the columns that `kubectl get pods` prints for a pod, from its Kubernetes object alone.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodStatus};
+use k8s_openapi::api::core::v1::{Container, ContainerStateTerminated, ContainerStatus, Pod, PodStatus};
 
 use super::Phase;
 use crate::kind::{ConditionType, TerminatedReason, WaitingReason};
@@ -27,7 +27,8 @@ pub struct PodRow {
 pub fn pod_row(pod: &Pod, now: Timestamp) -> PodRow {
     let empty = PodStatus::default();
     let status = pod.status.as_ref().unwrap_or(&empty);
-    let total = pod.spec.as_ref().map_or(0, |s| s.containers.len());
+    let sidecars = pod.spec.iter().flat_map(|s| s.init_containers.iter().flatten()).filter(|c| is_sidecar(c));
+    let total = pod.spec.as_ref().map_or(0, |s| s.containers.len()) + sidecars.count();
     let summary = Summary::of(pod, status);
     let restarts = match summary.last_restart {
         Some(last) if summary.restarts > 0 => {
@@ -59,6 +60,12 @@ struct Summary {
     reason: String,
     restarts: i64,
     last_restart: Option<Timestamp>,
+    /// The restarts of sidecars alone, and when the last was.
+    sidecars: (i64, Option<Timestamp>),
+}
+
+fn is_sidecar(container: &Container) -> bool {
+    container.restart_policy.as_deref() == Some("Always")
 }
 
 impl Summary {
@@ -77,14 +84,25 @@ impl Summary {
         this
     }
 
-    /// Evaluates the init containers up to the first that is not done. Returns whether there is such a container.
+    /// Evaluates the init containers up to the first that is not done, or that is a sidecar which has not started.
+    /// Returns whether there is such a container.
     fn init_containers(&mut self, pod: &Pod, status: &PodStatus) -> bool {
-        let total = pod.spec.as_ref().and_then(|s| s.init_containers.as_ref()).map_or(0, Vec::len);
+        let init = pod.spec.as_ref().and_then(|s| s.init_containers.as_deref()).unwrap_or_default();
+        let total = init.len();
         for (i, c) in status.init_container_statuses.iter().flatten().enumerate() {
             self.count_restarts(c);
+            let is_sidecar = init.iter().any(|of| of.name == c.name && is_sidecar(of));
+            if is_sidecar {
+                let (restarts, last) = self.sidecars;
+                self.sidecars = (restarts + i64::from(c.restart_count), last.max(last_end(c)));
+            }
             let state = c.state.clone().unwrap_or_default();
             let reason = match (state.terminated, state.waiting.and_then(|w| w.reason)) {
                 (Some(t), _) if t.exit_code == 0 => continue,
+                _ if is_sidecar && c.started == Some(true) => {
+                    self.ready += usize::from(c.ready);
+                    continue;
+                }
                 (Some(t), _) => end_reason(&t),
                 (None, Some(reason))
                     if !reason.is_empty() && reason != WaitingReason::PodInitializing.as_str() =>
@@ -100,8 +118,8 @@ impl Summary {
     }
 
     fn app_containers(&mut self, status: &PodStatus) {
-        // Restarts of init containers are counted only while the pod initializes.
-        (self.restarts, self.last_restart) = (0, None);
+        // Restarts of ordinary init containers are counted only while the pod initializes.
+        (self.restarts, self.last_restart) = self.sidecars;
         let mut running = false;
         // The reason of the first container that has one is shown, so the containers are visited in reverse order.
         for c in status.container_statuses.iter().flatten().rev() {
@@ -128,10 +146,14 @@ impl Summary {
 
     fn count_restarts(&mut self, c: &ContainerStatus) {
         self.restarts += i64::from(c.restart_count);
-        let ended = c.last_state.as_ref().and_then(|s| s.terminated.as_ref());
-        let ended = ended.and_then(|t| t.finished_at.as_ref()).map(|t| t.0);
-        self.last_restart = self.last_restart.max(ended);
+        self.last_restart = self.last_restart.max(last_end(c));
     }
+}
+
+/// Returns when the run before the current one ended.
+fn last_end(c: &ContainerStatus) -> Option<Timestamp> {
+    let ended = c.last_state.as_ref().and_then(|s| s.terminated.as_ref());
+    ended.and_then(|t| t.finished_at.as_ref()).map(|t| t.0)
 }
 
 fn end_reason(t: &ContainerStateTerminated) -> String {

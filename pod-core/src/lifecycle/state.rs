@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Action, Backoff, Conditions, HookKind, HookRun, Now, Phase, PodSpec, PostStart, PreStop, RestartPolicy,
-    Role, Waiting,
+    Action, Backoff, Conditions, ContainerSpec, HookKind, HookRun, Now, Phase, PodSpec, PostStart, PreStop,
+    RestartPolicy, Role, Waiting,
 };
 use crate::kind::{TerminatedReason, WaitingReason};
 use crate::version::Version;
@@ -40,6 +40,20 @@ pub struct PodState {
     /// The deadline of the stop; set once the pod was asked to stop.
     #[serde(default)]
     pub stop: Option<Stopping>,
+    /// Set once the pod ends by itself: when the containers that still run, such as sidecars, are killed, in
+    /// milliseconds since boot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_by: Option<u64>,
+    /// Set while all containers are stopped in order to run again in the same sandbox (RestartAllContainers): when those
+    /// that still run are killed, in milliseconds since boot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart_all_by: Option<u64>,
+    /// When the pod exceeds activeDeadlineSeconds, in milliseconds since boot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_deadline: Option<u64>,
+    /// Why the pod has failed, whatever its containers ended with: status.reason and status.message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
     /// status.phase. Succeeded and Failed are final and never change again.
     pub phase: Phase,
     /// status.conditions, with the times of their last transitions.
@@ -78,6 +92,15 @@ pub enum Sandbox {
     Removing,
 }
 
+/// Why a pod has failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// status.reason, such as `DeadlineExceeded`.
+    pub reason: String,
+    /// status.message.
+    pub message: String,
+}
+
 /// The stop of a pod: its grace period and its deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stopping {
@@ -102,7 +125,8 @@ pub struct ContainerState {
     /// How many of these runs took place before the pod was last reset by [`PodState::revive`].
     #[serde(default)]
     pub former_runs: u32,
-    /// Whether the container is an init container that has completed in the current sandbox.
+    /// Whether the container is an init container that has completed in the current sandbox, or a sidecar that has
+    /// started in it.
     #[serde(default)]
     pub done: bool,
     /// How the latest run ended; while that run is still going, how the run before it ended.
@@ -191,7 +215,8 @@ pub struct Terminated {
     pub exit_code: i32,
     /// state.terminated.reason.
     pub reason: TerminatedReason,
-    /// Why the container could not start, or why its exit code is unknown.
+    /// Why the container could not start, why its exit code is unknown, or what the container said about its end
+    /// (terminationMessagePath).
     #[serde(default)]
     pub message: Option<String>,
     /// When the run started; `None` if the process could not be started.
@@ -246,12 +271,12 @@ impl ContainerState {
         self.is_running() && self.post_start.is_done() && !self.awaits_startup
     }
 
-    /// Returns status.ready. An init container is ready once it has completed; an app container while it runs, its
-    /// startupProbe has passed and its readinessProbe passes.
+    /// Returns status.ready. An init container is ready once it has completed; a sidecar or an app container while it
+    /// runs, its startupProbe has passed and its readinessProbe passes.
     pub fn is_ready(&self, role: Role) -> bool {
         match role {
             Role::Init => self.done,
-            Role::App => self.is_started() && !self.unready,
+            Role::Sidecar | Role::App => self.is_started() && !self.unready,
         }
     }
 
@@ -271,8 +296,8 @@ impl ContainerState {
     }
 
     /// Returns whether the container, which has ended with `code`, runs again.
-    pub(super) fn restarts(&self, policy: RestartPolicy, code: i32) -> bool {
-        self.must_restart || policy.restarts(code)
+    pub(super) fn restarts(&self, spec: &ContainerSpec, code: i32) -> bool {
+        self.must_restart || spec.restarts(code)
     }
 
     /// Returns the attempt whose log `kube logs` shows. With `previous`, returns the attempt that `kube logs -p`
@@ -375,6 +400,10 @@ impl PodState {
             sandbox_failures: 0,
             containers,
             stop: None,
+            end_by: None,
+            restart_all_by: None,
+            active_deadline: None,
+            failure: None,
             phase: Phase::Pending,
             conditions: Conditions::new(now.wall),
         };
@@ -391,11 +420,14 @@ impl PodState {
             self.sandbox = Sandbox::Absent;
             return self;
         }
-        let over = spec.restart_policy == RestartPolicy::Never && self.containers.iter().any(|c| c.has_run());
+        let ran = self.containers.iter().any(ContainerState::has_run);
+        // A pod that was ending by itself, such as one whose sidecars were being stopped, has ended.
+        let was_ending = self.goal == Goal::End && self.stop.is_none();
+        let over = ran && (spec.restart_policy == RestartPolicy::Never || was_ending);
         for c in &mut self.containers {
             match c.state {
                 RunState::Running { since, .. } => {
-                    c.terminate(Terminated::lost(Some(since), now, &c.container_id), false);
+                    c.terminate(Terminated::lost(Some(since), now, &c.container_id));
                 }
                 // The container will not be started again, so it is shown as its last run ended.
                 RunState::Starting { .. } | RunState::Waiting(_) if over && c.has_run() => {
@@ -417,11 +449,12 @@ impl PodState {
             }
         }
         self.sandbox = Sandbox::Absent;
-        self.stop = None;
+        (self.stop, self.end_by, self.restart_all_by, self.active_deadline) = (None, None, None, None);
         self.goal = if over { Goal::End } else { Goal::Idle };
         if over {
             self.phase = self.final_phase(spec);
         } else {
+            self.failure = None;
             self.phase = Phase::Pending;
             self.ips.clear();
         }
@@ -432,13 +465,16 @@ impl PodState {
     /// Returns when [`Event::Tick`](super::Event::Tick) is due, in milliseconds since boot. `None`: the pod waits for
     /// no time.
     pub fn next_deadline(&self, spec: &PodSpec) -> Option<u64> {
-        match (self.goal, self.sandbox) {
+        let next = match (self.goal, self.sandbox) {
             (Goal::Idle, _) => None,
             (Goal::End, _) | (Goal::Run, Sandbox::Dead) => {
-                let stop = self.stop.map(|s| s.deadline);
-                self.containers.iter().filter_map(|c| c.next_kill(stop)).min()
+                let end = self.stop.map(|s| s.deadline).into_iter().chain(self.end_by).min();
+                self.containers.iter().filter_map(|c| c.next_kill(end)).min()
             }
             (Goal::Run, Sandbox::Failed { retry }) => Some(retry),
+            (Goal::Run, Sandbox::Ready) if self.restart_all_by.is_some() => {
+                self.containers.iter().filter_map(|c| c.next_kill(self.restart_all_by)).min()
+            }
             (Goal::Run, Sandbox::Ready) => self
                 .in_turn(spec)
                 .filter_map(|(_, c)| match &c.state {
@@ -447,18 +483,22 @@ impl PodState {
                 })
                 .min(),
             (Goal::Run, Sandbox::Absent | Sandbox::Creating | Sandbox::Removing) => None,
-        }
+        };
+        let active = self.active_deadline.filter(|_| self.goal == Goal::Run);
+        next.into_iter().chain(active).min()
     }
 
-    /// Returns the containers whose turn to start or restart it is: the first init container that is not done, else
-    /// all app containers.
+    /// Returns the containers whose turn to start or restart it is: those before the first init container that is not
+    /// done, or the first sidecar that has not started, and this one; if there is none, all sidecars and app containers.
     pub(super) fn in_turn<'a>(
         &'a self,
         spec: &'a PodSpec,
     ) -> impl Iterator<Item = (usize, &'a ContainerState)> + 'a {
-        let current = self.by_role(spec, Role::Init).find(|(_, c)| !c.done);
-        let apps = if current.is_some() { None } else { Some(self.by_role(spec, Role::App)) };
-        current.into_iter().chain(apps.into_iter().flatten())
+        let all = || spec.containers.iter().zip(&self.containers);
+        let current = all().position(|(of, c)| of.role != Role::App && !c.done);
+        let until = current.map_or(usize::MAX, |current| current.saturating_add(1));
+        let due = all().enumerate().take(until).filter(|(_, (of, c))| of.role != Role::Init || !c.done);
+        due.map(|(i, (_, c))| (i, c))
     }
 
     /// Returns the containers that start as soon as there is a sandbox, with the numbers of these attempts.
@@ -563,16 +603,29 @@ impl PodState {
     }
 
     /// Returns the exit code of `--wait=complete` once the pod has ended: 0 if the pod succeeded, else the exit code
-    /// of the first container (init containers first) that failed, else 1.
-    pub fn exit_code(&self) -> Option<i32> {
+    /// of the first container (init containers first) that failed, else 1. How sidecars ended does not count.
+    pub fn exit_code(&self, spec: &PodSpec) -> Option<i32> {
         match self.phase {
             Phase::Succeeded => Some(0),
             Phase::Failed => {
-                let codes = self.containers.iter().filter_map(|c| c.latest.as_ref());
-                Some(codes.map(|t| t.exit_code).find(|code| *code != 0).unwrap_or(1))
+                let counting = spec.containers.iter().zip(&self.containers);
+                let counting = counting.filter(|(of, _)| of.role != Role::Sidecar);
+                let codes = counting.filter_map(|(_, c)| Some(c.latest.as_ref()?.exit_code));
+                Some(codes.into_iter().find(|code| *code != 0).unwrap_or(1))
             }
             _ => None,
         }
+    }
+
+    /// Returns the names of the containers whose latest run ended with a failure, init containers first. A sidecar that
+    /// has ended for good was stopped, which is no failure.
+    pub fn failed_containers(&self, spec: &PodSpec) -> Vec<&str> {
+        let failed = |(of, c): &(&ContainerSpec, &ContainerState)| {
+            c.latest.as_ref().is_some_and(|end| end.exit_code != 0)
+                && (of.role != Role::Sidecar || c.state != RunState::Terminated)
+        };
+        let all = spec.containers.iter().zip(&self.containers).filter(failed);
+        all.map(|(_, container)| container.name.as_str()).collect()
     }
 }
 

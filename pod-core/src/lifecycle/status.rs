@@ -15,6 +15,10 @@ use super::{
 use crate::kind::ConditionType;
 use crate::plan::qos::qos_class;
 
+/// The most bytes of the termination messages of a pod's containers together. As with the kubelet, each container has an
+/// equal share (`MaxPodTerminationMessageLogLength` of k8s pkg/kubelet/container).
+const MAX_POD_MESSAGES: usize = 12 * 1024;
+
 /// Returns the pod as `kubectl get pod -o json` shows it: with its status and, once the pod was asked to stop, with
 /// metadata.deletionTimestamp and deletionGracePeriodSeconds.
 pub fn pod_with_status(pod: &Pod, state: &PodState, host_ips: &[IpAddr]) -> Pod {
@@ -30,12 +34,11 @@ pub fn pod_with_status(pod: &Pod, state: &PodState, host_ips: &[IpAddr]) -> Pod 
 /// Returns the status of a pod in `state` on a node with the addresses `host_ips`, the preferred one first.
 fn pod_status(pod: &Pod, state: &PodState, host_ips: &[IpAddr]) -> PodStatus {
     let spec = PodSpec::from_pod(pod);
-    let statuses = |role| {
-        let found: Vec<_> = state
-            .by_role(&spec, role)
-            .map(|(i, c)| container_status(c, role, spec.containers.get(i).map_or("", |s| s.image.as_str())))
-            .collect();
-        if found.is_empty() { None } else { Some(found) }
+    let longest = MAX_POD_MESSAGES / spec.containers.len().max(1);
+    let statuses = |is_init: bool| {
+        let all = spec.containers.iter().zip(&state.containers);
+        let found = all.filter(|(of, _)| (of.role != Role::App) == is_init);
+        some(found.map(|(of, c)| container_status(c, of.role, &of.image, longest)).collect())
     };
     PodStatus {
         phase: Some(state.phase.as_str().to_owned()),
@@ -46,8 +49,10 @@ fn pod_status(pod: &Pod, state: &PodState, host_ips: &[IpAddr]) -> PodStatus {
         pod_ips: some(state.ips.iter().map(|ip| PodIP { ip: ip.to_string() }).collect()),
         start_time: state.start_time.map(Time),
         qos_class: Some(qos_class(pod).as_str().to_owned()),
-        init_container_statuses: statuses(Role::Init),
-        container_statuses: statuses(Role::App),
+        reason: state.failure.as_ref().map(|failure| failure.reason.clone()),
+        message: state.failure.as_ref().map(|failure| failure.message.clone()),
+        init_container_statuses: statuses(true),
+        container_statuses: statuses(false),
         ..PodStatus::default()
     }
 }
@@ -56,8 +61,9 @@ fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
     if list.is_empty() { None } else { Some(list) }
 }
 
-fn container_status(c: &ContainerState, role: Role, image: &str) -> ContainerStatus {
-    let ended = || (c.latest.as_ref().map(terminated).unwrap_or_default(), c.previous.as_ref());
+fn container_status(c: &ContainerState, role: Role, image: &str, longest: usize) -> ContainerStatus {
+    let terminated = |t: &Terminated| terminated(t, longest);
+    let ended = || (c.latest.as_ref().map(&terminated).unwrap_or_default(), c.previous.as_ref());
     let (state, last) = match &c.state {
         RunState::Waiting(w) | RunState::Starting { waiting: Some(w) } => (waiting(w), c.latest.as_ref()),
         // Until its postStart hook has returned, a container is shown as before it was started.
@@ -94,17 +100,23 @@ fn running(since: Timestamp) -> ApiState {
     ApiState { running: Some(ContainerStateRunning { started_at: Some(Time(since)) }), ..ApiState::default() }
 }
 
-fn terminated(t: &Terminated) -> ApiState {
+/// Returns how a run ended. A message of more than `longest` bytes is cut.
+fn terminated(t: &Terminated, longest: usize) -> ApiState {
     let terminated = ContainerStateTerminated {
         exit_code: t.exit_code,
         reason: Some(t.reason.to_string()),
-        message: t.message.clone(),
+        message: t.message.as_deref().map(|message| cut(message, longest).to_owned()),
         started_at: t.started_at.map(Time),
         finished_at: Some(Time(t.finished_at)),
         container_id: Some(t.container_id.clone()).filter(|id| !id.is_empty()),
         signal: None,
     };
     ApiState { terminated: Some(terminated), ..ApiState::default() }
+}
+
+/// Returns the beginning of a text: the most whole characters that fit into `longest` bytes.
+fn cut(text: &str, longest: usize) -> &str {
+    text.get(..text.floor_char_boundary(longest)).unwrap_or(text)
 }
 
 /// The reason and the message of a condition.
@@ -127,36 +139,42 @@ fn conditions(spec: &PodSpec, state: &PodState) -> Vec<PodCondition> {
     } else if all.initialized.status {
         Why::default()
     } else {
-        let names = state.by_role(spec, Role::Init).filter(|(_, c)| !c.done);
+        let names = state.incomplete(spec);
         Why {
             reason: Some("ContainersNotInitialized"),
             message: Some(list("containers with incomplete status", names)),
         }
     };
-    let ready = || match state.phase {
+    let containers_ready = || match state.phase {
         Phase::Succeeded => Why::reason("PodCompleted"),
         Phase::Failed => Why::reason("PodFailed"),
         _ if all.containers_ready.status => Why::default(),
         _ => {
-            let unready = state.by_role(spec, Role::App).filter(|(_, c)| !c.is_ready(Role::App));
+            let unready = state.lasting(spec).filter(|(of, c)| !c.is_ready(of.role)).map(|(_, c)| c);
             Why {
                 reason: Some("ContainersNotReady"),
                 message: Some(list("containers with unready status", unready)),
             }
         }
     };
+    let ready = match state.unmet_gates(spec) {
+        Some(message) if all.containers_ready.status => {
+            Why { reason: Some("ReadinessGatesNotReady"), message: Some(message) }
+        }
+        _ => containers_ready(),
+    };
     vec![
         condition(ConditionType::PodReadyToStartContainers, all.ready_to_start, Why::default()),
         condition(ConditionType::Initialized, all.initialized, initialized),
-        condition(ConditionType::Ready, all.ready, ready()),
-        condition(ConditionType::ContainersReady, all.containers_ready, ready()),
+        condition(ConditionType::Ready, all.ready, ready),
+        condition(ConditionType::ContainersReady, all.containers_ready, containers_ready()),
         condition(ConditionType::PodScheduled, all.scheduled, Why::default()),
     ]
 }
 
 /// Formats container names as Go prints a list: `what: [a b]`.
-fn list<'a>(what: &str, containers: impl Iterator<Item = (usize, &'a ContainerState)>) -> String {
-    let names: Vec<_> = containers.map(|(_, c)| c.name.as_str()).collect();
+fn list<'a>(what: &str, containers: impl Iterator<Item = &'a ContainerState>) -> String {
+    let names: Vec<_> = containers.map(|c| c.name.as_str()).collect();
     format!("{what}: [{}]", names.join(" "))
 }
 

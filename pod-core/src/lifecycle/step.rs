@@ -2,8 +2,8 @@
 
 use super::backoff::go_duration;
 use super::{
-    Action, Backoff, ContainerState, Event, Goal, Halt, HookKind, Now, PodSpec, PodState, PostStart, PreStop,
-    RestartPolicy, Role, RunState, Sandbox, Terminated, Waiting,
+    Action, Backoff, ContainerState, Event, Failure, Goal, Halt, HookKind, Now, PodSpec, PodState, PostStart,
+    PreStop, RestartPolicy, Role, RunState, Sandbox, Terminated, Waiting,
 };
 use crate::kind::{EventType, TerminatedReason, WaitingReason};
 
@@ -14,12 +14,17 @@ const SYNC_RETRY_MS: u64 = 10_000;
 const PULL_ERROR_SHOWN_MS: u64 = 3_000;
 /// The exit code of a container whose process could not be started.
 const START_ERROR_EXIT_CODE: i32 = 128;
+/// status.reason and status.message of a pod that exceeds activeDeadlineSeconds. Source: k8s
+/// pkg/kubelet/active_deadline.go.
+const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
+const DEADLINE_MESSAGE: &str = "Pod was active on the node longer than the specified deadline";
 
 /// Returns the state of the pod after `event`, and the actions that follow from the event. An event that does not fit
 /// the state changes nothing: a late or repeated answer, or an answer for an older attempt.
 pub fn step(spec: &PodSpec, state: PodState, event: &Event, now: Now) -> (PodState, Vec<Action>) {
     let mut machine = Machine { spec, state, now, actions: Vec::new() };
     machine.apply(event);
+    machine.note_started_sidecars();
     machine.advance();
     machine.state.update_phase_and_conditions(spec, now.wall);
     (machine.state, machine.actions)
@@ -39,7 +44,9 @@ impl Machine<'_> {
             Event::Start => {
                 if self.state.goal == Goal::Idle {
                     self.state.goal = Goal::Run;
-                    self.state.start_time.get_or_insert(self.now.wall);
+                    let begun = *self.state.start_time.get_or_insert(self.now.wall);
+                    self.state.active_deadline =
+                        self.spec.active_deadline_seconds.map(|seconds| self.deadline(begun, seconds));
                 }
             }
             Event::SandboxReady { ips } => {
@@ -114,8 +121,13 @@ impl Machine<'_> {
                     self.start_failed(container, reason, message);
                 }
             }
-            Event::Exited { container, attempt, code, oom_killed } => {
-                self.exited(container, *attempt, *code, *oom_killed);
+            Event::Exited { container, attempt, code, oom_killed, message } => {
+                let reason = match code {
+                    _ if *oom_killed => TerminatedReason::OOMKilled,
+                    Some(0) => TerminatedReason::Completed,
+                    _ => TerminatedReason::Error,
+                };
+                self.exited(container, *attempt, *code, reason, message.as_deref());
             }
             Event::Probed { container, attempt, probe, passed } => {
                 self.probed(container, *attempt, *probe, *passed);
@@ -131,9 +143,18 @@ impl Machine<'_> {
     /// Requests every action that is due in the current state. No action is requested twice.
     fn advance(&mut self) {
         if self.state.goal == Goal::Run
-            && (self.state.has_finished(self.spec) || self.state.init_has_failed(self.spec))
+            && (self.state.has_finished(self.spec)
+                || self.state.init_has_failed(self.spec)
+                || self.exceeds_deadline())
         {
+            if self.state.containers.iter().any(ContainerState::is_busy) {
+                let grace = self.spec.grace_seconds.saturating_mul(1000);
+                self.state.end_by = Some(self.now.boot.saturating_add(grace));
+            }
             self.end();
+        }
+        if (self.state.goal, self.state.sandbox) != (Goal::Run, Sandbox::Ready) {
+            self.state.restart_all_by = None;
         }
         match (self.state.goal, self.state.sandbox) {
             (Goal::Idle, _) => {}
@@ -150,9 +171,50 @@ impl Machine<'_> {
                 self.remove_sandbox_when_idle();
             }
             (Goal::Run, Sandbox::Ready) => {
+                if self.state.restart_all_by.is_some() && !self.stop_for_restart() {
+                    return;
+                }
                 self.halt_failed();
                 self.run_containers();
             }
+        }
+    }
+
+    /// Stops all containers so that they run again from the first init container on. Returns true once none runs.
+    fn stop_for_restart(&mut self) -> bool {
+        self.halt_all();
+        if self.state.containers.iter().any(ContainerState::is_busy) {
+            return false;
+        }
+        self.state.restart_all_by = None;
+        for c in &mut self.state.containers {
+            c.done = false;
+            c.must_restart = c.has_run();
+        }
+        true
+    }
+
+    /// Returns when `seconds` have passed since `begun`, in milliseconds since boot. `begun` may lie in another boot.
+    fn deadline(&self, begun: jiff::Timestamp, seconds: u64) -> u64 {
+        let passed = u64::try_from(self.now.wall.duration_since(begun).as_millis()).unwrap_or(0);
+        self.now.boot.saturating_add(seconds.saturating_mul(1000).saturating_sub(passed))
+    }
+
+    /// Returns whether the pod has been active for longer than activeDeadlineSeconds, and notes it as its failure.
+    fn exceeds_deadline(&mut self) -> bool {
+        if self.state.active_deadline.is_none_or(|at| self.now.boot < at) {
+            return false;
+        }
+        let (reason, message) = (DEADLINE_EXCEEDED.to_owned(), DEADLINE_MESSAGE.to_owned());
+        self.emit_normal(&reason, message.clone(), None);
+        self.state.failure = Some(Failure { reason, message });
+        true
+    }
+
+    /// Remembers which sidecars have started: the containers after them need not wait again if they crash.
+    fn note_started_sidecars(&mut self) {
+        for (of, c) in self.spec.containers.iter().zip(&mut self.state.containers) {
+            c.done |= of.role == Role::Sidecar && c.is_started();
         }
     }
 
@@ -161,7 +223,8 @@ impl Machine<'_> {
         self.actions.push(Action::CreateSandbox);
     }
 
-    /// Starts and restarts the containers that are due: init containers one by one, then the app containers together.
+    /// Starts and restarts the containers that are due: init containers and sidecars one by one, then the app containers
+    /// together.
     fn run_containers(&mut self) {
         let mut due = Vec::new();
         let mut waits = Vec::new();
@@ -173,11 +236,10 @@ impl Machine<'_> {
                     }
                 }
                 RunState::Terminated => {
-                    let Some(end) = &c.latest else { continue };
-                    let init = self.spec.containers.get(i).is_some_and(|s| s.role == Role::Init);
+                    let (Some(end), Some(of)) = (&c.latest, self.spec.containers.get(i)) else { continue };
                     // An init container whose turn it is is not done: it has failed, or it has to run in this sandbox
                     // too.
-                    if !init && !c.restarts(self.spec.restart_policy, end.exit_code) {
+                    if of.role != Role::Init && !c.restarts(of, end.exit_code) {
                         continue;
                     }
                     let at = Backoff::due(c.backoff, end.finished_boot);
@@ -332,7 +394,7 @@ impl Machine<'_> {
                     container_id: String::new(),
                 };
                 c.runs = c.runs.saturating_add(1);
-                c.terminate(end, false);
+                c.terminate(end);
                 self.emit_warning("Failed", format!("Error: {message}"), Some(container));
             }
             WaitingReason::ErrImagePull => {
@@ -392,7 +454,14 @@ impl Machine<'_> {
         }
     }
 
-    fn exited(&mut self, container: &str, attempt: u32, code: Option<i32>, oom_killed: bool) {
+    fn exited(
+        &mut self,
+        container: &str,
+        attempt: u32,
+        code: Option<i32>,
+        reason: TerminatedReason,
+        said: Option<&str>,
+    ) {
         let now = self.now;
         let Some((s, c)) =
             self.spec.containers.iter().zip(&mut self.state.containers).find(|(_, c)| c.name == container)
@@ -409,12 +478,7 @@ impl Machine<'_> {
             }
             _ => return,
         };
-        let reason = match code {
-            _ if oom_killed => TerminatedReason::OOMKilled,
-            Some(0) => TerminatedReason::Completed,
-            _ => TerminatedReason::Error,
-        };
-        let end = match code {
+        let mut end = match code {
             None => Terminated::lost(Some(started_at), now, &c.container_id),
             Some(exit_code) => Terminated {
                 exit_code,
@@ -426,8 +490,20 @@ impl Machine<'_> {
                 container_id: c.container_id.clone(),
             },
         };
-        let done = s.role == Role::Init && end.exit_code == 0;
-        c.terminate(end, done);
+        if let Some(said) = said {
+            let own = end.message.map_or_else(String::new, |own| format!("{own}: "));
+            end.message = Some(own + said);
+        }
+        let restarts_all = !c.is_stopping() && s.restarts_all(end.exit_code);
+        c.done |= s.role == Role::Init && end.exit_code == 0;
+        c.terminate(end);
+        let state = &mut self.state;
+        if restarts_all && (state.goal, state.sandbox) == (Goal::Run, Sandbox::Ready) {
+            let grace = self.spec.grace_seconds.saturating_mul(1000);
+            state.restart_all_by.get_or_insert(now.boot.saturating_add(grace));
+            let message = format!("Container {container} requires a restart of all containers of the pod");
+            self.emit_normal("RestartAllContainers", message, Some(container));
+        }
     }
 
     pub(super) fn emit_normal(&mut self, reason: &str, message: String, container: Option<&str>) {
@@ -449,7 +525,7 @@ impl Machine<'_> {
 }
 
 impl ContainerState {
-    pub(super) fn terminate(&mut self, end: Terminated, done: bool) {
+    pub(super) fn terminate(&mut self, end: Terminated) {
         // Why a hook has failed is shown until the next run.
         let has_failed = self.is_running() && matches!(self.post_start, PostStart::Failed { .. });
         if !has_failed {
@@ -458,6 +534,5 @@ impl ContainerState {
         self.pre_stop = PreStop::None;
         self.previous = self.latest.replace(end);
         self.state = RunState::Terminated;
-        self.done = done;
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::lifecycle::{Phase, PodSpec, PodState, Role, RunState, pod_with_status};
+use crate::lifecycle::{Goal, Phase, PodSpec, PodState, Role, RunState, pod_with_status};
 use crate::plan::{PodPlan, node};
 use crate::store::WorkloadId;
 
@@ -59,21 +59,19 @@ impl PodView {
         }
     }
 
-    /// Returns true if a container has ended and the pod's restartPolicy does not start it again.
+    /// Returns true if a container has ended and nothing starts it again.
     pub fn will_not_run_again(&self, container: &str) -> bool {
         let spec = PodSpec::from_pod(&self.plan.pod);
-        let ended = |role| {
-            let mut containers = self.state.by_role(&spec, role);
-            let state = containers.find(|(_, state)| state.name == container).map(|(_, state)| state)?;
-            match state.state {
-                RunState::Starting { waiting: None } | RunState::Terminated => state.latest.as_ref(),
-                RunState::Starting { .. } | RunState::Waiting(_) | RunState::Running { .. } => None,
-            }
+        let mut all = spec.containers.iter().zip(&self.state.containers);
+        let Some((of, state)) = all.find(|(of, _)| of.name == container) else { return false };
+        let end = match state.state {
+            RunState::Starting { waiting: None } | RunState::Terminated => state.latest.as_ref(),
+            RunState::Starting { .. } | RunState::Waiting(_) | RunState::Running { .. } => None,
         };
         // An init container that has succeeded has done its work, whatever the policy.
-        ended(Role::Init)
-            .is_some_and(|end| end.exit_code == 0 || !spec.restart_policy.restarts(end.exit_code))
-            || ended(Role::App).is_some_and(|end| !spec.restart_policy.restarts(end.exit_code))
+        let is_done = |code| of.role == Role::Init && code == 0;
+        let pod_ends = self.state.goal == Goal::End && state.state == RunState::Terminated;
+        end.is_some_and(|end| is_done(end.exit_code) || pod_ends || !of.restarts(end.exit_code))
     }
 }
 

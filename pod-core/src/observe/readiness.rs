@@ -3,7 +3,7 @@
 //! `kube play` and `kube wait` both ask here, so that a pod that cannot start ends both at once with its reason.
 
 use super::pod::PodView;
-use crate::lifecycle::{PodSpec, PodState, RestartPolicy};
+use crate::lifecycle::{ContainerSpec, PodSpec, PodState, RestartPolicy, Role};
 
 /// A function that decides whether a pod meets the condition of a wait.
 pub type PodCheck = fn(&PodSpec, Known<'_>) -> Verdict;
@@ -33,7 +33,7 @@ pub enum Verdict {
 /// Checks that every container has started.
 pub fn started(spec: &PodSpec, known: Known<'_>) -> Verdict {
     let Known::State(state) = known else { return Verdict::Failed("it was removed meanwhile".to_owned()) };
-    if let Some(why) = state.cannot_start(spec) {
+    if let Some(why) = state.cannot_start().or_else(|| state.fails_to_initialize(spec)) {
         return Verdict::Failed(why);
     }
     if state.all_started(spec) { Verdict::Met } else { Verdict::NotYet }
@@ -48,9 +48,22 @@ pub fn ready(spec: &PodSpec, known: Known<'_>) -> Verdict {
     if state.is_terminal() {
         return Verdict::Failed(format!("it has ended ({})", state.phase.as_str()));
     }
-    match state.keeps_failing(spec) {
+    // Nothing but its containers ever changes the conditions of a pod.
+    let gates = state.unmet_gates(spec).filter(|_| state.conditions.containers_ready.status);
+    match state.keeps_failing().or(gates) {
         Some(why) => Verdict::Failed(why),
         None => Verdict::NotYet,
+    }
+}
+
+/// Checks that the pod is Ready, as [`ready`]. A container that fails again and again ends the wait.
+pub fn ready_without_crash_loop(spec: &PodSpec, known: Known<'_>) -> Verdict {
+    match (ready(spec, known), known) {
+        (Verdict::NotYet, Known::State(state)) => {
+            let why = state.fails_to_initialize(spec).or_else(|| state.crash_loop());
+            why.map_or(Verdict::NotYet, Verdict::Failed)
+        }
+        (verdict, _) => verdict,
     }
 }
 
@@ -86,10 +99,11 @@ pub fn complete(spec: &PodSpec, known: Known<'_>) -> Verdict {
     if state.is_terminal() {
         return Verdict::Met;
     }
-    if spec.restart_policy == RestartPolicy::Always {
+    let restarts = |of: &ContainerSpec| of.role == Role::App && of.restart_policy == RestartPolicy::Always;
+    if spec.active_deadline_seconds.is_none() && spec.containers.iter().any(restarts) {
         return Verdict::Failed("its restartPolicy is Always: it starts again whenever it ends".to_owned());
     }
-    match state.keeps_failing(spec) {
+    match state.keeps_failing() {
         Some(why) => Verdict::Failed(why),
         None => Verdict::NotYet,
     }

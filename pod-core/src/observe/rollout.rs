@@ -44,8 +44,10 @@ pub enum Verdict {
     Met,
     /// Not yet.
     NotYet,
-    /// A pod of it cannot start.
+    /// A pod of it cannot be created.
     Failed(Culprit),
+    /// A pod of it was created, and its init container failed: the pod stays as it is.
+    FailedInit(Culprit),
     /// Its rollout has made no progress for progressDeadlineSeconds; this pod is the cause, if one is known.
     Stalled(Option<Culprit>),
 }
@@ -57,6 +59,8 @@ pub enum Outcome {
     Met,
     /// A workload cannot reach its goal.
     Failed(WorkloadId, Culprit),
+    /// Every workload has reached its goal, except these, in whose pods an init container failed.
+    FailedInit(Vec<Culprit>),
     /// The rollout of a workload has stalled.
     Stalled(WorkloadId, Option<Culprit>),
     /// Time is over; the workloads that were still waited for.
@@ -79,6 +83,11 @@ pub fn verdict(awaited: &AwaitedWorkload, status: Option<&Status>) -> Verdict {
         Goal::Started => status.has_started(),
         Goal::RolledOut => status.complete,
     };
+    if awaited.goal == Goal::Started
+        && let Some(culprit) = status.failed_init.clone()
+    {
+        return Verdict::FailedInit(culprit);
+    }
     // A paused Deployment makes no further progress.
     if is_met || status.paused {
         return Verdict::Met;
@@ -139,7 +148,8 @@ pub fn wait_for_workloads(
     deadline: Option<Instant>,
     watcher: &mut dyn Watcher,
 ) -> Result<Outcome, Error> {
-    let mut wait = Wait { instance, left: awaited.to_vec(), clients: Vec::new(), watcher };
+    let (left, failed_init) = (awaited.to_vec(), Vec::new());
+    let mut wait = Wait { instance, left, failed_init, clients: Vec::new(), watcher };
     for mut client in clients {
         if wait.is_left(client.id()) {
             // A closed connection is handled when its replies are read.
@@ -171,12 +181,14 @@ pub fn wait_for_workloads(
             return Ok(outcome);
         }
     }
-    Ok(Outcome::Met)
+    Ok(if wait.failed_init.is_empty() { Outcome::Met } else { Outcome::FailedInit(wait.failed_init) })
 }
 
 struct Wait<'a> {
     instance: &'a Instance,
     left: Vec<AwaitedWorkload>,
+    /// Pods of workloads that are not waited for any more.
+    failed_init: Vec<Culprit>,
     clients: Vec<Client>,
     watcher: &'a mut dyn Watcher,
 }
@@ -197,6 +209,11 @@ impl Wait<'_> {
         match verdict(one, status) {
             Verdict::Met => {
                 self.left.retain(|one| one.id != *id);
+                None
+            }
+            Verdict::FailedInit(culprit) => {
+                self.left.retain(|one| one.id != *id);
+                self.failed_init.push(culprit);
                 None
             }
             Verdict::NotYet => None,

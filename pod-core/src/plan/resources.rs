@@ -61,15 +61,22 @@ pub fn container_resources(container: &Container) -> Resources {
 }
 
 /// Returns the cgroup values of a pod. The shares follow from the effective request. A limit is set only if every
-/// container declares it. The effective amount is the larger of the sum over all app containers and the maximum of the
-/// init containers.
+/// container declares it. The effective amount is the larger of the sum over all app containers and sidecars, and the
+/// maximum of the init containers, each with the sidecars before it (KEP-753).
 pub fn pod_resources(pod: &Pod) -> Resources {
     let Some(spec) = &pod.spec else { return Resources::default() };
     let init = spec.init_containers.as_deref().unwrap_or_default();
     let effective = |of: &dyn Fn(&Container) -> Option<i64>| -> i64 {
         let apps: i64 = spec.containers.iter().filter_map(of).fold(0, i64::saturating_add);
-        let most = init.iter().filter_map(of).max().unwrap_or(0);
-        apps.max(most)
+        let (mut sidecars, mut most) = (0_i64, 0);
+        for container in init {
+            let with_sidecars = sidecars.saturating_add(of(container).unwrap_or(0));
+            most = most.max(with_sidecars);
+            if container.restart_policy.as_deref() == Some("Always") {
+                sidecars = with_sidecars;
+            }
+        }
+        apps.saturating_add(sidecars).max(most)
     };
     let declared = |name: &str| {
         let zero = Quantity::default();

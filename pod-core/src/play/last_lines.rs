@@ -1,11 +1,12 @@
-//! The end of the logs of containers that failed. It shows why they failed, and an undo removes it with the pod.
+//! The end of the logs of containers that failed. It shows why they failed; an undo removes the logs with the pod.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use super::{Error, Instance, Report};
-use crate::lifecycle::PodState;
+use crate::lifecycle::{PodSpec, PodState};
 use crate::log;
+use crate::plan::PodPlan;
 use crate::record::WorkloadRecord;
 use crate::store::WorkloadId;
 
@@ -20,26 +21,30 @@ pub(super) fn report_failed<'a>(
     error: &Error,
     report: &mut dyn Report,
 ) {
-    let Error::PodFailed { object, .. } = error else { return };
+    let object = match error {
+        Error::PodFailed { object, .. } | Error::FailedInit { object, .. } => object,
+        Error::Stalled { pod, .. } => pod,
+        _ => return,
+    };
     let mut seen = BTreeSet::new();
     for id in workloads.filter(|id| seen.insert((*id).clone())) {
         let Ok(Some(record)) = WorkloadRecord::load(&instance.layout, id) else { continue };
         for recorded in record.pods.iter().filter(|pod| format!("pod/{}", pod.plan.name()) == *object) {
             let Ok(state) = recorded.last_state(&instance.layout) else { continue };
-            for container in failed(&state) {
-                let lines = read(instance, &recorded.plan.uid, container);
-                if !lines.is_empty() {
-                    report.last_lines(object, container, &lines);
-                }
-            }
+            report_pod(instance, &recorded.plan, &state, report);
         }
     }
 }
 
-/// Returns the containers whose latest run ended with a failure, init containers first.
-fn failed(state: &PodState) -> Vec<&str> {
-    let failed = state.containers.iter().filter(|c| c.latest.as_ref().is_some_and(|end| end.exit_code != 0));
-    failed.map(|container| container.name.as_str()).collect()
+/// Reports the last lines of the containers of a pod that failed.
+pub(super) fn report_pod(instance: &Instance, plan: &PodPlan, state: &PodState, report: &mut dyn Report) {
+    let object = format!("pod/{}", plan.name());
+    for container in state.failed_containers(&PodSpec::from_pod(&plan.pod)) {
+        let lines = read(instance, &plan.uid, container);
+        if !lines.is_empty() {
+            report.last_lines(&object, container, &lines);
+        }
+    }
 }
 
 fn read(instance: &Instance, uid: &str, container: &str) -> Vec<String> {
@@ -62,27 +67,4 @@ fn read(instance: &Instance, uid: &str, container: &str) -> Vec<String> {
         tracing::debug!("{e}");
     }
     lines
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::lifecycle::{Now, PodSpec};
-
-    #[test]
-    fn the_lines_of_containers_that_failed_are_reported() {
-        let pod = serde_json::json!({"spec": {
-            "initContainers": [{"name": "good"}, {"name": "bad"}], "containers": [{"name": "never"}],
-        }});
-        let spec = PodSpec::from_pod(&serde_json::from_value(pod).unwrap());
-        let now = Now { boot: 0, wall: jiff::Timestamp::UNIX_EPOCH };
-        let mut state = PodState::new(&spec, now);
-        for (container, code) in state.containers.iter_mut().zip([0, 3]) {
-            let ended = serde_json::json!({
-                "exit_code": code, "reason": "Error", "finished_at": now.wall, "finished_boot": 0,
-            });
-            container.latest = Some(serde_json::from_value(ended).unwrap());
-        }
-        assert_eq!(failed(&state), ["bad"]);
-    }
 }

@@ -103,8 +103,7 @@ pub trait Report {
     }
     /// Reports a hint to print at the end, such as one about pods that the file no longer contains.
     fn hint(&mut self, message: &str);
-    /// Reports the last lines in the log of a container that failed. The log is removed with `object`, the container's
-    /// pod.
+    /// Reports the last lines in the log of a container that failed. `object` is the container's pod.
     fn last_lines(&mut self, object: &str, container: &str, lines: &[String]);
     /// Reports that a pull begins. Its progress is reported through the returned value.
     fn pull(&mut self, image: &str) -> std::sync::Arc<dyn crate::image::Progress>;
@@ -186,6 +185,17 @@ pub enum Error {
         object: String,
         /// The reason.
         message: String,
+    },
+    /// A container of a pod ran and failed, so that the pod does not start. Nothing is undone: that is a result which the
+    /// user may look at.
+    #[error("{object}: {message}{}", if *others == 0 { String::new() } else { format!(" (and {others} more pods)") })]
+    FailedInit {
+        /// `pod/web`
+        object: String,
+        /// The reason.
+        message: String,
+        /// How many more pods failed in this way.
+        others: usize,
     },
     /// A manifest asks for something that is impossible in the present state: exit code 3.
     #[error("{0}")]

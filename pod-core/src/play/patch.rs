@@ -6,7 +6,7 @@ use base::file::{FileLock, LockKind};
 
 use super::watch::ForwardProgress;
 use super::{Error, Instance, Report, conflicts, images, preflight};
-use crate::controller::WorkloadChange;
+use crate::controller::{Culprit, WorkloadChange};
 use crate::observe::rollout::{AwaitedWorkload, Goal, Outcome, unready_names, wait_for_workloads};
 use crate::record::WorkloadRecord;
 use crate::store::{Objects, WorkloadId};
@@ -93,6 +93,13 @@ pub(super) fn require_met(
         Outcome::Met => Ok(()),
         Outcome::Failed(_, culprit) => {
             Err(Error::PodFailed { object: culprit.pod, message: culprit.message })
+        }
+        Outcome::FailedInit(culprits) => {
+            let others = culprits.len().saturating_sub(1);
+            match culprits.into_iter().next() {
+                Some(Culprit { pod: object, message }) => Err(Error::FailedInit { object, message, others }),
+                None => Ok(()),
+            }
         }
         Outcome::Stalled(workload, culprit) => {
             let (pod, message) = culprit.map_or_else(

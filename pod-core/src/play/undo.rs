@@ -101,10 +101,11 @@ pub(super) fn undo(
             failed(&e);
         }
     }
-    // The undo is complete once the restored workloads have started. A workload whose rollout stalls is not waited for.
+    // The undo is complete once the restored workloads have started. A workload whose
+    // rollout stalls or whose init container fails is not waited for.
     let deadline = Some(Instant::now() + RESTORE);
     match wait_for_workloads(instance, &restored, Vec::new(), deadline, &mut Silent) {
-        Ok(Outcome::Met | Outcome::Stalled(..)) => {}
+        Ok(Outcome::Met | Outcome::FailedInit(_) | Outcome::Stalled(..)) => {}
         Ok(Outcome::Failed(_, culprit)) => failed(&format!("{}: {}", culprit.pod, culprit.message)),
         Ok(Outcome::TimedOut(_)) => failed(&"the restored workloads have not started again yet"),
         Err(e) => failed(&e),

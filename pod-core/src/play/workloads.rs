@@ -87,21 +87,31 @@ pub fn play(
         }
         false => Ok(()),
     });
-    if let Err(e) = made {
+    let failed_init = match made {
+        // What ran and failed is a result, and stays. The end of a pod is what `--wait=complete` waits for.
+        Err(e @ Error::FailedInit { .. }) => (options.wait != WaitFor::Complete).then_some(e),
+        Ok(()) => None,
         // Nothing has failed yet: the pods may still become ready, so nothing is undone.
-        if matches!(e, Error::TimedOut { .. } | Error::Stalled { .. }) {
+        Err(e @ (Error::TimedOut { .. } | Error::Stalled { .. })) => {
+            last_lines::report_failed(instance, changed.iter().map(|step| &step.plan.id), &e, report);
             return Err(e);
         }
-        last_lines::report_failed(instance, changed.iter().map(|step| &step.plan.id), &e, report);
-        undo(instance, &objects, &changed, report);
-        return Err(Error::Undone(Box::new(e)));
-    }
+        Err(e) => {
+            last_lines::report_failed(instance, changed.iter().map(|step| &step.plan.id), &e, report);
+            undo(instance, &objects, &changed, report);
+            return Err(Error::Undone(Box::new(e)));
+        }
+    };
     base::fail_point!(Command, "workloads-started");
     report_changes(instance, &objects, &steps, report)?;
     for line in objects::update_volumes(&instance.layout, &objects)? {
         report.warning(&line);
     }
     prune(instance, documents, &gone?, options, report)?;
+    if let Some(e) = failed_init {
+        last_lines::report_failed(instance, changed.iter().map(|step| &step.plan.id), &e, report);
+        return Err(e);
+    }
     if options.wait == WaitFor::Started {
         return Ok(0);
     }
@@ -356,7 +366,7 @@ fn finish(
 ) -> Result<i32, Error> {
     let (check, what): (PodCheck, _) = match options.wait {
         WaitFor::Started => return Ok(0),
-        WaitFor::Ready => (readiness::ready, "be ready"),
+        WaitFor::Ready => (readiness::ready_without_crash_loop, "be ready"),
         WaitFor::Complete => (readiness::complete, "complete"),
     };
     loop {
@@ -380,7 +390,15 @@ fn finish(
     }
     let views = observe::view::pods(&instance.layout)?;
     let ended = views.iter().filter(|view| pods.iter().any(|pod| pod.uid == view.plan.uid));
-    Ok(ended.filter_map(|view| view.state.exit_code()).find(|code| *code != 0).unwrap_or(0))
+    let mut first = 0;
+    for view in ended {
+        let code = view.state.exit_code(&PodSpec::from_pod(&view.plan.pod)).unwrap_or(0);
+        if code != 0 {
+            last_lines::report_pod(instance, &view.plan, &view.state, report);
+            first = if first == 0 { code } else { first };
+        }
+    }
+    Ok(first)
 }
 
 /// `play --all`: starts workloads that should run and do not, for example after a reboot. Returns an exit code as
@@ -422,7 +440,12 @@ pub fn play_all(instance: &Instance, options: &PlayOptions, report: &mut dyn Rep
             report.warning(&warning);
         }
     }
-    require_met(instance, outcome, "start", options.timeout.unwrap_or_default())?;
+    match require_met(instance, outcome, "start", options.timeout.unwrap_or_default()) {
+        Err(Error::FailedInit { .. }) if options.wait == WaitFor::Complete => {}
+        result => result.inspect_err(|e| {
+            last_lines::report_failed(instance, awaited.iter().map(|one| &one.id), e, report);
+        })?,
+    }
     finish(instance, &pods, options, deadline, report)
 }
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::info::{SandboxInfo, runtime_state};
 use super::output;
 use super::process::Process;
-use super::{console, worker};
+use super::{console, termination_message, worker};
 use crate::image::{self, Image, ImageName, ImageStore, PullOptions};
 use crate::kind::WaitingReason;
 use crate::lifecycle::Event;
@@ -68,7 +68,8 @@ pub fn started_path(bundle: &Path) -> PathBuf {
     bundle.join("started.json")
 }
 
-fn scratch(layout: &Layout, uid: &str, container: &str, attempt: u32) -> PathBuf {
+/// Returns the folder of one run on disk: its writable layer, and what else belongs to it.
+pub fn scratch(layout: &Layout, uid: &str, container: &str, attempt: u32) -> PathBuf {
     layout.pod(uid).join("containers").join(container).join(attempt.to_string())
 }
 
@@ -255,6 +256,12 @@ fn create(
         destination,
         ..spec::Mount::default()
     }));
+    let message_path = termination_message::destination(container);
+    if !mounts.iter().any(|mount| mount.destination == message_path) {
+        let source = termination_message::create(&scratch)
+            .map_err(|e| create(&format!("create the file for the termination message: {e}")))?;
+        mounts.push(spec::Mount { source, destination: message_path.to_owned(), ..spec::Mount::default() });
+    }
     // Mounts are sorted so that a folder comes before the mounts in it.
     mounts.sort_by_key(|mount| Path::new(&mount.destination).components().count());
     let sandbox = sandbox().ok_or_else(|| create(&"the pod has no sandbox"))?;

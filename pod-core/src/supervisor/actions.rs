@@ -11,7 +11,7 @@ use crate::lifecycle::{self, Action, Event, Goal, HookRun, Sandbox};
 use crate::log::{self, Occurrence, Stream, events};
 use crate::record::has_no_process;
 use crate::sandbox::worker::{self, Outcome};
-use crate::sandbox::{self, Failure, Step, console, container, output};
+use crate::sandbox::{self, Failure, Step, console, container, output, termination_message};
 use crate::workload;
 
 /// The most reads of the output of a container that has ended. Its pipe is empty long before, unless a process that
@@ -253,8 +253,14 @@ impl Supervisor {
             .as_ref()
             .map_or(0, |s| container::oom_kills(&s.sandbox.cgroup, &container::id(uid, name, run.attempt)));
         let oom_killed = container::ended_by_oom(kills, code, run.killed);
+        let scratch = container::scratch(&self.layout, uid, name, run.attempt);
+        let logs = self.layout.container_logs(uid, name);
+        let message = pod
+            .container(name)
+            .and_then(|of| termination_message::of_run(&scratch, &logs, of, run.attempt, code));
         self.schedule_removal(uid, name, run.attempt);
-        let event = Event::Exited { container: name.to_owned(), attempt: run.attempt, code, oom_killed };
+        let (container, attempt) = (name.to_owned(), run.attempt);
+        let event = Event::Exited { container, attempt, code, oom_killed, message };
         self.dispatch(uid, &event);
     }
 

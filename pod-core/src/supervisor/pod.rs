@@ -169,10 +169,10 @@ impl Pod {
         }
     }
 
-    /// Returns an app container of its manifest.
+    /// Returns a container of its manifest.
     pub fn container(&self, name: &str) -> Option<&Container> {
-        let containers = self.plan.pod.spec.as_ref().map(|spec| spec.containers.as_slice());
-        containers.unwrap_or_default().iter().find(|container| container.name == name)
+        let spec = self.plan.pod.spec.as_ref()?;
+        spec.init_containers.iter().flatten().chain(&spec.containers).find(|container| container.name == name)
     }
 
     /// Returns its network, for probes and hooks.

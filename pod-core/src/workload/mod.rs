@@ -61,6 +61,8 @@ pub struct PodStatus {
     pub deletion_cost: i32,
     /// Why the pod cannot become Ready (`container main: ErrImagePull: ...`), if that is known.
     pub problem: Option<String>,
+    /// Why the pod's app containers do not start although everything was created: an init container failed.
+    pub failed_init: Option<String>,
 }
 
 impl PodStatus {

@@ -165,6 +165,7 @@ impl World {
             restarts: 0,
             deletion_cost: 0,
             problem: None,
+            failed_init: None,
         });
     }
 

@@ -97,6 +97,16 @@ fn batch() {
 }
 
 #[test]
+fn sidecar() {
+    let (kube, _ports) = play("sidecar.yaml", "--wait=complete");
+    let pod = kube.pod("numbers");
+    assert_eq!(pod["status"]["phase"], "Succeeded", "{pod:#}");
+    assert_eq!(pod["status"]["containerStatuses"][0]["state"]["terminated"]["message"], "summed up\n");
+    assert!(kube.ok(&["logs", "numbers", "-c", "job"]).stdout.contains("sum: 5050"));
+    assert!(kube.ok(&["logs", "numbers", "-c", "server"]).stdout.contains("stopped"));
+}
+
+#[test]
 fn host_network() {
     let (kube, _ports) = play("host-network.yaml", "--wait=ready");
     let pod = kube.pod("node");

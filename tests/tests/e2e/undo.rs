@@ -64,16 +64,25 @@ fn what_another_pod_has_come_to_use_is_left() {
     assert_eq!(kube.sh("uses", "touch /v/x && ls /v"), "x\n");
 }
 
+/// Returns an init container as a part of a pod's spec.
+fn init(policy: &str, script: &str) -> String {
+    format!(
+        "  restartPolicy: {policy}\n  initContainers: [{{name: prepare, image: localhost/busybox:1, command: [sh, -c, \
+         {script:?}]}}]\n"
+    )
+}
+
 #[test]
-fn what_a_failed_container_wrote_last_is_told_and_its_events_stay() {
+fn what_a_failed_container_wrote_last_is_told_and_the_pod_stays_with_its_logs() {
     let kube = Kube::new();
     let script = "for i in $(seq 1 30); do echo line $i; done; echo why >&2; printf half; exit 3";
-    let init = format!(
-        "  restartPolicy: Never\n  initContainers: [{{name: prepare, image: localhost/busybox:1, command: [sh, -c, \
-         {script:?}]}}]\n"
-    );
-    let output = kube.try_play(&pod("web", IDLE, &init), &[]).expect(1);
-    assert_eq!(kube.pods().len(), 0, "{output}");
+    let output = kube.try_play(&pod("web", IDLE, &init("Never", script)), &[]).expect(1);
+    assert!(output.stdout.contains("pod/web created"), "{output}");
+    assert_eq!(kube.pods(), ["web"], "{output}");
+    assert_eq!(kube.pod("web")["status"]["phase"], "Failed");
+    kube.ok(&["logs", "web", "-c", "prepare"]).says("line 1\n");
+    let again = kube.try_play(&pod("web", IDLE, &init("Never", script)), &[]).expect(0);
+    assert!(again.stdout.contains("pod/web unchanged (Init:Error)"), "{again}");
     let shows = |text: &str| output.stderr.contains(text);
     assert!(shows("pod/web: container prepare wrote last:\n"), "{output}");
     assert!(shows("  line 30\n") && shows("  why\n") && shows("  half\n"), "{output}");
@@ -81,6 +90,44 @@ fn what_a_failed_container_wrote_last_is_told_and_its_events_stay() {
     assert_eq!(output.stderr.matches("exit code 3").count(), 1, "{output}");
     let events = kube.ok(&["events", "--for", "pod/web"]);
     events.says("Started container prepare");
+}
+
+#[test]
+fn an_init_container_that_fails_again_and_again_is_told_and_the_pod_keeps_trying() {
+    let kube = Kube::new();
+    let broken = pod("web", IDLE, &init("Always", "echo no database; exit 4"));
+    let all = [broken, pod("other", IDLE, "")].join("---\n");
+    let output = kube.try_play(&all, &[]).expect(1);
+    let output =
+        output.complains("pod/web: init container prepare: CrashLoopBackOff").complains("exit code 4");
+    let output = output.complains("container prepare wrote last:\n  no database\n");
+    assert!(!output.stderr.contains("undone"), "{output}");
+    kube.wait("other", "ready");
+    assert!(kube.ok(&["ps", "web", "--no-headers"]).stdout.contains("Init:"));
+    // A change of the manifest makes it anew.
+    kube.play(&pod("web", IDLE, &init("Always", "exit 0")));
+    kube.wait("web", "ready");
+}
+
+#[test]
+fn a_wait_ends_with_the_last_lines_of_a_container_that_does_not_stay_up() {
+    let kube = Kube::new();
+    let probe = "    readinessProbe: {exec: {command: [\"false\"]}}";
+    let output = kube.try_play(&pod_with("web", "echo no config; exit 5", probe, ""), &["--wait"]).expect(1);
+    output
+        .complains("pod/web: container main: CrashLoopBackOff: it ended with exit code 5")
+        .complains("container main wrote last:\n  no config\n");
+    assert_eq!(kube.pods(), ["web"]);
+}
+
+#[test]
+fn a_failed_container_is_told_though_its_end_was_waited_for() {
+    let kube = Kube::new();
+    let never = "  restartPolicy: Never\n";
+    let output = kube.try_play(&pod("job", "echo no input; exit 6", never), &["--wait=complete"]).expect(6);
+    output.complains("pod/job: container main wrote last:\n  no input\n");
+    let output = kube.try_play(&pod("web", IDLE, &init("Never", "exit 7")), &["--wait=complete"]).expect(7);
+    assert!(!output.stderr.contains("undone"), "{output}");
 }
 
 #[test]

@@ -268,6 +268,9 @@ fn container(index: usize) -> BoxedStrategy<Value> {
         ("livenessProbe", probe()),
         ("tty", any::<bool>().prop_map(Value::from).boxed()),
         ("lifecycle", hooks()),
+        ("restartPolicy", choice(&[json!("Always"), json!("OnFailure"), json!("Never")])),
+        ("terminationMessagePath", Just(json!("/tmp/why")).boxed()),
+        ("terminationMessagePolicy", Just(json!("FallbackToLogsOnError")).boxed()),
     ]);
     let image =
         choice(&[json!("busybox"), json!("nginx:1.27"), json!("localhost/a:1"), json!("r.io/b:latest")]);
@@ -315,6 +318,7 @@ fn pod_spec() -> impl Strategy<Value = Value> {
     ];
     let fields = some(vec![
         ("restartPolicy", choice(&[json!("Always"), json!("OnFailure"), json!("Never")])),
+        ("readinessGates", Just(json!([{"conditionType": "Initialized"}])).boxed()),
         ("terminationGracePeriodSeconds", (0..99).prop_map(Value::from).boxed()),
         ("hostname", name().prop_map(Value::from).boxed()),
         ("initContainers", container(9).prop_map(ending).boxed()),

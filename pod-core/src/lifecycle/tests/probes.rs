@@ -64,6 +64,7 @@ impl Driver {
             attempt,
             code: Some(code),
             oom_killed: false,
+            message: None,
         });
     }
 

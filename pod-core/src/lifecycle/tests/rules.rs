@@ -1,11 +1,14 @@
 //! One test per rule of the kubelet that the state machine follows. Each test is named after its rule.
 //! The files follow the sections of the rules.
 
+mod deadline;
 mod images;
 mod init;
+mod policies;
 mod reports;
 mod restarts;
 mod sandbox;
+mod sidecars;
 mod termination;
 
 use std::net::IpAddr;
@@ -33,10 +36,15 @@ impl Driver {
         let container = |name: String| json!({"name": name, "image": format!("img-{name}")});
         let inits: Vec<_> = (0..init).map(|i| container(format!("i{i}"))).collect();
         let apps: Vec<_> = ["a", "b", "c"].iter().take(app).map(|n| container((*n).to_owned())).collect();
+        Self::of(&json!({"restartPolicy": policy, "initContainers": inits, "containers": apps}))
+    }
+
+    /// Creates a pod from its spec.
+    fn of(spec: &Value) -> Self {
         let pod: Pod = serde_json::from_value(json!({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {"name": "web", "namespace": "default", "uid": "u-1"},
-            "spec": {"restartPolicy": policy, "initContainers": inits, "containers": apps},
+            "spec": spec,
         }))
         .unwrap();
         let spec = PodSpec::from_pod(&pod);
@@ -47,7 +55,12 @@ impl Driver {
 
     /// Like [`Driver::new`], with the pod started and its sandbox ready.
     fn up(policy: &str, init: usize, app: usize) -> Self {
-        let mut d = Self::new(policy, init, app);
+        Self::new(policy, init, app).begun()
+    }
+
+    /// Starts the pod and creates its sandbox.
+    fn begun(self) -> Self {
+        let mut d = self;
         d.send(&Event::Start);
         assert_eq!(d.todo(), [Action::CreateSandbox]);
         d.sandbox_ready();
@@ -108,7 +121,8 @@ impl Driver {
 
     fn exit(&mut self, name: &str, code: Option<i32>, oom_killed: bool) {
         let attempt = self.attempt(name);
-        self.send(&Event::Exited { container: name.to_owned(), attempt, code, oom_killed });
+        let container = name.to_owned();
+        self.send(&Event::Exited { container, attempt, code, oom_killed, message: None });
     }
 
     fn stop(&mut self, grace_seconds: Option<u64>) {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
-use self::checks::probes;
+use self::checks::container;
 use crate::lifecycle::*;
 
 const SECOND: u64 = 1_000;
@@ -76,7 +76,7 @@ struct Process {
     starting: Option<u32>,
     /// The latest attempt that ran.
     ran: Option<u32>,
-    /// Whether the init container has completed in the current sandbox.
+    /// Whether the init container has completed, or the sidecar has started, in the current sandbox.
     done: bool,
     /// When the process last ended.
     ended: Option<u64>,
@@ -105,6 +105,8 @@ struct World {
     sandbox_busy: bool,
     processes: BTreeMap<String, Process>,
     stop: Option<(u64, u64)>,
+    /// Whether all containers are being stopped in order to run again.
+    restarts_all: bool,
     echoes: Vec<Event>,
     ended: Option<Phase>,
 }
@@ -112,23 +114,17 @@ struct World {
 impl World {
     fn new(seed: u64, policy: RestartPolicy, init: usize, app: usize) -> Self {
         let mut dice = Dice(seed);
-        let mut container = |role, prefix: &str, i| ContainerSpec {
-            name: format!("{prefix}{i}"),
-            role,
-            image: "img".to_owned(),
-            probes: if role == Role::App { probes(&mut dice) } else { ProbeSpecs::default() },
-            hooks: HookSpecs {
-                post_start: role == Role::App && dice.percent(40),
-                pre_stop: role == Role::App && dice.percent(40),
-            },
-        };
-        let mut containers: Vec<_> = (0..init).map(|i| container(Role::Init, "i", i)).collect();
-        containers.extend((0..app).map(|i| container(Role::App, "a", i)));
+        let mut containers: Vec<_> = (0..init).map(|i| (format!("i{i}"), Role::Init)).collect();
+        containers.extend((0..app).map(|i| (format!("a{i}"), Role::App)));
+        let containers = containers.into_iter().map(|(name, role)| container(&mut dice, name, role, policy));
+        let containers: Vec<_> = containers.collect();
         let spec = PodSpec {
             name: "web".to_owned(),
             namespace: "default".to_owned(),
             uid: "u".to_owned(),
             restart_policy: policy,
+            active_deadline_seconds: dice.percent(20).then(|| dice.pick(&[60, 3_600, 86_400, 30 * 86_400])),
+            readiness_gates: Vec::new(),
             grace_seconds: 30,
             containers,
         };
@@ -149,6 +145,7 @@ impl World {
             sandbox_busy: false,
             processes,
             stop: None,
+            restarts_all: false,
             echoes: Vec::new(),
             ended: None,
         };
@@ -188,6 +185,8 @@ impl World {
         );
         self.state = state;
         self.schedule.follow(&self.spec, &self.state, now);
+        self.follow_restarts(&actions);
+        self.note_started_sidecars();
         for action in &actions {
             self.perform(action, false);
         }
@@ -195,6 +194,7 @@ impl World {
             assert_eq!(self.state.phase, phase, "Succeeded and Failed are final");
         }
         self.ended = Some(self.state.phase).filter(|p| p.is_terminal());
+        self.check_end();
         if self.state.has_stopped() {
             for (name, p) in &self.processes {
                 assert_eq!((p.running, p.starting), (None, None), "{name} runs in a pod that has ended");
@@ -259,7 +259,7 @@ impl World {
             Action::KillContainer { container } => {
                 let attempt = self.process(container).running.expect("what is killed runs");
                 assert!(
-                    self.stop.is_none() || !self.sandbox || self.is_grace_over(container),
+                    !self.sandbox || self.is_grace_over(container),
                     "nothing is killed before its grace is over"
                 );
                 let lost = self.dice.percent(10);
@@ -284,12 +284,14 @@ impl World {
         if !again {
             assert!(self.sandbox, "{container} starts in a sandbox");
             assert!(self.stop.is_none(), "nothing starts after the stop");
+            assert_eq!(self.state.goal, Goal::Run, "nothing starts in a pod that ends");
             for c in &self.spec.containers {
                 let p = &self.processes[&c.name];
                 if c.name == container {
                     break;
                 }
                 assert!(c.role == Role::App || p.done, "{container} starts only when {} is done", c.name);
+                assert!(!self.restarts_all, "nothing starts before all containers have ended");
             }
             if role == Role::Init {
                 assert!(!self.processes[container].done, "an init container runs once in a sandbox");
@@ -330,7 +332,7 @@ impl World {
                 reason: reason.into(),
                 message: "no".to_owned(),
             },
-            _ => Event::Exited { container: name, attempt, code: Some(1), oom_killed: false },
+            _ => Event::Exited { container: name, attempt, code: Some(1), oom_killed: false, message: None },
         };
         let after = self.dice.span(40 * SECOND);
         self.later(after, Coming::Answer(event));
@@ -481,19 +483,22 @@ impl World {
     fn exit(&mut self, container: &str, attempt: u32) {
         let code = self.dice.pick(&[Some(0), Some(0), Some(1), Some(137), None]);
         let now = self.time;
-        let init = self.spec.containers.iter().any(|c| c.name == container && c.role == Role::Init);
+        let role = self.container_spec(container).role;
         let sandbox = self.sandbox;
         let process = self.process(container);
         (process.running, process.ended) = (None, Some(now));
         self.condemned.remove(container);
         self.hooks.retain(|run, _| run.container != container);
         let process = self.process(container);
-        process.done = init && sandbox && code == Some(0);
+        if role != Role::Sidecar {
+            process.done = role == Role::Init && sandbox && code == Some(0);
+        }
         let event = Event::Exited {
             container: container.to_owned(),
             attempt,
             code,
             oom_killed: code == Some(137) && self.dice.percent(50),
+            message: None,
         };
         self.echoes.push(event.clone());
         self.send(&event);
@@ -549,7 +554,7 @@ proptest! {
     fn invariants_hold_over_months_of_pod_life(
         seed in any::<u64>(),
         policy in prop::sample::select(vec![RestartPolicy::Always, RestartPolicy::OnFailure, RestartPolicy::Never]),
-        init in 0_usize..3,
+        init in 0_usize..4,
         app in 1_usize..4,
     ) {
         let mut world = World::new(seed, policy, init, app);

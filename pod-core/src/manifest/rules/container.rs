@@ -44,6 +44,7 @@ impl Rules<'_> {
         );
         self.env(path, container);
         self.probes(path, container, pod);
+        self.restarts(path, container);
         self.volume_mounts(&format!("{path}.volumeMounts"), container, pod);
         if let Some(resources) = &container.resources {
             self.resources(&format!("{path}.resources"), resources);

@@ -11,6 +11,7 @@ mod pod;
 mod ports;
 mod probe;
 mod resources;
+mod restart;
 mod scheduling;
 mod security;
 mod service;

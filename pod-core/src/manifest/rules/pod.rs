@@ -70,6 +70,7 @@ impl Rules<'_> {
             let at = format!("{path}.terminationGracePeriodSeconds");
             self.warning(&at, format!("is {seconds}, which Kubernetes reads as 1"), None);
         }
+        self.readiness_gates(path, spec);
         self.names_and_dns(path, spec);
         self.pod_security(path, spec);
         self.scheduling(path, spec);

@@ -32,6 +32,7 @@ fn rules_of_containers() {
             "ports: [{name: http, containerPort: 80}]\nstartupProbe: {tcpSocket: {port: htpp}}\nreadinessProbe: {httpGet: {port: http}, failureThreshold: -1}\nlivenessProbe: {exec: {command: []}, terminationGracePeriodSeconds: 0}\nlifecycle: {preStop: {httpGet: {port: web}}}",
             "startupProbe: {}\nreadinessProbe: {grpc: {port: 0}}",
             "lifecycle: {postStart: {sleep: {seconds: -1}}, preStop: {sleep: {seconds: 31}}}",
+            "restartPolicyRules: [{action: Restart, exitCodes: {operator: In, values: [1, 2, 1]}}, {action: Restart}, {action: Stop, exitCodes: {operator: Is}}]\nterminationMessagePath: log\nterminationMessagePolicy: Logs\nstdinOnce: true",
             "lifecycle: {postStart: {sleep: {}}, preStop: {exec: {}, tcpSocket: {port: 0}}}",
         ],
         container
@@ -59,6 +60,8 @@ fn rules_of_pods() {
             "containers: [{name: a, image: b}]\ndnsPolicy: None",
             "containers: [{name: a, image: b}]\ndnsPolicy: none\ndnsConfig: {nameservers: [1.1.1.1, 1.1.1.2, 1.1.1.3, dns], searches: [a_b.c, -x], options: [{value: \"1\"}]}",
             "containers: [{name: a, image: b}]\nterminationGracePeriodSeconds: -1",
+            "containers: [{name: a, image: b}]\nactiveDeadlineSeconds: 0\nreadinessGates: [{conditionType: Ready}, {conditionType: example.com/lb}, {conditionType: a b}, {}]",
+            "containers: [{name: a, image: b}]\ninitContainers: [{name: s, image: s, restartPolicy: Always, readinessProbe: {exec: {command: [a]}}, lifecycle: {preStop: {sleep: {seconds: 1}}}}, {name: i, image: i, restartPolicy: Never, startupProbe: {exec: {command: [a]}}}]",
             "containers: [{name: a, image: b}]\nshareProcessNamespace: true\nhostPID: true\nhostUsers: false",
             "containers: [{name: a, image: b}]\nhostNetwork: true\nsecurityContext: {sysctls: [{name: net.core.somaxconn, value: \"1\"}, {name: vm.swappiness, value: \"1\"}, {name: kernel.msgmax, value: \"1\"}, {name: kernel/msgmax, value: \"1\"}, {name: No, value: \"1\"}]}",
             "containers: [{name: a, image: b}]\nos: {name: windows}",

@@ -48,7 +48,7 @@ fn a_failed_init_container_fails_the_pod_if_policy_is_never() {
     d.exited("i0", 7);
     assert_eq!(d.todo(), [Action::RemoveSandbox]);
     assert_eq!(
-        (d.state.phase, d.shown().as_str(), d.state.exit_code()),
+        (d.state.phase, d.shown().as_str(), d.state.exit_code(&d.spec)),
         (Phase::Failed, "Init:Error", Some(7))
     );
     assert!(d.state.all_started(&d.spec));

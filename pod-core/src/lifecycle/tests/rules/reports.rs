@@ -9,8 +9,13 @@ fn answers_for_an_older_attempt_change_nothing() {
     d.started("a");
     let before = d.state.clone();
     d.todo();
-    let exit =
-        |attempt| Event::Exited { container: "a".to_owned(), attempt, code: Some(1), oom_killed: false };
+    let exit = |attempt| Event::Exited {
+        container: "a".to_owned(),
+        attempt,
+        code: Some(1),
+        oom_killed: false,
+        message: None,
+    };
     d.send(&exit(0));
     d.send(&exit(2));
     d.send(&Event::StartFailed {
@@ -22,7 +27,13 @@ fn answers_for_an_older_attempt_change_nothing() {
     d.send(&Event::SandboxRemoved);
     d.send(&Event::SandboxReady { ips: Vec::new() });
     d.send(&Event::Start);
-    d.send(&Event::Exited { container: "ghost".to_owned(), attempt: 0, code: None, oom_killed: false });
+    d.send(&Event::Exited {
+        container: "ghost".to_owned(),
+        attempt: 0,
+        code: None,
+        oom_killed: false,
+        message: None,
+    });
     assert_eq!((d.state.clone(), d.todo()), (before, vec![]));
 }
 

@@ -71,7 +71,7 @@ fn restart_policy_on_failure_restarts_only_failed_containers() {
     d.exited("a", 0);
     assert_eq!(d.todo(), [Action::RemoveSandbox]);
     assert_eq!(d.state.phase, Phase::Succeeded);
-    assert_eq!(d.state.exit_code(), Some(0));
+    assert_eq!(d.state.exit_code(&d.spec), Some(0));
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn restart_policy_never_restarts_nothing() {
     assert_eq!((d.todo(), d.state.phase, d.wait()), (vec![], Phase::Running, None));
     d.exited("b", 0);
     assert_eq!(d.todo(), [Action::RemoveSandbox]);
-    assert_eq!((d.state.phase, d.state.exit_code()), (Phase::Failed, Some(5)));
+    assert_eq!((d.state.phase, d.state.exit_code(&d.spec)), (Phase::Failed, Some(5)));
     assert_eq!(d.shown(), "Error");
 }
 
@@ -192,7 +192,7 @@ fn a_process_that_cannot_start_is_a_run_that_ended_with_128() {
     d.todo();
     d.start_failed("a", "RunContainerError");
     assert_eq!(d.terminated("a"), (128, "StartError".to_owned()));
-    assert_eq!((d.state.phase, d.state.exit_code()), (Phase::Failed, Some(128)));
+    assert_eq!((d.state.phase, d.state.exit_code(&d.spec)), (Phase::Failed, Some(128)));
 
     let mut d = Driver::up("Always", 0, 1);
     d.todo();

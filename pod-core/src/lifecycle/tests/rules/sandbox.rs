@@ -117,7 +117,7 @@ fn after_a_reboot_a_pod_whose_policy_is_never_does_not_run_again() {
     d.state = d.state.clone().revive(&d.spec, d.now);
     d.send(&Event::Start);
     assert_eq!((d.todo(), d.state.phase, d.state.is_gone()), (vec![], Phase::Failed, true));
-    assert_eq!(d.state.exit_code(), Some(137));
+    assert_eq!(d.state.exit_code(&d.spec), Some(137));
 
     // The same holds for a pod of which a container was about to run again in a new sandbox.
     let mut d = Driver::up("Never", 1, 1);
@@ -146,7 +146,7 @@ fn a_pod_that_had_ended_before_a_reboot_stays_ended_without_a_sandbox() {
     // The host loses power before the sandbox is removed.
     d.state = d.state.clone().revive(&d.spec, d.now);
     assert_eq!((d.state.phase, d.state.is_gone()), (Phase::Failed, true));
-    assert_eq!((d.state.exit_code(), d.state.pending_actions()), (Some(1), vec![]));
+    assert_eq!((d.state.exit_code(&d.spec), d.state.pending_actions()), (Some(1), vec![]));
 }
 
 #[test]
