@@ -126,6 +126,15 @@ pub enum Event {
         /// Why it has failed, for the user; `None` if it has succeeded.
         error: Option<String>,
     },
+    /// The pod has to end as a whole, and is Failed whatever its containers do.
+    Fail {
+        /// status.reason, such as `Evicted`.
+        reason: String,
+        /// status.message.
+        message: String,
+        /// The grace period of its containers.
+        grace_seconds: u64,
+    },
     /// The pod was asked to stop. A repeated request can only shorten the grace period.
     Stop {
         /// The grace period to use instead of the pod's own.

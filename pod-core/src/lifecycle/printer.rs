@@ -78,6 +78,10 @@ impl Summary {
             this.app_containers(status);
         }
         let ended = [Phase::Succeeded, Phase::Failed].iter().any(|end| phase == end.as_str());
+        // Says more than how its containers ended, which is with the signal that killed them.
+        if let Some(reason) = status.reason.clone().filter(|_| ended) {
+            this.reason = reason;
+        }
         if pod.metadata.deletion_timestamp.is_some() && !ended {
             "Terminating".clone_into(&mut this.reason);
         }

@@ -135,6 +135,7 @@ impl Machine<'_> {
             Event::HookEnded { container, attempt, hook, error } => {
                 self.hook_ended(container, *attempt, *hook, error.as_deref());
             }
+            Event::Fail { reason, message, grace_seconds } => self.fail(reason, message, *grace_seconds),
             Event::Stop { grace_seconds } => self.stop(*grace_seconds),
             Event::Tick => self.show_pull_backoff(),
         }
@@ -209,6 +210,17 @@ impl Machine<'_> {
         self.emit_normal(&reason, message.clone(), None);
         self.state.failure = Some(Failure { reason, message });
         true
+    }
+
+    /// Ends the pod as a whole. A pod that ends already keeps the reason that it ends for.
+    fn fail(&mut self, reason: &str, message: &str, grace_seconds: u64) {
+        if self.state.goal != Goal::Run || self.state.phase.is_terminal() {
+            return;
+        }
+        self.emit_warning(reason, message.to_owned(), None);
+        self.state.failure = Some(Failure { reason: reason.to_owned(), message: message.to_owned() });
+        self.state.end_by = Some(self.now.boot.saturating_add(grace_seconds.saturating_mul(1000)));
+        self.end();
     }
 
     /// Remembers which sidecars have started: the containers after them need not wait again if they crash.

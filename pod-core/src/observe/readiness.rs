@@ -46,7 +46,13 @@ pub fn ready(spec: &PodSpec, known: Known<'_>) -> Verdict {
         return Verdict::Met;
     }
     if state.is_terminal() {
-        return Verdict::Failed(format!("it has ended ({})", state.phase.as_str()));
+        let phase = state.phase.as_str();
+        return Verdict::Failed(match &state.failure {
+            Some(failure) => {
+                format!("it has ended ({phase}): {}: {}", failure.reason, failure.message.trim_end())
+            }
+            None => format!("it has ended ({phase})"),
+        });
     }
     // Nothing but its containers ever changes the conditions of a pod.
     let gates = state.unmet_gates(spec).filter(|_| state.conditions.containers_ready.status);

@@ -58,6 +58,7 @@ impl Supervisor {
                 tracing::error!("{e}");
             }
             self.follow_checks(uid);
+            self.follow_usage(uid);
             base::fail_point!(Supervisor, "state-written");
             self.send_to_watchers(&Reply::State { uid: uid.to_owned(), state: Box::new(state) });
         }
@@ -346,6 +347,10 @@ impl Supervisor {
                 let result = outcome!(worker).unwrap_or_else(|| Err(Failure::new(Step::Killed, DIED)));
                 let connection = *connection;
                 self.on_exec_started(connection, result);
+            }
+            Job::Measure(worker) => {
+                let exceeded = outcome!(worker).flatten();
+                self.on_measured(uid, exceeded);
             }
             Job::Purge(worker) => {
                 let done = outcome!(worker);

@@ -78,6 +78,7 @@ impl Supervisor {
             self.dispatch(uid, &Event::SandboxDied);
         }
         self.follow_checks(uid);
+        self.follow_usage(uid);
     }
 
     fn adopt_container(&mut self, uid: &str, name: &str, attempt: u32) {

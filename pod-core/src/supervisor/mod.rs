@@ -19,6 +19,7 @@ mod pod;
 mod probes;
 mod requests;
 mod spawn;
+mod usage;
 
 use adopt::adopted_state;
 use control::append_events;
@@ -438,7 +439,9 @@ impl Supervisor {
             self.pods.values().filter(|pod| pod.purge == pod::Purge::No).filter_map(|pod| pod.unwritten);
         let probes = self.pods.values().filter_map(|pod| pod.probing.schedule.next_deadline());
         let checks = self.pods.values().filter_map(|pod| pod.checks.next_deadline());
-        let due = due.into_iter().chain(again).chain(probes).chain(checks).chain(self.control_due()).min();
+        let usage = self.pods.values().filter_map(|pod| pod.measuring.next_deadline());
+        let due = due.into_iter().chain(again).chain(probes).chain(checks).chain(usage);
+        let due = due.chain(self.control_due()).min();
         let value = due.map_or(Timespec { tv_sec: 0, tv_nsec: 0 }, |due| {
             // A zero time would disarm the timer.
             let due = due.max(1);
@@ -481,6 +484,7 @@ impl Supervisor {
             self.dispatch(&uid, &Event::Tick);
         }
         self.run_checks(now);
+        self.run_measurements(now);
         let deadline = self.record.state.next_deadline.is_some_and(|at| at <= now.wall);
         if deadline || self.control_again.is_some_and(|at| at <= now.boot) {
             self.control_again = None;

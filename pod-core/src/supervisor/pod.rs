@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checks::Checks;
 use super::probes::Probing;
+use super::usage::Measuring;
 use crate::controller::{self, pod_status};
 use crate::lifecycle::{Goal, PodSpec, PodState};
 use crate::log::{Stream, Writer};
@@ -62,6 +63,8 @@ pub struct Pod {
     pub probing: Probing,
     /// Its probes and hooks that run now.
     pub checks: Checks,
+    /// When its volumes are measured.
+    pub measuring: Measuring,
 }
 
 /// The progress of the removal of a pod's files.
@@ -122,6 +125,8 @@ pub enum Job {
     },
     /// Deletes all files of a removed pod; returns problems with what could not be deleted.
     Purge(Worker<Vec<String>>),
+    /// Measures the pod's volumes; returns why the pod has to end, if one exceeds its limit.
+    Measure(Worker<Option<String>>),
 }
 
 impl Job {
@@ -132,6 +137,7 @@ impl Job {
             Self::RemoveSandbox(worker) | Self::Delete(worker) | Self::Purge(worker) => worker.fd(),
             Self::Start { worker, .. } => worker.fd(),
             Self::Exec { worker, .. } => worker.fd(),
+            Self::Measure(worker) => worker.fd(),
         }
     }
 }
@@ -166,6 +172,7 @@ impl Pod {
             unwritten: None,
             probing: Probing::default(),
             checks: Checks::default(),
+            measuring: Measuring::new(&recorded.plan),
         }
     }
 

@@ -11,6 +11,7 @@ mod mounts;
 mod nested;
 mod sub_path;
 mod tmpfs;
+pub mod usage;
 
 use std::collections::BTreeMap;
 use std::fs;

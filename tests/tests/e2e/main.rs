@@ -49,6 +49,7 @@ mod scripts;
 mod security;
 mod sidecars;
 mod soak;
+mod storage;
 mod supervisor;
 mod trees;
 mod undo;

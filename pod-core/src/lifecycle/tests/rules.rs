@@ -2,6 +2,7 @@
 //! The files follow the sections of the rules.
 
 mod deadline;
+mod eviction;
 mod images;
 mod init;
 mod policies;

@@ -304,7 +304,10 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
             ("vsphereVolume", CLOUD),
         ],
     ),
-    ("EmptyDirVolumeSource", &[("medium", YES), ("mode", YES), ("sizeLimit", yes("with medium Memory"))]),
+    (
+        "EmptyDirVolumeSource",
+        &[("medium", YES), ("mode", YES), ("sizeLimit", yes("on disk it is measured every 10 s"))],
+    ),
     (
         "HostPathVolumeSource",
         &[("path", yes("a relative one is relative to the manifest's folder")), ("type", YES)],

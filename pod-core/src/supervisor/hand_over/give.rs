@@ -146,6 +146,8 @@ fn pod_entry(pod: &Pod) -> PodEntry {
         // The successor starts new probes. It handles hooks as after the death of a supervisor.
         probing: _,
         checks: _,
+        // It measures the pod's volumes anew.
+        measuring: _,
     } = pod;
     PodEntry {
         plan: (**plan).clone(),
@@ -190,6 +192,7 @@ fn job_entry(job: &Job) -> JobEntry {
         Job::Delete(worker) => entry(JobKind::Delete, worker),
         Job::Exec { connection, worker } => entry(JobKind::Exec { connection: *connection }, worker),
         Job::Purge(worker) => entry(JobKind::Purge, worker),
+        Job::Measure(worker) => entry(JobKind::Measure, worker),
     }
 }
 

@@ -89,6 +89,7 @@ pub(super) enum JobKind {
     Delete,
     Exec { connection: u64 },
     Purge,
+    Measure,
 }
 
 /// A client that stays connected.

@@ -148,6 +148,7 @@ impl Supervisor {
             self.add_worker(uid, job(entry, tokens));
         }
         self.follow_checks(uid);
+        self.follow_usage(uid);
         for action in hooks {
             self.redo(uid, action);
         }
@@ -208,5 +209,6 @@ fn job(entry: JobEntry, tokens: &HashMap<u64, u64>) -> Job {
             Job::Exec { connection, worker: worker(pid, pipe, received) }
         }
         JobKind::Purge => Job::Purge(worker(pid, pipe, received)),
+        JobKind::Measure => Job::Measure(worker(pid, pipe, received)),
     }
 }
