@@ -34,7 +34,7 @@ pub use bridge::{Network, NetworkOptions, Subnet};
 pub use dns::{AARDVARK_DNS, CLUSTER_DOMAIN, aardvark_dns_main, is_host_name};
 pub use error::Error;
 pub use firewall::find_nft;
-pub use netns::{make_netns, netns_exists, remove_netns, set_sysctls, with_netns};
+pub use netns::{bind_netns, make_netns, netns_exists, remove_netns, set_sysctls, with_netns};
 pub use repair::Repaired;
 pub use route::host_addresses;
 

@@ -20,23 +20,12 @@ const LOOPBACK: u32 = 1;
 /// caller's own namespace does not change, because the work is done in a separate thread; so the caller may have other
 /// threads.
 pub fn make_netns(path: &Path) -> Result<(), Error> {
-    if let Some(dir) = path.parent() {
-        base::file::create_private_dir_all(dir).map_err(Error::io("create", dir))?;
-    }
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .map_err(Error::io("create", path))?;
+    make_file(path)?;
     base::fail_point!(Worker, "namespace-file-made");
     let made = in_thread(|| {
         unshare(CloneFlags::CLONE_NEWNET)
             .map_err(|e| Error::io("make a network namespace for", path)(e.into()))?;
-        Socket::<NetlinkRoute>::new().and_then(|mut socket| socket.set_up(LinkID::ID(LOOPBACK))).map_err(
-            |e| Error::Refused { doing: "bring the loopback of a pod up".to_owned(), why: e.to_string() },
-        )?;
+        bring_loopback_up()?;
         mount(Some("/proc/thread-self/ns/net"), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)
             .map_err(|e| Error::io("mount a network namespace at", path)(e.into()))
     });
@@ -44,6 +33,37 @@ pub fn make_netns(path: &Path) -> Result<(), Error> {
         let _ = fs::remove_file(path);
     }
     made
+}
+
+/// Brings the loopback of a new network namespace (`/proc/PID/ns/net`) up and binds the namespace at `path`, as
+/// [`make_netns`] does with one of its own. It may belong to another user namespace.
+pub fn bind_netns(namespace: &Path, path: &Path) -> Result<(), Error> {
+    make_file(path)?;
+    let bound = mount(Some(namespace), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+        .map_err(|e| Error::io("mount a network namespace at", path)(e.into()));
+    if bound.is_err() {
+        let _ = fs::remove_file(path);
+    }
+    bound.and_then(|()| with_netns(path, bring_loopback_up)?)
+}
+
+/// Creates the file to bind a namespace at, with its folder.
+fn make_file(path: &Path) -> Result<(), Error> {
+    if let Some(dir) = path.parent() {
+        base::file::create_private_dir_all(dir).map_err(Error::io("create", dir))?;
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    options.open(path).map(drop).map_err(Error::io("create", path))
+}
+
+/// Brings the loopback of this thread's network namespace up.
+fn bring_loopback_up() -> Result<(), Error> {
+    let socket = Socket::<NetlinkRoute>::new();
+    socket.and_then(|mut socket| socket.set_up(LinkID::ID(LOOPBACK))).map_err(|e| Error::Refused {
+        doing: "bring the loopback of a pod up".to_owned(),
+        why: e.to_string(),
+    })
 }
 
 /// Unmounts and removes a namespace of [`make_netns`]. A namespace that does not exist, or only in part, is no error.

@@ -24,13 +24,14 @@ pub const COMMAND_UMASK: u32 = 0o077;
 /// The folders in which programs are searched, after those of the caller's PATH.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The variables that a supervisor keeps of its starter's environment: settings of tests, the cgroup driver, and what a
+/// The variables that a supervisor keeps of its starter's environment: settings of tests and of cgroups, and what a
 /// later pull of an image has to know about the user.
-const PASSED_ON: [&str; 16] = [
+const PASSED_ON: [&str; 17] = [
     crate::version::TEST_FORMAT,
     base::fail_point::FAIL_POINT,
     base::fail_point::TRACE,
     crate::runtime::cgroup::DRIVER_VARIABLE,
+    crate::runtime::cgroup::PIDS_VARIABLE,
     "HOME",
     "XDG_RUNTIME_DIR",
     "XDG_CONFIG_HOME",

@@ -28,6 +28,7 @@ mod unpack;
 
 pub use archives::{ArchiveFormat, Loaded};
 pub(crate) use implied::copy_metadata;
+pub use overlay::MappedOwners;
 pub use pull_secrets::pull_secrets;
 pub use removal::Removed;
 pub use transport::TimeLimits;

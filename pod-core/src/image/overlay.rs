@@ -19,6 +19,16 @@ use crate::store;
 /// mount(2) takes one page of options, its closing NUL included.
 const MAX_OPTIONS: usize = 4095;
 
+/// How to mount an image so that its files belong to the users of a user namespace.
+pub struct MappedOwners<'a> {
+    /// The id on the host of the namespace's root.
+    pub first_id: u32,
+    /// An empty folder for the mounts of the layers, in the mount namespace of this process.
+    pub dir: &'a Path,
+    /// Mounts a layer (first argument) at a folder (second argument) with mapped owners.
+    pub map: &'a dyn Fn(&Path, &Path) -> std::io::Result<()>,
+}
+
 /// Protects the layers under a container's root from removal; in force for as long as its `scratch` exists.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Lease {
@@ -40,6 +50,20 @@ impl ImageStore {
     /// # Errors
     /// `Incomplete` if a layer is missing from the store; `Mount` if the kernel refuses.
     pub fn mount(&self, image: &Image, scratch: &Path, target: &Path) -> Result<(), Error> {
+        self.mount_mapped(image, scratch, target, None)
+    }
+
+    /// Does what [`ImageStore::mount`] does; with `owners`, all files belong to the users of a user namespace.
+    ///
+    /// # Errors
+    /// As [`ImageStore::mount`], and `Mount` if the owners of a layer cannot be mapped.
+    pub fn mount_mapped(
+        &self,
+        image: &Image,
+        scratch: &Path,
+        target: &Path,
+        owners: Option<&MappedOwners<'_>>,
+    ) -> Result<(), Error> {
         let io = |action: &'static str, path: &Path| {
             let make = store::Error::io(action, path.to_owned());
             move |e| Error::Store(make(e))
@@ -65,11 +89,24 @@ impl ImageStore {
         let root = root.map(|l| self.layer_dir(&l).join("diff"));
         let upper = scratch.join("upper");
         let implied = self.implied(&layers)?;
-        make_upper(scratch, &upper, root.as_deref(), &implied).map_err(io("create", &upper))?;
+        let first_id = owners.map_or(0, |owners| owners.first_id);
+        make_upper(scratch, &upper, root.as_deref(), &implied, first_id).map_err(io("create", &upper))?;
         let work = scratch.join("work");
         match fs::create_dir(&work) {
             Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(io("create", &work)(e)),
             _ => {}
+        }
+        for (number, layer) in lower.iter_mut().enumerate() {
+            let Some(owners) = owners else { break };
+            let mapped = owners.dir.join(number.to_string());
+            fs::create_dir(&mapped).map_err(io("create", &mapped))?;
+            (owners.map)(layer, &mapped).map_err(|source| Error::Mount {
+                image: image.display_name(),
+                target: mapped.clone(),
+                hint: "the file system of --root has to support id-mapped mounts (ext4, xfs, btrfs, tmpfs)",
+                source,
+            })?;
+            *layer = mapped;
         }
         mount_overlay(&lower, &upper, &work, target).map_err(|source| Error::Mount {
             image: image.display_name(),
@@ -122,6 +159,7 @@ fn make_upper(
     upper: &Path,
     root: Option<&Path>,
     layers: &[implied::Layer],
+    first_id: u32,
 ) -> std::io::Result<()> {
     if upper.exists() {
         return Ok(());
@@ -139,7 +177,27 @@ fn make_upper(
     }
     rustix::fs::chmod(&fresh, mode)?;
     implied::create_differing(layers, &fresh)?;
+    if first_id != 0 {
+        shift_owners(&fresh, first_id)?;
+    }
     fs::rename(&fresh, upper)
+}
+
+/// Adds `first_id` to the owners of a tree of folders.
+fn shift_owners(tree: &Path, first_id: u32) -> std::io::Result<()> {
+    let mut pending = vec![tree.to_owned()];
+    while let Some(folder) = pending.pop() {
+        let stat = rustix::fs::lstat(&folder)?;
+        let shifted = |id: u32| id.saturating_add(first_id);
+        let (uid, gid) = (Uid::from_raw(shifted(stat.st_uid)), Gid::from_raw(shifted(stat.st_gid)));
+        rustix::fs::chown(&folder, Some(uid), Some(gid))?;
+        // The change of the owner clears setuid and setgid.
+        rustix::fs::chmod(&folder, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
+        for entry in fs::read_dir(&folder)? {
+            pending.push(entry?.path());
+        }
+    }
+    Ok(())
 }
 
 /// Mounts the overlay. Layers are passed as readable paths if these fit, else through descriptors, because mount(2)

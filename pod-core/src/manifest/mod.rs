@@ -10,12 +10,14 @@ use serde_json::Value;
 
 use crate::kind::Kind;
 
+mod app_armor;
 mod device;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
 mod identity;
 pub mod image;
 mod kind;
+mod limits;
 mod load;
 mod quantity;
 mod repeats;
@@ -26,10 +28,13 @@ pub mod support;
 mod validate;
 mod yaml;
 
+pub(crate) use app_armor::{APP_ARMOR_ANNOTATION, app_armor_annotation};
 use base::escape::{escape, shown};
 pub(crate) use device::Device;
 pub use identity::{Identities, identities};
 pub use kind::schema_of;
+pub use limits::{LimitError, PidsLimit, Ulimit};
+pub(crate) use limits::{PidsAnnotation, ulimits};
 pub use load::{MAX_DOCUMENT, MAX_DOCUMENTS, load};
 pub use quantity::Quantity;
 pub(crate) use rules::{MAX_NAMESERVERS, MAX_SEARCH_CHARS, MAX_SEARCHES, mount_point, name};

@@ -7,6 +7,7 @@ mod examples;
 mod fields;
 pub(super) mod generated;
 mod hostile;
+mod identity;
 mod lenient;
 mod rules;
 mod text;
@@ -56,7 +57,7 @@ fn container(fields: &str) -> String {
 }
 
 /// Returns every text with the messages about it.
-fn gallery<'a>(texts: impl IntoIterator<Item = &'a str>, wrap: fn(&str) -> String) -> String {
+fn gallery<'a>(texts: impl IntoIterator<Item = &'a str>, wrap: impl Fn(&str) -> String) -> String {
     let mut out = String::new();
     for text in texts {
         writeln!(out, "{}\n=> {}\n", text.trim_end(), told(&wrap(text)).trim_end().replace('\n', "\n   "))

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::manifest::PidsLimit;
+use crate::runtime::cgroup::{DEFAULT_PIDS, PIDS_VARIABLE, default_pids_limit};
+
 /// What was found on this host. What cannot be read counts as missing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HostFacts {
@@ -45,6 +48,8 @@ pub struct HostFacts {
     pub nft: Option<PathBuf>,
     /// The paths of OCI runtimes, besides the built-in one.
     pub runtimes: Vec<PathBuf>,
+    /// The value of [`PIDS_VARIABLE`].
+    pub pids_setting: Option<String>,
 }
 
 /// The version of the cgroup hierarchy that has a controller.
@@ -133,6 +138,7 @@ impl HostFacts {
             ipv6: Path::new("/proc/sys/net/ipv6").is_dir(),
             nft: network::find_nft(),
             runtimes: ["crun", "runc"].into_iter().filter_map(find_program).collect(),
+            pids_setting: std::env::var_os(PIDS_VARIABLE).map(|value| value.to_string_lossy().into_owned()),
             kernel,
         }
     }
@@ -142,6 +148,7 @@ impl HostFacts {
         vec![
             self.user(),
             self.cgroups(),
+            self.pids_limit(),
             self.capability_set(),
             self.seccomp(),
             self.overlay(),
@@ -202,6 +209,26 @@ impl HostFacts {
             format!("{detail}; without {}", listed(&lacking)),
             Some(&remedy),
         )
+    }
+
+    fn pids_limit(&self) -> Feature {
+        let setting = self.pids_setting.as_deref();
+        let limit = match default_pids_limit(setting) {
+            Some(limit) => format!("{limit} processes for each pod"),
+            None => "none".to_owned(),
+        };
+        let detail =
+            format!("{limit} (from {})", if setting.is_some() { PIDS_VARIABLE } else { "the default" });
+        if let Some(Err(error)) = setting.map(PidsLimit::parse) {
+            let remedy = format!("{PIDS_VARIABLE}: {error}; pods get the default of {DEFAULT_PIDS}");
+            let detail = format!("{DEFAULT_PIDS} processes for each pod");
+            return feature("pids limit", FeatureStatus::Limited, detail, Some(&remedy));
+        }
+        if !self.controllers.contains_key("pids") {
+            let remedy = "one pod can use up the process ids of this host: cgroups have no controller pids";
+            return feature("pids limit", FeatureStatus::Limited, "not enforced", Some(remedy));
+        }
+        feature("pids limit", FeatureStatus::Ok, detail, None)
     }
 
     fn capability_set(&self) -> Feature {
@@ -490,6 +517,7 @@ mod tests {
             ipv6: true,
             nft: Some("/usr/sbin/nft".into()),
             runtimes: Vec::new(),
+            pids_setting: None,
         }
     }
 
@@ -524,6 +552,23 @@ mod tests {
         limited | without CAP_SYS_RESOURCE | limits cannot be raised nor oom_score_adj lowered: run kube where nothing took them away (as root, outside of a container)
         missing | overlay | overlay cannot hold the upper layer of an overlay: choose another file system with --root
         "
+        );
+    }
+
+    #[test]
+    fn the_limit_of_processes_is_shown_with_its_origin() {
+        let mut facts = good();
+        assert_eq!(summary(&facts, "pids limit"), "ok | 4096 processes for each pod (from the default) | ");
+        facts.pids_setting = Some("100".to_owned());
+        assert_eq!(
+            summary(&facts, "pids limit"),
+            "ok | 100 processes for each pod (from KUBE_PLAY_PIDS_LIMIT) | "
+        );
+        facts.pids_setting = Some("lots".to_owned());
+        assert_eq!(
+            summary(&facts, "pids limit"),
+            "limited | 4096 processes for each pod | KUBE_PLAY_PIDS_LIMIT: \"lots\" must be a number of processes, at \
+             least 1, or unlimited; pods get the default of 4096"
         );
     }
 

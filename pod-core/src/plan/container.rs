@@ -4,10 +4,10 @@ use k8s_openapi::api::core::v1::Container;
 
 use super::inputs::Inputs;
 use super::{
-    ContainerError, ContainerPlan, ImageConfig, command, environment, hosts, qos, resources, security,
-    stop_signal, user, volumes,
+    ContainerError, ContainerPlan, ImageConfig, Resources, command, environment, hosts, qos, resources,
+    security, stop_signal, user, volumes,
 };
-use crate::manifest::mount_point;
+use crate::manifest::{mount_point, ulimits};
 
 /// Resolves one container. The plan depends only on `inputs`.
 ///
@@ -26,6 +26,9 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<ContainerPlan, ContainerError> {
     let context = container.security_context.as_ref();
 
     let user = user::resolve(inputs, spec, container)?;
+    if spec.host_users == Some(false) {
+        user.check_in_namespace()?;
+    }
     let declared = environment::declared(inputs, container)?;
     let args = command::argv(container, inputs.image, &declared)?;
     let tty = container.tty == Some(true);
@@ -47,8 +50,14 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<ContainerPlan, ContainerError> {
         no_new_privileges: context.and_then(|c| c.allow_privilege_escalation) == Some(false),
         read_only_root: context.and_then(|c| c.read_only_root_filesystem) == Some(true),
         seccomp: security::seccomp(spec, container),
-        resources: resources::container_resources(container),
+        app_armor: security::app_armor(&inputs.pod.pod, container),
+        unmasked_proc: context.and_then(|c| c.proc_mount.as_deref()) == Some("Unmasked"),
+        resources: Resources {
+            pids_limit: resources::container_pids(&inputs.pod.pod, &container.name),
+            ..resources::container_resources(container)
+        },
         devices: resources::devices(container),
+        ulimits: ulimits(inputs.pod.pod.metadata.annotations.as_ref()),
         oom_score_adj: qos::oom_score_adj(class, container, inputs.node.memory),
         mounts,
         tty,

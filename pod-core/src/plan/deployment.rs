@@ -9,7 +9,13 @@ use super::hash::{self, short_hash, stable_uid};
 use super::{PodTemplate, defaults};
 
 /// A generated name is its prefix, cut to this many characters, followed by five more (apiserver's name generator).
-pub const MAX_GENERATED_PREFIX: usize = 58;
+const MAX_GENERATED_PREFIX: usize = 58;
+
+/// Returns the name that is generated from `prefix`, which is cut if the name would be too long, and `suffix`.
+pub fn generated_name(prefix: &str, suffix: &str) -> String {
+    let cut: String = format!("{prefix}-").chars().take(MAX_GENERATED_PREFIX).collect();
+    format!("{cut}{suffix}")
+}
 
 /// The label that distinguishes the pods of one template from those of another.
 pub const TEMPLATE_HASH_LABEL: &str = "pod-template-hash";

@@ -44,6 +44,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::kind::{ObjectRef, WaitingReason};
+use crate::manifest::Ulimit;
 use crate::store::WorkloadId;
 
 /// The annotation of a Secret whose values `kube generate` left out. `kube play` keeps the recorded values of such a
@@ -163,10 +164,9 @@ impl PodTemplate {
     pub fn instantiate(&self, uid: &str, suffix: &str, created: jiff::Timestamp) -> PodPlan {
         let mut pod = self.pod.clone();
         if self.suffixed {
-            let prefix = format!("{}-", pod.metadata.name.as_deref().unwrap_or_default());
-            let cut: String = prefix.chars().take(deployment::MAX_GENERATED_PREFIX).collect();
-            pod.metadata.name = Some(format!("{cut}{suffix}"));
-            pod.metadata.generate_name = Some(prefix);
+            let prefix = pod.metadata.name.unwrap_or_default();
+            pod.metadata.name = Some(deployment::generated_name(&prefix, suffix));
+            pod.metadata.generate_name = Some(format!("{prefix}-"));
         }
         pod.metadata.uid = Some(uid.to_owned());
         // Kubernetes' timestamps have whole seconds.
@@ -217,6 +217,10 @@ impl PodPlan {
     /// Returns metadata.name, or "" if the plan is damaged.
     pub fn name(&self) -> &str {
         self.pod.metadata.name.as_deref().unwrap_or_default()
+    }
+    /// Returns whether the pod has a user namespace of its own: hostUsers: false.
+    pub fn has_user_namespace(&self) -> bool {
+        self.pod.spec.as_ref().and_then(|spec| spec.host_users) == Some(false)
     }
     /// Returns metadata.namespace.
     pub fn namespace(&self) -> &str {
@@ -345,11 +349,20 @@ pub struct ContainerPlan {
     pub read_only_root: bool,
     /// The seccomp profile.
     pub seccomp: Seccomp,
+    /// The AppArmor profile.
+    #[serde(default)]
+    pub app_armor: AppArmor,
+    /// procMount Unmasked: no path of /proc and /sys is hidden or read-only.
+    #[serde(default)]
+    pub unmasked_proc: bool,
     /// The cgroup limits.
     pub resources: Resources,
     /// Devices of this host, in addition to those that every container has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<DevicePlan>,
+    /// The ulimits that annotations of the pod set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ulimits: Vec<Ulimit>,
     /// The oom_score_adj, which depends on the QoS class.
     pub oom_score_adj: i32,
     /// The volumeMounts, in the order in which they are mounted.
@@ -373,6 +386,20 @@ pub enum Seccomp {
     Localhost(PathBuf),
 }
 
+/// The AppArmor profile of a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AppArmor {
+    /// The manifest does not say: no profile.
+    #[default]
+    Unset,
+    /// The default profile of this program, where the kernel has AppArmor.
+    RuntimeDefault,
+    /// No profile.
+    Unconfined,
+    /// The loaded profile of this name.
+    Localhost(String),
+}
+
 /// The cgroup limits of a container or a pod, in the kernel's units. `None` means no limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resources {
@@ -384,6 +411,9 @@ pub struct Resources {
     pub cpu_period: Option<u64>,
     /// The memory limit, in bytes.
     pub memory_limit: Option<i64>,
+    /// How many processes and threads there may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pids_limit: Option<u64>,
 }
 
 /// A device of this host that a container gets.

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{Container, Pod};
 
 use super::{DevicePlan, Resources};
-use crate::manifest::{Device, Quantity};
+use crate::manifest::{Device, PidsAnnotation, PidsLimit, Quantity};
 
 /// The default period of the kernel and the kubelet, in microseconds.
 const CPU_PERIOD: u64 = 100_000;
@@ -38,7 +38,25 @@ fn build(cpu_request: i64, cpu_limit: Option<i64>, memory_limit: Option<i64>) ->
         cpu_quota: cpu_limit.map(quota),
         cpu_period: cpu_limit.map(|_| CPU_PERIOD),
         memory_limit: memory_limit.filter(|bytes| *bytes > 0),
+        ..Resources::default()
     }
+}
+
+/// Returns how many processes a pod may have: its annotation `kube-play/pids-limit`, else `default`. `None` is no
+/// limit.
+pub fn pod_pids(pod: &Pod, default: Option<u64>) -> Option<u64> {
+    annotated_pids(pod, None).map_or(default, PidsLimit::number)
+}
+
+/// Returns how many processes a container may have, if an annotation for it says so.
+pub fn container_pids(pod: &Pod, container: &str) -> Option<u64> {
+    annotated_pids(pod, Some(container)).and_then(PidsLimit::number)
+}
+
+fn annotated_pids(pod: &Pod, container: Option<&str>) -> Option<PidsLimit> {
+    let annotations = pod.metadata.annotations.iter().flatten();
+    let mut limits = annotations.filter_map(|(key, value)| PidsAnnotation::parse(key, value));
+    limits.find_map(|pids| pids.limit.ok().filter(|_| pids.container == container))
 }
 
 /// Returns the devices that a container requests in its limits. A device with amount 0 is left out.

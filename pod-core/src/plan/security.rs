@@ -1,11 +1,13 @@
-//! Computes the security settings of containers and pods: capabilities, seccomp, sysctls.
+//! Computes the security settings of containers and pods: capabilities, seccomp, AppArmor, sysctls.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, SeccompProfile};
 
-use super::Seccomp;
+use super::user::NAMESPACE_IDS;
+use super::{AppArmor, Seccomp};
+use crate::manifest::{APP_ARMOR_ANNOTATION, app_armor_annotation};
 
 /// Where the kubelet looks for profiles of type Localhost, so that a manifest refers to the same file here and in a
 /// cluster.
@@ -87,6 +89,23 @@ pub fn seccomp(spec: &PodSpec, container: &Container) -> Seccomp {
     }
 }
 
+/// Returns the container's appArmorProfile, else that of its annotation, else the pod's. As in containerd, a privileged
+/// container has no default profile.
+pub fn app_armor(pod: &Pod, container: &Container) -> AppArmor {
+    let context = container.security_context.as_ref();
+    let annotation = format!("{APP_ARMOR_ANNOTATION}{}", container.name);
+    let annotated = || app_armor_annotation(pod.metadata.annotations.as_ref()?.get(&annotation)?);
+    let of_pod = || pod.spec.as_ref()?.security_context.as_ref()?.app_armor_profile.clone();
+    let own = context.and_then(|context| context.app_armor_profile.clone());
+    let Some(profile) = own.or_else(annotated).or_else(of_pod) else { return AppArmor::Unset };
+    let is_privileged = context.and_then(|context| context.privileged) == Some(true);
+    match (profile.type_.as_str(), profile.localhost_profile) {
+        ("Localhost", Some(name)) => AppArmor::Localhost(name),
+        ("RuntimeDefault", _) if !is_privileged => AppArmor::RuntimeDefault,
+        _ => AppArmor::Unconfined,
+    }
+}
+
 /// Returns securityContext.sysctls, in order. `/` between names is read as `.`, because sysctl(8) accepts both.
 pub fn sysctls(pod: &Pod) -> Vec<(String, String)> {
     let context = pod.spec.as_ref().and_then(|s| s.security_context.as_ref());
@@ -105,7 +124,10 @@ pub fn sandbox_sysctls(pod: &Pod, host_network: bool) -> BTreeMap<String, String
     let mut all = BTreeMap::new();
     if !host_network {
         all.insert("net.ipv4.ip_unprivileged_port_start".to_owned(), "0".to_owned());
-        all.insert("net.ipv4.ping_group_range".to_owned(), "0 2147483647".to_owned());
+        // Groups that do not exist in the pod's user namespace are refused.
+        let own_users = pod.spec.as_ref().and_then(|spec| spec.host_users) == Some(false);
+        let last = if own_users { NAMESPACE_IDS - 1 } else { 2_147_483_647 };
+        all.insert("net.ipv4.ping_group_range".to_owned(), format!("0 {last}"));
     }
     all.extend(sysctls(pod));
     all

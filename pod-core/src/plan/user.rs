@@ -20,6 +20,27 @@ pub struct User {
     pub home: String,
 }
 
+/// How many users and groups a pod with hostUsers: false has, as with the kubelet.
+pub const NAMESPACE_IDS: u32 = 65536;
+
+impl User {
+    /// Checks that the user and its groups exist in a pod with hostUsers: false.
+    ///
+    /// # Errors
+    /// `CreateContainerConfigError` with the id that does not.
+    pub fn check_in_namespace(&self) -> Result<(), ContainerError> {
+        let ids = [("user", self.uid), ("group", self.gid)];
+        let mut ids = ids.into_iter().chain(self.groups.iter().map(|gid| ("group", *gid)));
+        match ids.find(|(_, id)| *id >= NAMESPACE_IDS) {
+            None => Ok(()),
+            Some((what, id)) => Err(ContainerError::config(format!(
+                "{what} {id} does not exist in a pod with hostUsers: false, whose ids end at {}",
+                NAMESPACE_IDS - 1
+            ))),
+        }
+    }
+}
+
 /// Returns fsGroup: the group of the pod's volumes, which every container of the pod is in.
 pub fn fs_group(pod: &Pod) -> Option<u32> {
     let context = pod.spec.as_ref()?.security_context.as_ref()?;

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::networks::{NetworkChoice, parse_networks};
 use super::ports::{Declared, conflict, declared, describe};
 use super::{
-    MAX_PODS, MAX_RECORDED, MAX_REPLICAS, ObjectPlan, Plan, PlanOptions, PodNetwork, PodTemplate,
-    PortMapping, WorkloadPlan, bounds, defaults, deployment, hash, host_path,
+    MAX_PODS, MAX_RECORDED, MAX_REPLICAS, Node, ObjectPlan, Plan, PlanOptions, PodNetwork, PodTemplate,
+    PortMapping, WorkloadPlan, bounds, defaults, deployment, hash, host_path, hosts,
 };
 use crate::kind::{Kind, ObjectRef};
 use crate::manifest::{Diagnostic, Document, Object, Position, Severity};
@@ -369,6 +369,29 @@ impl Planner<'_> {
         }
     }
 
+    /// Adds an error for a host name that the kernel cannot hold. A generated name is taken as long as it can be.
+    /// Source: `GetNodenameForKernel` of pkg/kubelet/util.
+    fn host_name(&mut self, draft: &Draft<'_>) {
+        if draft.pod.spec.as_ref().and_then(|spec| spec.set_hostname_as_fqdn) != Some(true) {
+            return;
+        }
+        let mut pod = draft.pod.clone();
+        if draft.suffixed {
+            pod.metadata.name = pod.metadata.name.map(|prefix| deployment::generated_name(&prefix, "xxxxx"));
+        }
+        let name = hosts::hostname(&pod, &Node::default());
+        let length = name.chars().count();
+        if length > hosts::MAX_KERNEL_NAME {
+            let message = format!(
+                "the host name {name} has {length} characters, and the kernel takes {} at most",
+                hosts::MAX_KERNEL_NAME
+            );
+            let hint = "give the pod a shorter hostname or subdomain, or leave setHostnameAsFQDN out";
+            let path = format!("{}.setHostnameAsFQDN", draft.spec_path);
+            self.error(draft.document, &path, message, Some(hint.to_owned()));
+        }
+    }
+
     fn finish(&mut self, draft: Draft<'_>) -> Option<WorkloadPlan> {
         let host = draft.host_network();
         let mut network = PodNetwork { host, none: false, attachments: Vec::new(), ports: Vec::new() };
@@ -385,6 +408,7 @@ impl Planner<'_> {
             self.error(draft.document, &path, message, None);
             return None;
         }
+        self.host_name(&draft);
         if !host {
             network.ports = draft.ports.into_iter().map(|(mapping, _)| mapping).collect();
             network.ports.sort();

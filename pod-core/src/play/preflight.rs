@@ -9,8 +9,8 @@ use super::images::Names;
 use crate::controller::{Identity, random_identity};
 use crate::image::{Image, ImageStore};
 use crate::plan::{self, PodPlan, PodTemplate, references};
-use crate::runtime::cgroup;
 use crate::runtime::host::Host;
+use crate::runtime::{app_armor, cgroup, user_namespace};
 use crate::store::Objects;
 
 /// Returns a pod of a template, to check what pods of it need. The pod itself is never created.
@@ -35,6 +35,9 @@ pub fn check(
     for (object, pod) in pods {
         let failed = |message: String| Error::Failed { object: object.clone(), message };
         let Some(spec) = &pod.pod.spec else { continue };
+        if pod.has_user_namespace() {
+            user_namespace::check(&instance.layout.images()).map_err(|e| failed(e.to_string()))?;
+        }
         let missing = references::missing(pod, objects);
         if !missing.is_empty() {
             return Err(failed(missing.join("; ")));
@@ -55,7 +58,9 @@ pub fn check(
                 ips: &ips,
                 node: &node,
             };
-            plan::container::resolve(&inputs)
+            let resolved = plan::container::resolve(&inputs)
+                .map_err(|e| failed(format!("container {}: {e}", container.name)))?;
+            app_armor::check(&resolved.app_armor)
                 .map_err(|e| failed(format!("container {}: {e}", container.name)))?;
         }
     }

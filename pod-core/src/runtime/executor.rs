@@ -15,11 +15,13 @@ use caps::{CapSet, CapsHashSet};
 use libcontainer::capabilities::CapabilityExt;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError};
 use nix::errno::Errno;
+use nix::sched::{CloneFlags, setns};
 use nix::unistd::{AccessFlags, access, execve};
 use oci_spec::runtime::{Capabilities, Process, Spec};
 use rustix::fs::FileType;
 use rustix::process::{Gid, Uid};
 
+use super::rlimits;
 use super::seccomp::Filter;
 
 /// Why a process was not executed. Users see the text as the error of their container.
@@ -88,8 +90,17 @@ pub(super) struct ContainerExecutor {
     report: Rc<OwnedFd>,
     /// Descriptors of the caller that the new process has inherited.
     inherited: Rc<Vec<RawFd>>,
-    /// The `cgroup.procs` of a group that the process joins.
-    group: Option<Rc<File>>,
+    /// What the process joins itself.
+    joins: Rc<Joins>,
+}
+
+/// What a process that joins a container has to join itself, because libcontainer does not.
+#[derive(Debug, Default)]
+pub(super) struct Joins {
+    /// The `cgroup.procs` of a group.
+    pub group: Option<File>,
+    /// The user namespace of the container, with the id on the host of its root.
+    pub users: Option<(File, u32)>,
 }
 
 impl ContainerExecutor {
@@ -103,7 +114,7 @@ impl ContainerExecutor {
             filter: filter.map(Rc::new),
             report: Rc::new(report),
             inherited: Rc::new(inherited),
-            group: None,
+            joins: Rc::default(),
         }
     }
 
@@ -113,10 +124,9 @@ impl ContainerExecutor {
         filter: Option<Filter>,
         report: OwnedFd,
         inherited: Vec<RawFd>,
-        group: Option<File>,
+        joins: Joins,
     ) -> Self {
-        let group = group.map(Rc::new);
-        Self { role: Role::Joining, group, ..Self::init(process, filter, report, inherited) }
+        Self { role: Role::Joining, joins: Rc::new(joins), ..Self::init(process, filter, report, inherited) }
     }
 
     /// Executes the process; returns only an error.
@@ -129,12 +139,21 @@ impl ContainerExecutor {
                 let _ = super::console::set_size(std::io::stdin(), rows, columns);
             }
         }
-        if let Some(group) = &self.group {
+        let Joins { group, users } = &*self.joins;
+        if let Some(mut group) = group.as_ref() {
             // Without it the process is killed alone.
-            let _ = (&**group).write_all(b"0");
+            let _ = group.write_all(b"0");
         }
         if self.role == Role::Joining {
-            own_streams(process);
+            own_streams(process, users.as_ref().map_or(0, |(_, first)| *first));
+            if let Err(error) = limit(process) {
+                return error;
+            }
+            if let Some((users, _)) = users
+                && let Err(error) = setns(users, CloneFlags::CLONE_NEWUSER)
+            {
+                return failed_at("enter the user namespace")(error);
+            }
             if let Err(error) = become_user(process, self.filter.as_deref()) {
                 return error;
             }
@@ -185,6 +204,9 @@ impl Executor for ContainerExecutor {
             unsafe { libc::close(*fd) };
         }
         // This is the last hook that libcontainer calls before it waits for the start.
+        if self.role == Role::Init {
+            limit(&self.process).map_err(|error| ExecutorSetEnvsError::Other(error.to_string()))?;
+        }
         if self.role == Role::Init
             && let Some(filter) = &self.filter
         {
@@ -192,6 +214,12 @@ impl Executor for ContainerExecutor {
         }
         Ok(())
     }
+}
+
+/// Sets the ulimits of a process. A filter may not allow that any more once it is loaded.
+fn limit(process: &Process) -> Result<(), ExecuteError> {
+    let limits = process.rlimits().as_deref().unwrap_or_default();
+    rlimits::apply(limits).map_err(|(kind, errno)| failed_at("set ulimits")(format!("{kind}: {errno}")))
 }
 
 /// Loads the filter of an init process and gives up the capabilities that were needed only for this.
@@ -272,8 +300,10 @@ fn become_user(process: &Process, filter: Option<&Filter>) -> Result<(), Execute
 /// Makes a process the owner of its standard streams, as runc does, because a user other than root could not open
 /// /dev/stdout otherwise. Only pipes, which were created for this process, and its own terminal change owner; other
 /// streams belong to somebody else.
-fn own_streams(process: &Process) {
-    let uid = Uid::from_raw(process.user().uid());
+///
+/// `first_id` is the id on the host of the container's root.
+fn own_streams(process: &Process, first_id: u32) {
+    let uid = Uid::from_raw(first_id.saturating_add(process.user().uid()));
     for stream in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
         let kind = rustix::fs::fstat(stream).map(|stat| FileType::from_raw_mode(stat.st_mode));
         let is_own = match kind {

@@ -19,10 +19,10 @@ use oci_spec::runtime::{Process, Spec, UserBuilder};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::cgroup::{self, Cgroups, Driver};
-use super::executor::{self, ContainerExecutor};
+use super::executor::{self, ContainerExecutor, Joins};
 use super::failures::Failures;
 use super::seccomp::Filter;
-use super::{Create, Error, Exec, Runtime, Stdio, rootfs, spec, worker};
+use super::{Create, Error, Exec, Runtime, Stdio, rlimits, rootfs, spec, user_namespace, worker};
 
 /// The environment that is given to libcontainer. Without HOME it would ask libc for the user's, and libc loads
 /// libraries of the container for that, into a process that still has every capability (like CVE-2019-14271).
@@ -70,6 +70,8 @@ impl Libcontainer {
         rootfs::assemble(&mut spec).map_err(|error| Error::failed("create", create.id, error))?;
         let process = spec.process().clone().ok_or_else(|| Error::Spec("it has no process".to_owned()))?;
         let filter = self.filter(&spec)?;
+        rlimits::raise_hard(process.rlimits().as_deref().unwrap_or_default())?;
+        let _joined = user_namespace::join_by_descriptor(&mut spec)?;
         adapt(&mut spec);
         spec::write(bundle, &spec)?;
         let fifo = bundle.join("exec.fifo");
@@ -91,6 +93,13 @@ impl Libcontainer {
         let container = failures.watch(|| builder.build()).map_err(|error| {
             Error::failed("create", create.id, name_working_dir(&spec, with_cause(failures, &error)))
         })?;
+        if user_namespace::first_id(&spec).is_some()
+            && let Some(root) = spec.root_mut()
+        {
+            // For an exec libcontainer looks for the root, which is mounted in this process's mount namespace only.
+            root.set_path(bundle.to_owned());
+            spec::write(bundle, &spec)?;
+        }
         if let Some(path) = cgroups_path(&spec) {
             cgroup::kill_as_group(&path);
             if cgroups.driver == Driver::Systemd
@@ -169,6 +178,8 @@ impl Runtime for Libcontainer {
         let inherited = worker::open_descriptors(3);
         let spec = load(exec.bundle)?;
         let process = exec_process(&spec, exec)?;
+        rlimits::raise_hard(process.rlimits().as_deref().unwrap_or_default())?;
+        let users = user_namespace::to_join(&spec)?;
         // libcontainer enters as root with all our capabilities, because it would otherwise drop those that loading a
         // filter requires.
         let mut entering = Process::default();
@@ -183,6 +194,7 @@ impl Runtime for Libcontainer {
             .set_oom_score_adj(process.oom_score_adj())
             .set_capabilities(None)
             .set_rlimits(None)
+            .set_apparmor_profile(process.apparmor_profile().clone())
             .set_no_new_privileges(None);
         // In memory, so that a command can be run even if the run tree is full.
         let (_held, file) = in_memory(&entering)?;
@@ -195,7 +207,8 @@ impl Runtime for Libcontainer {
             let made = cgroup::make_below(&cgroup::below(&path, name));
             made.inspect_err(|error| tracing::debug!(%error, id = exec.id, "no group for a command")).ok()
         });
-        let executor = ContainerExecutor::joining(process, filter, report_write, inherited, group);
+        let executor =
+            ContainerExecutor::joining(process, filter, report_write, inherited, Joins { group, users });
         let result = self.builder(exec.id, &exec.stdio).map_err(failed).and_then(|builder| {
             let builder = builder
                 .with_console_socket(exec.console_socket)
@@ -263,6 +276,8 @@ fn adapt(spec: &mut Spec) {
     if let Some(process) = spec.process_mut() {
         // The executor sets the real environment.
         process.set_env(Some(vec![HOME.to_owned()]));
+        // The executor sets the limits.
+        process.set_rlimits(None);
         if process.no_new_privileges() == Some(false) {
             process.set_no_new_privileges(None);
         }

@@ -4,6 +4,7 @@
 //! process with threads, because libcontainer forks with raw clone3 and changes its caller. Only [`cgroup::Warm`] is
 //! for commands.
 
+pub mod app_armor;
 pub mod cgroup;
 pub mod console;
 mod executor;
@@ -13,10 +14,13 @@ mod guard;
 pub mod host;
 pub mod infra;
 mod libcontainer;
+mod mount_attributes;
+mod rlimits;
 mod rootfs;
 pub mod sealed_exe;
 pub mod seccomp;
 pub mod spec;
+pub mod user_namespace;
 pub mod worker;
 
 use std::io;
@@ -216,4 +220,14 @@ pub struct Sandbox {
     pub shm: PathBuf,
     /// The pod's cgroup: [`cgroup::PodCgroup::path`].
     pub cgroup: String,
+    /// hostUsers: false: the pod's user namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<user_namespace::UserNamespace>,
+}
+
+impl Sandbox {
+    /// Returns the id on the host of a user or group of the pod's containers.
+    pub fn host_id(&self, id: u32) -> u32 {
+        self.users.as_ref().map_or(id, |users| users.first_id.saturating_add(id))
+    }
 }

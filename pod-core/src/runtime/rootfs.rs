@@ -12,19 +12,20 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::mem::size_of;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
+use nix::unistd::{Gid, Uid};
 use oci_spec::runtime::{Mount, Spec};
 use rustix::fs::{
-    CWD, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, open, openat, openat2, readlinkat,
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, chownat, fstat, mkdirat, open, openat, openat2,
+    readlinkat,
 };
 use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 
-use super::guard;
+use super::{guard, mount_attributes, user_namespace};
 
 /// Maximum number of links in a path, as in the kernel (path_resolution(7)).
 const MOST_LINKS: usize = 40;
@@ -122,7 +123,8 @@ pub(super) fn assemble(spec: &mut Spec) -> Result<(), Error> {
 }
 
 fn try_assemble(spec: &mut Spec, path: &Path) -> Result<(), Error> {
-    let mut root = Root::open(path)?;
+    let owner = user_namespace::first_id(spec).unwrap_or(0);
+    let mut root = Root::open(path)?.owned_by(owner);
     let mut left = Vec::new();
     for mut mount in spec.mounts().iter().flatten().cloned() {
         if mount.typ().as_deref() != Some("bind") {
@@ -130,7 +132,7 @@ fn try_assemble(spec: &mut Spec, path: &Path) -> Result<(), Error> {
             continue;
         }
         match root.mount(&mount)? {
-            Outcome::Done(place) if place == Path::new("/") => root = Root::open(path)?,
+            Outcome::Done(place) if place == Path::new("/") => root = Root::open(path)?.owned_by(owner),
             Outcome::Done(_) => {}
             Outcome::Later(place) => {
                 mount.set_destination(place);
@@ -162,7 +164,11 @@ enum MountPointKind {
 }
 
 /// The root of a container, or of a volume.
-pub(super) struct Root(OwnedFd);
+pub(super) struct Root {
+    fd: OwnedFd,
+    /// The owner of what is created: the root of the container's user namespace.
+    owner: u32,
+}
 
 impl Root {
     /// Opens a root; refuses it if its /dev, /proc or /sys is not a folder.
@@ -170,7 +176,7 @@ impl Root {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = open(path, flags, Mode::empty())
             .map_err(|source| Error::Open { path: path.to_owned(), source: source.into() })?;
-        let root = Self(fd);
+        let root = Self { fd, owner: 0 };
         for folder in MOUNTED_LATER {
             match root.look_up(Path::new(folder), OFlags::DIRECTORY) {
                 Ok(_) | Err(Errno::NOENT) => {}
@@ -183,7 +189,13 @@ impl Root {
     /// Opens a volume by itself.
     fn of_volume(path: &Path) -> Result<Self, Problem> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        open(path, flags, Mode::empty()).map(Self).map_err(Problem::call("open", path))
+        let fd = open(path, flags, Mode::empty()).map_err(Problem::call("open", path))?;
+        Ok(Self { fd, owner: 0 })
+    }
+
+    /// Changes the owner of what is created from root to this user and group.
+    fn owned_by(self, owner: u32) -> Self {
+        Self { owner, ..self }
     }
 
     /// Returns where a path of the container leads, without links and `..`. Its last components need not exist. Below
@@ -236,7 +248,7 @@ impl Root {
         let below = path.strip_prefix("/").unwrap_or(path);
         let below = if below.as_os_str().is_empty() { Path::new(".") } else { below };
         for _ in 0..RETRIES {
-            match openat2(&self.0, below, flags, Mode::empty(), how) {
+            match openat2(&self.fd, below, flags, Mode::empty(), how) {
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 result => return result,
             }
@@ -267,14 +279,8 @@ impl Root {
                 Err(Errno::NOENT) => {}
                 Err(error) => return Err(Problem::call("look up", &above)(error)),
             }
-            let made = if n + 1 == names.len() && kind == MountPointKind::File {
-                let flags =
-                    OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                openat(&parent, *name, flags, Mode::from_raw_mode(0o644)).map(drop)
-            } else {
-                mkdirat(&parent, *name, Mode::from_raw_mode(0o755))
-            };
-            match made {
+            let kind = if n + 1 == names.len() { kind } else { MountPointKind::Folder };
+            match self.create(&parent, name, kind) {
                 // Another container has created it first, in a volume that both mount.
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(error) => return Err(Problem::call("create", &above)(error)),
@@ -285,6 +291,39 @@ impl Root {
             return Err(Problem::call("look up", place)(Errno::LOOP));
         }
         Ok(fd)
+    }
+
+    /// Creates an empty folder or file.
+    fn create(&self, parent: &OwnedFd, name: &OsStr, kind: MountPointKind) -> Result<(), Errno> {
+        let create = || match kind {
+            MountPointKind::File => {
+                let flags =
+                    OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                openat(parent, name, flags, Mode::from_raw_mode(0o644)).map(drop)
+            }
+            MountPointKind::Folder => mkdirat(parent, name, Mode::from_raw_mode(0o755)),
+        };
+        if self.owner == 0 {
+            return create();
+        }
+        match create() {
+            // The root of the host has no id in a mount with mapped owners; that of the namespace has.
+            Err(Errno::OVERFLOW) => {
+                let (gid, uid) = (Gid::from_raw(self.owner), Uid::from_raw(self.owner));
+                nix::unistd::setfsgid(gid);
+                nix::unistd::setfsuid(uid);
+                let created = create();
+                nix::unistd::setfsuid(Uid::from_raw(0));
+                nix::unistd::setfsgid(Gid::from_raw(0));
+                created
+            }
+            Ok(()) => {
+                let (uid, gid) =
+                    (rustix::fs::Uid::from_raw(self.owner), rustix::fs::Gid::from_raw(self.owner));
+                chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+            }
+            result => result,
+        }
     }
 
     /// Creates the working directory. If it is below one of the mounts in `later`, it is created in that mount's
@@ -422,11 +461,11 @@ impl Options {
             match *option {
                 "rbind" => parsed.recursive = true,
                 "bind" | "rw" => {}
-                "ro" => parsed.attributes |= attribute::READ_ONLY,
-                "rro" => parsed.recursive_attributes |= attribute::READ_ONLY,
-                "nosuid" => parsed.attributes |= attribute::NO_SUID,
-                "nodev" => parsed.attributes |= attribute::NO_DEVICES,
-                "noexec" => parsed.attributes |= attribute::NO_EXEC,
+                "ro" => parsed.attributes |= mount_attributes::READ_ONLY,
+                "rro" => parsed.recursive_attributes |= mount_attributes::READ_ONLY,
+                "nosuid" => parsed.attributes |= mount_attributes::NO_SUID,
+                "nodev" => parsed.attributes |= mount_attributes::NO_DEVICES,
+                "noexec" => parsed.attributes |= mount_attributes::NO_EXEC,
                 "rprivate" => parsed.propagation = libc::MS_PRIVATE,
                 "rslave" => parsed.propagation = libc::MS_SLAVE,
                 _ => return None,
@@ -438,50 +477,13 @@ impl Options {
     fn apply(&self, mount: BorrowedFd<'_>) -> Result<(), Errno> {
         if self.propagation != 0 || self.recursive_attributes != 0 {
             let recursive = libc::AT_RECURSIVE;
-            set_attributes(mount, recursive, self.recursive_attributes, self.propagation)?;
+            mount_attributes::set(mount, recursive, self.recursive_attributes, self.propagation)?;
         }
         if self.attributes != 0 {
-            set_attributes(mount, 0, self.attributes, 0)?;
+            mount_attributes::set(mount, 0, self.attributes, 0)?;
         }
         Ok(())
     }
-}
-
-/// `struct mount_attr` of mount_setattr(2).
-#[repr(C)]
-struct MountAttributes {
-    set: u64,
-    clear: u64,
-    propagation: u64,
-    user_namespace: u64,
-}
-
-/// `MOUNT_ATTR_*` (linux/mount.h).
-mod attribute {
-    pub(super) const READ_ONLY: u64 = 0x1;
-    pub(super) const NO_SUID: u64 = 0x2;
-    pub(super) const NO_DEVICES: u64 = 0x4;
-    pub(super) const NO_EXEC: u64 = 0x8;
-}
-
-/// Calls mount_setattr(2), which no crate offers. libcontainer needs it as well (Linux 5.12).
-fn set_attributes(mount: BorrowedFd<'_>, flags: i32, set: u64, propagation: u64) -> Result<(), Errno> {
-    let attributes = MountAttributes { set, clear: 0, propagation, user_namespace: 0 };
-    // SAFETY: path and attributes live for the call, which reads only as many bytes as its size argument says.
-    let done = unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            mount.as_raw_fd(),
-            c"".as_ptr(),
-            libc::AT_EMPTY_PATH | flags,
-            &raw const attributes,
-            size_of::<MountAttributes>(),
-        )
-    };
-    if done == 0 {
-        return Ok(());
-    }
-    Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::INVAL))
 }
 
 #[cfg(test)]

@@ -3,22 +3,23 @@
 use std::fs;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::Container;
 use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
 use serde::{Deserialize, Serialize};
 
 use super::info::{SandboxInfo, runtime_state};
 use super::output;
 use super::process::Process;
 use super::{console, termination_message, worker};
-use crate::image::{self, Image, ImageName, ImageStore, PullOptions};
+use crate::image::{self, Image, ImageName, ImageStore, MappedOwners, PullOptions};
 use crate::kind::WaitingReason;
 use crate::lifecycle::Event;
 use crate::log::Stream;
 use crate::plan::{self, ContainerError, PodPlan, PullPolicy};
+use crate::runtime::user_namespace::Staging;
 use crate::runtime::{self, Create, Sandbox, Stdio, cgroup, spec};
 use crate::store::{Layout, Objects};
 use crate::volume;
@@ -126,7 +127,10 @@ pub fn can_be_created_early(pod: &PodPlan, name: &str) -> bool {
         field.is_some_and(|field| of_network(&field.field_path))
     });
     // Another runtime may use more of the network; a terminal is passed to the process that starts the container.
-    pod.runtime.is_none() && container.tty != Some(true) && (!asks || pod.network.host)
+    pod.runtime.is_none()
+        && container.tty != Some(true)
+        && (!asks || pod.network.host)
+        && !pod.has_user_namespace()
 }
 
 /// Creates one run of a container that [`start`] will start, in parallel with the rest of its sandbox. `sandbox` waits
@@ -198,14 +202,18 @@ fn create(
     };
     let resolved = plan::container::resolve(&inputs)?;
 
+    runtime::app_armor::prepare(&resolved.app_armor).map_err(|e| create(&e))?;
+
     // Volumes are prepared on the host, because all containers of the pod share them and they outlive each container.
     let mut volumes = volume::prepare(layout, pod, &objects, name)?;
     base::fail_point!(Worker, "volumes-made");
-    unshare(CloneFlags::CLONE_NEWNS).map_err(|e| create(&format!("mount namespace: {e}")))?;
-    // Our mounts must not appear on the host; mounts that the host makes later may appear here.
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)
-        .map_err(|e| create(&format!("mount namespace: {e}")))?;
+    worker::unshare_mounts().map_err(|e| create(&format!("mount namespace: {e}")))?;
     base::fail_point!(Worker, "mounts-unshared");
+    // Mounts of a pod with a user namespace depend on that, so the sandbox is waited for here.
+    let (ready, awaited) = if pod.has_user_namespace() { (sandbox(), None) } else { (None, Some(sandbox)) };
+    let users = ready.as_ref().and_then(|sandbox| sandbox.users.as_ref());
+    let staging = users.map(Staging::new).transpose().map_err(|e| create(&e))?;
+    let mut mapped = Vec::new();
     let scratch = scratch(layout, uid, name, attempt);
     for volume in pod.pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()) {
         let is_mounted = resolved.mounts.iter().any(|mount| mount.volume == volume.name);
@@ -215,8 +223,10 @@ fn create(
             let policy = policy.unwrap_or_else(|| plan::image_pull::volume_policy(source));
             let image = obtain_image(&images, pod, &objects, &image_name, policy)?;
             let target = bundle.join("images").join(&volume.name);
-            mount_image(&images, &image, &scratch.join("images").join(&volume.name), &target)
+            let scratch = scratch.join("images").join(&volume.name);
+            mount_image(&images, &image, &scratch, &target, staging.as_ref())
                 .map_err(|e| create(&format!("volume {}: {e}", volume.name)))?;
+            mapped.push(target.clone());
             volumes.insert(volume.name.clone(), target);
         }
     }
@@ -231,6 +241,9 @@ fn create(
                 let fd = volume::open_sub_path(source, sub_path)?;
                 let target = bundle.join("subpaths").join(n.to_string());
                 volume::bind_sub_path(fd.as_fd(), &target, wanted.from_host)?;
+                if mapped.contains(source) {
+                    mapped.push(target.clone());
+                }
                 target
             }
         };
@@ -246,11 +259,19 @@ fn create(
     let sources: Vec<PathBuf> = mounts.iter().map(|mount| mount.source.clone()).collect();
     volume::make_mount_points(layout, pod, &resolved.mounts, &sources)?;
 
-    let rootfs = bundle.join("rootfs");
-    images.mount(&image, &scratch, &rootfs).map_err(|e| create(&e))?;
+    let rootfs = match &staging {
+        Some(staging) => staging.root().map_err(|e| create(&e))?,
+        None => bundle.join("rootfs"),
+    };
+    mount_owned(&images, &image, &scratch, &rootfs, staging.as_ref()).map_err(|e| create(&e))?;
     base::fail_point!(Worker, "rootfs-mounted");
     let declared = plan::volumes::of_image(&image.config, &resolved.mounts);
     let folders = volume::prepare_image_volumes(layout, uid, name, &declared, &rootfs)?;
+    if let Some(staging) = &staging {
+        // They were copied from the root, so the owners are those of the namespace.
+        own_folders(&folders, staging.first_id()).map_err(|e| create(&e))?;
+        mapped.extend(folders.iter().cloned());
+    }
     mounts.extend(folders.into_iter().zip(declared).map(|(source, destination)| spec::Mount {
         source,
         destination,
@@ -264,7 +285,8 @@ fn create(
     }
     // Mounts are sorted so that a folder comes before the mounts in it.
     mounts.sort_by_key(|mount| Path::new(&mount.destination).components().count());
-    let sandbox = sandbox().ok_or_else(|| create(&"the pod has no sandbox"))?;
+    let sandbox = ready.or_else(|| awaited.and_then(|sandbox| sandbox()));
+    let sandbox = sandbox.ok_or_else(|| create(&"the pod has no sandbox"))?;
     let id = id(uid, name, attempt);
     let mut host = runtime::host::Host::get().clone();
     if resolved.privileged || !resolved.devices.is_empty() {
@@ -274,7 +296,7 @@ fn create(
     if let Some(missing) = resolved.devices.iter().find(|device| !has(&device.source)) {
         return Err(create(&format!("this machine has no device {}", missing.source)));
     }
-    let oci_spec = spec::container(&spec::Container {
+    let mut oci_spec = spec::container(&spec::Container {
         id: &id,
         plan: &resolved,
         sandbox: &sandbox,
@@ -283,10 +305,13 @@ fn create(
         host: &host,
     })
     .map_err(|e| create(&e))?;
+    if let Some(staging) = &staging {
+        staging.map_mounts(&mut oci_spec, &mapped).map_err(|e| create(&e))?;
+    }
     spec::write(&bundle, &oci_spec).map_err(|e| create(&e))?;
     base::fail_point!(Worker, "bundle-written");
 
-    let (process, terminal) = create_process(layout, pod, &resolved, &bundle, &id)?;
+    let (process, terminal) = create_process(layout, pod, &resolved, &sandbox, &bundle, &id)?;
     base::fail_point!(Worker, "container-created");
     Ok(Created { process, image_id: image.id.clone(), stop_signal: resolved.stop_signal.clone(), terminal })
 }
@@ -297,24 +322,60 @@ fn mount_image(
     image: &Image,
     scratch: &Path,
     target: &Path,
+    staging: Option<&Staging>,
 ) -> Result<(), image::Error> {
-    images.mount(image, scratch, target)?;
+    mount_owned(images, image, scratch, target, staging)?;
     let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
     mount(None::<&str>, target, None::<&str>, flags, None::<&str>)
         .map_err(|errno| image::Error::Store(crate::store::Error::io("make read-only", target)(errno.into())))
+}
+
+/// Mounts an image whose files belong to the users of the pod's user namespace, if it has one.
+fn mount_owned(
+    images: &ImageStore,
+    image: &Image,
+    scratch: &Path,
+    target: &Path,
+    staging: Option<&Staging>,
+) -> Result<(), image::Error> {
+    let Some(staging) = staging else { return images.mount(image, scratch, target) };
+    let unmountable = |source: std::io::Error| image::Error::Mount {
+        image: image.display_name(),
+        target: target.to_owned(),
+        hint: "the folders of its layers cannot be created",
+        source,
+    };
+    let dir = staging.layers().map_err(|e| unmountable(std::io::Error::other(e.to_string())))?;
+    let owners = MappedOwners {
+        first_id: staging.first_id(),
+        dir: &dir,
+        map: &|layer, target| staging.map_at(layer, target),
+    };
+    images.mount_mapped(image, scratch, target, Some(&owners))
+}
+
+/// Gives folders that belong to the host's root to the root of a user namespace.
+fn own_folders(folders: &[PathBuf], first_id: u32) -> std::io::Result<()> {
+    for folder in folders {
+        if fs::metadata(folder)?.uid() == 0 {
+            std::os::unix::fs::chown(folder, Some(first_id), Some(first_id))?;
+        }
+    }
+    Ok(())
 }
 
 fn create_process(
     layout: &Layout,
     pod: &PodPlan,
     plan: &plan::ContainerPlan,
+    sandbox: &Sandbox,
     bundle: &Path,
     id: &str,
 ) -> Result<(Process, Option<Process>), ContainerError> {
     let create = error(WaitingReason::CreateContainerError);
     let run = error(WaitingReason::RunContainerError);
     let open = |stream| {
-        output::open_writer(bundle, stream, plan.uid, plan.gid)
+        output::open_writer(bundle, stream, sandbox.host_id(plan.uid), sandbox.host_id(plan.gid))
             .map_err(|e| create(&format!("open output: {e}")))
     };
     let (stdout, stderr) = (open(Stream::Stdout)?, open(Stream::Stderr)?);
@@ -322,7 +383,7 @@ fn create_process(
         let stdin = console::open_stdin(bundle).map_err(|e| create(&format!("open stdin: {e}")))?;
         // The FIFO is owned by the container's user, like those of the output, so that the container can open
         // /dev/stdin.
-        let user = Some(rustix::fs::Uid::from_raw(plan.uid));
+        let user = Some(rustix::fs::Uid::from_raw(sandbox.host_id(plan.uid)));
         rustix::fs::fchown(&stdin, user, None).map_err(|e| create(&format!("open stdin: {e}")))?;
         stdin
     } else {
@@ -340,7 +401,7 @@ fn create_process(
         None => None,
         Some(terminal) => {
             let master = terminal.receive(console::TIMEOUT).map_err(|e| create(&e))?;
-            runtime::console::set_owner(&master, plan.uid).map_err(|e| create(&e))?;
+            runtime::console::set_owner(&master, sandbox.host_id(plan.uid)).map_err(|e| create(&e))?;
             let stdin = plan.stdin.then(|| console::open_stdin(bundle)).transpose();
             let stdin = stdin.map_err(|e| create(&format!("open stdin: {e}")))?;
             let holder = console::hold(master, stdout, stdin);

@@ -12,8 +12,10 @@ use super::info::{INTENT, SandboxInfo, etc, infra_id, networks, ports, runtime_s
 use super::prepared::PreparedContainer;
 use super::process::Process;
 use super::remove::remove;
+use super::user_ids;
 use super::worker::{self, Failure, Step};
 use crate::plan::{self, PodPlan};
+use crate::runtime::user_namespace::{Holder, Staging, UserNamespace};
 use crate::runtime::{self, Create, Sandbox, Stdio, cgroup, spec};
 use crate::store::{self, Layout};
 
@@ -25,17 +27,24 @@ fn endpoint(layout: &Layout, plan: &PodPlan) -> Endpoint {
         ips: a.ips.clone(),
         mac: a.mac.clone(),
     };
+    // The name that a headless Service of the subdomain's name gives the pod in a cluster.
+    let spec = plan.pod.spec.as_ref();
+    let subdomain = spec.and_then(|spec| spec.subdomain.as_deref()).filter(|subdomain| !subdomain.is_empty());
+    let of_subdomain = subdomain.map(|subdomain| {
+        format!("{}.{subdomain}", plan::hosts::short_hostname(&plan.pod, &plan::node::node()))
+    });
     Endpoint {
         id: plan.uid.clone(),
-        names: [
-            name.to_owned(),
-            format!("{name}.{namespace}"),
-            format!("{name}.{namespace}.svc"),
-            format!("{name}.{namespace}.svc.{CLUSTER_DOMAIN}"),
-        ]
-        .into_iter()
-        .filter(|name| network::is_host_name(name))
-        .collect(),
+        names: std::iter::once(name.to_owned())
+            .chain(of_subdomain)
+            .flat_map(|name| {
+                let in_namespace = format!("{name}.{namespace}");
+                let service = format!("{in_namespace}.svc");
+                let full = format!("{service}.{CLUSTER_DOMAIN}");
+                [name, in_namespace, service, full]
+            })
+            .filter(|name| network::is_host_name(name))
+            .collect(),
         attachments: attachments.map(attachment).collect(),
         ports: ports(plan),
         netns: layout.netns(&plan.uid),
@@ -73,7 +82,10 @@ fn try_create(
 ) -> Result<SandboxInfo, Failure> {
     let uid = plan.uid.as_str();
     let netns = (!plan.network.host).then(|| layout.netns(uid));
-    if let Some(netns) = &netns {
+    let mut users = None;
+    if plan.has_user_namespace() {
+        users = Some(make_user_namespace(layout, uid, netns.as_deref())?);
+    } else if let Some(netns) = &netns {
         network::make_netns(netns).map_err(Failure::at(Step::Network))?;
     }
     base::fail_point!(Worker, "namespace-made");
@@ -86,11 +98,14 @@ fn try_create(
         .map_err(Failure::when(Step::Fork, "cannot fork"))?;
     let node = plan::node::node();
     let mut prepared = Vec::new();
-    let infra = prepare_sandbox(layout, plan, netns).and_then(|mut sandbox| {
+    let infra = prepare_sandbox(layout, plan, netns, users).and_then(|mut sandbox| {
         // Containers bind-mount these files, so a later change of the files is visible to them.
         write_etc(&sandbox.etc, plan, &node, &[], &Addresses::default()).map_err(Failure::at(Step::Files))?;
         prepared = PreparedContainer::spawn_all(layout, plan, first);
-        let infra = create_infra(layout, plan, &mut sandbox);
+        let infra = create_infra(layout, plan, &sandbox);
+        if let Ok(infra) = &infra {
+            sandbox.infra_pid = infra.pid;
+        }
         for container in &mut prepared {
             container.proceed(infra.is_ok().then_some(&sandbox));
         }
@@ -120,7 +135,12 @@ fn try_create(
 }
 
 /// Creates everything of a sandbox that comes before its infra container.
-fn prepare_sandbox(layout: &Layout, plan: &PodPlan, netns: Option<PathBuf>) -> Result<Sandbox, Failure> {
+fn prepare_sandbox(
+    layout: &Layout,
+    plan: &PodPlan,
+    netns: Option<PathBuf>,
+    users: Option<UserNamespace>,
+) -> Result<Sandbox, Failure> {
     let uid = plan.uid.as_str();
     let spec_of = plan.pod.spec.clone().unwrap_or_default();
     let mut sandbox = Sandbox {
@@ -132,6 +152,7 @@ fn prepare_sandbox(layout: &Layout, plan: &PodPlan, netns: Option<PathBuf>) -> R
         etc: etc(layout, uid),
         shm: PathBuf::new(),
         cgroup: cgroup::pod_path(uid),
+        users,
     };
     if !sandbox.host_ipc {
         sandbox.shm = layout.pod_run(uid).join("shm");
@@ -141,11 +162,45 @@ fn prepare_sandbox(layout: &Layout, plan: &PodPlan, netns: Option<PathBuf>) -> R
     Ok(sandbox)
 }
 
-fn create_infra(layout: &Layout, plan: &PodPlan, sandbox: &mut Sandbox) -> Result<Process, Failure> {
-    let uid = plan.uid.as_str();
-    let hostname = plan::hosts::hostname(&plan.pod, &plan::node::node());
+/// Creates the user namespace of a pod, and its network namespace, which has to belong to it.
+fn make_user_namespace(layout: &Layout, uid: &str, netns: Option<&Path>) -> Result<UserNamespace, Failure> {
+    let first_id = user_ids::acquire(layout, uid).map_err(Failure::at(Step::Files))?;
+    base::fail_point!(Worker, "user-ids-recorded");
+    let path = layout.user_namespace(uid);
+    let holder = Holder::start(netns.is_some()).map_err(Failure::at(Step::Runtime))?;
+    holder.map(first_id).and_then(|()| holder.bind(&path)).map_err(Failure::at(Step::Runtime))?;
+    base::fail_point!(Worker, "user-namespace-bound");
+    if let Some(netns) = netns {
+        network::bind_netns(&holder.network(), netns).map_err(Failure::at(Step::Network))?;
+    }
+    Ok(UserNamespace { path, first_id })
+}
+
+/// Creates the infra container. In a pod with a user namespace this happens in a worker of its own, because its root has
+/// to be mounted where the namespace's users may go.
+fn create_infra(layout: &Layout, plan: &PodPlan, sandbox: &Sandbox) -> Result<Process, Failure> {
     let rootfs = layout.runroot.join("pause");
     runtime::infra::prepare_rootfs(&rootfs).map_err(Failure::at(Step::Files))?;
+    let Some(users) = &sandbox.users else { return create_infra_in(layout, plan, sandbox, &rootfs) };
+    let worker = worker::spawn(|| {
+        worker::unshare_mounts().map_err(Failure::when(Step::Files, "mount namespace"))?;
+        let staging = Staging::new(users).map_err(Failure::at(Step::Files))?;
+        let root = staging.bind(&rootfs).map_err(Failure::at(Step::Files))?;
+        create_infra_in(layout, plan, sandbox, &root)
+    });
+    let killed = || Failure::new(Step::Killed, "the process that makes the infra container was killed");
+    let worker = worker.map_err(Failure::when(Step::Fork, "cannot fork"))?;
+    worker.wait().unwrap_or_else(|| Err(killed()))
+}
+
+fn create_infra_in(
+    layout: &Layout,
+    plan: &PodPlan,
+    sandbox: &Sandbox,
+    rootfs: &Path,
+) -> Result<Process, Failure> {
+    let uid = plan.uid.as_str();
+    let hostname = plan::hosts::hostname(&plan.pod, &plan::node::node());
     let bundle = layout.pod_run(uid).join("infra");
     private_dir(&bundle)?;
     let config = spec::infra(&spec::Infra {
@@ -153,15 +208,19 @@ fn create_infra(layout: &Layout, plan: &PodPlan, sandbox: &mut Sandbox) -> Resul
         sandbox,
         hostname: &hostname,
         sysctls: &plan::security::sandbox_sysctls(&plan.pod, plan.network.host),
-        rootfs: &rootfs,
+        rootfs,
         host: runtime::host::Host::get(),
     })
     .map_err(Failure::at(Step::Spec))?;
     spec::write(&bundle, &config).map_err(Failure::at(Step::Files))?;
     // The cgroup is created as late as possible, because that may wait for the kernel and nothing above needs the
     // cgroup.
-    let cgroup = cgroup::create_pod(uid, &plan::resources::pod_resources(&plan.pod))
-        .map_err(Failure::at(Step::Cgroup))?;
+    let default_pids = cgroup::pids_limit_of_environment();
+    let resources = plan::Resources {
+        pids_limit: plan::resources::pod_pids(&plan.pod, default_pids),
+        ..plan::resources::pod_resources(&plan.pod)
+    };
+    let cgroup = cgroup::create_pod(uid, &resources).map_err(Failure::at(Step::Cgroup))?;
     base::fail_point!(Worker, "pod-cgroup-made");
     for warning in &cgroup.warnings {
         tracing::warn!("{warning}");
@@ -177,7 +236,6 @@ fn create_infra(layout: &Layout, plan: &PodPlan, sandbox: &mut Sandbox) -> Resul
     base::fail_point!(Worker, "infra-created");
     oci.start(&id).map_err(Failure::at(Step::Runtime))?;
     base::fail_point!(Worker, "infra-started");
-    sandbox.infra_pid = pid;
     Process::of(pid).ok_or_else(|| Failure::new(Step::Runtime, "the infra container ended at once"))
 }
 

@@ -3,7 +3,8 @@
 //! [`create`] creates a pod's sandbox, and in parallel the containers that start first ([`prepared`]). [`remove`]
 //! removes the sandbox with everything that is left of the pod. [`container`] creates, starts and deletes one run of a
 //! container. [`worker`] forks the processes that do all this, [`process`] identifies processes, [`output`] and
-//! [`console`] are a container's stdio, [`termination_message`] what it says when it ends. Read `create` first.
+//! [`console`] are a container's stdio, [`termination_message`] is what it says when it ends, [`user_ids`] says which ids
+//! the users of a pod have. Read `create` first.
 
 pub(crate) mod console;
 pub(crate) mod container;
@@ -14,6 +15,7 @@ mod prepared;
 pub(crate) mod process;
 mod remove;
 pub(crate) mod termination_message;
+mod user_ids;
 pub(crate) mod worker;
 
 pub(crate) use create::create;

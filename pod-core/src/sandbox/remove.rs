@@ -60,6 +60,10 @@ pub fn remove_sandbox(layout: &Layout, exe: &Path, uid: &str, runtime: Option<&s
         problems.push(e.to_string());
     }
     base::fail_point!(Worker, "namespace-removed");
+    if let Err(e) = runtime::user_namespace::remove(&layout.user_namespace(uid)) {
+        problems.push(e.to_string());
+    }
+    base::fail_point!(Worker, "user-namespace-removed");
     for path in &cgroups {
         if let Err(e) = cgroup::remove(path) {
             problems.push(e.to_string());

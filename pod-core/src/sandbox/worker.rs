@@ -6,6 +6,8 @@ use std::io::{Read, Write};
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::unistd::{ForkResult, Pid, fork};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -181,6 +183,13 @@ impl<T: DeserializeOwned> Worker<T> {
         read.ok()?;
         serde_json::from_slice(&self.received).ok()
     }
+}
+
+/// Moves this process to a mount namespace of its own: its mounts do not appear on the host, and mounts that the host
+/// makes later appear here.
+pub fn unshare_mounts() -> std::io::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    Ok(mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)?)
 }
 
 /// Opens `/dev/null` for reading and writing, close-on-exec.

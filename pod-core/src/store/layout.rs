@@ -218,6 +218,10 @@ impl Layout {
     pub fn netns(&self, uid: &str) -> PathBuf {
         self.runroot.join("netns").join(uid)
     }
+    /// The bind mount that holds the user namespace of a pod with hostUsers: false.
+    pub fn user_namespace(&self, uid: &str) -> PathBuf {
+        self.pod_run(uid).join("users")
+    }
     /// The lock that is held while the trees are prepared for this boot.
     pub fn boot_lock(&self) -> PathBuf {
         self.runroot.join("lock")

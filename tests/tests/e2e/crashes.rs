@@ -9,7 +9,7 @@ use tests::registry::{Layer, Registry};
 use tests::{IDLE, Kube, Output, Running, in_vm, limit, pod, skip};
 
 /// Returns the manifest of the scenario that reaches every point: two pods with volumes of every kind and a published
-/// port.
+/// port, one of them with a user namespace.
 fn manifest(data: &str, command: &str, port: u16) -> String {
     format!(
         "apiVersion: v1
@@ -49,6 +49,7 @@ apiVersion: v1
 kind: Pod
 metadata: {{name: task}}
 spec:
+  hostUsers: false
   restartPolicy: Never
   terminationGracePeriodSeconds: 5
   containers:

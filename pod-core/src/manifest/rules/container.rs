@@ -50,7 +50,7 @@ impl Rules<'_> {
             self.resources(&format!("{path}.resources"), resources);
         }
         if let Some(security) = &container.security_context {
-            self.container_security(&format!("{path}.securityContext"), security);
+            self.container_security(&format!("{path}.securityContext"), security, pod.host_users);
         }
         if is_init && container.restart_policy.as_deref() != Some("Always") {
             let given = [

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{Rules, name};
 use crate::kind::Kind;
-use crate::manifest::escape;
+use crate::manifest::{PidsAnnotation, Ulimit, escape};
 
 /// Maximum total size of the annotations of an object, in bytes.
 const MAX_ANNOTATIONS: usize = 256 << 10;
@@ -34,6 +34,7 @@ impl Rules<'_> {
         }
         let Some(annotations) = &metadata.annotations else { return };
         for (key, value) in annotations {
+            self.limits(path, key, value);
             if self.of_podman(path, key, value) {
                 continue;
             }
@@ -49,6 +50,15 @@ impl Rules<'_> {
         if size > MAX_ANNOTATIONS {
             let message = format!("all annotations together must not exceed 256 KiB, are {size} bytes");
             self.error(&format!("{path}.annotations"), message);
+        }
+    }
+
+    /// Checks an annotation that sets a limit.
+    fn limits(&mut self, path: &str, key: &str, value: &str) {
+        let ulimits = Ulimit::from_annotation(key, value).and_then(Result::err);
+        let pids = PidsAnnotation::parse(key, value).and_then(|pids| pids.limit.err());
+        if let Some(error) = ulimits.or(pids) {
+            self.error(&format!("{path}.annotations[{}]", escape(key)), error.to_string());
         }
     }
 
@@ -91,13 +101,14 @@ fn podman_meaning(key: &str, value: &str) -> Option<&'static str> {
     // In podman the name of one of several containers follows a slash.
     let option = option.split('/').next().unwrap_or(option);
     match option {
+        "pids-limit" | "ulimit" => None,
         "autoremove" | "init" | "privileged" | "publish-all" if off => None,
         "privileged" => Some("write securityContext.privileged of the container"),
         "publish-all" => Some("`kube play --publish-all` publishes every containerPort"),
         "seccomp" => Some("write securityContext.seccompProfile"),
         "apparmor" => Some("write securityContext.appArmorProfile"),
         "label" => Some("write securityContext.seLinuxOptions"),
-        "userns" => Some("containers use the host's user namespace"),
+        "userns" => Some("hostUsers: false gives the pod a user namespace of its own"),
         _ => Some(""),
     }
 }

@@ -37,6 +37,7 @@ pub(super) fn check(object: &Object, checked: &Checked, start: Position, source:
         Object::Pod(pod) => {
             if let Some(spec) = &pod.spec {
                 rules.pod("spec", spec, Kind::Pod);
+                rules.app_armor_annotations("metadata", &pod.metadata, spec);
             }
         }
         Object::Deployment(deployment) => rules.deployment(deployment),

@@ -12,6 +12,8 @@ use crate::manifest::shown;
 /// The facts about a pod that the rules of its containers need.
 pub(super) struct Pod<'a> {
     pub host_network: bool,
+    /// False if the pod has a user namespace of its own.
+    pub host_users: bool,
     pub grace_seconds: i64,
     pub volumes: BTreeSet<&'a str>,
 }
@@ -21,12 +23,15 @@ const DEFAULT_GRACE_SECONDS: i64 = 30;
 /// Maximum number of nameservers in Kubernetes; C libraries do not use more.
 pub(crate) const MAX_NAMESERVERS: usize = 3;
 pub(crate) const MAX_SEARCHES: usize = 32;
+/// The longest host name of the kernel.
+const MAX_HOSTNAME_OVERRIDE: usize = 64;
 pub(crate) const MAX_SEARCH_CHARS: usize = 2048;
 
 impl Rules<'_> {
     pub(super) fn pod(&mut self, path: &str, spec: &PodSpec, owner: Kind) {
         let pod = Pod {
             host_network: spec.host_network == Some(true),
+            host_users: spec.host_users != Some(false),
             grace_seconds: spec.termination_grace_period_seconds.unwrap_or(DEFAULT_GRACE_SECONDS),
             volumes: spec
                 .volumes
@@ -89,6 +94,7 @@ impl Rules<'_> {
         if let Some(subdomain) = spec.subdomain.as_deref().filter(|name| !name.is_empty()) {
             self.require(&format!("{path}.subdomain"), name::dns_label(subdomain));
         }
+        self.hostname_override(path, spec);
         for (index, secret) in spec.image_pull_secrets.iter().flatten().enumerate() {
             let at = format!("{path}.imagePullSecrets[{index}].name");
             if secret.name.is_empty() {
@@ -116,6 +122,22 @@ impl Rules<'_> {
                 "None needs at least one server in dnsConfig.nameservers",
                 hint,
             );
+        }
+    }
+
+    /// Checks hostnameOverride. Source: `ValidatePodSpec` of pkg/apis/core/validation.
+    fn hostname_override(&mut self, path: &str, spec: &PodSpec) {
+        let Some(name) = spec.hostname_override.as_deref() else { return };
+        let at = format!("{path}.hostnameOverride");
+        self.require(&at, name::dns_subdomain(name));
+        if name.len() > MAX_HOSTNAME_OVERRIDE {
+            let message =
+                format!("must not have more than {MAX_HOSTNAME_OVERRIDE} characters, has {}", name.len());
+            self.error(&at, message);
+        }
+        let others = [("hostNetwork", spec.host_network), ("setHostnameAsFQDN", spec.set_hostname_as_fqdn)];
+        for (field, _) in others.iter().filter(|(_, given)| *given == Some(true)) {
+            self.error(&format!("{path}.{field}"), "cannot be true together with hostnameOverride");
         }
     }
 

@@ -2,10 +2,14 @@
 
 use std::collections::HashSet;
 
-use k8s_openapi::api::core::v1::{PodSpec, SeccompProfile, SecurityContext};
+use k8s_openapi::api::core::v1::{AppArmorProfile, PodSpec, SeccompProfile, SecurityContext};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{Rules, name, near};
-use crate::manifest::shown;
+use crate::manifest::{APP_ARMOR_ANNOTATION, app_armor_annotation, escape, shown};
+
+/// The longest name of an AppArmor profile.
+const MAX_PROFILE: usize = 4095;
 
 /// Returns the name of a capability in capitals without `CAP_`. Any case and that prefix are accepted, because podman's
 /// generator writes them.
@@ -26,7 +30,16 @@ fn is_ipc(parameter: &str) -> bool {
 }
 
 impl Rules<'_> {
-    pub(super) fn container_security(&mut self, path: &str, security: &SecurityContext) {
+    pub(super) fn container_security(&mut self, path: &str, security: &SecurityContext, host_users: bool) {
+        // Source: `ValidateSecurityContext` of pkg/apis/core/validation.
+        if security.proc_mount.as_deref() == Some("Unmasked") && host_users {
+            let message = "Unmasked needs hostUsers: false in the pod's spec";
+            let hint = "in a user namespace of its own a container cannot harm the host through /proc";
+            self.error_hint(&format!("{path}.procMount"), message, hint);
+        }
+        if let Some(profile) = &security.app_armor_profile {
+            self.app_armor(&format!("{path}.appArmorProfile"), profile);
+        }
         if security.allow_privilege_escalation == Some(false) {
             let at = format!("{path}.allowPrivilegeEscalation");
             if security.privileged == Some(true) {
@@ -73,11 +86,57 @@ impl Rules<'_> {
         }
     }
 
+    /// Checks an AppArmor profile. Source: `validateAppArmorProfileField` of pkg/apis/core/validation.
+    fn app_armor(&mut self, path: &str, profile: &AppArmorProfile) {
+        let at = format!("{path}.localhostProfile");
+        match (profile.type_.as_str(), profile.localhost_profile.as_deref()) {
+            ("Localhost", None | Some("")) => self.error(&at, "is required with type: Localhost"),
+            ("Localhost", Some(name)) if name.trim() != name => {
+                self.error(&at, "must not begin or end with a blank");
+            }
+            ("Localhost", Some(name)) if name.len() > MAX_PROFILE => {
+                self.error(&at, format!("must not have more than {MAX_PROFILE} characters"));
+            }
+            ("Localhost", Some(_)) | (_, None) => {}
+            (_, Some(_)) => self.error(&at, "can only be given with type: Localhost"),
+        }
+    }
+
+    /// Checks the annotations that gave containers AppArmor profiles before there was a field. Source:
+    /// `ValidateAppArmorPodAnnotations` of pkg/apis/core/validation.
+    pub(super) fn app_armor_annotations(&mut self, path: &str, metadata: &ObjectMeta, spec: &PodSpec) {
+        for (key, value) in metadata.annotations.iter().flatten() {
+            let Some(container) = key.strip_prefix(APP_ARMOR_ANNOTATION) else { continue };
+            let at = format!("{path}.annotations[{}]", escape(key));
+            let mut containers = spec.init_containers.iter().flatten().chain(&spec.containers);
+            let Some(found) = containers.find(|one| one.name == container) else {
+                self.error(&at, format!("the pod has no container {}", shown(container)));
+                continue;
+            };
+            let Some(profile) = app_armor_annotation(value) else {
+                let hint = "write runtime/default, unconfined or localhost/NAME";
+                self.error_hint(&at, format!("{} is not an AppArmor profile", shown(value)), hint);
+                continue;
+            };
+            let field =
+                found.security_context.as_ref().and_then(|context| context.app_armor_profile.as_ref());
+            if field.is_some_and(|field| *field != profile) {
+                let message = format!("differs from appArmorProfile of container {}", shown(container));
+                self.error_hint(&at, message, "leave the annotation out: the field has replaced it");
+            }
+        }
+    }
+
     pub(super) fn pod_security(&mut self, path: &str, spec: &PodSpec) {
         if let Some(profile) =
             spec.security_context.as_ref().and_then(|security| security.seccomp_profile.as_ref())
         {
             self.seccomp(&format!("{path}.securityContext.seccompProfile"), profile);
+        }
+        if let Some(profile) =
+            spec.security_context.as_ref().and_then(|security| security.app_armor_profile.as_ref())
+        {
+            self.app_armor(&format!("{path}.securityContext.appArmorProfile"), profile);
         }
         if spec.share_process_namespace == Some(true) && spec.host_pid == Some(true) {
             self.error(&format!("{path}.shareProcessNamespace"), "cannot be true together with hostPID");

@@ -58,6 +58,9 @@ impl Rules<'_> {
         }
         if let Some(pod) = &template.spec {
             self.pod("spec.template.spec", pod, owner);
+            if let Some(metadata) = &template.metadata {
+                self.app_armor_annotations("spec.template.metadata", metadata, pod);
+            }
         }
     }
 

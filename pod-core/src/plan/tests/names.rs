@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use serde_json::{Value, json};
 
 use super::super::dns::resolv_conf;
-use super::super::hosts::{etc_hosts, hostname};
-use super::{node, pod_plan};
+use super::super::hosts::{etc_hosts, hostname, short_hostname};
+use super::{deployment, node, options, planned, pod, pod_plan, refused};
 
 #[test]
 fn the_hostname_is_the_specs_or_the_pods_name_cut_to_63() {
@@ -48,6 +48,61 @@ fn etc_hosts_names_loopback_the_pod_and_its_host_aliases() {
     192.0.2.7	db	db.example	sql
     192.0.2.8	cache
     ");
+}
+
+#[test]
+fn a_subdomain_puts_the_full_name_before_the_short_one_in_etc_hosts() {
+    let plan = pod_plan(&json!({"containers": [], "hostname": "front", "subdomain": "sites"}));
+    let hosts = etc_hosts(&plan.pod, &node(), &ips());
+    assert!(hosts.contains("10.1.0.5\tfront.sites.shop.svc.cluster.local\tfront\n"), "{hosts}");
+    assert!(hosts.contains("fd00::5\tfront.sites.shop.svc.cluster.local\tfront\n"), "{hosts}");
+    assert_eq!(hostname(&plan.pod, &node()), "front", "the kernel's name stays short");
+    let on_host = pod_plan(&json!({"containers": [], "subdomain": "sites", "hostNetwork": true}));
+    assert!(!etc_hosts(&on_host.pod, &node(), &ips()).contains("sites"));
+}
+
+#[test]
+fn set_hostname_as_fqdn_makes_the_kernels_name_the_full_one() {
+    let of = |spec: Value| {
+        let plan = pod_plan(&spec);
+        (hostname(&plan.pod, &node()), short_hostname(&plan.pod, &node()))
+    };
+    let full = "web.sites.shop.svc.cluster.local".to_owned();
+    let spec = json!({"containers": [], "subdomain": "sites", "setHostnameAsFQDN": true});
+    assert_eq!(of(spec), (full, "web".to_owned()));
+    let without = json!({"containers": [], "setHostnameAsFQDN": true});
+    assert_eq!(of(without).0, "web", "there is no domain without a subdomain");
+    let on_host = json!({"containers": [], "subdomain": "a", "setHostnameAsFQDN": true, "hostNetwork": true});
+    assert_eq!(of(on_host).0, "box");
+}
+
+#[test]
+fn a_full_hostname_has_at_most_64_characters() {
+    let spec = |subdomain: &str| {
+        json!({
+            "containers": [{"name": "c", "image": "a"}], "subdomain": subdomain, "setHostnameAsFQDN": true,
+        })
+    };
+    // web. + subdomain + .default.svc.cluster.local
+    let longest = 64 - "web.".len() - ".default.svc.cluster.local".len();
+    planned(&[pod("web", spec(&"a".repeat(longest)))], &options());
+    insta::assert_snapshot!(
+        refused(&[pod("web", spec(&"a".repeat(longest + 1)))], &options()),
+        @"web.yaml:1:22: spec.setHostnameAsFQDN: the host name web.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.default.svc.cluster.local has 65 characters, and the kernel takes 64 at most (give the pod a shorter hostname or subdomain, or leave setHostnameAsFQDN out)"
+    );
+    // A Deployment's pods have longer names: web-xxxxxxxxxx-xxxxx.
+    planned(&[deployment("web", 1, spec(&"a".repeat(longest - 17)))], &options());
+    refused(&[deployment("web", 1, spec(&"a".repeat(longest - 16)))], &options());
+}
+
+#[test]
+fn hostname_override_is_taken_as_it_is() {
+    let spec =
+        json!({"containers": [], "hostname": "x", "subdomain": "sites", "hostnameOverride": "a.example.com"});
+    let plan = pod_plan(&spec);
+    assert_eq!(hostname(&plan.pod, &node()), "a.example.com");
+    let hosts = etc_hosts(&plan.pod, &node(), &ips());
+    assert!(hosts.contains("10.1.0.5\ta.example.com\n") && !hosts.contains("sites"), "{hosts}");
 }
 
 #[test]

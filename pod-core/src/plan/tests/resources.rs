@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::Resources;
 use super::super::qos::{QosClass, qos_class};
-use super::super::resources::pod_resources;
+use super::super::resources::{container_pids, pod_pids, pod_resources};
 use super::{Case, pod_plan};
 
 fn of(resources: Value) -> Resources {
@@ -104,4 +104,18 @@ fn oom_score_adj_is_by_qos_and_memory_request() {
     assert_eq!(adj(json!({"requests": {"memory": "1Ki"}})), 999);
     assert_eq!(adj(json!({"requests": {"memory": "64Gi"}})), 3);
     assert_eq!(adj(json!({"requests": {"cpu": "1"}})), 999);
+}
+
+#[test]
+fn an_annotation_limits_the_processes_of_a_pod_or_of_a_container() {
+    let mut pod = pod_plan(&json!({"containers": []})).pod;
+    assert_eq!(pod_pids(&pod, Some(4096)), Some(4096));
+    let annotations = pod.metadata.annotations.get_or_insert_default();
+    annotations.insert("kube-play/pids-limit".to_owned(), "200".to_owned());
+    annotations.insert("io.podman.annotations.pids-limit/app".to_owned(), "50".to_owned());
+    assert_eq!(pod_pids(&pod, Some(4096)), Some(200));
+    assert_eq!(container_pids(&pod, "app"), Some(50));
+    assert_eq!(container_pids(&pod, "other"), None);
+    pod.metadata.annotations = Some([("kube-play/pids-limit".to_owned(), "unlimited".to_owned())].into());
+    assert_eq!(pod_pids(&pod, Some(4096)), None);
 }

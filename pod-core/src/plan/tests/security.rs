@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::{Seccomp, security};
+use super::super::{AppArmor, Seccomp, security};
 use super::{Case, pod_plan};
 
 fn ids(pod: Value, container: Value, image_user: &str) -> Result<(u32, u32, Vec<u32>), String> {
@@ -183,4 +183,44 @@ fn a_pod_may_listen_on_any_port_and_ping_unless_it_says_otherwise() {
     let own = of(json!([{"name": "net/ipv4/ip_unprivileged_port_start", "value": "1024"}]), false);
     assert_eq!(own["net.ipv4.ip_unprivileged_port_start"], "1024");
     assert_eq!(of(json!([]), true).len(), 0, "the host's network is the host's");
+}
+
+#[test]
+fn the_containers_apparmor_profile_beats_its_annotation_and_that_the_pods() {
+    let profile = |name: &str| json!({"type": "Localhost", "localhostProfile": name});
+    let of = |container: Value, annotation: Option<&str>, pod: Value| {
+        let spec = json!({
+            "securityContext": {"appArmorProfile": pod},
+            "containers": [{"name": "c", "securityContext": container}],
+        });
+        let mut pod = pod_plan(&spec).pod;
+        if let Some(value) = annotation {
+            let key = "container.apparmor.security.beta.kubernetes.io/c".to_owned();
+            pod.metadata.annotations.get_or_insert_default().insert(key, value.to_owned());
+        }
+        security::app_armor(&pod, &pod.spec.as_ref().unwrap().containers[0])
+    };
+    let named = |name: &str| AppArmor::Localhost(name.to_owned());
+    let own = json!({"appArmorProfile": profile("own")});
+    assert_eq!(of(own, Some("localhost/annotated"), profile("pods")), named("own"));
+    assert_eq!(of(json!({}), Some("localhost/annotated"), profile("pods")), named("annotated"));
+    assert_eq!(of(json!({}), None, profile("pods")), named("pods"));
+    assert_eq!(of(json!({}), None, Value::Null), AppArmor::Unset);
+    assert_eq!(of(json!({}), Some("runtime/default"), Value::Null), AppArmor::RuntimeDefault);
+    assert_eq!(of(json!({"privileged": true}), Some("runtime/default"), Value::Null), AppArmor::Unconfined);
+}
+
+#[test]
+fn in_a_pod_with_host_users_false_ids_end_at_65535() {
+    let of = |uid: u32, groups: Value| {
+        let spec = json!({
+            "hostUsers": false,
+            "securityContext": {"runAsUser": uid, "supplementalGroups": groups},
+            "containers": [{"name": "c"}],
+        });
+        Case::of_pod(spec).resolve().map(|plan| plan.uid).map_err(|error| error.to_string())
+    };
+    assert_eq!(of(65535, json!([5])), Ok(65535));
+    assert!(of(65536, json!([])).unwrap_err().contains("user 65536 does not exist"));
+    assert!(of(1, json!([70000])).unwrap_err().contains("group 70000 does not exist"));
 }

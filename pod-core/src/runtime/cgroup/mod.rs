@@ -6,6 +6,7 @@
 
 mod kill;
 mod own;
+mod pids;
 mod pod;
 mod systemd;
 mod warm;
@@ -18,6 +19,7 @@ use std::sync::OnceLock;
 pub(super) use kill::kill_as_group;
 pub use kill::{kill_all, oom_kills, processes};
 pub use own::{LeaveError, leave_callers};
+pub use pids::{DEFAULT_PIDS, PIDS_VARIABLE, default_pids_limit, pids_limit_of_environment};
 pub use pod::{PodCgroup, create_pod, missing, of_pod, pod_path, remove};
 pub use warm::Warm;
 

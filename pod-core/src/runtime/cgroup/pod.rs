@@ -101,6 +101,9 @@ fn settings(hierarchy: &Hierarchy, resources: &Resources) -> Vec<(&'static str, 
         let file = if hierarchy.unified { "memory.max" } else { "memory.limit_in_bytes" };
         files.extend(resources.memory_limit.map(|it| (file, it.to_string())));
     }
+    if has("pids") {
+        files.extend(resources.pids_limit.map(|it| ("pids.max", it.to_string())));
+    }
     files
 }
 

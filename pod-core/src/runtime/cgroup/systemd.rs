@@ -33,6 +33,9 @@ pub(super) fn start_slice(slice: &str, uid: &str, resources: &Resources) -> Resu
     if let Some(limit) = resources.memory_limit.and_then(|it| u64::try_from(it).ok()) {
         number("MemoryMax", limit);
     }
+    if let Some(limit) = resources.pids_limit {
+        number("TasksMax", limit);
+    }
     let mut busctl = manager();
     busctl.args(["StartTransientUnit", "ssa(sv)a(sa(sv))", slice, "replace"]);
     busctl.arg(properties.len().to_string()).args(properties.iter().flatten()).arg("0");

@@ -76,7 +76,8 @@ pub struct Mount {
 /// If the values cannot be expressed as a spec.
 pub fn infra(infra: &Infra<'_>) -> Result<Spec, Error> {
     let Infra { sandbox, host, .. } = infra;
-    let mut namespaces = vec![json!({ "type": "mount" })];
+    let mut namespaces = user_namespace(sandbox);
+    namespaces.push(json!({ "type": "mount" }));
     if !sandbox.host_ipc {
         namespaces.push(json!({ "type": "ipc" }));
     }
@@ -155,6 +156,12 @@ pub fn container(container: &Container<'_>) -> Result<Spec, Error> {
         if plan.no_new_privileges {
             process.insert("noNewPrivileges".to_owned(), json!(true));
         }
+        if !plan.ulimits.is_empty() {
+            process.insert("rlimits".to_owned(), security::rlimits(&plan.ulimits));
+        }
+        if let Some(profile) = security::app_armor(&plan.app_armor, host) {
+            process.insert("apparmorProfile".to_owned(), json!(profile));
+        }
         if plan.privileged {
             // A volume that is mounted on a device takes precedence.
             let devices: Vec<&Device> = host
@@ -167,8 +174,11 @@ pub fn container(container: &Container<'_>) -> Result<Spec, Error> {
             if !own_devices.is_empty() {
                 linux.insert("devices".to_owned(), security::asked_devices(&own_devices));
             }
-            linux.insert("maskedPaths".to_owned(), json!(security::masked_paths(host.cpus)));
-            let mut read_only: Vec<&str> = security::readonly_paths().to_vec();
+            let mut read_only: Vec<&str> = Vec::new();
+            if !plan.unmasked_proc {
+                linux.insert("maskedPaths".to_owned(), json!(security::masked_paths(host.cpus)));
+                read_only.extend(security::readonly_paths());
+            }
             read_only.extend(mounts::cgroup_folder(container));
             linux.insert("readonlyPaths".to_owned(), json!(read_only));
             profile = match &plan.seccomp {
@@ -207,12 +217,18 @@ fn parse(spec: Value, profile: Option<LinuxSeccomp>) -> Result<Spec, Error> {
     Ok(spec)
 }
 
+/// Returns the user namespace of the pod, if it has one.
+fn user_namespace(sandbox: &Sandbox) -> Vec<Value> {
+    sandbox.users.iter().map(|users| json!({ "type": "user", "path": users.path })).collect()
+}
+
 /// Returns the namespaces of a container: its pod's where the infra container holds them, the host's where the pod asks
 /// for those, otherwise its own.
 fn namespaces(container: &Container<'_>) -> Vec<Value> {
     let Container { sandbox, plan, host, .. } = container;
     let of_infra = |kind: &str, name: &str| json!({ "type": kind, "path": format!("/proc/{}/ns/{name}", sandbox.infra_pid) });
-    let mut namespaces = vec![json!({ "type": "mount" })];
+    let mut namespaces = user_namespace(sandbox);
+    namespaces.push(json!({ "type": "mount" }));
     if !sandbox.host_ipc {
         namespaces.push(of_infra("ipc", "ipc"));
     }

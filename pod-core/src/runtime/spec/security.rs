@@ -5,7 +5,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::plan::{DevicePlan, Resources};
+use crate::manifest::Ulimit;
+use crate::plan::{AppArmor, DevicePlan, Resources};
+use crate::runtime::app_armor::DEFAULT_PROFILE;
 use crate::runtime::cgroup::{Cgroups, Version};
 use crate::runtime::host::{Device, Host};
 
@@ -60,6 +62,24 @@ pub(super) fn capabilities(wanted: &[String], uid: u32, host: &Host) -> Value {
     })
 }
 
+/// Returns `process.apparmorProfile`. Where the kernel has no AppArmor, there is no default profile either.
+pub(super) fn app_armor<'a>(profile: &'a AppArmor, host: &Host) -> Option<&'a str> {
+    match profile {
+        AppArmor::Unset | AppArmor::Unconfined => None,
+        AppArmor::RuntimeDefault => host.app_armor.then_some(DEFAULT_PROFILE),
+        AppArmor::Localhost(name) => Some(name),
+    }
+}
+
+/// Returns `process.rlimits`.
+pub(super) fn rlimits(ulimits: &[Ulimit]) -> Value {
+    let one = |ulimit: &Ulimit| {
+        let kind = format!("RLIMIT_{}", ulimit.name.to_ascii_uppercase());
+        json!({ "type": kind, "soft": ulimit.soft, "hard": ulimit.hard })
+    };
+    ulimits.iter().map(one).collect()
+}
+
 /// Returns the nearest oom_score_adj that we may set.
 pub(super) fn oom_score_adj(wanted: i32, host: &Host) -> i32 {
     wanted.clamp(-1000, 1000).max(host.oom_score_adj_min)
@@ -82,6 +102,9 @@ pub(super) fn resources(
     }
     if let Some(limit) = resources.memory_limit.filter(|_| host.cgroups.hierarchy("memory").is_some()) {
         fields.insert("memory".to_owned(), memory(limit, &host.cgroups));
+    }
+    if let Some(limit) = resources.pids_limit.filter(|_| host.cgroups.hierarchy("pids").is_some()) {
+        fields.insert("pids".to_owned(), json!({ "limit": limit }));
     }
     all
 }

@@ -1,8 +1,11 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::manifest::Ulimit;
+use crate::plan::AppArmor;
 use crate::runtime::cgroup::{Cgroups, Driver, Hierarchy, Version};
 use crate::runtime::host::Device;
+use crate::runtime::user_namespace::UserNamespace;
 
 fn host(version: Version) -> Host {
     let hierarchy = |mount: &str, controllers: &[&str], unified| Hierarchy {
@@ -24,6 +27,7 @@ fn host(version: Version) -> Host {
         cgroups: Cgroups { version, driver: Driver::Cgroupfs, hierarchies, swap: true },
         cpus: 2,
         arch: "x86_64".to_owned(),
+        app_armor: false,
         devices: vec![Device {
             path: "/dev/kmsg".into(),
             block: false,
@@ -61,13 +65,17 @@ fn plan() -> ContainerPlan {
         no_new_privileges: false,
         read_only_root: false,
         seccomp: Seccomp::Unconfined,
+        app_armor: AppArmor::Unset,
+        unmasked_proc: false,
         resources: Resources {
             cpu_shares: Some(512),
             cpu_quota: Some(50_000),
             cpu_period: Some(100_000),
             memory_limit: Some(64 << 20),
+            ..Resources::default()
         },
         devices: Vec::new(),
+        ulimits: Vec::new(),
         oom_score_adj: 900,
         mounts: Vec::new(),
         tty: false,
@@ -273,4 +281,55 @@ fn a_device_that_is_asked_for_is_made_and_may_be_opened() {
     let rules = linux["resources"]["devices"].as_array().unwrap();
     let last = rules.last().unwrap();
     assert_eq!((&last["major"], &last["minor"], &last["access"]), (&json!(1), &json!(11), &json!("r")));
+}
+
+#[test]
+fn ulimits_and_a_limit_of_processes_are_those_of_the_annotations() {
+    let ulimit = |name: &str, soft, hard| Ulimit { name: name.to_owned(), soft, hard };
+    let mut plan =
+        ContainerPlan { ulimits: vec![ulimit("core", 0, u64::MAX), ulimit("nofile", 1024, 65536)], ..plan() };
+    plan.resources.pids_limit = Some(50);
+    let spec = build(&plan, &sandbox(), &[], &host(Version::V1));
+    assert_eq!(
+        spec["process"]["rlimits"],
+        json!([
+            { "type": "RLIMIT_CORE", "soft": 0, "hard": u64::MAX },
+            { "type": "RLIMIT_NOFILE", "soft": 1024, "hard": 65536 },
+        ])
+    );
+    assert_eq!(spec["linux"]["resources"].get("pids"), None, "this host has no such controller");
+    let spec = build(&plan, &sandbox(), &[], &host(Version::V2));
+    assert_eq!(spec["linux"]["resources"]["pids"], json!({ "limit": 50 }));
+}
+
+#[test]
+fn an_unmasked_proc_hides_nothing_and_makes_nothing_read_only() {
+    let plan = ContainerPlan { unmasked_proc: true, ..plan() };
+    let spec = build(&plan, &sandbox(), &[], &host(Version::V2));
+    assert_eq!(spec["linux"].get("maskedPaths"), None);
+    assert_eq!(spec["linux"]["readonlyPaths"], json!([]));
+}
+
+#[test]
+fn the_default_apparmor_profile_is_applied_where_the_kernel_has_apparmor() {
+    let of = |app_armor, enabled| {
+        let host = Host { app_armor: enabled, ..host(Version::V2) };
+        let spec = build(&ContainerPlan { app_armor, ..plan() }, &sandbox(), &[], &host);
+        spec["process"]["apparmorProfile"].clone()
+    };
+    assert_eq!(of(AppArmor::RuntimeDefault, true), json!("kube-play-default"));
+    assert_eq!(of(AppArmor::RuntimeDefault, false), Value::Null);
+    assert_eq!(of(AppArmor::Localhost("web".to_owned()), true), json!("web"));
+    for none in [AppArmor::Unset, AppArmor::Unconfined] {
+        assert_eq!(of(none, true), Value::Null);
+    }
+}
+
+#[test]
+fn a_pod_with_a_user_namespace_joins_it_first() {
+    let users = UserNamespace { path: "/run/kube-play/pods/u/users".into(), first_id: 1_879_048_192 };
+    let sandbox = Sandbox { users: Some(users), ..sandbox() };
+    let spec = build(&plan(), &sandbox, &[], &host(Version::V2));
+    assert_eq!(namespaces(&spec)[0], "user /run/kube-play/pods/u/users");
+    assert_eq!(sandbox.host_id(1000), 1_879_049_192);
 }
