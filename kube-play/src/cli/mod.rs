@@ -131,6 +131,8 @@ pub enum Command {
 }
 
 /// Parses the command line, runs the command and prints its error.
+// Inlined into the main function of the process, its frame would be part of the stack of every supervisor.
+#[inline(never)]
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let cli = match arguments::parse(arguments.clone()) {

@@ -438,6 +438,7 @@ impl Supervisor {
 
     /// Does what follows from the state of all pods rather than from one event: starts pods that waited for the removal
     /// of others, removes sandboxes and files, and updates the record.
+    #[inline(never)]
     pub(super) fn settle(&mut self) {
         while self.settle_once() || self.control() {}
         self.report_status();

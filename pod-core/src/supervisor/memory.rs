@@ -2,6 +2,9 @@
 //! need not stay resident.
 
 use std::ffi::{CStr, c_int, c_void};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 /// How long a supervisor must be idle before it releases memory.
@@ -9,6 +12,7 @@ pub(super) const QUIET: Duration = Duration::from_millis(500);
 
 /// Returns memory to the kernel: what the allocator keeps, the part of the stack that no call uses, and the pages of code
 /// and constants, which the kernel reads again from the page cache when they are needed.
+#[inline(never)]
 pub(super) fn give_back() {
     release_stack();
     // SAFETY: the allocator's own function, which may be called at any time.
@@ -53,8 +57,9 @@ fn mapping_start(maps: &str, address: usize) -> Option<usize> {
     })
 }
 
-/// Unmaps the pages of every read-only segment of an object. No page of such a segment was ever changed, because the
-/// data that the loader relocates lies in writable segments, even if the loader protects it afterwards.
+/// Unmaps the pages of every segment of an object that are the same as in its file. No page of a read-only segment was
+/// ever changed, because the data that the loader relocates lies in writable segments, even if the loader protects it
+/// afterwards. Of a writable segment, the kernel says which pages were changed.
 unsafe extern "C" fn forget(info: *mut libc::dl_phdr_info, _: usize, _: *mut c_void) -> c_int {
     // SAFETY: dl_iterate_phdr gives a valid object with its name and headers.
     let (object, name, headers) = unsafe {
@@ -67,7 +72,7 @@ unsafe extern "C" fn forget(info: *mut libc::dl_phdr_info, _: usize, _: *mut c_v
         return 0;
     }
     let page = rustix::param::page_size();
-    for header in headers.iter().filter(|h| h.p_type == libc::PT_LOAD && h.p_flags & libc::PF_W == 0) {
+    for header in headers.iter().filter(|header| header.p_type == libc::PT_LOAD) {
         let (Ok(offset), Ok(size)) = (usize::try_from(header.p_vaddr), usize::try_from(header.p_memsz))
         else {
             continue;
@@ -78,13 +83,54 @@ unsafe extern "C" fn forget(info: *mut libc::dl_phdr_info, _: usize, _: *mut c_v
         };
         let first = start - start % page;
         let length = size + (start - first);
-        // Huge pages are disabled, because with them one page that is used again takes two megabytes.
-        for advice in [libc::MADV_NOHUGEPAGE, libc::MADV_DONTNEED] {
+        if header.p_flags & libc::PF_W == 0 {
             // SAFETY: a private mapping of a file of which no page was written: each page reads the same afterwards.
-            unsafe { libc::madvise(std::ptr::with_exposed_provenance_mut(first), length, advice) };
+            unsafe { release(first, length, &[libc::MADV_NOHUGEPAGE, libc::MADV_DONTNEED]) };
+            continue;
+        }
+        for index in unchanged(first, length.div_ceil(page), page) {
+            // SAFETY: this page of a private mapping of a file was not written, and this process has no other thread that
+            // could write to it now: it reads the same afterwards.
+            unsafe { release(first + index * page, page, &[libc::MADV_DONTNEED]) };
         }
     }
     0
+}
+
+/// Unmaps pages with pieces of advice of madvise(2). MADV_NOHUGEPAGE is for whole segments: with huge pages, one page
+/// that is used again takes two megabytes. For a part of a segment it would split the mapping.
+///
+/// # Safety
+/// The pages belong to a private mapping of a file, and none of them was written.
+unsafe fn release(first: usize, length: usize, advice: &[c_int]) {
+    for advice in advice {
+        // SAFETY: the caller promises that each page reads the same afterwards. No crate wraps this, because it is unsound
+        // for any other memory.
+        unsafe { libc::madvise(std::ptr::with_exposed_provenance_mut(first), length, *advice) };
+    }
+}
+
+/// Returns the indexes of those pages, among `count` pages from an address on, that are resident and were not changed
+/// since they were mapped from a file. Returns none if the kernel does not say, or if another thread could change a page
+/// meanwhile.
+fn unchanged(first: usize, count: usize, page: usize) -> Vec<usize> {
+    /// Bits of an entry of /proc/PID/pagemap (Linux, Documentation/admin-guide/mm/pagemap.rst).
+    const PRESENT: u64 = 1 << 63;
+    const FROM_FILE: u64 = 1 << 61;
+    if std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count) != 1 {
+        return Vec::new();
+    }
+    let mut entries = vec![0; count * size_of::<u64>()];
+    let read = u64::try_from(first / page * size_of::<u64>())
+        .map_err(io::Error::other)
+        .and_then(|at| File::open("/proc/self/pagemap")?.read_exact_at(&mut entries, at));
+    if read.is_err() {
+        return Vec::new();
+    }
+    let entries = entries.chunks_exact(size_of::<u64>()).filter_map(|bytes| bytes.try_into().ok());
+    let is_unchanged = |entry: u64| entry & PRESENT != 0 && entry & FROM_FILE != 0;
+    let indexed = entries.map(u64::from_ne_bytes).enumerate();
+    indexed.filter(|(_, entry)| is_unchanged(*entry)).map(|(index, _)| index).collect()
 }
 
 #[cfg(test)]
@@ -136,6 +182,43 @@ mod tests {
         give_back();
         assert!(stack() + 400 < before, "{before} kB were resident, now {}", stack());
         assert_eq!(deep_call(), 512, "the stack grows again by itself");
+    }
+
+    /// A table that the loader need not change, in a segment that is writable while the loader works.
+    static TABLE: [fn() -> u64; 1] = [deep_call];
+    static WRITTEN: std::sync::Mutex<[u8; 64 * 1024]> = std::sync::Mutex::new([7; 64 * 1024]);
+
+    #[test]
+    fn only_data_that_was_not_written_is_released() {
+        // Releases data only in a process with one thread, which a test is not.
+        // SAFETY: the child calls no code that needs another thread, and ends without running destructors.
+        match unsafe { nix::unistd::fork() }.unwrap() {
+            nix::unistd::ForkResult::Child => {
+                let is_right = written_data_stays();
+                // SAFETY: ends this process at once.
+                unsafe { libc::_exit(i32::from(!is_right)) }
+            }
+            nix::unistd::ForkResult::Parent { child } => {
+                let status = nix::sys::wait::waitpid(child, None).unwrap();
+                assert_eq!(status, nix::sys::wait::WaitStatus::Exited(child, 0));
+            }
+        }
+    }
+
+    /// Writes a page of [`WRITTEN`], reads another, and returns whether just the former is kept when memory is released.
+    fn written_data_stays() -> bool {
+        let mut data = WRITTEN.lock().unwrap();
+        let page = rustix::param::page_size();
+        data[100] = 8;
+        let read = data[10 * page];
+        let start = data.as_ptr().addr();
+        let first = start - start % page;
+        let index = |offset: usize| (start + offset - first) / page;
+        let pages = unchanged(first, data.len() / page, page);
+        let is_listed = !pages.contains(&index(100)) && pages.contains(&index(10 * page));
+        give_back();
+        let is_released = !unchanged(first, data.len() / page, page).contains(&index(10 * page));
+        is_listed && is_released && (data[100], data[10 * page], read) == (8, 7, 7) && TABLE[0]() == 512
     }
 
     #[test]

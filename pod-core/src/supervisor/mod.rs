@@ -15,6 +15,7 @@ mod hand_over;
 mod hooks;
 pub mod ipc;
 mod memory;
+mod parked;
 mod pod;
 mod probes;
 mod requests;
@@ -41,6 +42,7 @@ use rustix::time::{
 use self::event_loop::{EventLoop, Source};
 use self::hand_over::{Handed, Successor};
 use self::ipc::connection::{self, Connection};
+use self::parked::ParkedRecord;
 use self::pod::Pod;
 use crate::controller::Status;
 use crate::inherited;
@@ -76,6 +78,9 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The record that an idle supervisor kept as text cannot be read back.
+    #[error("cannot read the kept record: {0}")]
+    Parked(#[from] serde_json::Error),
     /// The socket failed, or received a malformed message.
     #[error("talking to the supervisor of {id}: {source}")]
     Socket {
@@ -211,9 +216,10 @@ pub fn main(args: &[std::ffi::OsString]) -> i32 {
                 .and_then(WorkloadId::from_key)
                 .ok_or_else(|| Error::Refused(format!("not a workload: {}", dir.display())))
                 .and_then(|id| match handed {
-                    Some(handed) => resume(layout, id, handed),
-                    None => run(layout, id, &mut ready),
+                    Some(handed) => resume(layout, id, handed).map(Some),
+                    None => start(layout, id, &mut ready),
                 })
+                .and_then(|supervisor| supervisor.map_or(Ok(()), |mut supervisor| supervisor.serve()))
         }
         _ => Err(Error::Refused("supervise is started by kube itself".to_owned())),
     };
@@ -229,15 +235,25 @@ pub fn main(args: &[std::ffi::OsString]) -> i32 {
     }
 }
 
-fn run(layout: Layout, id: WorkloadId, ready: &mut Option<std::fs::File>) -> Result<(), Error> {
+/// Creates the supervisor of a recorded workload, which adopts what runs of its pods. Returns `None` if the workload
+/// has a supervisor already or is no longer recorded.
+// The frame of a function that is inlined into its caller stays on the stack for the life of the supervisor.
+#[inline(never)]
+fn start(
+    layout: Layout,
+    id: WorkloadId,
+    ready: &mut Option<std::fs::File>,
+) -> Result<Option<Box<Supervisor>>, Error> {
     let Some(lock) = FileLock::try_acquire(&layout.supervisor_lock(&id), LockKind::Exclusive)? else {
-        return report_start(ready, spawn::BUSY);
+        report_start(ready, spawn::BUSY)?;
+        return Ok(None);
     };
     let Some(record) = WorkloadRecord::load(&layout, &id)? else {
         // The workload was removed after this supervisor was started; the folder that the starter created is removed
         // too.
         base::file::remove_dir_if_exists(&layout.workload_run(&id))?;
-        return report_start(ready, spawn::GONE);
+        report_start(ready, spawn::GONE)?;
+        return Ok(None);
     };
     base::fail_point::register_supervisor();
     base::fail_point!(Supervisor, "supervisor-locked");
@@ -257,7 +273,7 @@ fn run(layout: Layout, id: WorkloadId, ready: &mut Option<std::fs::File>) -> Res
     if let Err(error) = crate::record::removal::reserve(&layout, &id) {
         tracing::warn!(%error, "no space is reserved for the removal of {id}");
     }
-    let mut supervisor = Supervisor::new(layout, id, record, lock, listener)?;
+    let mut supervisor = Box::new(Supervisor::new(layout, id, record, lock, listener)?);
     report_start(ready, spawn::READY)?;
     base::fail_point!(Supervisor, "supervisor-ready");
     // Reads the host's features once, because every worker needs them.
@@ -265,15 +281,16 @@ fn run(layout: Layout, id: WorkloadId, ready: &mut Option<std::fs::File>) -> Res
     supervisor.raise_record();
     supervisor.adopt();
     base::fail_point!(Supervisor, "pods-adopted");
-    supervisor.serve()
+    Ok(Some(supervisor))
 }
 
-/// Continues where the former program of this process stopped.
-fn resume(layout: Layout, id: WorkloadId, handed: Handed) -> Result<(), Error> {
+/// Creates the supervisor that continues where the former program of this process stopped.
+#[inline(never)]
+fn resume(layout: Layout, id: WorkloadId, handed: Handed) -> Result<Box<Supervisor>, Error> {
     base::fail_point::register_supervisor();
     // Reads the host's features once, because every worker needs them.
     let _ = crate::runtime::host::Host::get();
-    handed.take(layout, id)?.serve()
+    handed.take(layout, id).map(Box::new)
 }
 
 /// Reports to the starter of this supervisor how the start went.
@@ -362,36 +379,52 @@ impl Supervisor {
                 return self.exit();
             }
             self.arm_timer();
-            let quiet = self.has_worked.then_some(memory::QUIET);
-            let events = self.events.wait(quiet).map_err(Error::kernel("wait for events"))?;
-            if events.is_empty() && self.has_worked {
-                memory::give_back();
-                self.has_worked = false;
-            }
-            for (token, source) in events {
-                // The rest counts if a pod's state changes. What happens each second, such as a probe, must not release
-                // what the next one needs.
-                self.has_worked |= !matches!(
-                    source,
-                    Source::Output { .. } | Source::Timer | Source::Signals | Source::Check { .. }
-                );
-                match source {
-                    Source::Signals => self.on_signals(),
-                    Source::Timer => self.on_timer(),
-                    Source::Listener => self.on_client(),
-                    Source::Connection => self.on_request(token),
-                    Source::Worker { uid } => self.on_worker(&uid, token),
-                    Source::Output { uid, container } => self.on_output(&uid, &container),
-                    Source::Check { uid } => self.on_check(&uid, token),
-                    Source::AdoptedProcess { uid, container } => {
-                        self.on_adopted_process(&uid, container.as_deref());
-                    }
-                }
+            for (token, source) in self.wait()? {
+                self.handle(token, source);
             }
             if let Some(successor) = self.successor.take() {
                 self.hand_over(&successor);
             }
         }
+    }
+
+    /// Handles one event.
+    #[inline(never)]
+    fn handle(&mut self, token: u64, source: Source) {
+        // The rest counts if a pod's state changes. What happens each second, such as a probe, must not release what the
+        // next one needs.
+        self.has_worked |=
+            !matches!(source, Source::Output { .. } | Source::Timer | Source::Signals | Source::Check { .. });
+        match source {
+            Source::Signals => self.on_signals(),
+            Source::Timer => self.on_timer(),
+            Source::Listener => self.on_client(),
+            Source::Connection => self.on_request(token),
+            Source::Worker { uid } => self.on_worker(&uid, token),
+            Source::Output { uid, container } => self.on_output(&uid, &container),
+            Source::Check { uid } => self.on_check(&uid, token),
+            Source::AdoptedProcess { uid, container } => {
+                self.on_adopted_process(&uid, container.as_deref());
+            }
+        }
+    }
+
+    /// Waits for events. Memory is released once the supervisor is idle.
+    fn wait(&mut self) -> Result<Vec<(u64, Source)>, Error> {
+        let quiet = self.has_worked.then_some(memory::QUIET);
+        let events = self.events.wait(quiet).map_err(Error::kernel("wait for events"))?;
+        if !events.is_empty() || quiet.is_none() {
+            return Ok(events);
+        }
+        self.has_worked = false;
+        // Nothing has happened, so nothing is decided before the next event: that would need the released pages again.
+        let parked = ParkedRecord::park(&mut self.record);
+        memory::give_back();
+        let events = self.events.wait(None).map_err(Error::kernel("wait for events"));
+        if let Some(parked) = parked {
+            parked.restore(&mut self.record)?;
+        }
+        events
     }
 
     /// Returns whether nothing is left to do: every pod has ended for good, or is recorded and should not run.

@@ -34,6 +34,7 @@ pub(in crate::supervisor) struct Successor {
 
 impl Supervisor {
     /// Hands this supervisor over. Returns only if that fails; this program then continues as before.
+    #[inline(never)]
     pub(in crate::supervisor) fn hand_over(&mut self, successor: &Successor) {
         // What they have opened stays in this program.
         self.cancel_probes();
