@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{PodStatus, Replicas, Revision, Rule, Spec, State, patch};
+use super::{PodStatus, Replicas, Revision, Spec, State, patch};
 
 /// How the current revision came to be current in this step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub(super) fn find(spec: &Spec, state: &mut State, pods: &[PodStatus]) -> Option
 }
 
 /// Adds a revision with the template of `spec`.
-pub(super) fn create(spec: &Spec, state: &mut State, pods: &[PodStatus], now: Timestamp) {
+pub(super) fn create(spec: &Spec, rule: &Replicas, state: &mut State, pods: &[PodStatus], now: Timestamp) {
     count_outdated_pods(state, pods);
     let owner = spec.template.pod.metadata.owner_references.iter().flatten().next();
     state.revisions.push(Revision {
@@ -51,8 +51,8 @@ pub(super) fn create(spec: &Spec, state: &mut State, pods: &[PodStatus], now: Ti
         created: now,
         // Pods that an earlier version of the program created count as replicas.
         replicas: count(pods, |pod| spec.is_current(pod)),
-        desired_replicas: desired_replicas(spec),
-        max_replicas: if let Rule::Replicas(rule) = &spec.rule { rule.max_total() } else { 1 },
+        desired_replicas: rule.count,
+        max_replicas: rule.max_total(),
     });
 }
 
@@ -88,13 +88,6 @@ fn change_cause(spec: &Spec) -> Option<String> {
 
 fn next_number(state: &State) -> u64 {
     state.revisions.iter().map(|revision| revision.number).max().unwrap_or(0) + 1
-}
-
-fn desired_replicas(spec: &Spec) -> u32 {
-    match &spec.rule {
-        Rule::Once => 1,
-        Rule::Replicas(rule) => rule.count,
-    }
 }
 
 fn count(pods: &[PodStatus], is_counted: impl Fn(&PodStatus) -> bool) -> u32 {

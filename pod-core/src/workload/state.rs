@@ -17,7 +17,7 @@ pub struct State {
     pub observed_replaced: u64,
     /// The revisions that have pods or can be rolled back to, in the order of their numbers. The last one is the
     /// current one, except that a paused Deployment may have no current revision ([`State::current`]). Kind Pod has
-    /// one entry.
+    /// none.
     pub revisions: Vec<Revision>,
     /// The condition Available of a Deployment.
     pub available: Option<Condition>,

@@ -21,7 +21,7 @@ pub fn step(
     now: Timestamp,
 ) -> (State, Vec<Action>) {
     let actions = match &spec.rule {
-        Rule::Once => once(spec, &mut state, pods, now),
+        Rule::Once => once(spec, &mut state, pods),
         Rule::Replicas(rule) => replicas(spec, rule, &mut state, pods, event, now),
     };
     state.observed_generation = spec.generation;
@@ -30,15 +30,9 @@ pub fn step(
 }
 
 /// Decides for kind Pod: there should be one pod of the template. A pod that has ended is kept.
-fn once(spec: &Spec, state: &mut State, pods: &[PodStatus], now: Timestamp) -> Vec<Action> {
-    if state.current(spec).is_none() {
-        state.revisions.clear();
-        revisions::create(spec, state, pods, now);
-    }
-    for revision in &mut state.revisions {
-        revision.template.clone_from(&spec.template);
-        revision.replicas = 1;
-    }
+fn once(spec: &Spec, state: &mut State, pods: &[PodStatus]) -> Vec<Action> {
+    // A pod has no revisions: its template is the one of the spec, and no command goes back to a former one.
+    state.revisions.clear();
     state.next_deadline = None;
 
     let mut actions = Vec::new();
@@ -68,7 +62,7 @@ fn replicas(
 ) -> Vec<Action> {
     let mut change = revisions::find(spec, state, pods);
     if !rule.paused && state.current(spec).is_none() {
-        revisions::create(spec, state, pods, now);
+        revisions::create(spec, rule, state, pods, now);
         change = Some(revisions::Change::Created);
     }
 
