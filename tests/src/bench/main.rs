@@ -21,6 +21,7 @@ mod memory;
 mod netns;
 mod options;
 mod podman;
+mod probes;
 mod pull;
 mod query;
 mod report;
@@ -86,6 +87,7 @@ const FAMILIES: &[Family] = &[
     ("memory", "resident memory of supervisors", memory::all),
     ("idle", "wake-ups of a supervisor that has nothing to do", memory::idle),
     ("logs", "throughput of logs", logs::throughput),
+    ("probes", "cost of probes", probes::all),
     ("pull", "pull and unpack of a big image", pull::all),
     ("many", "cost of a pod beside many others", scale::all),
     ("floors", "OCI create and start alone, netavark alone", floors::all),

@@ -105,7 +105,7 @@ pub fn host_port(bench: &Bench) -> Vec<Row> {
 }
 
 /// Sends requests until one is answered, because a container that has started may not listen yet.
-fn first_answer(engine: &dyn Engine, address: SocketAddr) {
+pub fn first_answer(engine: &dyn Engine, address: SocketAddr) {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         match engine.get(address) {
