@@ -71,7 +71,9 @@ impl Attempt {
     /// Goes on as far as that is possible without waiting.
     pub fn advance(&mut self) -> Step {
         let Some(exchange) = &mut self.exchange else { return self.check_connected() };
-        // The first write says whether the connection stands; on the same host it mostly does at once.
+        // The first write says whether the connection stands; on the same host it mostly does at once. The answer is not
+        // there yet then, so it is waited for before it is read.
+        let is_sending = !exchange.unsent.is_empty();
         while !exchange.unsent.is_empty() {
             match self.stream.write(&exchange.unsent) {
                 Ok(written) => {
@@ -91,6 +93,9 @@ impl Attempt {
                     }
                 },
             }
+        }
+        if is_sending {
+            return Step::Waiting { write: false };
         }
         let mut chunk = [0; 4096];
         loop {

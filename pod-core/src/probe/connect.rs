@@ -5,6 +5,7 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use nix::sched::{CloneFlags, setns};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
@@ -26,10 +27,20 @@ pub fn begin(namespace: Option<&Path>, address: SocketAddr) -> io::Result<TcpStr
     }
 }
 
+/// The network namespace of this process, which is opened once: a probe may run each second. A worker that is forked from
+/// here is in the same namespace.
+static OWN: OnceLock<File> = OnceLock::new();
+
 /// Runs `make` in a network namespace. The process must have one thread.
 pub fn within<T>(namespace: Option<&Path>, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let Some(namespace) = namespace else { return make() };
-    let own = File::open("/proc/self/ns/net")?;
+    let own = match OWN.get() {
+        Some(own) => own,
+        None => {
+            let opened = File::open("/proc/self/ns/net")?;
+            OWN.get_or_init(|| opened)
+        }
+    };
     setns(File::open(namespace)?, CloneFlags::CLONE_NEWNET)?;
     let made = make();
     if let Err(error) = setns(own, CloneFlags::CLONE_NEWNET) {

@@ -62,6 +62,8 @@ pub(super) enum Work {
         token: u64,
         /// How far it is.
         attempt: Attempt,
+        /// Whether it waits until it can write.
+        writes: bool,
     },
     /// Does what the loop cannot do without waiting.
     Worker {
@@ -323,7 +325,7 @@ impl Supervisor {
         let source = Source::Check { uid: uid.to_owned() };
         let added = self.events.add(attempt.fd(), source);
         let token = added.map_err(|e| ProbeResult::Unknown(format!("cannot wait for a connection: {e}")))?;
-        Ok(Work::Connection { token, attempt })
+        Ok(Work::Connection { token, attempt, writes: false })
     }
 
     fn start_worker(&mut self, uid: &str, check: &Check) -> Result<Work, ProbeResult> {
@@ -384,9 +386,12 @@ impl Supervisor {
             return;
         };
         match &mut active.work {
-            Work::Connection { attempt, .. } => match attempt.advance() {
+            Work::Connection { attempt, writes, .. } => match attempt.advance() {
                 Step::Waiting { write } => {
-                    let _ = self.events.want_write(attempt.fd(), token, write);
+                    if *writes != write {
+                        let _ = self.events.want_write(attempt.fd(), token, write);
+                        *writes = write;
+                    }
                 }
                 Step::Done(result) => self.end_check(uid, token, &result),
                 Step::Follow(request) => {
@@ -488,7 +493,7 @@ impl Supervisor {
     fn close_check(&mut self, active: &Active, kill: bool) {
         match &active.work {
             Work::Sleep => {}
-            Work::Connection { token, attempt } => self.events.remove(attempt.fd(), *token),
+            Work::Connection { token, attempt, .. } => self.events.remove(attempt.fd(), *token),
             Work::Worker { token, worker } => {
                 if kill {
                     let _ = nix::sys::signal::kill(worker.pid, Signal::SIGKILL);

@@ -173,6 +173,8 @@ struct Supervisor {
     events: EventLoop,
     signals: SignalFd,
     timer: OwnedFd,
+    /// When the timer expires, in milliseconds since boot. `None` if it has expired or is not set.
+    armed: Option<u64>,
     listener: UnixListener,
     /// Set by SIGTERM: the supervisor stops everything in order, keeps the record and ends.
     leaving: bool,
@@ -354,6 +356,7 @@ impl Supervisor {
             events,
             signals,
             timer,
+            armed: None,
             listener,
             leaving: false,
             successor: None,
@@ -465,7 +468,7 @@ impl Supervisor {
         Ok(())
     }
 
-    fn arm_timer(&self) {
+    fn arm_timer(&mut self) {
         let due = self.pods.values().filter_map(|pod| pod.state.next_deadline(&pod.spec)).min();
         // No event reports that a disk has space again.
         let again =
@@ -475,6 +478,10 @@ impl Supervisor {
         let usage = self.pods.values().filter_map(|pod| pod.measuring.next_deadline());
         let due = due.into_iter().chain(again).chain(probes).chain(checks).chain(usage);
         let due = due.chain(self.control_due()).min();
+        if due == self.armed {
+            return;
+        }
+        self.armed = due;
         let value = due.map_or(Timespec { tv_sec: 0, tv_nsec: 0 }, |due| {
             // A zero time would disarm the timer.
             let due = due.max(1);
@@ -502,6 +509,7 @@ impl Supervisor {
     fn on_timer(&mut self) {
         let mut ticks = [0u8; 8];
         let _ = rustix::io::read(&self.timer, &mut ticks);
+        self.armed = None;
         let now = now();
         let unwritten = self.pods.iter().filter(|(_, pod)| pod.unwritten.is_some_and(|at| at <= now.boot));
         for uid in unwritten.map(|(uid, _)| uid.clone()).collect::<Vec<_>>() {

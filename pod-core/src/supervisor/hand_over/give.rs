@@ -85,6 +85,7 @@ impl Supervisor {
             events: _,
             signals: _,
             timer: _,
+            armed: _,
             listener,
             leaving,
             successor: _,
