@@ -81,8 +81,11 @@ impl Report for Lines {
         }
     }
 
-    fn progress(&mut self, workload: &WorkloadId, status: &Status) {
+    fn begins(&mut self, workload: &WorkloadId) {
         interrupt::report_rollout(&format!("{}/{}", workload.kind, workload.name));
+    }
+
+    fn progress(&mut self, workload: &WorkloadId, status: &Status) {
         if self.quiet || !std::io::stderr().is_terminal() {
             return;
         }

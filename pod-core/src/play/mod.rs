@@ -97,6 +97,10 @@ pub trait Report {
     fn warning(&mut self, message: &str);
     /// Reports that a wait for these pods takes long.
     fn waiting(&mut self, pods: &[PodView]);
+    /// Reports that the rollout of a Deployment is about to begin. It goes on even if the command ends.
+    fn begins(&mut self, workload: &WorkloadId) {
+        let _ = workload;
+    }
     /// Reports the progress of the rollout of a Deployment.
     fn progress(&mut self, workload: &WorkloadId, status: &Status) {
         let _ = (workload, status);

@@ -70,6 +70,12 @@ pub fn play(
         return Ok(0);
     }
 
+    let rolls = |step: &&Step| {
+        options.start && step.change != Change::Unchanged && matches!(step.plan.rule, Rule::Replicas(_))
+    };
+    for step in steps.iter().filter(rolls) {
+        report.begins(&step.plan.id);
+    }
     let mut clients = Vec::new();
     let made = make(instance, &objects, &steps, &mut clients);
     base::fail_point!(Command, "workloads-made");
