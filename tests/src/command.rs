@@ -186,6 +186,28 @@ impl Running {
         }
     }
 
+    /// Returns whether a line for which `fits` is true comes within a moment. For output of which nobody can say when it
+    /// begins.
+    ///
+    /// Fails the test if the command has ended.
+    #[track_caller]
+    pub fn has_line(&mut self, fits: impl Fn(&str) -> bool) -> bool {
+        loop {
+            match self.lines.recv_timeout(Duration::from_millis(300)) {
+                Ok(line) => {
+                    self.seen.push(line.clone());
+                    if fits(&line) {
+                        return true;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => return false,
+                Err(RecvTimeoutError::Disconnected) => {
+                    panic!("`{}` ended without saying it; it said {:#?}", self.line, self.seen)
+                }
+            }
+        }
+    }
+
     /// Waits until the command has ended, and returns its exit code and every line of its output.
     #[track_caller]
     pub fn end(mut self) -> (i32, Vec<String>) {

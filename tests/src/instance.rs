@@ -291,6 +291,15 @@ impl Kube {
         crate::processes().into_iter().filter(ours).collect()
     }
 
+    /// Kills the only supervisor of this instance, and waits until it has ended: a command before that would not replace
+    /// it.
+    #[track_caller]
+    pub fn kill_supervisor(&self) {
+        let supervisor = self.supervisors().remove(0);
+        supervisor.kill(nix::sys::signal::Signal::SIGKILL);
+        assert!(supervisor.ends_within(crate::limit(10)));
+    }
+
     /// Remembers the pods and networks that exist now, for the check of what is left of them.
     fn remember(&self) {
         for tree in [self.root(), self.runroot()] {

@@ -29,7 +29,6 @@ fn command_advice(command: &str) -> Option<&'static str> {
         }
         "inspect" => "`ls NAME -o json` shows an object in full",
         "diff" => "`kube play --dry-run FILE` says what would change",
-        "attach" => "`kube logs -f POD` follows its output, `kube exec -it POD -- sh` opens a shell in it",
         "validate" | "lint" | "config" => "`kube check FILE` validates manifests",
         "kube" | "pod" | "container" | "compose" => {
             "leave this word out: `kube play FILE`, `kube ps`, `kube down FILE`"

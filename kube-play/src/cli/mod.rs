@@ -100,6 +100,8 @@ pub enum Command {
     Logs(commands::logs::Args),
     /// Run a command in a container
     Exec(commands::exec::Args),
+    /// See what a container writes, and write to its stdin
+    Attach(commands::attach::Args),
     /// Show an object in full, as Kubernetes would
     Inspect(commands::inspect::Args),
     /// List what happened to pods
@@ -168,6 +170,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Ps(args) => commands::ps::run(&context, args),
         Command::Logs(args) => commands::logs::run(&context, args),
         Command::Exec(args) => commands::exec::run(&context, args),
+        Command::Attach(args) => commands::attach::run(&context, args),
         Command::Inspect(args) => commands::inspect::run(&context, args),
         Command::Events(args) => commands::events::run(&context, args),
         Command::Wait(args) => commands::wait::run(&context, args),

@@ -1,5 +1,6 @@
 //! The commands. Each file contains one command: its arguments and what it does.
 
+pub mod attach;
 pub mod check;
 pub mod completion;
 pub mod down;

@@ -32,8 +32,40 @@ pub struct Relay {
     pub input: Option<OwnedFd>,
     /// The command's outputs, with the stream of ours that each one goes to.
     pub outputs: Vec<(OwnedFd, Stream)>,
+    /// Whether the keys Ctrl-P Ctrl-Q end the session instead of being passed on, as with docker and podman.
+    pub detaches: bool,
+    /// Whether these keys were typed.
+    pub has_detached: bool,
+    /// Whether the first of them was the last key that was typed.
+    holds_key: bool,
     /// Bytes that were read from our stdin and that `input` has not accepted yet.
     pending: Vec<u8>,
+}
+
+/// Ctrl-P and Ctrl-Q.
+const DETACH_KEYS: (u8, u8) = (0x10, 0x11);
+
+/// Removes detach keys from what was typed. `holds` is whether the first key was typed last, and is not passed on yet.
+/// Returns true if both were typed; what follows is dropped.
+fn take_detach_keys(typed: &mut Vec<u8>, holds: &mut bool) -> bool {
+    let mut passed = Vec::with_capacity(typed.len() + 1);
+    let mut found = false;
+    for key in std::mem::take(typed) {
+        let held = std::mem::take(holds);
+        if held && key == DETACH_KEYS.1 {
+            found = true;
+            break;
+        }
+        if held {
+            passed.push(DETACH_KEYS.0);
+        }
+        *holds = key == DETACH_KEYS.0;
+        if !*holds {
+            passed.push(key);
+        }
+    }
+    *typed = passed;
+    found
 }
 
 /// Why [`Relay::turn`] returned.
@@ -50,7 +82,7 @@ pub enum Woken {
 impl Relay {
     /// Creates a relay. `input` must be non-blocking.
     pub fn new(input: Option<OwnedFd>, outputs: Vec<(OwnedFd, Stream)>) -> Self {
-        Self { input, outputs, pending: Vec::new() }
+        Self { input, outputs, ..Self::default() }
     }
 
     /// Waits until a descriptor is ready, moves the bytes of all that are ready, and returns. If descriptors of `watch`
@@ -109,6 +141,9 @@ impl Relay {
                 }
                 Ok(read) => {
                     chunk.truncate(read);
+                    if self.detaches && take_detach_keys(&mut chunk, &mut self.holds_key) {
+                        self.has_detached = true;
+                    }
                     self.pending = chunk;
                 }
                 Err(Errno::INTR | Errno::AGAIN) => return Ok(()),
@@ -196,4 +231,27 @@ pub fn pipe_to_command() -> anyhow::Result<(OwnedFd, OwnedFd)> {
 /// The kernel refuses.
 pub fn do_not_block(fd: impl AsFd) -> anyhow::Result<()> {
     rustix::io::ioctl_fionbio(fd, true).context("set up a terminal")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ctrl_p_ctrl_q_detaches_and_every_other_key_is_passed_on() {
+        let mut holds = false;
+        let mut typed = |text: &[u8]| {
+            let mut keys = text.to_vec();
+            let found = take_detach_keys(&mut keys, &mut holds);
+            (keys, found)
+        };
+        assert_eq!(typed(b"ls\n"), (b"ls\n".to_vec(), false));
+        assert_eq!(typed(b"a\x10b"), (b"a\x10b".to_vec(), false));
+        assert_eq!(typed(b"\x10"), (vec![], false));
+        assert_eq!(typed(b"\x10"), (b"\x10".to_vec(), false), "the first key typed twice is passed on once");
+        assert_eq!(typed(b"x"), (b"\x10x".to_vec(), false));
+        assert_eq!(typed(b"\x11"), (b"\x11".to_vec(), false));
+        assert_eq!(typed(b"y\x10"), (b"y".to_vec(), false));
+        assert_eq!(typed(b"\x11z"), (vec![], true));
+    }
 }

@@ -78,6 +78,14 @@ impl Spool {
         self.file.read_exact_at(buffer, self.done)
     }
 
+    /// Appends the bytes from `begin` on to `buffer`, whether they are in the log or not.
+    pub(super) fn read_from(&self, begin: u64, buffer: &mut Vec<u8>) -> std::io::Result<()> {
+        let old = buffer.len();
+        let new = usize::try_from(self.end.saturating_sub(begin)).unwrap_or(0);
+        buffer.resize(old + new, 0);
+        self.file.read_exact_at(buffer.get_mut(old..).unwrap_or_default(), begin)
+    }
+
     /// Empties the spool if all of it is in the log and it is large enough. Returns whether the spool was emptied.
     pub(super) fn trim(&mut self) -> bool {
         if self.end <= TRIM_BYTES || self.done < self.end || self.file.set_len(0).is_err() {

@@ -94,11 +94,18 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Moves the output in the FIFO of a stream (at most about 256 KiB) into the log. Returns whether there may be
-    /// more.
-    pub fn pump(&mut self, stream: Stream, fifo: BorrowedFd<'_>, now: Timestamp) -> bool {
+    /// Moves the output in the FIFO of a stream (at most about 256 KiB) into the log, and appends it to `copy` if that is
+    /// given. Returns whether there may be more.
+    pub fn pump(
+        &mut self,
+        stream: Stream,
+        fifo: BorrowedFd<'_>,
+        now: Timestamp,
+        copy: Option<&mut Vec<u8>>,
+    ) -> bool {
         let mut taken = 0;
         let mut more = true;
+        let begin = self.spool(stream).end;
         while taken < BATCH_BYTES {
             match self.spool(stream).take(fifo, BATCH_BYTES - taken) {
                 Taken::Bytes(n) => taken += n,
@@ -112,6 +119,11 @@ impl Writer {
                     break;
                 }
             }
+        }
+        if let Some(copy) = copy
+            && let Err(error) = self.spool(stream).read_from(begin, copy)
+        {
+            tracing::warn!(%error, "cannot read the spool of a log");
         }
         if taken > 0 || self.lost.bytes > 0 {
             self.commit(stream, now, false);

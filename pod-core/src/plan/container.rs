@@ -58,7 +58,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<ContainerPlan, ContainerError> {
         },
         devices: resources::devices(container),
         ulimits: ulimits(inputs.pod.pod.metadata.annotations.as_ref()),
-        oom_score_adj: qos::oom_score_adj(class, container, inputs.node.memory),
+        oom_score_adj: qos::oom_score_adj(class, spec, container, inputs.node.memory),
         mounts,
         tty,
         stdin: container.stdin == Some(true),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Container, Pod, ResourceRequirements};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, ResourceRequirements};
 
 use super::resources::effective_request;
 use crate::manifest::Quantity;
@@ -65,13 +65,17 @@ pub fn qos_class(pod: &Pod) -> QosClass {
 }
 
 /// Returns the oom_score_adj of a container (proc_pid_oom_score_adj(5)). The more memory a Burstable container has
-/// requested, the later the kernel kills it.
-pub fn oom_score_adj(class: QosClass, container: &Container, node_memory: u64) -> i32 {
+/// requested, the later the kernel kills it. A sidecar is killed no earlier than the app containers (KEP-753).
+pub fn oom_score_adj(class: QosClass, spec: &PodSpec, container: &Container, node_memory: u64) -> i32 {
     match class {
         QosClass::Guaranteed => -997,
         QosClass::BestEffort => 1000,
         QosClass::Burstable => {
-            let request = effective_request(container, "memory").map_or(0, Quantity::value);
+            let request = |of: &Container| effective_request(of, "memory").map_or(0, Quantity::value);
+            let is_sidecar = container.restart_policy.as_deref() == Some("Always")
+                && spec.init_containers.iter().flatten().any(|of| of.name == container.name);
+            let least = spec.containers.iter().map(request).min().filter(|_| is_sidecar);
+            let request = request(container).max(least.unwrap_or(0));
             let share = i128::from(request) * 1000 / i128::from(node_memory.max(1));
             i32::try_from((1000 - share).clamp(3, 999)).unwrap_or(999)
         }

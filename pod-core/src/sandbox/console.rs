@@ -4,6 +4,7 @@
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,8 +12,10 @@ use nix::unistd::{ForkResult, fork};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::io::Errno;
+use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 
 use super::process::Process;
+use crate::runtime;
 
 /// How long to wait for a terminal's last output after its container has ended.
 const LAST_OUTPUT: Duration = Duration::from_secs(1);
@@ -28,6 +31,59 @@ pub fn open_stdin(bundle: &Path) -> io::Result<OwnedFd> {
         Err(e) => return Err(e.into()),
     }
     Ok(OpenOptions::new().read(true).write(true).open(path)?.into())
+}
+
+/// Opens the FIFO of a container with `stdinOnce: true`: its end for the container, which reads an end of file once
+/// nothing has the other end open, and the small process that holds this other end open. It outlives a supervisor, as a
+/// terminal's process does, and ends when the container has closed its end. Killing it closes the container's stdin.
+pub fn open_stdin_once(bundle: &Path) -> io::Result<(OwnedFd, Process)> {
+    let both = open_stdin(bundle)?;
+    let path = bundle.join("stdin");
+    let reader = OwnedFd::from(OpenOptions::new().read(true).open(&path)?);
+    let writer = OwnedFd::from(OpenOptions::new().write(true).open(&path)?);
+    drop(both);
+    // SAFETY: called in a worker, which has one thread.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => {
+            let holder = Process::of(child.as_raw());
+            let holder = holder.ok_or_else(|| io::Error::other("the process of stdin ended at once"))?;
+            Ok((reader, holder))
+        }
+        ForkResult::Child => {
+            drop(reader);
+            close_others(&[writer.as_raw_fd()]);
+            // POLLERR, which is always reported: nothing has the FIFO open for reading any more (pipe(7)).
+            let mut fds = [PollFd::new(&writer, PollFlags::empty())];
+            let _ = rustix::io::retry_on_intr(|| poll(&mut fds, None));
+            // SAFETY: _exit ends this process without running the worker's exit handlers.
+            unsafe { libc::_exit(0) }
+        }
+    }
+}
+
+/// Opens the stdin of a container for writing, without ever waiting; `None` if the container has closed it.
+pub fn write_stdin(bundle: &Path) -> io::Result<Option<OwnedFd>> {
+    let mut options = OpenOptions::new();
+    match options.write(true).custom_flags(libc::O_NONBLOCK).open(bundle.join("stdin")) {
+        Ok(file) => Ok(Some(file.into())),
+        Err(e) if e.raw_os_error() == Some(libc::ENXIO) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Gives a container's terminal a size. `holder` is the process that holds its master.
+pub fn resize(holder: Process, (rows, columns): (u16, u16)) -> io::Result<()> {
+    let pidfd = holder.open().ok_or_else(|| io::Error::other("the terminal's process has ended"))?;
+    for entry in std::fs::read_dir(format!("/proc/{}/fd", holder.pid))? {
+        let entry = entry?;
+        let is_master = std::fs::read_link(entry.path()).is_ok_and(|target| target.ends_with("ptmx"));
+        let number = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
+        if let (true, Some(number)) = (is_master, number) {
+            let master = pidfd_getfd(&pidfd, number, PidfdGetfdFlags::empty())?;
+            return runtime::console::set_size(master, rows, columns).map_err(io::Error::other);
+        }
+    }
+    Err(io::Error::other("the terminal's process has no terminal"))
 }
 
 /// Forks the process that holds `master` until no process uses the terminal any more.

@@ -38,6 +38,9 @@ pub struct Started {
     pub stop_signal: String,
     /// The process that holds the container's terminal.
     pub terminal: Option<Process>,
+    /// The process that holds the container's stdin open, if it has `stdinOnce: true` and no terminal.
+    #[serde(default)]
+    pub stdin: Option<Process>,
 }
 
 impl Started {
@@ -86,6 +89,8 @@ struct Created {
     image_id: String,
     stop_signal: String,
     terminal: Option<Process>,
+    #[serde(default)]
+    stdin: Option<Process>,
 }
 
 fn created_path(bundle: &Path) -> PathBuf {
@@ -107,11 +112,12 @@ pub fn start(
         Some(created) => created,
         None => create(layout, pod, name, attempt, &sandbox.ips, None, || Some(sandbox.sandbox.clone()))?,
     };
-    let Created { process, image_id, stop_signal, terminal } = created;
+    let Created { process, image_id, stop_signal, terminal, stdin } = created;
     let oci = runtime::open(pod.runtime.as_deref(), &runtime_state(layout)).map_err(|e| failed(&e))?;
     oci.start(&id).map_err(|e| failed(&e.of_container()))?;
     base::fail_point!(Worker, "container-started");
-    let started = Started { process, container_id: format!("kube://{id}"), image_id, stop_signal, terminal };
+    let container_id = format!("kube://{id}");
+    let started = Started { process, container_id, image_id, stop_signal, terminal, stdin };
     base::file::write_json_volatile(&started_path(&bundle), &started).map_err(|e| failed(&e))?;
     base::fail_point!(Worker, "container-recorded");
     Ok(started)
@@ -311,9 +317,12 @@ fn create(
     spec::write(&bundle, &oci_spec).map_err(|e| create(&e))?;
     base::fail_point!(Worker, "bundle-written");
 
-    let (process, terminal) = create_process(layout, pod, &resolved, &sandbox, &bundle, &id)?;
+    let stdin_once = container.stdin_once == Some(true);
+    let Processes { process, terminal, stdin } =
+        create_process(layout, pod, &resolved, &sandbox, stdin_once, &bundle, &id)?;
     base::fail_point!(Worker, "container-created");
-    Ok(Created { process, image_id: image.id.clone(), stop_signal: resolved.stop_signal.clone(), terminal })
+    let (image_id, stop_signal) = (image.id.clone(), resolved.stop_signal.clone());
+    Ok(Created { process, image_id, stop_signal, terminal, stdin })
 }
 
 /// Mounts an image as a read-only volume.
@@ -364,14 +373,22 @@ fn own_folders(folders: &[PathBuf], first_id: u32) -> std::io::Result<()> {
     Ok(())
 }
 
+/// The processes of a container that was created.
+struct Processes {
+    process: Process,
+    terminal: Option<Process>,
+    stdin: Option<Process>,
+}
+
 fn create_process(
     layout: &Layout,
     pod: &PodPlan,
     plan: &plan::ContainerPlan,
     sandbox: &Sandbox,
+    stdin_once: bool,
     bundle: &Path,
     id: &str,
-) -> Result<(Process, Option<Process>), ContainerError> {
+) -> Result<Processes, ContainerError> {
     let create = error(WaitingReason::CreateContainerError);
     let run = error(WaitingReason::RunContainerError);
     let open = |stream| {
@@ -379,8 +396,15 @@ fn create_process(
             .map_err(|e| create(&format!("open output: {e}")))
     };
     let (stdout, stderr) = (open(Stream::Stdout)?, open(Stream::Stderr)?);
+    let mut stdin_holder = None;
     let stdin = if plan.stdin && !plan.tty {
-        let stdin = console::open_stdin(bundle).map_err(|e| create(&format!("open stdin: {e}")))?;
+        let opened = if stdin_once {
+            console::open_stdin_once(bundle).map(|(stdin, holder)| (stdin, Some(holder)))
+        } else {
+            console::open_stdin(bundle).map(|stdin| (stdin, None))
+        };
+        let (stdin, holder) = opened.map_err(|e| create(&format!("open stdin: {e}")))?;
+        stdin_holder = holder;
         // The FIFO is owned by the container's user, like those of the output, so that the container can open
         // /dev/stdin.
         let user = Some(rustix::fs::Uid::from_raw(sandbox.host_id(plan.uid)));
@@ -409,7 +433,7 @@ fn create_process(
         }
     };
     let process = Process::of(pid).ok_or_else(|| run(&"the container ended before it was started"))?;
-    Ok((process, terminal))
+    Ok(Processes { process, terminal, stdin: stdin_holder })
 }
 
 fn obtain_image(

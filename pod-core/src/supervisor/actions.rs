@@ -232,12 +232,23 @@ impl Supervisor {
     fn drain(&mut self, uid: &str, container: &str, reads: usize) {
         let Some(run) = self.pods.get_mut(uid).and_then(|pod| pod.runs.get_mut(container)) else { return };
         let Some(log) = run.log.as_mut() else { return };
+        let is_watched = !run.attached.is_empty();
+        let mut seen = Vec::new();
         for (stream, _, fd) in &run.outputs {
             for _ in 0..reads {
-                if !log.pump(*stream, fd.as_fd(), jiff::Timestamp::now()) {
+                let mut copy = Vec::new();
+                let more =
+                    log.pump(*stream, fd.as_fd(), jiff::Timestamp::now(), is_watched.then_some(&mut copy));
+                if !copy.is_empty() {
+                    seen.push((*stream, copy));
+                }
+                if !more {
                     break;
                 }
             }
+        }
+        for (stream, bytes) in seen {
+            self.show_attached(uid, container, stream, &bytes);
         }
     }
 
@@ -248,6 +259,9 @@ impl Supervisor {
         }
         base::fail_point!(Supervisor, "container-ended");
         let Some(run) = self.close_run(uid, name) else { return };
+        for attachment in &run.attached {
+            self.reply(attachment.connection, &Reply::ContainerEnded { code });
+        }
         let Some(pod) = self.pods.get(uid) else { return };
         let kills = pod
             .sandbox
@@ -412,6 +426,7 @@ impl Supervisor {
                 if let Some(run) = self.pods.get_mut(uid).and_then(|pod| pod.runs.get_mut(name)) {
                     run.process = Some(started.process);
                     run.terminal = started.terminal;
+                    run.stdin = started.stdin;
                 }
                 let ended = self.unclaimed.remove(&started.process.pid);
                 self.dispatch(uid, &started.event(name, attempt));

@@ -106,6 +106,8 @@ impl Supervisor {
         if let Some((started, fd)) = opened {
             run.process = Some(started.process);
             run.terminal = started.terminal;
+            run.stdin = started.stdin;
+            run.stdin_closed = started.stdin.is_some_and(|holder| holder.open().is_none());
             let source = Source::AdoptedProcess { uid: uid.to_owned(), container: Some(name.to_owned()) };
             match self.events.add(fd.as_fd(), source) {
                 Ok(token) => run.pidfd = Some((token, fd)),

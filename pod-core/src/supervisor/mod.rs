@@ -6,6 +6,7 @@
 
 mod actions;
 mod adopt;
+mod attach;
 mod checks;
 mod children;
 mod control;

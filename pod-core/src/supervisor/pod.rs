@@ -8,6 +8,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Container;
 use serde::{Deserialize, Serialize};
 
+use super::attach::Attachment;
 use super::checks::Checks;
 use super::probes::Probing;
 use super::usage::Measuring;
@@ -89,6 +90,12 @@ pub struct Run {
     pub process: Option<Process>,
     /// The process that holds the container's terminal.
     pub terminal: Option<Process>,
+    /// What holds its stdin open, if it has `stdinOnce: true`.
+    pub stdin: Option<Process>,
+    /// Whether its stdin has been closed, because the first session that had it is over.
+    pub stdin_closed: bool,
+    /// The clients that are attached to it.
+    pub attached: Vec<Attachment>,
     /// True once the supervisor has sent SIGKILL to the process.
     pub killed: bool,
     /// The pidfd of a process that is not a child of the supervisor, and its token.
@@ -145,8 +152,19 @@ impl Job {
 impl Run {
     /// Creates a run without a known process, whose output is not read.
     pub fn new(attempt: u32, bundle: PathBuf) -> Self {
-        let (process, terminal, pidfd) = (None, None, None);
-        Self { attempt, bundle, process, terminal, killed: false, pidfd, outputs: Vec::new(), log: None }
+        Self {
+            attempt,
+            bundle,
+            process: None,
+            terminal: None,
+            stdin: None,
+            stdin_closed: false,
+            attached: Vec::new(),
+            killed: false,
+            pidfd: None,
+            outputs: Vec::new(),
+            log: None,
+        }
     }
 }
 

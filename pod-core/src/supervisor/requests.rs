@@ -136,6 +136,13 @@ impl Supervisor {
                     self.reply(token, &Reply::Failed { message: failure.message });
                 }
             }
+            Request::Attach { uid, container, stdin } => {
+                if let Err(failure) = self.attach(token, &uid, &container, stdin) {
+                    self.reply(token, &Reply::Failed { message: failure.message });
+                }
+            }
+            Request::CloseStdin => self.close_stdin(token),
+            Request::Resize { uid, container, size } => self.resize(&uid, &container, size),
         }
     }
 
@@ -158,6 +165,7 @@ impl Supervisor {
             self.events.remove(connection.fd().as_fd(), token);
         }
         self.watchers.retain(|watcher| *watcher != token);
+        self.detach(token);
     }
 
     /// Sends a reply to every watcher.

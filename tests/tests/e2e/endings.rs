@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use nix::sys::signal::Signal;
 use tests::{IDLE, Kube, limit, pod, pod_with};
 
 #[test]
@@ -23,7 +22,7 @@ fn a_pod_ends_at_its_deadline_also_if_its_supervisor_was_killed() {
     let kube = Kube::new();
     let seconds = limit(5).as_secs();
     kube.play(&pod("web", IDLE, &format!("  activeDeadlineSeconds: {seconds}\n")));
-    kube.supervisors()[0].kill(Signal::SIGKILL);
+    kube.kill_supervisor();
     let begin = Instant::now();
     kube.wait("web", "complete");
     assert!(begin.elapsed() <= limit(30), "{:?}", begin.elapsed());

@@ -15,6 +15,7 @@
     clippy::large_stack_arrays
 )]
 
+mod attach;
 mod cgroups;
 mod cli;
 mod containers;

@@ -105,7 +105,7 @@ fn a_new_supervisor_goes_on_with_sidecars() {
     let kube = Kube::new();
     let (path, yaml) = mark(&kube, &sidecars("Always", &marks("main"), ""));
     kube.play_with(&yaml, &["--wait"]);
-    kube.supervisors()[0].kill(Signal::SIGKILL);
+    kube.kill_supervisor();
     kube.ok(&["ps"]);
     assert_eq!(kube.container("web", "two")["restartCount"], 0);
     kube.ok(&["down", "pod/web"]);

@@ -269,6 +269,7 @@ fn container(index: usize) -> BoxedStrategy<Value> {
         ("tty", any::<bool>().prop_map(Value::from).boxed()),
         ("lifecycle", hooks()),
         ("restartPolicy", choice(&[json!("Always"), json!("OnFailure"), json!("Never")])),
+        ("stdin", any::<bool>().prop_map(Value::from).boxed()),
         ("terminationMessagePath", Just(json!("/tmp/why")).boxed()),
         ("terminationMessagePolicy", Just(json!("FallbackToLogsOnError")).boxed()),
     ]);

@@ -203,7 +203,7 @@ fn follow_loses_nothing_across_rotation_and_restart() {
                 let (fifo, container) = pipe_with(PipeFlags::CLOEXEC).unwrap();
                 for i in 0..LINES {
                     rustix::io::write(&container, format!("{attempt} {i}\n").as_bytes()).unwrap();
-                    writer.pump(Stream::Stdout, fifo.as_fd(), Timestamp::now());
+                    writer.pump(Stream::Stdout, fifo.as_fd(), Timestamp::now(), None);
                 }
                 writer.finish(Timestamp::now()).unwrap();
             }

@@ -58,7 +58,7 @@ impl Output {
 
     fn pump(&mut self, stream: Stream) {
         let fifo = self.pipes[stream as usize].0.as_fd();
-        while self.writer.as_mut().unwrap().pump(stream, fifo, now()) {}
+        while self.writer.as_mut().unwrap().pump(stream, fifo, now(), None) {}
     }
 
     fn finish(&mut self) {
@@ -312,7 +312,7 @@ fn pump_forever(dir: &Path) -> ! {
     loop {
         let mut fds = [rustix::event::PollFd::new(&fifo, rustix::event::PollFlags::IN)];
         rustix::event::poll(&mut fds, None).unwrap();
-        writer.pump(Stream::Stdout, fifo.as_fd(), Timestamp::now());
+        writer.pump(Stream::Stdout, fifo.as_fd(), Timestamp::now(), None);
     }
 }
 
@@ -373,7 +373,7 @@ fn killing_the_writer_at_any_moment_loses_tears_and_duplicates_nothing() {
     });
     let mut writer = Writer::open(&dir.path().join("logs"), 0, PUMP_LIMITS, &dir.path().join("run")).unwrap();
     let fifo = OpenOptions::new().read(true).write(true).open(&fifo).unwrap();
-    while writer.pump(Stream::Stdout, fifo.as_fd(), now()) {}
+    while writer.pump(Stream::Stdout, fifo.as_fd(), now(), None) {}
     writer.finish(now()).unwrap();
     let lines = lines(&dir.path().join("logs"), Run::Latest);
     for (i, (_, content, ends)) in lines.iter().enumerate() {

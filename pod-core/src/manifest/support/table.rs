@@ -122,7 +122,7 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
             ("securityContext", YES),
             ("startupProbe", YES),
             ("stdin", YES),
-            ("stdinOnce", not_yet("").unless(&["false"])),
+            ("stdinOnce", YES),
             ("terminationMessagePath", YES),
             ("terminationMessagePolicy", YES),
             ("tty", YES),

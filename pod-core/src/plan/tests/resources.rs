@@ -70,6 +70,27 @@ fn the_effective_request_is_the_larger_of_apps_together_and_the_largest_init_con
     assert_eq!(found.memory_limit, Some(9 << 20));
 }
 
+#[test]
+fn sidecars_count_with_the_apps_and_with_every_init_container_after_them() {
+    let sidecar = |name: &str, cpu: &str, memory: &str| {
+        let mut container = sized(name, cpu, memory);
+        container["restartPolicy"] = json!("Always");
+        container
+    };
+    let init = || {
+        json!([
+            sized("i", "2", "1Mi"),
+            sidecar("s", "500m", "3Mi"),
+            sized("j", "2", "9Mi"),
+            sidecar("t", "1", "1Mi")
+        ])
+    };
+    let found = pod(init(), json!([sized("a", "500m", "4Mi")]));
+    assert_eq!((found.cpu_quota, found.memory_limit), (Some(250_000), Some(12 << 20)), "j with s before it");
+    let found = pod(init(), json!([sized("a", "1500m", "40Mi")]));
+    assert_eq!((found.cpu_quota, found.memory_limit), (Some(300_000), Some(44 << 20)), "a with s and t");
+}
+
 fn qos(containers: Value) -> QosClass {
     qos_class(&pod_plan(&json!({"containers": containers})).pod)
 }
@@ -103,6 +124,18 @@ fn oom_score_adj_is_by_qos_and_memory_request() {
     assert_eq!(adj(json!({"requests": {"memory": "4Gi"}})), 500);
     assert_eq!(adj(json!({"requests": {"memory": "1Ki"}})), 999);
     assert_eq!(adj(json!({"requests": {"memory": "64Gi"}})), 3);
+    // A sidecar is not killed before the app that it serves.
+    let sidecar = |policy: &str| {
+        let requests = |memory: &str| json!({"requests": {"memory": memory}});
+        let init = json!([{
+            "name": "c", "image": "app:1", "restartPolicy": policy, "resources": requests("1Gi"),
+        }]);
+        let app =
+            |name: &str, memory: &str| json!({"name": name, "image": "app:1", "resources": requests(memory)});
+        let apps = json!([app("a", "4Gi"), app("b", "6Gi")]);
+        Case::of_pod(json!({"initContainers": init, "containers": apps})).ok().oom_score_adj
+    };
+    assert_eq!((sidecar("Always"), sidecar("Never")), (500, 875));
     assert_eq!(adj(json!({"requests": {"cpu": "1"}})), 999);
 }
 

@@ -168,11 +168,26 @@ fn pod_entry(pod: &Pod) -> PodEntry {
 }
 
 fn run_entry(run: &Run) -> RunEntry {
-    let Run { attempt, bundle: _, process, terminal, killed, pidfd, outputs, log } = run;
+    let Run {
+        attempt,
+        bundle: _,
+        process,
+        terminal,
+        stdin,
+        stdin_closed,
+        // Clients that are attached connect again when this end is closed.
+        attached: _,
+        killed,
+        pidfd,
+        outputs,
+        log,
+    } = run;
     RunEntry {
         attempt: *attempt,
         process: *process,
         terminal: *terminal,
+        stdin: *stdin,
+        stdin_closed: *stdin_closed,
         killed: *killed,
         pidfd: pidfd.as_ref().map(|(_, fd)| fd.as_raw_fd()),
         outputs: outputs.iter().map(|(stream, _, fd)| (*stream, fd.as_raw_fd())).collect(),

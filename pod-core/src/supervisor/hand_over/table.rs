@@ -60,6 +60,10 @@ pub(super) struct RunEntry {
     pub attempt: u32,
     pub process: Option<Process>,
     pub terminal: Option<Process>,
+    #[serde(default)]
+    pub stdin: Option<Process>,
+    #[serde(default)]
+    pub stdin_closed: bool,
     pub killed: bool,
     /// The pidfd of a process that is not a child of this process.
     pub pidfd: Option<RawFd>,

@@ -159,6 +159,7 @@ impl Supervisor {
         let mut run = Run::new(entry.attempt, bundle);
         run.process = entry.process;
         run.terminal = entry.terminal;
+        (run.stdin, run.stdin_closed) = (entry.stdin, entry.stdin_closed);
         run.killed = entry.killed;
         if let Some(lost) = entry.lost {
             let logs = self.layout.container_logs(uid, name);

@@ -115,6 +115,11 @@ impl Connection {
         Ok(())
     }
 
+    /// Returns how many bytes wait for room in the socket.
+    pub fn outgoing_bytes(&self) -> usize {
+        self.outgoing.len()
+    }
+
     /// Returns whether a reply waits for room in the socket.
     pub fn has_outgoing(&self) -> bool {
         !self.outgoing.is_empty()

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::controller::{Status, WorkloadChange};
 use crate::lifecycle::PodState;
+use crate::log::Stream;
 use crate::version;
 
 /// The first message in each direction.
@@ -77,6 +78,28 @@ pub enum Request {
         #[serde(default)]
         size: Option<(u16, u16)>,
     },
+    /// Sends the output of a container from now on: [`Reply::Attached`], then [`Reply::Output`] as it comes, until
+    /// [`Reply::ContainerEnded`] or until the client disconnects.
+    Attach {
+        /// Pod uid.
+        uid: String,
+        /// Container name.
+        container: String,
+        /// True if the client wants to write to the container's stdin.
+        stdin: bool,
+    },
+    /// Ends what this client writes to the stdin of the container that it is attached to. Not answered. A container with
+    /// `stdinOnce: true` reads an end of file.
+    CloseStdin,
+    /// Gives the terminal of a container a size. Not answered: the terminal may just have ended.
+    Resize {
+        /// Pod uid.
+        uid: String,
+        /// Container name.
+        container: String,
+        /// Rows and columns.
+        size: (u16, u16),
+    },
 }
 
 impl Request {
@@ -123,6 +146,24 @@ pub enum Reply {
     ExecStarted {
         /// The command's process id.
         pid: i32,
+    },
+    /// The client receives the output of a container. With `stdin`, the writing end of the container's stdin is sent
+    /// along by SCM_RIGHTS, unless the container has closed it.
+    Attached {
+        /// True if a descriptor was sent along.
+        stdin: bool,
+    },
+    /// Output of a container.
+    Output {
+        /// The stream that it was written to.
+        stream: Stream,
+        /// The bytes, each as the character with its number, because output need not be text.
+        bytes: String,
+    },
+    /// The container has ended.
+    ContainerEnded {
+        /// Its exit code, 128+n for signal n; `None` if it was lost.
+        code: Option<i32>,
     },
     /// The command has ended.
     ExecExited {
