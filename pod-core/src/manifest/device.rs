@@ -1,5 +1,72 @@
-//! Devices of this machine for a container, requested as podman does: the resource limit `podman.io/device=/dev/fuse:
-//! 1`.
+//! Resources that are devices of this machine: `podman.io/device=/dev/fuse: 1`, as podman has it, and extended resources
+//! and annotations that name devices of CDI (Container Device Interface). And huge pages, whose size is in their name.
+
+use serde::{Deserialize, Serialize};
+
+use super::Quantity;
+
+/// Prefix of an annotation that asks for devices of CDI, as with containerd. The value is a list of
+/// `vendor.com/class=NAME`.
+const CDI_ANNOTATION: &str = "cdi.k8s.io/";
+
+/// A request for devices of CDI.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeviceRequest {
+    /// A number of devices of a kind: the limit `vendor.com/class: 2`.
+    Count {
+        /// `vendor.com/class`.
+        kind: String,
+        /// How many.
+        count: usize,
+    },
+    /// One device: the annotation `cdi.k8s.io/any: vendor.com/class=NAME`.
+    Named {
+        /// `vendor.com/class`.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
+}
+
+impl DeviceRequest {
+    /// Returns the devices that an annotation asks for, or the entry that is invalid; `None` for every other annotation.
+    pub(crate) fn from_annotation(key: &str, value: &str) -> Option<Result<Vec<Self>, String>> {
+        key.strip_prefix(CDI_ANNOTATION)?;
+        let entries = value.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+        let parsed = entries.map(|entry| match entry.split_once('=') {
+            Some((kind, name)) if is_word(name) && kind.split_once('/').is_some_and(is_kind) => {
+                Ok(Self::Named { kind: kind.to_owned(), name: name.to_owned() })
+            }
+            _ => Err(entry.to_owned()),
+        });
+        Some(parsed.collect())
+    }
+}
+
+/// Returns true for the two parts of `vendor.com/class`.
+fn is_kind((vendor, class): (&str, &str)) -> bool {
+    is_word(vendor) && is_word(class)
+}
+
+/// Returns true for a vendor, a class or the name of a device of CDI.
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':'))
+}
+
+/// Returns the devices that a resource of a container's limits asks for: an extended resource, which is neither podman's
+/// nor one of Kubernetes' own.
+pub(crate) fn requested_device(resource: &str, amount: Quantity) -> Option<DeviceRequest> {
+    let is_extended = resource.contains('/') && !resource.starts_with(PREFIX);
+    let count = usize::try_from(amount.value()).ok().filter(|count| *count > 0)?;
+    is_extended.then(|| DeviceRequest::Count { kind: resource.to_owned(), count })
+}
+
+/// Returns the size in bytes of the huge pages that a resource is about: `hugepages-2Mi`. `None` for every other
+/// resource, and for a size that is no number.
+pub(crate) fn huge_page_size(resource: &str) -> Option<u64> {
+    let size = Quantity::parse(resource.strip_prefix("hugepages-")?)?;
+    u64::try_from(size.value()).ok().filter(|size| *size > 0)
+}
 
 /// Prefix of a resource name that requests a device. Source: podman's `pkg/specgen/generate/kube`.
 const PREFIX: &str = "podman.io/device=";
@@ -38,6 +105,35 @@ impl Device {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_extended_resource_and_an_annotation_ask_for_devices_of_cdi() {
+        let count = |kind: &str, count| Some(DeviceRequest::Count { kind: kind.to_owned(), count });
+        let of = |name: &str, amount: &str| requested_device(name, Quantity::parse(amount).unwrap());
+        assert_eq!(of("nvidia.com/gpu", "2"), count("nvidia.com/gpu", 2));
+        assert_eq!(of("nvidia.com/gpu", "0"), None);
+        assert_eq!(of("cpu", "1"), None);
+        assert_eq!(of("podman.io/device=/dev/fuse", "1"), None);
+        let annotated = |key, value| DeviceRequest::from_annotation(key, value);
+        let named =
+            |kind: &str, name: &str| DeviceRequest::Named { kind: kind.to_owned(), name: name.to_owned() };
+        assert_eq!(
+            annotated("cdi.k8s.io/mine", "vendor.com/a=x, vendor.com/a=y"),
+            Some(Ok(vec![named("vendor.com/a", "x"), named("vendor.com/a", "y")]))
+        );
+        assert_eq!(annotated("cdi.k8s.io/mine", "vendor.com/a"), Some(Err("vendor.com/a".to_owned())));
+        assert_eq!(annotated("example.com/mine", "vendor.com/a=x"), None);
+    }
+
+    #[test]
+    fn the_size_of_huge_pages_is_in_the_name_of_the_resource() {
+        assert_eq!(huge_page_size("hugepages-2Mi"), Some(2 << 20));
+        assert_eq!(huge_page_size("hugepages-1Gi"), Some(1 << 30));
+        assert_eq!(
+            (huge_page_size("hugepages-big"), huge_page_size("hugepages-0"), huge_page_size("cpu")),
+            (None, None, None)
+        );
+    }
 
     #[test]
     fn a_resource_may_ask_for_a_device() {

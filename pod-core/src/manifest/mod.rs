@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::kind::Kind;
 
+mod aggregate;
 mod app_armor;
 mod device;
 #[cfg(any(test, feature = "fuzz"))]
@@ -28,9 +29,11 @@ pub mod support;
 mod validate;
 mod yaml;
 
+pub(crate) use aggregate::effective;
 pub(crate) use app_armor::{APP_ARMOR_ANNOTATION, app_armor_annotation};
 use base::escape::{escape, shown};
-pub(crate) use device::Device;
+pub use device::DeviceRequest;
+pub(crate) use device::{Device, huge_page_size, requested_device};
 pub use identity::{Identities, identities};
 pub use kind::schema_of;
 pub use limits::{LimitError, PidsLimit, Ulimit};
@@ -40,6 +43,7 @@ pub use quantity::Quantity;
 pub(crate) use rules::{MAX_NAMESERVERS, MAX_SEARCH_CHARS, MAX_SEARCHES, mount_point, name};
 pub use source::{MAX_SOURCE, ReadError, read_sources, source};
 pub use validate::validate;
+pub(crate) use yaml::read as read_yaml;
 pub use yaml::write as to_yaml;
 
 /// A text to read manifests from.

@@ -54,9 +54,10 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<ContainerPlan, ContainerError> {
         unmasked_proc: context.and_then(|c| c.proc_mount.as_deref()) == Some("Unmasked"),
         resources: Resources {
             pids_limit: resources::container_pids(&inputs.pod.pod, &container.name),
-            ..resources::container_resources(container)
+            ..resources::container_resources(spec, container)
         },
         devices: resources::devices(container),
+        cdi: resources::cdi_devices(&inputs.pod.pod, container),
         ulimits: ulimits(inputs.pod.pod.metadata.annotations.as_ref()),
         oom_score_adj: qos::oom_score_adj(class, spec, container, inputs.node.memory),
         mounts,

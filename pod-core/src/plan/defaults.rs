@@ -4,9 +4,11 @@ use k8s_openapi::api::core::v1::{
     Container, DownwardAPIVolumeFile, EmptyDirVolumeSource, HTTPGetAction, PodSecurityContext, PodSpec,
     Probe, ResourceRequirements, Secret, Volume,
 };
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::image_pull::default_policy;
+use crate::manifest::{Quantity, effective};
 
 /// The default mode of files in ConfigMap, Secret, downwardAPI and projected volumes: 0644.
 const DEFAULT_MODE: i32 = 0o644;
@@ -28,8 +30,34 @@ pub fn pod_spec(spec: &mut PodSpec) {
     for each in spec.init_containers.iter_mut().flatten().chain(&mut spec.containers) {
         container(each, host_network);
     }
+    pod_resources(spec);
     for each in spec.volumes.iter_mut().flatten() {
         volume(each);
+    }
+}
+
+/// Fills in the requests of a pod as a whole that has limits: what its containers request together, else the limit.
+/// Source: `defaultPodRequests` of pkg/apis/core/v1/defaults.go.
+fn pod_resources(spec: &mut PodSpec) {
+    let Some(limits) = spec.resources.as_ref().and_then(|resources| resources.limits.clone()) else { return };
+    let mut requests =
+        spec.resources.as_ref().and_then(|resources| resources.requests.clone()).unwrap_or_default();
+    for name in ["cpu", "memory"] {
+        let of = |container: &Container| {
+            let amount = Quantity::from(container.resources.as_ref()?.requests.as_ref()?.get(name)?);
+            Some(if name == "cpu" { amount.millis() } else { amount.value() })
+        };
+        let together = effective(spec, &of);
+        if together > 0 {
+            let unit = if name == "cpu" { "m" } else { "" };
+            requests.entry(name.to_owned()).or_insert_with(|| Text(format!("{together}{unit}")));
+        }
+    }
+    for (name, limit) in limits {
+        requests.entry(name).or_insert(limit);
+    }
+    if let Some(resources) = &mut spec.resources {
+        resources.requests = Some(requests);
     }
 }
 

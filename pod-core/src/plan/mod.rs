@@ -44,6 +44,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::kind::{ObjectRef, WaitingReason};
+pub use crate::manifest::DeviceRequest;
 use crate::manifest::Ulimit;
 use crate::store::WorkloadId;
 
@@ -360,6 +361,9 @@ pub struct ContainerPlan {
     /// Devices of this host, in addition to those that every container has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<DevicePlan>,
+    /// Devices of CDI.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cdi: Vec<DeviceRequest>,
     /// The ulimits that annotations of the pod set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ulimits: Vec<Ulimit>,
@@ -414,6 +418,9 @@ pub struct Resources {
     /// How many processes and threads there may be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pids_limit: Option<u64>,
+    /// The most bytes of huge pages, by the size of a page in bytes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub huge_pages: BTreeMap<u64, u64>,
 }
 
 /// A device of this host that a container gets.

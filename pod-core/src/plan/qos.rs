@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, ResourceRequirements};
 
-use super::resources::effective_request;
-use crate::manifest::Quantity;
+use super::resources::{effective_request, request_of_pod};
+use crate::manifest::{Quantity, effective};
 
 /// status.qosClass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +65,9 @@ pub fn qos_class(pod: &Pod) -> QosClass {
 }
 
 /// Returns the oom_score_adj of a container (proc_pid_oom_score_adj(5)). The more memory a Burstable container has
-/// requested, the later the kernel kills it. A sidecar is killed no earlier than the app containers (KEP-753).
+/// requested, the later the kernel kills it. A sidecar is killed no earlier than the app containers (KEP-753). What the pod
+/// as a whole requests beyond its containers is shared equally among them. Source: `GetContainerOOMScoreAdjust` of
+/// pkg/kubelet/qos.
 pub fn oom_score_adj(class: QosClass, spec: &PodSpec, container: &Container, node_memory: u64) -> i32 {
     match class {
         QosClass::Guaranteed => -997,
@@ -75,8 +77,14 @@ pub fn oom_score_adj(class: QosClass, spec: &PodSpec, container: &Container, nod
             let is_sidecar = container.restart_policy.as_deref() == Some("Always")
                 && spec.init_containers.iter().flatten().any(|of| of.name == container.name);
             let least = spec.containers.iter().map(request).min().filter(|_| is_sidecar);
-            let request = request(container).max(least.unwrap_or(0));
-            let share = i128::from(request) * 1000 / i128::from(node_memory.max(1));
+            let own = request(container).max(least.unwrap_or(0));
+            let rest = request_of_pod(spec, "memory").map_or(0, |of_pod| {
+                let together = effective(spec, &|of| Some(request(of)));
+                let rest = of_pod.value().saturating_sub(together).max(0);
+                let containers = spec.containers.len() + spec.init_containers.as_ref().map_or(0, Vec::len);
+                rest / i64::try_from(containers.max(1)).unwrap_or(1)
+            });
+            let share = i128::from(own.saturating_add(rest)) * 1000 / i128::from(node_memory.max(1));
             i32::try_from((1000 - share).clamp(3, 999)).unwrap_or(999)
         }
     }

@@ -1,9 +1,13 @@
 //! Converts requests and limits into cgroup values.
 
-use k8s_openapi::api::core::v1::{Container, Pod};
+use std::collections::BTreeMap;
 
-use super::{DevicePlan, Resources};
-use crate::manifest::{Device, PidsAnnotation, PidsLimit, Quantity};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, ResourceRequirements};
+
+use super::{DevicePlan, DeviceRequest, Resources};
+use crate::manifest::{
+    Device, PidsAnnotation, PidsLimit, Quantity, effective, huge_page_size, requested_device,
+};
 
 /// The default period of the kernel and the kubelet, in microseconds.
 const CPU_PERIOD: u64 = 100_000;
@@ -69,40 +73,78 @@ pub fn devices(container: &Container) -> Vec<DevicePlan> {
         .collect()
 }
 
-/// Returns the cgroup values of one container.
-pub fn container_resources(container: &Container) -> Resources {
-    build(
-        effective_request(container, "cpu").map_or(0, Quantity::millis),
-        limit(container, "cpu").map(Quantity::millis),
-        limit(container, "memory").map(Quantity::value),
-    )
+/// Returns the devices of CDI that a container asks for: extended resources of its limits, and those that annotations of
+/// its pod ask for.
+pub fn cdi_devices(pod: &Pod, container: &Container) -> Vec<DeviceRequest> {
+    let limits = container.resources.iter().flat_map(|resources| resources.limits.iter().flatten());
+    let counted = limits.filter_map(|(name, amount)| requested_device(name, Quantity::from(amount)));
+    let annotations = pod.metadata.annotations.iter().flatten();
+    let named = annotations.filter_map(|(key, value)| DeviceRequest::from_annotation(key, value)?.ok());
+    counted.chain(named.flatten()).collect()
 }
 
-/// Returns the cgroup values of a pod. The shares follow from the effective request. A limit is set only if every
-/// container declares it. The effective amount is the larger of the sum over all app containers and sidecars, and the
-/// maximum of the init containers, each with the sidecars before it (KEP-753).
+/// Returns the limit of a resource of the pod as a whole.
+fn limit_of_pod(spec: &PodSpec, name: &str) -> Option<Quantity> {
+    spec.resources.as_ref()?.limits.as_ref()?.get(name).map(Quantity::from)
+}
+
+/// Returns the request of a resource of the pod as a whole.
+pub fn request_of_pod(spec: &PodSpec, name: &str) -> Option<Quantity> {
+    spec.resources.as_ref()?.requests.as_ref()?.get(name).map(Quantity::from)
+}
+
+/// Returns the limits of huge pages, by the size of a page.
+fn huge_pages(resources: Option<&ResourceRequirements>) -> BTreeMap<u64, u64> {
+    let limits = resources.iter().flat_map(|resources| resources.limits.iter().flatten());
+    limits
+        .filter_map(|(name, amount)| {
+            Some((huge_page_size(name)?, u64::try_from(Quantity::from(amount).value()).ok()?))
+        })
+        .collect()
+}
+
+/// Returns the cgroup values of one container. As with the kubelet, the limit of the pod as a whole is that of a container
+/// that has none.
+pub fn container_resources(spec: &PodSpec, container: &Container) -> Resources {
+    let limit = |name| limit(container, name).or_else(|| limit_of_pod(spec, name));
+    Resources {
+        huge_pages: huge_pages(container.resources.as_ref()),
+        ..build(
+            effective_request(container, "cpu").map_or(0, Quantity::millis),
+            limit("cpu").map(Quantity::millis),
+            limit("memory").map(Quantity::value),
+        )
+    }
+}
+
+/// Returns the cgroup values of a pod: those of the pod as a whole where they are given. Otherwise the shares follow from
+/// the effective request of its containers, and a limit is set only if every container declares it.
 pub fn pod_resources(pod: &Pod) -> Resources {
     let Some(spec) = &pod.spec else { return Resources::default() };
-    let init = spec.init_containers.as_deref().unwrap_or_default();
-    let effective = |of: &dyn Fn(&Container) -> Option<i64>| -> i64 {
-        let apps: i64 = spec.containers.iter().filter_map(of).fold(0, i64::saturating_add);
-        let (mut sidecars, mut most) = (0_i64, 0);
-        for container in init {
-            let with_sidecars = sidecars.saturating_add(of(container).unwrap_or(0));
-            most = most.max(with_sidecars);
-            if container.restart_policy.as_deref() == Some("Always") {
-                sidecars = with_sidecars;
-            }
-        }
-        apps.saturating_add(sidecars).max(most)
-    };
     let declared = |name: &str| {
         let zero = Quantity::default();
-        init.iter().chain(&spec.containers).all(|c| limit(c, name).is_some_and(|a| a > zero))
+        let mut all = spec.init_containers.iter().flatten().chain(&spec.containers);
+        all.all(|container| limit(container, name).is_some_and(|amount| amount > zero))
     };
-    build(
-        effective(&|c| effective_request(c, "cpu").map(Quantity::millis)),
-        declared("cpu").then(|| effective(&|c| limit(c, "cpu").map(Quantity::millis))),
-        declared("memory").then(|| effective(&|c| limit(c, "memory").map(Quantity::value))),
-    )
+    let limit_of = |name: &str, unit: fn(Quantity) -> i64| {
+        limit_of_pod(spec, name).map(unit).or_else(|| {
+            declared(name).then(|| effective(spec, &|container| limit(container, name).map(unit)))
+        })
+    };
+    let cpu = request_of_pod(spec, "cpu").map_or_else(
+        || effective(spec, &|container| effective_request(container, "cpu").map(Quantity::millis)),
+        Quantity::millis,
+    );
+    let mut of_containers: BTreeMap<u64, u64> = BTreeMap::new();
+    for container in &spec.containers {
+        for (size, bytes) in huge_pages(container.resources.as_ref()) {
+            let sum = of_containers.entry(size).or_default();
+            *sum = sum.saturating_add(bytes);
+        }
+    }
+    of_containers.extend(huge_pages(spec.resources.as_ref()));
+    Resources {
+        huge_pages: of_containers,
+        ..build(cpu, limit_of("cpu", Quantity::millis), limit_of("memory", Quantity::value))
+    }
 }

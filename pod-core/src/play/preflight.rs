@@ -10,7 +10,7 @@ use crate::controller::{Identity, random_identity};
 use crate::image::{Image, ImageStore};
 use crate::plan::{self, PodPlan, PodTemplate, references};
 use crate::runtime::host::Host;
-use crate::runtime::{app_armor, cgroup, user_namespace};
+use crate::runtime::{app_armor, cdi, cgroup, user_namespace};
 use crate::store::Objects;
 
 /// Returns a pod of a template, to check what pods of it need. The pod itself is never created.
@@ -60,6 +60,8 @@ pub fn check(
             };
             let resolved = plan::container::resolve(&inputs)
                 .map_err(|e| failed(format!("container {}: {e}", container.name)))?;
+            cdi::resolve(&cdi::load(), &resolved.cdi)
+                .map_err(|e| failed(format!("container {}: {e}", container.name)))?;
             app_armor::check(&resolved.app_armor)
                 .map_err(|e| failed(format!("container {}: {e}", container.name)))?;
         }
@@ -79,7 +81,10 @@ pub fn lacking(pods: &[(String, PodPlan)]) -> BTreeSet<String> {
         warnings.extend(cgroup::missing(&host.cgroups, &plan::resources::pod_resources(&pod.pod)));
         let Some(spec) = &pod.pod.spec else { continue };
         for container in spec.init_containers.iter().flatten().chain(&spec.containers) {
-            warnings.extend(cgroup::missing(&host.cgroups, &plan::resources::container_resources(container)));
+            warnings.extend(cgroup::missing(
+                &host.cgroups,
+                &plan::resources::container_resources(spec, container),
+            ));
             let added = container.security_context.as_ref().and_then(|c| c.capabilities.as_ref());
             for name in added.and_then(|c| c.add.as_ref()).into_iter().flatten() {
                 let full = format!("CAP_{}", name.to_uppercase().trim_start_matches("CAP_"));

@@ -5,6 +5,7 @@
 //! for commands.
 
 pub mod app_armor;
+pub mod cdi;
 pub mod cgroup;
 pub mod console;
 mod executor;

@@ -20,7 +20,7 @@ use crate::lifecycle::Event;
 use crate::log::Stream;
 use crate::plan::{self, ContainerError, PodPlan, PullPolicy};
 use crate::runtime::user_namespace::Staging;
-use crate::runtime::{self, Create, Sandbox, Stdio, cgroup, spec};
+use crate::runtime::{self, Create, Sandbox, Stdio, cdi, cgroup, spec};
 use crate::store::{Layout, Objects};
 use crate::volume;
 
@@ -253,12 +253,14 @@ fn create(
                 target
             }
         };
+        let device = volume::device(pod, &wanted.volume, &source);
         mounts.push(spec::Mount {
             source,
             destination: wanted.destination.clone(),
             read_only: wanted.read_only,
             recursive_read_only: wanted.recursive_read_only,
             from_host: wanted.from_host,
+            device,
         });
     }
 
@@ -311,6 +313,8 @@ fn create(
         host: &host,
     })
     .map_err(|e| create(&e))?;
+    let edits = cdi::resolve(&cdi::load(), &resolved.cdi).map_err(|e| create(&e))?;
+    oci_spec = cdi::apply(oci_spec, &edits).map_err(|e| create(&e))?;
     if let Some(staging) = &staging {
         staging.map_mounts(&mut oci_spec, &mapped).map_err(|e| create(&e))?;
     }

@@ -7,12 +7,12 @@ use super::pod::{Job, Pod};
 use crate::lifecycle::{Event, Goal, Now, Sandbox};
 use crate::plan::PodPlan;
 use crate::sandbox::worker;
-use crate::volume::usage;
+use crate::volume::{ephemeral, usage};
 
 /// When the volumes of a pod are measured.
 #[derive(Debug, Default)]
 pub struct Measuring {
-    /// Whether the pod has a volume with a limit.
+    /// Whether the pod has a volume with a limit, or a limit of its ephemeral storage.
     is_limited: bool,
     /// The time of the next measurement, in milliseconds since boot.
     next: Option<u64>,
@@ -21,7 +21,10 @@ pub struct Measuring {
 impl Measuring {
     /// Decides whether a pod is measured at all.
     pub fn new(plan: &PodPlan) -> Self {
-        Self { is_limited: !usage::limited(&plan.pod).is_empty(), next: None }
+        Self {
+            is_limited: !usage::limited(&plan.pod).is_empty() || ephemeral::limits(&plan.pod).is_some(),
+            next: None,
+        }
     }
 
     /// Returns the time of the next measurement, in milliseconds since boot.
@@ -63,7 +66,10 @@ impl Supervisor {
                 continue;
             }
             let plan = pod.plan.clone();
-            match worker::spawn(|| usage::find_exceeded(&self.layout, &plan)) {
+            match worker::spawn(|| {
+                usage::find_exceeded(&self.layout, &plan)
+                    .or_else(|| ephemeral::find_exceeded(&self.layout, &plan))
+            }) {
                 Ok(worker) => self.add_worker(&uid, Job::Measure(worker)),
                 Err(e) => tracing::error!("cannot fork: {e}"),
             }

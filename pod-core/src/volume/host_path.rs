@@ -2,13 +2,14 @@
 
 use std::fs::{self, DirBuilder, FileType, OpenOptions, Permissions};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::HostPathVolumeSource;
 
 use super::failed;
 use crate::plan::ContainerError;
+use crate::runtime::spec::DeviceNumber;
 
 /// Checks the path against its type, and creates what the type permits to create. Without a type nothing is checked,
 /// and a missing path becomes a folder, as with containerd.
@@ -51,6 +52,20 @@ pub fn prepare(name: &str, source: &HostPathVolumeSource) -> Result<PathBuf, Con
         _ => return Err(problem("has an unknown type")),
     }
     Ok(path)
+}
+
+/// Returns the device that a volume of type CharDevice or BlockDevice is; `path` is the volume, or a part of it.
+pub fn device(source: &HostPathVolumeSource, path: &Path) -> Option<DeviceNumber> {
+    if !matches!(source.type_.as_deref(), Some("CharDevice" | "BlockDevice")) {
+        return None;
+    }
+    let meta = fs::metadata(path).ok()?;
+    let block = meta.file_type().is_block_device();
+    (block || meta.file_type().is_char_device()).then(|| DeviceNumber {
+        block,
+        major: libc::major(meta.rdev()),
+        minor: libc::minor(meta.rdev()),
+    })
 }
 
 /// Creates a folder and its parents with mode 0755 whatever the umask; existing folders keep their mode.

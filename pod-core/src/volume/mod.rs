@@ -3,6 +3,7 @@
 mod atomic_writer;
 pub mod claims;
 mod empty_dir;
+pub mod ephemeral;
 mod files;
 mod group;
 mod host_path;
@@ -32,6 +33,7 @@ use self::files::Medium;
 use self::group::Group;
 use crate::kind::WaitingReason;
 use crate::plan::{self, ContainerError, PodPlan};
+use crate::runtime::spec::DeviceNumber;
 use crate::store::{Error, Layout, Objects};
 
 /// Creates every volume of the pod that `container` mounts, and returns the host path of each by volume name.
@@ -124,6 +126,14 @@ pub fn remove(layout: &Layout, uid: &str) -> Result<(), Vec<Error>> {
         errors.push(error.into());
     }
     if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// Returns the device that a volume of the pod is, if it is a hostPath of type CharDevice or BlockDevice at `path`. A
+/// container that mounts it may use it without being privileged.
+pub fn device(pod: &PodPlan, volume: &str, path: &Path) -> Option<DeviceNumber> {
+    let mut volumes = pod.pod.spec.as_ref()?.volumes.iter().flatten();
+    let source = volumes.find(|one| one.name == volume)?.host_path.as_ref()?;
+    host_path::device(source, path)
 }
 
 /// What a volume is created from.

@@ -60,7 +60,8 @@ pub fn limited(pod: &Pod) -> Vec<Limited> {
     limits.collect()
 }
 
-fn is_on_disk(medium: Option<&str>) -> bool {
+/// Returns whether an emptyDir of this medium is on disk.
+pub(super) fn is_on_disk(medium: Option<&str>) -> bool {
     medium.is_none_or(str::is_empty)
 }
 

@@ -284,6 +284,7 @@ pub fn shell(name: &str, script: &str) -> ContainerPlan {
         ulimits: Vec::new(),
         resources: Resources::default(),
         devices: Vec::new(),
+        cdi: Vec::new(),
         oom_score_adj: 0,
         mounts: Vec::new(),
         tty: false,

@@ -156,3 +156,23 @@ fn cgroupfs_is_used_where_it_is_asked_for() {
     assert!(!main.cgroup.contains(".scope"), "{}", main.cgroup);
     assert_eq!(read(&main, "memory", "", "memory.max"), (32 * 1024 * 1024).to_string());
 }
+
+#[test]
+fn resources_of_the_pod_limit_all_its_containers_together() {
+    let kube = Kube::new();
+    let own = "  resources: {limits: {cpu: 500m, memory: 64Mi}, requests: {cpu: 250m}}\n";
+    let side = format!("  - name: side\n    image: localhost/busybox:1\n    command: [sh, -c, {IDLE:?}]\n");
+    kube.play(&(pod("web", IDLE, own) + &side));
+    let main = kube.process("web", "trap 'exit 0'");
+    let read_of_pod = |controller: &str, v1: &str, v2: &str| {
+        let of_pod = cgroup(&main, controller).parent().unwrap().join(if cgroup_v2() { v2 } else { v1 });
+        std::fs::read_to_string(of_pod).unwrap().trim().to_owned()
+    };
+    assert_eq!(read_of_pod("memory", "memory.limit_in_bytes", "memory.max"), (64 * 1024 * 1024).to_string());
+    let quota = read_of_pod("cpu", "cpu.cfs_quota_us", "cpu.max");
+    assert!(["50000", "50000 100000"].contains(&quota.as_str()), "{quota}");
+    assert_eq!(read(&main, "memory", "memory.limit_in_bytes", "memory.max"), (64 * 1024 * 1024).to_string());
+    let pod = kube.pod("web");
+    assert_eq!(pod["status"]["qosClass"], "Burstable");
+    assert_eq!(pod["spec"]["resources"]["requests"]["memory"], "64Mi");
+}

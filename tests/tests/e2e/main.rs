@@ -21,6 +21,7 @@ mod cli;
 mod containers;
 mod crashes;
 mod damaged;
+mod devices;
 mod down;
 mod endings;
 mod errors;

@@ -20,3 +20,16 @@ fn a_pod_whose_empty_dir_grows_beyond_its_size_limit_is_evicted() {
     let events = kube.ok(&["events"]).stdout;
     assert!(events.contains("Usage of EmptyDir volume"), "{events}");
 }
+
+#[test]
+fn a_container_over_its_limit_of_ephemeral_storage_is_evicted_with_its_pod() {
+    let kube = Kube::new();
+    let limit = "    resources: {limits: {ephemeral-storage: 1Mi}}";
+    kube.play(&pod_with("web", IDLE, limit, ""));
+    kube.sh("web", "dd if=/dev/zero of=/big bs=1M count=2");
+    kube.until_all(|pods| pods[0]["status"]["phase"] == "Failed");
+    let status = kube.pod("web")["status"].clone();
+    assert_eq!(status["reason"], "Evicted", "{status:#}");
+    let message = "Pod ephemeral local storage usage exceeds the total limit of containers 1Mi. ";
+    assert_eq!(status["message"], message);
+}

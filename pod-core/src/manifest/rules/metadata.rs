@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{Rules, name};
 use crate::kind::Kind;
-use crate::manifest::{PidsAnnotation, Ulimit, escape};
+use crate::manifest::{DeviceRequest, PidsAnnotation, Ulimit, escape, shown};
 
 /// Maximum total size of the annotations of an object, in bytes.
 const MAX_ANNOTATIONS: usize = 256 << 10;
@@ -53,10 +53,14 @@ impl Rules<'_> {
         }
     }
 
-    /// Checks an annotation that sets a limit.
+    /// Checks an annotation that sets a limit or asks for a device.
     fn limits(&mut self, path: &str, key: &str, value: &str) {
         let ulimits = Ulimit::from_annotation(key, value).and_then(Result::err);
         let pids = PidsAnnotation::parse(key, value).and_then(|pids| pids.limit.err());
+        if let Some(Err(entry)) = DeviceRequest::from_annotation(key, value) {
+            let message = format!("{} must be a device such as vendor.com/class=NAME", shown(&entry));
+            self.error(&format!("{path}.annotations[{}]", escape(key)), message);
+        }
         if let Some(error) = ulimits.or(pids) {
             self.error(&format!("{path}.annotations[{}]", escape(key)), error.to_string());
         }

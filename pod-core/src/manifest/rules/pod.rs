@@ -78,6 +78,7 @@ impl Rules<'_> {
         self.readiness_gates(path, spec);
         self.names_and_dns(path, spec);
         self.pod_security(path, spec);
+        self.pod_resources(path, spec);
         self.scheduling(path, spec);
         self.allowed(path, spec, owner);
         if let Some(os) = &spec.os

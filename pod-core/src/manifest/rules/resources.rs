@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{ResourceFieldSelector, ResourceRequirements};
+use k8s_openapi::api::core::v1::{Container, PodSpec, ResourceFieldSelector, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
 
 use super::{Rules, name, near};
 use crate::manifest::quantity::Quantity;
-use crate::manifest::{Device, escape, shown};
+use crate::manifest::{Device, effective, escape, huge_page_size, shown};
 
-const HONOURED: [&str; 2] = ["cpu", "memory"];
+/// The resources that a request and a limit of a pod are about.
+const COMPUTE: [&str; 2] = ["cpu", "memory"];
 
 /// The divisors of an amount of CPU, and of other resources. Source: `validateContainerResourceDivisor` of
 /// pkg/apis/core/validation.
@@ -64,13 +65,78 @@ impl Rules<'_> {
         self.amounts(&format!("{path}.limits"), limits);
         self.amounts(&format!("{path}.requests"), requests);
         for (name, request) in requests.into_iter().flatten() {
-            let Some(limit) = limits.and_then(|limits| limits.get(name)) else { continue };
+            let at = format!("{path}.requests[{}]", escape(name));
+            let Some(limit) = limits.and_then(|limits| limits.get(name)) else {
+                if !may_be_overcommitted(name) {
+                    self.error(&at, "needs a limit of the same amount");
+                }
+                continue;
+            };
             let (Some(asked), Some(most)) = (Quantity::parse(&request.0), Quantity::parse(&limit.0)) else {
                 continue;
             };
-            if asked > most {
+            if asked != most && !may_be_overcommitted(name) {
+                self.error(&at, format!("must be the limit {}, is {}", limit.0, request.0));
+            } else if asked > most {
                 let message = format!("must not be more than the limit {}, is {}", limit.0, request.0);
-                self.error(&format!("{path}.requests[{}]", escape(name)), message);
+                self.error(&at, message);
+            }
+        }
+        let names =
+            || limits.into_iter().flatten().chain(requests.into_iter().flatten()).map(|(name, _)| name);
+        if let Some(huge) = names().find(|name| name.starts_with("hugepages-"))
+            && !names().any(|name| COMPUTE.contains(&name.as_str()))
+        {
+            let list =
+                if limits.is_some_and(|limits| limits.contains_key(huge)) { "limits" } else { "requests" };
+            self.error(&format!("{path}.{list}[{}]", escape(huge)), "needs cpu or memory beside it");
+        }
+    }
+
+    /// Checks the resources of a pod as a whole. Source: `validatePodResources` of pkg/apis/core/validation.
+    pub(super) fn pod_resources(&mut self, path: &str, spec: &PodSpec) {
+        let Some(resources) = &spec.resources else { return };
+        let at = format!("{path}.resources");
+        self.resources(&at, resources);
+        if resources.claims.as_ref().is_some_and(|claims| !claims.is_empty()) {
+            self.error(&format!("{at}.claims"), "cannot be given for a pod as a whole");
+        }
+        for (list, amounts) in [("limits", &resources.limits), ("requests", &resources.requests)] {
+            for (name, amount) in amounts.iter().flatten() {
+                let at = format!("{at}.{list}[{}]", escape(name));
+                if !COMPUTE.contains(&name.as_str()) && !name.starts_with("hugepages-") {
+                    let hint = "a pod as a whole can have cpu, memory and hugepages-SIZE";
+                    self.error_hint(&at, "belongs to a container", hint);
+                    continue;
+                }
+                let has_request =
+                    resources.requests.as_ref().is_some_and(|requests| requests.contains_key(name));
+                if list == "limits" && has_request {
+                    continue;
+                }
+                let together = effective(spec, &|container| requested(container, name));
+                if Quantity::parse(&amount.0).is_some_and(|amount| in_unit(name, amount) < together) {
+                    let unit = if name == "cpu" { "m" } else { "" };
+                    let message =
+                        format!("is {}, but the containers request {together}{unit} together", amount.0);
+                    self.error(&at, message);
+                }
+            }
+        }
+        let init = spec.init_containers.as_deref().unwrap_or_default();
+        for (list, containers) in [("initContainers", init), ("containers", &spec.containers)] {
+            for (index, container) in containers.iter().enumerate() {
+                let limits = container.resources.as_ref().and_then(|resources| resources.limits.as_ref());
+                for (name, limit) in limits.into_iter().flatten() {
+                    let of_pod = resources.limits.as_ref().and_then(|limits| limits.get(name));
+                    let Some(of_pod) = of_pod else { continue };
+                    if Quantity::parse(&limit.0) > Quantity::parse(&of_pod.0) {
+                        let at = format!("{path}.{list}[{index}].resources.limits[{}]", escape(name));
+                        let message =
+                            format!("is {}, which is more than the pod's limit {}", limit.0, of_pod.0);
+                        self.error(&at, message);
+                    }
+                }
             }
         }
     }
@@ -78,10 +144,11 @@ impl Rules<'_> {
     fn amounts(&mut self, path: &str, amounts: Option<&BTreeMap<String, Text>>) {
         for (resource, amount) in amounts.into_iter().flatten() {
             let path = format!("{path}[{}]", escape(resource));
-            if Quantity::parse(&amount.0).is_some_and(Quantity::is_negative) {
+            let parsed = Quantity::parse(&amount.0);
+            if parsed.is_some_and(Quantity::is_negative) {
                 self.error(&path, format!("must not be negative, is {}", amount.0));
             }
-            if HONOURED.contains(&resource.as_str()) {
+            if COMPUTE.contains(&resource.as_str()) {
                 continue;
             }
             match Device::from_resource(resource) {
@@ -95,10 +162,17 @@ impl Rules<'_> {
                 }
                 None => {}
             }
-            if resource == "ephemeral-storage" || resource.starts_with("hugepages-") {
-                self.warning(&path, "is not honoured yet", None);
+            if resource == "ephemeral-storage" {
+                continue;
+            }
+            if resource.starts_with("hugepages-") {
+                if huge_page_size(resource).is_none() {
+                    self.error(&path, "must end in the size of a page, such as hugepages-2Mi");
+                }
             } else if resource.contains('/') && name::qualified(resource).is_ok() {
-                self.warning(&path, "is not honoured yet: devices of extended resources", None);
+                if parsed.is_some_and(|amount| !amount.is_whole()) {
+                    self.error(&path, format!("must be a whole number of devices, is {}", amount.0));
+                }
             } else {
                 let known = ["cpu", "memory", "ephemeral-storage"];
                 let message = format!("{} is not a resource", shown(resource));
@@ -110,4 +184,22 @@ impl Rules<'_> {
             }
         }
     }
+}
+
+/// Returns whether a request may differ from its limit. Source: `IsOvercommitAllowed` of pkg/apis/core/helper.
+fn may_be_overcommitted(resource: &str) -> bool {
+    !resource.starts_with("hugepages-") && !resource.contains('/')
+}
+
+/// Returns an amount in the unit that sums are made in: millicores, or bytes and numbers.
+fn in_unit(resource: &str, amount: Quantity) -> i64 {
+    if resource == "cpu" { amount.millis() } else { amount.value() }
+}
+
+/// Returns what a container requests of a resource. A limit without a request is also the request.
+fn requested(container: &Container, resource: &str) -> Option<i64> {
+    let resources = container.resources.as_ref()?;
+    let of = |amounts: &Option<BTreeMap<String, Text>>| amounts.as_ref()?.get(resource).cloned();
+    let amount = of(&resources.requests).or_else(|| of(&resources.limits))?;
+    Some(in_unit(resource, Quantity::parse(&amount.0)?))
 }

@@ -81,7 +81,7 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
                 yes("nothing sets a condition of its own, so the pod never becomes Ready; a warning"),
             ),
             ("resourceClaims", not_yet("dynamic resource allocation")),
-            ("resources", not_yet("limits of the pod as a whole")),
+            ("resources", yes("cpu, memory and hugepages-SIZE of the pod as a whole")),
             ("restartPolicy", YES),
             ("runtimeClassName", not_yet("`--runtime` chooses the OCI runtime")),
             ("schedulerName", SCHEDULER.unless(&["default-scheduler"])),
@@ -208,8 +208,11 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
         "ResourceRequirements",
         &[
             ("claims", not_yet("dynamic resource allocation")),
-            ("limits", yes("cpu and memory")),
-            ("requests", yes("cpu and memory")),
+            (
+                "limits",
+                yes("cpu, memory, ephemeral-storage, hugepages-SIZE; extended resources are devices of CDI"),
+            ),
+            ("requests", yes("cpu and memory are weights; others are accepted")),
         ],
     ),
     (
@@ -311,7 +314,10 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
     ),
     (
         "HostPathVolumeSource",
-        &[("path", yes("a relative one is relative to the manifest's folder")), ("type", YES)],
+        &[
+            ("path", yes("a relative one is relative to the manifest's folder")),
+            ("type", yes("a device can be used without `privileged`")),
+        ],
     ),
     (
         "ConfigMapVolumeSource",

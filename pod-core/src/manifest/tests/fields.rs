@@ -120,7 +120,7 @@ containers:
     httpGet: {port: http, path: /}
     periodSeconds: 5
   lifecycle: {preStop: {sleep: {seconds: 1}}}
-  resources: {limits: {ephemeral-storage: 1Gi, hugepages-2Mi: 2Mi, example.com/gpu: 1}}
+  resources: {limits: {cpu: 1, ephemeral-storage: 1Gi, hugepages-2Mi: 2Mi, example.com/gpu: 1}}
   terminationMessagePolicy: File
 volumes:
 - name: p

@@ -80,3 +80,30 @@ fn rules_of_annotations_with_limits() {
         annotated
     ));
 }
+
+#[test]
+fn rules_of_resources() {
+    let pod_with = |text: &str| pod(&format!("containers: [{{name: a, image: b, {text}}}]"));
+    insta::assert_snapshot!(gallery(
+        [
+            "resources: {limits: {hugepages-2Mi: 4Mi}}",
+            "resources: {limits: {cpu: 1, hugepages-2Mi: 4Mi}, requests: {hugepages-2Mi: 2Mi}}",
+            "resources: {requests: {cpu: 1, hugepages-2Mi: 2Mi}}",
+            "resources: {limits: {cpu: 1, hugepages-big: 2Mi}}",
+            "resources: {limits: {vendor.com/gpu: 1500m}}",
+            "resources: {limits: {vendor.com/gpu: 2}, requests: {vendor.com/gpu: 1}}",
+            "resources: {limits: {ephemeral-storage: 1Gi, vendor.com/gpu: 1}}",
+        ],
+        pod_with
+    ));
+    insta::assert_snapshot!(gallery(
+        [
+            "resources: {limits: {cpu: 1, memory: 1Gi}}\ncontainers: [{name: a, image: b}]",
+            "resources: {limits: {ephemeral-storage: 1Gi}, requests: {vendor.com/gpu: 1}, claims: [{name: x}]}\ncontainers: [{name: a, image: b}]",
+            "resources: {requests: {cpu: 100m}}\ncontainers: [{name: a, image: b, resources: {requests: {cpu: 80m}}}, {name: c, image: b, resources: {limits: {cpu: 30m}}}]",
+            "resources: {limits: {cpu: 1}, requests: {cpu: 2}}\ncontainers: [{name: a, image: b}]",
+            "resources: {limits: {memory: 1Gi}}\ncontainers: [{name: a, image: b, resources: {limits: {memory: 2Gi}, requests: {memory: 1Mi}}}]",
+        ],
+        pod
+    ));
+}

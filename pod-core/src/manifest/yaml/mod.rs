@@ -16,3 +16,12 @@ pub(crate) use node::{Data, Entry, Node, Scalar, Value as ScalarValue};
 pub(crate) use parse::parse;
 pub(crate) use split::{Chunk, split};
 pub use write::write;
+
+/// Reads a text of one document, YAML or JSON; `None` if it cannot be read. For files that are not manifests.
+pub(crate) fn read(text: &str) -> Option<serde_json::Value> {
+    let parsed = parse(split(text).next()?);
+    if parsed.problems.iter().any(|problem| problem.fatal) {
+        return None;
+    }
+    parsed.documents.first().map(Node::to_json)
+}

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::super::Resources;
 use super::super::qos::{QosClass, qos_class};
-use super::super::resources::{container_pids, pod_pids, pod_resources};
+use super::super::resources::{cdi_devices, container_pids, pod_pids, pod_resources};
+use super::super::{DeviceRequest, defaults};
 use super::{Case, pod_plan};
 
 fn of(resources: Value) -> Resources {
@@ -151,4 +152,77 @@ fn an_annotation_limits_the_processes_of_a_pod_or_of_a_container() {
     assert_eq!(container_pids(&pod, "other"), None);
     pod.metadata.annotations = Some([("kube-play/pids-limit".to_owned(), "unlimited".to_owned())].into());
     assert_eq!(pod_pids(&pod, Some(4096)), None);
+}
+
+/// Returns the cgroup values of a pod with these resources of its own, after defaulting.
+fn with_own(own: Value, containers: Value) -> (Resources, QosClass, Value) {
+    let mut pod = pod_plan(&json!({"containers": containers, "resources": own})).pod;
+    defaults::pod_spec(pod.spec.as_mut().unwrap());
+    let defaulted = serde_json::to_value(pod.spec.as_ref().unwrap().resources.as_ref().unwrap()).unwrap();
+    (pod_resources(&pod), qos_class(&pod), defaulted["requests"].clone())
+}
+
+#[test]
+fn resources_of_the_pod_win_over_those_of_its_containers() {
+    let own =
+        json!({"limits": {"cpu": "1", "memory": "64Mi"}, "requests": {"cpu": "500m", "memory": "32Mi"}});
+    let (found, class, _) = with_own(own, json!([{"name": "a"}, sized("b", "250m", "1Mi")]));
+    assert_eq!(found.cpu_shares, Some(512));
+    assert_eq!((found.cpu_quota, found.memory_limit), (Some(100_000), Some(64 << 20)));
+    assert_eq!(class, QosClass::Burstable);
+    let guaranteed =
+        json!({"limits": {"cpu": "1", "memory": "64Mi"}, "requests": {"cpu": "1", "memory": "64Mi"}});
+    assert_eq!(with_own(guaranteed, json!([{"name": "a"}])).1, QosClass::Guaranteed);
+}
+
+#[test]
+fn requests_of_the_pod_default_to_those_of_its_containers_together_and_else_to_its_limits() {
+    let limits = json!({"limits": {"cpu": "2", "memory": "64Mi"}});
+    let asking =
+        json!([{"name": "a", "resources": {"requests": {"cpu": "300m"}}}, sized("b", "250m", "1Mi")]);
+    let (_, _, requests) = with_own(limits.clone(), asking);
+    assert_eq!(requests, json!({"cpu": "550m", "memory": "1048576"}));
+    let (_, _, requests) = with_own(limits, json!([{"name": "a"}]));
+    assert_eq!(requests, json!({"cpu": "2", "memory": "64Mi"}));
+}
+
+#[test]
+fn a_container_without_a_limit_has_that_of_its_pod() {
+    let spec = json!({
+        "resources": {"limits": {"cpu": "1", "memory": "64Mi"}, "requests": {"memory": "2Gi"}},
+        "containers": [{"name": "c"}, {"name": "d"}],
+    });
+    let plan = Case::of_pod(spec).ok();
+    assert_eq!((plan.resources.cpu_quota, plan.resources.memory_limit), (Some(100_000), Some(64 << 20)));
+    // Half of 2 GiB that the pod requests beyond its containers, of 8 GiB.
+    assert_eq!(plan.oom_score_adj, 875);
+}
+
+#[test]
+fn huge_pages_are_summed_for_the_pod() {
+    let huge = |name: &str, amount: &str| {
+        json!({
+            "name": name, "resources": {"limits": {"hugepages-2Mi": amount, "cpu": "1"}},
+        })
+    };
+    let found = pod(json!([]), json!([huge("a", "4Mi"), huge("b", "2Mi")]));
+    assert_eq!(found.huge_pages, [(2 << 20, 6 << 20)].into());
+}
+
+#[test]
+fn extended_resources_and_annotations_are_devices_of_cdi() {
+    let spec =
+        json!({"containers": [{"name": "a", "resources": {"limits": {"vendor.com/gpu": "2", "cpu": "1"}}}]});
+    let mut pod = pod_plan(&spec).pod;
+    let annotations = pod.metadata.annotations.get_or_insert_default();
+    annotations.insert("cdi.k8s.io/x".to_owned(), "vendor.com/nic=eth7".to_owned());
+    let found = cdi_devices(&pod, &pod.spec.as_ref().unwrap().containers[0]);
+    let (gpu, nic) = ("vendor.com/gpu".to_owned(), "vendor.com/nic".to_owned());
+    assert_eq!(
+        found,
+        [
+            DeviceRequest::Count { kind: gpu, count: 2 },
+            DeviceRequest::Named { kind: nic, name: "eth7".to_owned() },
+        ]
+    );
 }

@@ -20,7 +20,7 @@ pub(super) use kill::kill_as_group;
 pub use kill::{kill_all, oom_kills, processes};
 pub use own::{LeaveError, leave_callers};
 pub use pids::{DEFAULT_PIDS, PIDS_VARIABLE, default_pids_limit, pids_limit_of_environment};
-pub use pod::{PodCgroup, create_pod, missing, of_pod, pod_path, remove};
+pub use pod::{PodCgroup, create_pod, missing, of_pod, page_size_name, pod_path, remove};
 pub use warm::Warm;
 
 /// The parent folder of all our pods (cgroupfs driver).

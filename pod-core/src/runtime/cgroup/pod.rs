@@ -1,5 +1,6 @@
 //! A pod's cgroup: created before its containers, removed after them.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -55,7 +56,7 @@ pub fn create_pod(uid: &str, resources: &Resources) -> Result<PodCgroup, Error> 
         let made = if hierarchy.unified { make_v2(hierarchy, &dir) } else { make_v1(hierarchy, &dir) };
         made.map_err(Error::io("create cgroup", &dir))?;
         for (file, value) in settings(hierarchy, resources) {
-            if let Err(error) = fs::write(dir.join(file), &value) {
+            if let Err(error) = fs::write(dir.join(&*file), &value) {
                 warnings.push(format!("cgroup setting {file} = {value} was refused: {error}"));
             }
         }
@@ -68,6 +69,7 @@ pub fn missing(cgroups: &Cgroups, resources: &Resources) -> Vec<String> {
     let wanted = [
         ("cpu", resources.cpu_shares.is_some() || resources.cpu_quota.is_some(), "CPU requests and limits"),
         ("memory", resources.memory_limit.is_some(), "memory limits"),
+        ("hugetlb", !resources.huge_pages.is_empty(), "limits of huge pages"),
     ];
     let lacks = |controller: &str| cgroups.hierarchy(controller).is_none();
     wanted
@@ -80,7 +82,29 @@ pub fn missing(cgroups: &Cgroups, resources: &Resources) -> Vec<String> {
 }
 
 /// Returns the files to write into a pod's folder of one hierarchy, with their contents.
-fn settings(hierarchy: &Hierarchy, resources: &Resources) -> Vec<(&'static str, String)> {
+fn settings(hierarchy: &Hierarchy, resources: &Resources) -> Vec<(Cow<'static, str>, String)> {
+    let mut all: Vec<(Cow<'static, str>, String)> =
+        plain_settings(hierarchy, resources).into_iter().map(|(file, value)| (file.into(), value)).collect();
+    if hierarchy.controllers.iter().any(|one| one == "hugetlb") {
+        let suffix = if hierarchy.unified { "max" } else { "limit_in_bytes" };
+        let limits = resources.huge_pages.iter();
+        all.extend(limits.map(|(size, bytes)| {
+            (format!("hugetlb.{}.{suffix}", page_size_name(*size)).into(), bytes.to_string())
+        }));
+    }
+    all
+}
+
+/// Returns the size of huge pages in the spelling of the kernel and of OCI runtimes: `2MB`.
+pub fn page_size_name(bytes: u64) -> String {
+    match bytes {
+        bytes if bytes >= 1 << 30 && bytes.is_multiple_of(1 << 30) => format!("{}GB", bytes >> 30),
+        bytes if bytes >= 1 << 20 && bytes.is_multiple_of(1 << 20) => format!("{}MB", bytes >> 20),
+        bytes => format!("{}KB", bytes >> 10),
+    }
+}
+
+fn plain_settings(hierarchy: &Hierarchy, resources: &Resources) -> Vec<(&'static str, String)> {
     let has = |name: &str| hierarchy.controllers.iter().any(|one| one == name);
     let mut files = Vec::new();
     if has("cpu") {

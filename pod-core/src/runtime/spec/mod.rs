@@ -68,6 +68,19 @@ pub struct Mount {
     pub recursive_read_only: bool,
     /// mountPropagation: mounts that the host makes below the source later appear in the container.
     pub from_host: bool,
+    /// The device that the volume is: the container may use it.
+    pub device: Option<DeviceNumber>,
+}
+
+/// A device of the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceNumber {
+    /// Whether it is a block device; otherwise it is a character device.
+    pub block: bool,
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
 }
 
 /// Returns the spec of an infra container.
@@ -115,7 +128,7 @@ pub fn infra(infra: &Infra<'_>) -> Result<Spec, Error> {
             "namespaces": namespaces,
             "sysctl": infra.sysctls,
             "cgroupsPath": cgroup::container_path(&sandbox.cgroup, infra.id),
-            "resources": security::resources(&resources, false, &[], host),
+            "resources": security::resources(&resources, false, &[], &[], host),
             "rootfsPropagation": "private",
             "maskedPaths": security::masked_paths(host.cpus),
             "readonlyPaths": security::readonly_paths(),
@@ -147,7 +160,7 @@ pub fn container(container: &Container<'_>) -> Result<Spec, Error> {
     let mut linux = json!({
         "namespaces": namespaces(container),
         "cgroupsPath": cgroup::container_path(&sandbox.cgroup, id),
-        "resources": security::resources(&plan.resources, plan.privileged, &own_devices, host),
+        "resources": security::resources(&plan.resources, plan.privileged, &own_devices, container.mounts, host),
         "rootfsPropagation": propagation,
     });
     let mut profile = None;

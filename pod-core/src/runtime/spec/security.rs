@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use crate::manifest::Ulimit;
 use crate::plan::{AppArmor, DevicePlan, Resources};
 use crate::runtime::app_armor::DEFAULT_PROFILE;
-use crate::runtime::cgroup::{Cgroups, Version};
+use crate::runtime::cgroup::{Cgroups, Version, page_size_name};
 use crate::runtime::host::{Device, Host};
+use crate::runtime::spec::{DeviceNumber, Mount};
 
 /// The user of an infra container, who owns nothing and needs no permission.
 pub(super) const NOBODY: u32 = 65534;
@@ -90,9 +91,14 @@ pub(super) fn resources(
     resources: &Resources,
     privileged: bool,
     own: &[OwnDevice<'_>],
+    mounts: &[Mount],
     host: &Host,
 ) -> Value {
-    let mut all = json!({ "devices": device_rules(privileged, own) });
+    let mut rules = device_rules(privileged, own);
+    if let Some(rules) = rules.as_array_mut().filter(|_| !privileged) {
+        rules.extend(mounts.iter().filter_map(mounted_device));
+    }
+    let mut all = json!({ "devices": rules });
     let Some(fields) = all.as_object_mut() else { return all };
     if host.cgroups.hierarchy("cpu").is_some() {
         let cpu = cpu(resources);
@@ -102,6 +108,11 @@ pub(super) fn resources(
     }
     if let Some(limit) = resources.memory_limit.filter(|_| host.cgroups.hierarchy("memory").is_some()) {
         fields.insert("memory".to_owned(), memory(limit, &host.cgroups));
+    }
+    if !resources.huge_pages.is_empty() && host.cgroups.hierarchy("hugetlb").is_some() {
+        let limits = resources.huge_pages.iter();
+        let limits = limits.map(|(size, bytes)| json!({ "pageSize": page_size_name(*size), "limit": bytes }));
+        fields.insert("hugepageLimits".to_owned(), limits.collect());
     }
     if let Some(limit) = resources.pids_limit.filter(|_| host.cgroups.hierarchy("pids").is_some()) {
         fields.insert("pids".to_owned(), json!({ "limit": limit }));
@@ -155,6 +166,14 @@ fn device_rules(privileged: bool, own: &[OwnDevice<'_>]) -> Value {
         }));
     }
     Value::Array(rules)
+}
+
+/// Returns the rule for a device that a volume is.
+fn mounted_device(mount: &Mount) -> Option<Value> {
+    let DeviceNumber { block, major, minor } = mount.device?;
+    let access = if mount.read_only { "r" } else { "rw" };
+    let kind = if block { "b" } else { "c" };
+    Some(json!({ "allow": true, "type": kind, "major": major, "minor": minor, "access": access }))
 }
 
 /// A device that a container asks for, with the node on this machine.

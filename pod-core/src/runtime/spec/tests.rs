@@ -75,6 +75,7 @@ fn plan() -> ContainerPlan {
             ..Resources::default()
         },
         devices: Vec::new(),
+        cdi: Vec::new(),
         ulimits: Vec::new(),
         oom_score_adj: 900,
         mounts: Vec::new(),
@@ -196,6 +197,7 @@ fn volumes_are_private_unless_they_follow_the_hosts_mounts() {
         read_only: true,
         recursive_read_only: !from_host,
         from_host,
+        device: None,
     };
     for (from_host, options, propagation) in [
         (false, json!(["rbind", "rprivate", "rro"]), "private"),
@@ -332,4 +334,33 @@ fn a_pod_with_a_user_namespace_joins_it_first() {
     let spec = build(&plan(), &sandbox, &[], &host(Version::V2));
     assert_eq!(namespaces(&spec)[0], "user /run/kube-play/pods/u/users");
     assert_eq!(sandbox.host_id(1000), 1_879_049_192);
+}
+
+#[test]
+fn a_volume_that_is_a_device_may_be_used() {
+    let device = |read_only| Mount {
+        source: "/dev/kmsg".into(),
+        destination: "/dev/log".to_owned(),
+        read_only,
+        device: Some(DeviceNumber { block: false, major: 1, minor: 11 }),
+        ..Mount::default()
+    };
+    for (read_only, access) in [(false, "rw"), (true, "r")] {
+        let spec = build(&plan(), &sandbox(), &[device(read_only)], &host(Version::V2));
+        let rules = spec["linux"]["resources"]["devices"].as_array().unwrap();
+        let rule = json!({ "allow": true, "type": "c", "major": 1, "minor": 11, "access": access });
+        assert_eq!(rules.last(), Some(&rule));
+    }
+}
+
+#[test]
+fn huge_pages_are_limited_where_there_is_a_controller() {
+    let mut plan = plan();
+    plan.resources.huge_pages = BTreeMap::from([(2 << 20, 64 << 20)]);
+    let mut host = host(Version::V2);
+    assert_eq!(build(&plan, &sandbox(), &[], &host)["linux"]["resources"].get("hugepageLimits"), None);
+    host.cgroups.hierarchies[0].controllers.push("hugetlb".to_owned());
+    let spec = build(&plan, &sandbox(), &[], &host);
+    let limits = json!([{ "pageSize": "2MB", "limit": 64 << 20 }]);
+    assert_eq!(spec["linux"]["resources"]["hugepageLimits"], limits);
 }
