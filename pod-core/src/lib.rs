@@ -6,6 +6,7 @@
 //! - [`observe`]: views of pods and workloads, waiting for them, and the one decision of what is ready.
 //! - [`repair`]: what every command does first.
 //! - [`supervisor`]: the detached process of one workload; `ipc` is its socket.
+//! - [`inside`]: the files and the network of a running pod, for commands that look inside.
 //! - [`sandbox`]: creates and removes sandboxes and containers, in workers.
 //! - `probe`: how probes and hooks are done.
 //! - [`inherited`]: what long-lived processes have from their starter, and how they get rid of it.
@@ -30,6 +31,7 @@ pub mod fuzz;
 pub mod generate;
 pub mod image;
 pub mod inherited;
+pub mod inside;
 pub mod kind;
 pub mod lifecycle;
 pub mod log;

@@ -20,9 +20,6 @@ fn command_advice(command: &str) -> Option<&'static str> {
             "`kube ps` lists pods, `kube inspect KIND/NAME` shows an object; `kube image ls`, `kube volume ls`, \
              `kube network ls` list the rest"
         }
-        "describe" => {
-            "`kube inspect POD` shows it in full, `kube events --for POD` shows what happened to it"
-        }
         "images" => "`kube image ls` lists images",
         "pull" | "load" | "save" | "import" | "rmi" | "prune" => {
             "`kube image --help` lists the commands for images"
@@ -40,13 +37,14 @@ fn command_advice(command: &str) -> Option<&'static str> {
         "edit" | "patch" | "set" | "label" | "annotate" => {
             "edit the manifest and `kube play` it again: what has changed is replaced"
         }
-        "port-forward" | "port" | "expose" => "`kube play -p HOST:CONTAINER FILE` publishes a port",
-        "cp" => "`kube exec POD -- tar c PATH | tar x` copies out of a container",
+        "port" | "expose" => {
+            "`kube play -p HOST:CONTAINER FILE` publishes a port, `kube port-forward POD PORT` forwards one"
+        }
         _ => return None,
     })
 }
 
-const BACKGROUND: &str = "leave it out: pods run in the background; `kube logs -f POD` follows their output";
+const BACKGROUND: &str = "leave it out: pods run in the background unless `--attach` is given";
 const BUILD: &str =
     "kube builds no images: build it with podman or docker, `kube image load` reads what they save";
 const CREDENTIALS: &str = "credentials are those of podman and docker: `podman login` writes them, $REGISTRY_AUTH_FILE names another file";
@@ -123,17 +121,16 @@ const FLAGS: &[(&str, &[&str], &str)] = &[
             "--abort-on-container-exit",
             "--abort-on-container-failure",
             "--exit-code-from",
-            "--attach",
             "--attach-dependencies",
             "--no-attach",
         ],
-        "`--wait=complete` waits until pods have ended and exits as their containers did; `kube logs` prints output",
+        "`--attach` shows what pods write until they have ended, `--wait=complete` waits without showing it; both exit as their containers did",
     ),
     ("play", &["--quiet-pull"], "`--quiet` prints errors and warnings only"),
     (
         "play",
         &["--no-color", "--no-log-prefix", "--timestamps"],
-        "`kube logs` prints output, and has flags for it",
+        "$NO_COLOR turns colours off; `kube logs` prints output, and has flags for it",
     ),
     ("play", &["-v", "--volume", "-e", "--env", "--name", "--image"], "write it in the manifest"),
     ("play", &["-o", "--output"], "`kube inspect KIND/NAME -o yaml` shows an object"),

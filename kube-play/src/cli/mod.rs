@@ -102,8 +102,16 @@ pub enum Command {
     Exec(commands::exec::Args),
     /// See what a container writes, and write to its stdin
     Attach(commands::attach::Args),
+    /// Copy files into a container and out of it
+    Cp(commands::cp::Args),
+    /// Forward ports of this machine to a pod
+    PortForward(commands::port_forward::Args),
     /// Show an object in full, as Kubernetes would
     Inspect(commands::inspect::Args),
+    /// Show an object in words, with its events
+    Describe(commands::describe::Args),
+    /// Show the processors and the memory that pods use
+    Top(commands::top::Args),
     /// List what happened to pods
     Events(commands::events::Args),
     /// Wait until pods are ready, complete or deleted
@@ -171,7 +179,11 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Logs(args) => commands::logs::run(&context, args),
         Command::Exec(args) => commands::exec::run(&context, args),
         Command::Attach(args) => commands::attach::run(&context, args),
+        Command::Cp(args) => commands::cp::run(&context, args),
+        Command::PortForward(args) => commands::port_forward::run(&context, args),
         Command::Inspect(args) => commands::inspect::run(&context, args),
+        Command::Describe(args) => commands::describe::run(&context, args),
+        Command::Top(args) => commands::top::run(&context, args),
         Command::Events(args) => commands::events::run(&context, args),
         Command::Wait(args) => commands::wait::run(&context, args),
         Command::Rollout(args) => commands::rollout::run(&context, args),

@@ -123,16 +123,28 @@ fn followed(event: &Event, args: &Args) -> String {
 
 /// Equal events that are shown as one.
 #[derive(Debug, Clone, PartialEq)]
-struct Group {
-    event: Event,
+pub struct Group {
+    /// The latest of them.
+    pub event: Event,
     count: u32,
     /// The count that `event` has itself.
     latest: u32,
     first: Option<jiff::Timestamp>,
 }
 
+impl Group {
+    /// Returns when the latest was seen, and how often: `20s (x2 over 58s)`.
+    pub fn last_seen(&self, now: jiff::Timestamp) -> String {
+        let seen = age(self.event.last_timestamp.as_ref().map(|time| time.0), now);
+        match self.count {
+            0 | 1 => seen,
+            count => format!("{seen} (x{count} over {})", age(self.first, now)),
+        }
+    }
+}
+
 /// Groups repeated events into one line with the time of the latest, as kubectl does.
-fn grouped(events: Vec<Event>) -> Vec<Group> {
+pub fn grouped(events: Vec<Event>) -> Vec<Group> {
     let mut groups: BTreeMap<String, Group> = BTreeMap::new();
     for event in events {
         let same = [
@@ -172,14 +184,11 @@ fn table(groups: &[Group], args: &Args, now: jiff::Timestamp) -> Table {
         headers.insert(0, "NAMESPACE");
     }
     let mut table = Table::new(headers);
-    for Group { event, count, first, .. } in groups {
+    for group in groups {
+        let event = &group.event;
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        let mut seen = age(event.last_timestamp.as_ref().map(|time| time.0), now);
-        if *count > 1 {
-            seen = format!("{seen} (x{count} over {})", age(*first, now));
-        }
         let mut cells = vec![
-            seen,
+            group.last_seen(now),
             text(&event.type_),
             text(&event.reason),
             object(event),

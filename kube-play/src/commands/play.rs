@@ -1,5 +1,7 @@
 //! `kube play`: run manifests.
 
+mod attach;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -50,6 +52,9 @@ Examples:
   # Print what would change
   kube play web.yaml --dry-run
 
+  # Run in the foreground: print all logs; Ctrl-C takes everything down, twice kills at once
+  kube play web.yaml --attach
+
   # After a reboot, start everything that should run
   kube play --all")]
 pub struct Args {
@@ -64,6 +69,9 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["files", "filename", "replace", "start", "publish", "publish_all", "network"])]
     #[arg(conflicts_with_all = ["configmap", "strict", "pull", "runtime", "prune"])]
     pub all: bool,
+    /// Print the logs of all containers until all pods have ended; Ctrl-C takes them down
+    #[arg(long, conflicts_with_all = ["all", "start", "wait", "timeout", "dry_run"])]
+    pub attach: bool,
     /// Recreate pods even when nothing has changed
     #[arg(long)]
     pub replace: bool,
@@ -145,7 +153,9 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
             .hint("run it with sudo; `kube check` and `kube play --dry-run` need no root")
             .into());
     }
-    interrupt::report_on_interrupt();
+    if !args.attach {
+        interrupt::report_on_interrupt();
+    }
     let loaded = match args.all {
         true => None,
         false => {
@@ -158,6 +168,10 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     if !args.dry_run {
         context.repair_and_print_problems()?;
     }
+    let loaded = match loaded {
+        Some(loaded) if args.attach => return attach::run(context, loaded, &options, report),
+        loaded => loaded,
+    };
     let code = match loaded {
         Some(Loaded { documents, plan }) => {
             play::play(&context.instance(), &documents, plan, &options, &mut report)

@@ -1,6 +1,8 @@
 //! What commands write to stdout: tables in kubectl's form, and objects as JSON or YAML.
 
+pub mod columns;
 pub mod exit;
+pub mod pod_lines;
 pub mod progress;
 pub mod report;
 pub mod terminal;

@@ -9,9 +9,17 @@ use pod_core::manifest::{Diagnostic, Severity};
 
 /// Returns whether stderr may carry colour: it is a terminal, and `NO_COLOR` is not set (see no-color.org).
 pub fn colour_on_stderr() -> bool {
+    wants_colour() && std::io::stderr().is_terminal()
+}
+
+/// Returns whether stdout may carry colour, by the same rules.
+pub fn colour_on_stdout() -> bool {
+    wants_colour() && std::io::stdout().is_terminal()
+}
+
+fn wants_colour() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         && std::env::var_os("TERM").is_none_or(|value| value != "dumb")
-        && std::io::stderr().is_terminal()
 }
 
 const RED: &str = "\x1b[1;31m";

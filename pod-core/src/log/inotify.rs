@@ -1,7 +1,7 @@
 //! Waits for changes in folders.
 
 use std::collections::HashSet;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -67,9 +67,20 @@ impl Watch {
                 Err(e) => return Err(Error::io("watch", "logs")(e.into())),
             }
         }
-        // The events are discarded, because the reader finds out itself what has changed.
+        self.clear();
+        Ok(())
+    }
+
+    /// Discards the events that have come, because the reader finds out itself what has changed.
+    pub(super) fn clear(&self) {
         let mut events = [0_u8; 4096];
         while rustix::io::read(self.fd.as_fd(), &mut events).is_ok_and(|n| n > 0) {}
-        Ok(())
+    }
+}
+
+/// The descriptor is readable when something has changed.
+impl AsFd for Watch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }

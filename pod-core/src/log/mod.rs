@@ -6,6 +6,7 @@
 mod cursor;
 pub mod events;
 mod file;
+mod follower;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
 mod inotify;
@@ -16,6 +17,7 @@ mod repeats;
 mod spool;
 mod writer;
 
+pub use follower::Follower;
 pub use reader::{Options, Run, Source, follow, read};
 pub use record::{Line, Stream};
 pub use repeats::{Occurrence, Repeats};

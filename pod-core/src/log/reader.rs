@@ -24,6 +24,8 @@ pub struct Source {
 /// A run of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Run {
+    /// The first run that has a log.
+    First,
     /// The latest run that has a log.
     Latest,
     /// The run before the latest.
@@ -83,36 +85,56 @@ pub fn follow(
     }
 }
 
-struct Reader<'a> {
-    cursors: Vec<(&'a Source, Cursor)>,
+/// Reads the logs of several containers as one stream of lines.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    cursors: Vec<(Source, Cursor)>,
     since: Option<String>,
     /// The index of the source that has emitted a part of a line, and has to emit the rest next.
     open: Option<usize>,
 }
 
-impl<'a> Reader<'a> {
-    fn open(sources: &'a [Source], options: &Options, follow: bool) -> Result<Self, Error> {
-        let mut cursors = Vec::new();
+impl Reader {
+    fn open(sources: &[Source], options: &Options, follow: bool) -> Result<Self, Error> {
+        let mut reader = Self { since: options.since.map(stamp), ..Self::default() };
         for source in sources {
-            let runs = attempts(&source.dir)?;
-            let attempt = match source.run {
-                Run::Latest => runs.last().copied(),
-                Run::Previous => runs.iter().rev().nth(1).copied(),
-                Run::Attempt(attempt) => Some(attempt),
-            };
-            // A previous run has ended, so it is not followed.
-            let follow = follow && source.run != Run::Previous;
-            let mut cursor = Cursor::new(&source.dir, attempt, follow)?;
-            if let Some(lines) = options.tail {
-                cursor.skip_to_tail(lines)?;
-            }
-            cursors.push((source, cursor));
+            reader.add(source.clone(), options.tail, follow)?;
         }
-        Ok(Self { cursors, since: options.since.map(stamp), open: None })
+        Ok(reader)
+    }
+
+    /// Adds a container, with the last `tail` lines of its log, or all of them.
+    pub(super) fn add(&mut self, source: Source, tail: Option<u64>, follow: bool) -> Result<(), Error> {
+        let runs = attempts(&source.dir)?;
+        let attempt = match source.run {
+            Run::First => runs.first().copied(),
+            Run::Latest => runs.last().copied(),
+            Run::Previous => runs.iter().rev().nth(1).copied(),
+            Run::Attempt(attempt) => Some(attempt),
+        };
+        // A previous run has ended, so it is not followed.
+        let follow = follow && source.run != Run::Previous;
+        let mut cursor = Cursor::new(&source.dir, attempt, follow)?;
+        if let Some(lines) = tail {
+            cursor.skip_to_tail(lines)?;
+        }
+        self.cursors.push((source, cursor));
+        Ok(())
+    }
+
+    /// Removes the containers whose logs are in a folder below `dir`.
+    pub(super) fn remove_below(&mut self, dir: &Path) {
+        self.cursors.retain(|(source, _)| !source.dir.starts_with(dir));
+        self.open = None;
+    }
+
+    /// Returns the containers.
+    pub(super) fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.cursors.iter().map(|(source, _)| source)
     }
 
     /// Emits all lines that exist.
-    fn drain(&mut self, emit: &mut Emit<'_>) -> Result<ControlFlow<()>, Error> {
+    pub(super) fn drain(&mut self, emit: &mut Emit<'_>) -> Result<ControlFlow<()>, Error> {
         while let Some(i) = self.choose()? {
             let Some((source, cursor)) = self.cursors.get_mut(i) else { break };
             if let Some(line) = cursor.line() {

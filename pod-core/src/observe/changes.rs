@@ -1,6 +1,6 @@
 //! Notices changes of the files of an instance (inotify(7)), so that commands need not poll.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -88,10 +88,28 @@ impl Changes {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(Error::Wait(error)),
         }
-        let mut buffer = [0u8; 4096];
-        while rustix::io::read(&self.inotify, &mut buffer).is_ok_and(|n| n > 0) {}
-        self.watch_folders();
+        self.have_come();
         Ok(true)
+    }
+
+    /// Returns whether something may have changed since the last call or wait, without waiting.
+    pub fn have_come(&self) -> bool {
+        let mut buffer = [0u8; 4096];
+        let mut come = false;
+        while rustix::io::read(&self.inotify, &mut buffer).is_ok_and(|n| n > 0) {
+            come = true;
+        }
+        if come {
+            self.watch_folders();
+        }
+        come
+    }
+}
+
+/// The descriptor is readable when something may have changed.
+impl AsFd for Changes {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inotify.as_fd()
     }
 }
 

@@ -4,6 +4,7 @@
 //! that decides whether a pod meets the condition of a wait, and whether it still can; [`wait`] follows supervisors
 //! until it does, and [`changes`] notices that files have changed.
 
+pub mod attached;
 mod awaited;
 pub mod changes;
 pub mod container;
@@ -14,8 +15,10 @@ pub mod query;
 pub mod readiness;
 pub mod rollout;
 pub mod selector;
+pub mod usage;
 pub mod view;
 pub mod wait;
+pub mod watcher;
 
 use std::time::Duration;
 
@@ -41,6 +44,9 @@ pub enum Error {
         /// The limit.
         after: Duration,
     },
+    /// The front end has ended the wait, for example because of Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
     /// A pod that was waited for failed, or will not become what was waited for.
     #[error("{object}: {message}")]
     PodFailed {

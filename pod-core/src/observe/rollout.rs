@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::watcher::Watcher;
 use super::{Error, PodView, view};
 use crate::controller::{Culprit, Status, pod_status};
 use crate::lifecycle::{PodSpec, PodState};
@@ -65,6 +66,8 @@ pub enum Outcome {
     Stalled(WorkloadId, Option<Culprit>),
     /// Time is over; the workloads that were still waited for.
     TimedOut(Vec<WorkloadId>),
+    /// The watcher has ended the wait.
+    Interrupted,
 }
 
 /// Compares a workload's status with its goal; `None` means that it was removed.
@@ -127,14 +130,6 @@ const STOPPED_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a wait lasts before it reports what it waits for.
 const NOTICE_AFTER: Duration = Duration::from_secs(3);
-
-/// Receives progress while workloads are waited for.
-pub trait Watcher {
-    /// The wait takes long because of these pods. Called once.
-    fn waiting(&mut self, pods: &[PodView]);
-    /// How far a rollout is.
-    fn progress(&mut self, workload: &WorkloadId, status: &Status);
-}
 
 /// Waits until workloads reach their goals. Uses the given clients and connects the missing ones. A workload without
 /// a supervisor does not change, so its state on disk is checked once.
@@ -230,11 +225,16 @@ impl Wait<'_> {
         };
         let mut fds: Vec<PollFd<'_>> =
             self.clients.iter().map(|c| PollFd::from_borrowed_fd(c.fd(), PollFlags::IN)).collect();
+        fds.extend(self.watcher.fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         match poll(&mut fds, Some(&limit)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(e) => return Err(store::Error::io("wait for", "a supervisor")(e.into()).into()),
         }
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        drop(fds);
+        if ready.get(self.clients.len()).copied().unwrap_or(false) && self.watcher.woken().is_break() {
+            return Ok(Some(Outcome::Interrupted));
+        }
         let clients = std::mem::take(&mut self.clients);
         for (mut client, ready) in clients.into_iter().zip(ready) {
             let id = client.id().clone();

@@ -7,7 +7,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::awaited::Awaited;
 use super::readiness::{Known, PodCheck, Verdict};
-use super::{Error, PodView, readiness, view};
+use super::watcher::{Unwatched, Watcher};
+use super::{Error, readiness, view};
 use crate::lifecycle::{PodSpec, PodState, RestartPolicy};
 use crate::record::{self, WorkloadRecord, WorkloadSummary};
 use crate::repair;
@@ -30,6 +31,8 @@ pub enum Outcome {
     },
     /// Time is over; the pods that were still waited for.
     TimedOut(Vec<Awaited>),
+    /// The watcher has ended the wait.
+    Interrupted,
 }
 
 impl Outcome {
@@ -39,6 +42,7 @@ impl Outcome {
         match self {
             Self::Met => Ok(()),
             Self::Failed { object, message } => Err(Error::PodFailed { object, message }),
+            Self::Interrupted => Err(Error::Interrupted),
             Self::TimedOut(left) => {
                 let names: Vec<String> = left.iter().map(Awaited::to_string).collect();
                 let what = format!("{} to {what}", names.join(", "));
@@ -53,8 +57,20 @@ impl Outcome {
 pub fn wait_for(
     instance: &Instance,
     pods: &[Awaited],
+    clients: Vec<Client>,
+    deadline: Option<Instant>,
+    check: PodCheck,
+) -> Result<Outcome, Error> {
+    wait_watched(instance, pods, clients, deadline, &mut Unwatched, check)
+}
+
+/// As [`wait_for`], with a watcher that may do other work meanwhile.
+fn wait_watched(
+    instance: &Instance,
+    pods: &[Awaited],
     mut clients: Vec<Client>,
     deadline: Option<Instant>,
+    watcher: &mut dyn Watcher,
     check: PodCheck,
 ) -> Result<Outcome, Error> {
     let mut left: BTreeMap<String, Awaited> = pods.iter().map(|pod| (pod.uid.clone(), pod.clone())).collect();
@@ -96,11 +112,16 @@ pub fn wait_for(
         };
         let mut fds: Vec<PollFd<'_>> =
             clients.iter().map(|c| PollFd::from_borrowed_fd(c.fd(), PollFlags::IN)).collect();
+        fds.extend(watcher.fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         match poll(&mut fds, Some(&spec)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(e) => return Err(store::Error::io("wait for", "a supervisor")(e.into()).into()),
         }
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        drop(fds);
+        if ready.get(clients.len()).copied().unwrap_or(false) && watcher.woken().is_break() {
+            return Ok(Outcome::Interrupted);
+        }
         let mut keep = Vec::new();
         for (mut client, ready) in clients.into_iter().zip(ready) {
             let mut open = true;
@@ -159,7 +180,7 @@ const STOPPED_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a wait lasts before it reports what it waits for.
 const NOTICE_AFTER: Duration = Duration::from_secs(3);
 
-/// As [`wait_for`]; if the wait takes long, calls `waiting` once with the pods that are waited for.
+/// As [`wait_for`]; if the wait takes long, tells the watcher once which pods are waited for.
 ///
 /// # Errors
 /// As [`wait_for`].
@@ -168,14 +189,14 @@ pub fn wait_with_notice(
     pods: &[Awaited],
     clients: Vec<Client>,
     deadline: Option<Instant>,
-    waiting: &mut dyn FnMut(&[PodView]),
+    watcher: &mut dyn Watcher,
     check: PodCheck,
 ) -> Result<Outcome, Error> {
     let notice_at = Instant::now() + NOTICE_AFTER;
     if deadline.is_some_and(|deadline| deadline <= notice_at) {
-        return wait_for(instance, pods, clients, deadline, check);
+        return wait_watched(instance, pods, clients, deadline, watcher, check);
     }
-    let left = match wait_for(instance, pods, clients, Some(notice_at), check)? {
+    let left = match wait_watched(instance, pods, clients, Some(notice_at), watcher, check)? {
         Outcome::TimedOut(left) => left,
         outcome => return Ok(outcome),
     };
@@ -186,9 +207,9 @@ pub fn wait_with_notice(
     // Pods that are being removed may be what the others wait for.
     views.retain(|view| view.terminating || left.iter().any(|pod| pod.uid == view.plan.uid));
     if !views.is_empty() {
-        waiting(&views);
+        watcher.waiting(&views);
     }
-    wait_for(instance, &left, Vec::new(), deadline, check)
+    wait_watched(instance, &left, Vec::new(), deadline, watcher, check)
 }
 
 /// Returns whether all of these pods meet `check` at one moment, according to the state on disk, or a failure if one

@@ -2,6 +2,7 @@
 
 use base::file::{FileLock, LockKind};
 
+use super::watch::ForwardProgress;
 use super::{Change, DownOptions, Error, Instance, Report, Target};
 use crate::controller::WorkloadChange;
 use crate::kind::Kind;
@@ -66,7 +67,7 @@ pub fn down(
     // A claim can be removed only once no pod mounts it.
     let wait = options.wait || targets.iter().any(is_claim);
     let check: PodCheck = if wait { readiness::removed } else { readiness::deleted };
-    wait_with_notice(instance, &leaving, clients, None, &mut |pods| report.waiting(pods), check)?
+    wait_with_notice(instance, &leaving, clients, None, &mut ForwardProgress(report), check)?
         .met("be removed", None)?;
     if wait {
         await_removals(instance, &[])?;

@@ -20,6 +20,8 @@ pub use down::down;
 pub use patch::{Patched, apply_patch, rollout_status};
 pub use workloads::{play, play_all};
 
+use std::ops::ControlFlow;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use crate::controller::Status;
@@ -86,6 +88,16 @@ impl Change {
 
 /// Receives reports about what `play` and `down` do, while they do it.
 pub trait Report {
+    /// Reports that everything is checked, and that from here on a play creates and changes what exists.
+    fn starts_changing(&mut self) {}
+    /// A descriptor that interrupts a wait for pods whenever it is readable.
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+    /// Called when that descriptor is readable. `Break` ends the wait with [`Error::Interrupted`].
+    fn woken(&mut self) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
     /// Reports a change, such as `pod/web created`. `object` is kubectl's `kind[.group]/name`.
     fn changed(&mut self, object: &str, change: Change);
     /// Reports a workload that needs no change, with its pods, some of which may not be running.
@@ -153,6 +165,9 @@ pub enum Error {
         /// The timeout.
         after: Duration,
     },
+    /// The front end has ended a wait ([`Report::woken`]). What was begun continues; a play is not undone.
+    #[error("interrupted")]
+    Interrupted,
     /// An error of a supervisor, or of the connection to one.
     #[error(transparent)]
     Supervisor(#[from] crate::supervisor::Error),
@@ -237,6 +252,7 @@ impl From<observe::Error> for Error {
         match error {
             observe::Error::Store(error) => Self::Store(error),
             observe::Error::Supervisor(error) => Self::Supervisor(error),
+            observe::Error::Interrupted => Self::Interrupted,
             observe::Error::TimedOut { what, after } => Self::TimedOut { what, after },
             observe::Error::PodFailed { object, message } => Self::PodFailed { object, message },
         }

@@ -91,6 +91,7 @@ pub(super) fn require_met(
 ) -> Result<(), Error> {
     match outcome {
         Outcome::Met => Ok(()),
+        Outcome::Interrupted => Err(Error::Interrupted),
         Outcome::Failed(_, culprit) => {
             Err(Error::PodFailed { object: culprit.pod, message: culprit.message })
         }

@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use super::diff::Step;
 use super::{Instance, Report, objects};
-use crate::controller::{Status, WorkloadChange};
-use crate::observe::rollout::{AwaitedWorkload, Goal, Outcome, Watcher, wait_for_workloads};
+use crate::controller::WorkloadChange;
+use crate::observe::rollout::{AwaitedWorkload, Goal, Outcome, wait_for_workloads};
 use crate::observe::wait::wait_for;
-use crate::observe::{Awaited, PodView, readiness};
+use crate::observe::watcher::Unwatched;
+use crate::observe::{Awaited, readiness};
 use crate::record::WorkloadRecord;
 use crate::sandbox;
-use crate::store::{self, WorkloadId};
+use crate::store;
 use crate::supervisor::ipc::client;
 use crate::volume::claims;
 use crate::workload::Spec;
@@ -104,8 +105,8 @@ pub(super) fn undo(
     // The undo is complete once the restored workloads have started. A workload whose
     // rollout stalls or whose init container fails is not waited for.
     let deadline = Some(Instant::now() + RESTORE);
-    match wait_for_workloads(instance, &restored, Vec::new(), deadline, &mut Silent) {
-        Ok(Outcome::Met | Outcome::FailedInit(_) | Outcome::Stalled(..)) => {}
+    match wait_for_workloads(instance, &restored, Vec::new(), deadline, &mut Unwatched) {
+        Ok(Outcome::Met | Outcome::FailedInit(_) | Outcome::Stalled(..) | Outcome::Interrupted) => {}
         Ok(Outcome::Failed(_, culprit)) => failed(&format!("{}: {}", culprit.pod, culprit.message)),
         Ok(Outcome::TimedOut(_)) => failed(&"the restored workloads have not started again yet"),
         Err(e) => failed(&e),
@@ -126,12 +127,4 @@ fn restoring(before: &Spec, now: &Spec) -> Spec {
     // already being removed.
     let replaced = now.replaced;
     Spec { generation: now.generation + 1, replaced, ..before.clone() }
-}
-
-/// Reports nothing.
-struct Silent;
-
-impl Watcher for Silent {
-    fn waiting(&mut self, _: &[PodView]) {}
-    fn progress(&mut self, _: &WorkloadId, _: &Status) {}
 }

@@ -1,8 +1,11 @@
 //! Reports progress while workloads are waited for.
 
+use std::ops::ControlFlow;
+use std::os::fd::BorrowedFd;
+
 use super::{PodView, Report};
 use crate::controller::Status;
-use crate::observe::rollout::Watcher;
+use crate::observe::watcher::Watcher;
 use crate::store::WorkloadId;
 
 /// Passes what is watched on to a report.
@@ -15,5 +18,13 @@ impl Watcher for ForwardProgress<'_> {
 
     fn progress(&mut self, workload: &WorkloadId, status: &Status) {
         self.0.progress(workload, status);
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.0.fd()
+    }
+
+    fn woken(&mut self) -> ControlFlow<()> {
+        self.0.woken()
     }
 }

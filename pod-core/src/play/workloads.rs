@@ -70,6 +70,7 @@ pub fn play(
         return Ok(0);
     }
 
+    report.starts_changing();
     let rolls = |step: &&Step| {
         options.start && step.change != Change::Unchanged && matches!(step.plan.rule, Rule::Replicas(_))
     };
@@ -98,6 +99,7 @@ pub fn play(
         Err(e @ Error::FailedInit { .. }) => (options.wait != WaitFor::Complete).then_some(e),
         Ok(()) => None,
         // Nothing has failed yet: the pods may still become ready, so nothing is undone.
+        Err(Error::Interrupted) => return Err(Error::Interrupted),
         Err(e @ (Error::TimedOut { .. } | Error::Stalled { .. })) => {
             last_lines::report_failed(instance, changed.iter().map(|step| &step.plan.id), &e, report);
             return Err(e);
@@ -377,7 +379,7 @@ fn finish(
     };
     loop {
         let mut outcome =
-            wait_with_notice(instance, pods, Vec::new(), deadline, &mut |pods| report.waiting(pods), check)?;
+            wait_with_notice(instance, pods, Vec::new(), deadline, &mut ForwardProgress(report), check)?;
         let mut stands = true;
         if outcome == Outcome::Met && options.wait == WaitFor::Ready {
             outlast_first_moment(instance, pods, deadline)?;

@@ -15,6 +15,7 @@ const FLOORS: &[&[&str]] = &[
     &["observe"],
     &["repair"],
     &["supervisor"],
+    &["inside"],
     &["inherited", "probe", "sandbox"],
     &["log"],
     &["controller"],

@@ -9,6 +9,7 @@ mod own;
 mod pids;
 mod pod;
 mod systemd;
+mod usage;
 mod warm;
 
 use std::collections::BTreeSet;
@@ -21,6 +22,7 @@ pub use kill::{kill_all, oom_kills, processes};
 pub use own::{LeaveError, leave_callers};
 pub use pids::{DEFAULT_PIDS, PIDS_VARIABLE, default_pids_limit, pids_limit_of_environment};
 pub use pod::{PodCgroup, create_pod, missing, of_pod, page_size_name, pod_path, remove};
+pub use usage::{Usage, usage};
 pub use warm::Warm;
 
 /// The parent folder of all our pods (cgroupfs driver).

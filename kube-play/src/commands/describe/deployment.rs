@@ -1,0 +1,178 @@
+//! A Deployment, as `describeDeployment` of k8s.io/kubectl/pkg/describe prints it.
+
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStatus, ReplicaSet};
+use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use pod_core::kind::{Kind, ObjectRef};
+use pod_core::observe::rollout::pod_statuses;
+use pod_core::workload::view;
+
+use super::{Clock, add_events, container, labels_and_annotations, map, volume};
+use crate::cli::context::Context;
+use crate::commands::rollout;
+use crate::output::columns::Columns;
+
+const REVISION: &str = "deployment.kubernetes.io/revision";
+
+/// Returns the description of a recorded Deployment.
+///
+/// # Errors
+/// There is none (4).
+pub fn load(
+    context: &Context,
+    resource: &ObjectRef,
+    events: Option<&[Event]>,
+    clock: &Clock,
+) -> anyhow::Result<String> {
+    let record = rollout::recorded(context, resource)?;
+    let pods = pod_statuses(&context.layout, &record);
+    let metadata = rollout::metadata(&record);
+    let deployment = view::deployment(metadata, &record.spec, &record.state, &pods, clock.now);
+    let sets = view::replica_sets(metadata, &record.spec, &record.state, &pods, clock.now);
+    let sets = sets.into_iter().map(serde_json::from_value).collect::<Result<Vec<ReplicaSet>, _>>()?;
+    Ok(describe(&serde_json::from_value(deployment)?, &sets, events, clock))
+}
+
+fn describe(deployment: &Deployment, sets: &[ReplicaSet], events: Option<&[Event]>, clock: &Clock) -> String {
+    let no_status = DeploymentStatus::default();
+    let spec = &deployment.spec;
+    let status = deployment.status.as_ref().unwrap_or(&no_status);
+    let metadata = &deployment.metadata;
+    let mut out = Columns::default();
+    out.line(0, ["Name:", metadata.name.as_deref().unwrap_or_default()]);
+    out.line(0, ["Namespace:", metadata.namespace.as_deref().unwrap_or_default()]);
+    if let Some(created) = &metadata.creation_timestamp {
+        out.line(0, ["CreationTimestamp:", &clock.show(created)]);
+    }
+    labels_and_annotations(&mut out, metadata);
+    out.line(0, ["Selector:", &selector(&spec.selector)]);
+    let number = |number: Option<i32>| number.unwrap_or_default();
+    let replicas = format!(
+        "{} desired | {} updated | {} total | {} available | {} unavailable",
+        spec.replicas.unwrap_or(1),
+        number(status.updated_replicas),
+        number(status.replicas),
+        number(status.available_replicas),
+        number(status.unavailable_replicas)
+    );
+    out.line(0, ["Replicas:", &replicas]);
+    strategy(&mut out, spec);
+    template(&mut out, spec, clock);
+    let conditions = status.conditions.as_deref().unwrap_or_default();
+    if !conditions.is_empty() {
+        out.line(0, ["Conditions:"]);
+        out.line(1, ["Type", "Status", "Reason"]);
+        out.line(1, ["----", "------", "------"]);
+        for condition in conditions {
+            let text = |text: &Option<String>| text.clone().unwrap_or_default();
+            let cells = [&condition.type_, &condition.status, &condition.reason].map(text);
+            out.line(1, cells.each_ref().map(String::as_str));
+        }
+    }
+    replica_sets(&mut out, metadata, sets);
+    add_events(&mut out, Kind::Deployment, metadata, events, clock.now);
+    out.render()
+}
+
+fn strategy(out: &mut Columns, spec: &DeploymentSpec) {
+    let strategy = spec.strategy.as_ref();
+    let kind = strategy.and_then(|strategy| strategy.type_.as_deref()).unwrap_or("RollingUpdate");
+    out.line(0, ["StrategyType:", kind]);
+    out.line(0, ["MinReadySeconds:", &spec.min_ready_seconds.unwrap_or_default().to_string()]);
+    if kind == "RollingUpdate" {
+        let rolling = strategy.and_then(|strategy| strategy.rolling_update.as_ref());
+        let text = |value: Option<&IntOrString>| match value {
+            Some(IntOrString::Int(number)) => number.to_string(),
+            Some(IntOrString::String(text)) => text.clone(),
+            // The default: apps/v1 RollingUpdateDeployment.
+            None => "25%".to_owned(),
+        };
+        let unavailable = text(rolling.and_then(|rolling| rolling.max_unavailable.as_ref()));
+        let surge = text(rolling.and_then(|rolling| rolling.max_surge.as_ref()));
+        let what = format!("{unavailable} max unavailable, {surge} max surge");
+        out.line(0, ["RollingUpdateStrategy:", &what]);
+    }
+}
+
+fn template(out: &mut Columns, spec: &DeploymentSpec, clock: &Clock) {
+    let metadata = spec.template.metadata.clone().unwrap_or_default();
+    let pod = Pod { metadata, spec: spec.template.spec.clone(), status: None };
+    out.line(0, ["Pod Template:"]);
+    map(out, 1, "Labels:", pod.metadata.labels.as_ref(), "=");
+    if pod.metadata.annotations.is_some() {
+        map(out, 1, "Annotations:", pod.metadata.annotations.as_ref(), ": ");
+    }
+    let Some(spec) = &pod.spec else { return };
+    if let Some(init) = &spec.init_containers {
+        out.line(1, ["Init Containers:"]);
+        container::describe(out, &pod, init, None, clock);
+    }
+    out.line(1, ["Containers:"]);
+    container::describe(out, &pod, &spec.containers, None, clock);
+    volume::describe(out, spec.volumes.as_deref().unwrap_or_default());
+}
+
+/// `app=web,tier in (a,b)`
+fn selector(selector: &LabelSelector) -> String {
+    let labels = selector.match_labels.iter().flatten().map(|(key, value)| format!("{key}={value}"));
+    let expressions = selector.match_expressions.iter().flatten().map(|one| {
+        let values = one.values.as_deref().unwrap_or_default().join(",");
+        match one.operator.as_str() {
+            "In" => format!("{} in ({values})", one.key),
+            "NotIn" => format!("{} notin ({values})", one.key),
+            "DoesNotExist" => format!("!{}", one.key),
+            _ => one.key.clone(),
+        }
+    });
+    labels.chain(expressions).collect::<Vec<_>>().join(",")
+}
+
+fn replica_sets(out: &mut Columns, metadata: &ObjectMeta, sets: &[ReplicaSet]) {
+    let revision = |metadata: &ObjectMeta| metadata.annotations.as_ref()?.get(REVISION).cloned();
+    let current = revision(metadata);
+    let show = |set: &ReplicaSet| {
+        let wanted = set.spec.replicas.unwrap_or_default();
+        let created = set.status.as_ref().map(|status| status.replicas).unwrap_or_default();
+        let name = set.metadata.name.as_deref().unwrap_or_default();
+        format!("{name} ({created}/{wanted} replicas created)")
+    };
+    let list = |sets: Vec<String>| match sets.is_empty() {
+        true => "<none>".to_owned(),
+        false => sets.join(", "),
+    };
+    let (new, old): (Vec<_>, Vec<_>) = sets.iter().partition(|set| revision(&set.metadata) == current);
+    out.line(0, ["OldReplicaSets:", &list(old.into_iter().map(show).collect())]);
+    out.line(0, ["NewReplicaSet:", &list(new.into_iter().map(show).collect())]);
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_deployment_is_described_in_the_layout_of_kubectl() {
+        let deployment = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "api", "namespace": "default", "creationTimestamp": "2026-11-23T18:00:00Z",
+                "annotations": {REVISION: "2"}},
+            "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "api"}},
+                "template": {"metadata": {"labels": {"app": "api"}},
+                    "spec": {"containers": [{"name": "main", "image": "localhost/api:2"}]}}},
+            "status": {"replicas": 4, "updatedReplicas": 2, "availableReplicas": 3, "unavailableReplicas": 1,
+                "conditions": [{"type": "Available", "status": "True", "reason": "MinimumReplicasAvailable"}]},
+        });
+        let set = |name: &str, revision: &str, replicas: u32| {
+            json!({"metadata": {"name": name, "annotations": {REVISION: revision}},
+                "spec": {"replicas": replicas, "selector": {}}, "status": {"replicas": replicas}})
+        };
+        let sets =
+            [set("api-1", "1", 2), set("api-2", "2", 2)].map(|set| serde_json::from_value(set).unwrap());
+        let clock = Clock { now: "2026-11-23T18:05:00Z".parse().unwrap(), zone: TimeZone::UTC };
+        let deployment = serde_json::from_value(deployment).unwrap();
+        insta::assert_snapshot!(describe(&deployment, &sets, Some(&[]), &clock));
+    }
+}
