@@ -141,8 +141,8 @@ fn play_code_and_hints(error: &play::Error) -> (u8, Vec<String>) {
         }
         play::Error::FailedInit { object, .. } => {
             let hint = format!(
-                "it stays as it is: `kube logs {object}` shows all that its containers wrote, `kube down {object}` \
-                 removes it"
+                "it stays as it is: `kube logs {object} --all-containers` shows what its containers wrote, `kube \
+                 inspect {object}` their states"
             );
             (FAILED, vec![hint])
         }

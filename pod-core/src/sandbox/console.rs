@@ -47,6 +47,7 @@ pub fn open_stdin_once(bundle: &Path) -> io::Result<(OwnedFd, Process)> {
         ForkResult::Parent { child } => {
             let holder = Process::of(child.as_raw());
             let holder = holder.ok_or_else(|| io::Error::other("the process of stdin ended at once"))?;
+            base::fail_point!(Worker, "stdin-held");
             Ok((reader, holder))
         }
         ForkResult::Child => {

@@ -9,7 +9,7 @@ use tests::registry::{Layer, Registry};
 use tests::{IDLE, Kube, Output, Running, in_vm, limit, pod, skip};
 
 /// Returns the manifest of the scenario that reaches every point: two pods with volumes of every kind and a published
-/// port, one of them with a user namespace.
+/// port, one of them with a sidecar, the other with a user namespace.
 fn manifest(data: &str, command: &str, port: u16) -> String {
     format!(
         "apiVersion: v1
@@ -35,6 +35,12 @@ spec:
   - {{name: data, persistentVolumeClaim: {{claimName: data}}}}
   initContainers:
   - {{name: first, image: \"localhost/busybox:1\", command: [\"true\"]}}
+  - name: side
+    image: localhost/busybox:1
+    restartPolicy: Always
+    stdin: true
+    stdinOnce: true
+    command: [sh, -c, \"trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done\"]
   containers:
   - name: main
     image: localhost/volume:1
