@@ -145,6 +145,7 @@ fn every_example_has_its_test() {
         "projected",
         "secured",
         "shared",
+        "sidecar",
         "storage",
         "two-pods",
     ];
