@@ -63,6 +63,17 @@ fn cgroups(uids: &BTreeSet<String>) -> Vec<PathBuf> {
     found
 }
 
+/// Returns the files below a folder that have a loop device, with the device.
+fn loops(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    let backing = entries.filter_map(|entry| {
+        let file = fs::read_to_string(entry.path().join("loop/backing_file")).ok()?;
+        file.starts_with(dir.to_str()?)
+            .then(|| format!("{} {}", entry.file_name().display(), file.trim_end()))
+    });
+    backing.collect()
+}
+
 fn links() -> Vec<String> {
     let entries = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
     entries.filter_map(|e| e.file_name().into_string().ok()).collect()
@@ -85,6 +96,7 @@ pub(crate) fn find(dir: &Path, uids: &BTreeSet<String>, bridges: &BTreeSet<Strin
     left.extend(mounts(dir).iter().map(|m| format!("mount {}", m.display())));
     left.extend(cgroups(uids).iter().map(|c| format!("cgroup {}", c.display())));
     left.extend(network_links(bridges).iter().map(|l| format!("link {l}")));
+    left.extend(loops(dir).iter().map(|l| format!("loop device {l}")));
     let rules = Command::new("nft").args(["list", "ruleset"]).output();
     let rules = rules.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
     let ours = |rule: &&str| {

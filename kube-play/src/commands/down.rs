@@ -109,6 +109,11 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Returns whether objects of a kind stay unless `--volumes` is given or they are named, because they are data.
+fn is_kept(kind: Kind) -> bool {
+    matches!(kind, Kind::PersistentVolumeClaim | Kind::PersistentVolume)
+}
+
 /// Removes duplicates and sorts workloads before the objects that they use; keeps the given order otherwise.
 fn unique(targets: Vec<Target>) -> Vec<Target> {
     let mut seen: Vec<Target> = Vec::new();
@@ -201,10 +206,8 @@ impl State {
         let workloads = workloads.map(|record| &record.id);
         let damaged = self.damaged.iter().filter(|id| wanted(&id.namespace));
         let workloads = workloads.chain(damaged).map(|id| Target::Workload(id.clone()));
-        let objects = self
-            .objects
-            .iter()
-            .filter(|id| wanted(&id.namespace) && (args.volumes || id.kind != Kind::PersistentVolumeClaim));
+        let objects =
+            self.objects.iter().filter(|id| wanted(&id.namespace) && (args.volumes || !is_kept(id.kind)));
         workloads.chain(objects.map(|id| Target::Object(id.clone()))).collect()
     }
 }
@@ -218,7 +221,7 @@ fn target(context: &Context, args: &Args, state: &State, name: &str) -> anyhow::
         if resource.kind == Kind::ReplicaSet {
             return Err(query::not_a_workload(resource).into());
         }
-        let kept = resource.kind == Kind::PersistentVolumeClaim;
+        let kept = is_kept(resource.kind);
         if let Some(target) = state.find(resource.kind, &context.namespace, &resource.name) {
             // A claim that is named is removed with or without --volumes, as kubectl does.
             return Ok(vec![target]);
@@ -282,10 +285,10 @@ fn from_source(context: &Context, args: &Args, state: &State, name: &str) -> any
         for identity in named.found {
             let kind = identity.kind;
             match state.find(kind, &identity.namespace, &identity.name) {
-                Some(_) if kind == Kind::PersistentVolumeClaim && !args.volumes => {}
+                Some(_) if is_kept(kind) && !args.volumes => {}
                 Some(target) => targets.push(target),
                 // A claim of the file may be removed already, or was never created.
-                None if kind == Kind::PersistentVolumeClaim => {}
+                None if is_kept(kind) => {}
                 None => missing.push(identity),
             }
         }

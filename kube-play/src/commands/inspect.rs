@@ -9,6 +9,7 @@ use pod_core::observe::{query, workloads};
 use pod_core::plan::node;
 use pod_core::store::Objects;
 use pod_core::volume::claims::{self, Claim};
+use pod_core::volume::persistent;
 use pod_core::workload::{Revision, view};
 use serde_json::{Value, json};
 
@@ -32,7 +33,7 @@ Examples:
   # Objects of other kinds, as YAML
   kube inspect deployment/api configmap/settings -o yaml")]
 pub struct Args {
-    /// Objects: POD or KIND/NAME (pod, deployment, replicaset, configmap, secret, pvc)
+    /// Objects: POD or KIND/NAME (pod, deployment, replicaset, configmap, secret, pvc, pv)
     #[arg(value_name = "POD|KIND/NAME", required = true)]
     pub objects: Vec<String>,
     /// The output format
@@ -111,6 +112,12 @@ fn stored(context: &Context, resource: &ObjectRef) -> anyhow::Result<Value> {
         let is_meant = |claim: &Claim| claim.namespace == context.namespace && claim.name == resource.name;
         if let Some(claim) = claims.find(is_meant) {
             return Ok(volume::object(&claim, played));
+        }
+    }
+    if resource.kind == Kind::PersistentVolume {
+        let mut volumes = persistent::list(&context.layout)?.into_iter();
+        if let (Some(found), Some(played)) = (volumes.find(|it| it.name == resource.name), played.clone()) {
+            return Ok(volume::persistent_object(&found, played));
         }
     }
     let Some(mut object) = played else { return Err(query::not_found(&context.layout, resource).into()) };

@@ -9,6 +9,7 @@ use pod_core::lifecycle::human_duration;
 use pod_core::observe;
 use pod_core::store::{Objects, damage};
 use pod_core::volume::claims::{self, Claim, Error};
+use pod_core::volume::persistent::{self, Phase};
 use serde_json::{Map, Value, json};
 
 use crate::cli::context::Context;
@@ -19,7 +20,7 @@ use crate::output::{self, Listing, Shape, Table};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A volume is a folder with the data of a PersistentVolumeClaim; it outlives the pods that mount it. It is created when
-the claim is played, or when a pod first uses it.
+the claim is played, or when a pod first uses it. PersistentVolumes are listed after the claims, as pv/NAME.
 
 Examples:
   # List volumes with their age and the pods that use them
@@ -29,7 +30,10 @@ Examples:
   kube volume ls -o wide
 
   # Delete a volume and its data permanently
-  kube volume rm data")]
+  kube volume rm data
+
+  # A PersistentVolume, with its phase and its claim
+  kube inspect pv/disk")]
 pub struct Args {
     /// The subcommand.
     #[command(subcommand)]
@@ -94,6 +98,8 @@ fn list(context: &Context, names: &[String], all: bool, listing: Listing) -> any
         return Err(failure(Error::NotFound { namespace, name }));
     }
     found.retain(|claim| names.is_empty() || names.contains(&claim.name.as_str()));
+    // PersistentVolumes are in no namespace; a claim that is named is meant alone.
+    let volumes = if names.is_empty() { persistent::list(&context.layout)? } else { Vec::new() };
     let pods = observe::pods(&context.layout)?;
     for claim in &mut found {
         // A pod that was taken down may still hold the volume.
@@ -104,14 +110,17 @@ fn list(context: &Context, names: &[String], all: bool, listing: Listing) -> any
         });
     }
     match listing.shape() {
-        Shape::Table if found.is_empty() => {
+        Shape::Table if found.is_empty() && volumes.is_empty() => {
             output::none_found("volumes", (!all).then_some(&context.namespace));
             Ok(())
         }
-        Shape::Table => table(&found, all, listing.is_wide(), Timestamp::now()).print(!listing.no_headers),
+        Shape::Table => {
+            table(&found, &volumes, all, listing.is_wide(), Timestamp::now()).print(!listing.no_headers)
+        }
         Shape::Names => {
             let line = |claim: &Claim| format!("{}/{}", Kind::PersistentVolumeClaim, claim.name);
-            output::print_lines(found.iter().map(line))
+            let volume = |it: &persistent::Volume| format!("{}/{}", Kind::PersistentVolume, it.name);
+            output::print_lines(found.iter().map(line).chain(volumes.iter().map(volume)))
         }
         Shape::Objects(format) => {
             let mut objects = Vec::new();
@@ -120,18 +129,23 @@ fn list(context: &Context, names: &[String], all: bool, listing: Listing) -> any
                 let played = damage::or_none(Objects::get(&context.layout, &id));
                 objects.push(object(claim, played));
             }
+            for volume in &volumes {
+                let id = ObjectRef::new(Kind::PersistentVolume, "", &volume.name);
+                let played = damage::or_none(Objects::get(&context.layout, &id));
+                objects.extend(played.map(|played| persistent_object(volume, played)));
+            }
             output::print_list(objects, format)
         }
     }
 }
 
-fn table(claims: &[Claim], all: bool, wide: bool, now: Timestamp) -> Table {
+fn table(claims: &[Claim], volumes: &[persistent::Volume], all: bool, wide: bool, now: Timestamp) -> Table {
     let mut headers = vec!["NAME", "CAPACITY", "ACCESS MODES", "USED BY", "AGE"];
     if all {
         headers.insert(0, "NAMESPACE");
     }
     if wide {
-        headers.push("PATH");
+        headers.extend(["STATUS", "VOLUME", "PATH"]);
     }
     let mut table = Table::new(headers);
     for claim in claims {
@@ -148,11 +162,66 @@ fn table(claims: &[Claim], all: bool, wide: bool, now: Timestamp) -> Table {
             row.insert(0, claim.namespace.clone());
         }
         if wide {
+            row.push("Bound".to_owned());
+            row.push(claim.volume.clone().unwrap_or_default());
             row.push(claim.path.display().to_string());
         }
         table.row(row);
     }
+    for volume in volumes {
+        let spec = volume.object.spec.clone().unwrap_or_default();
+        let capacity = spec.capacity.as_ref().and_then(|capacity| capacity.get("storage"));
+        let modes = spec.access_modes.unwrap_or_default();
+        let modes: Vec<&str> = modes.iter().map(|mode| short_mode(mode)).collect();
+        let claim = volume.claim.as_ref().filter(|_| volume.phase == Phase::Bound);
+        let mut row = vec![
+            format!("pv/{}", volume.name),
+            capacity.map(|capacity| capacity.0.clone()).unwrap_or_default(),
+            modes.join(","),
+            claim.map(|(namespace, name)| format!("pvc/{namespace}/{name}")).unwrap_or_default(),
+            volume.created.map_or_else(
+                || "<unknown>".to_owned(),
+                |created| human_duration(now.duration_since(created).as_secs()),
+            ),
+        ];
+        if all {
+            row.insert(0, String::new());
+        }
+        if wide {
+            row.extend([volume.phase.as_str().to_owned(), String::new(), persistent::place(&volume.object)]);
+        }
+        table.row(row);
+    }
     table
+}
+
+/// Returns a PersistentVolume as it was played, with its claim and its status.
+pub fn persistent_object(volume: &persistent::Volume, played: Value) -> Value {
+    let Value::Object(mut top) = played else { return played };
+    top.insert("apiVersion".to_owned(), json!(Kind::PersistentVolume.api_version()));
+    top.insert("kind".to_owned(), json!(Kind::PersistentVolume));
+    if let (Some(Value::Object(metadata)), Some(created)) = (top.get_mut("metadata"), volume.created) {
+        let created = Timestamp::from_second(created.as_second()).unwrap_or(created);
+        metadata.insert("creationTimestamp".to_owned(), json!(created.to_string()));
+    }
+    if let Some(Value::Object(spec)) = top.get_mut("spec") {
+        if let Some((namespace, name)) = &volume.claim {
+            let kind = Kind::PersistentVolumeClaim;
+            spec.insert(
+                "claimRef".to_owned(),
+                json!({"apiVersion": kind.api_version(), "kind": kind, "namespace": namespace, "name": name}),
+            );
+        }
+        spec.entry("persistentVolumeReclaimPolicy").or_insert_with(|| json!("Retain"));
+        spec.entry("volumeMode").or_insert_with(|| json!("Filesystem"));
+    }
+    let mut status = json!({"phase": volume.phase.as_str()});
+    if let (Value::Object(status), Some(message)) = (&mut status, &volume.message) {
+        status.insert("message".to_owned(), json!(message));
+        status.insert("reason".to_owned(), json!("VolumeFailedDelete"));
+    }
+    top.insert("status".to_owned(), status);
+    Value::Object(top)
 }
 
 /// Shortens an access mode as kubectl does.
@@ -182,7 +251,19 @@ pub fn object(claim: &Claim, played: Option<Value>) -> Value {
         let created = Timestamp::from_second(claim.created.as_second()).unwrap_or(claim.created);
         metadata.insert("creationTimestamp".to_owned(), json!(created.to_string()));
     }
-    top.entry("spec").or_insert_with(|| json!({"accessModes": ["ReadWriteOnce"]}));
+    if let (Some(Value::Object(metadata)), Some(owner)) = (top.get_mut("metadata"), &claim.owner) {
+        metadata.insert(
+            "ownerReferences".to_owned(),
+            json!([{
+                "apiVersion": "v1", "kind": Kind::Pod, "name": owner.name, "uid": owner.uid,
+                "controller": true, "blockOwnerDeletion": true,
+            }]),
+        );
+    }
+    let spec = top.entry("spec").or_insert_with(|| json!({"accessModes": ["ReadWriteOnce"]}));
+    if let (Value::Object(spec), Some(volume)) = (spec, &claim.volume) {
+        spec.insert("volumeName".to_owned(), json!(volume));
+    }
     let mut status = json!({"phase": "Bound"});
     if let Value::Object(status) = &mut status {
         if !claim.access_modes.is_empty() {
@@ -235,6 +316,10 @@ mod tests {
             access_modes: storage.map(|_| "ReadWriteOnce".to_owned()).into_iter().collect(),
             declared: storage.is_some(),
             made_for: None,
+            owner: None,
+            volume: None,
+            block: false,
+            copy_of: None,
             used_by: used_by.iter().map(|pod| (*pod).to_owned()).collect(),
             path: format!("/var/lib/kube-play/volumes/default/{name}/data").into(),
         };
@@ -244,15 +329,15 @@ mod tests {
     #[test]
     fn volumes_are_listed() {
         let now = "2026-11-23T12:05:00Z".parse().unwrap();
-        insta::assert_snapshot!(table(&claims(), false, false, now).render(true), @r"
+        insta::assert_snapshot!(table(&claims(), &[], false, false, now).render(true), @r"
     NAME      CAPACITY   ACCESS MODES   USED BY          AGE
     data      1Gi        RWO            pod/web,pod/db   4m59s
     scratch   <none>     <none>         <none>           4m59s
     ");
-        insta::assert_snapshot!(table(&claims(), true, true, now).render(true), @r"
-    NAMESPACE   NAME      CAPACITY   ACCESS MODES   USED BY          AGE     PATH
-    default     data      1Gi        RWO            pod/web,pod/db   4m59s   /var/lib/kube-play/volumes/default/data/data
-    default     scratch   <none>     <none>         <none>           4m59s   /var/lib/kube-play/volumes/default/scratch/data
+        insta::assert_snapshot!(table(&claims(), &[], true, true, now).render(true), @r"
+    NAMESPACE   NAME      CAPACITY   ACCESS MODES   USED BY          AGE     STATUS   VOLUME   PATH
+    default     data      1Gi        RWO            pod/web,pod/db   4m59s   Bound    <none>   /var/lib/kube-play/volumes/default/data/data
+    default     scratch   <none>     <none>         <none>           4m59s   Bound    <none>   /var/lib/kube-play/volumes/default/scratch/data
     ");
     }
 

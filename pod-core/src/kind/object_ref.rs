@@ -10,15 +10,16 @@ const MAX_NAME: usize = 253;
 pub struct ObjectRef {
     /// The object's kind.
     pub kind: Kind,
-    /// metadata.namespace.
+    /// metadata.namespace; "" for a kind that is in no namespace.
     pub namespace: String,
     /// metadata.name.
     pub name: String,
 }
 
 impl ObjectRef {
-    /// Creates a reference from its parts, which are not checked.
+    /// Creates a reference from its parts, which are not checked. The namespace is ignored for a kind that is in none.
     pub fn new(kind: Kind, namespace: &str, name: &str) -> Self {
+        let namespace = if kind.is_namespaced() { namespace } else { "" };
         Self { kind, namespace: namespace.to_owned(), name: name.to_owned() }
     }
 

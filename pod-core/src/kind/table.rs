@@ -69,11 +69,13 @@ kinds! {
     ConfigMap, "v1", "configmaps", ["cm"], Namespaced, Role::Data;
     Secret, "v1", "secrets", [], Namespaced, Role::Data;
     PersistentVolumeClaim, "v1", "persistentvolumeclaims", ["pvc"], Namespaced, Role::Data;
+    PersistentVolume, "v1", "persistentvolumes", ["pv"], Cluster, Role::Data;
     EndpointSlice, "discovery.k8s.io/v1", "endpointslices", [], Namespaced, LATER;
     Endpoints, "v1", "endpoints", ["ep"], Namespaced, LATER;
     Ingress, "networking.k8s.io/v1", "ingresses", ["ing"], Namespaced, INGRESS;
     Service, "v1", "services", ["svc"], Namespaced, SERVICE;
     Namespace, "v1", "namespaces", ["ns"], Cluster, Role::Accepted;
+    StorageClass, "storage.k8s.io/v1", "storageclasses", ["sc"], Cluster, Role::Accepted;
     CronJob, "batch/v1", "cronjobs", ["cj"], Namespaced, Role::Refused;
     DaemonSet, "apps/v1", "daemonsets", ["ds"], Namespaced, Role::Refused;
     Job, "batch/v1", "jobs", [], Namespaced, Role::Refused;
@@ -107,7 +109,6 @@ kinds! {
     MutatingWebhookConfiguration, "admissionregistration.k8s.io/v1", "mutatingwebhookconfigurations", [], Cluster, Role::NeedsCluster;
     NetworkPolicy, "networking.k8s.io/v1", "networkpolicies", ["netpol"], Namespaced, Role::NeedsCluster;
     Node, "v1", "nodes", ["no"], Cluster, Role::NeedsCluster;
-    PersistentVolume, "v1", "persistentvolumes", ["pv"], Cluster, Role::NeedsCluster;
     PodDisruptionBudget, "policy/v1", "poddisruptionbudgets", ["pdb"], Namespaced, Role::NeedsCluster;
     PodPreset, "settings.k8s.io/v1alpha1", "podpresets", [], Namespaced, Role::NeedsCluster;
     PodSecurityPolicy, "policy/v1beta1", "podsecuritypolicies", ["psp"], Cluster, Role::NeedsCluster;
@@ -124,7 +125,6 @@ kinds! {
     Scale, "autoscaling/v1", "scales", [], Namespaced, Role::NeedsCluster;
     ServiceAccount, "v1", "serviceaccounts", ["sa"], Namespaced, Role::NeedsCluster;
     ServiceCIDR, "networking.k8s.io/v1", "servicecidrs", [], Cluster, Role::NeedsCluster;
-    StorageClass, "storage.k8s.io/v1", "storageclasses", ["sc"], Cluster, Role::NeedsCluster;
     StorageVersion, "internal.apiserver.k8s.io/v1alpha1", "storageversions", [], Cluster, Role::NeedsCluster;
     StorageVersionMigration, "storagemigration.k8s.io/v1beta1", "storageversionmigrations", [], Cluster, Role::NeedsCluster;
     ThirdPartyResource, "extensions/v1beta1", "thirdpartyresources", [], Cluster, Role::NeedsCluster;

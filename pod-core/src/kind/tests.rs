@@ -88,7 +88,7 @@ fn invalid_references_are_refused() {
     assert_eq!(
         message("svc/web"),
         "there are no objects of a kind \"svc\" here: pod, deployment, configmap, secret, persistentvolumeclaim, \
-         replicaset"
+         persistentvolume, replicaset"
     );
     assert_eq!(
         message("Web"),

@@ -64,7 +64,7 @@ fn gather(node: &Node, source: &Source, namespace: &str, depth: usize, result: &
         Found::Played(kind, _) => {
             let Some(name) = of_metadata("name") else { return };
             let namespace = of_metadata("namespace").unwrap_or_else(|| namespace.to_owned());
-            result.found.push(ObjectRef { kind, namespace, name });
+            result.found.push(ObjectRef::new(kind, &namespace, &name));
         }
         Found::List(_) => {
             let items = node.get("items").map(|items| &items.value.data);

@@ -30,6 +30,7 @@ pub(super) fn reader(kind: Kind) -> Option<Reader> {
         Kind::PersistentVolumeClaim => {
             (&schema::PERSISTENT_VOLUME_CLAIM, |v| read(v).map(Object::PersistentVolumeClaim))
         }
+        Kind::PersistentVolume => (&schema::PERSISTENT_VOLUME, |v| read(v).map(Object::PersistentVolume)),
         _ => return None,
     };
     Some(Reader { schema, read })

@@ -383,8 +383,11 @@ pub(super) fn is_kustomization(name: &str) -> bool {
 }
 
 fn fill_namespace(object: &mut Object, namespace: &str) {
+    let is_namespaced = object.kind().is_namespaced();
     let metadata = object.metadata_mut();
-    if metadata.namespace.as_deref().unwrap_or_default().is_empty() {
+    if !is_namespaced {
+        metadata.namespace = None;
+    } else if metadata.namespace.as_deref().unwrap_or_default().is_empty() {
         metadata.namespace = Some(namespace.to_owned());
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
@@ -124,6 +124,8 @@ pub enum Object {
     Secret(Box<Secret>),
     /// v1 PersistentVolumeClaim.
     PersistentVolumeClaim(Box<PersistentVolumeClaim>),
+    /// v1 PersistentVolume.
+    PersistentVolume(Box<PersistentVolume>),
 }
 
 impl Object {
@@ -135,6 +137,7 @@ impl Object {
             Self::ConfigMap(_) => Kind::ConfigMap,
             Self::Secret(_) => Kind::Secret,
             Self::PersistentVolumeClaim(_) => Kind::PersistentVolumeClaim,
+            Self::PersistentVolume(_) => Kind::PersistentVolume,
         }
     }
 
@@ -146,6 +149,7 @@ impl Object {
             Self::ConfigMap(object) => &object.metadata,
             Self::Secret(object) => &object.metadata,
             Self::PersistentVolumeClaim(object) => &object.metadata,
+            Self::PersistentVolume(object) => &object.metadata,
         }
     }
 
@@ -157,6 +161,7 @@ impl Object {
             Self::ConfigMap(object) => &mut object.metadata,
             Self::Secret(object) => &mut object.metadata,
             Self::PersistentVolumeClaim(object) => &mut object.metadata,
+            Self::PersistentVolume(object) => &mut object.metadata,
         }
     }
 }

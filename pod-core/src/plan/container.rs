@@ -61,6 +61,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<ContainerPlan, ContainerError> {
         ulimits: ulimits(inputs.pod.pod.metadata.annotations.as_ref()),
         oom_score_adj: qos::oom_score_adj(class, spec, container, inputs.node.memory),
         mounts,
+        volume_devices: volumes::devices(spec, container),
         tty,
         stdin: container.stdin == Some(true),
         stop_signal: stop_signal::stop_signal(container, inputs.image)?,

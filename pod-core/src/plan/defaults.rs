@@ -159,6 +159,10 @@ fn volume(volume: &mut Volume) {
     } else if let Some(source) = &mut volume.image {
         let policy = default_policy(source.reference.as_deref().unwrap_or_default());
         fill(&mut source.pull_policy, policy.as_str());
+    } else if let Some(source) = &mut volume.ephemeral {
+        if let Some(template) = &mut source.volume_claim_template {
+            fill(&mut template.spec.volume_mode, "Filesystem");
+        }
     } else if let Some(source) = &mut volume.host_path {
         source.type_.get_or_insert_default();
     } else if *volume == (Volume { name: volume.name.clone(), ..Volume::default() }) {

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use k8s_openapi::api::core::v1::{Container, EnvVar, ObjectFieldSelector};
+use k8s_openapi::api::core::v1::{Container, EnvVar, FileKeySelector, ObjectFieldSelector};
 
 use super::expansion::{expand, expanded_length};
 use super::inputs::Inputs;
-use super::{ContainerError, bounds, downward, user::User};
+use super::{ContainerError, bounds, downward, env_file, user::User};
 
 /// The PATH of a container whose image does not set one. This is containerd's default.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -197,7 +197,32 @@ fn value_of(
     if let Some(reference) = &from.resource_field_ref {
         return downward::resource(inputs.pod, inputs.node, Some(container), reference).map(Some);
     }
+    if let Some(reference) = &from.file_key_ref {
+        return file_value(inputs, &var.name, reference);
+    }
     Err(ContainerError::config(format!("variable {}: valueFrom has no supported source", var.name)))
+}
+
+/// Returns the value of a variable from a file of a volume. Before the pod exists, the file does not either.
+fn file_value(
+    inputs: &Inputs<'_>,
+    variable: &str,
+    reference: &FileKeySelector,
+) -> Result<Option<String>, ContainerError> {
+    let Some(files) = inputs.files else { return Ok(Some(String::new())) };
+    let FileKeySelector { volume_name, path, key, .. } = reference;
+    let optional = reference.optional == Some(true);
+    let place = format!("file {path:?} of volume {volume_name}");
+    let fail = |problem: String| ContainerError::config(format!("variable {variable}: {place}{problem}"));
+    let file = files.get(&(volume_name.clone(), path.clone())).and_then(Option::as_ref);
+    let Some(text) = file else {
+        return if optional { Ok(None) } else { Err(fail(" does not exist".to_owned())) };
+    };
+    match env_file::value(text, key) {
+        Ok(None) if !optional => Err(fail(format!(" has no key {key:?}"))),
+        Ok(value) => Ok(value),
+        Err(error) => Err(fail(format!(": {error}"))),
+    }
 }
 
 /// Returns the value of a pod field that a variable refers to (EnvVarSource.fieldRef).

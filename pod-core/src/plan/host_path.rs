@@ -2,17 +2,20 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use k8s_openapi::api::core::v1::PodSpec;
+use k8s_openapi::api::core::v1::{HostPathVolumeSource, PodSpec};
 
 /// Makes every relative hostPath absolute; it is relative to the folder of its manifest. A pod that is created on
 /// another host or from another folder therefore has a different hash.
 pub fn make_absolute(spec: &mut PodSpec, dir: &Path) {
     for volume in spec.volumes.iter_mut().flatten() {
-        if let Some(source) = &mut volume.host_path
-            && !source.path.starts_with('/')
-        {
-            source.path = join(dir, &source.path).to_string_lossy().into_owned();
-        }
+        volume.host_path.iter_mut().for_each(|source| make_one_absolute(source, dir));
+    }
+}
+
+/// Makes one hostPath absolute, which is relative to `dir` if it is not.
+pub fn make_one_absolute(source: &mut HostPathVolumeSource, dir: &Path) {
+    if !source.path.starts_with('/') {
+        source.path = join(dir, &source.path).to_string_lossy().into_owned();
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Secret};
 
+use super::env_file::EnvFiles;
 use super::{ImageConfig, Node, PodPlan};
 use crate::store::Objects;
 
@@ -26,6 +27,8 @@ pub struct Inputs<'a> {
     pub ips: &'a [IpAddr],
     /// This host.
     pub node: &'a Node,
+    /// The files that variables come from (fileKeyRef). `None` before the pod exists: these variables are empty then.
+    pub files: Option<&'a EnvFiles>,
 }
 
 impl<'a> Inputs<'a> {

@@ -6,6 +6,7 @@
 //! pod into a [`ContainerPlan`] immediately before the container is created, because the image, the pod's addresses
 //! and the current ConfigMaps and Secrets are known only then.
 
+pub mod binding;
 mod bounds;
 pub mod command;
 pub mod container;
@@ -13,6 +14,7 @@ mod defaults;
 mod deployment;
 pub mod dns;
 pub mod downward;
+pub mod env_file;
 pub mod environment;
 mod expansion;
 pub mod hash;
@@ -65,7 +67,7 @@ pub fn value_left_out(key: &str) -> &'static str {
 /// Everything that should exist after a `kube play`.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
-    /// ConfigMaps, Secrets and PersistentVolumeClaims, in file order.
+    /// ConfigMaps, Secrets, PersistentVolumeClaims and PersistentVolumes, in file order.
     pub objects: Vec<ObjectPlan>,
     /// Workloads, in file order.
     pub workloads: Vec<WorkloadPlan>,
@@ -73,7 +75,7 @@ pub struct Plan {
     pub pull: Option<PullPolicy>,
 }
 
-/// A ConfigMap, Secret or PersistentVolumeClaim to record.
+/// A ConfigMap, Secret, PersistentVolumeClaim or PersistentVolume to record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ObjectPlan {
     /// Kind, namespace and name.
@@ -371,6 +373,9 @@ pub struct ContainerPlan {
     pub oom_score_adj: i32,
     /// The volumeMounts, in the order in which they are mounted.
     pub mounts: Vec<VolumeMountPlan>,
+    /// The volumeDevices.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volume_devices: Vec<VolumeDevicePlan>,
     /// Whether the container has a terminal.
     pub tty: bool,
     /// Whether stdin is kept open.
@@ -451,6 +456,20 @@ pub struct VolumeMountPlan {
     /// mountPropagation: mounts that the host makes in it later appear in the container.
     #[serde(default)]
     pub from_host: bool,
+    /// bindMountOptions: `noexec`, `nodev`, `nosuid`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+}
+
+/// One volumeDevice: a volume that a container gets as a block device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeDevicePlan {
+    /// The name of the pod's volume.
+    pub volume: String,
+    /// devicePath, as an absolute path.
+    pub path: String,
+    /// Whether the container may only read it.
+    pub read_only: bool,
 }
 
 /// The fields of an image's config that a container needs (OCI image-spec, config.md).

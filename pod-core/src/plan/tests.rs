@@ -17,6 +17,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use serde_json::{Value, json};
 
 use super::container::resolve;
+use super::env_file::EnvFiles;
 use super::inputs::Inputs;
 use super::{ContainerError, ContainerPlan, ImageConfig, Node, Plan, PlanOptions, PodNetwork, PodPlan, plan};
 use crate::manifest::{Diagnostic, Document, Object, Position};
@@ -60,6 +61,7 @@ struct Case {
     group: &'static str,
     objects: Objects,
     ips: Vec<IpAddr>,
+    files: Option<EnvFiles>,
 }
 
 impl Case {
@@ -79,6 +81,7 @@ impl Case {
             group: "root:x:0:\nusers:x:100:\nwheel:x:10:app,other\naudio:x:11:other\n",
             objects: Objects::default(),
             ips: vec!["10.1.0.5".parse().unwrap(), "fd00::5".parse().unwrap()],
+            files: None,
         }
     }
 
@@ -112,6 +115,7 @@ impl Case {
             objects: &self.objects,
             ips: &self.ips,
             node: &node(),
+            files: self.files.as_ref(),
         })
     }
 
@@ -140,6 +144,7 @@ fn document(mut value: Value) -> Document {
         "Deployment" => Object::Deployment(serde_json::from_value(typed).unwrap()),
         "ConfigMap" => Object::ConfigMap(serde_json::from_value(typed).unwrap()),
         "Secret" => Object::Secret(serde_json::from_value(typed).unwrap()),
+        "PersistentVolume" => Object::PersistentVolume(serde_json::from_value(typed).unwrap()),
         "PersistentVolumeClaim" => Object::PersistentVolumeClaim(serde_json::from_value(typed).unwrap()),
         other => panic!("{other}"),
     };

@@ -4,11 +4,12 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Component, Path};
 
-use k8s_openapi::api::core::v1::{Container, PodSpec, Volume};
+use k8s_openapi::api::core::v1::{Container, PersistentVolumeClaim, Pod, PodSpec, Volume};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::environment::Variables;
 use super::expansion::expand;
-use super::{ContainerError, ImageConfig, VolumeMountPlan};
+use super::{ContainerError, ImageConfig, VolumeDevicePlan, VolumeMountPlan};
 use crate::manifest::mount_point;
 
 /// The maximum number of volumes of an image. Real images declare one or two.
@@ -53,10 +54,57 @@ pub fn mounts(
             sub_path: Some(sub_path).filter(|path| !path.is_empty()),
             recursive_read_only: recursive && mount.read_only == Some(true),
             from_host: shared,
+            options: mount.bind_mount_options.clone().unwrap_or_default(),
         });
     }
     mounts.sort_by_key(|mount| Path::new(&mount.destination).components().count());
     Ok(mounts)
+}
+
+/// Returns a container's volumeDevices.
+pub fn devices(spec: &PodSpec, container: &Container) -> Vec<VolumeDevicePlan> {
+    let read_only = |name: &str| {
+        let volume = spec.volumes.iter().flatten().find(|volume| volume.name == name);
+        volume.is_some_and(is_read_only)
+    };
+    let devices = container.volume_devices.iter().flatten();
+    devices
+        .map(|device| VolumeDevicePlan {
+            volume: device.name.clone(),
+            path: mount_point(&device.device_path),
+            read_only: read_only(&device.name),
+        })
+        .collect()
+}
+
+/// Returns the name of the claim of an ephemeral volume, which its pod owns.
+pub fn ephemeral_claim(pod: &str, volume: &str) -> String {
+    format!("{pod}-{volume}")
+}
+
+/// Returns the claim of an ephemeral volume; `None` for any other volume.
+pub fn claim_of_ephemeral(namespace: &str, pod: &str, volume: &Volume) -> Option<PersistentVolumeClaim> {
+    let template = volume.ephemeral.as_ref()?.volume_claim_template.as_ref()?;
+    let given = template.metadata.clone().unwrap_or_default();
+    let metadata = ObjectMeta {
+        name: Some(ephemeral_claim(pod, &volume.name)),
+        namespace: Some(namespace.to_owned()),
+        labels: given.labels,
+        annotations: given.annotations,
+        ..ObjectMeta::default()
+    };
+    Some(PersistentVolumeClaim { metadata, spec: Some(template.spec.clone()), status: None })
+}
+
+/// Returns the names of the claims that a pod uses, those of its ephemeral volumes included.
+pub fn claims(pod: &Pod) -> Vec<String> {
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    let names = volumes.filter_map(|volume| {
+        let claim = volume.persistent_volume_claim.as_ref().map(|source| source.claim_name.clone());
+        claim.or_else(|| volume.ephemeral.as_ref().map(|_| ephemeral_claim(name, &volume.name)))
+    });
+    names.collect()
 }
 
 /// Returns where the volumes that an image declares (`VOLUME`) are mounted, parents first. As with containerd and
@@ -90,6 +138,7 @@ fn is_read_only(volume: &Volume) -> bool {
         || volume.downward_api.is_some()
         || volume.projected.is_some()
         || volume.image.is_some()
+        || volume.nfs.as_ref().is_some_and(|source| source.read_only == Some(true))
         || volume.persistent_volume_claim.as_ref().is_some_and(|claim| claim.read_only == Some(true))
 }
 
@@ -250,6 +299,45 @@ mod tests {
         assert_eq!(with("$$(POD)").unwrap().as_deref(), Some("$(POD)"));
         assert!(with("$(NODE)").unwrap_err().contains("no variable \"NODE\""));
         assert!(with("$(UP)").unwrap_err().contains("must be relative"));
+    }
+
+    #[test]
+    fn block_devices_are_read_only_if_their_claim_is() {
+        let spec: PodSpec = serde_json::from_value(json!({
+            "containers": [{"name": "c", "volumeDevices": [
+                {"name": "a", "devicePath": "/dev/xvda"}, {"name": "b", "devicePath": "/dev//xvdb/"},
+            ]}],
+            "volumes": [
+                {"name": "a", "persistentVolumeClaim": {"claimName": "x", "readOnly": true}},
+                {"name": "b", "ephemeral": {"volumeClaimTemplate": {"spec": {}}}},
+            ],
+        }))
+        .unwrap();
+        let found = devices(&spec, &spec.containers[0]);
+        let found: Vec<_> = found.iter().map(|one| (one.path.as_str(), one.read_only)).collect();
+        assert_eq!(found, [("/dev/xvda", true), ("/dev/xvdb", false)]);
+    }
+
+    #[test]
+    fn the_claim_of_an_ephemeral_volume_is_named_after_pod_and_volume() {
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": {"name": "web"},
+            "spec": {"containers": [], "volumes": [
+                {"name": "scratch", "ephemeral": {"volumeClaimTemplate": {
+                    "metadata": {"labels": {"a": "b"}}, "spec": {"accessModes": ["ReadWriteOnce"]},
+                }}},
+                {"name": "data", "persistentVolumeClaim": {"claimName": "kept"}},
+                {"name": "e", "emptyDir": {}},
+            ]},
+        }))
+        .unwrap();
+        assert_eq!(claims(&pod), ["web-scratch", "kept"]);
+        let volumes = pod.spec.as_ref().unwrap().volumes.as_ref().unwrap();
+        let claim = claim_of_ephemeral("prod", "web", &volumes[0]).unwrap();
+        assert_eq!(claim.metadata.name.as_deref(), Some("web-scratch"));
+        assert_eq!(claim.metadata.namespace.as_deref(), Some("prod"));
+        assert_eq!(claim.metadata.labels.unwrap()["a"], "b");
+        assert_eq!(claim_of_ephemeral("prod", "web", &volumes[1]), None);
     }
 
     #[test]

@@ -10,11 +10,14 @@ use super::networks::{NetworkChoice, parse_networks};
 use super::ports::{Declared, conflict, declared, describe};
 use super::{
     MAX_PODS, MAX_RECORDED, MAX_REPLICAS, Node, ObjectPlan, Plan, PlanOptions, PodNetwork, PodTemplate,
-    PortMapping, WorkloadPlan, bounds, defaults, deployment, hash, host_path, hosts,
+    PortMapping, WorkloadPlan, bounds, defaults, deployment, hash, host_path, hosts, volumes,
 };
 use crate::kind::{Kind, ObjectRef};
 use crate::manifest::{Diagnostic, Document, Object, Position, Severity};
 use crate::store::WorkloadId;
+
+/// The longest name of a claim: that of a DNS subdomain.
+const MAX_NAME: usize = 253;
 
 /// Converts documents into a plan, or returns all errors at once.
 ///
@@ -62,12 +65,21 @@ pub fn plan(
             Object::PersistentVolumeClaim(claim) => {
                 planner.object(&mut result, document, serde_json::to_value(claim));
             }
+            Object::PersistentVolume(volume) => {
+                let mut volume = volume.clone();
+                let source = volume.spec.as_mut().and_then(|spec| spec.host_path.as_mut());
+                if let Some(source) = source {
+                    host_path::make_one_absolute(source, &document.dir);
+                }
+                planner.object(&mut result, document, serde_json::to_value(volume));
+            }
         }
     }
 
     if !planner.bounds(&drafts) {
         return Err(planner.diagnostics);
     }
+    planner.ephemeral_claims(&drafts, &result);
     planner.ports(&mut drafts);
     planner.addresses(&drafts);
     for draft in drafts {
@@ -215,6 +227,30 @@ impl Planner<'_> {
             replicas: 1,
             suffixed: false,
             ports: Vec::new(),
+        }
+    }
+
+    /// Adds an error for each ephemeral volume whose claim would have a name that is too long, or that these manifests
+    /// give to another claim. The names of a Deployment's pods are not known yet.
+    fn ephemeral_claims(&mut self, drafts: &[Draft<'_>], plan: &Plan) {
+        for draft in drafts.iter().filter(|draft| !draft.suffixed) {
+            let volumes = draft.pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()).enumerate();
+            for (index, volume) in volumes.filter(|(_, volume)| volume.ephemeral.is_some()) {
+                let name = volumes::ephemeral_claim(&draft.id.name, &volume.name);
+                let id = ObjectRef::new(Kind::PersistentVolumeClaim, &draft.id.namespace, &name);
+                let path = format!("{}.volumes[{index}].ephemeral", draft.spec_path);
+                if name.len() > MAX_NAME {
+                    let message =
+                        format!("its claim {name} would have a name of more than {MAX_NAME} characters");
+                    self.error(draft.document, &path, message, None);
+                } else if plan.objects.iter().any(|object| object.id == id) {
+                    let message = format!(
+                        "its claim is named {name}, and these manifests have another claim of that name"
+                    );
+                    let hint = Some("give the claim or the volume another name".to_owned());
+                    self.error(draft.document, &path, message, hint);
+                }
+            }
         }
     }
 

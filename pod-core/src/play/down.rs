@@ -14,7 +14,7 @@ use crate::record::{WorkloadRecord, removal};
 use crate::repair;
 use crate::store::{self, Objects, WorkloadId};
 use crate::supervisor::ipc::client;
-use crate::volume::claims;
+use crate::volume::{claims, persistent};
 use crate::workload::Rule;
 
 /// Stops and removes workloads and objects in order, from their records. Workloads are removed in parallel, each in its
@@ -97,11 +97,21 @@ pub fn down(
             report.warning(&format!("{id}: {e}"));
         }
     }
-    for target in targets {
+    // Claims are removed before the volumes that they have.
+    let (volumes, others): (Vec<&Target>, Vec<&Target>) =
+        targets.iter().partition(|target| is_of_kind(target, Kind::PersistentVolume));
+    for target in others.into_iter().chain(volumes) {
         let Target::Object(id) = target else { continue };
-        if is_claim(target)
-            && let Err(e) = claims::remove(&instance.layout, &id.namespace, &id.name)
-        {
+        let removed = match id.kind {
+            Kind::PersistentVolumeClaim => claims::remove(&instance.layout, &id.namespace, &id.name),
+            Kind::PersistentVolume => match persistent::remove(&instance.layout, &id.name) {
+                // Its reclaim policy has removed it with its claim.
+                Err(claims::Error::NoVolume(_)) => Ok(()),
+                removed => removed,
+            },
+            _ => Ok(()),
+        };
+        if let Err(e) = removed {
             let object = id.to_string();
             let e = Error::Failed { object: object.clone(), message: e.to_string() };
             if let Some((_, e)) = first.replace((object, e)) {
@@ -125,7 +135,11 @@ pub fn down(
 
 /// Returns whether a target is a claim, whose data is removed with it.
 fn is_claim(target: &Target) -> bool {
-    matches!(target, Target::Object(id) if id.kind == Kind::PersistentVolumeClaim)
+    is_of_kind(target, Kind::PersistentVolumeClaim)
+}
+
+fn is_of_kind(target: &Target, kind: Kind) -> bool {
+    matches!(target, Target::Object(id) if id.kind == kind)
 }
 
 /// Removes a workload whose record cannot be read. Its pods are not known, so the search for pods without a record

@@ -12,6 +12,7 @@ mod objects;
 mod patch;
 mod ports;
 mod preflight;
+mod storage;
 mod undo;
 mod watch;
 mod workloads;
@@ -130,7 +131,7 @@ pub trait Report {
 pub enum Target {
     /// `KIND/NAME`.
     Workload(WorkloadId),
-    /// A ConfigMap, Secret or claim.
+    /// A ConfigMap, Secret, claim or PersistentVolume.
     Object(ObjectRef),
 }
 

@@ -8,7 +8,7 @@ use crate::manifest::{Diagnostic, Document, Severity};
 use crate::plan::{ObjectPlan, PodPlan, VALUES_LEFT_OUT, references, value_left_out};
 use crate::record::WorkloadRecord;
 use crate::store::{Layout, Objects, damage};
-use crate::volume::{self, claims};
+use crate::volume::{self, claims, persistent};
 
 /// The change of one object, and the object before it.
 #[derive(Debug)]
@@ -22,6 +22,11 @@ pub struct Applied {
 }
 
 impl Applied {
+    /// Returns the object's kind.
+    pub fn kind(&self) -> Kind {
+        self.plan.id.kind
+    }
+
     /// Returns the object's name for messages: `configmap/web`.
     pub fn object(&self) -> String {
         self.plan.id.to_string()
@@ -118,9 +123,20 @@ pub fn apply(layout: &Layout, applied: &Applied) -> Result<(), Error> {
     }
     if plan.id.kind == Kind::PersistentVolumeClaim {
         let claim = serde_json::from_value(plan.object.clone()).ok();
-        claims::ensure(layout, &plan.id.namespace, &plan.id.name, claim.as_ref())?;
+        let made = claims::ensure(layout, &plan.id.namespace, &plan.id.name, claim.as_ref());
+        made.map_err(|e| storage_error(plan, e))?;
+    }
+    if plan.id.kind == Kind::PersistentVolume {
+        persistent::ensure(layout, &plan.id.name).map_err(|e| storage_error(plan, e))?;
     }
     Ok(())
+}
+
+fn storage_error(plan: &ObjectPlan, error: claims::Error) -> Error {
+    match error {
+        claims::Error::Store(error) => Error::Store(error),
+        error => Error::Failed { object: plan.id.to_string(), message: error.to_string() },
+    }
 }
 
 /// Removes the volume of a claim that this play created, once its pods are removed. A volume that existed before, or

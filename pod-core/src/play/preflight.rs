@@ -57,6 +57,7 @@ pub fn check(
                 objects,
                 ips: &ips,
                 node: &node,
+                files: None,
             };
             let resolved = plan::container::resolve(&inputs)
                 .map_err(|e| failed(format!("container {}: {e}", container.name)))?;

@@ -12,7 +12,7 @@ use super::undo::undo;
 use super::watch::ForwardProgress;
 use super::{
     Change, Error, Instance, PlayOptions, Report, WaitFor, conflicts, images, last_lines, objects, ports,
-    preflight,
+    preflight, storage,
 };
 use crate::controller::WorkloadChange;
 use crate::kind::{Kind, ObjectRef};
@@ -50,6 +50,7 @@ pub fn play(
     }
     fill_in(instance, &mut plan, report)?;
     objects::check_immutable(&instance.layout, documents, &plan.objects)?;
+    storage::check(&instance.layout, documents, &plan)?;
     let (steps, lock) = resolve(instance, documents, &plan, options, report)?;
     let objects = plan.objects.into_iter().map(|o| objects::diff(&instance.layout, o)).collect::<Vec<_>>();
     if options.start {
@@ -354,7 +355,10 @@ fn make(
     steps: &[Step],
     clients: &mut Vec<Client>,
 ) -> Result<(), Error> {
-    for object in objects {
+    // Claims bind to volumes of the same play.
+    let (volumes, others): (Vec<_>, Vec<_>) =
+        objects.iter().partition(|object| object.kind() == Kind::PersistentVolume);
+    for object in volumes.into_iter().chain(others) {
         objects::apply(&instance.layout, object)?;
     }
     for step in steps.iter().filter(|step| step.change != Change::Unchanged) {

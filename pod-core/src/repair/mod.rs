@@ -195,7 +195,7 @@ fn is_some_unrecorded(pods: &[String], records: &[WorkloadSummary]) -> bool {
 fn after_boot(instance: &Instance, stale: bool, log_lines: &mut Vec<String>) -> Result<(), Error> {
     let layout = &instance.layout;
     if stale {
-        for name in ["workloads", "pods", "netns", "networks", "runtime"] {
+        for name in ["workloads", "pods", "netns", "networks", "runtime", "loops"] {
             base::file::remove_dir_if_exists(&layout.runroot.join(name))?;
         }
         log_lines

@@ -66,8 +66,16 @@ pub fn temporary_files(instance: &Instance) {
         .iter()
         .flat_map(|dir| below(&layout.runroot, dir))
         .collect();
-    let in_root =
-        ["workloads/*", "objects/*/*", "volumes/*/*", "images", "images/leases", "images/blobs/sha256"];
+    let in_root = [
+        "workloads/*",
+        "objects/*",
+        "objects/*/*",
+        "persistentvolumes",
+        "volumes/*/*",
+        "images",
+        "images/leases",
+        "images/blobs/sha256",
+    ];
     dirs.extend(in_root.iter().flat_map(|dir| below(&layout.root, dir)));
     for path in dirs.iter().flat_map(|dir| entries(dir)) {
         if path
@@ -81,6 +89,9 @@ pub fn temporary_files(instance: &Instance) {
         }
     }
     if let Err(e) = crate::volume::claims::remove_unmade(layout) {
+        tracing::warn!("{e}");
+    }
+    if let Err(e) = crate::volume::persistent::sweep(layout) {
         tracing::warn!("{e}");
     }
     if let Err(e) = sandbox::networks(layout, &instance.exe).remove_temporary_files() {

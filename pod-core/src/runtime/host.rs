@@ -46,6 +46,29 @@ pub struct Device {
     pub gid: u32,
 }
 
+impl Device {
+    /// Returns the device node at a path.
+    ///
+    /// # Errors
+    /// If it cannot be looked at, or is no device.
+    pub fn at(path: &Path) -> std::io::Result<Self> {
+        let meta = fs::metadata(path)?;
+        let kind = meta.file_type();
+        if !kind.is_block_device() && !kind.is_char_device() {
+            return Err(std::io::Error::other("it is not a device"));
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            block: kind.is_block_device(),
+            major: libc::major(meta.rdev()),
+            minor: libc::minor(meta.rdev()),
+            mode: meta.mode() & 0o7777,
+            uid: meta.uid(),
+            gid: meta.gid(),
+        })
+    }
+}
+
 impl Host {
     /// Returns the facts about this host, which are read once. What cannot be read counts as missing.
     pub fn get() -> &'static Self {
@@ -98,15 +121,7 @@ fn collect_devices(dir: &Path, devices: &mut Vec<Device>) {
                 collect_devices(&path, devices);
             }
         } else if (kind.is_block_device() || kind.is_char_device()) && name != "console" && name != "ptmx" {
-            devices.push(Device {
-                path,
-                block: kind.is_block_device(),
-                major: libc::major(meta.rdev()),
-                minor: libc::minor(meta.rdev()),
-                mode: meta.mode() & 0o7777,
-                uid: meta.uid(),
-                gid: meta.gid(),
-            });
+            devices.extend(Device::at(&path));
         }
     }
 }

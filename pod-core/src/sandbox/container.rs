@@ -1,5 +1,6 @@
 //! One run of a container, from image to process, and its removal. Runs in a worker, except [`kill`].
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -205,13 +206,14 @@ fn create(
         objects: &objects,
         ips,
         node: &plan::node::node_with_storage(&layout.root),
+        files: Some(&volume::read_env_files(layout, pod, container)?),
     };
-    let resolved = plan::container::resolve(&inputs)?;
+    let mut resolved = plan::container::resolve(&inputs)?;
 
     runtime::app_armor::prepare(&resolved.app_armor).map_err(|e| create(&e))?;
 
     // Volumes are prepared on the host, because all containers of the pod share them and they outlive each container.
-    let mut volumes = volume::prepare(layout, pod, &objects, name)?;
+    let prepared = volume::prepare(layout, pod, &objects, name)?;
     base::fail_point!(Worker, "volumes-made");
     worker::unshare_mounts().map_err(|e| create(&format!("mount namespace: {e}")))?;
     base::fail_point!(Worker, "mounts-unshared");
@@ -221,6 +223,7 @@ fn create(
     let staging = users.map(Staging::new).transpose().map_err(|e| create(&e))?;
     let mut mapped = Vec::new();
     let scratch = scratch(layout, uid, name, attempt);
+    let (mut volumes, devices) = mount_prepared(prepared, &bundle)?;
     for volume in pod.pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()) {
         let is_mounted = resolved.mounts.iter().any(|mount| mount.volume == volume.name);
         if let Some(source) = volume.image.as_ref().filter(|_| is_mounted) {
@@ -261,6 +264,7 @@ fn create(
             recursive_read_only: wanted.recursive_read_only,
             from_host: wanted.from_host,
             device,
+            options: wanted.options.clone(),
         });
     }
 
@@ -300,6 +304,20 @@ fn create(
     if resolved.privileged || !resolved.devices.is_empty() {
         host = host.with_devices();
     }
+    for wanted in &resolved.volume_devices {
+        let path = devices
+            .get(&wanted.volume)
+            .ok_or_else(|| config(&format!("volume {} is no block device", wanted.volume)))?;
+        let device = runtime::host::Device::at(path)
+            .map_err(|e| create(&format!("volume {}: {}: {e}", wanted.volume, path.display())))?;
+        host.devices.retain(|known| known.path != device.path);
+        host.devices.push(device);
+        resolved.devices.push(plan::DevicePlan {
+            source: path.to_string_lossy().into_owned(),
+            destination: wanted.path.clone(),
+            access: if wanted.read_only { "r" } else { "rwm" }.to_owned(),
+        });
+    }
     let has = |wanted: &str| host.devices.iter().any(|device| device.path == Path::new(wanted));
     if let Some(missing) = resolved.devices.iter().find(|device| !has(&device.source)) {
         return Err(create(&format!("this machine has no device {}", missing.source)));
@@ -327,6 +345,34 @@ fn create(
     base::fail_point!(Worker, "container-created");
     let (image_id, stop_signal) = (image.id.clone(), resolved.stop_signal.clone());
     Ok(Created { process, image_id, stop_signal, terminal, stdin })
+}
+
+/// The paths of volumes, by volume name.
+type Paths = BTreeMap<String, PathBuf>;
+
+/// Mounts what has to be mounted of the pod's volumes, in the mount namespace of this process. Returns the paths of
+/// volumes to bind, and those of block devices.
+fn mount_prepared(
+    prepared: BTreeMap<String, volume::Prepared>,
+    bundle: &Path,
+) -> Result<(Paths, Paths), ContainerError> {
+    let (mut volumes, mut devices) = (Paths::new(), Paths::new());
+    for (name, prepared) in prepared {
+        match prepared {
+            volume::Prepared::Path(path) => drop(volumes.insert(name, path)),
+            volume::Prepared::Device(path) => drop(devices.insert(name, path)),
+            volume::Prepared::Nfs(share) => {
+                let failed = |e: &dyn std::fmt::Display| {
+                    error(WaitingReason::FailedMount)(&format!("volume {name}: {e}"))
+                };
+                let target = bundle.join("nfs").join(&name);
+                base::file::create_private_dir_all(&target).map_err(|e| failed(&e))?;
+                volume::nfs::mount_share(&share, &target).map_err(|e| failed(&e))?;
+                volumes.insert(name, target);
+            }
+        }
+    }
+    Ok((volumes, devices))
 }
 
 /// Mounts an image as a read-only volume.

@@ -44,6 +44,7 @@ pub fn remove_sandbox(layout: &Layout, exe: &Path, uid: &str, runtime: Option<&s
         }
     }
     base::fail_point!(Worker, "pod-containers-deleted");
+    problems.extend(crate::volume::claims::detach(layout, uid).iter().map(ToString::to_string));
     let (instance, id) = (networks(layout, exe), uid.to_owned());
     // Runs in a separate process, because netavark changes the namespaces of its thread.
     match worker::spawn(move || match instance.teardown(&id) {

@@ -23,6 +23,9 @@ pub fn remedy(path: &Path) -> String {
             "play its manifest again, or remove it with `kube down {kind}/{} -n {namespace}`",
             stem(file)
         ),
+        [file, kind, "objects", ..] => {
+            format!("play its manifest again, or remove it with `kube down {kind}/{}`", stem(file))
+        }
         ["volume.json", _, _, "volumes", ..] => {
             "the data of the claim is not touched; play the claim again".to_owned()
         }
@@ -67,6 +70,7 @@ mod tests {
                 "`kube down --force deployment.apps/api -n prod`",
             ),
             ("/r/objects/configmap/default/c.json", "`kube down configmap/c -n default`"),
+            ("/r/objects/persistentvolume/disk.json", "`kube down persistentvolume/disk`"),
             ("/r/volumes/default/data/volume.json", "play the claim again"),
             ("/r/images/index.json", "pull or load the images again"),
             ("/r/images/layers/ab/layer.json", "`kube image rm`"),

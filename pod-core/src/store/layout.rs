@@ -117,7 +117,15 @@ impl Layout {
     pub fn volumes(&self) -> PathBuf {
         self.root.join("volumes")
     }
-    /// `<root>/objects`: played ConfigMaps, Secrets and claims.
+    /// `<root>/persistentvolumes`: what is known of `PersistentVolumes` besides their manifests.
+    pub fn persistent_volumes(&self) -> PathBuf {
+        self.root.join("persistentvolumes")
+    }
+    /// What is known of one PersistentVolume.
+    pub fn persistent_volume(&self, name: &str) -> PathBuf {
+        self.persistent_volumes().join(file_name(name, ".json"))
+    }
+    /// `<root>/objects`: played ConfigMaps, Secrets, claims and `PersistentVolumes`.
     pub fn objects(&self) -> PathBuf {
         self.root.join("objects")
     }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use base::file::{names_in, read_json, remove_dir_if_exists, remove_file_if_exists, write_json};
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Secret};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use crate::kind::{Kind, ObjectRef};
 use super::layout::{file_name, is_cut};
 use super::{Error, Layout, damage};
 
-/// The recorded ConfigMaps, Secrets and claims, by (namespace, name).
+/// The recorded ConfigMaps, Secrets and claims, by (namespace, name), and PersistentVolumes, by name.
 #[derive(Debug, Clone, Default)]
 pub struct Objects {
     /// The ConfigMaps.
@@ -20,6 +20,8 @@ pub struct Objects {
     pub secrets: BTreeMap<(String, String), Secret>,
     /// The claims.
     pub claims: BTreeMap<(String, String), PersistentVolumeClaim>,
+    /// The PersistentVolumes.
+    pub persistent_volumes: BTreeMap<String, PersistentVolume>,
 }
 
 /// An object in the form in which it is stored.
@@ -38,7 +40,9 @@ impl Objects {
     pub fn names(layout: &Layout, kind: Kind) -> Result<Vec<(String, String)>, Error> {
         let mut found = Vec::new();
         let top = layout.objects().join(kind.singular());
-        for namespace in names_in(&top)? {
+        // Objects in no namespace are files of that folder itself.
+        let namespaces = if kind.is_namespaced() { names_in(&top)? } else { vec![String::new()] };
+        for namespace in namespaces {
             let dir = top.join(&namespace);
             for file in names_in(&dir)? {
                 let Some(name) = file.strip_suffix(".json") else { continue };
@@ -97,27 +101,39 @@ impl Objects {
             Kind::PersistentVolumeClaim => {
                 self.claims.extend(serde_json::from_value(object.clone()).map(|o| (key, o)));
             }
+            Kind::PersistentVolume => {
+                self.persistent_volumes.extend(serde_json::from_value(object.clone()).map(|o| (key.1, o)));
+            }
             _ => {}
         }
     }
 
+    /// Reads the PersistentVolumes, by name. Those that cannot be read are logged and left out.
+    pub fn persistent_volumes(layout: &Layout) -> Result<BTreeMap<String, PersistentVolume>, Error> {
+        let all = typed(layout, Kind::PersistentVolume)?;
+        Ok(all.into_iter().map(|((_, name), volume)| (name, volume)).collect())
+    }
+
     /// Reads all objects. Objects that cannot be read are logged and left out.
     pub fn load(layout: &Layout) -> Result<Self, Error> {
-        fn typed<T: serde::de::DeserializeOwned>(
-            layout: &Layout,
-            kind: Kind,
-        ) -> Result<BTreeMap<(String, String), T>, Error> {
-            let read = |(key, value): ((String, String), Value)| {
-                let path = Objects::path(layout, &ObjectRef::new(kind, &key.0, &key.1));
-                let object = serde_json::from_value(value).map_err(|e| Error::damaged(&path, e));
-                Some((key, damage::or_none(object.map(Some))?))
-            };
-            Ok(Objects::list(layout, kind)?.into_iter().filter_map(read).collect())
-        }
         Ok(Self {
             config_maps: typed(layout, Kind::ConfigMap)?,
             secrets: typed(layout, Kind::Secret)?,
             claims: typed(layout, Kind::PersistentVolumeClaim)?,
+            persistent_volumes: Self::persistent_volumes(layout)?,
         })
     }
+}
+
+/// Reads all objects of a kind as their type. Objects that cannot be read are logged and left out.
+fn typed<T: serde::de::DeserializeOwned>(
+    layout: &Layout,
+    kind: Kind,
+) -> Result<BTreeMap<(String, String), T>, Error> {
+    let read = |(key, value): ((String, String), Value)| {
+        let path = Objects::path(layout, &ObjectRef::new(kind, &key.0, &key.1));
+        let object = serde_json::from_value(value).map_err(|e| Error::damaged(&path, e));
+        Some((key, damage::or_none(object.map(Some))?))
+    };
+    Ok(Objects::list(layout, kind)?.into_iter().filter_map(read).collect())
 }

@@ -2,18 +2,16 @@
 //! like anonymous volumes of podman and docker. They are writable even if the root file system is not, live as long as
 //! the pod, and are not shared between containers.
 
-use std::collections::HashMap;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use base::file::remove_dir_if_exists;
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
+use super::copy::copy_folder;
 use super::{failed, lock, make_dir};
-use crate::image::copy_metadata;
 use crate::plan::ContainerError;
 use crate::store::Layout;
 
@@ -45,7 +43,7 @@ pub fn prepare_image_volumes(
             remove_dir_if_exists(&fresh).map_err(|e| fail(&e))?;
             make_dir(&fresh, 0o755).map_err(|e| fail(&e))?;
             if let Some(source) = in_root(rootfs, destination).map_err(|e| fail(&e))? {
-                Copy::default().folder(&source, &fresh).map_err(|e| fail(&e))?;
+                copy_folder(&source, &fresh).map_err(|e| fail(&e))?;
             }
             base::fail_point!(Worker, "image-volume-filled");
             fs::rename(&fresh, &folder).map_err(|e| fail(&e))?;
@@ -78,77 +76,11 @@ fn in_root(rootfs: &Path, path: &str) -> std::io::Result<Option<PathBuf>> {
     }
 }
 
-/// Copies a tree with all metadata that an image can have. No other process uses either side in the meantime.
-#[derive(Default)]
-struct Copy {
-    /// Where the first name of a file with several hard links was copied to.
-    linked: HashMap<(u64, u64), PathBuf>,
-}
-
-impl Copy {
-    /// Copies the contents of `from` into the existing folder `to`, and then its owner and mode.
-    fn folder(&mut self, from: &Path, to: &Path) -> std::io::Result<()> {
-        // Not recursive: an image may nest folders deeper than the stack allows.
-        let mut pending = vec![(from.to_owned(), to.to_owned())];
-        let mut folders = Vec::new();
-        while let Some((from, to)) = pending.pop() {
-            for entry in fs::read_dir(&from)? {
-                let name = entry?.file_name();
-                let (from, to) = (from.join(&name), to.join(&name));
-                if self.copy_file(&from, &to)? {
-                    pending.push((from, to));
-                }
-            }
-            folders.push((from, to));
-        }
-        // The deepest first, because creating a file in a folder changes the folder's time.
-        for (from, to) in folders.iter().rev() {
-            copy_metadata(from, to, &rustix::fs::lstat(from)?)?;
-        }
-        Ok(())
-    }
-
-    /// Copies one file of any kind; returns true for a folder, which is created empty.
-    fn copy_file(&mut self, from: &Path, to: &Path) -> std::io::Result<bool> {
-        let stat = rustix::fs::lstat(from)?;
-        let kind = FileType::from_raw_mode(stat.st_mode);
-        if kind == FileType::Directory {
-            fs::create_dir(to)?;
-            return Ok(true);
-        }
-        if stat.st_nlink > 1 {
-            if let Some(first) = self.linked.get(&(stat.st_dev, stat.st_ino)) {
-                fs::hard_link(first, to)?;
-                return Ok(false);
-            }
-            self.linked.insert((stat.st_dev, stat.st_ino), to.to_owned());
-        }
-        match kind {
-            FileType::RegularFile => {
-                fs::copy(from, to)?;
-            }
-            FileType::Symlink => {
-                let target = rustix::fs::readlink(from, Vec::new())?;
-                std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(target.as_bytes()), to)?;
-            }
-            // A socket is useless without the process that listens on it.
-            FileType::Socket | FileType::Directory | FileType::Unknown => return Ok(false),
-            device => {
-                let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
-                match rustix::fs::mknodat(CWD, to, device, mode, stat.st_rdev) {
-                    Err(Errno::PERM) => return Ok(false),
-                    other => other?,
-                }
-            }
-        }
-        copy_metadata(from, to, &stat)?;
-        Ok(false)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    use rustix::fs::FileType;
 
     use super::*;
 

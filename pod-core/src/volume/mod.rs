@@ -1,15 +1,21 @@
 //! Prepares every kind of volume source as a path to mount; one file per kind.
 
 mod atomic_writer;
+pub mod block;
+mod claim;
 pub mod claims;
+mod copy;
 mod empty_dir;
 pub mod ephemeral;
+mod env_files;
 mod files;
 mod group;
 mod host_path;
 mod image_volumes;
 mod mounts;
 mod nested;
+pub mod nfs;
+pub mod persistent;
 mod sub_path;
 mod tmpfs;
 pub mod usage;
@@ -22,6 +28,7 @@ use std::path::{Path, PathBuf};
 use k8s_openapi::api::core::v1::Volume;
 
 pub use claims::Claim;
+pub use env_files::read_env_files;
 pub use image_volumes::prepare_image_volumes;
 pub use nested::make_mount_points;
 pub use sub_path::{bind_sub_path, open_sub_path};
@@ -29,6 +36,7 @@ pub use sub_path::{bind_sub_path, open_sub_path};
 use base::file::{FileLock, LockKind, is_mount_point};
 
 use self::atomic_writer::Payload;
+use self::claims::Data;
 use self::files::Medium;
 use self::group::Group;
 use crate::kind::WaitingReason;
@@ -36,7 +44,18 @@ use crate::plan::{self, ContainerError, PodPlan};
 use crate::runtime::spec::DeviceNumber;
 use crate::store::{Error, Layout, Objects};
 
-/// Creates every volume of the pod that `container` mounts, and returns the host path of each by volume name.
+/// A volume that is ready for a container.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Prepared {
+    /// A file or folder of the host, to bind.
+    Path(PathBuf),
+    /// A block device of the host.
+    Device(PathBuf),
+    /// A folder of a server, to be mounted in the container's own mount namespace, so that the mount ends with it.
+    Nfs(nfs::Share),
+}
+
+/// Creates every volume of the pod that `container` mounts or has as a device, and returns each by volume name.
 /// Idempotent: a restarted container finds its earlier data; ConfigMap and Secret contents are updated by one rename of
 /// `..data`. Several processes may prepare volumes of the same pod at the same time.
 ///
@@ -48,23 +67,24 @@ pub fn prepare(
     pod: &PodPlan,
     objects: &Objects,
     container: &str,
-) -> Result<BTreeMap<String, PathBuf>, ContainerError> {
+) -> Result<BTreeMap<String, Prepared>, ContainerError> {
     let mut paths = BTreeMap::new();
     let Some(spec) = &pod.pod.spec else { return Ok(paths) };
     let found = spec.init_containers.iter().flatten().chain(&spec.containers).find(|c| c.name == container);
     let mounts = found.and_then(|c| c.volume_mounts.as_deref()).unwrap_or_default();
-    if mounts.is_empty() {
+    let devices = found.and_then(|c| c.volume_devices.as_deref()).unwrap_or_default();
+    if mounts.is_empty() && devices.is_empty() {
         return Ok(paths);
     }
     let _lock = lock(layout, &pod.uid)?;
-    for mount in mounts {
-        if paths.contains_key(&mount.name) {
+    let mounts = mounts.iter().map(|mount| (&mount.name, false));
+    for (name, as_device) in mounts.chain(devices.iter().map(|device| (&device.name, true))) {
+        if paths.contains_key(name) {
             continue;
         }
-        let volume = spec.volumes.iter().flatten().find(|v| v.name == mount.name).ok_or_else(|| {
+        let volume = spec.volumes.iter().flatten().find(|v| v.name == *name).ok_or_else(|| {
             ContainerError::config(format!(
-                "container {container} mounts {:?}, but the pod has no such volume",
-                mount.name
+                "container {container} mounts {name:?}, but the pod has no such volume"
             ))
         })?;
         if volume.image.is_some() {
@@ -72,17 +92,17 @@ pub fn prepare(
             continue;
         }
         let scope = Scope { layout, pod, objects };
-        let path = match (prepare_one(&scope, volume), scope.existing(volume)) {
+        let path = match (prepare_one(&scope, volume, as_device), scope.existing(volume)) {
             (Ok(path), _) => path,
             // The ConfigMap or one of its keys was deleted: a restarted container gets the contents that its pod had
             // before.
             (Err(error), Some(path)) => {
                 tracing::warn!(pod = pod.uid, volume = volume.name, %error, "the volume keeps its contents");
-                path
+                Prepared::Path(path)
             }
             (Err(error), None) => return Err(error),
         };
-        paths.insert(mount.name.clone(), path);
+        paths.insert(name.clone(), path);
     }
     Ok(paths)
 }
@@ -99,7 +119,7 @@ pub fn update(layout: &Layout, pod: &PodPlan, objects: &Objects) -> Result<(), V
     let mut errors = Vec::new();
     for volume in spec.volumes.iter().flatten() {
         if scope.existing(volume).is_some()
-            && let Err(error) = prepare_one(&scope, volume)
+            && let Err(error) = prepare_one(&scope, volume, false)
         {
             errors.push(error);
         }
@@ -107,19 +127,23 @@ pub fn update(layout: &Layout, pod: &PodPlan, objects: &Objects) -> Result<(), V
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
-/// Removes the volumes that live as long as the pod (emptyDir, ConfigMap, Secret, ...); claims and host paths are kept.
+/// Removes the volumes that live as long as the pod (emptyDir, ConfigMap, Secret, ephemeral claims, ...); other claims and
+/// host paths are kept.
 /// Everything mounted in the pod's folders is unmounted first, so the pod's containers must have been removed.
 /// Continues after errors and collects them. Nothing is ever deleted inside of a folder that is still mounted.
 ///
 /// # Errors
 /// All errors; call again after their causes are gone.
-pub fn remove(layout: &Layout, uid: &str) -> Result<(), Vec<Error>> {
+pub fn remove(layout: &Layout, uid: &str) -> Result<(), Vec<claims::Error>> {
     let (run, pod) = (layout.pod_run(uid), layout.pod(uid));
-    let mut errors = mounts::unmount_below(&[&run, &pod]);
+    let mut errors: Vec<claims::Error> =
+        mounts::unmount_below(&[&run, &pod]).into_iter().map(claims::Error::from).collect();
     base::fail_point!(Worker, "volumes-unmounted");
+    errors.extend(claims::detach(layout, uid));
+    errors.extend(claims::remove_owned(layout, uid));
     for root in [run.join("volumes"), pod.join("volumes")] {
         if let Err(more) = base::file::remove_tree(&root) {
-            errors.extend(more.into_iter().map(Error::from));
+            errors.extend(more.into_iter().map(claims::Error::from));
         }
     }
     if let Err(error) = base::file::remove_file_if_exists(&lock_path(layout, uid)) {
@@ -187,25 +211,80 @@ impl Scope<'_> {
     }
 }
 
-fn prepare_one(scope: &Scope<'_>, volume: &Volume) -> Result<PathBuf, ContainerError> {
-    if let Some(source) = &volume.empty_dir {
-        empty_dir::prepare(scope, &volume.name, source)
+fn prepare_one(scope: &Scope<'_>, volume: &Volume, as_device: bool) -> Result<Prepared, ContainerError> {
+    let name = &volume.name;
+    let path = if let Some(source) = &volume.empty_dir {
+        empty_dir::prepare(scope, name, source)?
     } else if let Some(source) = &volume.host_path {
-        host_path::prepare(&volume.name, source)
+        host_path::prepare(name, source)?
+    } else if let Some(source) = &volume.nfs {
+        return Ok(Prepared::Nfs(nfs::Share {
+            server: source.server.clone(),
+            path: source.path.clone(),
+            read_only: source.read_only == Some(true),
+            options: Vec::new(),
+        }));
     } else if let Some(source) = &volume.persistent_volume_claim {
-        let (namespace, claim) = (scope.pod.namespace(), &source.claim_name);
-        let object = scope.objects.claims.get(&(namespace.to_owned(), claim.clone()));
-        let path = claims::ensure_for(scope.layout, scope.pod, claim, object)
-            .map_err(|e| failed(&volume.name, e))?;
-        if source.read_only != Some(true) {
-            scope.give_once(&volume.name, &path, true)?;
-        }
-        Ok(path)
+        let key = (scope.pod.namespace().to_owned(), source.claim_name.clone());
+        let object = scope.objects.claims.get(&key);
+        let claim = claims::ensure_for(scope.layout, scope.pod, &source.claim_name, object);
+        let claim = claim.map_err(|e| failed(name, e))?;
+        return prepare_claim(scope, name, &claim, as_device, source.read_only == Some(true));
+    } else if volume.ephemeral.is_some() {
+        let claim = plan::volumes::claim_of_ephemeral(scope.pod.namespace(), scope.pod.name(), volume)
+            .ok_or_else(|| failed(name, "it has no volumeClaimTemplate"))?;
+        let claim = claims::ensure_owned(scope.layout, scope.pod, &claim).map_err(|e| failed(name, e))?;
+        return prepare_claim(scope, name, &claim, as_device, false);
     } else if let (Some(medium), Some(payload)) = (files::medium(volume), files::payload(scope, volume)?) {
-        write_files(scope, &volume.name, medium, &payload).map_err(|e| failed(&volume.name, e))
+        write_files(scope, name, medium, &payload).map_err(|e| failed(name, e))?
     } else {
-        Err(failed(&volume.name, "this kind of volume is not supported"))
+        return Err(failed(name, "this kind of volume is not supported"));
+    };
+    Ok(Prepared::Path(path))
+}
+
+/// Makes the data of a claim available.
+fn prepare_claim(
+    scope: &Scope<'_>,
+    volume: &str,
+    claim: &Claim,
+    as_device: bool,
+    read_only: bool,
+) -> Result<Prepared, ContainerError> {
+    let fail = |problem: &dyn std::fmt::Display| failed(volume, problem);
+    let data = claims::data(scope.layout, claim).map_err(|e| fail(&e))?;
+    let is_block = matches!(data, Data::BlockFile(_) | Data::Device(_));
+    if is_block != as_device {
+        // The kubelet's words.
+        let (mode, place) =
+            if is_block { ("Block", "volumeMounts") } else { ("Filesystem", "volumeDevices") };
+        return Err(fail(&format_args!("has volumeMode {mode}, but is specified in {place}")));
     }
+    let path = match data {
+        Data::Folder(path) => path,
+        Data::HostPath(source) => return host_path::prepare(volume, &source).map(Prepared::Path),
+        Data::Local(path) if !path.exists() => {
+            return Err(fail(&format_args!("local volume path {} does not exist", path.display())));
+        }
+        Data::Local(path) if !path.is_dir() => {
+            return Err(fail(&format_args!("local volume path {} is not a folder", path.display())));
+        }
+        Data::Local(path) => path,
+        Data::Nfs(share) => return Ok(Prepared::Nfs(share)),
+        Data::BlockFile(_) => {
+            return claims::attach(scope.layout, claim, &scope.pod.uid)
+                .map(Prepared::Device)
+                .map_err(|e| fail(&e));
+        }
+        Data::Device(path) => {
+            let real = fs::canonicalize(&path).map_err(|e| fail(&Error::io("find", &path)(e)))?;
+            return Ok(Prepared::Device(real));
+        }
+    };
+    if !read_only {
+        scope.give_once(volume, &path, true)?;
+    }
+    Ok(Prepared::Path(path))
 }
 
 /// Makes a volume show these files.

@@ -98,6 +98,7 @@ mod tests {
                 sub_path: None,
                 recursive_read_only: false,
                 from_host: false,
+                options: Vec::new(),
             })
             .collect();
         assert_eq!(

@@ -3,6 +3,7 @@
 mod claims;
 mod contents;
 mod group;
+mod persistent;
 mod projected;
 mod sources;
 mod sub_path;
@@ -48,7 +49,7 @@ impl Place {
     /// Prepares the volume `v` of a pod.
     fn prepare(&self, source: Value) -> Result<PathBuf, ContainerError> {
         let plan = pod(source);
-        super::prepare(&self.layout, &plan, &self.objects, "c").map(|mut paths| paths.remove("v").unwrap())
+        prepared(self, &plan)
     }
 
     fn remove(&self) {
@@ -59,6 +60,15 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         super::mounts::unmount_below(&[self.dir.path()]);
+    }
+}
+
+/// Prepares the volume `v` of a pod, which is a file or folder.
+fn prepared(place: &Place, plan: &PodPlan) -> Result<PathBuf, ContainerError> {
+    let mut prepared = super::prepare(&place.layout, plan, &place.objects, "c")?;
+    match prepared.remove("v").unwrap() {
+        super::Prepared::Path(path) => Ok(path),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -287,6 +287,7 @@ pub fn shell(name: &str, script: &str) -> ContainerPlan {
         cdi: Vec::new(),
         oom_score_adj: 0,
         mounts: Vec::new(),
+        volume_devices: Vec::new(),
         tty: false,
         stdin: false,
         stop_signal: "SIGTERM".to_owned(),

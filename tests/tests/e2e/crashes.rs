@@ -33,6 +33,20 @@ spec:
   - {{name: memory, emptyDir: {{medium: Memory}}}}
   - {{name: config, configMap: {{name: config}}}}
   - {{name: data, persistentVolumeClaim: {{claimName: data}}}}
+  - name: raw
+    ephemeral:
+      volumeClaimTemplate:
+        spec:
+          accessModes: [ReadWriteOnce]
+          volumeMode: Block
+          resources: {{requests: {{storage: 1Mi}}}}
+  - name: copy
+    ephemeral:
+      volumeClaimTemplate:
+        spec:
+          accessModes: [ReadWriteOnce]
+          resources: {{requests: {{storage: 1Gi}}}}
+          dataSource: {{kind: PersistentVolumeClaim, name: data}}
   initContainers:
   - {{name: first, image: \"localhost/busybox:1\", command: [\"true\"]}}
   - name: side
@@ -50,6 +64,9 @@ spec:
     - {{name: memory, mountPath: /memory}}
     - {{name: config, mountPath: /config}}
     - {{name: data, mountPath: /data, subPath: sub}}
+    - {{name: copy, mountPath: /copy}}
+    volumeDevices:
+    - {{name: raw, devicePath: /dev/xvda}}
 ---
 apiVersion: v1
 kind: Pod

@@ -17,6 +17,7 @@
 
 mod attach;
 mod cgroups;
+mod claims;
 mod cli;
 mod containers;
 mod cp;

@@ -79,6 +79,14 @@ fn projected() {
 }
 
 #[test]
+fn persistent() {
+    let (kube, _ports) = play("persistent.yaml", "--wait=ready");
+    kube.sh("archive", "echo first >/data/log; touch /scratch/x");
+    kube.ok(&["down", "--all", "--volumes"]);
+    assert_eq!(std::fs::read_to_string(kube.dir().join("archive/log")).unwrap(), "first\n");
+}
+
+#[test]
 fn probes() {
     let (kube, _ports) = play("probes.yaml", "--wait=ready");
     let container = |pod: &serde_json::Value| pod["status"]["containerStatuses"][0].clone();
@@ -141,6 +149,7 @@ fn every_example_has_its_test() {
         "hello",
         "host-network",
         "init",
+        "persistent",
         "probes",
         "projected",
         "secured",

@@ -45,7 +45,9 @@ impl Rules<'_> {
         self.env(path, container);
         self.probes(path, container, pod);
         self.restarts(path, container);
+        self.file_keys(path, container, &pod.empty_dirs);
         self.volume_mounts(&format!("{path}.volumeMounts"), container, pod);
+        self.volume_devices(&format!("{path}.volumeDevices"), container, pod);
         if let Some(resources) = &container.resources {
             self.resources(&format!("{path}.resources"), resources);
         }
@@ -68,24 +70,68 @@ impl Rules<'_> {
         }
     }
 
+    /// Reports a name of a volume that the pod does not have.
+    fn has_volume(&mut self, path: &str, name: &str, pod: &Pod<'_>) {
+        if name.is_empty() || pod.volumes.contains(name) {
+            return;
+        }
+        let message = format!("the pod has no volume {}", shown(name));
+        let hint = match near(name, pod.volumes.iter().copied()) {
+            Some(near) => format!("did you mean {}?", escape(near)),
+            None if pod.volumes.is_empty() => "add it under the pod's `volumes`".to_owned(),
+            None => {
+                let some: Vec<&str> = pod.volumes.iter().copied().take(10).collect();
+                let more = if pod.volumes.len() > some.len() { ", ..." } else { "" };
+                format!("volumes of the pod: {}{more}", escape(&some.join(", ")))
+            }
+        };
+        self.error_hint(path, message, hint);
+    }
+
+    fn volume_devices(&mut self, path: &str, container: &Container, pod: &Pod<'_>) {
+        let mounts = || container.volume_mounts.iter().flatten();
+        let mut places: HashMap<String, usize> = HashMap::new();
+        for (index, device) in container.volume_devices.iter().flatten().enumerate() {
+            let path = format!("{path}[{index}]");
+            let at = format!("{path}.name");
+            self.has_volume(&at, &device.name, pod);
+            if pod.volumes.contains(device.name.as_str()) && !pod.claims.contains(device.name.as_str()) {
+                let message = format!("volume {} is not a claim", shown(&device.name));
+                self.error_hint(
+                    &at,
+                    message,
+                    "only a persistentVolumeClaim or ephemeral volume can be a device",
+                );
+            }
+            if mounts().any(|mount| mount.name == device.name) {
+                self.error(&at, "is a volume that volumeMounts mount: it can be a device or a folder");
+            }
+            let at = format!("{path}.devicePath");
+            if device.device_path.is_empty() {
+                continue;
+            }
+            if device.device_path.split('/').any(|part| part == "..") {
+                self.error(&at, "must not contain `..`");
+            } else if !device.device_path.starts_with('/') {
+                let message = format!("must be an absolute path, is {}", shown(&device.device_path));
+                self.error_hint(&at, message, "/dev/xvda, for example");
+            }
+            let place = mount_point(&device.device_path);
+            if mounts().any(|mount| mount_point(&mount.mount_path) == place) {
+                self.error(&at, "is already where a volume is mounted");
+            }
+            if let Some(first) = places.insert(place, index) {
+                self.error(&at, format!("is already the path of volumeDevices[{first}]"));
+            }
+        }
+    }
+
     fn volume_mounts(&mut self, path: &str, container: &Container, pod: &Pod<'_>) {
         let mut places: HashMap<String, usize> = HashMap::new();
         let privileged = container.security_context.as_ref().and_then(|security| security.privileged);
         for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
             let path = format!("{path}[{index}]");
-            if !mount.name.is_empty() && !pod.volumes.contains(mount.name.as_str()) {
-                let message = format!("the pod has no volume {}", shown(&mount.name));
-                let hint = match near(&mount.name, pod.volumes.iter().copied()) {
-                    Some(near) => format!("did you mean {}?", escape(near)),
-                    None if pod.volumes.is_empty() => "add it under the pod's `volumes`".to_owned(),
-                    None => {
-                        let some: Vec<&str> = pod.volumes.iter().copied().take(10).collect();
-                        let more = if pod.volumes.len() > some.len() { ", ..." } else { "" };
-                        format!("volumes of the pod: {}{more}", escape(&some.join(", ")))
-                    }
-                };
-                self.error_hint(&format!("{path}.name"), message, hint);
-            }
+            self.has_volume(&format!("{path}.name"), &mount.name, pod);
             let at = format!("{path}.mountPath");
             if !mount.mount_path.is_empty()
                 && let Some(first) = places.insert(mount_point(&mount.mount_path), index)
@@ -100,6 +146,10 @@ impl Rules<'_> {
             if mount.mount_propagation.as_deref() == Some("Bidirectional") && privileged == Some(true) {
                 let message = "is not honoured yet: Bidirectional counts as HostToContainer";
                 self.warning(&format!("{path}.mountPropagation"), message, None);
+            }
+            let options = mount.bind_mount_options.as_deref().unwrap_or_default();
+            if !options.is_empty() && pod.images.contains(mount.name.as_str()) {
+                self.error(&format!("{path}.bindMountOptions"), "cannot be given for an image volume");
             }
             for (field, sub_path) in [("subPath", &mount.sub_path), ("subPathExpr", &mount.sub_path_expr)] {
                 if let Some(sub_path) = sub_path.as_deref() {

@@ -1,9 +1,14 @@
 //! Rules of environment variables of containers.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::{Container, EnvVarSource, ObjectFieldSelector};
 
 use super::{Rules, name, near};
 use crate::manifest::shown;
+
+/// The longest key of a file of variables, in Kubernetes.
+const MAX_FILE_KEY: usize = 128;
 
 /// Fields that the value of a variable can refer to.
 const FIELDS: [&str; 9] = [
@@ -46,6 +51,35 @@ impl Rules<'_> {
                 if let Some(given) = given.filter(|given| !given.is_empty()) {
                     self.require(&format!("{path}.{field}.name"), name::dns_subdomain(given));
                 }
+            }
+        }
+    }
+
+    /// Checks the variables that come from files of a volume.
+    pub(super) fn file_keys(&mut self, path: &str, container: &Container, empty_dirs: &BTreeSet<&str>) {
+        for (index, variable) in container.env.iter().flatten().enumerate() {
+            let Some(selector) = variable.value_from.as_ref().and_then(|from| from.file_key_ref.as_ref())
+            else {
+                continue;
+            };
+            let path = format!("{path}.env[{index}].valueFrom.fileKeyRef");
+            let at = format!("{path}.volumeName");
+            if !selector.volume_name.is_empty() && !empty_dirs.contains(selector.volume_name.as_str()) {
+                let message = format!("the pod has no emptyDir volume {}", shown(&selector.volume_name));
+                let hint = "the file is in an emptyDir that an init container mounts and writes to";
+                self.error_hint(&at, message, hint);
+            }
+            let at = format!("{path}.path");
+            self.require(&at, name::descending(&selector.path));
+            if selector.path.starts_with("..") && !selector.path.split('/').any(|part| part == "..") {
+                self.error(&at, "must not begin with `..`");
+            }
+            if !selector.key.is_empty() {
+                self.require(&format!("{path}.key"), name::variable(&selector.key));
+            }
+            if selector.key.len() > MAX_FILE_KEY {
+                let message = format!("must not be longer than {MAX_FILE_KEY} characters");
+                self.error(&format!("{path}.key"), message);
             }
         }
     }

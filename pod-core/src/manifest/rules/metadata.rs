@@ -23,7 +23,12 @@ impl Rules<'_> {
             given => self.require("metadata.name", name::of_kind(kind, given)),
         }
         if let Some(namespace) = metadata.namespace.as_deref().filter(|namespace| !namespace.is_empty()) {
-            self.require("metadata.namespace", name::dns_label(namespace));
+            if kind.is_namespaced() {
+                self.require("metadata.namespace", name::dns_label(namespace));
+            } else {
+                let message = format!("must not be given: {} is in no namespace", kind.with_article());
+                self.error("metadata.namespace", message);
+            }
         }
         self.labels_and_annotations("metadata", metadata);
     }

@@ -7,6 +7,7 @@ mod env;
 mod files;
 mod metadata;
 pub(crate) mod name;
+mod persistent_volume;
 mod pod;
 mod ports;
 mod probe;
@@ -43,7 +44,12 @@ pub(super) fn check(object: &Object, checked: &Checked, start: Position, source:
         Object::Deployment(deployment) => rules.deployment(deployment),
         Object::ConfigMap(map) => rules.config_map(map),
         Object::Secret(secret) => rules.secret(secret),
-        Object::PersistentVolumeClaim(claim) => rules.claim(claim),
+        Object::PersistentVolumeClaim(claim) => {
+            if let Some(spec) = &claim.spec {
+                rules.claim("spec", spec);
+            }
+        }
+        Object::PersistentVolume(volume) => rules.persistent_volume(volume),
     }
     rules.found
 }

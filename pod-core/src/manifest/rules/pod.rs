@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use k8s_openapi::api::core::v1::{PodDNSConfig, PodSpec};
+use k8s_openapi::api::core::v1::{PodDNSConfig, PodSpec, Volume};
 
 use super::{Rules, name};
 use crate::kind::Kind;
@@ -16,6 +16,12 @@ pub(super) struct Pod<'a> {
     pub host_users: bool,
     pub grace_seconds: i64,
     pub volumes: BTreeSet<&'a str>,
+    /// The volumes that may be block devices: claims.
+    pub claims: BTreeSet<&'a str>,
+    /// The volumes that are images.
+    pub images: BTreeSet<&'a str>,
+    /// The volumes that are emptyDirs.
+    pub empty_dirs: BTreeSet<&'a str>,
 }
 
 /// The default of terminationGracePeriodSeconds.
@@ -29,21 +35,27 @@ pub(crate) const MAX_SEARCH_CHARS: usize = 2048;
 
 impl Rules<'_> {
     pub(super) fn pod(&mut self, path: &str, spec: &PodSpec, owner: Kind) {
+        let names_of = |is_it: fn(&Volume) -> bool| {
+            let volumes = spec.volumes.iter().flatten().filter(|volume| is_it(volume));
+            volumes.map(|volume| volume.name.as_str()).filter(|name| !name.is_empty()).collect()
+        };
         let pod = Pod {
             host_network: spec.host_network == Some(true),
             host_users: spec.host_users != Some(false),
             grace_seconds: spec.termination_grace_period_seconds.unwrap_or(DEFAULT_GRACE_SECONDS),
-            volumes: spec
-                .volumes
-                .iter()
-                .flatten()
-                .map(|v| v.name.as_str())
-                .filter(|n| !n.is_empty())
-                .collect(),
+            volumes: names_of(|_| true),
+            claims: names_of(|volume| volume.persistent_volume_claim.is_some() || volume.ephemeral.is_some()),
+            images: names_of(|volume| volume.image.is_some()),
+            empty_dirs: names_of(|volume| {
+                volume.empty_dir.is_some()
+                    || *volume == Volume { name: volume.name.clone(), ..Volume::default() }
+            }),
         };
         let containers = || spec.init_containers.iter().flatten().chain(&spec.containers);
         let mounts = containers().flat_map(|container| container.volume_mounts.iter().flatten());
-        let mounted = mounts.map(|mount| mount.name.as_str()).collect();
+        let devices = containers().flat_map(|container| container.volume_devices.iter().flatten());
+        let devices = devices.map(|device| device.name.as_str());
+        let mounted = mounts.map(|mount| mount.name.as_str()).chain(devices).collect();
         self.volumes(&format!("{path}.volumes"), spec.volumes.as_deref().unwrap_or_default(), &mounted);
         if spec.containers.is_empty() {
             self.error(&format!("{path}.containers"), "must have at least one container");

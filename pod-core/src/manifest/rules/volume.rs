@@ -7,11 +7,18 @@ use serde_json::Value;
 
 use super::{Rules, name};
 use crate::manifest::quantity::Quantity;
-use crate::manifest::support::{self, Status};
+use crate::manifest::support::{self, Status, Support};
 use crate::manifest::{schema, shown};
 
-/// Returns true for the path of a source of a volume: `spec.volumes[0].nfs`, or a source of a projected volume.
+/// Returns true for the path of a source of a volume: `spec.volumes[0].csi`, a source of a projected volume, or that of a
+/// PersistentVolume (`spec.csi`).
 pub(crate) fn is_volume_source(path: &str) -> bool {
+    if let Some(field) = path.strip_prefix("spec.") {
+        let of_persistent = support::of("PersistentVolumeSpec").iter();
+        if of_persistent.clone().any(|(name, support)| *name == field && support.status != Status::Honoured) {
+            return true;
+        }
+    }
     let volume = path.rsplit_once('.').map(|(volume, _)| volume.rsplit('.').next().unwrap_or_default());
     volume.is_some_and(|volume| volume.starts_with("volumes[") || volume.starts_with("sources["))
 }
@@ -73,6 +80,11 @@ impl Rules<'_> {
     fn mountable_source(&mut self, path: &str, source: &str, is_mounted: bool) {
         let support = support::of("Volume").iter().find(|(name, _)| *name == source);
         let Some((_, support)) = support.filter(|_| is_mounted) else { return };
+        self.refuse_source(path, *support);
+    }
+
+    /// Reports an error for a source that is not supported.
+    pub(super) fn refuse_source(&mut self, path: &str, support: Support) {
         let why = match support.status {
             Status::Honoured => return,
             Status::NotYet => "volumes of this kind cannot be mounted yet",
@@ -112,6 +124,16 @@ impl Rules<'_> {
             && source.reference.as_deref().is_none_or(str::is_empty)
         {
             self.error(&format!("{path}.image.reference"), "is required");
+        }
+        if let Some(source) = &volume.nfs {
+            self.nfs(&format!("{path}.nfs"), source);
+        }
+        if let Some(template) = volume.ephemeral.as_ref().and_then(|it| it.volume_claim_template.as_ref()) {
+            let path = format!("{path}.ephemeral.volumeClaimTemplate");
+            if let Some(metadata) = &template.metadata {
+                self.labels_and_annotations(&format!("{path}.metadata"), metadata);
+            }
+            self.claim(&format!("{path}.spec"), &template.spec);
         }
         if let Some(source) = &volume.persistent_volume_claim
             && !source.claim_name.is_empty()

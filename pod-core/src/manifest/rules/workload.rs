@@ -171,7 +171,7 @@ impl Rules<'_> {
         }
     }
 
-    fn selector(&mut self, path: &str, selector: &LabelSelector) {
+    pub(super) fn selector(&mut self, path: &str, selector: &LabelSelector) {
         if let Some(labels) = &selector.match_labels {
             self.labels(&format!("{path}.matchLabels"), labels);
         }

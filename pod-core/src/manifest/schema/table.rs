@@ -48,6 +48,17 @@ pub static AZURE_DISK_VOLUME_SOURCE: Type = Type {
     ],
 };
 
+/// The type `AzureFilePersistentVolumeSource`.
+pub static AZURE_FILE_PERSISTENT_VOLUME_SOURCE: Type = Type {
+    name: "AzureFilePersistentVolumeSource",
+    fields: &[
+        Field::optional("readOnly", Kind::Bool),
+        Field::required("secretName", Kind::String),
+        Field::optional("secretNamespace", Kind::String),
+        Field::required("shareName", Kind::String),
+    ],
+};
+
 /// The type `AzureFileVolumeSource`.
 pub static AZURE_FILE_VOLUME_SOURCE: Type = Type {
     name: "AzureFileVolumeSource",
@@ -55,6 +66,23 @@ pub static AZURE_FILE_VOLUME_SOURCE: Type = Type {
         Field::optional("readOnly", Kind::Bool),
         Field::required("secretName", Kind::String),
         Field::required("shareName", Kind::String),
+    ],
+};
+
+/// The type `CSIPersistentVolumeSource`.
+pub static CSI_PERSISTENT_VOLUME_SOURCE: Type = Type {
+    name: "CSIPersistentVolumeSource",
+    fields: &[
+        Field::optional("controllerExpandSecretRef", Kind::Object(&SECRET_REFERENCE)),
+        Field::optional("controllerPublishSecretRef", Kind::Object(&SECRET_REFERENCE)),
+        Field::required("driver", Kind::String),
+        Field::optional("fsType", Kind::String),
+        Field::optional("nodeExpandSecretRef", Kind::Object(&SECRET_REFERENCE)),
+        Field::optional("nodePublishSecretRef", Kind::Object(&SECRET_REFERENCE)),
+        Field::optional("nodeStageSecretRef", Kind::Object(&SECRET_REFERENCE)),
+        Field::optional("readOnly", Kind::Bool),
+        Field::optional("volumeAttributes", Kind::Map(&Kind::String)),
+        Field::required("volumeHandle", Kind::String),
     ],
 };
 
@@ -79,6 +107,19 @@ pub static CAPABILITIES: Type = Type {
     ],
 };
 
+/// The type `CephFSPersistentVolumeSource`.
+pub static CEPH_FS_PERSISTENT_VOLUME_SOURCE: Type = Type {
+    name: "CephFSPersistentVolumeSource",
+    fields: &[
+        Field::required("monitors", Kind::List(&Kind::String)),
+        Field::optional("path", Kind::String),
+        Field::optional("readOnly", Kind::Bool),
+        Field::optional("secretFile", Kind::String),
+        Field::optional("secretRef", Kind::Object(&SECRET_REFERENCE)),
+        Field::optional("user", Kind::String),
+    ],
+};
+
 /// The type `CephFSVolumeSource`.
 pub static CEPH_FS_VOLUME_SOURCE: Type = Type {
     name: "CephFSVolumeSource",
@@ -89,6 +130,17 @@ pub static CEPH_FS_VOLUME_SOURCE: Type = Type {
         Field::optional("secretFile", Kind::String),
         Field::optional("secretRef", Kind::Object(&LOCAL_OBJECT_REFERENCE)),
         Field::optional("user", Kind::String),
+    ],
+};
+
+/// The type `CinderPersistentVolumeSource`.
+pub static CINDER_PERSISTENT_VOLUME_SOURCE: Type = Type {
+    name: "CinderPersistentVolumeSource",
+    fields: &[
+        Field::optional("fsType", Kind::String),
+        Field::optional("readOnly", Kind::Bool),
+        Field::optional("secretRef", Kind::Object(&SECRET_REFERENCE)),
+        Field::required("volumeID", Kind::String),
     ],
 };
 
@@ -579,7 +631,7 @@ pub static EPHEMERAL_CONTAINER: Type = Type {
 pub static EPHEMERAL_VOLUME_SOURCE: Type = Type {
     name: "EphemeralVolumeSource",
     fields: &[
-        Field::optional("volumeClaimTemplate", Kind::Object(&PERSISTENT_VOLUME_CLAIM_TEMPLATE)),
+        Field::required("volumeClaimTemplate", Kind::Object(&PERSISTENT_VOLUME_CLAIM_TEMPLATE)),
     ],
 };
 
@@ -620,6 +672,18 @@ pub static FILE_KEY_SELECTOR: Type = Type {
         Field::optional("optional", Kind::Bool),
         Field::required("path", Kind::String),
         Field::required("volumeName", Kind::String),
+    ],
+};
+
+/// The type `FlexPersistentVolumeSource`.
+pub static FLEX_PERSISTENT_VOLUME_SOURCE: Type = Type {
+    name: "FlexPersistentVolumeSource",
+    fields: &[
+        Field::required("driver", Kind::String),
+        Field::optional("fsType", Kind::String),
+        Field::optional("options", Kind::Map(&Kind::String)),
+        Field::optional("readOnly", Kind::Bool),
+        Field::optional("secretRef", Kind::Object(&SECRET_REFERENCE)),
     ],
 };
 
@@ -672,6 +736,17 @@ pub static GIT_REPO_VOLUME_SOURCE: Type = Type {
         Field::optional("directory", Kind::String),
         Field::required("repository", Kind::String),
         Field::optional("revision", Kind::String),
+    ],
+};
+
+/// The type `GlusterfsPersistentVolumeSource`.
+pub static GLUSTERFS_PERSISTENT_VOLUME_SOURCE: Type = Type {
+    name: "GlusterfsPersistentVolumeSource",
+    fields: &[
+        Field::required("endpoints", Kind::String),
+        Field::optional("endpointsNamespace", Kind::String),
+        Field::required("path", Kind::String),
+        Field::optional("readOnly", Kind::Bool),
     ],
 };
 
@@ -730,6 +805,24 @@ pub static HOST_PATH_VOLUME_SOURCE: Type = Type {
     fields: &[
         Field::required("path", Kind::String),
         Field::optional("type", Kind::Enum(&["", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice", "BlockDevice"])),
+    ],
+};
+
+/// The type `ISCSIPersistentVolumeSource`.
+pub static ISCSI_PERSISTENT_VOLUME_SOURCE: Type = Type {
+    name: "ISCSIPersistentVolumeSource",
+    fields: &[
+        Field::optional("chapAuthDiscovery", Kind::Bool),
+        Field::optional("chapAuthSession", Kind::Bool),
+        Field::optional("fsType", Kind::String),
+        Field::optional("initiatorName", Kind::String),
+        Field::required("iqn", Kind::String),
+        Field::optional("iscsiInterface", Kind::String),
+        Field::required("lun", Kind::Int(-2_147_483_648, 2_147_483_647)),
+        Field::optional("portals", Kind::List(&Kind::String)),
+        Field::optional("readOnly", Kind::Bool),
+        Field::optional("secretRef", Kind::Object(&SECRET_REFERENCE)),
+        Field::required("targetPortal", Kind::String),
     ],
 };
 
@@ -934,6 +1027,15 @@ pub static LOCAL_OBJECT_REFERENCE: Type = Type {
     ],
 };
 
+/// The type `LocalVolumeSource`.
+pub static LOCAL_VOLUME_SOURCE: Type = Type {
+    name: "LocalVolumeSource",
+    fields: &[
+        Field::optional("fsType", Kind::String),
+        Field::required("path", Kind::String),
+    ],
+};
+
 /// The type `ManagedFieldsEntry`.
 pub static MANAGED_FIELDS_ENTRY: Type = Type {
     name: "ManagedFieldsEntry",
@@ -1064,6 +1166,20 @@ pub static OBJECT_META: Type = Type {
     ],
 };
 
+/// The type `ObjectReference`.
+pub static OBJECT_REFERENCE: Type = Type {
+    name: "ObjectReference",
+    fields: &[
+        Field::optional("apiVersion", Kind::String),
+        Field::optional("fieldPath", Kind::String),
+        Field::optional("kind", Kind::String),
+        Field::optional("name", Kind::String),
+        Field::optional("namespace", Kind::String),
+        Field::optional("resourceVersion", Kind::String),
+        Field::optional("uid", Kind::String),
+    ],
+};
+
 /// The type `OwnerReference`.
 pub static OWNER_REFERENCE: Type = Type {
     name: "OwnerReference",
@@ -1074,6 +1190,18 @@ pub static OWNER_REFERENCE: Type = Type {
         Field::required("kind", Kind::String),
         Field::required("name", Kind::String),
         Field::required("uid", Kind::String),
+    ],
+};
+
+/// The kind `PersistentVolume`.
+pub static PERSISTENT_VOLUME: Type = Type {
+    name: "PersistentVolume",
+    fields: &[
+        Field::optional("apiVersion", Kind::String),
+        Field::optional("kind", Kind::String),
+        Field::required("metadata", Kind::Object(&OBJECT_META)),
+        Field::required("spec", Kind::Object(&PERSISTENT_VOLUME_SPEC)),
+        Field::optional("status", Kind::Object(&PERSISTENT_VOLUME_STATUS)),
     ],
 };
 
@@ -1149,6 +1277,55 @@ pub static PERSISTENT_VOLUME_CLAIM_VOLUME_SOURCE: Type = Type {
     fields: &[
         Field::required("claimName", Kind::String),
         Field::optional("readOnly", Kind::Bool),
+    ],
+};
+
+/// The type `PersistentVolumeSpec`.
+pub static PERSISTENT_VOLUME_SPEC: Type = Type {
+    name: "PersistentVolumeSpec",
+    fields: &[
+        Field::required("accessModes", Kind::List(&Kind::Enum(&["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"]))),
+        Field::optional("awsElasticBlockStore", Kind::Object(&AWS_ELASTIC_BLOCK_STORE_VOLUME_SOURCE)),
+        Field::optional("azureDisk", Kind::Object(&AZURE_DISK_VOLUME_SOURCE)),
+        Field::optional("azureFile", Kind::Object(&AZURE_FILE_PERSISTENT_VOLUME_SOURCE)),
+        Field::required("capacity", Kind::Map(&Kind::Quantity)),
+        Field::optional("cephfs", Kind::Object(&CEPH_FS_PERSISTENT_VOLUME_SOURCE)),
+        Field::optional("cinder", Kind::Object(&CINDER_PERSISTENT_VOLUME_SOURCE)),
+        Field::optional("claimRef", Kind::Object(&OBJECT_REFERENCE)),
+        Field::optional("csi", Kind::Object(&CSI_PERSISTENT_VOLUME_SOURCE)),
+        Field::optional("fc", Kind::Object(&FC_VOLUME_SOURCE)),
+        Field::optional("flexVolume", Kind::Object(&FLEX_PERSISTENT_VOLUME_SOURCE)),
+        Field::optional("flocker", Kind::Object(&FLOCKER_VOLUME_SOURCE)),
+        Field::optional("gcePersistentDisk", Kind::Object(&GCE_PERSISTENT_DISK_VOLUME_SOURCE)),
+        Field::optional("glusterfs", Kind::Object(&GLUSTERFS_PERSISTENT_VOLUME_SOURCE)),
+        Field::optional("hostPath", Kind::Object(&HOST_PATH_VOLUME_SOURCE)),
+        Field::optional("iscsi", Kind::Object(&ISCSI_PERSISTENT_VOLUME_SOURCE)),
+        Field::optional("local", Kind::Object(&LOCAL_VOLUME_SOURCE)),
+        Field::optional("mountOptions", Kind::List(&Kind::String)),
+        Field::optional("nfs", Kind::Object(&NFS_VOLUME_SOURCE)),
+        Field::optional("nodeAffinity", Kind::Object(&VOLUME_NODE_AFFINITY)),
+        Field::optional("persistentVolumeReclaimPolicy", Kind::Enum(&["Retain", "Delete", "Recycle"])),
+        Field::optional("photonPersistentDisk", Kind::Object(&PHOTON_PERSISTENT_DISK_VOLUME_SOURCE)),
+        Field::optional("portworxVolume", Kind::Object(&PORTWORX_VOLUME_SOURCE)),
+        Field::optional("quobyte", Kind::Object(&QUOBYTE_VOLUME_SOURCE)),
+        Field::optional("rbd", Kind::Object(&RBD_PERSISTENT_VOLUME_SOURCE)),
+        Field::optional("scaleIO", Kind::Object(&SCALE_IO_PERSISTENT_VOLUME_SOURCE)),
+        Field::optional("storageClassName", Kind::String),
+        Field::optional("storageos", Kind::Object(&STORAGE_OS_PERSISTENT_VOLUME_SOURCE)),
+        Field::optional("volumeAttributesClassName", Kind::String),
+        Field::optional("volumeMode", Kind::Enum(&["Filesystem", "Block"])),
+        Field::optional("vsphereVolume", Kind::Object(&VSPHERE_VIRTUAL_DISK_VOLUME_SOURCE)),
+    ],
+};
+
+/// The type `PersistentVolumeStatus`.
+pub static PERSISTENT_VOLUME_STATUS: Type = Type {
+    name: "PersistentVolumeStatus",
+    fields: &[
+        Field::optional("lastPhaseTransitionTime", Kind::Time),
+        Field::optional("message", Kind::String),
+        Field::optional("phase", Kind::String),
+        Field::optional("reason", Kind::String),
     ],
 };
 
@@ -1544,6 +1721,21 @@ pub static QUOBYTE_VOLUME_SOURCE: Type = Type {
     ],
 };
 
+/// The type `RBDPersistentVolumeSource`.
+pub static RBD_PERSISTENT_VOLUME_SOURCE: Type = Type {
+    name: "RBDPersistentVolumeSource",
+    fields: &[
+        Field::optional("fsType", Kind::String),
+        Field::required("image", Kind::String),
+        Field::optional("keyring", Kind::String),
+        Field::required("monitors", Kind::List(&Kind::String)),
+        Field::optional("pool", Kind::String),
+        Field::optional("readOnly", Kind::Bool),
+        Field::optional("secretRef", Kind::Object(&SECRET_REFERENCE)),
+        Field::optional("user", Kind::String),
+    ],
+};
+
 /// The type `RBDVolumeSource`.
 pub static RBD_VOLUME_SOURCE: Type = Type {
     name: "RBDVolumeSource",
@@ -1645,6 +1837,23 @@ pub static SE_LINUX_OPTIONS: Type = Type {
     ],
 };
 
+/// The type `ScaleIOPersistentVolumeSource`.
+pub static SCALE_IO_PERSISTENT_VOLUME_SOURCE: Type = Type {
+    name: "ScaleIOPersistentVolumeSource",
+    fields: &[
+        Field::optional("fsType", Kind::String),
+        Field::required("gateway", Kind::String),
+        Field::optional("protectionDomain", Kind::String),
+        Field::optional("readOnly", Kind::Bool),
+        Field::required("secretRef", Kind::Object(&SECRET_REFERENCE)),
+        Field::optional("sslEnabled", Kind::Bool),
+        Field::optional("storageMode", Kind::String),
+        Field::optional("storagePool", Kind::String),
+        Field::required("system", Kind::String),
+        Field::optional("volumeName", Kind::String),
+    ],
+};
+
 /// The type `ScaleIOVolumeSource`.
 pub static SCALE_IO_VOLUME_SOURCE: Type = Type {
     name: "ScaleIOVolumeSource",
@@ -1711,6 +1920,15 @@ pub static SECRET_PROJECTION: Type = Type {
         Field::optional("items", Kind::List(&Kind::Object(&KEY_TO_PATH))),
         Field::required("name", Kind::String),
         Field::optional("optional", Kind::Bool),
+    ],
+};
+
+/// The type `SecretReference`.
+pub static SECRET_REFERENCE: Type = Type {
+    name: "SecretReference",
+    fields: &[
+        Field::optional("name", Kind::String),
+        Field::optional("namespace", Kind::String),
     ],
 };
 
@@ -1918,6 +2136,18 @@ pub static STATEFUL_SET_UPDATE_STRATEGY: Type = Type {
     ],
 };
 
+/// The type `StorageOSPersistentVolumeSource`.
+pub static STORAGE_OS_PERSISTENT_VOLUME_SOURCE: Type = Type {
+    name: "StorageOSPersistentVolumeSource",
+    fields: &[
+        Field::optional("fsType", Kind::String),
+        Field::optional("readOnly", Kind::Bool),
+        Field::optional("secretRef", Kind::Object(&OBJECT_REFERENCE)),
+        Field::optional("volumeName", Kind::String),
+        Field::optional("volumeNamespace", Kind::String),
+    ],
+};
+
 /// The type `StorageOSVolumeSource`.
 pub static STORAGE_OS_VOLUME_SOURCE: Type = Type {
     name: "StorageOSVolumeSource",
@@ -2100,7 +2330,7 @@ pub static VOLUME_HEALTH_STATUS: Type = Type {
 pub static VOLUME_MOUNT: Type = Type {
     name: "VolumeMount",
     fields: &[
-        Field::optional("bindMountOptions", Kind::List(&Kind::String)),
+        Field::optional("bindMountOptions", Kind::List(&Kind::Enum(&["noexec", "nodev", "nosuid"]))),
         Field::required("mountPath", Kind::String),
         Field::optional("mountPropagation", Kind::Enum(&["None", "HostToContainer", "Bidirectional"])),
         Field::required("name", Kind::String),
@@ -2120,6 +2350,14 @@ pub static VOLUME_MOUNT_STATUS: Type = Type {
         Field::optional("readOnly", Kind::Bool),
         Field::optional("recursiveReadOnly", Kind::String),
         Field::optional("volumeStatus", Kind::Object(&VOLUME_STATUS)),
+    ],
+};
+
+/// The type `VolumeNodeAffinity`.
+pub static VOLUME_NODE_AFFINITY: Type = Type {
+    name: "VolumeNodeAffinity",
+    fields: &[
+        Field::optional("required", Kind::Object(&NODE_SELECTOR)),
     ],
 };
 

@@ -7,19 +7,20 @@ use std::fmt::Write as _;
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service};
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
 use self::constraints::{ENUMS, OPTIONAL, RANGES, REQUIRED};
 
-const ROOTS: [&str; 9] = [
+const ROOTS: [&str; 10] = [
     "Pod",
     "Deployment",
     "ConfigMap",
     "Secret",
     "PersistentVolumeClaim",
+    "PersistentVolume",
     "DaemonSet",
     "Job",
     "Service",
@@ -69,6 +70,7 @@ impl Schemas {
         generator.subschema_for::<ConfigMap>();
         generator.subschema_for::<Secret>();
         generator.subschema_for::<PersistentVolumeClaim>();
+        generator.subschema_for::<PersistentVolume>();
         generator.subschema_for::<DaemonSet>();
         generator.subschema_for::<Job>();
         generator.subschema_for::<Service>();

@@ -287,3 +287,33 @@ fn an_unknown_container_is_an_error() {
     case.container = "other";
     assert!(case.error().contains("no container \"other\""));
 }
+
+#[test]
+fn a_variable_comes_from_a_file_of_a_volume() {
+    let variable = |name: &str, key: &str, optional: bool| {
+        let file = json!({"volumeName": "v", "path": "env/app", "key": key, "optional": optional});
+        json!({"name": name, "valueFrom": {"fileKeyRef": file}})
+    };
+    let mut case = Case::new(json!({"env": [variable("A", "KEY", false), variable("B", "NONE", true)]}));
+    assert_eq!(case.env("A").as_deref(), Some(""), "before the pod exists the file does not");
+    case.files =
+        Some([(("v".to_owned(), "env/app".to_owned()), Some("KEY='of the file'\n".to_owned()))].into());
+    assert_eq!(case.env("A").as_deref(), Some("of the file"));
+    assert_eq!(case.env("B"), None);
+    case.files = Some([(("v".to_owned(), "env/app".to_owned()), None)].into());
+    assert_eq!(
+        case.error(),
+        "CreateContainerConfigError: variable A: file \"env/app\" of volume v does not exist"
+    );
+    case.files =
+        Some([(("v".to_owned(), "env/app".to_owned()), Some("OTHER='x'\nKEY=y\n".to_owned()))].into());
+    assert_eq!(
+        case.error(),
+        "CreateContainerConfigError: variable A: file \"env/app\" of volume v: line 2: the value must be in single quotes"
+    );
+    case.files = Some([(("v".to_owned(), "env/app".to_owned()), Some("OTHER='x'\n".to_owned()))].into());
+    assert_eq!(
+        case.error(),
+        "CreateContainerConfigError: variable A: file \"env/app\" of volume v has no key \"KEY\""
+    );
+}

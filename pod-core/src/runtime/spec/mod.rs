@@ -70,6 +70,8 @@ pub struct Mount {
     pub from_host: bool,
     /// The device that the volume is: the container may use it.
     pub device: Option<DeviceNumber>,
+    /// bindMountOptions: `noexec`, `nodev`, `nosuid`.
+    pub options: Vec<String>,
 }
 
 /// A device of the kernel.
@@ -182,6 +184,9 @@ pub fn container(container: &Container<'_>) -> Result<Spec, Error> {
                 .iter()
                 .filter(|device| !mounts::is_covered(&device.path, container.mounts))
                 .collect();
+            let moved = security::moved(&own_devices);
+            let moved = moved.iter().filter(|own| !devices.iter().any(|known| known.path == own.path));
+            let devices: Vec<&Device> = devices.iter().copied().chain(moved).collect();
             linux.insert("devices".to_owned(), security::devices(&devices));
         } else {
             if !own_devices.is_empty() {

@@ -134,7 +134,8 @@ fn volume(mount: &Mount) -> Value {
         (false, _) => "rw",
     };
     let destination = normal(&mount.destination);
-    let options = ["rbind", propagation, access];
+    let mut options = vec!["rbind", propagation, access];
+    options.extend(mount.options.iter().map(String::as_str));
     json!({ "destination": destination, "type": "bind", "source": mount.source, "options": options })
 }
 

@@ -187,13 +187,16 @@ pub(super) fn own_devices<'a>(plan: &'a [DevicePlan], host: &'a Host) -> Vec<Own
     plan.iter().filter_map(find).collect()
 }
 
+/// Returns the devices that a container asks for, at the paths that it asks for.
+pub(super) fn moved(own: &[OwnDevice<'_>]) -> Vec<Device> {
+    own.iter()
+        .map(|(plan, device)| Device { path: (&plan.destination).into(), ..(*device).clone() })
+        .collect()
+}
+
 /// Returns `linux.devices` of an unprivileged container: the devices that it asks for, at the paths that it asks for.
 pub(super) fn asked_devices(own: &[OwnDevice<'_>]) -> Value {
-    let moved: Vec<Device> = own
-        .iter()
-        .map(|(plan, device)| Device { path: (&plan.destination).into(), ..(*device).clone() })
-        .collect();
-    devices(&moved.iter().collect::<Vec<_>>())
+    devices(&moved(own).iter().collect::<Vec<_>>())
 }
 
 /// Returns `linux.devices` of a privileged container.

@@ -79,6 +79,7 @@ fn plan() -> ContainerPlan {
         ulimits: Vec::new(),
         oom_score_adj: 900,
         mounts: Vec::new(),
+        volume_devices: Vec::new(),
         tty: false,
         stdin: false,
         stop_signal: "SIGTERM".to_owned(),
@@ -198,10 +199,11 @@ fn volumes_are_private_unless_they_follow_the_hosts_mounts() {
         recursive_read_only: !from_host,
         from_host,
         device: None,
+        options: vec!["noexec".to_owned()],
     };
     for (from_host, options, propagation) in [
-        (false, json!(["rbind", "rprivate", "rro"]), "private"),
-        (true, json!(["rbind", "rslave", "ro"]), "slave"),
+        (false, json!(["rbind", "rprivate", "rro", "noexec"]), "private"),
+        (true, json!(["rbind", "rslave", "ro", "noexec"]), "slave"),
     ] {
         let spec = build(&plan(), &sandbox(), &[mount(from_host)], &host(Version::V2));
         let mounts = spec["mounts"].as_array().unwrap();

@@ -5,7 +5,7 @@ use std::fs;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use serde_json::{Value, json};
 
-use super::super::claims::{Error, ensure, list, remove};
+use super::super::claims::{Data, Error, data, ensure, list, remove};
 use super::{Place, mode, pod};
 use crate::kind::{Kind, ObjectRef};
 use crate::record::{Desired, PodRecord, WorkloadRecord};
@@ -36,6 +36,15 @@ fn record(place: &Place, source: Value) {
     let mut record = WorkloadRecord::new(id, "w".to_owned(), jiff::Timestamp::UNIX_EPOCH, spec);
     record.pods.push(PodRecord::new(plan, Desired::Stopped));
     record.save(&place.layout).unwrap();
+}
+
+/// Creates the claim `data`, and returns its folder.
+fn made(place: &Place) -> std::path::PathBuf {
+    let claim = ensure(&place.layout, "default", "data", None).unwrap();
+    match data(&place.layout, &claim).unwrap() {
+        Data::Folder(path) => path,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -78,7 +87,7 @@ fn list_shows_what_was_asked_for_and_who_uses_it() {
 #[test]
 fn a_claim_that_is_played_after_its_first_use_keeps_its_files_and_its_age() {
     let place = Place::new();
-    let path = ensure(&place.layout, "default", "data", None).unwrap();
+    let path = made(&place);
     fs::write(path.join("file"), "kept").unwrap();
     let first = list(&place.layout).unwrap().remove(0);
     ensure(&place.layout, "default", "data", Some(&claim("1Gi"))).unwrap();
@@ -91,7 +100,7 @@ fn a_claim_that_is_played_after_its_first_use_keeps_its_files_and_its_age() {
 #[test]
 fn a_claim_that_a_recorded_pod_mounts_is_not_removed() {
     let place = Place::new();
-    let path = ensure(&place.layout, "default", "data", None).unwrap();
+    let path = made(&place);
     record(&place, json!({"persistentVolumeClaim": {"claimName": "data"}}));
     let error = remove(&place.layout, "default", "data").unwrap_err();
     assert_eq!(error.to_string(), "volume default/data is in use by pod/web");
@@ -115,7 +124,7 @@ fn remove_forgets_the_object_too() {
 #[test]
 fn names_that_lead_elsewhere_are_not_found() {
     let place = Place::new();
-    let path = ensure(&place.layout, "default", "data", None).unwrap();
+    let path = made(&place);
     for (namespace, name) in [("..", "volumes"), ("default", "../default/data"), ("default", ""), ("", ".")] {
         let error = remove(&place.layout, namespace, name).unwrap_err();
         assert!(matches!(error, Error::NotFound { .. }), "{error}");
@@ -126,7 +135,7 @@ fn names_that_lead_elsewhere_are_not_found() {
 #[test]
 fn what_a_crash_left_half_removed_is_removed_by_the_next_call() {
     let place = Place::new();
-    let path = ensure(&place.layout, "default", "data", None).unwrap();
+    let path = made(&place);
     fs::remove_dir(&path).unwrap();
     assert_eq!(list(&place.layout).unwrap().len(), 1);
     remove(&place.layout, "default", "data").unwrap();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::super::group::{Group, give_tree};
-use super::super::{open_sub_path, prepare, update};
+use super::super::{open_sub_path, update};
 use super::{Place, mode, pod};
 use crate::plan::PodPlan;
 
@@ -20,7 +20,7 @@ fn pod_of_group(source: Value, policy: Option<&str>) -> PodPlan {
 }
 
 fn prepared(place: &Place, plan: &PodPlan) -> PathBuf {
-    prepare(&place.layout, plan, &place.objects, "c").unwrap().remove("v").unwrap()
+    super::prepared(place, plan).unwrap()
 }
 
 /// Returns mode and group of a path; a link is not followed.

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 
 use serde_json::json;
 
-use super::super::{prepare, update};
+use super::super::update;
 use super::{Place, mode, mounted, pod};
 
 #[test]
@@ -24,7 +24,7 @@ fn downward_api_files_show_metadata_and_resources() {
     plan.pod.spec.as_mut().unwrap().containers[0].resources =
         serde_json::from_value(json!({"limits": {"cpu": "1500m"}, "requests": {"memory": "1500Ki"}}))
             .unwrap();
-    let path = prepare(&place.layout, &plan, &place.objects, "c").unwrap().remove("v").unwrap();
+    let path = super::prepared(&place, &plan).unwrap();
     let read = |name: &str| fs::read_to_string(path.join(name)).unwrap();
     assert_eq!(read("name"), "web");
     assert_eq!(read("uid"), "u-1");

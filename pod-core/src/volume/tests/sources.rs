@@ -245,6 +245,6 @@ fn a_host_path_of_the_wrong_type_is_an_error_that_names_path_and_type() {
 #[test]
 fn a_source_that_is_not_supported_is_an_error() {
     let place = Place::new();
-    let error = place.prepare(json!({"nfs": {"server": "x", "path": "/"}})).unwrap_err();
+    let error = place.prepare(json!({"csi": {"driver": "x"}})).unwrap_err();
     assert_eq!(error.to_string(), "FailedMount: volume v: this kind of volume is not supported");
 }
