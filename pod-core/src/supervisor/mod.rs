@@ -15,6 +15,7 @@ mod exec;
 mod hand_over;
 mod hooks;
 pub mod ipc;
+mod measuring;
 mod memory;
 mod parked;
 mod pod;
@@ -476,7 +477,7 @@ impl Supervisor {
             self.pods.values().filter(|pod| pod.purge == pod::Purge::No).filter_map(|pod| pod.unwritten);
         let probes = self.pods.values().filter_map(|pod| pod.probing.schedule.next_deadline());
         let checks = self.pods.values().filter_map(|pod| pod.checks.next_deadline());
-        let usage = self.pods.values().filter_map(|pod| pod.measuring.next_deadline());
+        let usage = self.pods.values().filter_map(|pod| pod.measuring.next);
         let due = due.into_iter().chain(again).chain(probes).chain(checks).chain(usage);
         let due = due.chain(self.control_due()).min();
         if due == self.armed {

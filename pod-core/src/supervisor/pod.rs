@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::attach::Attachment;
 use super::checks::Checks;
+use super::measuring::Measuring;
 use super::probes::Probing;
-use super::usage::Measuring;
 use crate::controller::{self, pod_status};
 use crate::lifecycle::{Goal, PodSpec, PodState};
 use crate::log::{Stream, Writer};

@@ -5,33 +5,8 @@ use nix::sys::signal::{Signal, kill};
 use super::Supervisor;
 use super::pod::{Job, Pod};
 use crate::lifecycle::{Event, Goal, Now, Sandbox};
-use crate::plan::PodPlan;
 use crate::sandbox::worker;
 use crate::volume::{ephemeral, usage};
-
-/// When the volumes of a pod are measured.
-#[derive(Debug, Default)]
-pub struct Measuring {
-    /// Whether the pod has a volume with a limit, or a limit of its ephemeral storage.
-    is_limited: bool,
-    /// The time of the next measurement, in milliseconds since boot.
-    next: Option<u64>,
-}
-
-impl Measuring {
-    /// Decides whether a pod is measured at all.
-    pub fn new(plan: &PodPlan) -> Self {
-        Self {
-            is_limited: !usage::limited(&plan.pod).is_empty() || ephemeral::limits(&plan.pod).is_some(),
-            next: None,
-        }
-    }
-
-    /// Returns the time of the next measurement, in milliseconds since boot.
-    pub fn next_deadline(&self) -> Option<u64> {
-        self.next
-    }
-}
 
 fn runs(pod: &Pod) -> bool {
     (pod.state.goal, pod.state.sandbox) == (Goal::Run, Sandbox::Ready)
