@@ -14,11 +14,14 @@ mod status;
 pub use pod_status::{observed, pod_status};
 pub use status::{Culprit, Status, wanted};
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::kind::EventType;
 use crate::plan::PodTemplate;
+use crate::plan::resize::{self, Resize};
 use crate::record::{Desired, PodRecord, WorkloadRecord};
 use crate::store::WorkloadId;
 use crate::workload::{self, Action, Event, PodStatus, Spec, State};
@@ -126,6 +129,7 @@ impl Controller<'_> {
         if spec.generation > record.spec.generation {
             record.spec.clone_from(spec);
         }
+        resize_in_place(&mut record);
         for pod in record.pods.iter_mut().filter(|pod| kill.contains(&pod.plan.uid)) {
             pod.remove(Some(0));
         }
@@ -187,6 +191,8 @@ impl Controller<'_> {
         let should_run = pod.desired == Desired::Running;
         // A pod that should not run may still have the state of an earlier run that was stopped.
         PodStatus {
+            // A pod that has just been resized is of the new template, which its status does not say yet.
+            hash: pod.plan.hash.clone(),
             terminating: pod.removing,
             should_run,
             has_ended: status.has_ended && should_run,
@@ -204,6 +210,31 @@ impl Controller<'_> {
         }
         count > 0
     }
+}
+
+/// Gives the pod of a workload of kind Pod the cpu and memory of the workload's template, if nothing else has changed. The
+/// supervisor then changes the cgroups of the pod.
+fn resize_in_place(record: &mut WorkloadRecord) {
+    let spec = &record.spec;
+    if !matches!(spec.rule, workload::Rule::Once) {
+        return;
+    }
+    for pod in record.pods.iter_mut().filter(|pod| is_resized(pod, spec)) {
+        pod.plan = Arc::new(resize::resized(&pod.plan, &spec.template));
+    }
+}
+
+/// Returns whether a pod becomes current by a change of its cpu and memory.
+pub fn is_resized(pod: &PodRecord, spec: &Spec) -> bool {
+    matches!(resize_of(pod, spec), Some(Resize::InPlace { .. }))
+}
+
+/// Returns what a changed spec means for a pod; `None` if the pod is current, ends, or is replaced in any case.
+pub fn resize_of(pod: &PodRecord, spec: &Spec) -> Option<Resize> {
+    let stands = !pod.removing && pod.ended.is_none() && pod.replaced >= spec.replaced;
+    let is_changed =
+        stands && matches!(spec.rule, workload::Rule::Once) && pod.plan.hash != spec.template.hash;
+    is_changed.then(|| resize::of_template(&pod.plan, &spec.template))
 }
 
 /// Returns the template of a revision.

@@ -155,6 +155,23 @@ impl Machine<'_> {
         }
     }
 
+    /// Stops a running container in order to start it anew.
+    pub(super) fn restart(&mut self, container: &str) {
+        let PodState { goal, containers, .. } = &mut self.state;
+        let Some(c) = containers.iter_mut().find(|c| c.name == container) else { return };
+        let RunState::Running { halt, kill_at, .. } = &mut c.state else { return };
+        if *goal != Goal::Run || *halt != Halt::None || kill_at.is_some() {
+            return;
+        }
+        *kill_at = Some(self.now.boot.saturating_add(self.spec.grace_seconds.saturating_mul(1000)));
+        c.must_restart = true;
+        self.emit_normal(
+            "Killing",
+            format!("Container {container} resize requires restart"),
+            Some(container),
+        );
+    }
+
     /// Applies the end of a hook.
     pub(super) fn hook_ended(&mut self, container: &str, attempt: u32, kind: HookKind, error: Option<&str>) {
         let run = HookRun { container: container.to_owned(), attempt, kind };

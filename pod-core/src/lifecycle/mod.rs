@@ -135,6 +135,11 @@ pub enum Event {
         /// The grace period of its containers.
         grace_seconds: u64,
     },
+    /// A container has to be started anew, because its changed cpu or memory asks for that.
+    Restart {
+        /// The container's name.
+        container: String,
+    },
     /// The pod was asked to stop. A repeated request can only shorten the grace period.
     Stop {
         /// The grace period to use instead of the pod's own.

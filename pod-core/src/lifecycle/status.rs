@@ -38,7 +38,10 @@ fn pod_status(pod: &Pod, state: &PodState, host_ips: &[IpAddr]) -> PodStatus {
     let statuses = |is_init: bool| {
         let all = spec.containers.iter().zip(&state.containers);
         let found = all.filter(|(of, _)| (of.role != Role::App) == is_init);
-        some(found.map(|(of, c)| container_status(c, of.role, &of.image, longest)).collect())
+        let status = |(of, c): (&super::ContainerSpec, &ContainerState)| {
+            with_resources(container_status(c, of.role, &of.image, longest), pod)
+        };
+        some(found.map(status).collect())
     };
     PodStatus {
         phase: Some(state.phase.as_str().to_owned()),
@@ -54,6 +57,22 @@ fn pod_status(pod: &Pod, state: &PodState, host_ips: &[IpAddr]) -> PodStatus {
         init_container_statuses: statuses(true),
         container_statuses: statuses(false),
         ..PodStatus::default()
+    }
+}
+
+/// Adds the resources that a container has: those of its spec, to which its cgroups are set.
+fn with_resources(status: ContainerStatus, pod: &Pod) -> ContainerStatus {
+    let spec = pod.spec.as_ref();
+    let mut containers =
+        spec.into_iter().flat_map(|s| s.init_containers.iter().flatten().chain(&s.containers));
+    let container = containers.find(|container| container.name == status.name);
+    let given = container.and_then(|container| container.resources.as_ref());
+    let given = given.filter(|given| given.limits.is_some() || given.requests.is_some());
+    let runs = status.state.as_ref().is_some_and(|state| state.running.is_some());
+    ContainerStatus {
+        allocated_resources: given.and_then(|given| given.requests.clone()),
+        resources: given.filter(|_| runs).cloned(),
+        ..status
     }
 }
 

@@ -136,6 +136,7 @@ impl Machine<'_> {
                 self.hook_ended(container, *attempt, *hook, error.as_deref());
             }
             Event::Fail { reason, message, grace_seconds } => self.fail(reason, message, *grace_seconds),
+            Event::Restart { container } => self.restart(container),
             Event::Stop { grace_seconds } => self.stop(*grace_seconds),
             Event::Tick => self.show_pull_backoff(),
         }

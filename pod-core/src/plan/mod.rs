@@ -28,6 +28,7 @@ mod passwd;
 pub mod ports;
 pub mod qos;
 pub mod references;
+pub mod resize;
 pub mod resources;
 pub mod rule;
 pub mod security;

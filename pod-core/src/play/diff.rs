@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Change;
-use crate::controller::wanted;
+use crate::controller::{is_resized, wanted};
 use crate::generate;
 use crate::plan::WorkloadPlan;
 use crate::record::{Desired, PodRecord, WorkloadRecord, WorkloadSummary};
@@ -62,7 +62,9 @@ fn step(plan: WorkloadPlan, before: Option<WorkloadRecord>, start: bool, replace
         Some(record) => applied(&plan, record, start, replace),
     };
     let standing = before.iter().filter(|record| !record.deleting).flat_map(WorkloadRecord::standing);
-    let is_current = |pod: &PodRecord| pod.plan.hash == spec.template.hash && pod.replaced >= spec.replaced;
+    let is_current = |pod: &PodRecord| {
+        pod.plan.hash == spec.template.hash && pod.replaced >= spec.replaced || is_resized(pod, &spec)
+    };
     let current = u32::try_from(standing.filter(|pod| is_current(pod)).count()).unwrap_or(u32::MAX);
     let all = before.iter().flat_map(|record| &record.pods);
     let going = all.filter(|pod| pod.removing || !is_current(pod)).map(|pod| pod.plan.uid.clone());

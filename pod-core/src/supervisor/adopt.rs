@@ -77,6 +77,10 @@ impl Supervisor {
         if infra_lost {
             self.dispatch(uid, &Event::SandboxDied);
         }
+        // The former supervisor may have been killed between the record of a resize and the change.
+        for problem in self.set_limits(uid) {
+            tracing::warn!(pod = uid, "{problem}");
+        }
         self.follow_checks(uid);
         self.follow_usage(uid);
     }

@@ -21,6 +21,7 @@ mod parked;
 mod pod;
 mod probes;
 mod requests;
+mod resize;
 mod spawn;
 mod usage;
 

@@ -1,6 +1,7 @@
 //! Serves the requests of clients.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -178,6 +179,13 @@ impl Supervisor {
     /// Brings the pods in line with the record.
     pub(super) fn follow_record(&mut self) {
         let mut stop = Vec::new();
+        let changed = self.record.pods.iter().filter(|recorded| {
+            let known = self.pods.get(&recorded.plan.uid);
+            known.is_some_and(|pod| !Arc::ptr_eq(&pod.plan, &recorded.plan) && pod.plan != recorded.plan)
+        });
+        for plan in changed.map(|recorded| recorded.plan.clone()).collect::<Vec<_>>() {
+            self.resize_pod(&plan.uid.clone(), plan);
+        }
         for recorded in &self.record.pods {
             let uid = &recorded.plan.uid;
             let pod = self.pods.entry(uid.clone()).or_insert_with(|| {

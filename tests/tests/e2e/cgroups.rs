@@ -176,3 +176,56 @@ fn resources_of_the_pod_limit_all_its_containers_together() {
     assert_eq!(pod["status"]["qosClass"], "Burstable");
     assert_eq!(pod["spec"]["resources"]["requests"]["memory"], "64Mi");
 }
+
+/// Returns a pod whose container has this cpu and memory, with other fields of the container.
+fn sized(cpu: &str, memory: &str, more: &str) -> String {
+    let resources = format!(
+        "    resources: {{limits: {{cpu: {cpu}, memory: {memory}}}, requests: {{cpu: 10m}}}}\n{more}"
+    );
+    pod_with("web", IDLE, &resources, "")
+}
+
+#[test]
+fn changed_cpu_and_memory_are_applied_to_a_running_pod_without_a_restart() {
+    let kube = Kube::new();
+    kube.play(&sized("100m", "64Mi", ""));
+    let before = kube.process("web", "trap 'exit 0'");
+    let uid = kube.pod("web")["metadata"]["uid"].clone();
+    for (cpu, memory, quota, bytes) in
+        [("500m", "128Mi", "50000", 128 << 20), ("50m", "32Mi", "5000", 32 << 20)]
+    {
+        kube.play(&sized(cpu, memory, "")).says("configured");
+        let main = kube.process("web", "trap 'exit 0'");
+        assert_eq!(main.pid, before.pid, "it was started anew");
+        let now: String = read(&main, "cpu", "cpu.cfs_quota_us", "cpu.max");
+        assert_eq!(now.split(' ').next().unwrap(), quota);
+        assert_eq!(read(&main, "memory", "memory.limit_in_bytes", "memory.max"), i32::to_string(&bytes));
+        let status = kube.container("web", "main");
+        assert_eq!(status["resources"]["limits"]["memory"], memory, "{status:#}");
+        assert_eq!(status["allocatedResources"]["memory"], memory);
+        assert_eq!(status["restartCount"], 0);
+    }
+    assert_eq!(kube.pod("web")["metadata"]["uid"], uid);
+    kube.ok(&["events"]).says("ResizeCompleted");
+    kube.play(&sized("50m", "32Mi", "")).says("unchanged");
+}
+
+#[test]
+fn a_resize_policy_restarts_the_container_and_the_qos_class_cannot_change() {
+    let kube = Kube::new();
+    let policy = "    resizePolicy: [{resourceName: memory, restartPolicy: RestartContainer}]\n";
+    kube.play(&sized("100m", "64Mi", policy));
+    let before = kube.process("web", "trap 'exit 0'");
+    kube.play(&sized("100m", "128Mi", policy));
+    kube.until("web", |pod| pod["status"]["containerStatuses"][0]["restartCount"] == 1);
+    kube.wait("web", "ready");
+    let main = kube.process("web", "trap 'exit 0'");
+    assert_ne!(main.pid, before.pid);
+    assert_eq!(read(&main, "memory", "memory.limit_in_bytes", "memory.max"), (128 << 20).to_string());
+    let guaranteed = sized("100m", "128Mi", policy).replace("requests: {cpu: 10m}", "requests: {cpu: 100m}");
+    let refused = kube.try_play(&guaranteed, &[]).expect(3);
+    refused.complains("QoS class").complains("Burstable to Guaranteed");
+    assert_eq!(kube.process("web", "trap 'exit 0'").pid, main.pid);
+    kube.play_with(&guaranteed, &["--replace"]);
+    assert_eq!(kube.pod("web")["status"]["qosClass"], "Guaranteed");
+}

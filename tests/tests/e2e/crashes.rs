@@ -60,6 +60,7 @@ spec:
     image: localhost/volume:1
     command: [{command}, -c, \"trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done\"]
     ports: [{{containerPort: 80, hostPort: {port}}}]
+    resources: {{limits: {{cpu: 500m}}}}
     volumeMounts:
     - {{name: memory, mountPath: /memory}}
     - {{name: config, mountPath: /config}}
@@ -124,9 +125,12 @@ impl Crash {
         };
         // This is what a reboot of a machine leaves whose /run is on a disk.
         let reboot = || std::fs::write(self.kube.runroot().join("boot"), "another\n").unwrap();
-        let steps: [&dyn Fn(); 9] = [
+        let text = manifest("a", "sh", self.port.number).replace("cpu: 500m", "cpu: 600m");
+        let resized = self.kube.file("resized.yaml", text);
+        let steps: [&dyn Fn(); 10] = [
             &|| drop(self.run(&["play", &good])),
             &|| drop(self.run(&["exec", "web", "--", "true"])),
+            &|| drop(self.run(&["play", &resized])),
             &|| drop(self.run(&["play", &bad])),
             &|| drop(self.run(&["down", "--all", "--volumes", "--time", "1"])),
             &|| drop(self.run(&["play", &good])),

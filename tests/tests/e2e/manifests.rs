@@ -136,6 +136,25 @@ fn secured() {
 }
 
 #[test]
+fn limits() {
+    let (kube, _ports) = play("limits.yaml", "--wait=ready");
+    let seen = kube.sh("limits", "hostname -f; ulimit -n");
+    assert_eq!(seen, "limits.examples.default.svc.cluster.local\n256\n");
+}
+
+#[test]
+fn user_namespace() {
+    let kube = Kube::new();
+    let (file, _ports) = example(&kube, "user-namespace.yaml");
+    let output = kube.run(&["play", &file, "--wait=ready"]);
+    if output.stderr.contains("hostUsers: false needs") {
+        return tests::skip("this kernel or file system has no id-mapped mounts");
+    }
+    output.expect(0);
+    assert_eq!(kube.sh("apart", "echo x >/data/x; stat -c %u /data/x"), "0\n");
+}
+
+#[test]
 fn shared() {
     let (kube, _ports) = play("shared.yaml", "--wait=ready");
     kube.start(&["logs", "-f", "shared", "-c", "reader"]).line(|l| l.contains("tick"));
@@ -149,6 +168,7 @@ fn every_example_has_its_test() {
         "hello",
         "host-network",
         "init",
+        "limits",
         "persistent",
         "probes",
         "projected",
@@ -157,6 +177,7 @@ fn every_example_has_its_test() {
         "sidecar",
         "storage",
         "two-pods",
+        "user-namespace",
     ];
     let mut found: Vec<_> = std::fs::read_dir(dir())
         .unwrap()

@@ -51,6 +51,7 @@ impl Rules<'_> {
         if let Some(resources) = &container.resources {
             self.resources(&format!("{path}.resources"), resources);
         }
+        self.resize_policy(&format!("{path}.resizePolicy"), container, pod);
         if let Some(security) = &container.security_context {
             self.container_security(&format!("{path}.securityContext"), security, pod.host_users);
         }

@@ -14,6 +14,8 @@ pub(super) struct Pod<'a> {
     pub host_network: bool,
     /// False if the pod has a user namespace of its own.
     pub host_users: bool,
+    /// restartPolicy: Never.
+    pub restarts_never: bool,
     pub grace_seconds: i64,
     pub volumes: BTreeSet<&'a str>,
     /// The volumes that may be block devices: claims.
@@ -42,6 +44,7 @@ impl Rules<'_> {
         let pod = Pod {
             host_network: spec.host_network == Some(true),
             host_users: spec.host_users != Some(false),
+            restarts_never: spec.restart_policy.as_deref() == Some("Never"),
             grace_seconds: spec.termination_grace_period_seconds.unwrap_or(DEFAULT_GRACE_SECONDS),
             volumes: names_of(|_| true),
             claims: names_of(|volume| volume.persistent_volume_claim.is_some() || volume.ephemeral.is_some()),

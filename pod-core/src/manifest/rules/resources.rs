@@ -1,10 +1,11 @@
 //! Rules of requests and limits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{Container, PodSpec, ResourceFieldSelector, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
 
+use super::pod::Pod;
 use super::{Rules, name, near};
 use crate::manifest::quantity::Quantity;
 use crate::manifest::{Device, effective, escape, huge_page_size, shown};
@@ -90,6 +91,35 @@ impl Rules<'_> {
             let list =
                 if limits.is_some_and(|limits| limits.contains_key(huge)) { "limits" } else { "requests" };
             self.error(&format!("{path}.{list}[{}]", escape(huge)), "needs cpu or memory beside it");
+        }
+    }
+
+    /// Checks resizePolicy. Source: `validateResizePolicy` of pkg/apis/core/validation.
+    pub(super) fn resize_policy(&mut self, path: &str, container: &Container, pod: &Pod<'_>) {
+        let mut seen = BTreeSet::new();
+        for (index, policy) in container.resize_policy.iter().flatten().enumerate() {
+            let path = format!("{path}[{index}]");
+            if !COMPUTE.contains(&policy.resource_name.as_str()) {
+                let message = format!("must be cpu or memory, not {}", shown(&policy.resource_name));
+                self.error(&format!("{path}.resourceName"), message);
+            } else if !seen.insert(policy.resource_name.as_str()) {
+                self.error(
+                    &format!("{path}.resourceName"),
+                    format!("{} is given twice", policy.resource_name),
+                );
+            }
+            match policy.restart_policy.as_str() {
+                "NotRequired" => {}
+                "RestartContainer" if pod.restarts_never => {
+                    let message = "must be NotRequired in a pod with restartPolicy: Never";
+                    self.error(&format!("{path}.restartPolicy"), message);
+                }
+                "RestartContainer" => {}
+                other => {
+                    let message = format!("must be NotRequired or RestartContainer, not {}", shown(other));
+                    self.error(&format!("{path}.restartPolicy"), message);
+                }
+            }
         }
     }
 

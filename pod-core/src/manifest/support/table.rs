@@ -117,7 +117,7 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
             ("name", YES),
             ("ports", YES),
             ("readinessProbe", YES),
-            ("resizePolicy", meaningless("a changed pod is made anew")),
+            ("resizePolicy", yes("cpu and memory of a Pod that runs are changed in place")),
             ("resources", YES),
             ("restartPolicy", yes("Always makes an init container a sidecar")),
             ("restartPolicyRules", YES),
@@ -237,6 +237,7 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
         ],
     ),
     ("Capabilities", &[("add", YES), ("drop", YES)]),
+    ("ContainerResizePolicy", &[("resourceName", yes("cpu and memory")), ("restartPolicy", YES)]),
     ("AppArmorProfile", &[("localhostProfile", yes("the name of a loaded profile")), ("type", YES)]),
     ("SeccompProfile", &[("localhostProfile", yes("a file below /var/lib/kubelet/seccomp")), ("type", YES)]),
     (

@@ -107,3 +107,17 @@ fn rules_of_resources() {
         pod
     ));
 }
+
+#[test]
+fn rules_of_resize_policies() {
+    let pod_with =
+        |text: &str| pod(&format!("restartPolicy: Never\ncontainers: [{{name: a, image: b, {text}}}]"));
+    insta::assert_snapshot!(gallery(
+        [
+            "resizePolicy: [{resourceName: cpu, restartPolicy: NotRequired}]",
+            "resizePolicy: [{resourceName: disk, restartPolicy: NotRequired}, {resourceName: cpu, restartPolicy: Never}]",
+            "resizePolicy: [{resourceName: memory, restartPolicy: RestartContainer}, {resourceName: memory, restartPolicy: NotRequired}]",
+        ],
+        pod_with
+    ));
+}

@@ -9,6 +9,7 @@ mod own;
 mod pids;
 mod pod;
 mod systemd;
+mod update;
 mod usage;
 mod warm;
 
@@ -22,6 +23,7 @@ pub use kill::{kill_all, oom_kills, processes};
 pub use own::{LeaveError, leave_callers};
 pub use pids::{DEFAULT_PIDS, PIDS_VARIABLE, default_pids_limit, pids_limit_of_environment};
 pub use pod::{PodCgroup, create_pod, missing, of_pod, page_size_name, pod_path, remove};
+pub use update::update;
 pub use usage::{Usage, usage};
 pub use warm::Warm;
 

@@ -82,7 +82,7 @@ pub fn missing(cgroups: &Cgroups, resources: &Resources) -> Vec<String> {
 }
 
 /// Returns the files to write into a pod's folder of one hierarchy, with their contents.
-fn settings(hierarchy: &Hierarchy, resources: &Resources) -> Vec<(Cow<'static, str>, String)> {
+pub(super) fn settings(hierarchy: &Hierarchy, resources: &Resources) -> Vec<(Cow<'static, str>, String)> {
     let mut all: Vec<(Cow<'static, str>, String)> =
         plain_settings(hierarchy, resources).into_iter().map(|(file, value)| (file.into(), value)).collect();
     if hierarchy.controllers.iter().any(|one| one == "hugetlb") {

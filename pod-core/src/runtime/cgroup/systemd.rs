@@ -20,6 +20,29 @@ pub(super) fn start_slice(slice: &str, uid: &str, resources: &Resources) -> Resu
         ["MemoryAccounting".to_owned(), "b".to_owned(), "true".to_owned()],
         ["TasksAccounting".to_owned(), "b".to_owned(), "true".to_owned()],
     ];
+    properties.extend(limits(resources));
+    let mut busctl = manager();
+    busctl.args(["StartTransientUnit", "ssa(sv)a(sa(sv))", slice, "replace"]);
+    busctl.arg(properties.len().to_string()).args(properties.iter().flatten()).arg("0");
+    match run(busctl, slice) {
+        // The limits of a running slice are set again.
+        Err(Error::Failed { message, .. }) if message.contains("already") => set_limits(slice, resources),
+        result => result,
+    }
+}
+
+/// Sets the limits of the running slice or scope that a cgroups path names.
+pub(super) fn set_limits(cgroups_path: &str, resources: &Resources) -> Result<(), Error> {
+    let (unit, limits) = (unit(cgroups_path), limits(resources));
+    let mut busctl = manager();
+    busctl.args(["SetUnitProperties", "sba(sv)", &unit, "true"]);
+    busctl.arg(limits.len().to_string()).args(limits.iter().flatten());
+    run(busctl, &unit)
+}
+
+/// Returns limits as properties of a unit (systemd.resource-control(5)).
+fn limits(resources: &Resources) -> Vec<[String; 3]> {
+    let mut properties = Vec::new();
     let mut number = |name: &str, value: u64| {
         properties.push([name.to_owned(), "t".to_owned(), value.to_string()]);
     };
@@ -36,19 +59,15 @@ pub(super) fn start_slice(slice: &str, uid: &str, resources: &Resources) -> Resu
     if let Some(limit) = resources.pids_limit {
         number("TasksMax", limit);
     }
-    let mut busctl = manager();
-    busctl.args(["StartTransientUnit", "ssa(sv)a(sa(sv))", slice, "replace"]);
-    busctl.arg(properties.len().to_string()).args(properties.iter().flatten()).arg("0");
-    match run(busctl, slice) {
-        // The limits of a running slice are set again.
-        Err(Error::Failed { message, .. }) if message.contains("already") => {
-            let limits: Vec<_> = properties.iter().skip(4).collect();
-            let mut busctl = manager();
-            busctl.args(["SetUnitProperties", "sba(sv)", slice, "true"]);
-            busctl.arg(limits.len().to_string()).args(limits.into_iter().flatten());
-            run(busctl, slice)
-        }
-        result => result,
+    properties
+}
+
+/// Returns the unit that a cgroups path names.
+fn unit(cgroups_path: &str) -> String {
+    let mut parts = cgroups_path.splitn(3, ':');
+    match (parts.next(), parts.next(), parts.next()) {
+        (_, Some(prefix), Some(name)) => format!("{prefix}-{name}.scope"),
+        (slice, ..) => slice.unwrap_or_default().to_owned(),
     }
 }
 
@@ -64,11 +83,7 @@ pub(super) fn start_scope(scope: &str, description: &str, pid: u32) -> Result<()
 
 /// Stops the slice or the scope that a cgroups path names; a missing one is not an error.
 pub(super) fn stop(cgroups_path: &str) -> Result<(), Error> {
-    let mut parts = cgroups_path.splitn(3, ':');
-    let unit = match (parts.next(), parts.next(), parts.next()) {
-        (_, Some(prefix), Some(name)) => format!("{prefix}-{name}.scope"),
-        (slice, ..) => slice.unwrap_or_default().to_owned(),
-    };
+    let unit = unit(cgroups_path);
     let mut busctl = manager();
     busctl.args(["StopUnit", "ss", &unit, "replace"]);
     match run(busctl, &unit) {
