@@ -94,7 +94,7 @@ fn hint_for(node: &Node, kind: &Kind) -> Option<String> {
         }
         (Data::Scalar(Scalar { text, value: ScalarValue::String }), Kind::List(inner)) => {
             matches!(inner, Kind::String | Kind::Enum(_))
-                .then(|| format!("write a list: [{}]", serde_json::Value::from(text.as_str())))
+                .then(|| format!("write a list: [{}]", escape(&Value::from(text.as_str()).to_string())))
                 .filter(|hint| hint.len() < 100)
         }
         (Data::Mapping(_), Kind::List(_)) => Some("begin each item with `- `".to_owned()),
