@@ -36,6 +36,12 @@ pub fn check(
         let failed = |message: String| Error::Failed { object: object.clone(), message };
         let Some(spec) = &pod.pod.spec else { continue };
         if pod.has_user_namespace() {
+            if let Some(runtime) = &pod.runtime {
+                let message = format!(
+                    "hostUsers: false needs the built-in runtime: play it without --runtime {runtime}"
+                );
+                return Err(failed(message));
+            }
             user_namespace::check(&instance.layout.images()).map_err(|e| failed(e.to_string()))?;
         }
         let missing = references::missing(pod, objects);
