@@ -33,7 +33,8 @@ Examples:
 
 Exit codes:
   0 done, 1 failed, 2 wrong use, 3 invalid manifest, 4 not found, 5 timed out;
-  `exec` and `play --wait=complete` pass the container's own exit code on."
+  `exec`, `attach`, `debug`, `play --attach` and `play --wait=complete` pass the container's own
+  exit code on."
 )]
 pub struct Cli {
     /// The options that all commands share.
@@ -102,6 +103,8 @@ pub enum Command {
     Exec(commands::exec::Args),
     /// See what a container writes, and write to its stdin
     Attach(commands::attach::Args),
+    /// Run a container of another image in the namespaces of a pod
+    Debug(commands::debug::Args),
     /// Copy files into a container and out of it
     Cp(commands::cp::Args),
     /// Forward ports of this machine to a pod
@@ -179,6 +182,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Logs(args) => commands::logs::run(&context, args),
         Command::Exec(args) => commands::exec::run(&context, args),
         Command::Attach(args) => commands::attach::run(&context, args),
+        Command::Debug(args) => commands::debug::run(&context, args),
         Command::Cp(args) => commands::cp::run(&context, args),
         Command::PortForward(args) => commands::port_forward::run(&context, args),
         Command::Inspect(args) => commands::inspect::run(&context, args),

@@ -28,7 +28,7 @@ kubectl's kinds and short names: `po`, `deploy`, `cm`, `secret`, `pvc`, `deploym
 | 4 | a named object does not exist |
 | 5 | waited too long (`--timeout`) |
 | 130 | interrupted by Ctrl-C |
-| other | `kube exec`: the exit code of the command; `kube play --wait=complete`: that of the first container that did not end with 0; 128+n for signal n |
+| other | `kube exec`, `attach` and `debug`: the exit code of the command or container; `kube play --attach`: that of the first pod that failed, 143 after SIGTERM; `kube play --wait=complete`: that of the first container that did not end with 0; 128+n for signal n |
 
 ## Output
 

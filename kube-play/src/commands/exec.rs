@@ -71,32 +71,37 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
             size: None,
         },
     };
-    let code =
-        if wants_terminal(args) { session.on_terminal(args.stdin)? } else { session.on_pipes(args.stdin)? };
+    let on_terminal = wants_terminal(args.tty, args.stdin, args.quiet);
+    let code = if on_terminal { session.on_terminal(args.stdin)? } else { session.on_pipes(args.stdin)? };
     Ok(crate::code(code))
 }
 
 /// Returns whether the command gets a terminal: with `-t`, unless `-i` passes on a stdin that is not a terminal.
-fn wants_terminal(args: &Args) -> bool {
-    if args.tty && args.stdin && !std::io::stdin().is_terminal() {
-        if !args.quiet {
+pub fn wants_terminal(tty: bool, stdin: bool, quiet: bool) -> bool {
+    if tty && stdin && !std::io::stdin().is_terminal() {
+        if !quiet {
             terminal::warning("stdin is not a terminal: -t is ignored");
         }
         return false;
     }
-    args.tty
+    tty
 }
 
-/// A command that runs in a container.
-struct Session {
-    client: Client,
-    request: Request,
+/// A command that runs in a container, or a debug container.
+pub struct Session {
+    /// The connection to the pod's supervisor.
+    pub client: Client,
+    /// [`Request::Exec`] or [`Request::Debug`].
+    pub request: Request,
 }
 
 impl Session {
     /// Runs the command on three pipes, without a terminal. Our own descriptors are never passed on, because a process
     /// in a container must not get the terminal or the files of the user who called us.
-    fn on_pipes(&mut self, stdin: bool) -> anyhow::Result<i32> {
+    ///
+    /// # Errors
+    /// The command cannot be started (126, 127), or its end is not known.
+    pub fn on_pipes(&mut self, stdin: bool) -> anyhow::Result<i32> {
         let (input_theirs, input) = relay::pipe_to_command()?;
         let (output_theirs, output) = relay::pipe_from_command()?;
         let (error_theirs, error) = relay::pipe_from_command()?;
@@ -109,10 +114,14 @@ impl Session {
     }
 
     /// Runs the command on a new terminal that behaves as ours does.
-    fn on_terminal(&mut self, stdin: bool) -> anyhow::Result<i32> {
-        if let Request::Exec { tty, size, .. } = &mut self.request {
-            *tty = true;
-            *size = tty::size();
+    ///
+    /// # Errors
+    /// As [`Session::on_pipes`].
+    pub fn on_terminal(&mut self, stdin: bool) -> anyhow::Result<i32> {
+        match &mut self.request {
+            Request::Exec { tty, size, .. } => (*tty, *size) = (true, tty::size()),
+            Request::Debug { debug, size, .. } => (debug.tty, *size) = (true, tty::size()),
+            _ => {}
         }
         self.client.send(&self.request, &[])?;
         match self.client.next(None)? {

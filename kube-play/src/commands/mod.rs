@@ -4,6 +4,7 @@ pub mod attach;
 pub mod check;
 pub mod completion;
 pub mod cp;
+pub mod debug;
 pub mod describe;
 pub mod down;
 pub mod events;

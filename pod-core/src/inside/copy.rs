@@ -4,8 +4,10 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use nix::unistd::{setfsgid, setfsuid};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fchmod, fstat, openat};
 use rustix::io::Errno;
+use rustix::thread::{CapabilitiesSecureBits, set_capabilities_secure_bits};
 
 use super::Error;
 use super::archive::{self, Writer};
@@ -98,6 +100,7 @@ pub fn to_container(
         }
         Err(error) => return Err(Error::at("open", target)(error)),
     };
+    let _owner = AsOwner::begin(root.owner())?;
     let mut place = Place::in_container(folder, &shown, root.owner(), skipped);
     walk(&opened, &name, &mut place)
 }
@@ -114,7 +117,34 @@ pub fn from_archive(
     skipped: &mut Skipped<'_>,
 ) -> Result<(), Error> {
     let folder = root.find(&root.absolute(target), OFlags::DIRECTORY).map_err(Error::at("open", target))?;
+    let _owner = AsOwner::begin(root.owner())?;
     archive::unpack(input, &mut Place::in_container(folder, target, root.owner(), skipped))
+}
+
+/// While this value lives, new files belong to the user and the group of a container from the start, because an id-mapped
+/// mount of a pod with a user namespace has no root of the host. Capabilities are kept.
+struct AsOwner;
+
+impl AsOwner {
+    fn begin((uid, gid): (u32, u32)) -> Result<Self, Error> {
+        let set = || -> Result<(), Errno> {
+            set_capabilities_secure_bits(CapabilitiesSecureBits::NO_SETUID_FIXUP)?;
+            setfsgid(nix::unistd::Gid::from_raw(gid));
+            setfsuid(nix::unistd::Uid::from_raw(uid));
+            Ok(())
+        };
+        if (uid, gid) != (0, 0) && nix::unistd::geteuid().is_root() {
+            set().map_err(Error::at("become the user of", Path::new("the container")))?;
+        }
+        Ok(Self)
+    }
+}
+
+impl Drop for AsOwner {
+    fn drop(&mut self) {
+        setfsuid(nix::unistd::geteuid());
+        setfsgid(nix::unistd::getegid());
+    }
 }
 
 /// Writes a file into one that exists, which keeps its owner.

@@ -224,6 +224,9 @@ pub struct Sandbox {
     /// hostUsers: false: the pod's user namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub users: Option<user_namespace::UserNamespace>,
+    /// The process whose pid namespace a debug container joins, unless the pod shares one.
+    #[serde(skip)]
+    pub pid_namespace_of: Option<i32>,
 }
 
 impl Sandbox {

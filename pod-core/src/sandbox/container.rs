@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -111,7 +111,10 @@ pub fn start(
     let (bundle, id) = (bundle(layout, &pod.uid, name, attempt), id(&pod.uid, name, attempt));
     let created = match base::file::read_json(&created_path(&bundle)).map_err(|e| failed(&e))? {
         Some(created) => created,
-        None => create(layout, pod, name, attempt, &sandbox.ips, None, || Some(sandbox.sandbox.clone()))?,
+        None => {
+            let joined = || Some(sandbox.sandbox.clone());
+            create(layout, pod, name, attempt, &sandbox.ips, None, joined, Streams::Log)?
+        }
     };
     let Created { process, image_id, stop_signal, terminal, stdin } = created;
     let oci = runtime::open(pod.runtime.as_deref(), &runtime_state(layout)).map_err(|e| failed(&e))?;
@@ -160,10 +163,37 @@ pub fn create_early(
         readers.push(output::open_reader(&bundle, stream).map_err(|e| failed(&e))?);
     }
     // An image is not pulled here, because the sandbox would wait for the pull.
-    let created = create(layout, pod, name, attempt, &[], Some(PullPolicy::Never), sandbox)?;
+    let never = Some(PullPolicy::Never);
+    let created = create(layout, pod, name, attempt, &[], never, sandbox, Streams::Log)?;
     base::file::write_json_volatile(&created_path(&bundle), &created).map_err(|e| failed(&e))?;
     base::fail_point!(Worker, "container-ahead");
     Ok(())
+}
+
+/// Where the streams of a container lead.
+pub enum Streams<'a> {
+    /// Into FIFOs, from which the supervisor writes the log.
+    Log,
+    /// To a client: to its descriptors, or to a terminal.
+    Client {
+        /// The descriptors of the client.
+        stdio: &'a Stdio<'a>,
+        /// Receives the master of the terminal, if the container has one.
+        master: &'a mut Option<OwnedFd>,
+    },
+}
+
+/// Creates a container whose streams lead to a client, in a sandbox that exists. Returns its process, which waits to be
+/// started.
+pub fn create_for_client(
+    layout: &Layout,
+    pod: &PodPlan,
+    name: &str,
+    ips: &[IpAddr],
+    sandbox: Sandbox,
+    streams: Streams<'_>,
+) -> Result<Process, ContainerError> {
+    Ok(create(layout, pod, name, 0, ips, None, || Some(sandbox), streams)?.process)
 }
 
 fn find<'a>(pod: &'a PodPlan, name: &str) -> Option<&'a Container> {
@@ -172,6 +202,7 @@ fn find<'a>(pod: &'a PodPlan, name: &str) -> Option<&'a Container> {
 }
 
 /// Creates one run of a container, including its process, which waits to be started.
+#[expect(clippy::too_many_arguments, reason = "its callers differ in all of them")]
 fn create(
     layout: &Layout,
     pod: &PodPlan,
@@ -180,6 +211,7 @@ fn create(
     ips: &[IpAddr],
     policy: Option<PullPolicy>,
     sandbox: impl FnOnce() -> Option<Sandbox>,
+    streams: Streams<'_>,
 ) -> Result<Created, ContainerError> {
     let create = error(WaitingReason::CreateContainerError);
     let config = error(WaitingReason::CreateContainerConfigError);
@@ -340,8 +372,13 @@ fn create(
     base::fail_point!(Worker, "bundle-written");
 
     let stdin_once = container.stdin_once == Some(true);
-    let Processes { process, terminal, stdin } =
-        create_process(layout, pod, &resolved, &sandbox, stdin_once, &bundle, &id)?;
+    let Processes { process, terminal, stdin } = match streams {
+        Streams::Log => create_process(layout, pod, &resolved, &sandbox, stdin_once, &bundle, &id)?,
+        Streams::Client { stdio, master } => {
+            let process = create_process_of_client(layout, pod, &resolved, &sandbox, &id, stdio, master)?;
+            Processes { process, terminal: None, stdin: None }
+        }
+    };
     base::fail_point!(Worker, "container-created");
     let (image_id, stop_signal) = (image.id.clone(), resolved.stop_signal.clone());
     Ok(Created { process, image_id, stop_signal, terminal, stdin })
@@ -484,6 +521,35 @@ fn create_process(
     };
     let process = Process::of(pid).ok_or_else(|| run(&"the container ended before it was started"))?;
     Ok(Processes { process, terminal, stdin: stdin_holder })
+}
+
+/// Creates the process of a container whose streams lead to a client.
+fn create_process_of_client(
+    layout: &Layout,
+    pod: &PodPlan,
+    plan: &plan::ContainerPlan,
+    sandbox: &Sandbox,
+    id: &str,
+    stdio: &Stdio<'_>,
+    master: &mut Option<OwnedFd>,
+) -> Result<Process, ContainerError> {
+    let create = error(WaitingReason::CreateContainerError);
+    let run = error(WaitingReason::RunContainerError);
+    let bundle = bundle(layout, &pod.uid, &plan.name, 0);
+    let oci = runtime::open(pod.runtime.as_deref(), &runtime_state(layout)).map_err(|e| create(&e))?;
+    let terminal =
+        plan.tty.then(|| runtime::console::ConsoleSocket::bind(&bundle.join("console"))).transpose();
+    let terminal = terminal.map_err(|e| create(&e))?;
+    let stdio = Stdio { stdin: stdio.stdin, stdout: stdio.stdout, stderr: stdio.stderr };
+    let pid = oci
+        .create(&Create { id, bundle: &bundle, stdio, console_socket: terminal.as_ref().map(|t| t.path()) })
+        .map_err(|e| create(&e.of_container()))?;
+    if let Some(terminal) = terminal {
+        let received = terminal.receive(console::TIMEOUT).map_err(|e| create(&e))?;
+        runtime::console::set_owner(&received, sandbox.host_id(plan.uid)).map_err(|e| create(&e))?;
+        *master = Some(received);
+    }
+    Process::of(pid).ok_or_else(|| run(&"the container ended before it was started"))
 }
 
 fn obtain_image(

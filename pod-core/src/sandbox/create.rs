@@ -153,6 +153,7 @@ fn prepare_sandbox(
         shm: PathBuf::new(),
         cgroup: cgroup::pod_path(uid),
         users,
+        pid_namespace_of: None,
     };
     if !sandbox.host_ipc {
         sandbox.shm = layout.pod_run(uid).join("shm");

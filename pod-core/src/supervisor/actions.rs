@@ -280,7 +280,7 @@ impl Supervisor {
     }
 
     /// Schedules the removal of a run's resources, which begins after watchers know that the run has ended.
-    fn schedule_removal(&mut self, uid: &str, name: &str, attempt: u32) {
+    pub(super) fn schedule_removal(&mut self, uid: &str, name: &str, attempt: u32) {
         if let Some(pod) = self.pods.get_mut(uid) {
             pod.remains.push((name.to_owned(), attempt));
         }
@@ -357,9 +357,12 @@ impl Supervisor {
                     tracing::error!("{problem}");
                 }
             }
-            Job::Exec { connection, worker } => {
+            Job::Exec { connection, container, worker } => {
                 let result = outcome!(worker).unwrap_or_else(|| Err(Failure::new(Step::Killed, DIED)));
-                let connection = *connection;
+                let (connection, container) = (*connection, container.take());
+                if let Some(container) = container {
+                    self.on_debug_started(uid, container, result.as_ref().ok().copied());
+                }
                 self.on_exec_started(connection, result);
             }
             Job::Measure(worker) => {

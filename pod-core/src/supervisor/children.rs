@@ -26,8 +26,12 @@ impl Supervisor {
     }
 
     fn on_child(&mut self, pid: i32, code: i32) {
+        let was_debug = self.on_debug_ended(pid);
         if let Some(connection) = self.execs.remove(&pid) {
             self.reply(connection, &Reply::ExecExited { code });
+            return;
+        }
+        if was_debug {
             return;
         }
         for (uid, pod) in &mut self.pods {

@@ -77,7 +77,7 @@ impl Supervisor {
             Ok(pid)
         };
         let worker = worker::spawn(job).map_err(Failure::when(Step::Fork, "cannot fork"))?;
-        self.add_worker(uid, Job::Exec { connection: token, worker });
+        self.add_worker(uid, Job::Exec { connection: token, container: None, worker });
         Ok(())
     }
 

@@ -10,6 +10,7 @@ mod attach;
 mod checks;
 mod children;
 mod control;
+mod debug;
 mod event_loop;
 mod exec;
 mod hand_over;
@@ -161,6 +162,8 @@ struct Supervisor {
     watchers: Vec<u64>,
     /// The commands of `exec`: their pids, with the connection of the client that asked.
     execs: HashMap<i32, u64>,
+    /// The processes of debug containers: their pids, with the uid of the pod and the name of the container.
+    debugs: HashMap<i32, (String, String)>,
     /// Children that ended before their worker reported them: pid and exit code.
     unclaimed: HashMap<i32, i32>,
     /// An event that the controller of the workload has not seen yet.
@@ -350,6 +353,7 @@ impl Supervisor {
             connections: HashMap::new(),
             watchers: Vec::new(),
             execs: HashMap::new(),
+            debugs: HashMap::new(),
             unclaimed: HashMap::new(),
             pending: None,
             control_again: None,

@@ -123,10 +123,12 @@ pub enum Job {
     },
     /// Removes the resources of a run that has ended; returns problems with what could not be removed.
     Delete(Worker<Vec<String>>),
-    /// Starts a command in a container; returns the pid of the command.
+    /// Starts a command in a container, or a debug container; returns the pid of its process.
     Exec {
         /// The connection of the client that asked.
         connection: u64,
+        /// The name of a debug container.
+        container: Option<String>,
         /// The worker.
         worker: Worker<Result<i32, Failure>>,
     },

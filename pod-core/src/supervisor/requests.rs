@@ -137,6 +137,14 @@ impl Supervisor {
                     self.reply(token, &Reply::Failed { message: failure.message });
                 }
             }
+            Request::Debug { uid, debug, size } => {
+                let connection = self.connections.get_mut(&token);
+                let descriptors: Vec<OwnedFd> =
+                    connection.map(|c| std::mem::take(&mut c.descriptors)).unwrap_or_default();
+                if let Err(failure) = self.debug(token, &uid, &debug, size, &descriptors) {
+                    self.reply(token, &Reply::Failed { message: failure.message });
+                }
+            }
             Request::Attach { uid, container, stdin } => {
                 if let Err(failure) = self.attach(token, &uid, &container, stdin) {
                     self.reply(token, &Reply::Failed { message: failure.message });

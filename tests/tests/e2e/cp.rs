@@ -32,6 +32,35 @@ fn files_and_folders_go_in_and_out_with_their_modes() {
 }
 
 #[test]
+fn files_of_a_pod_with_a_user_namespace_belong_to_its_users() {
+    let kube = Kube::new();
+    let mount = "    volumeMounts: [{name: data, mountPath: /data}]";
+    let yaml = pod_with("web", IDLE, mount, "  hostUsers: false\n  volumes: [{name: data, emptyDir: {}}]\n");
+    if kube.try_play(&yaml, &[]).code != 0 {
+        return tests::skip("this kernel or file system has no id-mapped mounts");
+    }
+    kube.file("tree/a", "text");
+    for target in ["web:/data", "web:/tmp"] {
+        kube.ok(&["cp", "tree", target]);
+    }
+    assert_eq!(kube.sh("web", "stat -c %u:%g /data/tree /data/tree/a /tmp/tree/a"), "0:0\n0:0\n0:0\n");
+    kube.ok(&["cp", "web:/data/tree/a", "back"]);
+    assert_eq!(std::fs::read_to_string(kube.dir().join("back")).unwrap(), "text");
+    // So does a debug container.
+    let id = kube.run(&[
+        "debug",
+        "-q",
+        "web",
+        "--image",
+        "localhost/busybox:1",
+        "--",
+        "cat",
+        "/proc/self/uid_map",
+    ]);
+    assert_eq!(id.expect(0).stdout, kube.sh("web", "cat /proc/self/uid_map"));
+}
+
+#[test]
 fn a_link_is_followed_inside_of_the_container_only() {
     let kube = Kube::new();
     kube.play(&pod("web", IDLE, ""));

@@ -23,6 +23,7 @@ mod containers;
 mod cp;
 mod crashes;
 mod damaged;
+mod debug;
 mod describe;
 mod devices;
 mod down;

@@ -255,8 +255,11 @@ fn namespaces(container: &Container<'_>) -> Vec<Value> {
         namespaces.push(of_infra("uts", "uts"));
     }
     if !sandbox.host_pid {
-        let own = json!({ "type": "pid" });
-        namespaces.push(if sandbox.share_pid { of_infra("pid", "pid") } else { own });
+        namespaces.push(match sandbox.pid_namespace_of {
+            _ if sandbox.share_pid => of_infra("pid", "pid"),
+            Some(process) => json!({ "type": "pid", "path": format!("/proc/{process}/ns/pid") }),
+            None => json!({ "type": "pid" }),
+        });
     }
     if host.cgroups.version == cgroup::Version::V2 && !plan.privileged {
         namespaces.push(json!({ "type": "cgroup" }));

@@ -75,6 +75,7 @@ impl Supervisor {
             // Watchers speak our format, which the successor does not: they connect again when this end is closed.
             watchers: _,
             execs,
+            debugs,
             unclaimed,
             // The successor's controller looks at all pods again, and no client watches it yet.
             pending: _,
@@ -106,6 +107,7 @@ impl Supervisor {
             gone: gone.clone(),
             connections: stay.map(|(token, client)| connection_entry(*token, client, asker)).collect(),
             execs: execs.clone(),
+            debugs: debugs.clone(),
             unclaimed: unclaimed.clone(),
             leaving: *leaving,
         }
@@ -207,7 +209,9 @@ fn job_entry(job: &Job) -> JobEntry {
             entry(JobKind::Start { container: container.clone(), attempt: *attempt }, worker)
         }
         Job::Delete(worker) => entry(JobKind::Delete, worker),
-        Job::Exec { connection, worker } => entry(JobKind::Exec { connection: *connection }, worker),
+        Job::Exec { connection, container, worker } => {
+            entry(JobKind::Exec { connection: *connection, container: container.clone() }, worker)
+        }
         Job::Purge(worker) => entry(JobKind::Purge, worker),
         Job::Measure(worker) => entry(JobKind::Measure, worker),
     }

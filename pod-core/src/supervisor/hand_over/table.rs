@@ -29,6 +29,9 @@ pub(super) struct Table {
     pub connections: Vec<ConnectionEntry>,
     /// The commands of `exec`: their pids, with the token of the connection that asked.
     pub execs: HashMap<i32, u64>,
+    /// The processes of debug containers: their pids, with the uid of the pod and the name of the container.
+    #[serde(default)]
+    pub debugs: HashMap<i32, (String, String)>,
     pub unclaimed: HashMap<i32, i32>,
     pub leaving: bool,
 }
@@ -89,9 +92,17 @@ pub(super) struct JobEntry {
 pub(super) enum JobKind {
     CreateSandbox,
     RemoveSandbox,
-    Start { container: String, attempt: u32 },
+    Start {
+        container: String,
+        attempt: u32,
+    },
     Delete,
-    Exec { connection: u64 },
+    Exec {
+        connection: u64,
+        /// The name of a debug container.
+        #[serde(default)]
+        container: Option<String>,
+    },
     Purge,
     Measure,
 }

@@ -80,6 +80,7 @@ impl Handed {
                 askers.extend(asked.then_some(token));
             }
         }
+        supervisor.debugs = table.debugs;
         // Drops the commands whose clients have disconnected.
         table.execs.retain(|_, token| tokens.contains_key(token));
         supervisor.execs =
@@ -204,10 +205,10 @@ fn job(entry: JobEntry, tokens: &HashMap<u64, u64>) -> Job {
             Job::Start { container, attempt, worker: worker(pid, pipe, received) }
         }
         JobKind::Delete => Job::Delete(worker(pid, pipe, received)),
-        JobKind::Exec { connection } => {
+        JobKind::Exec { connection, container } => {
             // The client has disconnected: this token belongs to no connection.
             let connection = tokens.get(&connection).copied().unwrap_or(u64::MAX);
-            Job::Exec { connection, worker: worker(pid, pipe, received) }
+            Job::Exec { connection, container, worker: worker(pid, pipe, received) }
         }
         JobKind::Purge => Job::Purge(worker(pid, pipe, received)),
         JobKind::Measure => Job::Measure(worker(pid, pipe, received)),

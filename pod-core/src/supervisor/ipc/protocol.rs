@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::controller::{Status, WorkloadChange};
 use crate::lifecycle::PodState;
 use crate::log::Stream;
+use crate::sandbox::Debug;
 use crate::version;
 
 /// The first message in each direction.
@@ -74,6 +75,16 @@ pub enum Request {
         args: Vec<String>,
         /// True if the command gets a terminal.
         tty: bool,
+        /// The terminal's initial rows and columns.
+        #[serde(default)]
+        size: Option<(u16, u16)>,
+    },
+    /// Runs a debug container in a pod. Descriptors and replies are those of [`Request::Exec`].
+    Debug {
+        /// Pod uid.
+        uid: String,
+        /// The container.
+        debug: Debug,
         /// The terminal's initial rows and columns.
         #[serde(default)]
         size: Option<(u16, u16)>,
