@@ -40,6 +40,7 @@ mod hostile;
 mod identity;
 mod images;
 mod inherited;
+mod late;
 mod leaving;
 mod lifecycle;
 mod logs;
