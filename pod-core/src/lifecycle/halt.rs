@@ -41,18 +41,40 @@ impl Machine<'_> {
     /// it has ended. Kills them when the grace period is over, or at once if the sandbox has died, because then there is
     /// no grace period.
     pub(super) fn halt_all(&mut self) {
-        let deadline = match (self.state.stop, self.state.end_by.or(self.state.restart_all_by)) {
+        let deadline = self.halt_deadline();
+        for i in 0..self.state.containers.len() {
+            let awaits = self.awaits_turn(i, deadline);
+            let begun = if awaits { self.begin_pre_stop(i) } else { None };
+            let halted = self.halt(i, if awaits { u64::MAX } else { deadline });
+            if let Some(container) = begun.or(halted) {
+                self.emit_normal("Killing", format!("Stopping container {container}"), Some(&container));
+            }
+        }
+    }
+
+    /// Returns when the containers of a pod that ends, or that restarts as a whole, are killed.
+    fn halt_deadline(&self) -> u64 {
+        match (self.state.stop, self.state.end_by.or(self.state.restart_all_by)) {
             (Some(stop), _) if stop.grace_seconds == 0 => AT_ONCE,
             (Some(stop), end_by) => end_by.unwrap_or(u64::MAX).min(stop.deadline),
             (None, Some(end_by)) => end_by.max(AT_ONCE + 1),
             (None, None) => AT_ONCE,
-        };
-        for i in 0..self.state.containers.len() {
-            let deadline = if self.awaits_turn(i, deadline) { u64::MAX } else { deadline };
-            if let Some(container) = self.halt(i, deadline) {
-                self.emit_normal("Killing", format!("Stopping container {container}"), Some(&container));
-            }
         }
+    }
+
+    /// Runs the preStop hook of a sidecar whose turn to be signalled has not come. As with the kubelet, hooks of sidecars
+    /// begin with the stop of their pod. Returns the container's name if the hook began.
+    fn begin_pre_stop(&mut self, i: usize) -> Option<String> {
+        let has_pre_stop = self.spec.containers.get(i)?.hooks.pre_stop;
+        let c = self.state.containers.get_mut(i)?;
+        let RunState::Running { halt: Halt::None, kill_at: None, .. } = &c.state else { return None };
+        if !has_pre_stop || !c.pre_stop.is_none() {
+            return None;
+        }
+        c.pre_stop = PreStop::Running;
+        let (container, attempt) = (c.name.clone(), c.restart_count());
+        self.actions.push(Action::RunHook { container: container.clone(), attempt, hook: HookKind::PreStop });
+        Some(container)
     }
 
     /// Returns whether a container is a sidecar that is not stopped yet, because the grace period is not over and a
@@ -90,7 +112,9 @@ impl Machine<'_> {
         let has_grace = deadline != AT_ONCE;
         match (*halt, c.pre_stop) {
             // A sidecar whose turn did not come within the grace period has a moment to end, as with the kubelet.
-            (Halt::None, PreStop::None) if of.role == Role::Sidecar && deadline <= now && has_grace => {
+            (Halt::None, PreStop::None | PreStop::Over { .. })
+                if of.role == Role::Sidecar && deadline <= now && has_grace =>
+            {
                 *halt = Halt::Signalled;
                 c.pre_stop = PreStop::over(now);
                 self.actions.push(Action::StopContainer { container, signal: stop_signal.clone() });
@@ -114,11 +138,11 @@ impl Machine<'_> {
                 c.pre_stop = PreStop::Running;
                 self.actions.push(Action::RunHook { container, attempt, hook: HookKind::PreStop });
             }
-            (Halt::None, PreStop::None) => {
+            (Halt::None, PreStop::None | PreStop::Over { .. }) => {
                 *halt = Halt::Signalled;
                 self.actions.push(Action::StopContainer { container, signal: stop_signal.clone() });
             }
-            (Halt::None, PreStop::Running | PreStop::Over { .. }) | (Halt::Signalled, _) => {}
+            (Halt::None, PreStop::Running) | (Halt::Signalled, _) => {}
         }
         first
     }
@@ -180,7 +204,9 @@ impl Machine<'_> {
         }
         let now = self.now.boot;
         let grace = self.spec.grace_seconds.saturating_mul(1000);
-        let Some(c) = self.state.containers.iter_mut().find(|c| c.name == container) else { return };
+        let Some(i) = self.state.containers.iter().position(|c| c.name == container) else { return };
+        let awaits = self.awaits_turn(i, self.halt_deadline());
+        let Some(c) = self.state.containers.get_mut(i) else { return };
         let RunState::Running { stop_signal, halt, kill_at, .. } = &mut c.state else { return };
         match (kind, error) {
             (HookKind::PostStart, None) => c.post_start = PostStart::Done,
@@ -193,10 +219,13 @@ impl Machine<'_> {
             }
             (HookKind::PreStop, error) => {
                 if *halt == Halt::None {
-                    *halt = Halt::Signalled;
                     c.pre_stop = PreStop::over(now);
-                    let (container, signal) = (c.name.clone(), stop_signal.clone());
-                    self.actions.push(Action::StopContainer { container, signal });
+                    // A sidecar gets its signal when its turn has come.
+                    if !awaits || kill_at.is_some() {
+                        *halt = Halt::Signalled;
+                        let (container, signal) = (c.name.clone(), stop_signal.clone());
+                        self.actions.push(Action::StopContainer { container, signal });
+                    }
                 }
                 if error.is_some() {
                     self.emit_warning("FailedPreStopHook", "PreStopHook failed".to_owned(), Some(container));

@@ -68,7 +68,8 @@ pub enum PreStop {
     None,
     /// RunHook was requested and has not been answered. The stop signal waits for it.
     Running,
-    /// It has ended, or it still ran when the grace period was over. The stop signal was requested.
+    /// It has ended, or it still ran when the grace period was over. The stop signal was requested, unless a sidecar
+    /// waits for its turn.
     Over {
         /// The container is not killed before this time, in milliseconds since boot.
         kill_after: u64,

@@ -179,16 +179,37 @@ fn without_grace_sidecars_are_killed_at_once() {
 }
 
 #[test]
-fn a_pre_stop_hook_of_a_sidecar_runs_when_its_turn_has_come() {
-    let mut d = running("Always", &json!({"lifecycle": {"preStop": {"exec": {"command": ["true"]}}}}));
-    d.stop(None);
+fn a_pre_stop_hook_of_a_sidecar_begins_with_the_stop_and_its_signal_waits_for_hook_and_turn() {
+    let hook = HookKind::PreStop;
+    let run = || Action::RunHook { container: "s".to_owned(), attempt: 0, hook };
+    let ended = || Event::HookEnded { container: "s".to_owned(), attempt: 0, hook, error: None };
+    let stopped = || {
+        let mut d = running("Always", &json!({"lifecycle": {"preStop": {"exec": {"command": ["true"]}}}}));
+        d.stop(None);
+        assert_eq!(d.todo(), [run(), term("a")]);
+        d
+    };
+    let mut d = stopped();
+    d.send(&ended());
+    assert_eq!(d.todo(), [], "its turn has not come");
+    assert_eq!(d.wait(), Some(30_000));
     d.exited("a", 0);
     d.exited("t", 0);
-    let hook = HookKind::PreStop;
-    let run = Action::RunHook { container: "s".to_owned(), attempt: 0, hook };
-    assert_eq!(d.todo(), [term("a"), term("t"), run]);
-    d.send(&Event::HookEnded { container: "s".to_owned(), attempt: 0, hook, error: None });
+    assert_eq!(d.todo(), [term("t"), term("s")]);
+
+    let mut d = stopped();
+    d.exited("a", 0);
+    d.exited("t", 0);
+    assert_eq!(d.todo(), [term("t")], "its hook still runs");
+    d.send(&ended());
     assert_eq!(d.todo(), [term("s")]);
+
+    let mut d = stopped();
+    d.send(&ended());
+    d.tick_after(30_000);
+    assert_eq!(d.todo(), [term("s"), term("t"), kill("a")], "the grace is over");
+    d.tick_after(2_000);
+    assert_eq!(d.todo(), [kill("s"), kill("t")]);
 }
 
 #[test]

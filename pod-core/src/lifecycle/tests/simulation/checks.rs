@@ -140,8 +140,9 @@ impl World {
         match run.kind {
             HookKind::PostStart => assert!(self.stop.is_none(), "nothing starts after the stop"),
             HookKind::PreStop => {
-                self.check_turn(&run.container);
                 let is_condemned = self.condemned.contains_key(&run.container);
+                let ends = self.stop.is_some() || self.own_deadline().is_some();
+                assert!(ends || is_condemned, "preStop belongs to a stop");
                 let has_grace = self.stop.is_none_or(|(asked, deadline)| asked < deadline);
                 assert!(has_grace || is_condemned, "without grace there is no preStop");
             }
