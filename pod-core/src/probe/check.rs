@@ -42,7 +42,14 @@ pub enum Check {
     /// Opens a connection.
     Tcp(Target),
     /// Asks the health service of gRPC about a service.
-    Grpc(Target, String),
+    Grpc {
+        /// The server.
+        target: Target,
+        /// The name of the service; empty for the server as a whole.
+        service: String,
+        /// Whether the connection uses TLS, without verification of the certificate.
+        tls: bool,
+    },
 }
 
 impl Check {
@@ -52,7 +59,7 @@ impl Check {
             Self::Exec(command) => format!("command {:?} timed out", command.join(" ")),
             Self::Http(request) => return request.timed_out(),
             Self::Tcp(target) => format!("dial tcp {}: i/o timeout", target.authority()),
-            Self::Grpc(target, _) => {
+            Self::Grpc { target, .. } => {
                 let address = target.authority();
                 format!(
                     "timeout: failed to connect service {address:?} within {timeout}s: context deadline exceeded"
@@ -77,7 +84,11 @@ impl Check {
         }
         if let Some(grpc) = &probe.grpc {
             let port = port(&IntOrString::Int(grpc.port), container)?;
-            return Ok(Self::Grpc(network.target(None, port), grpc.service.clone().unwrap_or_default()));
+            return Ok(Self::Grpc {
+                target: network.target(None, port),
+                service: grpc.service.clone().unwrap_or_default(),
+                tls: grpc.mode.as_deref() == Some("TLS"),
+            });
         }
         Err(HandlerError::NoProbeHandler)
     }
@@ -121,7 +132,8 @@ fn request(http: &HTTPGetAction, container: &Container, network: &Network) -> Re
     };
     let headers =
         http.http_headers.iter().flatten().map(|header| (header.name.clone(), header.value.clone()));
-    Ok(Request::new(scheme, target, http.path.as_deref().unwrap_or("/"), headers.collect()))
+    let request = Request::new(scheme, target, http.path.as_deref().unwrap_or("/"), headers.collect());
+    Ok(if http.protocol.as_deref() == Some("HTTP2") { request.over_http2() } else { request })
 }
 
 /// Returns a port by its number or by its name among the container's ports.

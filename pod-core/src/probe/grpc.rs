@@ -1,14 +1,22 @@
 //! The health service of gRPC (grpc.health.v1.Health).
 
+use std::io;
+use std::sync::Arc;
+
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Endpoint;
 use tonic::{Code, Request};
 use tonic_prost::ProstCodec;
+use tower::service_fn;
 
-use super::USER_AGENT;
 use super::address::Target;
-use super::connect;
+use super::{USER_AGENT, connect, tls};
 use crate::lifecycle::ProbeResult;
 
 const METHOD: &str = "/grpc.health.v1.Health/Check";
@@ -37,31 +45,44 @@ enum ServingStatus {
     ServiceUnknown = 3,
 }
 
-/// Asks whether a service is healthy. The process must have one thread.
-pub fn check(target: &Target, service: &str) -> ProbeResult {
+/// Asks whether a service is healthy, over TLS if `tls` is true. The process must have one thread.
+pub fn check(target: &Target, service: &str, tls: bool) -> ProbeResult {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result =
-        connect::within(target.namespace.as_deref(), || Ok(runtime()?.block_on(ask(target, service))));
+        connect::within(target.namespace.as_deref(), || Ok(runtime()?.block_on(ask(target, service, tls))));
     result.unwrap_or_else(|error| ProbeResult::Unknown(error.to_string()))
 }
 
-async fn ask(target: &Target, service: &str) -> ProbeResult {
+/// Opens a connection over TLS whose certificate is not verified (grpc.mode TLS).
+async fn connect_tls(host: String, address: String) -> io::Result<TokioIo<TlsStream<TcpStream>>> {
+    let mut config = tls::config().map_err(io::Error::other)?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let name = ServerName::try_from(host).map_err(io::Error::other)?;
+    let stream = TcpStream::connect(address).await?;
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.map(TokioIo::new)
+}
+
+async fn ask(target: &Target, service: &str, is_tls: bool) -> ProbeResult {
     let address = target.authority();
     let failed = |error: &dyn std::error::Error| {
-        let mut text = error.to_string();
-        let mut next = error.source();
-        while let Some(cause) = next {
-            text = cause.to_string();
-            next = cause.source();
-        }
+        let text = tls::innermost(error);
         ProbeResult::Failure(format!("error: failed to connect service at {address:?}: {text}"))
     };
+    // The connector below makes the connection secure; the scheme is what tonic would do by itself.
     let endpoint = Endpoint::from_shared(format!("http://{address}"));
     let endpoint = match endpoint.and_then(|endpoint| endpoint.user_agent(USER_AGENT)) {
         Ok(endpoint) => endpoint,
         Err(error) => return failed(&error),
     };
-    let channel = match endpoint.connect().await {
+    let connected = match is_tls {
+        false => endpoint.connect().await,
+        true => {
+            let (host, address) = (target.host.clone(), address.clone());
+            let connect = move |_| connect_tls(host.clone(), address.clone());
+            endpoint.connect_with_connector(service_fn(connect)).await
+        }
+    };
+    let channel = match connected {
         Ok(channel) => channel,
         Err(error) => return failed(&error),
     };

@@ -10,7 +10,7 @@ use super::{HOOK_USER_AGENT, USER_AGENT};
 use crate::lifecycle::ProbeResult;
 
 /// How much of a body is read (the kubelet's maxRespBodyLength).
-const MAX_BODY: usize = 10 * 1024;
+pub const MAX_BODY: usize = 10 * 1024;
 /// How long the head of an answer may be.
 const MAX_HEAD: usize = 64 * 1024;
 /// How many headers an answer may have.
@@ -39,6 +39,8 @@ pub struct Request {
     headers: Vec<(String, String)>,
     /// How many redirects led to it.
     redirects: u32,
+    /// Whether it is sent over HTTP/2 in the clear, without an upgrade from HTTP/1.1.
+    pub is_http2: bool,
     /// Whether it is made for a hook, to which every answer is a success, as it is to the kubelet.
     is_of_hook: bool,
 }
@@ -58,13 +60,19 @@ impl Request {
         let slash = if path.starts_with('/') { "" } else { "/" };
         let path = path.split('#').next().unwrap_or_default();
         let path = format!("{slash}{}", encoded(path));
-        Self { scheme, target, path, headers, redirects: 0, is_of_hook: false }
+        Self { scheme, target, path, headers, redirects: 0, is_http2: false, is_of_hook: false }
     }
 
     /// Returns the same request, made for a hook.
     #[must_use]
     pub fn of_hook(self) -> Self {
         Self { is_of_hook: true, ..self }
+    }
+
+    /// Returns the same request over HTTP/2.
+    #[must_use]
+    pub fn over_http2(self) -> Self {
+        Self { is_http2: true, ..self }
     }
 
     /// Returns its URL.
@@ -76,50 +84,57 @@ impl Request {
         format!("{scheme}://{}{}", self.target.authority(), self.path)
     }
 
-    /// Returns where a request in the clear goes; `None` if it needs TLS, or the address of a name.
+    /// Returns where a request over HTTP/1.1 in the clear goes; `None` if it needs HTTP/2, TLS, or the address of a name.
     pub fn plain_address(&self) -> Option<SocketAddr> {
-        self.target.address().filter(|_| self.scheme == Scheme::Http)
+        self.target.address().filter(|_| self.scheme == Scheme::Http && !self.is_http2)
     }
 
-    /// Returns what is sent.
+    /// Returns the last given value of a header.
+    fn given(&self, name: &str) -> Option<&str> {
+        let mut all = self.headers.iter().rev();
+        all.find(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// Returns path and query.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Returns the Host header, which HTTP/2 calls `:authority`.
+    pub fn host(&self) -> String {
+        self.given("Host").map_or_else(|| self.target.authority(), str::to_owned)
+    }
+
+    /// Returns the headers in addition to Host.
+    ///
+    /// # Errors
+    /// A header that cannot be sent.
+    pub fn headers(&self) -> Result<Vec<(&str, &str)>, String> {
+        let agent = if self.is_of_hook { HOOK_USER_AGENT } else { USER_AGENT };
+        let defaults = [("User-Agent", agent), ("Accept", "*/*")];
+        let mut headers: Vec<_> =
+            defaults.into_iter().filter(|(name, _)| self.given(name).is_none()).collect();
+        headers.extend(self.headers.iter().filter_map(|(name, value)| {
+            let is = |other: &str| name.eq_ignore_ascii_case(other);
+            // One of the defaults that is given and empty is left out.
+            let is_left_out = value.is_empty() && defaults.iter().any(|(default, _)| is(default));
+            (!is("Host") && !is("Connection") && !is_left_out).then(|| (name.as_str(), value.trim()))
+        }));
+        headers.into_iter().map(checked).collect()
+    }
+
+    /// Returns what is sent over HTTP/1.1.
     ///
     /// # Errors
     /// A header that cannot be sent.
     pub fn bytes(&self) -> Result<Vec<u8>, String> {
-        let given = |name: &str| {
-            let mut all = self.headers.iter().rev();
-            all.find(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
-        };
         let mut text = format!("GET {} HTTP/1.1\r\n", self.path);
-        let host = given("Host").map_or_else(|| self.target.authority(), str::to_owned);
-        let mut header = |name: &str, value: &str| {
-            // In what is written nothing may begin another line.
-            if name.is_empty() || name.contains(|c: char| !is_token(c)) {
-                return Err(format!("net/http: invalid header field name {name:?}"));
-            }
-            if value.contains(|c: char| c.is_control() && c != '\t') {
-                return Err(format!("net/http: invalid header field value for {name:?}"));
-            }
-            let _ = write!(text, "{name}: {}\r\n", value.trim());
-            Ok(())
-        };
-        header("Host", &host)?;
-        let agent = if self.is_of_hook { HOOK_USER_AGENT } else { USER_AGENT };
-        for (name, default) in [("User-Agent", agent), ("Accept", "*/*")] {
-            // One that is given and empty is left out.
-            if given(name).is_none() {
-                header(name, default)?;
-            }
+        let host = self.host();
+        let host = checked(("Host", host.trim()))?;
+        let all = std::iter::once(host).chain(self.headers()?).chain([("Connection", "close")]);
+        for (name, value) in all {
+            let _ = write!(text, "{name}: {value}\r\n");
         }
-        for (name, value) in &self.headers {
-            let own = ["Host", "Connection"].iter().any(|own| name.eq_ignore_ascii_case(own));
-            let is_left_out = value.is_empty()
-                && ["User-Agent", "Accept"].iter().any(|name_of| name.eq_ignore_ascii_case(name_of));
-            if !own && !is_left_out {
-                header(name, value)?;
-            }
-        }
-        header("Connection", "close")?;
         text.push_str("\r\n");
         Ok(text.into_bytes())
     }
@@ -161,9 +176,22 @@ impl Request {
             path: format!("{}{query}", url.path()),
             headers,
             redirects: self.redirects + 1,
+            is_http2: self.is_http2,
             is_of_hook: self.is_of_hook,
         }))
     }
+}
+
+/// Returns a header that cannot begin another line.
+fn checked<'a>(header: (&'a str, &'a str)) -> Result<(&'a str, &'a str), String> {
+    let (name, value) = header;
+    if name.is_empty() || name.contains(|c: char| !is_token(c)) {
+        return Err(format!("net/http: invalid header field name {name:?}"));
+    }
+    if value.contains(|c: char| c.is_control() && c != '\t') {
+        return Err(format!("net/http: invalid header field value for {name:?}"));
+    }
+    Ok(header)
 }
 
 /// Whether a header's name may contain a character (RFC 9110, token).
@@ -206,6 +234,12 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Creates a complete answer of another version of HTTP. `location` is its Location header.
+    pub fn of_parts(status: u16, location: Option<String>, body: Vec<u8>) -> Self {
+        let head = Head { status, location, body: 0, length: Some(body.len()), is_chunked: false };
+        Self { received: body, head: Some(head), malformed: None }
+    }
+
     /// Adds received bytes. Returns true once the answer is complete.
     pub fn receive(&mut self, bytes: &[u8]) -> bool {
         let room = (MAX_HEAD + MAX_BODY).saturating_sub(self.received.len());

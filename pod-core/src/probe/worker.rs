@@ -5,16 +5,13 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
 
 use super::address::Target;
 use super::check::Check;
-use super::connect;
-use super::grpc;
 use super::http::{Answer, Request, Scheme, Verdict};
+use super::{connect, grpc, http2, tls};
 use crate::lifecycle::ProbeResult;
 
 /// Does a check to its end, in a worker that has one thread.
@@ -25,7 +22,7 @@ pub fn run(check: &Check) -> ProbeResult {
             Ok(_) => ProbeResult::Success,
             Err(reason) => ProbeResult::Failure(reason),
         },
-        Check::Grpc(target, service) => grpc::check(target, service),
+        Check::Grpc { target, service, tls } => grpc::check(target, service, *tls),
         Check::Http(request) => {
             let mut request = request.clone();
             loop {
@@ -57,16 +54,19 @@ fn open(target: &Target) -> Result<TcpStream, String> {
 
 /// Makes one request.
 fn ask(request: &Request) -> Result<Verdict, String> {
+    if request.is_http2 && request.scheme == Scheme::Http {
+        return http2::ask(request, resolve(&request.target)?);
+    }
     let bytes = request.bytes()?;
     let stream = open(&request.target)?;
     match request.scheme {
         Scheme::Http => exchange(request, &bytes, stream),
         Scheme::Https => {
-            let tls = || -> Result<_, Box<dyn std::error::Error>> {
+            let open = || -> Result<_, Box<dyn std::error::Error>> {
                 let name = ServerName::try_from(request.target.host.clone())?;
-                Ok(ClientConnection::new(Arc::new(config()?), name)?)
+                Ok(ClientConnection::new(Arc::new(tls::config()?), name)?)
             };
-            let connection = tls().map_err(|error| format!("tls: {error}"))?;
+            let connection = open().map_err(|error| format!("tls: {error}"))?;
             exchange(request, &bytes, StreamOwned::new(connection, stream))
         }
     }
@@ -92,56 +92,6 @@ fn exchange(request: &Request, bytes: &[u8], mut stream: impl Read + Write) -> R
         }
     }
     Ok(answer.verdict(request))
-}
-
-/// Returns the configuration of a client that trusts everybody, as the kubelet's probes do.
-fn config() -> Result<ClientConfig, rustls::Error> {
-    let provider = Arc::new(ring::default_provider());
-    let verifier = Arc::new(AcceptAll(Arc::clone(&provider)));
-    Ok(ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth())
-}
-
-/// Accepts every certificate.
-#[derive(Debug)]
-struct AcceptAll(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AcceptAll {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }
 
 #[cfg(test)]

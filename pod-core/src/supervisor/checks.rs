@@ -320,7 +320,7 @@ impl Supervisor {
                 Some(address) => Attempt::connect(&target, address)?,
                 None => return self.start_worker(uid, &Check::Tcp(target)),
             },
-            check @ Check::Grpc(..) => return self.start_worker(uid, &check),
+            check @ Check::Grpc { .. } => return self.start_worker(uid, &check),
         };
         let source = Source::Check { uid: uid.to_owned() };
         let added = self.events.add(attempt.fd(), source);

@@ -49,6 +49,11 @@ impl Rules<'_> {
             let message = format!("must be between 1 and 65535, is {}", grpc.port);
             self.error(&format!("{path}.grpc.port"), message);
         }
+        let mode = probe.grpc.as_ref().and_then(|grpc| grpc.mode.as_deref());
+        if let Some(mode) = mode.filter(|mode| !["Plaintext", "TLS"].contains(mode)) {
+            let message = format!("must be Plaintext or TLS, is {}", shown(mode));
+            self.error(&format!("{path}.grpc.mode"), message);
+        }
         for (field, number) in [
             ("initialDelaySeconds", probe.initial_delay_seconds),
             ("timeoutSeconds", probe.timeout_seconds),
@@ -97,6 +102,23 @@ impl Rules<'_> {
         }
     }
 
+    /// Checks httpGet.protocol (KEP-5999).
+    fn protocol(&mut self, path: &str, http: &HTTPGetAction) {
+        let at = format!("{path}.protocol");
+        let is_https = http.scheme.as_deref().is_some_and(|scheme| scheme.eq_ignore_ascii_case("HTTPS"));
+        match http.protocol.as_deref() {
+            None | Some("HTTP1") => {}
+            Some("HTTP2") if is_https => {
+                self.error(&at, "HTTP2 is in the clear and cannot have scheme HTTPS");
+            }
+            Some("HTTP2") if http.host.as_deref().is_some_and(|host| !host.is_empty()) => {
+                self.error(&at, "HTTP2 asks the pod itself and cannot have a host");
+            }
+            Some("HTTP2") => {}
+            Some(other) => self.error(&at, format!("must be HTTP1 or HTTP2, is {}", shown(other))),
+        }
+    }
+
     fn targets(
         &mut self,
         path: &str,
@@ -104,6 +126,9 @@ impl Rules<'_> {
         http: Option<&HTTPGetAction>,
         tcp: Option<&TCPSocketAction>,
     ) {
+        if let Some(http) = http {
+            self.protocol(&format!("{path}.httpGet"), http);
+        }
         let ports =
             [("httpGet", http.map(|action| &action.port)), ("tcpSocket", tcp.map(|action| &action.port))];
         for (field, port) in ports {

@@ -158,11 +158,11 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
             ("httpHeaders", YES),
             ("path", YES),
             ("port", yes("a number, or the name of a port of the container")),
-            ("protocol", not_yet("HTTP/1.1").unless(&["HTTP1", "HTTP/1.1"])),
+            ("protocol", YES),
             ("scheme", YES),
         ],
     ),
-    ("GRPCAction", &[("mode", not_yet("in the clear")), ("port", YES), ("service", YES)]),
+    ("GRPCAction", &[("mode", YES), ("port", YES), ("service", YES)]),
     ("HTTPHeader", &[("name", YES), ("value", YES)]),
     (
         "TCPSocketAction",

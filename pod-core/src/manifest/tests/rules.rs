@@ -31,6 +31,7 @@ fn rules_of_containers() {
             "startupProbe: {tcpSocket: {port: HTTP}}\nreadinessProbe: {httpGet: {port: 0}}\nlifecycle: {preStop: {}, postStart: {sleep: {seconds: 1}, exec: {command: [a]}}}",
             "ports: [{name: http, containerPort: 80}]\nstartupProbe: {tcpSocket: {port: htpp}}\nreadinessProbe: {httpGet: {port: http}, failureThreshold: -1}\nlivenessProbe: {exec: {command: []}, terminationGracePeriodSeconds: 0}\nlifecycle: {preStop: {httpGet: {port: web}}}",
             "startupProbe: {}\nreadinessProbe: {grpc: {port: 0}}",
+            "startupProbe: {grpc: {port: 1, mode: tls}}\nreadinessProbe: {httpGet: {port: 1, protocol: HTTP2, scheme: HTTPS}}\nlivenessProbe: {httpGet: {port: 1, protocol: HTTP2, host: 10.0.0.1}}\nlifecycle: {preStop: {httpGet: {port: 1, protocol: H2C}}}",
             "lifecycle: {postStart: {sleep: {seconds: -1}}, preStop: {sleep: {seconds: 31}}}",
             "restartPolicyRules: [{action: Restart, exitCodes: {operator: In, values: [1, 2, 1]}}, {action: Restart}, {action: Stop, exitCodes: {operator: Is}}]\nterminationMessagePath: log\nterminationMessagePolicy: Logs\nstdinOnce: true",
             "lifecycle: {postStart: {sleep: {}}, preStop: {exec: {}, tcpSocket: {port: 0}}}",
