@@ -102,6 +102,7 @@ fn a_killed_supervisor_and_a_removed_pod_leave_no_user_namespace() {
     let first = first_id(&kube, "web");
     for supervisor in kube.supervisors() {
         supervisor.kill(Signal::SIGKILL);
+        assert!(supervisor.ends_within(tests::limit(10)));
     }
     assert_eq!(first_id(&kube, "web"), first);
     kube.ok(&["down", "web", "--wait"]);
