@@ -244,7 +244,8 @@ impl Answer {
     pub fn receive(&mut self, bytes: &[u8]) -> bool {
         let room = (MAX_HEAD + MAX_BODY).saturating_sub(self.received.len());
         self.received.extend(bytes.iter().take(room));
-        if self.head.is_none() && self.malformed.is_none() {
+        // The head ends with a line. Parsing after each byte would take quadratic time.
+        if self.head.is_none() && self.malformed.is_none() && bytes.contains(&b'\n') {
             match parse(&self.received) {
                 Ok(head) => self.head = head,
                 Err(reason) => self.malformed = Some(reason),
