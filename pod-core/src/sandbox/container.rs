@@ -342,6 +342,18 @@ fn create(
             .ok_or_else(|| config(&format!("volume {} is no block device", wanted.volume)))?;
         let device = runtime::host::Device::at(path)
             .map_err(|e| create(&format!("volume {}: {}: {e}", wanted.volume, path.display())))?;
+        // A runtime makes device nodes below /dev only.
+        if !Path::new(&wanted.path).starts_with("/dev") {
+            let (block, major, minor) = (device.block, device.major, device.minor);
+            mounts.push(spec::Mount {
+                source: path.clone(),
+                destination: wanted.path.clone(),
+                read_only: wanted.read_only,
+                device: Some(spec::DeviceNumber { block, major, minor }),
+                ..spec::Mount::default()
+            });
+            continue;
+        }
         host.devices.retain(|known| known.path != device.path);
         host.devices.push(device);
         resolved.devices.push(plan::DevicePlan {

@@ -174,6 +174,10 @@ fn a_block_claim_is_a_device_that_goes_with_its_pod() {
     assert_eq!(kube.sh("web", "dd if=/dev/xvda bs=1M 2>/dev/null | wc -c"), "8388608\n");
     kube.ok(&["down", "pod/web", "--wait"]);
     assert_eq!(loops(&kube), [""; 0]);
+    let elsewhere = pod_with("web", IDLE, &device.replace("/dev/xvda", "/data/block"), &uses("raw"));
+    kube.play(&elsewhere);
+    assert_eq!(kube.sh("web", "dd if=/data/block bs=6 count=1 2>/dev/null"), "hello\n");
+    kube.ok(&["down", "pod/web", "--wait"]);
 
     // Its data is kept, and a killed supervisor does not keep the device.
     kube.play(&yaml);
