@@ -1,5 +1,5 @@
 //! Resources that are devices of this machine: `podman.io/device=/dev/fuse: 1`, as podman has it, and extended resources
-//! and annotations that name devices of CDI (Container Device Interface). And huge pages, whose size is in their name.
+//! and annotations that name devices of CDI (Container Device Interface).
 
 use serde::{Deserialize, Serialize};
 
@@ -61,13 +61,6 @@ pub(crate) fn requested_device(resource: &str, amount: Quantity) -> Option<Devic
     is_extended.then(|| DeviceRequest::Count { kind: resource.to_owned(), count })
 }
 
-/// Returns the size in bytes of the huge pages that a resource is about: `hugepages-2Mi`. `None` for every other
-/// resource, and for a size that is no number.
-pub(crate) fn huge_page_size(resource: &str) -> Option<u64> {
-    let size = Quantity::parse(resource.strip_prefix("hugepages-")?)?;
-    u64::try_from(size.value()).ok().filter(|size| *size > 0)
-}
-
 /// Prefix of a resource name that requests a device. Source: podman's `pkg/specgen/generate/kube`.
 const PREFIX: &str = "podman.io/device=";
 
@@ -123,16 +116,6 @@ mod tests {
         );
         assert_eq!(annotated("cdi.k8s.io/mine", "vendor.com/a"), Some(Err("vendor.com/a".to_owned())));
         assert_eq!(annotated("example.com/mine", "vendor.com/a=x"), None);
-    }
-
-    #[test]
-    fn the_size_of_huge_pages_is_in_the_name_of_the_resource() {
-        assert_eq!(huge_page_size("hugepages-2Mi"), Some(2 << 20));
-        assert_eq!(huge_page_size("hugepages-1Gi"), Some(1 << 30));
-        assert_eq!(
-            (huge_page_size("hugepages-big"), huge_page_size("hugepages-0"), huge_page_size("cpu")),
-            (None, None, None)
-        );
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod app_armor;
 mod device;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
+pub(crate) mod huge_pages;
 mod identity;
 pub mod image;
 mod kind;
@@ -33,7 +34,7 @@ pub(crate) use aggregate::effective;
 pub(crate) use app_armor::{APP_ARMOR_ANNOTATION, app_armor_annotation};
 use base::escape::{escape, shown};
 pub use device::DeviceRequest;
-pub(crate) use device::{Device, huge_page_size, requested_device};
+pub(crate) use device::{Device, requested_device};
 pub use identity::{Identities, identities};
 pub use kind::schema_of;
 pub use limits::{LimitError, PidsLimit, Ulimit};

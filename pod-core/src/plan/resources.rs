@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, ResourceRequirements};
 
 use super::{DevicePlan, DeviceRequest, Resources};
-use crate::manifest::{
-    Device, PidsAnnotation, PidsLimit, Quantity, effective, huge_page_size, requested_device,
-};
+use crate::manifest::huge_pages::huge_page_size;
+use crate::manifest::{Device, PidsAnnotation, PidsLimit, Quantity, effective, requested_device};
 
 /// The default period of the kernel and the kubelet, in microseconds.
 const CPU_PERIOD: u64 = 100_000;

@@ -11,6 +11,7 @@ pub mod ephemeral;
 mod files;
 mod group;
 mod host_path;
+mod huge_pages;
 mod image_volumes;
 mod mounts;
 mod nested;

@@ -38,6 +38,23 @@ fn empty_dir_in_memory_is_a_tmpfs_of_its_size() {
 }
 
 #[test]
+fn empty_dir_of_huge_pages_is_a_hugetlbfs() {
+    if !std::fs::read_to_string("/proc/filesystems").unwrap().contains("hugetlbfs")
+        || !std::path::Path::new("/sys/kernel/mm/hugepages/hugepages-2048kB").exists()
+    {
+        return tests::skip("this kernel has no huge pages of 2 MiB");
+    }
+    let kube = Kube::new();
+    let container = "    resources: {limits: {cpu: 1, hugepages-2Mi: 4Mi}}\n    \
+                     volumeMounts: [{name: v, mountPath: /v}]\n";
+    let volumes = "  volumes: [{name: v, emptyDir: {medium: HugePages, sizeLimit: 4Mi}}]\n";
+    kube.play(&pod_with("web", IDLE, container, volumes));
+    let mount = kube.sh("web", "grep ' /v ' /proc/mounts; stat -c %a /v");
+    assert!(mount.contains(" hugetlbfs ") && mount.contains("pagesize=2M"), "{mount}");
+    assert!(mount.contains("size=4194304") && mount.ends_with("777\n"), "{mount}");
+}
+
+#[test]
 fn empty_dir_in_memory_is_shared_and_outlives_its_containers() {
     let kube = Kube::new();
     let mounts = "    volumeMounts: [{name: v, mountPath: /v}]\n";

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{PodDNSConfig, PodSpec, Volume};
 
 use super::{Rules, name};
 use crate::kind::Kind;
+use crate::manifest::huge_pages::requested_sizes;
 use crate::manifest::shown;
 
 /// The facts about a pod that the rules of its containers need.
@@ -59,7 +60,8 @@ impl Rules<'_> {
         let devices = containers().flat_map(|container| container.volume_devices.iter().flatten());
         let devices = devices.map(|device| device.name.as_str());
         let mounted = mounts.map(|mount| mount.name.as_str()).chain(devices).collect();
-        self.volumes(&format!("{path}.volumes"), spec.volumes.as_deref().unwrap_or_default(), &mounted);
+        let volumes = spec.volumes.as_deref().unwrap_or_default();
+        self.volumes(&format!("{path}.volumes"), volumes, &mounted, &requested_sizes(spec));
         if spec.containers.is_empty() {
             self.error(&format!("{path}.containers"), "must have at least one container");
         }

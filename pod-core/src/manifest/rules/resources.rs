@@ -7,8 +7,9 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
 
 use super::pod::Pod;
 use super::{Rules, name, near};
+use crate::manifest::huge_pages::huge_page_size;
 use crate::manifest::quantity::Quantity;
-use crate::manifest::{Device, effective, escape, huge_page_size, shown};
+use crate::manifest::{Device, effective, escape, shown};
 
 /// The resources that a request and a limit of a pod are about.
 const COMPUTE: [&str; 2] = ["cpu", "memory"];

@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::Volume;
 use serde_json::Value;
 
 use super::{Rules, name};
+use crate::manifest::huge_pages::{is_medium, page_size};
 use crate::manifest::quantity::Quantity;
 use crate::manifest::support::{self, Status, Support};
 use crate::manifest::{schema, shown};
@@ -24,8 +25,15 @@ pub(crate) fn is_volume_source(path: &str) -> bool {
 }
 
 impl Rules<'_> {
-    /// Checks the volumes of a pod. `mounted` has the names of the volumes that a container mounts.
-    pub(super) fn volumes(&mut self, path: &str, volumes: &[Volume], mounted: &BTreeSet<&str>) {
+    /// Checks the volumes of a pod. `mounted` has the names of the volumes that a container mounts, and `sizes` the sizes of
+    /// the huge pages that the pod has, in bytes.
+    pub(super) fn volumes(
+        &mut self,
+        path: &str,
+        volumes: &[Volume],
+        mounted: &BTreeSet<&str>,
+        sizes: &BTreeSet<u64>,
+    ) {
         let mut names: HashMap<&str, usize> = HashMap::new();
         let pointer = format!("/{}", path.replace('.', "/"));
         for (index, volume) in volumes.iter().enumerate() {
@@ -42,7 +50,7 @@ impl Rules<'_> {
             }
             let value = self.checked.value.pointer(&format!("{pointer}/{index}"));
             self.volume_source(&path, value, mounted.contains(volume.name.as_str()));
-            self.honoured_source(&path, volume);
+            self.honoured_source(&path, volume, sizes);
             self.files(&path, volume, mounted.contains(volume.name.as_str()));
         }
     }
@@ -95,12 +103,14 @@ impl Rules<'_> {
         self.error_hint(path, message, "use hostPath, persistentVolumeClaim or emptyDir instead");
     }
 
-    fn honoured_source(&mut self, path: &str, volume: &Volume) {
+    fn honoured_source(&mut self, path: &str, volume: &Volume, sizes: &BTreeSet<u64>) {
         if let Some(source) = &volume.empty_dir {
             let path = format!("{path}.emptyDir");
             let medium = source.medium.as_deref().unwrap_or_default();
-            if medium == "HugePages" || medium.starts_with("HugePages-") {
-                self.warning(&format!("{path}.medium"), "is not honoured yet: HugePages", None);
+            if is_medium(medium) {
+                if let Err(error) = page_size(medium, sizes) {
+                    self.error(&format!("{path}.medium"), error.to_string());
+                }
             } else if !matches!(medium, "" | "Memory") {
                 let message = format!("must be \"\", Memory or HugePages, not {}", shown(medium));
                 self.error(&format!("{path}.medium"), message);
