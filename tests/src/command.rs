@@ -186,8 +186,18 @@ impl Running {
         }
     }
 
-    /// Returns whether a line for which `fits` is true comes within a moment. For output of which nobody can say when it
-    /// begins.
+    /// Waits until each of `fits` was true for a line. The lines may come in any order.
+    #[track_caller]
+    pub fn each_line(&mut self, fits: &[&dyn Fn(&str) -> bool]) {
+        let mut left = fits.to_vec();
+        while !left.is_empty() {
+            let line = self.line(|line| left.iter().any(|fits| fits(line)));
+            left.retain(|fits| !fits(&line));
+        }
+    }
+
+    /// Returns whether a line for which `fits` is true comes within a moment. For output whose beginning cannot be
+    /// awaited.
     ///
     /// Fails the test if the command has ended.
     #[track_caller]

@@ -179,7 +179,7 @@ impl Machine<'_> {
         }
     }
 
-    /// Stops a running container in order to start it anew.
+    /// Stops a running container in order to restart it.
     pub(super) fn restart(&mut self, container: &str) {
         let PodState { goal, containers, .. } = &mut self.state;
         let Some(c) = containers.iter_mut().find(|c| c.name == container) else { return };

@@ -135,7 +135,10 @@ pub enum Event {
         /// The grace period of its containers.
         grace_seconds: u64,
     },
-    /// A container has to be started anew, because its changed cpu or memory asks for that.
+    /// The plan of the pod has changed: what could not be created is tried again at once, and former failures do not
+    /// count any more.
+    Changed,
+    /// A container has to be restarted, because its changed cpu or memory asks for that.
     Restart {
         /// The container's name.
         container: String,

@@ -136,6 +136,7 @@ impl Machine<'_> {
                 self.hook_ended(container, *attempt, *hook, error.as_deref());
             }
             Event::Fail { reason, message, grace_seconds } => self.fail(reason, message, *grace_seconds),
+            Event::Changed => self.retry_at_once(),
             Event::Restart { container } => self.restart(container),
             Event::Stop { grace_seconds } => self.stop(*grace_seconds),
             Event::Tick => self.show_pull_backoff(),
@@ -371,6 +372,21 @@ impl Machine<'_> {
         if self.state.goal == Goal::Run {
             for c in &mut self.state.containers {
                 c.done = false;
+            }
+        }
+    }
+
+    /// Forgets failures to create the sandbox and containers, and tries again without a wait.
+    fn retry_at_once(&mut self) {
+        let now = self.now.boot;
+        self.state.sandbox_failures = 0;
+        if let Sandbox::Failed { retry } = &mut self.state.sandbox {
+            *retry = now;
+        }
+        for container in self.state.containers.iter_mut().filter(|container| container.create_failures > 0) {
+            container.create_failures = 0;
+            if let RunState::Waiting(waiting) = &mut container.state {
+                waiting.retry = waiting.retry.map(|_| now);
             }
         }
     }

@@ -22,6 +22,7 @@ impl Supervisor {
         pod.observe();
         let Resize::InPlace { changed, restart } = found else { return };
         base::fail_point!(Supervisor, "resize-recorded");
+        self.dispatch(uid, &Event::Changed);
         let problems = self.set_limits(uid);
         let wall = super::now().wall;
         let mut emit = |kind, reason: &str, message: String| {

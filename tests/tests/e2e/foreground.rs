@@ -46,8 +46,7 @@ fn a_second_ctrl_c_kills_at_once() {
     let kube = Kube::new();
     let file = kube.manifest(&pod("web", STUBBORN, "  terminationGracePeriodSeconds: 3600\n"));
     let mut running = kube.start(&["play", &file, "--attach"]);
-    running.line(|line| line == "web | hello");
-    running.line(|line| line == "pod/web created");
+    running.each_line(&[&|line| line == "web | hello", &|line| line == "pod/web created"]);
     running.signal(Signal::SIGINT);
     running.line(|line| line.starts_with("stopping"));
     running.signal(Signal::SIGINT);
@@ -101,8 +100,8 @@ fn pods_that_are_created_later_and_restarts_are_followed() {
     };
     let file = kube.file("api.yaml", deployment("first") + "---\n" + &pod("web", POLITE, ""));
     let mut running = kube.start(&["play", &file, "--attach"]);
-    running.line(|line| line.starts_with("api-") && line.ends_with("| first"));
-    running.line(|line| line == "deployment.apps/api created");
+    let is_first = |line: &str| line.starts_with("api-") && line.ends_with("| first");
+    running.each_line(&[&is_first, &|line| line == "deployment.apps/api created"]);
     // A rollout by another command.
     kube.ok(&["play", &kube.file("second.yaml", deployment("second"))]);
     running.line(|line| line.starts_with("api-") && line.ends_with("| second"));

@@ -81,9 +81,11 @@ fn what_podman_takes_runs_and_is_told() {
     let port = host_port();
     let yaml = pod_with("web", IDLE, container, spec)
         .replace("8080}]\n    vol", &format!("{}}}]\n    vol", port.number))
-        .replace("  name: web\n", "  name: web\n  annotations: {io.podman.annotations.pids-limit: '9'}\n");
+        .replace("  name: web\n", "  name: web\n  annotations: {io.podman.annotations.userns: keep-id}\n");
     let played = kube.play(&yaml);
-    for warning in ["pids-limit", "the first of 2", "containerPort is the same", "mount options"] {
+    for warning in
+        ["io.podman.annotations.userns", "the first of 2", "containerPort is the same", "mount options"]
+    {
         assert!(played.stderr.contains(warning), "{warning}: {played}");
     }
     assert_eq!(

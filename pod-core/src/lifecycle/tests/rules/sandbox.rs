@@ -24,6 +24,29 @@ fn a_sandbox_that_cannot_be_created_is_tried_again() {
 }
 
 #[test]
+fn a_changed_pod_is_tried_again_at_once_and_former_failures_do_not_count() {
+    let mut d = Driver::new("Always", 0, 1);
+    d.send(&Event::Start);
+    d.send(&Event::SandboxFailed { message: "no address left".to_owned() });
+    assert!(d.state.cannot_start().is_some());
+    d.todo();
+    d.send(&Event::Changed);
+    assert_eq!((d.todo(), d.state.cannot_start()), (vec![Action::CreateSandbox], None));
+    d.sandbox_ready();
+    d.todo();
+    d.send(&Event::StartFailed {
+        container: "a".to_owned(),
+        attempt: 0,
+        reason: WaitingReason::CreateContainerError,
+        message: "killed".to_owned(),
+    });
+    assert!(d.state.cannot_start().is_some());
+    d.todo();
+    d.send(&Event::Changed);
+    assert_eq!((d.todo(), d.state.cannot_start()), (vec![start("a", 0)], None));
+}
+
+#[test]
 fn when_the_sandbox_dies_everything_is_killed_and_all_init_containers_run_again() {
     let mut d = Driver::up("Always", 1, 2);
     d.started("i0");
