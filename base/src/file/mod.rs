@@ -21,7 +21,7 @@ pub use atomic::{
 pub use lock::{FileLock, LockKind};
 pub use mount_point::is_mount_point;
 pub use private_dir::{close_dir, create_private_dir_all, is_private};
-pub use remove::{remove_dir_if_exists, remove_file_if_exists, remove_tree};
+pub use remove::{remove_dir_if_exists, remove_file_if_exists, remove_tree, remove_tree_below_no_symlink};
 
 /// An operation on a file or folder that failed.
 #[derive(Debug, thiserror::Error)]

@@ -38,12 +38,25 @@ pub fn remove_dir_if_exists(path: &Path) -> Result<(), Error> {
 /// # Errors
 /// One for each entry that stays.
 pub fn remove_tree(root: &Path) -> Result<(), Vec<Error>> {
+    remove(root, ResolveFlags::empty())
+}
+
+/// [`remove_tree`] for a folder below one in which other users may write: no symlink in the path is followed, because a
+/// user may have put it there.
+///
+/// # Errors
+/// One for each entry that stays, or the first symlink.
+pub fn remove_tree_below_no_symlink(root: &Path) -> Result<(), Vec<Error>> {
+    remove(root, ResolveFlags::NO_SYMLINKS)
+}
+
+fn remove(root: &Path, resolve: ResolveFlags) -> Result<(), Vec<Error>> {
     let (Some(parent), Some(name)) = (root.parent(), root.file_name()) else {
         return Err(vec![Error::io("remove", root)(std::io::ErrorKind::InvalidInput.into())]);
     };
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let parent = match openat(CWD, parent, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-    {
+    let path_flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let parent = match openat2(CWD, parent, path_flags, Mode::empty(), resolve) {
         Ok(fd) => fd,
         Err(Errno::NOENT) => return Ok(()),
         Err(e) => return Err(vec![Error::io("open", parent)(e.into())]),
@@ -201,6 +214,18 @@ mod tests {
         assert!(!root.exists());
         assert!(dir.path().join("outside/kept").exists());
         remove_tree(&root).expect("what is gone is fine");
+    }
+
+    #[test]
+    fn a_tree_that_is_reached_through_a_link_stays_where_links_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        std::fs::create_dir_all(dir.join("real/tree/sub")).unwrap();
+        std::os::unix::fs::symlink(dir.join("real"), dir.join("link")).unwrap();
+        assert!(remove_tree_below_no_symlink(&dir.join("link/tree")).is_err());
+        assert!(dir.join("real/tree/sub").exists());
+        remove_tree_below_no_symlink(&dir.join("real/tree")).unwrap();
+        assert!(!dir.join("real/tree").exists());
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub trait Watcher {
     }
 }
 
-/// A watcher that nobody looks at.
+/// A watcher that shows nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct Unwatched;
 

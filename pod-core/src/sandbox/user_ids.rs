@@ -88,7 +88,7 @@ fn taken(claims: &Path, own: &Path) -> Result<BTreeSet<u32>, Error> {
     Ok(taken)
 }
 
-/// Returns the lowest free ids that nobody else on this host may use. `delegated` are first ids and their counts.
+/// Returns the lowest free ids that no user or other pod of this host may use. `delegated` are first ids and their counts.
 fn choose(taken: &BTreeSet<u32>, delegated: &[(u32, u32)]) -> Option<u32> {
     let step = usize::try_from(IDS).ok()?;
     let is_delegated = |first: u32| {

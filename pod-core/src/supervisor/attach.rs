@@ -1,6 +1,6 @@
 //! Clients that are attached to containers (`kube attach`): they see the output as it comes, and may write to stdin.
 //!
-//! A client writes to the FIFO of a container's stdin itself, so that a container that does not read holds up nobody but
+//! A client writes to the FIFO of a container's stdin itself, so that a container that does not read holds up only
 //! this client. Output comes through the supervisor, because it is the one that reads it.
 
 use std::os::fd::AsFd;

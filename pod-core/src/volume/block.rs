@@ -2,7 +2,7 @@
 //!
 //! Pods that use the same claim share one device, because two devices of one file would not see each other's writes.
 //! `<runroot>/loops/<namespace>/<claim>/<uid>` marks that a pod uses it. The mark is written before the device is made
-//! and removed with the pod's sandbox; with the last mark the device is detached, whoever was killed in between.
+//! and removed with the pod's sandbox; with the last mark the device is detached, even if a process was killed in between.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;

@@ -68,7 +68,7 @@ pub fn ensure_for(
 /// `NotOwned` if a claim of that name exists that the pod does not own; if the volume cannot be created.
 pub fn ensure_owned(layout: &Layout, pod: &PodPlan, object: &PersistentVolumeClaim) -> Result<Claim, Error> {
     let name = object.metadata.name.clone().unwrap_or_default();
-    // The mark is written before the claim, so that whoever removes what a crash has left finds the claim.
+    // The mark is written before the claim, so that a command that cleans up after a crash finds the claim.
     let mark = owned(layout, &pod.uid).join(pod.namespace()).join(&name);
     base::file::create_private_dir_all(&mark).map_err(store::Error::io("create", &mark))?;
     base::fail_point!(Worker, "owned-claim-marked");

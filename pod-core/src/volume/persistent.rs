@@ -113,7 +113,7 @@ pub fn list(layout: &Layout) -> Result<Vec<Volume>, Error> {
         let (phase, claim, message) = match (bound.get(name.as_str()), released) {
             (Some(claim), _) => (Phase::Bound, Some(claim.clone()), None),
             (None, Some(claim)) => match (is_deleted_with_claim(&object), deletable(&object)) {
-                (true, Err(why)) => (Phase::Failed, Some(claim), Some(why)),
+                (true, Err(why)) => (Phase::Failed, Some(claim), Some(why.to_string())),
                 _ => (Phase::Released, Some(claim), None),
             },
             (None, None) => (Phase::Available, None, None),
@@ -204,8 +204,16 @@ pub(super) fn reclaim(layout: &Layout, name: &str) -> Result<(), Error> {
     }
     match deletable(&volume) {
         Ok(path) => {
-            base::file::remove_dir_if_exists(&path)?;
-            forget(layout, name)
+            // Every user may write in /tmp.
+            match base::file::remove_tree_below_no_symlink(&path) {
+                Ok(()) => forget(layout, name),
+                Err(errors) => {
+                    for error in errors {
+                        tracing::warn!("persistentvolume/{name} is kept: {error}");
+                    }
+                    Ok(())
+                }
+            }
         }
         Err(why) => {
             tracing::warn!("persistentvolume/{name}: {why}");
@@ -268,19 +276,33 @@ fn is_deleted_with_claim(volume: &PersistentVolume) -> bool {
     spec.and_then(|spec| spec.persistent_volume_reclaim_policy.as_deref()) == Some("Delete")
 }
 
-/// Returns the folder to delete with a volume. `Err` is the message of Kubernetes, which deletes nothing else either.
-fn deletable(volume: &PersistentVolume) -> Result<PathBuf, String> {
+/// Why the files of a volume are not deleted with it. The messages are those of Kubernetes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum KeptError {
+    /// The volume is not of kind hostPath.
+    #[error("no deletable volume plugin matched: the files are kept")]
+    NoPlugin,
+    /// The folder is not below /tmp.
+    #[error("host_path deleter only supports /tmp/.+ but received provided {path}")]
+    Elsewhere {
+        /// The folder.
+        path: String,
+    },
+}
+
+/// Returns the folder to delete with a volume. Kubernetes deletes nothing else either.
+fn deletable(volume: &PersistentVolume) -> Result<PathBuf, KeptError> {
     let path =
         volume.spec.as_ref().and_then(|spec| spec.host_path.as_ref()).map(|source| source.path.clone());
     match path {
-        None => Err("no deletable volume plugin matched: the files are kept".to_owned()),
+        None => Err(KeptError::NoPlugin),
         Some(path) => {
             let is_below = path.starts_with(DELETABLE) && Path::new(&path).components().count() > 2;
             let climbs = path.split('/').any(|part| part == "..");
             if is_below && !climbs {
                 return Ok(PathBuf::from(path));
             }
-            Err(format!("host_path deleter only supports /tmp/.+ but received provided {path}"))
+            Err(KeptError::Elsewhere { path })
         }
     }
 }
@@ -303,7 +325,7 @@ mod tests {
         let path = |path: &str| deletable(&of(json!({"hostPath": {"path": path}})));
         assert_eq!(path("/tmp/data").unwrap(), Path::new("/tmp/data"));
         for kept in ["/srv/data", "/tmp", "/tmp/", "/tmp/.", "/tmp/../etc", "/srv/tmp/x"] {
-            assert!(path(kept).unwrap_err().contains(kept), "{kept}");
+            assert_eq!(path(kept), Err(KeptError::Elsewhere { path: kept.to_owned() }));
         }
         assert!(deletable(&of(json!({"local": {"path": "/tmp/x"}}))).is_err());
     }

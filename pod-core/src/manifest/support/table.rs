@@ -82,7 +82,10 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
                 "readinessGates",
                 yes("nothing sets a condition of its own, so the pod never becomes Ready; a warning"),
             ),
-            ("resourceClaims", not_yet("dynamic resource allocation")),
+            (
+                "resourceClaims",
+                meaningless("no driver allocates devices here; devices of CDI are extended resources"),
+            ),
             ("resources", yes("cpu, memory and hugepages-SIZE of the pod as a whole")),
             ("restartPolicy", YES),
             ("runtimeClassName", not_yet("`--runtime` chooses the OCI runtime")),
@@ -211,7 +214,10 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
     (
         "ResourceRequirements",
         &[
-            ("claims", not_yet("dynamic resource allocation")),
+            (
+                "claims",
+                meaningless("no driver allocates devices here; devices of CDI are extended resources"),
+            ),
             (
                 "limits",
                 yes("cpu, memory, ephemeral-storage, hugepages-SIZE; extended resources are devices of CDI"),

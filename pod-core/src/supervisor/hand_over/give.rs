@@ -150,7 +150,7 @@ fn pod_entry(pod: &Pod) -> PodEntry {
         // The successor starts new probes. It handles hooks as after the death of a supervisor.
         probing: _,
         checks: _,
-        // It measures the pod's volumes anew.
+        // It measures the volumes of the pod again.
         measuring: _,
     } = pod;
     PodEntry {
