@@ -60,6 +60,9 @@ pub enum Error {
     Refused(String),
 }
 
+/// The program that loads profiles, of the package apparmor.
+const PARSER: &str = "apparmor_parser";
+
 /// The kernel's list of loaded profiles.
 const PROFILES: &str = "/sys/kernel/security/apparmor/profiles";
 
@@ -67,6 +70,17 @@ const PROFILES: &str = "/sys/kernel/security/apparmor/profiles";
 pub fn is_enabled() -> bool {
     fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with('Y'))
         && fs::metadata(PROFILES).is_ok()
+}
+
+/// Returns whether containers with RuntimeDefault can be confined: the kernel has AppArmor, and our profile is loaded or
+/// can be loaded. Without the package apparmor they run without a profile, as with containerd.
+pub fn has_default() -> bool {
+    let has_parser = || {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).any(|folder| folder.join(PARSER).is_file())
+    };
+    is_enabled()
+        && (has_parser() || fs::read_to_string(PROFILES).is_ok_and(|list| is_loaded(&list, DEFAULT_PROFILE)))
 }
 
 /// Returns whether a profile is in the kernel's list, whose lines are `NAME (MODE)`.
@@ -92,14 +106,14 @@ pub fn check(profile: &AppArmor) -> Result<(), Error> {
 /// # Errors
 /// If the profile cannot be applied.
 pub fn prepare(profile: &AppArmor) -> Result<(), Error> {
-    if *profile != AppArmor::RuntimeDefault || !is_enabled() {
+    if *profile != AppArmor::RuntimeDefault || !has_default() {
         return check(profile);
     }
     let list = fs::read_to_string(PROFILES).map_err(Error::List)?;
     if is_loaded(&list, DEFAULT_PROFILE) {
         return Ok(());
     }
-    let mut parser = Command::new("apparmor_parser")
+    let mut parser = Command::new(PARSER)
         .arg("-Kr")
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

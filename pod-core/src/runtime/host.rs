@@ -21,7 +21,7 @@ pub struct Host {
     pub cpus: u32,
     /// The architecture as Rust names it: `x86_64`, `aarch64`.
     pub arch: String,
-    /// Whether the kernel confines processes by AppArmor.
+    /// Whether containers whose AppArmor profile is RuntimeDefault can be confined.
     pub app_armor: bool,
     /// Device nodes below /dev, for privileged containers.
     pub devices: Vec<Device>,
@@ -94,7 +94,7 @@ impl Host {
             cgroups: Cgroups::get().clone(),
             cpus: configured_cpus(),
             arch: std::env::consts::ARCH.to_owned(),
-            app_armor: super::app_armor::is_enabled(),
+            app_armor: super::app_armor::has_default(),
             devices: Vec::new(),
         }
     }

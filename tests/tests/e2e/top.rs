@@ -3,7 +3,7 @@
 use tests::{IDLE, Kube, pod};
 
 /// Allocates memory and uses a processor.
-const BUSY: &str = "x=$(head -c 20000000 /dev/zero | tr '\\0' x); while :; do :; done";
+const BUSY: &str = "x=$(head -c 20000000 /dev/zero | tr '\\0' x); echo allocated; while :; do :; done";
 
 /// Returns a figure without its unit.
 fn number(text: &str, unit: &str) -> u64 {
@@ -15,6 +15,7 @@ fn a_busy_pod_uses_more_than_an_idle_one() {
     let kube = Kube::new();
     let side = format!("  - name: side\n    image: localhost/busybox:1\n    command: [sh, -c, {BUSY:?}]\n");
     kube.play(&(pod("idle", IDLE, "") + "---\n" + &pod("busy", IDLE, "") + &side));
+    kube.start(&["logs", "-f", "busy", "-c", "side"]).line(|line| line == "allocated");
     let output = kube.ok(&["top"]);
     let rows: Vec<Vec<&str>> = output.lines().iter().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(rows[0], ["NAME", "CPU(cores)", "MEMORY(bytes)"], "{output}");

@@ -63,7 +63,7 @@ pub(super) fn capabilities(wanted: &[String], uid: u32, host: &Host) -> Value {
     })
 }
 
-/// Returns `process.apparmorProfile`. Where the kernel has no AppArmor, there is no default profile either.
+/// Returns `process.apparmorProfile`. Where the host cannot load the default profile, there is none.
 pub(super) fn app_armor<'a>(profile: &'a AppArmor, host: &Host) -> Option<&'a str> {
     match profile {
         AppArmor::Unset | AppArmor::Unconfined => None,
