@@ -68,11 +68,17 @@ fn acquire_in(claims: &Path, layout: &Layout, uid: &str, delegated: &[(u32, u32)
     Ok(first)
 }
 
-/// Returns the first ids that pods other than that of the record `own` have claimed. Removes void claims.
+/// Returns the first ids that pods other than that of the record `own` have claimed. Removes void claims. The caller has
+/// the lock of the claims.
 fn taken(claims: &Path, own: &Path) -> Result<BTreeSet<u32>, Error> {
     let mut taken = BTreeSet::new();
     for entry in fs::read_dir(claims).into_iter().flatten().flatten() {
         let name = entry.file_name();
+        // The caller has the lock, so that a temporary file is the rest of a write that was killed.
+        if name.to_str().is_some_and(|name| name.starts_with('.')) {
+            base::file::remove_file_if_exists(&entry.path())?;
+            continue;
+        }
         let first = name.to_str().and_then(|name| name.strip_suffix(".json")?.parse::<u32>().ok());
         let Some(first) = first else { continue };
         // A claim that cannot be read belongs to somebody.
@@ -135,7 +141,10 @@ mod tests {
         let (one, two) = (layout(dir.path(), "one"), layout(dir.path(), "two"));
         let first = acquired(&claims, &one, "a");
         assert_eq!(first, FIRST);
+        let killed = claims.join(".1879113728.json.11383.1.tmp");
+        fs::write(&killed, "").unwrap();
         assert_eq!(acquired(&claims, &one, "b"), FIRST + IDS);
+        assert!(!killed.exists(), "what a killed write has left is removed");
         assert_eq!(acquired(&claims, &two, "a"), FIRST + 2 * IDS);
         assert_eq!(acquired(&claims, &one, "a"), first);
         // A reboot forgets the claims.
