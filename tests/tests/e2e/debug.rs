@@ -15,7 +15,7 @@ fn a_container_of_an_image_runs_in_the_namespaces_of_the_pod() {
     assert_eq!(output.stdout, namespaces);
     let output = output.complains("err\n");
     assert!(output.stderr.starts_with("container debugger-"), "{output}");
-    // stdin is passed on with -i only, and the container has the limits of nobody.
+    // stdin is passed on with -i only.
     let output = kube.run_with_input(&["debug", "-qi", "web", "--image", IMAGE, "--", "wc", "-c"], "abc");
     assert_eq!(output.expect(0).stdout.trim(), "3");
     // What is left of the containers is removed, and their names can be used again.

@@ -104,7 +104,7 @@ fn an_init_container_that_fails_again_and_again_is_told_and_the_pod_keeps_trying
     assert!(!output.stderr.contains("undone"), "{output}");
     kube.wait("other", "ready");
     assert!(kube.ok(&["ps", "web", "--no-headers"]).stdout.contains("Init:"));
-    // A change of the manifest makes it anew.
+    // A changed manifest replaces the pod.
     kube.play(&pod("web", IDLE, &init("Always", "exit 0")));
     kube.wait("web", "ready");
 }
