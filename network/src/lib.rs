@@ -16,12 +16,14 @@ mod host;
 mod iptables;
 mod lease;
 mod legacy;
+pub mod names;
 mod netns;
 mod nfnetlink;
 mod port;
 mod record;
 mod repair;
 mod route;
+pub mod service;
 mod subnet;
 
 use std::net::IpAddr;

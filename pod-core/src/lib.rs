@@ -11,6 +11,8 @@
 //! - `probe`: how probes and hooks are done.
 //! - [`inherited`]: what long-lived processes have from their starter, and how they get rid of it.
 //! - [`log`]: logs of containers in CRI format, and the events of an instance.
+//! - [`ingress`]: the routes of Ingresses, and the proxy that serves them.
+//! - [`service`]: the endpoints, addresses and names of Services.
 //! - [`controller`]: applies the actions of a step of a workload to its record. Pure.
 //! - [`generate`]: what is recorded, as manifests. Pure.
 //! - [`volume`]: every volume source as a path to mount.
@@ -30,6 +32,7 @@ pub mod controller;
 pub mod fuzz;
 pub mod generate;
 pub mod image;
+pub mod ingress;
 pub mod inherited;
 pub mod inside;
 pub mod kind;
@@ -44,6 +47,7 @@ pub mod record;
 pub mod repair;
 pub mod runtime;
 pub mod sandbox;
+pub mod service;
 pub mod store;
 pub mod supervisor;
 pub mod version;

@@ -18,6 +18,8 @@ const FLOORS: &[&[&str]] = &[
     &["inside"],
     &["inherited", "probe", "sandbox"],
     &["log"],
+    &["ingress"],
+    &["service"],
     &["controller"],
     &["generate"],
     &["volume"],

@@ -1,0 +1,1 @@
+//! A reverse proxy for HTTP that forwards requests by host and path.
