@@ -30,6 +30,7 @@ cd "$(dirname "$0")/.."
 packages=(
     systemd systemd-sysv dbus udev kmod linux-image-cloud-amd64
     iproute2 nftables busybox-static docker-registry crun runc libseccomp2 libelf1 zlib1g ca-certificates
+    apparmor nfs-kernel-server procps
 )
 time_limit=${VM_TIME_LIMIT:-3300}
 memory=${VM_MEMORY:-3072}
@@ -95,7 +96,9 @@ UNIT
     sed -i 's/^After=multi-user.target /After=basic.target /' "$root/etc/systemd/system/payload.service"
     chroot "$root" systemctl enable payload.service || return
     chroot "$root" systemctl mask apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer fstrim.timer \
-        dpkg-db-backup.timer getty.target serial-getty@ttyS0.service docker-registry.service systemd-logind.service || return
+        dpkg-db-backup.timer getty.target serial-getty@ttyS0.service docker-registry.service systemd-logind.service \
+        nfs-server.service nfs-client.target rpcbind.service rpcbind.socket rpc-statd.service nfs-idmapd.service \
+        nfs-blkmap.service nfsdcld.service || return
     mke2fs -q -t ext4 -O ^has_journal -d "$root" "$base/disk" 4G
 }
 

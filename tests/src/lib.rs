@@ -22,6 +22,7 @@ pub mod http;
 pub mod image;
 mod instance;
 mod leaks;
+mod nfs;
 mod port;
 mod processes;
 pub mod registry;
@@ -30,6 +31,7 @@ mod terminal;
 
 pub use command::{Output, Running};
 pub use instance::{Changes, Kube};
+pub use nfs::NfsServer;
 pub use port::{HostPort, host_port};
 pub use processes::{Process, processes};
 pub use skip::{is_root, skip};

@@ -10,8 +10,10 @@ use crate::plan::AppArmor;
 pub const DEFAULT_PROFILE: &str = "kube-play-default";
 
 /// The profile of containers with RuntimeDefault: that of containerd (contrib/apparmor/template.go), with `ptrace` and
-/// `signal` among containers of this profile. It is loaded with `apparmor_parser -Kr`.
+/// `signal` among containers of this profile. It is loaded with `apparmor_parser -Kr`. The variable is the one that
+/// apparmor.d(5) has in tunables/global, which is not included because an administrator may change it.
 const DEFAULT_TEXT: &str = "\
+@{PROC}=/proc/
 profile kube-play-default flags=(attach_disconnected,mediate_deleted) {
   network,
   capability,

@@ -223,21 +223,53 @@ fn bind_mount_options_apply_to_the_mount_alone() {
 }
 
 #[test]
-fn nfs_is_mounted_by_the_kernel_or_refused_before_anything_is_created() {
+fn an_nfs_share_that_cannot_be_mounted_is_refused_before_anything_is_created() {
     let kube = Kube::new();
-    let spec = "  volumes: [{name: v, nfs: {server: 127.0.0.1, path: /export}}]\n";
+    let spec = "  volumes: [{name: v, nfs: {server: 127.0.0.1, path: /not-exported}}]\n";
     let output = kube.try_play(&pod_with("web", IDLE, MOUNT, spec), &[]);
     // The kernel may load the module when it is asked for.
     let known = std::fs::read_to_string("/proc/filesystems").unwrap();
-    assert_ne!(output.code, 0, "there is no server here: {output}");
+    assert_ne!(output.code, 0, "nobody exports this: {output}");
     assert_eq!(kube.pods().len(), 0);
     if known.lines().any(|line| line.ends_with("\tnfs")) {
-        assert!(output.stderr.contains("cannot mount 127.0.0.1:/export"), "{output}");
+        assert!(output.stderr.contains("cannot mount 127.0.0.1:/not-exported"), "{output}");
     } else {
         assert!(
             output.stderr.contains("cannot mount nfs") && output.stderr.contains("spec.volumes[0].nfs"),
             "{output}"
         );
     }
-    tests::skip("no nfs server here: only that a mount is refused was tested");
+}
+
+#[test]
+fn an_nfs_share_is_mounted_by_the_kernel_and_outlives_the_pod() {
+    // A file system that can be exported, as a tmpfs cannot.
+    let export = tempfile::tempdir_in("/var/tmp").unwrap();
+    let Some(_server) = tests::NfsServer::start(export.path()) else {
+        return tests::skip("no nfs server here (nfs-kernel-server)");
+    };
+    std::fs::write(export.path().join("served"), "by the server\n").unwrap();
+    let kube = Kube::new();
+    // With fsid=0 the exported folder is the root of what the server shows (exports(5)).
+    let disk = "apiVersion: v1\nkind: PersistentVolume\nmetadata: {name: disk}\nspec:\n  accessModes: [ReadWriteMany]\n  \
+                capacity: {storage: 1Gi}\n  storageClassName: remote\n  nfs: {server: 127.0.0.1, path: /}\n---\n";
+    let direct = "  volumes:\n  - {name: v, nfs: {server: 127.0.0.1, path: /}}\n  \
+                  - {name: r, nfs: {server: 127.0.0.1, path: /, readOnly: true}}\n";
+    let mounts = "    volumeMounts: [{name: v, mountPath: /v}, {name: r, mountPath: /r}]\n";
+    let claim = claim("data", "  storageClassName: remote\n").replace("ReadWriteOnce", "ReadWriteMany");
+    kube.play(&pod_with("web", IDLE, mounts, direct));
+    assert_eq!(kube.sh("web", "cat /v/served"), "by the server\n");
+    kube.sh("web", "echo written >/v/file");
+    assert_eq!(std::fs::read_to_string(export.path().join("file")).unwrap(), "written\n");
+    assert_eq!(
+        kube.sh("web", "cat /r/file; touch /r/file 2>/dev/null || echo read-only"),
+        "written\nread-only\n"
+    );
+
+    kube.play(&(disk.to_owned() + &claim + &pod_with("other", IDLE, MOUNT, &uses("data"))));
+    assert_eq!(kube.sh("other", "cat /v/file"), "written\n");
+    kube.ok(&["down", "--all", "--force", "--volumes", "--wait"]);
+    assert_eq!(std::fs::read_to_string(export.path().join("file")).unwrap(), "written\n");
+    let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+    assert!(!mounts.contains(" nfs4 "), "{mounts}");
 }

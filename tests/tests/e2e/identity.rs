@@ -109,6 +109,14 @@ fn an_apparmor_profile_asked_for_by_name_needs_apparmor() {
         let expected =
             if exists("/usr/sbin/apparmor_parser") { "kube-play-default (enforce)" } else { "unconfined" };
         assert!(profile.starts_with(expected), "{profile}");
+        if exists("/usr/sbin/apparmor_parser") {
+            // Root with every capability may not write what the profile denies.
+            let context = "    securityContext: {capabilities: {add: [ALL]}, procMount: Default, \
+                           appArmorProfile: {type: RuntimeDefault}}";
+            kube.play(&pod_with("denied", IDLE, context, ""));
+            kube.sh("denied", "! mount -t tmpfs none /tmp 2>/tmp/why && grep -qi 'denied' /tmp/why");
+            kube.ok(&["down", "pod/denied"]);
+        }
     }
     let context =
         "    securityContext: {appArmorProfile: {type: Localhost, localhostProfile: no-such-profile}}";
