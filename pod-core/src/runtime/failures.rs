@@ -48,6 +48,12 @@ impl Failures {
 /// Returns an error together with the first entry that adds something to it. Entries end with a NUL; each begins with
 /// the step during which it was logged, followed by [`STEP`].
 fn explain(error: &str, entries: &str) -> String {
+    // A failed clean-up is a consequence (systemd has no scope that was never started), and hides what failed first.
+    if let Some((cause, cleanup)) = error.split_once(CLEANUP) {
+        let cleanup =
+            if cleanup.contains("not loaded") { String::new() } else { format!("{CLEANUP}{cleanup}") };
+        return explain(cause, entries) + &cleanup;
+    }
     let first = entries.split('\0').find(|entry| !entry.is_empty()).unwrap_or_default();
     let (step, entry) = first.split_once(STEP).unwrap_or(("", first));
     if entry.starts_with(error) {
@@ -61,6 +67,9 @@ fn explain(error: &str, entries: &str) -> String {
         error.to_owned()
     }
 }
+
+/// Where libcontainer adds the error of cleaning up after a failure to that failure.
+const CLEANUP: &str = ". error during cleanup: ";
 
 /// Separates the step from the error in an entry.
 const STEP: char = '\u{1}';
@@ -178,6 +187,10 @@ mod tests {
         assert_eq!(explain("failed: x", "\u{1}x\0"), "failed: x");
         assert_eq!(explain("failed", "\u{1}failed: y\0\u{1}z\0"), "failed: y");
         assert_eq!(explain("failed", "set a\u{1}the process failed\0"), "failed (after: set a)");
+        let scope = format!("failed{CLEANUP}Unit x.scope not loaded.");
+        assert_eq!(explain(&scope, "set a\u{1}the process failed\0"), "failed (after: set a)");
+        let other = format!("failed{CLEANUP}EBUSY");
+        assert_eq!(explain(&other, "\u{1}failed: y\0"), format!("failed: y{CLEANUP}EBUSY"));
         assert_eq!(in_words("Nix(EINVAL)"), "Invalid argument");
         assert_eq!(in_words("Custom(\"ENTRY\")"), "Custom(\"ENTRY\")");
     }
