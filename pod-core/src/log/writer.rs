@@ -39,6 +39,14 @@ pub struct Writer {
     records: Vec<u8>,
 }
 
+/// What was moved from a FIFO into a spool at once.
+struct Batched {
+    /// How many bytes; at least 1 if they had to be copied.
+    bytes: usize,
+    /// Whether the FIFO may hold more.
+    more: bool,
+}
+
 /// Output that could not be written and that no record reports yet.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Lost {
@@ -94,6 +102,28 @@ impl Writer {
         Ok(writer)
     }
 
+    /// Moves the output in both FIFOs (at most about 256 KiB of each) into the log, and appends it to `copies` if they are
+    /// given. Returns whether there may be more.
+    ///
+    /// No line of stderr comes before a line of stdout that the container wrote earlier: stderr is taken first and written
+    /// last, and what stdout held at that moment fits into one batch. So the error of a container that ends with one is
+    /// at the end of its log.
+    pub fn pump_both(
+        &mut self,
+        [stdout, stderr]: [BorrowedFd<'_>; 2],
+        now: Timestamp,
+        copies: Option<&mut [Vec<u8>; 2]>,
+    ) -> bool {
+        let [out, err] = match copies {
+            Some([out, err]) => [Some(out), Some(err)],
+            None => [None, None],
+        };
+        let taken = self.take(Stream::Stderr, stderr, err);
+        let more = self.pump(Stream::Stdout, stdout, now, out);
+        self.write_taken(Stream::Stderr, &taken, now);
+        more || taken.more
+    }
+
     /// Moves the output in the FIFO of a stream (at most about 256 KiB) into the log, and appends it to `copy` if that is
     /// given. Returns whether there may be more.
     pub fn pump(
@@ -103,19 +133,24 @@ impl Writer {
         now: Timestamp,
         copy: Option<&mut Vec<u8>>,
     ) -> bool {
-        let mut taken = 0;
-        let mut more = true;
+        let taken = self.take(stream, fifo, copy);
+        self.write_taken(stream, &taken, now);
+        taken.more
+    }
+
+    /// Moves the output in the FIFO of a stream into its spool.
+    fn take(&mut self, stream: Stream, fifo: BorrowedFd<'_>, copy: Option<&mut Vec<u8>>) -> Batched {
+        let mut batch = Batched { bytes: 0, more: true };
         let begin = self.spool(stream).end;
-        while taken < BATCH_BYTES {
-            match self.spool(stream).take(fifo, BATCH_BYTES - taken) {
-                Taken::Bytes(n) => taken += n,
+        while batch.bytes < BATCH_BYTES {
+            match self.spool(stream).take(fifo, BATCH_BYTES - batch.bytes) {
+                Taken::Bytes(n) => batch.bytes += n,
                 Taken::Empty => {
-                    more = false;
+                    batch.more = false;
                     break;
                 }
                 Taken::Refused => {
-                    more = self.copy(stream, fifo);
-                    taken = 1;
+                    batch = Batched { bytes: 1, more: self.copy(stream, fifo) };
                     break;
                 }
             }
@@ -125,15 +160,19 @@ impl Writer {
         {
             tracing::warn!(%error, "cannot read the spool of a log");
         }
-        if taken > 0 || self.lost.bytes > 0 {
+        batch
+    }
+
+    /// Writes what was taken from a FIFO into the log.
+    fn write_taken(&mut self, stream: Stream, taken: &Batched, now: Timestamp) {
+        if taken.bytes > 0 || self.lost.bytes > 0 {
             self.commit(stream, now, false);
         }
-        if !more {
+        if !taken.more {
             // Memory that a burst needed is released.
             self.records.shrink_to(QUIET_BYTES);
             self.input.shrink_to(QUIET_BYTES);
         }
-        more
     }
 
     /// Ends the log: unfinished lines become records too, and the spools are removed. The FIFOs must be pumped empty

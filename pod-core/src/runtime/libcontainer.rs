@@ -63,7 +63,6 @@ impl Libcontainer {
     }
 
     fn try_create(&self, create: &Create<'_>, bundle: &Path) -> Result<i32, Error> {
-        let failed = |error: LibcontainerError| Error::failed("create", create.id, chain(&error));
         let failures = Failures::new().map_err(Error::call("create", "log"))?;
         let inherited = worker::open_descriptors(3);
         let mut spec = load(create.bundle)?;
@@ -82,17 +81,26 @@ impl Libcontainer {
             OpenOptions::new().read(true).write(true).open(&fifo).map_err(Error::io("open", &fifo))?;
         let cgroups = Cgroups::get();
         let executor = ContainerExecutor::init(process, filter, report.into(), inherited);
-        let builder = self
-            .builder(create.id, &create.stdio)
-            .map_err(failed)?
-            .with_console_socket(create.console_socket)
-            .with_executor(executor)
-            .as_init(bundle)
-            .with_systemd(cgroups.driver == Driver::Systemd)
-            .with_detach(true);
-        let container = failures.watch(|| builder.build()).map_err(|error| {
-            Error::failed("create", create.id, name_working_dir(&spec, with_cause(failures, &error)))
-        })?;
+        let build = |failures: Failures| {
+            let built = failures.watch(|| {
+                self.builder(create.id, &create.stdio)?
+                    .with_console_socket(create.console_socket)
+                    .with_executor(executor.clone())
+                    .as_init(bundle)
+                    .with_systemd(cgroups.driver == Driver::Systemd)
+                    .with_detach(true)
+                    .build()
+            });
+            built.map_err(|error| with_cause(failures, &error))
+        };
+        let mut built = build(failures);
+        if let (Err(message), Some(path)) = (&built, cgroups_path(&spec))
+            && cgroup::forget_stale_scope(&path, message)
+        {
+            built = build(Failures::new().map_err(Error::call("create", "log"))?);
+        }
+        let container =
+            built.map_err(|message| Error::failed("create", create.id, name_working_dir(&spec, message)))?;
         if user_namespace::first_id(&spec).is_some()
             && let Some(root) = spec.root_mut()
         {

@@ -232,23 +232,17 @@ impl Supervisor {
     fn drain(&mut self, uid: &str, container: &str, reads: usize) {
         let Some(run) = self.pods.get_mut(uid).and_then(|pod| pod.runs.get_mut(container)) else { return };
         let Some(log) = run.log.as_mut() else { return };
-        let is_watched = !run.attached.is_empty();
-        let mut seen = Vec::new();
-        for (stream, _, fd) in &run.outputs {
-            for _ in 0..reads {
-                let mut copy = Vec::new();
-                let more =
-                    log.pump(*stream, fd.as_fd(), jiff::Timestamp::now(), is_watched.then_some(&mut copy));
-                if !copy.is_empty() {
-                    seen.push((*stream, copy));
-                }
-                if !more {
-                    break;
-                }
+        let [(_, _, stdout), (_, _, stderr)] = &run.outputs[..] else { return };
+        let mut copies = (!run.attached.is_empty()).then(<[Vec<u8>; 2]>::default);
+        for _ in 0..reads {
+            if !log.pump_both([stdout.as_fd(), stderr.as_fd()], jiff::Timestamp::now(), copies.as_mut()) {
+                break;
             }
         }
-        for (stream, bytes) in seen {
-            self.show_attached(uid, container, stream, &bytes);
+        for (stream, bytes) in Stream::ALL.into_iter().zip(copies.into_iter().flatten()) {
+            if !bytes.is_empty() {
+                self.show_attached(uid, container, stream, &bytes);
+            }
         }
     }
 

@@ -37,6 +37,8 @@ fn shows_output_as_it_comes_and_passes_the_exit_code_on() {
     let script = "mkfifo /tmp/go; echo before; while :; do read -r line </tmp/go || continue; test $line = end && exit 7; \
                   echo $line; echo err $line >&2; done";
     kube.play(&pod("web", script, NEVER));
+    // The container runs its script only after `play` has returned.
+    kube.start(&["logs", "-f", "web"]).line(|line| line == "before");
     let mut attached = kube.start(&["attach", "web"]);
     until_shown(&kube, &mut attached, "hello");
     kube.sh("web", "echo end >/tmp/go");
@@ -120,8 +122,9 @@ fn a_terminal_is_attached_resized_and_detached_and_the_container_goes_on() {
 #[test]
 fn a_session_goes_on_when_the_supervisor_is_replaced() {
     let kube = Kube::new();
-    let script = "mkfifo /tmp/go; while :; do read -r line </tmp/go && echo $line; done";
+    let script = "mkfifo /tmp/go; echo up; while :; do read -r line </tmp/go && echo $line; done";
     kube.play(&pod("web", script, "  terminationGracePeriodSeconds: 1\n"));
+    kube.start(&["logs", "-f", "web"]).line(|line| line == "up");
     let mut attached = kube.start(&["attach", "web"]);
     until_shown(&kube, &mut attached, "one");
     kube.kill_supervisor();

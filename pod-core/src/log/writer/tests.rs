@@ -184,6 +184,40 @@ proptest! {
 }
 
 #[test]
+fn no_line_of_stderr_comes_before_output_that_was_written_earlier() {
+    const PAIRS: usize = 2000;
+    let dir = TempDir::new().unwrap();
+    let pipe = || pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let [(out, to_out), (err, to_err)] = [pipe(), pipe()];
+    let container = std::thread::spawn(move || {
+        for i in 0..PAIRS {
+            rustix::io::write(&to_out, format!("{i}\n").as_bytes()).unwrap();
+            rustix::io::write(&to_err, format!("{i}\n").as_bytes()).unwrap();
+        }
+    });
+    let mut writer = Writer::open(dir.path(), 0, Limits::default(), &dir.path().join("run")).unwrap();
+    let mut copies = <[Vec<u8>; 2]>::default();
+    while !container.is_finished() {
+        writer.pump_both([out.as_fd(), err.as_fd()], now(), Some(&mut copies));
+    }
+    container.join().unwrap();
+    while writer.pump_both([out.as_fd(), err.as_fd()], now(), Some(&mut copies)) {}
+    writer.finish(now()).unwrap();
+    let lines = lines(dir.path(), Run::Attempt(0));
+    assert_eq!(lines.len(), 2 * PAIRS);
+    let mut written = 0;
+    for (stream, content, _) in lines {
+        let number: usize = String::from_utf8(content).unwrap().parse().unwrap();
+        match stream {
+            Stream::Stdout => written = number + 1,
+            Stream::Stderr => assert!(number < written, "stderr {number} before stdout {number}"),
+        }
+    }
+    let [out, err] = copies;
+    assert_eq!(out, err);
+}
+
+#[test]
 fn a_writer_killed_after_it_spooled_output_loses_nothing() {
     let mut output = Output::new(1_000_000);
     output.write(Stream::Stdout, b"one\n");

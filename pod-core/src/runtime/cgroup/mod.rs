@@ -210,6 +210,13 @@ pub fn container_path(pod: &str, id: &str) -> String {
     if pod.starts_with('/') { format!("{pod}/{id}") } else { format!("{pod}:{SLICE}:{id}") }
 }
 
+/// Makes systemd forget the scope that a cgroups path names, if `message` is systemd's answer that its cgroup is gone or
+/// that it has ended: systemd learns of the end of a scope's last process later than we do, so the scope of an earlier
+/// container of the same name may still be known. Returns true if it is worth creating the container again.
+pub(super) fn forget_stale_scope(cgroups_path: &str, message: &str) -> bool {
+    systemd::is_stale_scope(message) && systemd::forget(cgroups_path)
+}
+
 /// Returns the `linux.cgroupsPath` of a cgroup below that of a container.
 pub fn below(container: &str, name: &str) -> String {
     format!("/{}/{name}", relative(container))

@@ -1,8 +1,9 @@
 //! The systemd driver: one slice per pod. The OCI runtime creates the containers' scopes in it.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use super::{SLICE, weight_of_shares};
+use super::{Cgroups, SLICE, relative, weight_of_shares};
 use crate::plan::Resources;
 use crate::runtime::Error;
 
@@ -14,20 +15,75 @@ pub(super) fn slice_name(uid: &str) -> String {
 
 /// Starts a pod's slice and sets its limits.
 pub(super) fn start_slice(slice: &str, uid: &str, resources: &Resources) -> Result<(), Error> {
-    let mut properties: Vec<[String; 3]> = vec![
-        ["Description".to_owned(), "s".to_owned(), format!("Pod {uid} of kube play")],
-        ["CPUAccounting".to_owned(), "b".to_owned(), "true".to_owned()],
-        ["MemoryAccounting".to_owned(), "b".to_owned(), "true".to_owned()],
-        ["TasksAccounting".to_owned(), "b".to_owned(), "true".to_owned()],
-    ];
-    properties.extend(limits(resources));
-    let mut busctl = manager();
-    busctl.args(["StartTransientUnit", "ssa(sv)a(sa(sv))", slice, "replace"]);
-    busctl.arg(properties.len().to_string()).args(properties.iter().flatten()).arg("0");
-    match run(busctl, slice) {
-        // The limits of a running slice are set again.
-        Err(Error::Failed { message, .. }) if message.contains("already") => set_limits(slice, resources),
+    let start = || {
+        let mut properties: Vec<[String; 3]> = vec![
+            ["Description".to_owned(), "s".to_owned(), format!("Pod {uid} of kube play")],
+            ["CPUAccounting".to_owned(), "b".to_owned(), "true".to_owned()],
+            ["MemoryAccounting".to_owned(), "b".to_owned(), "true".to_owned()],
+            ["TasksAccounting".to_owned(), "b".to_owned(), "true".to_owned()],
+        ];
+        properties.extend(limits(resources));
+        let mut busctl = manager();
+        busctl.args(["StartTransientUnit", "ssa(sv)a(sa(sv))", slice, "replace"]);
+        busctl.arg(properties.len().to_string()).args(properties.iter().flatten()).arg("0");
+        run(busctl, slice)
+    };
+    match start() {
+        Err(Error::Failed { message, .. }) if message.contains("already") => {
+            if exists(slice) {
+                // The limits of a running slice are set again.
+                set_limits(slice, resources)
+            } else {
+                // Its folder was removed without systemd, which would never set limits in a new one.
+                forget(slice);
+                start()
+            }
+        }
         result => result,
+    }
+}
+
+/// Returns whether the cgroup that a cgroups path names exists.
+fn exists(cgroups_path: &str) -> bool {
+    let path = relative(cgroups_path);
+    Cgroups::get().hierarchies.iter().any(|hierarchy| hierarchy.dir(&path).is_dir())
+}
+
+/// Returns whether a message is systemd's answer to an attempt to move a process into a scope that has ended
+/// (`bus_unit_method_attach_processes` in systemd's dbus-unit.c).
+pub(super) fn is_stale_scope(message: &str) -> bool {
+    message.contains("Failed to attach processes to control group: No such file or directory")
+        || message.contains("Unit is not active, refusing")
+}
+
+/// How long [`forget`] waits, and how often it looks.
+const FORGET_WITHIN: Duration = Duration::from_secs(5);
+const FORGET_PAUSE: Duration = Duration::from_millis(10);
+
+/// Stops the slice or scope that a cgroups path names, with all scopes in it, and waits until systemd has no unit of that
+/// name any more. Returns whether that is so.
+pub(super) fn forget(cgroups_path: &str) -> bool {
+    let unit = unit(cgroups_path);
+    let until = Instant::now() + FORGET_WITHIN;
+    // Unlike StopUnit, systemctl waits until the unit has stopped.
+    for command in ["stop", "reset-failed"] {
+        // A unit that is gone already, or has not failed, is an error for systemctl and not for us.
+        if let Err(error) = Command::new("systemctl").args(["--quiet", command, "--", &unit]).output() {
+            tracing::warn!(%error, %unit, "cannot call systemctl");
+        }
+    }
+    // systemd unloads a stopped unit a moment later.
+    loop {
+        let mut busctl = manager();
+        busctl.args(["GetUnit", "s", &unit]);
+        if matches!(run(busctl, &unit), Err(Error::Failed { message, .. }) if message.contains("not loaded"))
+        {
+            return true;
+        }
+        if Instant::now() > until {
+            return false;
+        }
+        std::thread::sleep(FORGET_PAUSE);
     }
 }
 

@@ -54,3 +54,16 @@ fn paths_of_both_drivers() {
 fn weight_follows_shares_over_the_whole_range() {
     assert_eq!([0, 2, 1024, 262_144, u64::MAX].map(weight_of_shares), [1, 1, 39, 10_000, 10_000]);
 }
+
+#[test]
+fn only_the_answer_about_a_scope_that_has_ended_is_tried_again() {
+    let stale =
+        "cgroup error: dbus error: Failed to attach processes to control group: No such file or directory";
+    assert!(systemd::is_stale_scope(stale));
+    assert!(systemd::is_stale_scope("Unit is not active, refusing."));
+    for other in
+        ["Failed to attach processes to control group: Permission denied", "Unit x.scope already exists."]
+    {
+        assert!(!systemd::is_stale_scope(other), "{other}");
+    }
+}
