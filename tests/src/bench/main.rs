@@ -26,6 +26,7 @@ mod pull;
 mod query;
 mod report;
 mod scale;
+mod services;
 mod start;
 mod statistics;
 mod trace;
@@ -88,6 +89,7 @@ const FAMILIES: &[Family] = &[
     ("idle", "wake-ups of a supervisor that has nothing to do", memory::idle),
     ("logs", "throughput of logs", logs::throughput),
     ("probes", "cost of probes", probes::all),
+    ("services", "change of endpoints, and requests through a Service", services::all),
     ("pull", "pull and unpack of a big image", pull::all),
     ("many", "cost of a pod beside many others", scale::all),
     ("floors", "OCI create and start alone, netavark alone", floors::all),

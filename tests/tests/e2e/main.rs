@@ -15,6 +15,7 @@
     clippy::large_stack_arrays
 )]
 
+mod apps;
 mod attach;
 mod cgroups;
 mod claims;
