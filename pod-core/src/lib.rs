@@ -10,6 +10,7 @@
 //! - [`sandbox`]: creates and removes sandboxes and containers, in workers.
 //! - `probe`: how probes and hooks are done.
 //! - [`inherited`]: what long-lived processes have from their starter, and how they get rid of it.
+//! - [`traffic`]: makes the host send traffic to pods, as Services and Ingresses say.
 //! - [`log`]: logs of containers in CRI format, and the events of an instance.
 //! - [`ingress`]: the routes of Ingresses, and the proxy that serves them.
 //! - [`service`]: the endpoints, addresses and names of Services.
@@ -50,6 +51,7 @@ pub mod sandbox;
 pub mod service;
 pub mod store;
 pub mod supervisor;
+pub mod traffic;
 pub mod version;
 pub mod volume;
 pub mod workload;

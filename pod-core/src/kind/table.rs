@@ -54,14 +54,7 @@ macro_rules! kinds {
     };
 }
 
-const LATER: Role = Role::LeftOut { instead: None };
 const INGRESS: Role = Role::LeftOut { instead: Some("hostPort publishes a port on this machine") };
-const SERVICE: Role = Role::LeftOut {
-    instead: Some(
-        "its name cannot be resolved yet: a Pod that is not a Deployment's is found by its own name; hostPort publishes \
-         a port on this machine",
-    ),
-};
 
 kinds! {
     Pod, "v1", "pods", ["po"], Namespaced, Role::Workload;
@@ -70,10 +63,10 @@ kinds! {
     Secret, "v1", "secrets", [], Namespaced, Role::Data;
     PersistentVolumeClaim, "v1", "persistentvolumeclaims", ["pvc"], Namespaced, Role::Data;
     PersistentVolume, "v1", "persistentvolumes", ["pv"], Cluster, Role::Data;
-    EndpointSlice, "discovery.k8s.io/v1", "endpointslices", [], Namespaced, LATER;
-    Endpoints, "v1", "endpoints", ["ep"], Namespaced, LATER;
+    Service, "v1", "services", ["svc"], Namespaced, Role::Data;
+    Endpoints, "v1", "endpoints", ["ep"], Namespaced, Role::Data;
+    EndpointSlice, "discovery.k8s.io/v1", "endpointslices", [], Namespaced, Role::Data;
     Ingress, "networking.k8s.io/v1", "ingresses", ["ing"], Namespaced, INGRESS;
-    Service, "v1", "services", ["svc"], Namespaced, SERVICE;
     Namespace, "v1", "namespaces", ["ns"], Cluster, Role::Accepted;
     StorageClass, "storage.k8s.io/v1", "storageclasses", ["sc"], Cluster, Role::Accepted;
     CronJob, "batch/v1", "cronjobs", ["cj"], Namespaced, Role::Refused;

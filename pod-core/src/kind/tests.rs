@@ -67,6 +67,9 @@ fn references_are_read_as_kubectl_reads_them() {
         ("cm/conf", "configmap/conf"),
         ("secret/key", "secret/key"),
         ("pvc/data", "persistentvolumeclaim/data"),
+        ("svc/web", "service/web"),
+        ("ep/web", "endpoints/web"),
+        ("endpointslices/web-1", "endpointslice.discovery.k8s.io/web-1"),
     ] {
         let read = ObjectRef::parse(text, "ns");
         assert_eq!(
@@ -86,9 +89,9 @@ fn invalid_references_are_refused() {
     }
     let message = |text| ObjectRef::parse(text, "default").unwrap_err().to_string();
     assert_eq!(
-        message("svc/web"),
-        "there are no objects of a kind \"svc\" here: pod, deployment, configmap, secret, persistentvolumeclaim, \
-         persistentvolume, replicaset"
+        message("job/web"),
+        "there are no objects of a kind \"job\" here: pod, deployment, configmap, secret, persistentvolumeclaim, \
+         persistentvolume, service, endpoints, endpointslice, replicaset"
     );
     assert_eq!(
         message("Web"),

@@ -31,6 +31,9 @@ pub(super) fn reader(kind: Kind) -> Option<Reader> {
             (&schema::PERSISTENT_VOLUME_CLAIM, |v| read(v).map(Object::PersistentVolumeClaim))
         }
         Kind::PersistentVolume => (&schema::PERSISTENT_VOLUME, |v| read(v).map(Object::PersistentVolume)),
+        Kind::Service => (&schema::SERVICE, |v| read(v).map(Object::Service)),
+        Kind::Endpoints => (&schema::ENDPOINTS, |v| read(v).map(Object::Endpoints)),
+        Kind::EndpointSlice => (&schema::ENDPOINT_SLICE, |v| read(v).map(Object::EndpointSlice)),
         _ => return None,
     };
     Some(Reader { schema, read })
@@ -41,7 +44,6 @@ pub fn schema_of(kind: Kind) -> Option<&'static Type> {
     match kind {
         Kind::DaemonSet => Some(&schema::DAEMON_SET),
         Kind::Job => Some(&schema::JOB),
-        Kind::Service => Some(&schema::SERVICE),
         Kind::StatefulSet => Some(&schema::STATEFUL_SET),
         _ => reader(kind).map(|reader| reader.schema),
     }

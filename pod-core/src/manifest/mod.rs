@@ -4,7 +4,10 @@ use std::fmt;
 use std::path::PathBuf;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Endpoints, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service,
+};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
@@ -41,7 +44,9 @@ pub use limits::{LimitError, PidsLimit, Ulimit};
 pub(crate) use limits::{PidsAnnotation, ulimits};
 pub use load::{MAX_DOCUMENT, MAX_DOCUMENTS, load};
 pub use quantity::Quantity;
-pub(crate) use rules::{MAX_NAMESERVERS, MAX_SEARCH_CHARS, MAX_SEARCHES, mount_point, name};
+pub(crate) use rules::{
+    MAX_NAMESERVERS, MAX_SEARCH_CHARS, MAX_SEARCHES, NODE_PORTS, SERVICE_NAME, mount_point, name,
+};
 pub use source::{MAX_SOURCE, ReadError, read_sources, source};
 pub use validate::validate;
 pub(crate) use yaml::read as read_yaml;
@@ -127,6 +132,12 @@ pub enum Object {
     PersistentVolumeClaim(Box<PersistentVolumeClaim>),
     /// v1 PersistentVolume.
     PersistentVolume(Box<PersistentVolume>),
+    /// v1 Service.
+    Service(Box<Service>),
+    /// v1 Endpoints.
+    Endpoints(Box<Endpoints>),
+    /// discovery.k8s.io/v1 EndpointSlice.
+    EndpointSlice(Box<EndpointSlice>),
 }
 
 impl Object {
@@ -139,6 +150,9 @@ impl Object {
             Self::Secret(_) => Kind::Secret,
             Self::PersistentVolumeClaim(_) => Kind::PersistentVolumeClaim,
             Self::PersistentVolume(_) => Kind::PersistentVolume,
+            Self::Service(_) => Kind::Service,
+            Self::Endpoints(_) => Kind::Endpoints,
+            Self::EndpointSlice(_) => Kind::EndpointSlice,
         }
     }
 
@@ -151,6 +165,9 @@ impl Object {
             Self::Secret(object) => &object.metadata,
             Self::PersistentVolumeClaim(object) => &object.metadata,
             Self::PersistentVolume(object) => &object.metadata,
+            Self::Service(object) => &object.metadata,
+            Self::Endpoints(object) => &object.metadata,
+            Self::EndpointSlice(object) => &object.metadata,
         }
     }
 
@@ -163,6 +180,9 @@ impl Object {
             Self::Secret(object) => &mut object.metadata,
             Self::PersistentVolumeClaim(object) => &mut object.metadata,
             Self::PersistentVolume(object) => &mut object.metadata,
+            Self::Service(object) => &mut object.metadata,
+            Self::Endpoints(object) => &mut object.metadata,
+            Self::EndpointSlice(object) => &mut object.metadata,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::{
     Container, DownwardAPIVolumeFile, EmptyDirVolumeSource, HTTPGetAction, PodSecurityContext, PodSpec,
-    Probe, ResourceRequirements, Secret, Volume,
+    Probe, ResourceRequirements, Secret, ServiceSpec, SessionAffinityConfig, Volume,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -69,6 +69,43 @@ pub fn secret(secret: &mut Secret) {
         for (key, value) in text {
             data.insert(key, k8s_openapi::ByteString(value.into_bytes()));
         }
+    }
+}
+
+/// How long clients stay with one endpoint by default, in seconds.
+const AFFINITY_SECONDS: i32 = 10800;
+
+/// Fills in the defaults of missing fields of a Service, except addresses and NodePorts, which are allocated.
+pub fn service_spec(spec: &mut ServiceSpec) {
+    fill(&mut spec.type_, "ClusterIP");
+    fill(&mut spec.session_affinity, "None");
+    if spec.session_affinity.as_deref() == Some("ClientIP") {
+        let config = spec.session_affinity_config.get_or_insert_with(SessionAffinityConfig::default);
+        config.client_ip.get_or_insert_default().timeout_seconds.get_or_insert(AFFINITY_SECONDS);
+    } else {
+        spec.session_affinity_config = None;
+    }
+    for port in spec.ports.iter_mut().flatten() {
+        fill(&mut port.protocol, "TCP");
+        let is_unset = match &port.target_port {
+            None | Some(IntOrString::Int(0)) => true,
+            Some(IntOrString::String(name)) => name.is_empty(),
+            Some(IntOrString::Int(_)) => false,
+        };
+        if is_unset {
+            port.target_port = Some(IntOrString::Int(port.port));
+        }
+    }
+    let is_outside = matches!(spec.type_.as_deref(), Some("NodePort" | "LoadBalancer"))
+        || spec.external_ips.as_ref().is_some_and(|ips| !ips.is_empty());
+    if is_outside {
+        fill(&mut spec.external_traffic_policy, "Cluster");
+    }
+    if spec.type_.as_deref() != Some("ExternalName") {
+        fill(&mut spec.internal_traffic_policy, "Cluster");
+    }
+    if spec.type_.as_deref() == Some("LoadBalancer") {
+        spec.allocate_load_balancer_node_ports.get_or_insert(true);
     }
 }
 

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Container, EnvVar, FileKeySelector, ObjectField
 
 use super::expansion::{expand, expanded_length};
 use super::inputs::Inputs;
-use super::{ContainerError, bounds, downward, env_file, user::User};
+use super::{ContainerError, bounds, downward, env_file, service_links, user::User};
 
 /// The PATH of a container whose image does not set one. This is containerd's default.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -53,14 +53,17 @@ impl Variables {
     }
 }
 
-/// Returns the variables that the manifest declares: `envFrom` in list order, then `env` in list order. `$(VAR)` in
-/// command and args refers to these variables.
+/// Returns the variables that the manifest declares: those of Services, then `envFrom` in list order, then `env` in list
+/// order. `$(VAR)` in command and args refers to these variables.
 ///
 /// # Errors
 /// `CreateContainerConfigError` if a ConfigMap, Secret or key is missing and not `optional`, or if the variables are
 /// too long or cannot be represented.
 pub fn declared(inputs: &Inputs<'_>, container: &Container) -> Result<Variables, ContainerError> {
     let mut variables = Variables::default();
+    for (name, value) in service_links::variables(inputs.pod, inputs.objects) {
+        variables.set(&name, value);
+    }
     for source in container.env_from.iter().flatten() {
         bounds::check_strings(variables.taken)?;
         let prefix = source.prefix.as_deref().unwrap_or_default();

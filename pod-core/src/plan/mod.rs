@@ -10,7 +10,7 @@ pub mod binding;
 mod bounds;
 pub mod command;
 pub mod container;
-mod defaults;
+pub(crate) mod defaults;
 mod deployment;
 pub mod dns;
 pub mod downward;
@@ -32,6 +32,7 @@ pub mod resize;
 pub mod resources;
 pub mod rule;
 pub mod security;
+pub mod service_links;
 pub mod stop_signal;
 pub mod user;
 pub mod volumes;
@@ -68,7 +69,7 @@ pub fn value_left_out(key: &str) -> &'static str {
 /// Everything that should exist after a `kube play`.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
-    /// ConfigMaps, Secrets, PersistentVolumeClaims and PersistentVolumes, in file order.
+    /// The objects that are no workloads, in file order.
     pub objects: Vec<ObjectPlan>,
     /// Workloads, in file order.
     pub workloads: Vec<WorkloadPlan>,
@@ -76,7 +77,7 @@ pub struct Plan {
     pub pull: Option<PullPolicy>,
 }
 
-/// A ConfigMap, Secret, PersistentVolumeClaim or PersistentVolume to record.
+/// An object to record that is no workload: a ConfigMap, a Secret, a claim, a Service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ObjectPlan {
     /// Kind, namespace and name.
@@ -84,6 +85,8 @@ pub struct ObjectPlan {
     /// The object in the form in which it is recorded: serialized from its Kubernetes type, with the `stringData` of a
     /// Secret merged into `data`.
     pub object: Value,
+    /// The object as it was given, if values have been added to `object`, such as the address of a Service.
+    pub given: Option<Value>,
 }
 
 /// A workload to create, to change or to leave as it is.

@@ -73,6 +73,22 @@ pub fn plan(
                 }
                 planner.object(&mut result, document, serde_json::to_value(volume));
             }
+            Object::Service(service) => {
+                let mut service = (**service).clone();
+                service.metadata = own_metadata(&service.metadata);
+                service.status = None;
+                planner.object(&mut result, document, serde_json::to_value(service));
+            }
+            Object::Endpoints(endpoints) => {
+                let mut endpoints = (**endpoints).clone();
+                endpoints.metadata = own_metadata(&endpoints.metadata);
+                planner.object(&mut result, document, serde_json::to_value(endpoints));
+            }
+            Object::EndpointSlice(slice) => {
+                let mut slice = (**slice).clone();
+                slice.metadata = own_metadata(&slice.metadata);
+                planner.object(&mut result, document, serde_json::to_value(slice));
+            }
         }
     }
 
@@ -135,6 +151,12 @@ fn flag_error(flag: &str, message: String) -> Diagnostic {
     }
 }
 
+/// Returns the metadata without the fields that a cluster wrote, if the object was exported from one.
+fn own_metadata(metadata: &ObjectMeta) -> ObjectMeta {
+    let ObjectMeta { name, namespace, labels, annotations, .. } = metadata.clone();
+    ObjectMeta { name, namespace, labels, annotations, ..ObjectMeta::default() }
+}
+
 /// Returns the namespace, which [`crate::manifest::load`] has filled in, and the name.
 fn namespace_and_name(metadata: &ObjectMeta) -> (String, String) {
     (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
@@ -157,7 +179,7 @@ impl Planner<'_> {
         match object {
             Ok(object) => {
                 let id = ObjectRef::new(document.object.kind(), &namespace, &name);
-                result.objects.push(ObjectPlan { id, object });
+                result.objects.push(ObjectPlan { id, object, given: None });
             }
             Err(error) => self.error(document, "", format!("cannot be recorded: {error}"), None),
         }
@@ -209,10 +231,8 @@ impl Planner<'_> {
     }
 
     fn pod<'d>(&self, document: &'d Document, pod: &Pod) -> Draft<'d> {
-        // The other fields of the metadata and the status were written by a cluster if the pod was exported from one,
-        // so they are dropped.
-        let ObjectMeta { name, namespace, labels, annotations, .. } = pod.metadata.clone();
-        let metadata = ObjectMeta { name, namespace, labels, annotations, ..ObjectMeta::default() };
+        // The status, too, was written by a cluster.
+        let metadata = own_metadata(&pod.metadata);
         let (namespace, name) = namespace_and_name(&metadata);
         let mut pod = Pod { metadata, spec: pod.spec.clone(), status: None };
         if let Some(spec) = &mut pod.spec {

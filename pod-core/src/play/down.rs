@@ -14,6 +14,7 @@ use crate::record::{WorkloadRecord, removal};
 use crate::repair;
 use crate::store::{self, Objects, WorkloadId};
 use crate::supervisor::ipc::client;
+use crate::traffic;
 use crate::volume::{claims, persistent};
 use crate::workload::Rule;
 
@@ -128,6 +129,11 @@ pub fn down(
         }
         base::fail_point!(Command, "object-removed");
         report.changed(&id.to_string(), Change::Deleted);
+    }
+    if let Err(e) = traffic::sync(&instance.layout, &instance.exe)
+        && let Some((object, e)) = first.replace(("services".to_owned(), e.into()))
+    {
+        report.warning(&format!("{object}: {e}"));
     }
     repair::temporary_files(instance);
     first.map_or(Ok(()), |(_, e)| Err(e))

@@ -12,6 +12,7 @@ mod objects;
 mod patch;
 mod ports;
 mod preflight;
+mod services;
 mod storage;
 mod undo;
 mod watch;
@@ -131,7 +132,7 @@ pub trait Report {
 pub enum Target {
     /// `KIND/NAME`.
     Workload(WorkloadId),
-    /// A ConfigMap, Secret, claim or PersistentVolume.
+    /// An object that is no workload, such as a ConfigMap.
     Object(ObjectRef),
 }
 
@@ -186,6 +187,9 @@ pub enum Error {
     /// An error of a network.
     #[error(transparent)]
     Network(#[from] network::Error),
+    /// Services or Ingresses cannot be brought up to date.
+    #[error(transparent)]
+    Traffic(#[from] crate::traffic::Error),
     /// A host port of a pod cannot be published.
     #[error("{object}: {source}")]
     HostPort {

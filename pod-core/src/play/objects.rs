@@ -1,4 +1,4 @@
-//! The ConfigMaps, Secrets and claims of a play: records them, and restores the former ones when the play fails.
+//! The objects of a play that are no workloads: records them, and restores the former ones when the play fails.
 
 use serde_json::Value;
 
@@ -15,6 +15,8 @@ use crate::volume::{self, claims, persistent};
 pub struct Applied {
     plan: ObjectPlan,
     before: Option<Value>,
+    /// The object before it as it was given, if that differs from `before`.
+    given_before: Option<Value>,
     /// True for a claim whose volume this play creates.
     makes_volume: bool,
     /// The change in kubectl's words.
@@ -27,10 +29,34 @@ impl Applied {
         self.plan.id.kind
     }
 
+    /// Returns whether the object says where traffic goes.
+    pub fn directs_traffic(&self) -> bool {
+        directs_traffic(self.kind())
+    }
+
+    /// Returns whether the object is the Service with this name, given as `NAMESPACE/NAME`.
+    pub fn is_service(&self, name: &str) -> bool {
+        let id = &self.plan.id;
+        id.kind == Kind::Service && name.split_once('/') == Some((id.namespace.as_str(), id.name.as_str()))
+    }
+
     /// Returns the object's name for messages: `configmap/web`.
     pub fn object(&self) -> String {
         self.plan.id.to_string()
     }
+}
+
+/// Returns whether objects of a kind say where traffic goes. The certificate of an Ingress is a Secret.
+pub fn directs_traffic(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Service
+            | Kind::Endpoints
+            | Kind::EndpointSlice
+            | Kind::Ingress
+            | Kind::IngressClass
+            | Kind::Secret
+    )
 }
 
 /// Fills in the values of a Secret that `generate` left empty, from the recorded Secret. Returns the keys without a
@@ -62,14 +88,15 @@ pub fn fill_in(layout: &Layout, plan: &mut ObjectPlan) -> Result<Vec<String>, Er
 pub fn diff(layout: &Layout, plan: ObjectPlan) -> Applied {
     // A damaged object is replaced.
     let before = damage::or_none(Objects::get(layout, &plan.id));
+    let given_before = damage::or_none(Objects::given(layout, &plan.id));
     let change = match &before {
         None => Change::Created,
-        Some(before) if *before == plan.object => Change::Unchanged,
+        Some(before) if *before == plan.object && given_before == plan.given => Change::Unchanged,
         Some(_) => Change::Configured,
     };
     let makes_volume = plan.id.kind == Kind::PersistentVolumeClaim
         && !claims::exists(layout, &plan.id.namespace, &plan.id.name);
-    Applied { plan, before, makes_volume, change }
+    Applied { plan, before, given_before, makes_volume, change }
 }
 
 /// Refuses a change of what is recorded as immutable, as an API server does.
@@ -118,7 +145,7 @@ fn is_empty(value: &Value) -> bool {
 pub fn apply(layout: &Layout, applied: &Applied) -> Result<(), Error> {
     let plan = &applied.plan;
     if applied.change != Change::Unchanged {
-        Objects::put(layout, &plan.id, &plan.object)?;
+        Objects::put_with(layout, &plan.id, &plan.object, plan.given.as_ref())?;
         base::fail_point!(Command, "object-recorded");
     }
     if plan.id.kind == Kind::PersistentVolumeClaim {
@@ -156,7 +183,7 @@ pub fn undo_volume(layout: &Layout, applied: &Applied) -> Result<(), claims::Err
 pub fn update_volumes(layout: &Layout, applied: &[Applied]) -> Result<Vec<String>, Error> {
     let changed: Vec<&ObjectPlan> = applied
         .iter()
-        .filter(|a| a.change != Change::Unchanged && a.plan.id.kind != Kind::PersistentVolumeClaim)
+        .filter(|a| a.change != Change::Unchanged && matches!(a.kind(), Kind::ConfigMap | Kind::Secret))
         .map(|a| &a.plan)
         .collect();
     let mut kept = Vec::new();
@@ -192,7 +219,9 @@ pub fn undo(layout: &Layout, applied: &Applied) -> Result<(), Error> {
     match (&applied.before, applied.change) {
         (_, Change::Unchanged) => {}
         (None, _) => Objects::remove(layout, &plan.id)?,
-        (Some(before), _) => Objects::put(layout, &plan.id, before)?,
+        (Some(before), _) => {
+            Objects::put_with(layout, &plan.id, before, applied.given_before.as_ref())?;
+        }
     }
     Ok(())
 }

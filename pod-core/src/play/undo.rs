@@ -13,6 +13,7 @@ use crate::record::WorkloadRecord;
 use crate::sandbox;
 use crate::store;
 use crate::supervisor::ipc::client;
+use crate::traffic;
 use crate::volume::claims;
 use crate::workload::Spec;
 
@@ -38,6 +39,11 @@ pub(super) fn undo(
         }
     }
     base::fail_point!(Command, "objects-undone");
+    if objects.iter().any(objects::Applied::directs_traffic)
+        && let Err(e) = traffic::sync(&instance.layout, &instance.exe)
+    {
+        failed(&e);
+    }
     let (mut clients, mut leaving, mut restored) = (Vec::new(), Vec::new(), Vec::new());
     for step in steps.iter().rev() {
         let id = &step.plan.id;

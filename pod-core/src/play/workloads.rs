@@ -12,7 +12,7 @@ use super::undo::undo;
 use super::watch::ForwardProgress;
 use super::{
     Change, Error, Instance, PlayOptions, Report, WaitFor, conflicts, images, last_lines, objects, ports,
-    preflight, storage,
+    preflight, services, storage,
 };
 use crate::controller::WorkloadChange;
 use crate::kind::{Kind, ObjectRef};
@@ -28,6 +28,7 @@ use crate::record::{Desired, PodRecord, WorkloadRecord, WorkloadSummary, now};
 use crate::repair::stays_stopped;
 use crate::store::{Objects, WorkloadId};
 use crate::supervisor::ipc::client::{self, Client};
+use crate::traffic;
 use crate::volume::claims;
 use crate::workload::Rule;
 
@@ -51,7 +52,13 @@ pub fn play(
     fill_in(instance, &mut plan, report)?;
     objects::check_immutable(&instance.layout, documents, &plan.objects)?;
     storage::check(&instance.layout, documents, &plan)?;
+    // Errors are reported before images are pulled; what counts is decided under the lock.
+    services::complete(instance, documents, &mut plan.objects.clone())?;
     let (steps, lock) = resolve(instance, documents, &plan, options, report)?;
+    services::complete(instance, documents, &mut plan.objects)?;
+    for warning in services::unused(&instance.layout, &plan.objects) {
+        report.warning(&warning);
+    }
     let objects = plan.objects.into_iter().map(|o| objects::diff(&instance.layout, o)).collect::<Vec<_>>();
     if options.start {
         check_ports(instance, &steps, options.dry_run)?;
@@ -112,7 +119,15 @@ pub fn play(
         }
     };
     base::fail_point!(Command, "workloads-started");
+    // The supervisors have reported their pods; a worker of theirs may not be done yet.
+    let synced = traffic::sync(&instance.layout, &instance.exe)?;
     report_changes(instance, &objects, &steps, report)?;
+    for (service, message) in &synced.pending {
+        let is_played = |object: &&objects::Applied| object.is_service(service);
+        if let Some(object) = objects.iter().find(is_played) {
+            report.warning(&format!("{}: it waits, because {message}", object.object()));
+        }
+    }
     for line in objects::update_volumes(&instance.layout, &objects)? {
         report.warning(&line);
     }
@@ -360,6 +375,11 @@ fn make(
         objects.iter().partition(|object| object.kind() == Kind::PersistentVolume);
     for object in volumes.into_iter().chain(others) {
         objects::apply(&instance.layout, object)?;
+    }
+    // Services are there before the pods that look for them.
+    if objects.iter().any(|object| object.directs_traffic() && object.change != Change::Unchanged) {
+        traffic::sync(&instance.layout, &instance.exe)?;
+        base::fail_point!(Command, "traffic-directed");
     }
     for step in steps.iter().filter(|step| step.change != Change::Unchanged) {
         let change = WorkloadChange::Apply { spec: Box::new(step.spec.clone()), kill: Vec::new() };

@@ -18,6 +18,7 @@ use crate::store::Instance;
 use crate::store::{self, Error, Layout, WorkloadId, boot_id};
 use crate::supervisor;
 use crate::supervisor::ipc::client;
+use crate::traffic;
 
 /// What [`repair`] has done and found.
 #[derive(Debug, Default)]
@@ -45,6 +46,11 @@ pub fn repair(instance: &Instance) -> Result<Repaired, Error> {
         tracing::warn!("{e}");
         network::Repaired::default()
     });
+    match traffic::repair(&instance.layout, &instance.exe, !network.mended.is_empty()) {
+        Ok(true) => log_lines.push("the Services were not up to date; they are now".to_owned()),
+        Ok(false) => {}
+        Err(e) => tracing::warn!("{e}"),
+    }
     log_lines.extend(network.mended.into_iter().map(|fault| format!("repaired: {fault}")));
     Ok(Repaired { log_lines, problems: network.problems, are_new: network.is_new })
 }
@@ -195,7 +201,7 @@ fn is_some_unrecorded(pods: &[String], records: &[WorkloadSummary]) -> bool {
 fn after_boot(instance: &Instance, stale: bool, log_lines: &mut Vec<String>) -> Result<(), Error> {
     let layout = &instance.layout;
     if stale {
-        for name in ["workloads", "pods", "netns", "networks", "runtime", "loops"] {
+        for name in ["workloads", "pods", "netns", "networks", "runtime", "loops", "services"] {
             base::file::remove_dir_if_exists(&layout.runroot.join(name))?;
         }
         log_lines

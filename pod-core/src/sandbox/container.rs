@@ -218,7 +218,10 @@ fn create(
     let uid = pod.uid.as_str();
     let bundle = bundle(layout, uid, name, attempt);
 
-    let objects = Objects::load(layout).map_err(|e| config(&e))?;
+    let mut objects = Objects::load(layout).map_err(|e| config(&e))?;
+    if plan::service_links::are_enabled(pod) {
+        objects = objects.with_services(layout, pod.namespace()).map_err(|e| config(&e))?;
+    }
     let images = ImageStore::open(&layout.images()).map_err(|e| create(&e))?;
     let container = find(pod, name).ok_or_else(|| create(&format!("the pod has no container {name}")))?;
     let image_name = ImageName::parse(container.image.as_deref().unwrap_or_default())

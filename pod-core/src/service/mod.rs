@@ -1,11 +1,28 @@
-//! Services: which endpoints they have, their addresses and names. `sync` writes them to the network.
+//! Services: which endpoints they have, their addresses and names.
+//!
+//! Everything is computed from the recorded Services and from what supervisors say of their pods (`pods`), by pure
+//! functions: `allocate` gives a Service its addresses and NodePorts when it is played, `endpoints` finds the pods of each
+//! Service, `names` and `forwarded` are what the name server and the kernel get of them, `status` is what a user sees.
+//! `apply` hands names and addresses to the network. Start reading at [`apply`] and [`views`].
+
+mod allocate;
+mod apply;
+mod endpoints;
+mod forwarded;
+mod names;
+mod pods;
+mod recorded;
+mod status;
 
 use std::net::SocketAddr;
 
 use k8s_openapi::api::core::v1::Service;
 
 use crate::kind::ObjectRef;
-use crate::store::{self, Layout};
+
+pub use allocate::{Pool, Refused, complete};
+pub use apply::{Applied, Error, Lock, apply, inputs, is_used, lock, views, was_applied, words};
+pub use pods::{NamedPort, PodEndpoint, Reach, write as write_pods};
 
 /// A Service with its endpoints.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,10 +57,4 @@ pub struct EndpointView {
     pub hostname: Option<String>,
     /// Whether connections are sent to the endpoint.
     pub ready: bool,
-}
-
-/// Returns all Services with their endpoints, ordered by namespace and name.
-pub fn views(layout: &Layout) -> Result<Vec<View>, store::Error> {
-    let _ = layout;
-    Ok(Vec::new())
 }

@@ -173,6 +173,18 @@ impl Layout {
     pub fn workload_state(&self, id: &WorkloadId) -> PathBuf {
         self.workload_run(id).join("state.json")
     }
+    /// What the supervisor of a workload says of its pods to Services.
+    pub fn workload_endpoints(&self, id: &WorkloadId) -> PathBuf {
+        self.workload_endpoints_of(&id.dir_name())
+    }
+    /// The same, by the name of the workload's folder.
+    pub fn workload_endpoints_of(&self, dir_name: &str) -> PathBuf {
+        self.runroot.join("workloads").join(dir_name).join("endpoints.json")
+    }
+    /// `<runroot>/services`: what of Services was handed to the network, a lock, and caches.
+    pub fn services_run(&self) -> PathBuf {
+        self.runroot.join("services")
+    }
     /// `<runroot>/glances.json`: a cache of the summaries of all records.
     pub fn summaries(&self) -> PathBuf {
         self.runroot.join("glances.json")

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base::file::{names_in, read_json, remove_dir_if_exists, remove_file_if_exists, write_json};
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Secret, Service};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use crate::kind::{Kind, ObjectRef};
 use super::layout::{file_name, is_cut};
 use super::{Error, Layout, damage};
 
-/// The recorded ConfigMaps, Secrets and claims, by (namespace, name), and PersistentVolumes, by name.
+/// The recorded objects that pods use, by (namespace, name), and PersistentVolumes, by name.
 #[derive(Debug, Clone, Default)]
 pub struct Objects {
     /// The ConfigMaps.
@@ -22,16 +22,22 @@ pub struct Objects {
     pub claims: BTreeMap<(String, String), PersistentVolumeClaim>,
     /// The PersistentVolumes.
     pub persistent_volumes: BTreeMap<String, PersistentVolume>,
+    /// The Services that are in the environment of containers, if they were read ([`Objects::with_services`]).
+    pub services: BTreeMap<(String, String), Service>,
 }
 
 /// An object in the form in which it is stored.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Stored {
     object: Value,
+    /// The object as it was given, if values have been added to `object`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    given: Option<Value>,
 }
 
 impl Objects {
-    fn path(layout: &Layout, id: &ObjectRef) -> PathBuf {
+    /// Returns the file of an object.
+    pub fn path(layout: &Layout, id: &ObjectRef) -> PathBuf {
         let ObjectRef { kind, namespace, name } = id;
         layout.objects().join(kind.singular()).join(namespace).join(file_name(name, ".json"))
     }
@@ -56,6 +62,23 @@ impl Objects {
         Ok(found)
     }
 
+    /// Returns the files of all objects of a namespaced kind.
+    pub fn files(layout: &Layout, kind: Kind) -> Result<Vec<PathBuf>, Error> {
+        let top = layout.objects().join(kind.singular());
+        let mut found = Vec::new();
+        for namespace in names_in(&top)? {
+            let dir = top.join(namespace);
+            let files = names_in(&dir)?.into_iter().filter(|file| file.strip_suffix(".json").is_some());
+            found.extend(files.map(|file| dir.join(file)));
+        }
+        Ok(found)
+    }
+
+    /// Reads the object in one of these files.
+    pub fn read(path: &Path) -> Result<Option<Value>, Error> {
+        Ok(read_json::<Stored>(path)?.map(|stored| stored.object))
+    }
+
     /// Returns whether the object exists, even if it cannot be read.
     pub fn exists(layout: &Layout, id: &ObjectRef) -> bool {
         Self::path(layout, id).exists()
@@ -75,12 +98,28 @@ impl Objects {
 
     /// Reads one object as it was played, if it exists.
     pub fn get(layout: &Layout, id: &ObjectRef) -> Result<Option<Value>, Error> {
-        Ok(read_json::<Stored>(&Self::path(layout, id))?.map(|s| s.object))
+        Self::read(&Self::path(layout, id))
+    }
+
+    /// Reads one object as its author gave it, without the values that were added to it; `None` if nothing was added.
+    pub fn given(layout: &Layout, id: &ObjectRef) -> Result<Option<Value>, Error> {
+        Ok(read_json::<Stored>(&Self::path(layout, id))?.and_then(|s| s.given))
     }
 
     /// Records an object in a file that only its owner may read.
     pub fn put(layout: &Layout, id: &ObjectRef, object: &Value) -> Result<(), Error> {
-        Ok(write_json(&Self::path(layout, id), &Stored { object: object.clone() })?)
+        Self::put_with(layout, id, object, None)
+    }
+
+    /// Records an object to which values have been added, with the object as it was given.
+    pub fn put_with(
+        layout: &Layout,
+        id: &ObjectRef,
+        object: &Value,
+        given: Option<&Value>,
+    ) -> Result<(), Error> {
+        let stored = Stored { object: object.clone(), given: given.cloned() };
+        Ok(write_json(&Self::path(layout, id), &stored)?)
     }
 
     /// Removes an object.
@@ -104,6 +143,7 @@ impl Objects {
             Kind::PersistentVolume => {
                 self.persistent_volumes.extend(serde_json::from_value(object.clone()).map(|o| (key.1, o)));
             }
+            Kind::Service => self.services.extend(serde_json::from_value(object.clone()).map(|o| (key, o))),
             _ => {}
         }
     }
@@ -114,13 +154,27 @@ impl Objects {
         Ok(all.into_iter().map(|((_, name), volume)| (name, volume)).collect())
     }
 
-    /// Reads all objects. Objects that cannot be read are logged and left out.
+    /// Adds the Services of a namespace. Services that cannot be read are logged and left out.
+    pub fn with_services(mut self, layout: &Layout, namespace: &str) -> Result<Self, Error> {
+        let kind = Kind::Service;
+        for file in names_in(&layout.objects().join(kind.singular()).join(namespace))? {
+            let Some(name) = file.strip_suffix(".json") else { continue };
+            let id = ObjectRef::new(kind, namespace, name);
+            if let Some(object) = damage::or_none(Self::get(layout, &id)) {
+                self.overlay(&id, &object);
+            }
+        }
+        Ok(self)
+    }
+
+    /// Reads all objects but Services. Objects that cannot be read are logged and left out.
     pub fn load(layout: &Layout) -> Result<Self, Error> {
         Ok(Self {
             config_maps: typed(layout, Kind::ConfigMap)?,
             secrets: typed(layout, Kind::Secret)?,
             claims: typed(layout, Kind::PersistentVolumeClaim)?,
             persistent_volumes: Self::persistent_volumes(layout)?,
+            services: BTreeMap::new(),
         })
     }
 }

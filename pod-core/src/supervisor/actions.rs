@@ -59,11 +59,14 @@ impl Supervisor {
             }
             self.follow_checks(uid);
             self.follow_usage(uid);
+            self.follow_reach(uid);
             base::fail_point!(Supervisor, "state-written");
             self.send_to_watchers(&Reply::State { uid: uid.to_owned(), state: Box::new(state) });
         }
         for action in actions {
-            self.act(uid, action, now.wall);
+            if let Some(action) = self.hold(uid, action) {
+                self.act(uid, action, now.wall);
+            }
         }
     }
 
@@ -453,6 +456,7 @@ impl Supervisor {
     #[inline(never)]
     pub(super) fn settle(&mut self) {
         while self.settle_once() || self.control() {}
+        self.sync_traffic();
         self.report_status();
     }
 

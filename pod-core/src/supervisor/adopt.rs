@@ -10,6 +10,7 @@ use crate::lifecycle::{Action, Event, HookRun, PodSpec, PodState, Sandbox};
 use crate::record::{PodRecord, now};
 use crate::sandbox::SandboxInfo;
 use crate::sandbox::container::{self, Started};
+use crate::service::Reach;
 use crate::store::Layout;
 use crate::workload;
 
@@ -39,8 +40,13 @@ impl Supervisor {
             let mut pod = Pod::new(&recorded, spec, state);
             pod.recorded_end = recorded.ended.is_some();
             pod.sandbox = SandboxInfo::load(&self.layout, &uid);
+            pod.reach = Reach::of(&pod.state);
             self.pods.insert(uid.clone(), pod);
-            self.adopt_pod(&uid);
+        }
+        // A file of a former supervisor may be older than the states.
+        self.publish();
+        for recorded in self.record.pods.clone() {
+            self.adopt_pod(&recorded.plan.uid);
         }
         self.follow_record();
         self.pending = Some(workload::Event::Applied);

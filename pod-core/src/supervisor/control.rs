@@ -114,8 +114,12 @@ impl Supervisor {
 
     /// Forgets pods of which nothing is left, and saves the record that the controller makes of that.
     pub(super) fn forget(&mut self, gone: &[String]) {
+        let mut was_reached = false;
         for uid in gone {
-            self.pods.remove(uid);
+            was_reached |= self.pods.remove(uid).is_some_and(|pod| pod.reach.is_some());
+        }
+        if was_reached {
+            self.publish();
         }
         let stay: Vec<&String> = gone.iter().filter(|uid| self.layout.pod(uid).exists()).collect();
         for uid in &stay {

@@ -35,6 +35,8 @@ pub enum Source {
         /// Pod uid.
         uid: String,
     },
+    /// The result pipe of the worker that brings Services up to date.
+    Traffic,
     /// The pidfd of a container that a former supervisor started, which is not our child.
     AdoptedProcess {
         /// Pod uid.

@@ -11,6 +11,7 @@ mod checks;
 mod children;
 mod control;
 mod debug;
+mod endpoints;
 mod event_loop;
 mod exec;
 mod hand_over;
@@ -43,6 +44,7 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 
+use self::endpoints::Publishing;
 use self::event_loop::{EventLoop, Source};
 use self::hand_over::{Handed, Successor};
 use self::ipc::connection::{self, Connection};
@@ -171,6 +173,8 @@ struct Supervisor {
     /// Set if a decision of the controller could not be recorded, for example because the disk is full: the time of the
     /// next attempt, in milliseconds since boot.
     control_again: Option<u64>,
+    /// How Services follow the pods.
+    publishing: Publishing,
     /// True if the status of the workload may differ from the one that watchers have received.
     status_changed: bool,
     /// Whether anything but output and probes has happened since memory was released.
@@ -357,6 +361,7 @@ impl Supervisor {
             unclaimed: HashMap::new(),
             pending: None,
             control_again: None,
+            publishing: Publishing::default(),
             status_changed: false,
             has_worked: true,
             reported_status: None,
@@ -413,6 +418,7 @@ impl Supervisor {
             Source::Worker { uid } => self.on_worker(&uid, token),
             Source::Output { uid, container } => self.on_output(&uid, &container),
             Source::Check { uid } => self.on_check(&uid, token),
+            Source::Traffic => self.on_traffic(),
             Source::AdoptedProcess { uid, container } => {
                 self.on_adopted_process(&uid, container.as_deref());
             }
@@ -440,6 +446,7 @@ impl Supervisor {
     /// Returns whether nothing is left to do: every pod has ended for good, or is recorded and should not run.
     fn is_done(&self) -> bool {
         self.connections.is_empty()
+            && !self.is_publishing()
             && self.pods.values().all(|pod| pod.is_idle(self.leaving))
             && (self.leaving || self.record.deleting || self.control_again.is_none())
     }
@@ -484,7 +491,8 @@ impl Supervisor {
         let checks = self.pods.values().filter_map(|pod| pod.checks.next_deadline());
         let usage = self.pods.values().filter_map(|pod| pod.measuring.next);
         let due = due.into_iter().chain(again).chain(probes).chain(checks).chain(usage);
-        let due = due.chain(self.control_due()).min();
+        let held = self.pods.values().filter_map(|pod| pod.held.next_deadline());
+        let due = due.chain(held).chain(self.control_due()).min();
         if due == self.armed {
             return;
         }
@@ -531,6 +539,7 @@ impl Supervisor {
         for uid in due {
             self.dispatch(&uid, &Event::Tick);
         }
+        self.release_due(now.boot);
         self.run_checks(now);
         self.run_measurements(now);
         let deadline = self.record.state.next_deadline.is_some_and(|at| at <= now.wall);

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attach::Attachment;
 use super::checks::Checks;
+use super::endpoints::Held;
 use super::measuring::Measuring;
 use super::probes::Probing;
 use crate::controller::{self, pod_status};
@@ -22,6 +23,7 @@ use crate::sandbox::container::Started;
 use crate::sandbox::process::Process;
 use crate::sandbox::worker::Worker;
 use crate::sandbox::{Failure, SandboxInfo};
+use crate::service::Reach;
 use crate::workload::PodStatus;
 
 /// A pod of the supervisor's workload.
@@ -66,6 +68,10 @@ pub struct Pod {
     pub checks: Checks,
     /// When its volumes are measured.
     pub measuring: Measuring,
+    /// Where it can be reached, as Services were told.
+    pub reach: Option<Reach>,
+    /// The stop signals that wait until it has left its Services.
+    pub held: Held,
 }
 
 /// The progress of the removal of a pod's files.
@@ -193,6 +199,8 @@ impl Pod {
             probing: Probing::default(),
             checks: Checks::default(),
             measuring: Measuring::new(&recorded.plan),
+            reach: None,
+            held: Held::default(),
         }
     }
 

@@ -17,6 +17,7 @@ const FLOORS: &[&[&str]] = &[
     &["supervisor"],
     &["inside"],
     &["inherited", "probe", "sandbox"],
+    &["traffic"],
     &["log"],
     &["ingress"],
     &["service"],

@@ -3,6 +3,7 @@
 mod claim;
 mod container;
 mod data;
+mod endpoints;
 mod env;
 mod files;
 mod metadata;
@@ -23,7 +24,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize as _;
 
 pub(crate) use container::mount_point;
+pub(crate) use endpoints::SERVICE_NAME;
 pub(crate) use pod::{MAX_NAMESERVERS, MAX_SEARCH_CHARS, MAX_SEARCHES};
+pub(crate) use service::NODE_PORTS;
 pub(crate) use volume::is_volume_source;
 
 use crate::kind::Kind;
@@ -50,6 +53,9 @@ pub(super) fn check(object: &Object, checked: &Checked, start: Position, source:
             }
         }
         Object::PersistentVolume(volume) => rules.persistent_volume(volume),
+        Object::Service(service) => rules.service(service),
+        Object::Endpoints(endpoints) => rules.endpoints(endpoints),
+        Object::EndpointSlice(slice) => rules.endpoint_slice(slice),
     }
     rules.found
 }
@@ -62,10 +68,8 @@ pub(super) fn check_generated(kind: Kind, checked: &Checked) -> Vec<Diagnostic> 
     {
         rules.metadata(kind, &metadata);
     }
-    match kind {
-        Kind::DaemonSet | Kind::Job | Kind::StatefulSet => rules.generated_workload(kind),
-        Kind::Service => rules.service(),
-        _ => {}
+    if matches!(kind, Kind::DaemonSet | Kind::Job | Kind::StatefulSet) {
+        rules.generated_workload(kind);
     }
     rules.found
 }

@@ -267,7 +267,8 @@ impl Checker<'_> {
             return false;
         };
         let Some(message) = support.warning(&entry.value) else { return false };
-        if entry.value.is_empty() {
+        // `kubectl create --dry-run` writes `status: {loadBalancer: {}}`.
+        if entry.value.is_empty() || entry.key == "status" && entry.value.says_nothing() {
             return false;
         }
         let position = entry.position;

@@ -159,7 +159,7 @@ pub static CINDER_VOLUME_SOURCE: Type = Type {
 pub static CLIENT_IP_CONFIG: Type = Type {
     name: "ClientIPConfig",
     fields: &[
-        Field::optional("timeoutSeconds", Kind::Int(-2_147_483_648, 2_147_483_647)),
+        Field::optional("timeoutSeconds", Kind::Int(1, 86400)),
     ],
 };
 
@@ -522,6 +522,17 @@ pub static DEPLOYMENT_STRATEGY: Type = Type {
     ],
 };
 
+/// The type `DiscoveryEndpointPort`.
+pub static DISCOVERY_ENDPOINT_PORT: Type = Type {
+    name: "DiscoveryEndpointPort",
+    fields: &[
+        Field::optional("appProtocol", Kind::String),
+        Field::optional("name", Kind::String),
+        Field::optional("port", Kind::Int(1, 65535)),
+        Field::optional("protocol", Kind::Enum(&["TCP", "UDP", "SCTP"])),
+    ],
+};
+
 /// The type `DownwardAPIProjection`.
 pub static DOWNWARD_API_PROJECTION: Type = Type {
     name: "DownwardAPIProjection",
@@ -559,6 +570,96 @@ pub static EMPTY_DIR_VOLUME_SOURCE: Type = Type {
         Field::optional("medium", Kind::String),
         Field::optional("mode", Kind::Int(-2_147_483_648, 2_147_483_647)),
         Field::optional("sizeLimit", Kind::Quantity),
+    ],
+};
+
+/// The type `Endpoint`.
+pub static ENDPOINT: Type = Type {
+    name: "Endpoint",
+    fields: &[
+        Field::required("addresses", Kind::List(&Kind::String)),
+        Field::optional("conditions", Kind::Object(&ENDPOINT_CONDITIONS)),
+        Field::optional("deprecatedTopology", Kind::Map(&Kind::String)),
+        Field::optional("hints", Kind::Object(&ENDPOINT_HINTS)),
+        Field::optional("hostname", Kind::String),
+        Field::optional("nodeName", Kind::String),
+        Field::optional("targetRef", Kind::Object(&OBJECT_REFERENCE)),
+        Field::optional("zone", Kind::String),
+    ],
+};
+
+/// The type `EndpointAddress`.
+pub static ENDPOINT_ADDRESS: Type = Type {
+    name: "EndpointAddress",
+    fields: &[
+        Field::optional("hostname", Kind::String),
+        Field::required("ip", Kind::String),
+        Field::optional("nodeName", Kind::String),
+        Field::optional("targetRef", Kind::Object(&OBJECT_REFERENCE)),
+    ],
+};
+
+/// The type `EndpointConditions`.
+pub static ENDPOINT_CONDITIONS: Type = Type {
+    name: "EndpointConditions",
+    fields: &[
+        Field::optional("ready", Kind::Bool),
+        Field::optional("serving", Kind::Bool),
+        Field::optional("terminating", Kind::Bool),
+    ],
+};
+
+/// The type `EndpointHints`.
+pub static ENDPOINT_HINTS: Type = Type {
+    name: "EndpointHints",
+    fields: &[
+        Field::optional("forNodes", Kind::List(&Kind::Object(&FOR_NODE))),
+        Field::optional("forZones", Kind::List(&Kind::Object(&FOR_ZONE))),
+    ],
+};
+
+/// The type `EndpointPort`.
+pub static ENDPOINT_PORT: Type = Type {
+    name: "EndpointPort",
+    fields: &[
+        Field::optional("appProtocol", Kind::String),
+        Field::optional("name", Kind::String),
+        Field::required("port", Kind::Int(1, 65535)),
+        Field::optional("protocol", Kind::Enum(&["TCP", "UDP", "SCTP"])),
+    ],
+};
+
+/// The kind `EndpointSlice`.
+pub static ENDPOINT_SLICE: Type = Type {
+    name: "EndpointSlice",
+    fields: &[
+        Field::required("addressType", Kind::Enum(&["IPv4", "IPv6", "FQDN"])),
+        Field::optional("apiVersion", Kind::String),
+        Field::optional("endpoints", Kind::List(&Kind::Object(&ENDPOINT))),
+        Field::optional("kind", Kind::String),
+        Field::required("metadata", Kind::Object(&OBJECT_META)),
+        Field::optional("ports", Kind::List(&Kind::Object(&DISCOVERY_ENDPOINT_PORT))),
+    ],
+};
+
+/// The type `EndpointSubset`.
+pub static ENDPOINT_SUBSET: Type = Type {
+    name: "EndpointSubset",
+    fields: &[
+        Field::optional("addresses", Kind::List(&Kind::Object(&ENDPOINT_ADDRESS))),
+        Field::optional("notReadyAddresses", Kind::List(&Kind::Object(&ENDPOINT_ADDRESS))),
+        Field::optional("ports", Kind::List(&Kind::Object(&ENDPOINT_PORT))),
+    ],
+};
+
+/// The kind `Endpoints`.
+pub static ENDPOINTS: Type = Type {
+    name: "Endpoints",
+    fields: &[
+        Field::optional("apiVersion", Kind::String),
+        Field::optional("kind", Kind::String),
+        Field::required("metadata", Kind::Object(&OBJECT_META)),
+        Field::optional("subsets", Kind::List(&Kind::Object(&ENDPOINT_SUBSET))),
     ],
 };
 
@@ -705,6 +806,22 @@ pub static FLOCKER_VOLUME_SOURCE: Type = Type {
     fields: &[
         Field::optional("datasetName", Kind::String),
         Field::optional("datasetUUID", Kind::String),
+    ],
+};
+
+/// The type `ForNode`.
+pub static FOR_NODE: Type = Type {
+    name: "ForNode",
+    fields: &[
+        Field::required("name", Kind::String),
+    ],
+};
+
+/// The type `ForZone`.
+pub static FOR_ZONE: Type = Type {
+    name: "ForZone",
+    fields: &[
+        Field::required("name", Kind::String),
     ],
 };
 
@@ -2008,11 +2125,11 @@ pub static SERVICE_SPEC: Type = Type {
         Field::optional("clusterIPs", Kind::List(&Kind::String)),
         Field::optional("externalIPs", Kind::List(&Kind::String)),
         Field::optional("externalName", Kind::String),
-        Field::optional("externalTrafficPolicy", Kind::String),
+        Field::optional("externalTrafficPolicy", Kind::Enum(&["Cluster", "Local"])),
         Field::optional("healthCheckNodePort", Kind::Int(-2_147_483_648, 2_147_483_647)),
-        Field::optional("internalTrafficPolicy", Kind::String),
-        Field::optional("ipFamilies", Kind::List(&Kind::String)),
-        Field::optional("ipFamilyPolicy", Kind::String),
+        Field::optional("internalTrafficPolicy", Kind::Enum(&["Cluster", "Local"])),
+        Field::optional("ipFamilies", Kind::List(&Kind::Enum(&["IPv4", "IPv6"]))),
+        Field::optional("ipFamilyPolicy", Kind::Enum(&["SingleStack", "PreferDualStack", "RequireDualStack"])),
         Field::optional("loadBalancerClass", Kind::String),
         Field::optional("loadBalancerIP", Kind::String),
         Field::optional("loadBalancerSourceRanges", Kind::List(&Kind::String)),
@@ -2021,7 +2138,7 @@ pub static SERVICE_SPEC: Type = Type {
         Field::optional("selector", Kind::Map(&Kind::String)),
         Field::optional("sessionAffinity", Kind::Enum(&["ClientIP", "None"])),
         Field::optional("sessionAffinityConfig", Kind::Object(&SESSION_AFFINITY_CONFIG)),
-        Field::optional("trafficDistribution", Kind::String),
+        Field::optional("trafficDistribution", Kind::Enum(&["PreferClose", "PreferSameZone", "PreferSameNode"])),
         Field::optional("type", Kind::Enum(&["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"])),
     ],
 };

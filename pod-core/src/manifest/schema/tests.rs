@@ -7,20 +7,25 @@ use std::fmt::Write as _;
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Endpoints, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service,
+};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
 use self::constraints::{ENUMS, OPTIONAL, RANGES, REQUIRED};
 
-const ROOTS: [&str; 10] = [
+const ROOTS: [&str; 12] = [
     "Pod",
     "Deployment",
     "ConfigMap",
     "Secret",
     "PersistentVolumeClaim",
     "PersistentVolume",
+    "Endpoints",
+    "EndpointSlice",
     "DaemonSet",
     "Job",
     "Service",
@@ -28,7 +33,11 @@ const ROOTS: [&str; 10] = [
 ];
 
 fn short(name: &str) -> &str {
-    name.rsplit('.').next().unwrap()
+    match name.rsplit('.').next().unwrap() {
+        // Two groups have a type of this name.
+        "EndpointPort" if name.contains("discovery") => "DiscoveryEndpointPort",
+        name => name,
+    }
 }
 
 /// Returns the name of a type's constant: `PodSpec` is `POD_SPEC`, `PodDNSConfig` is `POD_DNS_CONFIG`.
@@ -71,6 +80,8 @@ impl Schemas {
         generator.subschema_for::<Secret>();
         generator.subschema_for::<PersistentVolumeClaim>();
         generator.subschema_for::<PersistentVolume>();
+        generator.subschema_for::<Endpoints>();
+        generator.subschema_for::<EndpointSlice>();
         generator.subschema_for::<DaemonSet>();
         generator.subschema_for::<Job>();
         generator.subschema_for::<Service>();

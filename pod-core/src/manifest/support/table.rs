@@ -9,6 +9,8 @@ const SCHEDULER: Support = Support::new(Status::Meaningless, "there is one node 
 const SERVER: Support = Support::new(Status::Meaningless, "an API server fills it in");
 /// Why some sources of projected volumes cannot be.
 const NO_API_SERVER: &str = "there is no API server that could issue it";
+/// What a field means that chooses between nodes.
+const ONE_NODE: Support = yes("there is one node, so every value means the same");
 /// Why a field of a claim that a provisioner would read has no effect.
 const FOLDER: &str = "a claim is a folder of its own";
 const STATUS: Support = Support::new(Status::Meaningless, "kube fills it in");
@@ -59,7 +61,7 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
             ("containers", YES),
             ("dnsConfig", YES),
             ("dnsPolicy", YES),
-            ("enableServiceLinks", not_yet("Services are not played yet").unless(&["false"])),
+            ("enableServiceLinks", YES),
             ("ephemeralContainers", meaningless("kubectl debug adds them to a pod that runs")),
             ("evictionResponders", meaningless("nothing evicts pods")),
             ("hostAliases", YES),
@@ -509,4 +511,87 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
             ("requests", yes("accepted: the size of a claim is not limited")),
         ],
     ),
+    ("Service", &[("apiVersion", YES), ("kind", YES), ("metadata", YES), ("spec", YES), ("status", STATUS)]),
+    (
+        "ServiceSpec",
+        &[
+            ("allocateLoadBalancerNodePorts", YES),
+            ("clusterIP", yes("of the instance's range, which `kube info` shows; None")),
+            ("clusterIPs", YES),
+            ("externalIPs", YES),
+            ("externalName", YES),
+            ("externalTrafficPolicy", ONE_NODE),
+            ("healthCheckNodePort", meaningless("no load balancer asks which nodes have endpoints")),
+            ("internalTrafficPolicy", ONE_NODE),
+            ("ipFamilies", YES),
+            ("ipFamilyPolicy", YES),
+            (
+                "loadBalancerClass",
+                yes("with a class, the Service waits for the controller of that class; a warning"),
+            ),
+            ("loadBalancerIP", meaningless("a port is taken on every address of this machine")),
+            ("loadBalancerSourceRanges", not_yet("every client that reaches this machine is served")),
+            ("ports", YES),
+            ("publishNotReadyAddresses", YES),
+            ("selector", YES),
+            ("sessionAffinity", YES),
+            ("sessionAffinityConfig", YES),
+            ("trafficDistribution", ONE_NODE),
+            ("type", yes("a LoadBalancer takes its ports on the addresses of this machine")),
+        ],
+    ),
+    (
+        "ServicePort",
+        &[
+            ("appProtocol", yes("a hint for others, as in a cluster")),
+            ("name", YES),
+            ("nodePort", YES),
+            ("port", YES),
+            ("protocol", YES),
+            ("targetPort", yes("a number, or the name of a port of each pod")),
+        ],
+    ),
+    ("SessionAffinityConfig", &[("clientIP", YES)]),
+    ("ClientIPConfig", &[("timeoutSeconds", YES)]),
+    (
+        "Endpoints",
+        &[
+            ("apiVersion", YES),
+            ("kind", YES),
+            ("metadata", yes("the name is that of the Service")),
+            ("subsets", YES),
+        ],
+    ),
+    ("EndpointSubset", &[("addresses", YES), ("notReadyAddresses", YES), ("ports", YES)]),
+    ("EndpointAddress", &[("hostname", YES), ("ip", YES), ("nodeName", ONE_NODE), ("targetRef", YES)]),
+    ("EndpointPort", &[("appProtocol", YES), ("name", YES), ("port", YES), ("protocol", YES)]),
+    (
+        "EndpointSlice",
+        &[
+            ("addressType", yes("IPv4, IPv6")),
+            ("apiVersion", YES),
+            ("endpoints", YES),
+            ("kind", YES),
+            ("metadata", yes("the label kubernetes.io/service-name names the Service")),
+            ("ports", YES),
+        ],
+    ),
+    (
+        "Endpoint",
+        &[
+            ("addresses", yes("the first one, as in a cluster")),
+            ("conditions", YES),
+            ("deprecatedTopology", ONE_NODE),
+            ("hints", ONE_NODE),
+            ("hostname", YES),
+            ("nodeName", ONE_NODE),
+            ("targetRef", YES),
+            ("zone", ONE_NODE),
+        ],
+    ),
+    ("EndpointConditions", &[("ready", YES), ("serving", YES), ("terminating", YES)]),
+    ("EndpointHints", &[("forNodes", ONE_NODE), ("forZones", ONE_NODE)]),
+    ("ForNode", &[("name", ONE_NODE)]),
+    ("ForZone", &[("name", ONE_NODE)]),
+    ("DiscoveryEndpointPort", &[("appProtocol", YES), ("name", YES), ("port", YES), ("protocol", YES)]),
 ];

@@ -92,6 +92,15 @@ impl Node {
         }
     }
 
+    /// Returns true for null, and for mappings and lists of nothing else.
+    pub fn says_nothing(&self) -> bool {
+        match &self.data {
+            Data::Scalar(_) => self.is_null(),
+            Data::Sequence(items) => items.iter().all(Self::says_nothing),
+            Data::Mapping(entries) => entries.iter().all(|entry| entry.value.says_nothing()),
+        }
+    }
+
     /// Returns the entry of `key` in a mapping.
     pub fn get(&self, key: &str) -> Option<&Entry> {
         match &self.data {

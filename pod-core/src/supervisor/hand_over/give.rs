@@ -38,6 +38,7 @@ impl Supervisor {
     pub(in crate::supervisor) fn hand_over(&mut self, successor: &Successor) {
         // What they have opened stays in this program.
         self.cancel_probes();
+        self.release_all();
         let table = self.table(successor.token);
         let handed = table.descriptors();
         let error = match become_successor(successor, &table, &self.arguments(successor)) {
@@ -80,6 +81,8 @@ impl Supervisor {
             // The successor's controller looks at all pods again, and no client watches it yet.
             pending: _,
             control_again: _,
+            // It brings Services up to date again.
+            publishing: _,
             status_changed: _,
             has_worked: _,
             reported_status: _,
@@ -152,6 +155,10 @@ fn pod_entry(pod: &Pod) -> PodEntry {
         checks: _,
         // It measures the volumes of the pod again.
         measuring: _,
+        // It follows from the state.
+        reach: _,
+        // Its signals were sent before.
+        held: _,
     } = pod;
     PodEntry {
         plan: (**plan).clone(),

@@ -16,6 +16,7 @@ use crate::log;
 use crate::record::{Desired, PodRecord};
 use crate::sandbox::container;
 use crate::sandbox::worker::Worker;
+use crate::service::Reach;
 use crate::store::{Layout, WorkloadId};
 use crate::supervisor::event_loop::Source;
 use crate::supervisor::ipc::connection::Connection;
@@ -88,6 +89,7 @@ impl Handed {
         for (uid, entry) in table.pods {
             supervisor.take_pod(&uid, entry, &tokens);
         }
+        supervisor.publish();
         supervisor.follow_record();
         supervisor.pending = Some(workload::Event::Applied);
         supervisor.raise_record();
@@ -124,6 +126,7 @@ impl Supervisor {
         let recorded = self.record.pods.iter().find(|pod| pod.plan.uid == uid).cloned();
         let recorded = recorded.unwrap_or_else(|| PodRecord::new(entry.plan, Desired::Stopped));
         let mut pod = Pod::new(&recorded, spec, entry.state);
+        pod.reach = Reach::of(&pod.state);
         pod.sandbox = entry.sandbox;
         pod.remains = entry.remains;
         pod.remove_sandbox = entry.remove_sandbox;

@@ -7,6 +7,7 @@ const SCHEME: &[&str] = &["HTTP", "HTTPS"];
 const STATUS: &[&str] = &["True", "False", "Unknown"];
 const ACCESS: &[&str] = &["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"];
 const TERMINATION: &[&str] = &["File", "FallbackToLogsOnError"];
+const POLICY: &[&str] = &["Cluster", "Local"];
 const CONTAINER_RESTART: &[&str] = &["Always", "OnFailure", "Never"];
 
 /// lifecycle.stopSignal: the Linux signals that the API knows.
@@ -95,6 +96,9 @@ pub const ENUMS: &[(&str, &[&str])] = &[
     ("DaemonSetUpdateStrategy.type", &["OnDelete", "RollingUpdate"]),
     ("DeploymentCondition.status", STATUS),
     ("DeploymentStrategy.type", &["Recreate", "RollingUpdate"]),
+    ("DiscoveryEndpointPort.protocol", PROTOCOL),
+    ("EndpointPort.protocol", PROTOCOL),
+    ("EndpointSlice.addressType", &["IPv4", "IPv6", "FQDN"]),
     ("EphemeralContainer.imagePullPolicy", PULL),
     ("EphemeralContainer.restartPolicy", CONTAINER_RESTART),
     ("EphemeralContainer.terminationMessagePolicy", TERMINATION),
@@ -141,7 +145,12 @@ pub const ENUMS: &[(&str, &[&str])] = &[
     ("SeccompProfile.type", &["Localhost", "RuntimeDefault", "Unconfined"]),
     ("SecurityContext.procMount", &["Default", "Unmasked"]),
     ("ServicePort.protocol", PROTOCOL),
+    ("ServiceSpec.externalTrafficPolicy", POLICY),
+    ("ServiceSpec.internalTrafficPolicy", POLICY),
+    ("ServiceSpec.ipFamilies[]", &["IPv4", "IPv6"]),
+    ("ServiceSpec.ipFamilyPolicy", &["SingleStack", "PreferDualStack", "RequireDualStack"]),
     ("ServiceSpec.sessionAffinity", &["ClientIP", "None"]),
+    ("ServiceSpec.trafficDistribution", &["PreferClose", "PreferSameZone", "PreferSameNode"]),
     ("ServiceSpec.type", &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"]),
     ("StatefulSetCondition.status", STATUS),
     ("StatefulSetSpec.podManagementPolicy", &["OrderedReady", "Parallel"]),
@@ -168,6 +177,7 @@ const fn range(at: &str, (least, most): (i64, i64)) -> (&str, i64, i64) {
 
 /// The minimum and maximum of an integer by `Type.field`.
 pub const RANGES: &[(&str, i64, i64)] = &[
+    range("ClientIPConfig.timeoutSeconds", (1, 86400)),
     range("ConfigMapVolumeSource.defaultMode", MODE),
     range("ContainerPort.containerPort", PORT),
     range("ContainerPort.hostPort", (0, 65535)),
@@ -177,8 +187,10 @@ pub const RANGES: &[(&str, i64, i64)] = &[
     range("DeploymentSpec.progressDeadlineSeconds", NATURAL),
     range("DeploymentSpec.replicas", NATURAL),
     range("DeploymentSpec.revisionHistoryLimit", NATURAL),
+    range("DiscoveryEndpointPort.port", PORT),
     range("DownwardAPIVolumeFile.mode", MODE),
     range("DownwardAPIVolumeSource.defaultMode", MODE),
+    range("EndpointPort.port", PORT),
     range("GRPCAction.port", PORT),
     range("JobSpec.activeDeadlineSeconds", NATURAL),
     range("JobSpec.backoffLimit", NATURAL),
