@@ -26,6 +26,7 @@ const IN_RUNROOT: &[&str] = &[
     "pods",
     "removals",
     "runtime",
+    "services",
     "volumes.lock",
     "workloads",
 ];

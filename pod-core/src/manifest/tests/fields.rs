@@ -166,19 +166,6 @@ fn kinds_and_versions() {
 }
 
 #[test]
-fn a_service_is_left_out_and_told() {
-    let loaded = read(
-        "apiVersion: v1\nkind: Service\nmetadata:\n  name: web\nspec:\n  ports: [{port: 80}]\n---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n",
-    );
-    assert_eq!(loaded.documents.len(), 1);
-    assert!(!loaded.has_errors());
-    assert_eq!(
-        loaded.diagnostics[0].to_string(),
-        "f.yaml:2:7: kind: the Service \"web\" is left out: this kind is not played yet"
-    );
-}
-
-#[test]
 fn what_a_cluster_is_for_is_left_out_and_told_once_a_kind() {
     let text = include_str!("foreign.yaml");
     let loaded = read(text);

@@ -168,6 +168,54 @@ fn one_object_cannot_be_played_twice() {
 
 /// Kinds that are generated and not played.
 #[test]
+fn rules_of_services() {
+    insta::assert_snapshot!(gallery(
+        [
+            "{}",
+            "{ports: []}",
+            "{ports: [{port: 80}, {port: 80, name: A}, {port: 80, protocol: UDP, name: x, targetPort: '80'}, {port: 81, name: x, targetPort: 70000}]}",
+            "{ports: [{port: 0, protocol: tcp, targetPort: http, appProtocol: 'a b'}], selector: {a: 'b c', 'd e': f}}",
+            "{ports: [{port: 80, nodePort: 30000}]}",
+            "{type: NodePort, ports: [{port: 80, nodePort: 80}, {name: b, port: 81, nodePort: 30000}, {name: c, port: 82, nodePort: 30000}, {name: d, port: 82, nodePort: 30000, protocol: UDP}]}",
+            "{type: NodePort, clusterIP: None, ports: [{port: 80}]}",
+            "{type: nodePort, clusterIP: web, ports: [{port: 80}]}",
+            "{clusterIP: 10.0.0.1, clusterIPs: [10.0.0.2, 10.0.0.3], ports: [{port: 80}]}",
+            "{clusterIPs: [10.0.0.1], ipFamilies: [IPv4, IPv4], ports: [{port: 80}]}",
+            "{clusterIP: 'fd00::1', ipFamilies: [IPv4], ipFamilyPolicy: SingleStack, ports: [{port: 80}]}",
+            "{ipFamilies: [IPv4, IPv6], ports: [{port: 80}]}",
+            "{clusterIP: None, ipFamilies: [IPv4, IPv6]}",
+            "{type: ExternalName, clusterIP: 10.0.0.1, ipFamilies: [IPv4]}",
+            "{type: ExternalName, externalName: 192.0.2.1}",
+            "{type: ExternalName, externalName: Db_1.example.com}",
+            "{type: ExternalName, externalName: db.example.com.}",
+            "{sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: 86401}}, ports: [{port: 80}]}",
+            "{sessionAffinityConfig: {clientIP: {timeoutSeconds: 1}}, ports: [{port: 80}]}",
+            "{externalIPs: [127.0.0.1, a, '::', 224.0.0.1, 169.254.0.1, 192.0.2.1], externalTrafficPolicy: Local, ports: [{port: 80}]}",
+            "{externalTrafficPolicy: Local, healthCheckNodePort: 30001, allocateLoadBalancerNodePorts: false, loadBalancerClass: a/b, loadBalancerSourceRanges: [10.0.0.0/8], ports: [{port: 80}]}",
+            "{type: LoadBalancer, loadBalancerClass: internal/lb, loadBalancerIP: 192.0.2.1, loadBalancerSourceRanges: [10.0.0.0/33, a], ports: [{port: 80}]}",
+        ],
+        |spec| format!("apiVersion: v1\nkind: Service\nmetadata: {{name: web}}\nspec: {spec}\n")
+    ));
+}
+
+#[test]
+fn rules_of_endpoints() {
+    insta::assert_snapshot!(gallery(
+        [
+            "kind: Endpoints\nsubsets: [{}]",
+            "kind: Endpoints\nsubsets: [{addresses: [{ip: 127.0.0.1}, {ip: web}, {}, {ip: 192.0.2.1, hostname: a.b}], ports: [{port: 80}, {name: a, port: 0}]}]",
+            "kind: EndpointSlice",
+            "kind: EndpointSlice\naddressType: FQDN\nendpoints: [{addresses: [a.example.com]}]",
+            "kind: EndpointSlice\naddressType: IPv4\nendpoints: [{addresses: []}, {addresses: ['fd00::1', '::1', x]}]\nports: [{name: a, port: 1}, {name: a, port: 2}, {name: B}]",
+        ],
+        |text| {
+            let version = if text.contains("Slice") { "discovery.k8s.io/v1" } else { "v1" };
+            format!("apiVersion: {version}\nmetadata: {{name: web}}\n{text}\n")
+        }
+    ));
+}
+
+#[test]
 fn rules_of_what_is_made() {
     let long = "a".repeat(64);
     let spec = "template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: b}]}}";
