@@ -7,6 +7,7 @@ use pod_core::kind::{Kind, ObjectRef};
 use pod_core::observe::rollout::pod_statuses;
 use pod_core::observe::{query, workloads};
 use pod_core::plan::node;
+use pod_core::service;
 use pod_core::store::Objects;
 use pod_core::volume::claims::{self, Claim};
 use pod_core::volume::persistent;
@@ -33,7 +34,7 @@ Examples:
   # Objects of other kinds, as YAML
   kube inspect deployment/api configmap/settings -o yaml")]
 pub struct Args {
-    /// Objects: POD or KIND/NAME (pod, deployment, replicaset, configmap, secret, pvc, pv)
+    /// Objects: POD or KIND/NAME (pod, deployment, replicaset, service, configmap, secret, pvc, pv)
     #[arg(value_name = "POD|KIND/NAME", required = true)]
     pub objects: Vec<String>,
     /// The output format
@@ -107,6 +108,15 @@ pub fn replicas(deployment: &Value) -> u64 {
 
 fn stored(context: &Context, resource: &ObjectRef) -> anyhow::Result<Value> {
     let played = Objects::get(&context.layout, resource)?;
+    if resource.kind == Kind::Service
+        && let Some(view) = service::views(&context.layout)?.into_iter().find(|view| {
+            let metadata = &view.service.metadata;
+            metadata.namespace.as_deref() == Some(&context.namespace)
+                && metadata.name.as_deref() == Some(&resource.name)
+        })
+    {
+        return Ok(serde_json::to_value(view.service)?);
+    }
     if resource.kind == Kind::PersistentVolumeClaim {
         let mut claims = claims::list(&context.layout)?.into_iter();
         let is_meant = |claim: &Claim| claim.namespace == context.namespace && claim.name == resource.name;

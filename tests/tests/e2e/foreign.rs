@@ -45,9 +45,9 @@ fn a_file_of_nothing_but_foreign_kinds_is_played_and_taken_down() {
         let output = kube.ok(&command);
         assert_eq!(output.stdout, "", "{output}");
     }
-    let file =
-        kube.manifest("{apiVersion: v1, kind: Service, metadata: {name: s}, spec: {ports: [{port: 80}]}}");
-    kube.ok(&["play", &file]).complains("the Service \"s\" is left out");
+    let file = kube
+        .manifest("{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: s}, spec: {}}");
+    kube.ok(&["play", &file]).complains("the NetworkPolicy \"s\" is left out");
     kube.run(&["play", "--strict", &file]).expect(3);
     let file = kube.manifest("{apiVersion: batch/v1, kind: Job, metadata: {name: j}}");
     kube.run(&["play", &file]).expect(3).complains("the kind Job is not played yet");
