@@ -110,7 +110,7 @@ mod tests {
     use crate::service::endpoints::tests::{pod, resolved};
 
     fn shown(service: &serde_json::Value, pods: Vec<crate::service::PodEndpoint>) -> String {
-        let names = names(&resolved(&[service.clone()], &[], &[], pods));
+        let names = names(&resolved(std::slice::from_ref(service), &[], &[], pods));
         let line = |(name, records): (String, Vec<Record>)| {
             let records = records.into_iter().map(|record| match record {
                 Record::Address(ip) => ip.to_string(),

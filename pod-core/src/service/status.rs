@@ -89,7 +89,7 @@ mod tests {
         let balancer = json!({"type": "LoadBalancer", "ports": [{"port": 80, "nodePort": 30080}]});
         let ingress = json!([{"ip": "192.0.2.1", "ipMode": "VIP"}, {"ip": "2001:db8::1", "ipMode": "VIP"}]);
         assert_eq!(of(&balancer, &[]), json!({"loadBalancer": {"ingress": ingress}}));
-        let waits = of(&balancer, &[pending.clone()]);
+        let waits = of(&balancer, std::slice::from_ref(&pending));
         assert_eq!(waits["loadBalancer"], json!({}));
         assert_eq!(
             waits["conditions"][0]["message"],

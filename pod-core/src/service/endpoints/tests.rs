@@ -166,7 +166,7 @@ fn a_service_without_a_selector_leads_where_documents_say() {
     });
     let spec =
         json!({"ports": [{"name": "sql", "port": 80, "targetPort": 1234}, {"name": "none", "port": 81}]});
-    let found = lines(spec.clone(), &[endpoints.clone(), foreign], &[slice.clone()], Vec::new());
+    let found = lines(spec.clone(), &[endpoints.clone(), foreign], std::slice::from_ref(&slice), Vec::new());
     assert_eq!(
         found,
         ["80 -> 192.0.2.1:5432", "-80 -> 192.0.2.2:5432", "80 -> 192.0.2.4:6000", "-80 -> 192.0.2.6:6000"]
