@@ -310,6 +310,7 @@ mod tests {
         let object = |kind, name: &str| pod_core::plan::ObjectPlan {
             id: ObjectRef::new(kind, "default", name),
             object: serde_json::Value::Null,
+            given: None,
         };
         let objects = vec![object(Kind::ConfigMap, "settings"), object(Kind::PersistentVolumeClaim, "data")];
         let plan = Plan { objects, workloads: Vec::new(), pull: None };
