@@ -16,10 +16,10 @@ fn main() -> ExitCode {
     // thread starts, because the processes live long and must stay single-threaded and small.
     let mut arguments = std::env::args_os().skip(1);
     match arguments.next().as_ref().and_then(|first| first.to_str()) {
-        Some(network::AARDVARK_DNS) => {
+        Some(network::NAME_SERVER) => {
             pod_core::supervisor::detach_name_server();
             let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
-            code(network::aardvark_dns_main(arguments.collect()))
+            code(network::name_server_main(arguments.collect()))
         }
         Some(pod_core::supervisor::SUPERVISE) => {
             // A supervisor has no terminal: its messages go to the log file beside its socket.

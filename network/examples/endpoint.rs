@@ -4,6 +4,7 @@
 //! endpoint setup DIR RUN_DIR JSON (an `Endpoint`)
 //! endpoint teardown DIR RUN_DIR ID
 //! endpoint repair DIR RUN_DIR -
+//! endpoint names DIR RUN_DIR JSON (`Names`)
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -18,15 +19,18 @@ fn main() -> ExitCode {
         Networks::new(Path::new(dir), Path::new(run_dir), &exe)
     };
     let done = match args.as_slice() {
-        [network::AARDVARK_DNS, args @ ..] => {
+        [network::NAME_SERVER, args @ ..] => {
             let args = args.iter().copied().map(str::to_owned).collect();
-            std::process::exit(network::aardvark_dns_main(args));
+            std::process::exit(network::name_server_main(args));
         }
         ["setup", dir, run_dir, endpoint] => serde_json::from_str::<Endpoint>(endpoint)
             .map_err(|e| e.to_string())
             .and_then(|endpoint| open(dir, run_dir).setup(&endpoint).map_err(|e| e.to_string()))
             .and_then(|addresses| serde_json::to_string(&addresses).map_err(|e| e.to_string()))
             .map(|addresses| println!("{addresses}")),
+        ["names", dir, run_dir, names] => serde_json::from_str(names)
+            .map_err(|e| e.to_string())
+            .and_then(|names| open(dir, run_dir).set_names(&names).map_err(|e| e.to_string())),
         ["teardown", dir, run_dir, id] => open(dir, run_dir)
             .teardown(id)
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),

@@ -38,7 +38,7 @@ pub struct Network {
 pub struct Subnet {
     /// The subnet.
     pub subnet: IpNet,
-    /// The bridge's address in it; aardvark-dns listens there.
+    /// The bridge's address in it; the name server listens there.
     pub gateway: IpAddr,
 }
 
@@ -99,7 +99,7 @@ impl Network {
     }
 }
 
-/// Checks a network's name, which becomes part of file names and of aardvark-dns' files: a DNS label (RFC 1123).
+/// Checks a network's name, which becomes part of file names: a DNS label (RFC 1123).
 pub(crate) fn check_name(name: &str) -> Result<(), Error> {
     let good = (1..=63).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')

@@ -144,8 +144,8 @@ pub enum Error {
         /// The error.
         why: String,
     },
-    /// aardvark-dns has not started.
-    #[error("the name server of the pod networks did not start: {0}")]
+    /// The name server has not started, or cannot do what it was told.
+    #[error("the name server of the pod networks does not work: {0}")]
     Dns(String),
     /// A file operation or system call has failed.
     #[error("cannot {action} {}: {source}", path.display())]

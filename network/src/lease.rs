@@ -73,7 +73,7 @@ pub(crate) fn host_interface(id: &str, index: usize) -> String {
     format!("kp{}{index:x}", subnet::hex(id, 10))
 }
 
-/// Checks an id or name, which becomes part of file names and of aardvark-dns' files.
+/// Checks an id or name, which becomes part of file names and of names in DNS.
 pub(crate) fn check_endpoint_name(name: &str) -> Result<(), Error> {
     let good = (1..=253).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))

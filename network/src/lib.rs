@@ -1,4 +1,4 @@
-//! Drives netavark and aardvark-dns: bridges, addresses, ports and names. This crate does not know pods or YAML.
+//! Drives netavark and serves names: bridges, addresses, ports and DNS. This crate does not know pods or YAML.
 //!
 //! Call [`Networks::setup`] and [`Networks::teardown`] in a separate, single-threaded process, because netavark changes
 //! the network namespace of its thread.
@@ -33,7 +33,9 @@ use base::file::{FileLock, LockKind};
 use serde::{Deserialize, Serialize};
 
 pub use bridge::{Network, NetworkOptions, Subnet};
-pub use dns::{AARDVARK_DNS, CLUSTER_DOMAIN, aardvark_dns_main, is_host_name};
+#[cfg(any(test, feature = "fuzz"))]
+pub use dns::fuzz;
+pub use dns::{CLUSTER_DOMAIN, NAME_SERVER, is_host_name, name_server_main};
 pub use error::Error;
 pub use firewall::find_nft;
 pub use netns::{bind_netns, make_netns, netns_exists, remove_netns, set_sysctls, with_netns};
@@ -50,9 +52,9 @@ use lease::Lease;
 pub struct Networks {
     /// The folder of definitions and leases, which survive reboots.
     dir: PathBuf,
-    /// The folder of netavark's and aardvark-dns' files, which do not survive reboots.
+    /// The folder of the files of netavark and of the name server, which do not survive reboots.
     run_dir: PathBuf,
-    /// Our own executable. `<exe> aardvark-dns ...` must call [`aardvark_dns_main`].
+    /// Our own executable. `<exe> name-server ...` must call [`name_server_main`].
     exe: PathBuf,
 }
 
@@ -142,7 +144,7 @@ impl Networks {
     /// Removes the temporary files of writers that were killed.
     pub fn remove_temporary_files(&self) -> Result<(), Error> {
         let own = ["definitions", "leases", "last"].map(|dir| self.dir.join(dir));
-        let run = [self.run_dir.clone(), self.run_dir.join("up")];
+        let run = [self.run_dir.clone(), self.run_dir.join("up"), self.run_dir.join(NAME_SERVER)];
         let find = || own.iter().chain(&run).flat_map(|dir| record::temporary_files(dir)).collect::<Vec<_>>();
         // A file that another process is just writing no longer exists once this process has the lock.
         if !find().is_empty() {
@@ -251,14 +253,6 @@ impl Networks {
         up.push(own.clone());
         up.sort_by(|a, b| a.lease.id.cmp(&b.lease.id));
         self.update_dns(&up)?;
-        base::fail_point!(Worker, "names-told");
-        // Names are looked up below our own domain, with which a very long name does not fit into DNS.
-        let resolvable = |name: &&String| is_host_name(&format!("{name}.{CLUSTER_DOMAIN}"));
-        if let Some(name) = lease.names.iter().find(resolvable) {
-            for subnet in lease.interfaces.iter().filter_map(|i| i.network.subnets.first()) {
-                dns::wait_for_name((subnet.gateway, dns_port).into(), name);
-            }
-        }
         base::fail_point!(Worker, "names-known");
         for change in rules {
             change.finish()?;

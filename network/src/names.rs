@@ -5,8 +5,6 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Networks};
-
 /// What a name stands for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -27,12 +25,3 @@ pub enum Record {
 /// Records by name. A name is absolute, in lower case, and has no dot at its end: `web.default.svc.cluster.local`. A name
 /// that has no record, such as that of a headless Service without endpoints, exists: it has no data.
 pub type Names = BTreeMap<String, Vec<Record>>;
-
-impl Networks {
-    /// Makes the name server know exactly these names beside those of endpoints. A name of a Service has precedence over
-    /// the same name of an endpoint. PTR answers follow from the addresses.
-    pub fn set_names(&self, names: &Names) -> Result<(), Error> {
-        let _ = names;
-        Ok(())
-    }
-}

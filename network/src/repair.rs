@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::net::IpAddr;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use base::file::{Durability, FileLock, LockKind};
@@ -92,13 +91,10 @@ struct Stamp {
     sysctls: Vec<String>,
     /// For each gateway: whether the address exists.
     gateways: Vec<bool>,
-    /// The inode and the time of the file that names the host's name servers.
-    resolvers: Option<(u64, i64, i64)>,
 }
 
 impl Stamp {
     fn now(networks: &[Watched]) -> Self {
-        let meta = fs::metadata("/etc/resolv.conf").ok();
         Self {
             generation: firewall::generation().ok(),
             legacy: [libc::AF_INET, libc::AF_INET6].map(legacy::filter_stamp),
@@ -108,7 +104,6 @@ impl Stamp {
                 .flat_map(|n| &n.gateways)
                 .map(|ip| route::is_host_address(*ip))
                 .collect(),
-            resolvers: meta.map(|meta| (meta.ino(), meta.mtime(), meta.mtime_nsec())),
         }
     }
 }
@@ -162,9 +157,6 @@ impl Networks {
         let Some(_instance) = FileLock::try_acquire(&self.dir.join("lock"), LockKind::Exclusive)? else {
             return Ok(Repaired::default());
         };
-        if stamp.resolvers != before.stamp.resolvers {
-            self.reread_resolvers();
-        }
         let leases: Vec<Lease> = self.active_endpoints()?.into_iter().map(|up| up.lease).collect();
         let networks = networks(&leases);
         let mut repaired = Repaired { is_new: true, ..Repaired::default() };
@@ -263,6 +255,8 @@ impl Networks {
             Fault::Address(network, net) => {
                 route::give_address(&network.bridge, net).map_err(Box::new)?;
                 dns::wait_for_address(net.addr());
+                // A name server that was started without the address listens there now.
+                self.tell_dns().map_err(Box::new)?;
                 Ok(())
             }
             Fault::Rules(table) => Ok(table.apply().map_err(Box::new)?),
