@@ -61,9 +61,9 @@ fn a_strangers_process_that_got_the_name_servers_pid_is_left_alone() {
     let instance = Instance::new();
     let a = instance.endpoint("web");
     let mut stranger = Command::new("sleep").arg("60").spawn().unwrap();
-    let dir = instance.dir.path().join("run/aardvark-dns");
+    let dir = instance.dir.path().join("run/name-server");
     fs::create_dir_all(&dir).unwrap();
-    fs::write(dir.join("aardvark.pid"), stranger.id().to_string()).unwrap();
+    fs::write(dir.join("pid"), stranger.id().to_string()).unwrap();
     let got = instance.setup(&a);
     assert_eq!(resolve(got.dns_servers[0], "web", 4), [got.ips[0]]);
     assert!(stranger.try_wait().unwrap().is_none(), "it was sent a signal");
@@ -180,7 +180,7 @@ fn a_crash_once_it_is_up_leaves_nothing() {
 
 #[test]
 fn a_crash_while_the_name_server_starts_leaves_nothing() {
-    crash_when(|i, _| i.dir.path().join("run/aardvark-dns/aardvark.pid").exists());
+    crash_when(|i, _| i.dir.path().join("run/name-server/pid").exists());
 }
 
 #[test]

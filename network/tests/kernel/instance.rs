@@ -103,7 +103,7 @@ impl Instance {
             found.extend(links.lines().filter(|l| l.contains(bridge.as_str())).map(str::to_owned));
             found.extend(tables.lines().filter(|l| l.contains(bridge.as_str())).map(str::to_owned));
         }
-        for folder in ["root/leases", "run/up", "run/aardvark-dns"] {
+        for folder in ["root/leases", "run/up", "run/name-server"] {
             for entry in fs::read_dir(self.dir.path().join(folder)).into_iter().flatten().flatten() {
                 found.push(entry.path().display().to_string());
             }
@@ -113,7 +113,7 @@ impl Instance {
                 found.push(entry.path().display().to_string());
             }
         }
-        found.extend(self.dns_servers().into_iter().map(|pid| format!("aardvark-dns {pid}")));
+        found.extend(self.dns_servers().into_iter().map(|pid| format!("name-server {pid}")));
         found
     }
 
@@ -126,7 +126,7 @@ impl Instance {
             .filter(|pid| {
                 let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
                 let arguments = String::from_utf8_lossy(&arguments).into_owned();
-                arguments.contains("\0aardvark-dns\0") && arguments.contains(&dir)
+                arguments.contains("\0name-server\0") && arguments.contains(&dir)
             })
             .collect()
     }
