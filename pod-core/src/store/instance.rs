@@ -9,6 +9,6 @@ use super::Layout;
 pub struct Instance {
     /// The persistent and the volatile directory tree.
     pub layout: Layout,
-    /// The `kube` executable, which is also the program of supervisors and of aardvark-dns.
+    /// The `kube` executable, which is also the program of supervisors and of the name server.
     pub exe: PathBuf,
 }

@@ -133,7 +133,7 @@ impl Layout {
     pub fn networks(&self) -> PathBuf {
         self.root.join("networks")
     }
-    /// `<runroot>/networks`: netavark's and aardvark-dns' run files.
+    /// `<runroot>/networks`: the files of netavark and of the name server.
     pub fn networks_run(&self) -> PathBuf {
         self.runroot.join("networks")
     }

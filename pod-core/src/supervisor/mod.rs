@@ -18,7 +18,6 @@ mod hand_over;
 mod hooks;
 pub mod ipc;
 mod measuring;
-mod memory;
 mod parked;
 mod pod;
 mod probes;
@@ -427,7 +426,7 @@ impl Supervisor {
 
     /// Waits for events. Memory is released once the supervisor is idle.
     fn wait(&mut self) -> Result<Vec<(u64, Source)>, Error> {
-        let quiet = self.has_worked.then_some(memory::QUIET);
+        let quiet = self.has_worked.then_some(base::memory::QUIET);
         let events = self.events.wait(quiet).map_err(Error::kernel("wait for events"))?;
         if !events.is_empty() || quiet.is_none() {
             return Ok(events);
@@ -435,7 +434,7 @@ impl Supervisor {
         self.has_worked = false;
         // Nothing has happened, so nothing is decided before the next event: that would need the released pages again.
         let parked = ParkedRecord::park(&mut self.record);
-        memory::give_back();
+        base::memory::give_back();
         let events = self.events.wait(None).map_err(Error::kernel("wait for events"));
         if let Some(parked) = parked {
             parked.restore(&mut self.record)?;

@@ -32,7 +32,7 @@ pub fn keepers(engine: &dyn Engine) -> Vec<Process> {
 
 fn name_servers(engine: &dyn Engine) -> Vec<Process> {
     let dir = engine.dir().to_str().unwrap();
-    let serves = |p: &Process| p.command.contains("aardvark-dns") && p.command.contains(dir);
+    let serves = |p: &Process| p.command.contains(" name-server ") && p.command.contains(dir);
     tests::processes().into_iter().filter(serves).collect()
 }
 

@@ -15,7 +15,7 @@ const PLAY: &[(&str, &str)] = &[
     ("namespace-made", "network namespace"),
     ("rules-missing", "address leased, synced; from here on `nft` runs beside the rest"),
     ("interface-made", "bridge and veth, addresses and routes"),
-    ("names-known", "aardvark-dns runs and knows the pod"),
+    ("names-known", "the name server runs and knows the pod"),
     ("rules-in-place", "`nft` is done"),
     ("pod-cgroup-made", "beside the network: the pod's cgroup"),
     ("infra-started", "the infra container"),

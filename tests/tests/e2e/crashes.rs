@@ -248,7 +248,7 @@ fn another_is_killed(victim: Victim) {
                     let hit = match victim {
                         Victim::Kube => process.pid == waiting.pid(),
                         Victim::NameServer => {
-                            process.command.contains("aardvark-dns --config")
+                            process.command.contains("name-server --config")
                                 && process.command.contains(crash.kube.dir().to_str().unwrap())
                         }
                     };

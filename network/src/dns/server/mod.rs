@@ -118,9 +118,6 @@ impl Server {
     fn reload(&mut self) -> Result<(), Error> {
         if let Some((endpoints, services)) = self.files.read_if_changed()? {
             self.zone = Zone::new(endpoints, services);
-            // What was read is much larger than what is kept of it.
-            // SAFETY: returns free memory of the C library's allocator to the kernel.
-            unsafe { libc::malloc_trim(0) };
         }
         let wanted: BTreeSet<IpAddr> = self.zone.gateways().collect();
         let sources = &mut self.sources;
@@ -162,10 +159,16 @@ impl Server {
     /// Serves until the process is killed, or until the kernel refuses to wait.
     pub(super) fn run(&mut self) -> Error {
         let mut ready: Vec<Ready> = Vec::new();
+        let mut has_worked = true;
         loop {
-            if let Err(e) = self.poll.wait(&mut ready) {
+            if let Err(e) = self.poll.wait(&mut ready, has_worked.then_some(base::memory::QUIET)) {
                 return e.into();
             }
+            let was_idle = ready.is_empty();
+            if was_idle && has_worked {
+                base::memory::give_back();
+            }
+            has_worked = !was_idle;
             for event in ready.drain(..) {
                 self.handle_event(event);
             }

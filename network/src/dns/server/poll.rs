@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
@@ -85,11 +85,12 @@ impl Poll {
         })
     }
 
-    /// Waits until a descriptor is ready or a deadline is over; without deadlines for as long as it takes.
-    pub(super) fn wait(&self, ready: &mut Vec<Ready>) -> io::Result<()> {
+    /// Waits until a descriptor is ready, a deadline is over, or nothing has happened for `quiet`. Without these two it
+    /// takes as long as it takes.
+    pub(super) fn wait(&self, ready: &mut Vec<Ready>, quiet: Option<Duration>) -> io::Result<()> {
         let mut buffer: Vec<Event> = Vec::with_capacity(EVENTS);
         let first = self.deadlines.first().map(|(at, _)| at.saturating_duration_since(Instant::now()));
-        let limit = first.and_then(|left| Timespec::try_from(left).ok());
+        let limit = first.into_iter().chain(quiet).min().and_then(|left| Timespec::try_from(left).ok());
         match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut buffer), limit.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(e) => return Err(e.into()),

@@ -1,5 +1,5 @@
-//! Releases memory. A supervisor is idle for almost all of its life, so the memory that it needed to start its pods
-//! need not stay resident.
+//! Releases memory. A supervisor or a name server is idle for almost all of its life, so the memory that it needed to
+//! start need not stay resident.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::fs::File;
@@ -7,13 +7,13 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-/// How long a supervisor must be idle before it releases memory.
-pub(super) const QUIET: Duration = Duration::from_millis(500);
+/// How long a process must be idle before it releases memory.
+pub const QUIET: Duration = Duration::from_millis(500);
 
 /// Returns memory to the kernel: what the allocator keeps, the part of the stack that no call uses, and the pages of code
 /// and constants, which the kernel reads again from the page cache when they are needed.
 #[inline(never)]
-pub(super) fn give_back() {
+pub fn give_back() {
     release_stack();
     // SAFETY: the allocator's own function, which may be called at any time.
     unsafe { libc::malloc_trim(0) };
