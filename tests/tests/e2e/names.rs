@@ -46,7 +46,7 @@ fn everything_may_have_a_name_of_253_characters() {
             supervisor.kill(Signal::SIGKILL);
         }
         assert_eq!(exec("echo $K").trim(), "from the map");
-        kube.ok(&["-n", &namespace, "down", &file, "--volumes"]);
+        kube.ok(&["-n", &namespace, "down", &file, "--volumes", "--wait"]);
         let workloads = std::fs::read_dir(kube.root().join("workloads")).into_iter().flatten().count();
         assert_eq!(workloads, 0);
         assert_eq!(kube.ok(&["ps", "-A", "--no-headers"]).lines().len(), 0);

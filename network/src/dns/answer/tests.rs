@@ -201,8 +201,9 @@ fn an_alias_of_ours_comes_with_its_target() {
     let alias = format!("{name} 5 {target}");
     let answer = ask(&name, RecordType::A);
     assert_eq!(lines(&answer.answers), [alias.clone(), format!("{target} 5 10.96.0.10")]);
-    assert_eq!(lines(&ask(&name, RecordType::CNAME).answers), [alias.clone()]);
-    assert_eq!(lines(&ask(&name, RecordType::ANY).answers), [alias.clone()]);
+    for kind in [RecordType::CNAME, RecordType::ANY] {
+        assert_eq!(lines(&ask(&name, kind).answers).join(""), alias);
+    }
     let answer = ask(&name, RecordType::MX);
     assert_eq!((lines(&answer.answers), lines(&answer.authorities)), (vec![alias], vec![NO_DATA.to_owned()]));
     assert_eq!(ask(&full("chain"), RecordType::A).answers.len(), 3);
