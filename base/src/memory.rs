@@ -35,7 +35,7 @@ fn release_stack() {
     else {
         return;
     };
-    let page = rustix::param::page_size();
+    let page = page_size();
     let end = here.saturating_sub(STACK_KEPT);
     let end = end - end % page;
     if end > start {
@@ -45,6 +45,13 @@ fn release_stack() {
             libc::madvise(std::ptr::with_exposed_provenance_mut(start), end - start, libc::MADV_DONTNEED)
         };
     }
+}
+
+/// Returns the size of a page in bytes.
+fn page_size() -> usize {
+    // SAFETY: asks for a number.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(size).unwrap_or(4096)
 }
 
 /// Returns the first address of the mapping that contains an address.
@@ -71,7 +78,7 @@ unsafe extern "C" fn forget(info: *mut libc::dl_phdr_info, _: usize, _: *mut c_v
     if name.to_bytes().windows(4).any(|part| part == b"vdso") {
         return 0;
     }
-    let page = rustix::param::page_size();
+    let page = page_size();
     for header in headers.iter().filter(|header| header.p_type == libc::PT_LOAD) {
         let (Ok(offset), Ok(size)) = (usize::try_from(header.p_vaddr), usize::try_from(header.p_memsz))
         else {
@@ -208,7 +215,7 @@ mod tests {
     /// Writes a page of [`WRITTEN`], reads another, and returns whether just the former is kept when memory is released.
     fn written_data_stays() -> bool {
         let mut data = WRITTEN.lock().unwrap();
-        let page = rustix::param::page_size();
+        let page = page_size();
         data[100] = 8;
         let read = data[10 * page];
         let start = data.as_ptr().addr();
