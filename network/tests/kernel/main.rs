@@ -10,8 +10,10 @@
 
 mod crashes;
 mod instance;
+mod names;
 mod namespaces;
 mod neighbours;
 mod ports_and_subnets;
 mod reach;
 mod repair;
+mod upstream;
