@@ -84,10 +84,13 @@ impl Drop for Host {
     }
 }
 
+/// A packet: the port that it came from, and its bytes.
+pub(crate) type Packet = (u16, Vec<u8>);
+
 /// A name server of the host. It knows `NAME.example` for each name, and what it does depends on the first label.
 pub(crate) struct Upstream {
-    /// The packets that it got: the port that each came from, and its bytes.
-    pub(crate) packets: Arc<Mutex<Vec<(u16, Vec<u8>)>>>,
+    /// The packets that it got.
+    pub(crate) packets: Arc<Mutex<Vec<Packet>>>,
 }
 
 /// The address of all names.
