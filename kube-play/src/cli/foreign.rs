@@ -16,10 +16,11 @@ fn command_advice(command: &str) -> Option<&'static str> {
             "`kube play --replace FILE` replaces its pods, `kube rollout restart deployment/NAME` replaces \
              those of a Deployment, a few at a time"
         }
-        "get" | "list" | "ls" => {
-            "`kube ps` lists pods, `kube inspect KIND/NAME` shows an object; `kube image ls`, `kube volume ls`, \
+        "list" | "ls" => {
+            "`kube ps` lists pods, `kube get KIND` objects of any kind; `kube image ls`, `kube volume ls`, \
              `kube network ls` list the rest"
         }
+        "api-resources" | "explain" => "`kube get --help` says which kinds there are",
         "images" => "`kube image ls` lists images",
         "pull" | "load" | "save" | "import" | "rmi" | "prune" => {
             "`kube image --help` lists the commands for images"
@@ -166,9 +167,29 @@ const FLAGS: &[(&str, &[&str], &str)] = &[
         &["-f", "--filter", "--status", "--orphans", "--services", "--field-selector", "--latest"],
         LABELS,
     ),
-    ("ps", &["--format", "--show-labels", "-p", "--pod", "-s", "--size", "--ns", "--namespace-ids"], FORMAT),
+    ("ps", &["--show-labels"], "`kube get pods --show-labels` shows them"),
+    ("ps", &["--format", "-p", "--pod", "-s", "--size", "--ns", "--namespace-ids"], FORMAT),
     ("ps", &["--noheading"], "`--no-headers` prints no header line"),
-    ("ps", &["--sort", "--sort-by"], "`kube ps --no-headers | sort -k COLUMN` sorts"),
+    ("ps", &["--sort", "--sort-by"], "`kube get pods --sort-by .metadata.creationTimestamp` sorts"),
+    (
+        "get",
+        &["-f", "--filename"],
+        "name the objects: `kube get KIND/NAME ...`, or choose them by `-l LABELS`",
+    ),
+    ("get", &["--template"], "`-o jsonpath=TEMPLATE` and `-o custom-columns=NAME:PATH` print fields"),
+    ("get", &["--format", "-q", "--quiet"], FORMAT),
+    (
+        "get",
+        &[
+            "--raw",
+            "--chunk-size",
+            "--server-print",
+            "--subresource",
+            "--show-managed-fields",
+            "--allow-missing-template-keys",
+        ],
+        NO_CLUSTER,
+    ),
     ("generate", &["-t", "--type"], "`--kind` chooses what to write"),
     ("generate", &["-r"], "`--replicas N` sets the number of pods"),
     ("generate", &["--podman-only"], "leave it out: warnings name what works on this machine only"),

@@ -97,6 +97,8 @@ pub enum Command {
     Down(commands::down::Args),
     /// List pods
     Ps(commands::ps::Args),
+    /// List objects of any kind
+    Get(commands::get::Args),
     /// Print a container's logs
     Logs(commands::logs::Args),
     /// Run a command in a container
@@ -179,6 +181,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Play(args) => commands::play::run(&context, args),
         Command::Down(args) => commands::down::run(&context, args),
         Command::Ps(args) => commands::ps::run(&context, args),
+        Command::Get(args) => commands::get::run(&context, args),
         Command::Logs(args) => commands::logs::run(&context, args),
         Command::Exec(args) => commands::exec::run(&context, args),
         Command::Attach(args) => commands::attach::run(&context, args),

@@ -34,7 +34,7 @@ Examples:
   # Send a file to a container with `stdin: true` and `stdinOnce: true`
   kube attach importer -i <data.sql")]
 pub struct Args {
-    /// Pod: NAME, pod/NAME, or deployment/NAME for its first pod
+    /// Pod: NAME, pod/NAME, or deployment/NAME or service/NAME for one of its pods
     #[arg(value_name = "POD")]
     pub pod: String,
     /// The container [default: the only one, or the first]

@@ -32,7 +32,7 @@ Examples:
   # One command
   kube debug web --image alpine/curl -- curl -s localhost:8080/healthz")]
 pub struct Args {
-    /// Pod: NAME, pod/NAME, or deployment/NAME for one of its pods
+    /// Pod: NAME, pod/NAME, or deployment/NAME or service/NAME for one of its pods
     #[arg(value_name = "POD")]
     pub pod: String,
     /// Command and its arguments [default: those of the image]

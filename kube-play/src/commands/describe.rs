@@ -1,9 +1,23 @@
 //! `kube describe`: show objects and what happened to them, in kubectl's layout.
 
+mod claim;
+mod config_map;
 mod container;
-mod data;
 mod deployment;
+mod endpoint_slice;
+mod endpoints;
+mod generic;
+mod ingress;
+mod ingress_class;
+mod namespace;
+mod node;
+mod persistent_volume;
 mod pod;
+mod replica_set;
+mod secret;
+mod service;
+mod storage_class;
+mod template;
 mod volume;
 
 use std::collections::BTreeMap;
@@ -11,17 +25,20 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use pod_core::kind::{Kind, ObjectRef};
-use pod_core::log::events::Reader;
-use pod_core::observe::query::{self, Query};
-use pod_core::plan::node;
+use pod_core::log;
+use pod_core::observe::objects::{self, Object, Reader};
+use pod_core::observe::query;
+use pod_core::observe::selector::Selector;
+use pod_core::store::Layout;
 
 use crate::cli::context::Context;
 use crate::commands::events;
+use crate::input::targets::{self, Target};
 use crate::output::columns::Columns;
-use crate::output::exit::Failure;
+use crate::output::exit::{self, Failure};
 use crate::output::print;
 
 // Arguments of `kube describe`.
@@ -40,15 +57,25 @@ Examples:
   # A Deployment with its ReplicaSets
   kube describe deployment/api
 
+  # A Service with its endpoints, an Ingress with its rules and backends
+  kube describe service/api ingress/shop
+
   # A ConfigMap, and the keys of a Secret
-  kube describe configmap/settings secret/login")]
+  kube describe configmap/settings secret/login
+
+  # This machine, with the requests of its pods; every claim, with the pods that use it
+  kube describe node
+  kube describe pvc")]
 pub struct Args {
-    /// Objects: POD or KIND/NAME (pod, deployment, configmap, secret)
+    /// Objects: POD, KIND/NAME, KIND NAME..., or KIND for all of them; the kinds are those of `kube get`
     #[arg(value_name = "POD|KIND/NAME", required_unless_present = "selector")]
     pub objects: Vec<String>,
-    /// Describe every pod with these labels (app=web,tier!=db)
-    #[arg(short = 'l', long, value_name = "LABELS", conflicts_with = "objects")]
+    /// Describe every pod, or every object of KIND, with these labels (app=web,tier!=db)
+    #[arg(short = 'l', long, value_name = "LABELS")]
     pub selector: Option<String>,
+    /// Describe objects of every namespace
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
     /// With --show-events=false, leave out the events
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
     #[arg(default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
@@ -58,43 +85,115 @@ pub struct Args {
 /// Runs `kube describe`.
 ///
 /// # Errors
-/// A named object does not exist (4), or objects of its kind are not described (2).
+/// A named object does not exist (4).
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
+    let targets = targets(args)?;
+    let selector: Option<Selector> =
+        args.selector.as_deref().map(str::parse).transpose().map_err(query::Error::from)?;
+    if selector.is_some() && targets.iter().any(|target| !target.names.is_empty()) {
+        return Err(Failure::usage("a name cannot be given together with a selector").into());
+    }
     context.repair()?;
-    let clock = Clock { now: Timestamp::now(), zone: TimeZone::system() };
     let events = match args.show_events {
-        true => Some(Reader::new(&context.layout).read()?),
+        true => Some(log::events::Reader::new(&context.layout).read()?),
         false => None,
     };
-    let events = events.as_deref();
+    let surroundings = Surroundings {
+        layout: &context.layout,
+        reader: Reader::new(&context.layout),
+        events,
+        clock: Clock { now: Timestamp::now(), zone: TimeZone::system() },
+    };
     let mut texts = Vec::new();
-    if args.selector.is_some() {
-        let query = Query { selector: args.selector.as_deref(), ..Query::in_namespace(&context.namespace) };
-        let host_ips = node::ips();
-        let pods = query.pods(&context.layout)?;
-        if pods.is_empty() {
-            return Err(Failure::not_found("no such pods").hint("`kube ps` lists the pods").into());
+    let mut missing = Vec::new();
+    for target in &targets {
+        for found in find(context, &surroundings.reader, target, selector.as_ref(), args.all_namespaces)? {
+            match found {
+                Ok(object) => texts.push(describe(&object, &surroundings)?),
+                Err(error) => missing.push(error),
+            }
         }
-        texts.extend(pods.iter().map(|pod| pod::describe(&pod.object(&host_ips), events, &clock)));
     }
-    for name in &args.objects {
-        let resource = ObjectRef::parse(name, &context.namespace)?;
-        texts.push(match resource.kind {
-            Kind::Pod => {
-                let pod: Pod = query::pod(&context.layout, name, &context.namespace)?.object(&node::ips());
-                pod::describe(&pod, events, &clock)
-            }
-            Kind::Deployment => deployment::load(context, &resource, events, &clock)?,
-            Kind::ConfigMap | Kind::Secret => data::load(context, &resource, events, &clock)?,
-            _ => {
-                return Err(Failure::usage(format!("{resource}: objects of this kind are not described"))
-                    .hint(format!("`kube inspect {resource}` shows it in full"))
-                    .into());
-            }
-        });
+    if texts.is_empty() && missing.is_empty() {
+        return Err(Failure::not_found("no such objects").hint("`kube get KIND` lists them").into());
     }
     print(&texts.join("\n\n"))?;
-    Ok(ExitCode::SUCCESS)
+    exit::each(missing, |error: anyhow::Error| Err(error))
+}
+
+/// Returns what the arguments name. A word that is not a kind is the name of a pod.
+fn targets(args: &Args) -> Result<Vec<Target>, Failure> {
+    let words = match args.objects.as_slice() {
+        [] => vec![Kind::Pod.singular().to_owned()],
+        [first, ..] if first.contains('/') || !targets::are_kinds(first) => {
+            let with_kind = |word: &String| match word.contains('/') {
+                true => word.clone(),
+                false => format!("{}/{word}", Kind::Pod.singular()),
+            };
+            args.objects.iter().map(with_kind).collect()
+        }
+        words => words.to_vec(),
+    };
+    targets::parse(&words)
+}
+
+/// An object, or the error that it does not exist.
+type Found = Result<Object, anyhow::Error>;
+
+fn find(
+    context: &Context,
+    reader: &Reader<'_>,
+    target: &Target,
+    selector: Option<&Selector>,
+    all_namespaces: bool,
+) -> anyhow::Result<Vec<Found>> {
+    let mut all = reader.list(target.kind)?;
+    if target.names.is_empty() {
+        all.retain(|object| {
+            (all_namespaces || object.id.namespace == context.namespace || !target.kind.is_namespaced())
+                && selector.is_none_or(|selector| selector.matches(Some(&object.labels())))
+        });
+        return Ok(all.into_iter().map(Ok).collect());
+    }
+    let one = |id: ObjectRef| match all.iter().find(|object| object.id == id) {
+        Some(object) => Ok(object.clone()),
+        None => Err(objects::not_found(&context.layout, &id, &all).into()),
+    };
+    Ok(target.objects(&context.namespace)?.into_iter().map(one).collect())
+}
+
+/// What a description shows besides its object.
+pub struct Surroundings<'a> {
+    layout: &'a Layout,
+    reader: Reader<'a>,
+    /// All events, unless they are not shown.
+    events: Option<Vec<Event>>,
+    clock: Clock,
+}
+
+/// Returns the description of an object.
+///
+/// # Errors
+/// What belongs to the object cannot be read.
+fn describe(object: &Object, with: &Surroundings<'_>) -> anyhow::Result<String> {
+    match object.id.kind {
+        Kind::Pod => pod::describe(object, with),
+        Kind::Deployment => deployment::describe(object, with),
+        Kind::ReplicaSet => replica_set::describe(object, with),
+        Kind::Service => service::describe(object, with),
+        Kind::Endpoints => endpoints::describe(object, with),
+        Kind::EndpointSlice => endpoint_slice::describe(object, with),
+        Kind::Ingress => ingress::describe(object, with),
+        Kind::IngressClass => ingress_class::describe(object, with),
+        Kind::ConfigMap => config_map::describe(object, with),
+        Kind::Secret => secret::describe(object, with),
+        Kind::PersistentVolumeClaim => claim::describe(object, with),
+        Kind::PersistentVolume => persistent_volume::describe(object, with),
+        Kind::StorageClass => storage_class::describe(object, with),
+        Kind::Namespace => namespace::describe(object, with),
+        Kind::Node => node::describe(object, with),
+        _ => generic::describe(object, with),
+    }
 }
 
 /// The present time, and the time zone in which times are printed.
@@ -107,6 +206,14 @@ impl Clock {
     /// Returns a time in the form of RFC 1123 with a numeric zone, as kubectl prints it.
     fn show(&self, time: &Time) -> String {
         time.0.to_zoned(self.zone.clone()).strftime("%a, %d %b %Y %H:%M:%S %z").to_string()
+    }
+}
+
+/// Adds name and namespace of an object.
+fn name(out: &mut Columns, metadata: &ObjectMeta) {
+    out.line(0, ["Name:", metadata.name.as_deref().unwrap_or_default()]);
+    if let Some(namespace) = &metadata.namespace {
+        out.line(0, ["Namespace:", namespace]);
     }
 }
 
@@ -131,8 +238,9 @@ fn map(
 }
 
 /// Adds the events about an object: those with its uid, or with its kind, namespace and name if it has none.
-fn add_events(out: &mut Columns, kind: Kind, metadata: &ObjectMeta, all: Option<&[Event]>, now: Timestamp) {
-    let Some(all) = all else { return };
+fn add_events(out: &mut Columns, kind: Kind, metadata: &ObjectMeta, with: &Surroundings<'_>) {
+    let Some(all) = &with.events else { return };
+    let now = with.clock.now;
     let is_about = |event: &&Event| {
         let object = &event.involved_object;
         object.kind.as_deref() == Some(kind.name())
@@ -160,4 +268,55 @@ fn add_events(out: &mut Columns, kind: Kind, metadata: &ObjectMeta, all: Option<
 /// Returns `<none>` for an empty text.
 fn or_none(text: Option<&str>) -> &str {
     text.filter(|text| !text.is_empty()).unwrap_or("<none>")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::tests::fixture::context;
+
+    /// Calls `look` with what descriptions of objects of an empty instance need, at a fixed time.
+    pub fn with_surroundings(events: Option<Vec<Event>>, look: impl FnOnce(&Surroundings<'_>)) {
+        let (_dir, context) = context();
+        let clock = Clock { now: "2026-11-23T18:05:00Z".parse().unwrap(), zone: TimeZone::UTC };
+        let reader = Reader::without_host_ips(&context.layout);
+        look(&Surroundings { layout: &context.layout, reader, events, clock });
+    }
+
+    fn args(words: &[&str]) -> Args {
+        let objects = words.iter().map(|word| (*word).to_owned()).collect();
+        Args { objects, selector: None, all_namespaces: false, show_events: true }
+    }
+
+    #[test]
+    fn a_word_that_is_not_a_kind_is_the_name_of_a_pod() {
+        let target = |kind, names: &[&str]| {
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            Target { kind, names }
+        };
+        let pods = target(Kind::Pod, &["web", "db"]);
+        assert_eq!(targets(&args(&["web", "db"])).unwrap(), std::slice::from_ref(&pods));
+        assert_eq!(targets(&args(&["pod", "web", "db"])).unwrap(), std::slice::from_ref(&pods));
+        let with_secret = [target(Kind::Pod, &["web"]), target(Kind::Secret, &["login"])];
+        assert_eq!(targets(&args(&["web", "secret/login"])).unwrap(), with_secret);
+        assert_eq!(targets(&args(&["services"])).unwrap(), [target(Kind::Service, &[])]);
+        assert_eq!(targets(&args(&[])).unwrap(), [target(Kind::Pod, &[])]);
+    }
+
+    #[test]
+    fn every_kind_that_is_listed_is_described() {
+        for kind in objects::listed() {
+            let id = ObjectRef::new(kind, "default", "x");
+            let json = json!({
+                "apiVersion": kind.api_version(), "kind": kind, "metadata": {"name": "x"}, "spec": {},
+                "addressType": "IPv4", "provisioner": "p", "involvedObject": {},
+            });
+            with_surroundings(Some(Vec::new()), |with| {
+                let text = describe(&Object::new(id.clone(), json), with).unwrap();
+                assert!(text.starts_with("Name:"), "{kind}: {text}");
+            });
+        }
+    }
 }

@@ -33,7 +33,7 @@ Examples:
   # Send a local file to a command in a named container
   kube exec -i web -c importer -- tar x -C /data <data.tar")]
 pub struct Args {
-    /// Pod: NAME, pod/NAME, or deployment/NAME for its first pod
+    /// Pod: NAME, pod/NAME, or deployment/NAME or service/NAME for one of its pods
     #[arg(value_name = "POD")]
     pub pod: String,
     /// Command and its arguments

@@ -44,7 +44,7 @@ Examples:
   # The last ten minutes, with times
   kube logs deployment/api --since 10m --timestamps")]
 pub struct Args {
-    /// Pods: NAME, pod/NAME, or deployment/NAME for its first pod
+    /// Pods: NAME, pod/NAME, or deployment/NAME or service/NAME for one of its pods
     #[arg(value_name = "POD", required_unless_present = "selector")]
     pub pods: Vec<String>,
     /// Print the logs of every pod with these labels (app=web,tier!=db)

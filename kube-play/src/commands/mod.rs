@@ -10,6 +10,7 @@ pub mod down;
 pub mod events;
 pub mod exec;
 pub mod generate;
+pub mod get;
 pub mod image;
 pub mod info;
 pub mod inspect;

@@ -1,19 +1,21 @@
 //! `kube port-forward`: forward ports of this host to a pod.
 
+mod destination;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use k8s_openapi::api::core::v1::Container;
 use pod_core::inside::connect;
 use pod_core::lifecycle::Phase;
 use pod_core::observe::changes::Changes;
-use pod_core::observe::{PodView, pods_of, query};
+use pod_core::observe::{PodView, pods_of};
 use pod_core::store::Layout;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use self::destination::Forward;
 use crate::cli::context::Context;
 use crate::output::exit::Failure;
 use crate::output::{self, terminal};
@@ -33,27 +35,21 @@ Examples:
   kube port-forward db :5432
   kube port-forward deployment/api 8080:http
 
+  # A port of a Service: a Ready pod behind it is chosen, and the target port of that pod
+  kube port-forward service/shop 8080:80
+
   # Reachable from other machines
   kube port-forward web 8080:80 --address 0.0.0.0")]
 pub struct Args {
-    /// Pod: NAME, pod/NAME, or deployment/NAME for one of its pods
+    /// Pod: NAME, pod/NAME, or deployment/NAME or service/NAME for one of its pods
     #[arg(value_name = "POD")]
     pub pod: String,
-    /// Ports: REMOTE, LOCAL:REMOTE, or :REMOTE for a free port of this machine
+    /// Ports: REMOTE, LOCAL:REMOTE, or :REMOTE for a free port of this machine; REMOTE is a number or a name
     #[arg(value_name = "[LOCAL:]REMOTE", required = true)]
     pub ports: Vec<String>,
     /// Listen on these addresses; localhost means 127.0.0.1 and ::1
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',', default_value = "localhost")]
     pub address: Vec<String>,
-}
-
-/// A port to forward.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Forward {
-    /// The port of this host; 0 is any free one.
-    local: u16,
-    /// The port of the pod.
-    remote: u16,
 }
 
 /// A socket that accepts connections for a port.
@@ -65,13 +61,11 @@ struct Listener {
 /// Runs `kube port-forward`.
 ///
 /// # Errors
-/// No such pod (4); a port is not valid (2); the pod does not run or ends, or a port of this host is taken (1).
+/// No such pod or Service (4); a port is not valid (2); the pod does not run or ends, or a port of this host is taken (1).
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     context.repair()?;
     let changes = Changes::new(&context.layout)?;
-    let pod = query::pod(&context.layout, &args.pod, &context.namespace)?;
-    let forwards: Vec<Forward> =
-        args.ports.iter().map(|port| parse(port, &pod)).collect::<Result<_, Failure>>()?;
+    let (pod, forwards) = destination::find(context, &args.pod, &args.ports)?;
     let name = pod.plan.name();
     if pod.state.phase != Phase::Running || pod.terminating {
         let phase = if pod.terminating { "Terminating" } else { pod.state.phase.as_str() };
@@ -112,44 +106,6 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
             }
         }
     }
-}
-
-/// Parses `[LOCAL:]REMOTE`. The port of the pod may be the name of a containerPort.
-fn parse(text: &str, pod: &PodView) -> Result<Forward, Failure> {
-    let wrong = |what: &str| {
-        let hint = "write REMOTE, LOCAL:REMOTE or :REMOTE, for example 8080:80";
-        Failure::usage(format!("port {text:?}: {what}")).hint(hint)
-    };
-    let (local, remote) = match text.split_once(':') {
-        Some((local, remote)) => (Some(local), remote),
-        None => (None, text),
-    };
-    let remote = match remote.parse::<u16>() {
-        Ok(0) => return Err(wrong("port 0 of the pod does not exist")),
-        Ok(number) => number,
-        Err(_) if remote.is_empty() || remote.bytes().all(|byte| byte.is_ascii_digit()) => {
-            return Err(wrong("the port of the pod is no number from 1 to 65535"));
-        }
-        Err(_) => named(remote, pod).ok_or_else(|| wrong("no TCP port of the pod has this name"))?,
-    };
-    let local = match local {
-        None => remote,
-        Some("") => 0,
-        Some(number) => {
-            number.parse().map_err(|_| wrong("the port of this machine is no number from 0 to 65535"))?
-        }
-    };
-    Ok(Forward { local, remote })
-}
-
-/// Returns the number of a port that a container of the pod names.
-fn named(name: &str, pod: &PodView) -> Option<u16> {
-    let spec = pod.plan.pod.spec.as_ref()?;
-    let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
-    let mut ports = containers.flat_map(|container: &Container| container.ports.iter().flatten());
-    let is_meant = |protocol: Option<&str>| protocol.is_none_or(|protocol| protocol == "TCP");
-    let port = ports.find(|port| port.name.as_deref() == Some(name) && is_meant(port.protocol.as_deref()))?;
-    u16::try_from(port.container_port).ok()
 }
 
 /// The addresses of one `--address`, of which the first is required, unless one of the others works.
@@ -243,34 +199,7 @@ fn carry(mut from: &TcpStream, mut to: &TcpStream) {
 
 #[cfg(test)]
 mod tests {
-    use pod_core::kind::Kind;
-    use serde_json::json;
-
     use super::*;
-    use crate::tests::fixture::{context, pod, record};
-
-    fn parsed(text: &str) -> Result<Forward, Failure> {
-        let (_dir, context) = context();
-        let mut plan = pod("default", "web", &json!({}));
-        let ports = json!([{"containerPort": 80, "name": "http"},
-            {"containerPort": 53, "name": "dns", "protocol": "UDP"}]);
-        plan.pod.spec.as_mut().unwrap().containers[1].ports = serde_json::from_value(ports).unwrap();
-        record(&context, Kind::Pod, "default", "web", "-", vec![plan]);
-        parse(text, &pod_core::observe::pods(&context.layout).unwrap()[0])
-    }
-
-    #[test]
-    fn ports_are_written_as_for_kubectl() {
-        for (text, local, remote) in
-            [("80", 80, 80), ("8080:80", 8080, 80), (":80", 0, 80), ("8080:http", 8080, 80), ("http", 80, 80)]
-        {
-            assert_eq!(parsed(text), Ok(Forward { local, remote }), "{text}");
-        }
-        for wrong in ["", "0", ":", "8080:", "x:80", "70000", "80:70000", "8080:dns", "8080:absent", "1:2:3"]
-        {
-            assert!(parsed(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn localhost_is_both_loopback_addresses_and_a_free_port_is_the_same_on_both() {

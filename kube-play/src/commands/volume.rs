@@ -7,10 +7,9 @@ use jiff::Timestamp;
 use pod_core::kind::{Kind, ObjectRef};
 use pod_core::lifecycle::human_duration;
 use pod_core::observe;
-use pod_core::store::{Objects, damage};
+use pod_core::observe::objects::{Object, Reader};
 use pod_core::volume::claims::{self, Claim, Error};
 use pod_core::volume::persistent::{self, Phase};
-use serde_json::{Map, Value, json};
 
 use crate::cli::context::Context;
 use crate::output::exit::{self, Failure};
@@ -123,17 +122,17 @@ fn list(context: &Context, names: &[String], all: bool, listing: Listing) -> any
             output::print_lines(found.iter().map(line).chain(volumes.iter().map(volume)))
         }
         Shape::Objects(format) => {
-            let mut objects = Vec::new();
-            for claim in &found {
-                let id = ObjectRef::new(Kind::PersistentVolumeClaim, &claim.namespace, &claim.name);
-                let played = damage::or_none(Objects::get(&context.layout, &id));
-                objects.push(object(claim, played));
+            let reader = Reader::without_host_ips(&context.layout);
+            let mut objects = reader.list(Kind::PersistentVolumeClaim)?;
+            objects.retain(|object| {
+                let is_meant =
+                    |claim: &Claim| claim.namespace == object.id.namespace && claim.name == object.id.name;
+                found.iter().any(is_meant)
+            });
+            if !volumes.is_empty() {
+                objects.extend(reader.list(Kind::PersistentVolume)?);
             }
-            for volume in &volumes {
-                let id = ObjectRef::new(Kind::PersistentVolume, "", &volume.name);
-                let played = damage::or_none(Objects::get(&context.layout, &id));
-                objects.extend(played.map(|played| persistent_object(volume, played)));
-            }
+            let objects = objects.iter().map(Object::to_json).collect::<Result<Vec<_>, _>>()?;
             output::print_list(objects, format)
         }
     }
@@ -195,35 +194,6 @@ fn table(claims: &[Claim], volumes: &[persistent::Volume], all: bool, wide: bool
     table
 }
 
-/// Returns a PersistentVolume as it was played, with its claim and its status.
-pub fn persistent_object(volume: &persistent::Volume, played: Value) -> Value {
-    let Value::Object(mut top) = played else { return played };
-    top.insert("apiVersion".to_owned(), json!(Kind::PersistentVolume.api_version()));
-    top.insert("kind".to_owned(), json!(Kind::PersistentVolume));
-    if let (Some(Value::Object(metadata)), Some(created)) = (top.get_mut("metadata"), volume.created) {
-        let created = Timestamp::from_second(created.as_second()).unwrap_or(created);
-        metadata.insert("creationTimestamp".to_owned(), json!(created.to_string()));
-    }
-    if let Some(Value::Object(spec)) = top.get_mut("spec") {
-        if let Some((namespace, name)) = &volume.claim {
-            let kind = Kind::PersistentVolumeClaim;
-            spec.insert(
-                "claimRef".to_owned(),
-                json!({"apiVersion": kind.api_version(), "kind": kind, "namespace": namespace, "name": name}),
-            );
-        }
-        spec.entry("persistentVolumeReclaimPolicy").or_insert_with(|| json!("Retain"));
-        spec.entry("volumeMode").or_insert_with(|| json!("Filesystem"));
-    }
-    let mut status = json!({"phase": volume.phase.as_str()});
-    if let (Value::Object(status), Some(message)) = (&mut status, &volume.message) {
-        status.insert("message".to_owned(), json!(message));
-        status.insert("reason".to_owned(), json!("VolumeFailedDelete"));
-    }
-    top.insert("status".to_owned(), status);
-    Value::Object(top)
-}
-
 /// Shortens an access mode as kubectl does.
 fn short_mode(mode: &str) -> &str {
     match mode {
@@ -233,48 +203,6 @@ fn short_mode(mode: &str) -> &str {
         "ReadWriteOncePod" => "RWOP",
         other => other,
     }
-}
-
-/// Returns the claim as an object: the played manifest, or an equivalent one, with what Kubernetes adds.
-pub fn object(claim: &Claim, played: Option<Value>) -> Value {
-    let mut top = match played {
-        Some(Value::Object(top)) => top,
-        _ => Map::new(),
-    };
-    top.insert("apiVersion".to_owned(), json!("v1"));
-    top.insert("kind".to_owned(), json!(Kind::PersistentVolumeClaim));
-    let metadata = top.entry("metadata").or_insert_with(|| json!({}));
-    if let Value::Object(metadata) = metadata {
-        metadata.insert("name".to_owned(), json!(claim.name));
-        metadata.insert("namespace".to_owned(), json!(claim.namespace));
-        // Kubernetes' time stamps have whole seconds.
-        let created = Timestamp::from_second(claim.created.as_second()).unwrap_or(claim.created);
-        metadata.insert("creationTimestamp".to_owned(), json!(created.to_string()));
-    }
-    if let (Some(Value::Object(metadata)), Some(owner)) = (top.get_mut("metadata"), &claim.owner) {
-        metadata.insert(
-            "ownerReferences".to_owned(),
-            json!([{
-                "apiVersion": "v1", "kind": Kind::Pod, "name": owner.name, "uid": owner.uid,
-                "controller": true, "blockOwnerDeletion": true,
-            }]),
-        );
-    }
-    let spec = top.entry("spec").or_insert_with(|| json!({"accessModes": ["ReadWriteOnce"]}));
-    if let (Value::Object(spec), Some(volume)) = (spec, &claim.volume) {
-        spec.insert("volumeName".to_owned(), json!(volume));
-    }
-    let mut status = json!({"phase": "Bound"});
-    if let Value::Object(status) = &mut status {
-        if !claim.access_modes.is_empty() {
-            status.insert("accessModes".to_owned(), json!(claim.access_modes));
-        }
-        if let Some(storage) = &claim.storage {
-            status.insert("capacity".to_owned(), json!({"storage": storage}));
-        }
-    }
-    top.insert("status".to_owned(), status);
-    Value::Object(top)
 }
 
 /// Returns the name in `data`, `pvc/data` or `persistentvolumeclaim/data`.
@@ -339,45 +267,6 @@ mod tests {
     default     data      1Gi        RWO            pod/web,pod/db   4m59s   Bound    <none>   /var/lib/kube-play/volumes/default/data/data
     default     scratch   <none>     <none>         <none>           4m59s   Bound    <none>   /var/lib/kube-play/volumes/default/scratch/data
     ");
-    }
-
-    #[test]
-    fn a_volume_is_shown_as_a_claim_whether_it_was_played_or_not() {
-        let played =
-            json!({"spec": {"accessModes": ["ReadWriteOnce"]}, "metadata": {"labels": {"app": "web"}}});
-        let list = claims();
-        let shown = [object(&list[0], Some(played)), object(&list[1], None)];
-        insta::assert_snapshot!(pod_core::manifest::to_yaml(&shown), @r#"
-    spec:
-      accessModes:
-      - ReadWriteOnce
-    metadata:
-      labels:
-        app: web
-      name: data
-      namespace: default
-      creationTimestamp: "2026-11-23T12:00:00Z"
-    apiVersion: v1
-    kind: PersistentVolumeClaim
-    status:
-      phase: Bound
-      accessModes:
-      - ReadWriteOnce
-      capacity:
-        storage: 1Gi
-    ---
-    apiVersion: v1
-    kind: PersistentVolumeClaim
-    metadata:
-      name: scratch
-      namespace: default
-      creationTimestamp: "2026-11-23T12:00:00Z"
-    spec:
-      accessModes:
-      - ReadWriteOnce
-    status:
-      phase: Bound
-    "#);
     }
 
     #[test]

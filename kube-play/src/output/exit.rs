@@ -195,6 +195,7 @@ fn query_code_and_hints(error: &query::Error) -> (u8, Vec<String>) {
         }
         query::Error::NotAWorkload(_) => (USAGE, vec!["name a pod or a deployment".to_owned()]),
         query::Error::NoPods(_) => (NOT_FOUND, Vec::new()),
+        query::Error::NoSelector(_) => (FAILED, vec!["name a pod: `kube ps` lists them".to_owned()]),
         query::Error::NotFound { object, hint } => {
             let hint = match hint {
                 Some(Hint::Similar(object)) => Some(format!("did you mean {object}?")),
@@ -202,7 +203,11 @@ fn query_code_and_hints(error: &query::Error) -> (u8, Vec<String>) {
                 Some(Hint::OtherNamespace(other)) => {
                     Some(format!("there is one in namespace {other}: add -n {other}"))
                 }
-                None => object.kind.is_workload().then(|| "`kube ps -A` lists the pods".to_owned()),
+                None if object.kind.is_workload() => Some("`kube ps -A` lists the pods".to_owned()),
+                None if object.kind.is_namespaced() => {
+                    Some(format!("`kube get {} -A` lists them", object.kind.plural()))
+                }
+                None => Some(format!("`kube get {}` lists them", object.kind.plural())),
             };
             (NOT_FOUND, hint.into_iter().collect())
         }

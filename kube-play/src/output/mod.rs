@@ -1,7 +1,9 @@
 //! What commands write to stdout: tables in kubectl's form, and objects as JSON or YAML.
 
 pub mod columns;
+pub mod custom_columns;
 pub mod exit;
+pub mod json_path;
 pub mod pod_lines;
 pub mod progress;
 pub mod report;
@@ -187,6 +189,11 @@ impl Table {
         self.rows.push(cells.into_iter().map(cell).collect());
     }
 
+    /// Adds a row as kubectl prints it: an empty cell stays empty.
+    pub fn exact_row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().map(|cell| harmless(&cell).into_owned()).collect());
+    }
+
     /// Makes the columns at least as wide as those of an earlier table that this table continues.
     pub fn at_least(mut self, widths: Vec<usize>) -> Self {
         self.widths = widths;
@@ -223,6 +230,8 @@ impl Table {
                 text.push_str(cell);
                 padding = width.saturating_sub(cell.chars().count()) + 3;
             }
+            // kubectl leaves padding before an empty last cell; nothing needs it.
+            text.truncate(text.trim_end_matches(' ').len());
             text.push('\n');
         }
         text

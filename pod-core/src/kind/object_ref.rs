@@ -35,6 +35,14 @@ impl ObjectRef {
                 (known.ok_or_else(|| Error::NoObjects { kind: kind.to_owned() })?, name)
             }
         };
+        Self::with_name(kind, namespace, name)
+    }
+
+    /// Creates a reference to the object of this name, also of a kind whose objects exist only while they are shown.
+    ///
+    /// # Errors
+    /// If the name is not valid.
+    pub fn with_name(kind: Kind, namespace: &str, name: &str) -> Result<Self, Error> {
         // Names become part of paths, so only names that are valid in Kubernetes are accepted.
         let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
         if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(is_allowed) || name.starts_with('.')

@@ -10,6 +10,7 @@ pub mod changes;
 pub mod container;
 pub mod host_features;
 pub mod nearest;
+pub mod objects;
 pub mod pod;
 pub mod query;
 pub mod readiness;

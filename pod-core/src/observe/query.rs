@@ -3,6 +3,8 @@
 
 use std::cmp::Reverse;
 
+use serde_json::Value;
+
 use super::nearest::nearest;
 use super::pod::PodView;
 use super::selector::{InvalidSelector, Selector};
@@ -28,17 +30,24 @@ pub enum Error {
     /// Objects of this kind have no pods.
     #[error("{0} has no pods")]
     NotAWorkload(ObjectRef),
+    /// The Service has no selector, so its endpoints are not pods.
+    #[error("{0} has no selector: its endpoints are not pods of this machine")]
+    NoSelector(ObjectRef),
     /// The workload has no pods now.
     #[error("{0} has no pods")]
     NoPods(String),
     /// There is no such object in the namespace.
-    #[error("{object} not found in namespace {}", object.namespace)]
+    #[error("{object} not found{}", in_namespace(object))]
     NotFound {
         /// The object.
         object: ObjectRef,
         /// What was probably meant.
         hint: Option<Hint>,
     },
+}
+
+fn in_namespace(object: &ObjectRef) -> String {
+    if object.kind.is_namespaced() { format!(" in namespace {}", object.namespace) } else { String::new() }
 }
 
 /// What a user probably meant by a name that is not found.
@@ -133,16 +142,39 @@ impl<'a> Query<'a> {
     }
 }
 
-/// Returns the pod of this name; for the name of a Deployment its most useful pod.
+/// Returns the pod of this name; for the name of a Deployment or a Service its most useful pod.
 ///
 /// # Errors
-/// As [`Query::pods`]; the Deployment has no pods.
+/// As [`Query::pods`]; the Deployment or the Service has no pods.
 pub fn pod(layout: &Layout, name: &str, namespace: &str) -> Result<PodView, Error> {
-    let names = [name.to_owned()];
-    let found = Query { names: &names, ..Query::in_namespace(namespace) }.pods(layout)?;
+    let object = ObjectRef::parse(name, namespace)?;
+    let found = match object.kind {
+        Kind::Service => pods_of_service(layout, &object)?,
+        _ => Query { names: &[name.to_owned()], ..Query::in_namespace(namespace) }.pods(layout)?,
+    };
     // The first of the most useful pods.
     let best = found.into_iter().min_by_key(|pod| Reverse(pod.usefulness()));
     best.ok_or_else(|| Error::NoPods(name.to_owned()))
+}
+
+/// Returns the pods that a Service selects, by name.
+///
+/// # Errors
+/// There is no such Service, or it selects no pods itself.
+pub fn pods_of_service(layout: &Layout, service: &ObjectRef) -> Result<Vec<PodView>, Error> {
+    let Some(object) = Objects::get(layout, service)? else { return Err(not_found(layout, service)) };
+    let selector = object.pointer("/spec/selector").and_then(Value::as_object);
+    let Some(selector) = selector.filter(|selector| !selector.is_empty()) else {
+        return Err(Error::NoSelector(service.clone()));
+    };
+    let mut found = pods(layout)?;
+    found.retain(|pod| {
+        let labels = pod.plan.pod.metadata.labels.as_ref();
+        let label = |key: &String| labels.and_then(|labels| labels.get(key)).map(String::as_str);
+        pod.plan.namespace() == service.namespace
+            && selector.iter().all(|(key, value)| label(key) == value.as_str())
+    });
+    Ok(found)
 }
 
 /// Reads the name of a pod or of another workload.

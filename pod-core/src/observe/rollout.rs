@@ -17,6 +17,7 @@ use crate::supervisor;
 use crate::supervisor::ipc::client::Client;
 use crate::supervisor::ipc::protocol::{Reply, Request};
 use crate::workload::PodStatus;
+use crate::workload::view::Metadata;
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +100,12 @@ pub fn verdict(awaited: &AwaitedWorkload, status: Option<&Status>) -> Verdict {
         return Verdict::Stalled(status.holdup.clone());
     }
     Verdict::NotYet
+}
+
+/// Returns what an API server adds to the metadata of a workload.
+pub fn metadata(record: &WorkloadRecord) -> Metadata<'_> {
+    let WorkloadRecord { id, uid, created, .. } = record;
+    Metadata { name: &id.name, namespace: &id.namespace, uid, created: *created }
 }
 
 /// Returns the statuses of a workload's pods for its controller, from the state on disk.

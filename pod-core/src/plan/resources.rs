@@ -116,6 +116,38 @@ pub fn container_resources(spec: &PodSpec, container: &Container) -> Resources {
     }
 }
 
+/// What the containers of a pod request, and are limited to, together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Requested processors, in thousandths.
+    pub cpu_request: i64,
+    /// The limit of processors, in thousandths; 0 if no container has one.
+    pub cpu_limit: i64,
+    /// Requested memory, in bytes.
+    pub memory_request: i64,
+    /// The limit of memory, in bytes; 0 if no container has one.
+    pub memory_limit: i64,
+}
+
+/// Returns the totals of a pod: those of the pod as a whole where they are given, else the sums over its containers.
+/// Source: `PodRequests` and `PodLimits` of k8s.io/component-helpers/resource.
+pub fn totals(spec: &PodSpec) -> Totals {
+    let requested = |name: &str, unit: fn(Quantity) -> i64| {
+        let sum = || effective(spec, &|container| effective_request(container, name).map(unit));
+        request_of_pod(spec, name).map_or_else(sum, unit)
+    };
+    let limited = |name: &str, unit: fn(Quantity) -> i64| {
+        let sum = || effective(spec, &|container| limit(container, name).map(unit));
+        limit_of_pod(spec, name).map_or_else(sum, unit)
+    };
+    Totals {
+        cpu_request: requested("cpu", Quantity::millis),
+        cpu_limit: limited("cpu", Quantity::millis),
+        memory_request: requested("memory", Quantity::value),
+        memory_limit: limited("memory", Quantity::value),
+    }
+}
+
 /// Returns the cgroup values of a pod: those of the pod as a whole where they are given. Otherwise the shares follow from
 /// the effective request of its containers, and a limit is set only if every container declares it.
 pub fn pod_resources(pod: &Pod) -> Resources {

@@ -15,7 +15,7 @@ mod trees;
 pub use boot::boot_id;
 pub use instance::Instance;
 pub use layout::{Layout, WORKLOAD_LEAVING, WORKLOAD_RECORD, WorkloadId};
-pub use objects::Objects;
+pub use objects::{Objects, Recorded};
 
 use std::path::PathBuf;
 

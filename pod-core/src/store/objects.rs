@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use base::file::{names_in, read_json, remove_dir_if_exists, remove_file_if_exists, write_json};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Secret, Service};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -33,6 +34,20 @@ struct Stored {
     /// The object as it was given, if values have been added to `object`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     given: Option<Value>,
+    /// When the object was recorded for the first time. Files of earlier versions lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    created: Option<Timestamp>,
+}
+
+/// An object with what an API server would add to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    /// Kind, namespace and name.
+    pub id: ObjectRef,
+    /// The object as it was played.
+    pub object: Value,
+    /// metadata.creationTimestamp.
+    pub created: Option<Timestamp>,
 }
 
 impl Objects {
@@ -96,6 +111,22 @@ impl Objects {
         Ok(found)
     }
 
+    /// Reads all objects of a kind with the times at which they were created, by namespace and name. Objects that cannot
+    /// be read are logged and left out.
+    pub fn recorded(layout: &Layout, kind: Kind) -> Result<Vec<Recorded>, Error> {
+        let mut found = Vec::new();
+        for (namespace, name) in Self::names(layout, kind)? {
+            let id = ObjectRef::new(kind, &namespace, &name);
+            let path = Self::path(layout, &id);
+            if let Some(stored) = damage::or_none(read_json::<Stored>(&path)) {
+                let created = stored.created.or_else(|| modified(&path));
+                found.push(Recorded { id, object: stored.object, created });
+            }
+        }
+        found.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(found)
+    }
+
     /// Reads one object as it was played, if it exists.
     pub fn get(layout: &Layout, id: &ObjectRef) -> Result<Option<Value>, Error> {
         Self::read(&Self::path(layout, id))
@@ -106,7 +137,8 @@ impl Objects {
         Ok(read_json::<Stored>(&Self::path(layout, id))?.and_then(|s| s.given))
     }
 
-    /// Records an object in a file that only its owner may read.
+    /// Records an object in a file that only its owner may read. An object that replaces another keeps the time at which
+    /// that was created.
     pub fn put(layout: &Layout, id: &ObjectRef, object: &Value) -> Result<(), Error> {
         Self::put_with(layout, id, object, None)
     }
@@ -118,8 +150,12 @@ impl Objects {
         object: &Value,
         given: Option<&Value>,
     ) -> Result<(), Error> {
-        let stored = Stored { object: object.clone(), given: given.cloned() };
-        Ok(write_json(&Self::path(layout, id), &stored)?)
+        let path = Self::path(layout, id);
+        // A damaged object is replaced.
+        let before = read_json::<Stored>(&path).ok().flatten();
+        let before = before.and_then(|before| before.created.or_else(|| modified(&path)));
+        let created = Some(before.unwrap_or_else(Timestamp::now));
+        Ok(write_json(&path, &Stored { object: object.clone(), given: given.cloned(), created })?)
     }
 
     /// Removes an object.
@@ -179,6 +215,12 @@ impl Objects {
     }
 }
 
+/// Returns when a file was written last.
+fn modified(path: &Path) -> Option<Timestamp> {
+    let modified = std::fs::metadata(path).and_then(|file| file.modified()).ok()?;
+    Timestamp::try_from(modified).ok()
+}
+
 /// Reads all objects of a kind as their type. Objects that cannot be read are logged and left out.
 fn typed<T: serde::de::DeserializeOwned>(
     layout: &Layout,
@@ -190,4 +232,30 @@ fn typed<T: serde::de::DeserializeOwned>(
         Some((key, damage::or_none(object.map(Some))?))
     };
     Ok(Objects::list(layout, kind)?.into_iter().filter_map(read).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_object_that_is_changed_keeps_the_time_at_which_it_was_created() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout { root: dir.path().join("root"), runroot: dir.path().join("run") };
+        let id = ObjectRef::new(Kind::ConfigMap, "default", "c");
+        let only = || Objects::recorded(&layout, Kind::ConfigMap).unwrap().remove(0);
+        Objects::put(&layout, &id, &json!({"data": {"a": "1"}})).unwrap();
+        let first = only();
+        assert!(first.created.is_some());
+        Objects::put(&layout, &id, &json!({"data": {"a": "2"}})).unwrap();
+        assert_eq!(only(), Recorded { object: json!({"data": {"a": "2"}}), ..first });
+        // A file of an earlier version was created when it was written last, as far as is known.
+        std::fs::write(Objects::path(&layout, &id), r#"{"object": {"data": {}}}"#).unwrap();
+        let old = only().created;
+        assert!(old.is_some());
+        Objects::put(&layout, &id, &json!({})).unwrap();
+        assert_eq!(only().created, old);
+    }
 }

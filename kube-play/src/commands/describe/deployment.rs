@@ -1,47 +1,51 @@
 //! A Deployment, as `describeDeployment` of k8s.io/kubectl/pkg/describe prints it.
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStatus, ReplicaSet};
-use k8s_openapi::api::core::v1::{Event, Pod};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use pod_core::kind::{Kind, ObjectRef};
-use pod_core::observe::rollout::pod_statuses;
-use pod_core::workload::view;
+use pod_core::kind::Kind;
+use pod_core::observe::objects::Object;
 
-use super::{Clock, add_events, container, labels_and_annotations, map, volume};
-use crate::cli::context::Context;
-use crate::commands::rollout;
+use super::{Surroundings, add_events, labels_and_annotations, name, template};
+use crate::commands::get::table::selector;
 use crate::output::columns::Columns;
 
 const REVISION: &str = "deployment.kubernetes.io/revision";
 
-/// Returns the description of a recorded Deployment.
+/// Returns the description of a Deployment.
 ///
 /// # Errors
-/// There is none (4).
-pub fn load(
-    context: &Context,
-    resource: &ObjectRef,
-    events: Option<&[Event]>,
-    clock: &Clock,
-) -> anyhow::Result<String> {
-    let record = rollout::recorded(context, resource)?;
-    let pods = pod_statuses(&context.layout, &record);
-    let metadata = rollout::metadata(&record);
-    let deployment = view::deployment(metadata, &record.spec, &record.state, &pods, clock.now);
-    let sets = view::replica_sets(metadata, &record.spec, &record.state, &pods, clock.now);
-    let sets = sets.into_iter().map(serde_json::from_value).collect::<Result<Vec<ReplicaSet>, _>>()?;
-    Ok(describe(&serde_json::from_value(deployment)?, &sets, events, clock))
+/// The ReplicaSets cannot be read.
+pub fn describe(object: &Object, with: &Surroundings<'_>) -> anyhow::Result<String> {
+    let deployment: Deployment = object.parse()?;
+    let mut sets: Vec<ReplicaSet> = Vec::new();
+    for set in
+        with.reader.list(Kind::ReplicaSet)?.iter().filter(|set| set.id.namespace == object.id.namespace)
+    {
+        let set: ReplicaSet = set.parse()?;
+        let mut owners = set.metadata.owner_references.iter().flatten();
+        if owners.any(|owner| owner.name == object.id.name) {
+            sets.push(set);
+        }
+    }
+    // The oldest revision first.
+    sets.sort_by_key(|set| revision(&set.metadata).and_then(|number| number.parse::<u64>().ok()));
+    Ok(text(&deployment, &sets, with))
 }
 
-fn describe(deployment: &Deployment, sets: &[ReplicaSet], events: Option<&[Event]>, clock: &Clock) -> String {
+/// Returns the number of a revision.
+fn revision(metadata: &ObjectMeta) -> Option<String> {
+    metadata.annotations.as_ref()?.get(REVISION).cloned()
+}
+
+fn text(deployment: &Deployment, sets: &[ReplicaSet], with: &Surroundings<'_>) -> String {
+    let clock = &with.clock;
     let no_status = DeploymentStatus::default();
     let spec = &deployment.spec;
     let status = deployment.status.as_ref().unwrap_or(&no_status);
     let metadata = &deployment.metadata;
     let mut out = Columns::default();
-    out.line(0, ["Name:", metadata.name.as_deref().unwrap_or_default()]);
-    out.line(0, ["Namespace:", metadata.namespace.as_deref().unwrap_or_default()]);
+    name(&mut out, metadata);
     if let Some(created) = &metadata.creation_timestamp {
         out.line(0, ["CreationTimestamp:", &clock.show(created)]);
     }
@@ -58,7 +62,7 @@ fn describe(deployment: &Deployment, sets: &[ReplicaSet], events: Option<&[Event
     );
     out.line(0, ["Replicas:", &replicas]);
     strategy(&mut out, spec);
-    template(&mut out, spec, clock);
+    template::describe(&mut out, Some(&spec.template), clock);
     let conditions = status.conditions.as_deref().unwrap_or_default();
     if !conditions.is_empty() {
         out.line(0, ["Conditions:"]);
@@ -71,7 +75,7 @@ fn describe(deployment: &Deployment, sets: &[ReplicaSet], events: Option<&[Event
         }
     }
     replica_sets(&mut out, metadata, sets);
-    add_events(&mut out, Kind::Deployment, metadata, events, clock.now);
+    add_events(&mut out, Kind::Deployment, metadata, with);
     out.render()
 }
 
@@ -95,41 +99,7 @@ fn strategy(out: &mut Columns, spec: &DeploymentSpec) {
     }
 }
 
-fn template(out: &mut Columns, spec: &DeploymentSpec, clock: &Clock) {
-    let metadata = spec.template.metadata.clone().unwrap_or_default();
-    let pod = Pod { metadata, spec: spec.template.spec.clone(), status: None };
-    out.line(0, ["Pod Template:"]);
-    map(out, 1, "Labels:", pod.metadata.labels.as_ref(), "=");
-    if pod.metadata.annotations.is_some() {
-        map(out, 1, "Annotations:", pod.metadata.annotations.as_ref(), ": ");
-    }
-    let Some(spec) = &pod.spec else { return };
-    if let Some(init) = &spec.init_containers {
-        out.line(1, ["Init Containers:"]);
-        container::describe(out, &pod, init, None, clock);
-    }
-    out.line(1, ["Containers:"]);
-    container::describe(out, &pod, &spec.containers, None, clock);
-    volume::describe(out, spec.volumes.as_deref().unwrap_or_default());
-}
-
-/// `app=web,tier in (a,b)`
-fn selector(selector: &LabelSelector) -> String {
-    let labels = selector.match_labels.iter().flatten().map(|(key, value)| format!("{key}={value}"));
-    let expressions = selector.match_expressions.iter().flatten().map(|one| {
-        let values = one.values.as_deref().unwrap_or_default().join(",");
-        match one.operator.as_str() {
-            "In" => format!("{} in ({values})", one.key),
-            "NotIn" => format!("{} notin ({values})", one.key),
-            "DoesNotExist" => format!("!{}", one.key),
-            _ => one.key.clone(),
-        }
-    });
-    labels.chain(expressions).collect::<Vec<_>>().join(",")
-}
-
 fn replica_sets(out: &mut Columns, metadata: &ObjectMeta, sets: &[ReplicaSet]) {
-    let revision = |metadata: &ObjectMeta| metadata.annotations.as_ref()?.get(REVISION).cloned();
     let current = revision(metadata);
     let show = |set: &ReplicaSet| {
         let wanted = set.spec.replicas.unwrap_or_default();
@@ -148,10 +118,10 @@ fn replica_sets(out: &mut Columns, metadata: &ObjectMeta, sets: &[ReplicaSet]) {
 
 #[cfg(test)]
 mod tests {
-    use jiff::tz::TimeZone;
     use serde_json::json;
 
     use super::*;
+    use crate::commands::describe::tests::with_surroundings;
 
     #[test]
     fn a_deployment_is_described_in_the_layout_of_kubectl() {
@@ -171,8 +141,7 @@ mod tests {
         };
         let sets =
             [set("api-1", "1", 2), set("api-2", "2", 2)].map(|set| serde_json::from_value(set).unwrap());
-        let clock = Clock { now: "2026-11-23T18:05:00Z".parse().unwrap(), zone: TimeZone::UTC };
         let deployment = serde_json::from_value(deployment).unwrap();
-        insta::assert_snapshot!(describe(&deployment, &sets, Some(&[]), &clock));
+        with_surroundings(Some(Vec::new()), |with| insta::assert_snapshot!(text(&deployment, &sets, with)));
     }
 }

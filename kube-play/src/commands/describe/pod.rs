@@ -3,21 +3,32 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Event, Pod, PodSpec, PodStatus, Toleration};
+use k8s_openapi::api::core::v1::{Pod, PodSpec, PodStatus, Toleration};
 use pod_core::kind::Kind;
 use pod_core::lifecycle::human_duration;
+use pod_core::observe::objects::Object;
 
-use super::{Clock, add_events, container, labels_and_annotations, map, or_none, volume};
+use super::{Surroundings, add_events, container, labels_and_annotations, map, name, or_none, volume};
 use crate::output::columns::Columns;
 
-/// Returns the description of a pod with its status. `events` are those of all objects; `None` leaves them out.
-pub fn describe(pod: &Pod, events: Option<&[Event]>, clock: &Clock) -> String {
+/// Returns the description of a pod with its status.
+///
+/// # Errors
+/// The object is not a pod.
+pub fn describe(object: &Object, with: &Surroundings<'_>) -> anyhow::Result<String> {
+    Ok(match object.pod() {
+        Some(pod) => text(pod, with),
+        None => text(&object.parse()?, with),
+    })
+}
+
+fn text(pod: &Pod, with: &Surroundings<'_>) -> String {
+    let clock = &with.clock;
     let (no_spec, no_status) = (PodSpec::default(), PodStatus::default());
     let (spec, status) = (pod.spec.as_ref().unwrap_or(&no_spec), pod.status.as_ref().unwrap_or(&no_status));
     let metadata = &pod.metadata;
     let mut out = Columns::default();
-    out.line(0, ["Name:", metadata.name.as_deref().unwrap_or_default()]);
-    out.line(0, ["Namespace:", metadata.namespace.as_deref().unwrap_or_default()]);
+    name(&mut out, metadata);
     if let Some(priority) = spec.priority {
         out.line(0, ["Priority:", &priority.to_string()]);
     }
@@ -65,7 +76,7 @@ pub fn describe(pod: &Pod, events: Option<&[Event]>, clock: &Clock) -> String {
     }
     map(&mut out, 0, "Node-Selectors:", spec.node_selector.as_ref(), "=");
     out.multiline(0, "Tolerations:", spec.tolerations.iter().flatten().map(toleration));
-    add_events(&mut out, Kind::Pod, metadata, events, clock.now);
+    add_events(&mut out, Kind::Pod, metadata, with);
     out.render()
 }
 
@@ -131,14 +142,11 @@ fn toleration(toleration: &Toleration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use jiff::tz::TimeZone;
+    use k8s_openapi::api::core::v1::Event;
     use serde_json::json;
 
     use super::*;
-
-    pub fn clock() -> Clock {
-        Clock { now: "2026-11-23T18:05:00Z".parse().unwrap(), zone: TimeZone::UTC }
-    }
+    use crate::commands::describe::tests::with_surroundings;
 
     fn example() -> Pod {
         let probe = json!({"httpGet": {"path": "/ok", "port": "http"}, "periodSeconds": 5});
@@ -230,7 +238,7 @@ mod tests {
             event("web", "older", "Killing", 10, 1),
             event("db", "d", "Started", 10, 1),
         ];
-        insta::assert_snapshot!(describe(&example(), Some(&events), &clock()));
+        with_surroundings(Some(events.into()), |with| insta::assert_snapshot!(text(&example(), with)));
     }
 
     #[test]
@@ -238,9 +246,11 @@ mod tests {
         let mut pod = example();
         pod.metadata.deletion_timestamp = serde_json::from_value(json!("2026-11-23T18:04:50Z")).unwrap();
         pod.metadata.deletion_grace_period_seconds = Some(30);
-        let text = describe(&pod, None, &clock());
-        assert!(text.contains("Status:                    Terminating (lasts 10s)\n"), "{text}");
-        assert!(text.contains("Termination Grace Period:  30s\n"), "{text}");
-        assert!(!text.contains("Events:"), "{text}");
+        with_surroundings(None, |with| {
+            let text = text(&pod, with);
+            assert!(text.contains("Status:                    Terminating (lasts 10s)\n"), "{text}");
+            assert!(text.contains("Termination Grace Period:  30s\n"), "{text}");
+            assert!(!text.contains("Events:"), "{text}");
+        });
     }
 }

@@ -6,12 +6,12 @@ use jiff::Timestamp;
 use pod_core::kind::Kind;
 use pod_core::lifecycle::human_duration;
 use pod_core::manifest::to_yaml;
-use pod_core::observe::rollout::pod_statuses;
+use pod_core::observe::rollout::{metadata, pod_statuses};
 use pod_core::record::WorkloadRecord;
 use pod_core::workload::{Revision, patch, view};
 use serde_json::Value;
 
-use super::{Names, deployment, metadata, recorded};
+use super::{Names, deployment, recorded};
 use crate::cli::context::Context;
 use crate::output::exit::Failure;
 use crate::output::{self, Listing, Shape, Table};

@@ -18,7 +18,7 @@ use pod_core::observe::query;
 use pod_core::play::{self, Patched};
 use pod_core::record::WorkloadRecord;
 use pod_core::store::WorkloadId;
-use pod_core::workload::{Spec, patch, view};
+use pod_core::workload::{Spec, patch};
 
 use crate::cli::context::Context;
 use crate::output;
@@ -114,12 +114,6 @@ pub fn recorded(context: &Context, resource: &ObjectRef) -> anyhow::Result<Workl
         Some(record) => Ok(record),
         None => Err(query::not_found(&context.layout, resource).into()),
     }
-}
-
-/// Returns what an API server adds to the metadata of a workload.
-pub fn metadata(record: &WorkloadRecord) -> view::Metadata<'_> {
-    let WorkloadRecord { id, uid, created, .. } = record;
-    view::Metadata { name: &id.name, namespace: &id.namespace, uid, created: *created }
 }
 
 /// Changes the spec of a Deployment.

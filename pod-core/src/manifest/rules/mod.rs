@@ -26,6 +26,7 @@ use serde::Deserialize as _;
 pub(crate) use container::mount_point;
 pub(crate) use endpoints::SERVICE_NAME;
 pub(crate) use pod::{MAX_NAMESERVERS, MAX_SEARCH_CHARS, MAX_SEARCHES};
+pub(crate) use scheduling::architecture;
 pub(crate) use service::NODE_PORTS;
 pub(crate) use volume::is_volume_source;
 

@@ -73,7 +73,7 @@ impl Rules<'_> {
 }
 
 /// Returns this machine's architecture as Go and node labels name it.
-const fn architecture() -> &'static str {
+pub(crate) const fn architecture() -> &'static str {
     match std::env::consts::ARCH.as_bytes() {
         b"x86_64" => "amd64",
         b"aarch64" => "arm64",
