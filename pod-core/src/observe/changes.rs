@@ -57,6 +57,15 @@ impl Changes {
                 self.add(&entry.path());
             }
         }
+        // Objects are in a folder per kind and namespace, or directly in that of their kind.
+        let objects = self.layout.objects();
+        self.add(&objects);
+        for kind in std::fs::read_dir(&objects).into_iter().flatten().flatten() {
+            self.add(&kind.path());
+            for namespace in std::fs::read_dir(kind.path()).into_iter().flatten().flatten() {
+                self.add(&namespace.path());
+            }
+        }
     }
 
     fn add(&self, dir: &Path) {

@@ -65,9 +65,49 @@ fn a_deployment_is_described_with_its_replica_sets() {
 }
 
 #[test]
-fn what_does_not_exist_or_is_not_described_is_an_error() {
+fn what_does_not_exist_is_an_error() {
     let kube = Kube::new();
     kube.run(&["describe", "web"]).expect(4).complains("pod/web not found");
     kube.run(&["describe", "secret/x"]).expect(4).complains("not found");
-    kube.run(&["describe", "pvc/x"]).expect(2).complains("kube inspect");
+    kube.run(&["describe", "pvc/x"]).expect(4).complains("not found");
+    kube.run(&["describe", "services"]).expect(4).complains("no such objects");
+    kube.run(&["describe", "serviceaccount/x"]).expect(2).complains("the kinds are: pods");
+}
+
+#[test]
+fn objects_of_every_kind_are_described() {
+    let kube = Kube::new();
+    let volume = "  volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]\n";
+    let claim = "---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\nspec: {accessModes: \
+                 [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n---\napiVersion: v1\nkind: PersistentVolume\n\
+                 metadata: {name: disk}\nspec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteMany], \
+                 storageClassName: other, hostPath: {path: /srv/disk}}\n";
+    let resources = "    resources: {requests: {cpu: 250m, memory: 64Mi}}";
+    kube.play(&(pod_with("web", IDLE, resources, volume) + claim));
+    let output =
+        kube.ok(&["describe", "pvc", "data"]).says("Status:        Bound").says("Used By:       web");
+    assert!(output.stdout.contains("Capacity:      1Gi"), "{output}");
+    kube.ok(&["describe", "pv/disk"]).says("Status:          Available").says("Path:          /srv/disk");
+    kube.ok(&["describe", "ns", "default"]).says("Status:       Active");
+    kube.ok(&["describe", "node"]).says("250m (").says("64Mi (").says("(1 in total)");
+    // Several objects are separated by empty lines; a name without a kind is a pod.
+    let both = kube.ok(&["describe", "web", "pvc/data"]);
+    assert_eq!(both.stdout.matches("Namespace:").count(), 2, "{both}");
+    let events = kube.ok(&["describe", "events"]);
+    assert!(events.stdout.contains("Involved Object:\n  API Version:"), "{events}");
+}
+
+#[test]
+fn a_replica_set_is_described_with_the_states_of_its_pods() {
+    let kube = Kube::new();
+    kube.play(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: api}\nspec:\n  replicas: 2\n  \
+         selector: {matchLabels: {app: api}}\n  template:\n    metadata: {labels: {app: api}}\n    \
+         spec:\n      terminationGracePeriodSeconds: 0\n      containers:\n      - name: main\n        \
+         image: localhost/busybox:1\n        command: [sleep, '3600']\n",
+    );
+    kube.wait("deployment/api", "ready");
+    kube.ok(&["describe", "rs", "-l", "app=api"])
+        .says("Controlled By:  Deployment/api")
+        .says("Pods Status:    2 Running / 0 Waiting / 0 Succeeded / 0 Failed");
 }

@@ -36,6 +36,7 @@ mod foreign;
 mod forward;
 mod full_disk;
 mod generate;
+mod get;
 mod hooks;
 mod hostile;
 mod identity;

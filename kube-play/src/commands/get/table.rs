@@ -106,7 +106,8 @@ impl KindTable {
                 cells.insert(0, object.id.namespace.clone());
             }
             if extras.event {
-                cells.insert(0, (*event).to_owned());
+                // As wide as the longest word, because later lines continue the columns of this table.
+                cells.insert(0, format!("{event:<8}"));
             }
             if extras.labels || !extras.label_columns.is_empty() {
                 let labels = object.labels();

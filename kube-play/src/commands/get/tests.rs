@@ -330,9 +330,9 @@ fn labels_namespaces_kinds_and_events_have_columns_of_their_own() {
     };
     let table = table_of(Kind::ConfigMap).unwrap().render(&rows, look(false), &extras).unwrap();
     insta::assert_snapshot!(table.render(true), @r"
-    EVENT     NAMESPACE   NAME          DATA   AGE   TIER   LABELS
-    ADDED     default     configmap/a   0      5m    x      app=web,example.com/tier=x
-    DELETED   prod        configmap/b   0      5m           <none>
+    EVENT      NAMESPACE   NAME          DATA   AGE   TIER   LABELS
+    ADDED      default     configmap/a   0      5m    x      app=web,example.com/tier=x
+    DELETED    prod        configmap/b   0      5m           <none>
     ");
 }
 
