@@ -37,7 +37,7 @@ Mistakes in a manifest are printed as `FILE:LINE:COLUMN: error: FIELD: ...`, all
 a terminal, unless `NO_COLOR` is set or `TERM` is `dumb`.
 
 Lists accept `-o wide|json|yaml|name`. JSON and YAML output consists of Kubernetes' own objects; a list of them is a
-`v1 List`.
+`v1 List`. `kube get` also accepts `-o jsonpath=...` and `-o custom-columns=...`.
 
 Control characters and escape sequences could drive a terminal. Tables, messages and events always show them in visible
 form. `kube logs` writes the output of a container unchanged into files and pipes; on a terminal it passes only colours
@@ -163,14 +163,14 @@ fn helps(command: &Command, path: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_help_of_rollouts_and_of_scale_says_what_they_do() {
+fn the_help_of_lists_and_of_rollouts_says_what_they_do() {
     let mut kube = Cli::command();
     kube.build();
-    let found: Vec<_> = ["rollout", "scale"]
+    let found: Vec<_> = ["rollout", "scale", "get", "describe"]
         .iter()
         .flat_map(|name| helps(kube.find_subcommand(name).unwrap(), "help"))
         .collect();
-    assert_eq!(found.len(), 8, "rollout, its six subcommands, and scale");
+    assert_eq!(found.len(), 10, "rollout, its six subcommands, scale, get and describe");
     for (path, help) in found {
         insta::assert_snapshot!(path, help);
     }

@@ -2,8 +2,8 @@
 
 use tests::{IDLE, Kube, pod};
 
-const COMMANDS: [&str; 17] = [
-    "play", "down", "ps", "logs", "exec", "inspect", "events", "wait", "check", "generate", "rollout",
+const COMMANDS: [&str; 18] = [
+    "play", "down", "ps", "get", "logs", "exec", "inspect", "events", "wait", "check", "generate", "rollout",
     "scale", "image", "volume", "network", "info", "version",
 ];
 
@@ -72,7 +72,9 @@ fn a_closed_pipe_is_no_error_to_speak_of() {
 fn lists_have_every_format() {
     let kube = Kube::new();
     kube.play(&pod("web", IDLE, ""));
-    for list in [&["ps"][..], &["image", "ls"], &["volume", "ls"], &["network", "ls"], &["events"]] {
+    for list in
+        [&["ps"][..], &["get", "pods"], &["image", "ls"], &["volume", "ls"], &["network", "ls"], &["events"]]
+    {
         for format in ["wide", "json", "yaml", "name"] {
             let output = kube.ok(&[list, &["-o", format]].concat());
             if format == "json" {

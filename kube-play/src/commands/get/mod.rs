@@ -92,8 +92,8 @@ Examples:
   kube get pods --sort-by .metadata.creationTimestamp
   kube get pods -A --field-selector status.phase!=Running
 
-  # Take down what has a label
-  kube get all -l app=web -o name | xargs kube down")]
+  # Take down the Deployments with a label
+  kube get deployments -l app=web -o name | xargs kube down")]
 pub struct Args {
     /// What to list: KIND, KIND NAME..., KIND,KIND, KIND/NAME... or all
     #[arg(value_name = "KIND|KIND/NAME", required = true)]
@@ -213,7 +213,7 @@ fn print(
         Form::Names => output::print_lines(objects().map(|object| object.id.to_string())),
         Form::Objects(format) => match one() {
             Some(object) => output::print_object(&object.to_json()?, *format),
-            None => output::print_list(list()?, *format),
+            None => output::print_object(&output::list(list()?), *format),
         },
         Form::JsonPath(template) => {
             let json = match one() {
