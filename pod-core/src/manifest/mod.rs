@@ -45,7 +45,8 @@ pub(crate) use limits::{PidsAnnotation, ulimits};
 pub use load::{MAX_DOCUMENT, MAX_DOCUMENTS, load};
 pub use quantity::Quantity;
 pub(crate) use rules::{
-    MAX_NAMESERVERS, MAX_SEARCH_CHARS, MAX_SEARCHES, NODE_PORTS, SERVICE_NAME, architecture, mount_point, name,
+    MAX_NAMESERVERS, MAX_SEARCH_CHARS, MAX_SEARCHES, NODE_PORTS, SERVICE_NAME, architecture, mount_point,
+    name,
 };
 pub use source::{MAX_SOURCE, ReadError, read_sources, source};
 pub use validate::validate;
