@@ -84,3 +84,27 @@ fn a_port_that_nothing_listens_on_or_that_is_taken_is_an_error() {
     kube.run(&["port-forward", "web", "80:absent"]).expect(2).complains("no TCP port of the pod");
     kube.run(&["port-forward", "absent", "80"]).expect(4);
 }
+
+#[test]
+fn the_port_of_a_service_leads_to_the_target_port_of_a_ready_pod() {
+    let kube = Kube::new();
+    let ready = "    ports: [{containerPort: 8080, name: web}]\n    readinessProbe: {exec: {command: [test, -e, /tmp/ready]}, \
+                 periodSeconds: 1}";
+    let service = "---\napiVersion: v1\nkind: Service\nmetadata: {name: shop}\nspec:\n  selector: {app: web}\n  ports: \
+                   [{name: http, port: 80, targetPort: web}, {name: dns, port: 53, protocol: UDP}]\n";
+    kube.play(&(pod_with("web", SERVER, ready, "") + service));
+    kube.run(&["port-forward", "svc/shop", ":80"])
+        .expect(1)
+        .complains("service/shop has no Ready pod")
+        .complains("kube describe service/shop");
+    kube.sh("web", "touch /tmp/ready");
+    kube.wait("web", "ready");
+    let mut forward = kube.start(&["port-forward", "service/shop", ":http"]);
+    let port = local_port(&mut forward, "127.0.0.1:");
+    assert_eq!(get_when_served(port, "small"), "text");
+    kube.run(&["port-forward", "svc/shop", "8080"]).expect(2).complains("its ports: 80 (http)");
+    kube.run(&["port-forward", "svc/absent", "80"]).expect(4).complains("service/absent not found");
+    // Other commands choose a pod of the Service too.
+    assert_eq!(kube.ok(&["exec", "svc/shop", "--", "cat", "/tmp/www/small"]).stdout, "text");
+    kube.ok(&["logs", "service/shop"]);
+}

@@ -204,6 +204,49 @@ fn a_config_map_that_is_recorded_or_removed_is_noticed() {
 }
 
 #[test]
+fn services_and_their_endpoints_are_listed_and_described() {
+    let kube = Kube::new();
+    let services = "---\napiVersion: v1\nkind: Service\nmetadata: {name: api, labels: {app: api}}\nspec:\n  selector: \
+                    {app: api}\n  ports: [{name: http, port: 80, targetPort: 8080}]\n---\napiVersion: v1\nkind: Service\n\
+                    metadata: {name: direct}\nspec:\n  clusterIP: None\n  selector: {app: none}\n  ports: [{port: 90}]\n";
+    kube.play_with(&(API.to_owned() + services), &["--wait"]);
+    let output = kube.ok(&["get", "svc"]);
+    let all = rows(&output);
+    assert_eq!(all[0], ["NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)", "AGE"], "{output}");
+    let address = kube.ok(&["get", "svc", "api", "-o", "jsonpath={.spec.clusterIP}"]).stdout;
+    // A host without free addresses for Services gives none.
+    let address = if address.is_empty() { "<none>" } else { &address };
+    assert_eq!(all[1][..5], ["api", "ClusterIP", address, "<none>", "80/TCP"], "{output}");
+    assert_eq!(all[2][..5], ["direct", "ClusterIP", "None", "<none>", "90/TCP"], "{output}");
+    let ips = kube
+        .ok(&["get", "pods", "--sort-by", ".status.podIP", "-o", "jsonpath={.items[*].status.podIP}"])
+        .stdout;
+    let mut sockets: Vec<String> = ips.split(' ').map(|ip| format!("{ip}:8080")).collect();
+    sockets.sort();
+    let endpoints = |output: &Output, line: &str, word: usize| {
+        let found =
+            output.lines().into_iter().find(|found| found.starts_with(line)).unwrap_or_default().to_owned();
+        let found = found.split_whitespace().nth(word).unwrap_or_default().to_owned();
+        let mut found: Vec<String> = found.split(',').map(str::to_owned).collect();
+        found.sort();
+        found
+    };
+    assert_eq!(endpoints(&kube.ok(&["get", "endpoints"]), "api ", 1), sockets);
+    assert_eq!(endpoints(&kube.ok(&["get", "ep", "direct"]), "direct ", 1), ["<none>"]);
+    assert_eq!(endpoints(&kube.ok(&["describe", "svc/api"]), "Endpoints:", 1), sockets);
+    let slices =
+        kube.ok(&["get", "endpointslices", "-l", "kubernetes.io/service-name=api", "-o", "json"]).json();
+    assert_eq!(slices["items"][0]["endpoints"][0]["targetRef"]["kind"], "Pod", "{slices:#}");
+    assert_eq!(slices["items"][0]["ports"][0]["port"], 8080, "{slices:#}");
+    let name = slices["items"][0]["metadata"]["name"].as_str().unwrap();
+    kube.ok(&["describe", "endpointslice", name]).says("TargetRef:  Pod/api-");
+    kube.ok(&["describe", "endpoints/api"]).says("NotReadyAddresses:  <none>");
+    kube.ok(&["get", "all"]).says("service/api ");
+    let yaml = kube.ok(&["get", "svc,ep", "-o", "yaml"]).stdout;
+    kube.ok(&["check", &kube.manifest(&yaml)]);
+}
+
+#[test]
 fn an_empty_machine_has_a_namespace_and_a_node() {
     let kube = Kube::empty();
     for kind in ["pods", "all", "deployments", "secrets", "events", "services", "ingresses", "endpointslices"]
