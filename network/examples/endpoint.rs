@@ -5,10 +5,12 @@
 //! endpoint teardown DIR RUN_DIR ID
 //! endpoint repair DIR RUN_DIR -
 //! endpoint names DIR RUN_DIR JSON (`Names`)
+//! endpoint services DIR RUN_DIR JSON (an array of `service::Service`)
 
 use std::path::Path;
 use std::process::ExitCode;
 
+use network::service::Service;
 use network::{Endpoint, Networks};
 
 fn main() -> ExitCode {
@@ -39,7 +41,13 @@ fn main() -> ExitCode {
             .map_err(|e| e.to_string())
             .and_then(|repaired| serde_json::to_string(&repaired).map_err(|e| e.to_string()))
             .map(|repaired| println!("{repaired}")),
-        _ => Err("use: endpoint setup DIR RUN_DIR JSON | endpoint teardown|repair DIR RUN_DIR ID".to_owned()),
+        ["services", dir, run_dir, services] => serde_json::from_str::<Vec<Service>>(services)
+            .map_err(|e| e.to_string())
+            .and_then(|services| open(dir, run_dir).set_services(&services).map_err(|e| e.to_string()))
+            .and_then(|pending| serde_json::to_string(&pending).map_err(|e| e.to_string()))
+            .map(|pending| println!("{pending}")),
+        _ => Err("use: endpoint setup|services DIR RUN_DIR JSON | endpoint teardown|repair DIR RUN_DIR ID"
+            .to_owned()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -66,7 +66,7 @@ impl Network {
         let mut nets: Vec<IpNet> = Vec::new();
         if chosen {
             let none = || Error::NoFreeSubnet(name.to_owned());
-            nets.push(subnet::choose_v4(&id, used).ok_or_else(none)?.into());
+            nets.push(subnet::choose_v4(&id, subnet::PREFIX_V4, used).ok_or_else(none)?.into());
             if options.ipv6 {
                 nets.push(subnet::choose_v6(&id, used).ok_or_else(none)?.into());
             }

@@ -72,6 +72,7 @@ impl Networks {
     fn used_subnets(&self, host: &Host, name: &str) -> Result<Vec<IpNet>, Error> {
         let mut used = crate::route::used_by_host()?;
         used.extend(host.claimed_subnets(&self.definition_path(name))?);
+        used.extend(self.recorded_ranges().map(|ranges| ranges.nets()).unwrap_or_default());
         for other in self.list()?.iter().filter(|other| other.name != name) {
             used.extend(other.nets());
         }

@@ -16,7 +16,7 @@ use crate::bridge::Network;
 use crate::dns::DNS_PORT;
 use crate::firewall::{NetworkTable, Published};
 use crate::lease::{Interface, Lease};
-use crate::{Error, route};
+use crate::{Error, pod_route, route};
 
 fn refused(doing: impl Into<String>) -> impl FnOnce(NetavarkError) -> Error {
     let doing = doing.into();
@@ -93,11 +93,15 @@ fn network(network: &Network) -> types::Network {
         dns_enabled: true,
         driver: "bridge".to_owned(),
         id: network.id.clone(),
-        internal: network.internal,
+        // netavark would turn routing on the bridge off. Our own rules keep the pods of an internal network inside, and
+        // packets to Services have to be routed.
+        internal: false,
         ipv6_enabled: network.nets().any(|net| net.addr().is_ipv6()),
         name: network.name.clone(),
         network_interface: Some(network.bridge.clone()),
-        options: None,
+        options: network
+            .internal
+            .then(|| HashMap::from([("no_default_route".to_owned(), "true".to_owned())])),
         ipam_options: None,
         subnets: Some(
             network
@@ -162,7 +166,7 @@ pub(crate) fn setup(
         if is_alone && route::is_empty_bridge(&interface.network.bridge)? {
             route::remove_link(&interface.network.bridge)?;
         }
-        if !interface.network.internal && interface.network.nets().any(|net| net.addr().is_ipv6()) {
+        if interface.network.nets().any(|net| net.addr().is_ipv6()) {
             route::keep_router_advertisements();
         }
         let Some(info) = options.info(index, table, host.file.as_fd(), Some(netns.file.as_fd()), config_dir)
@@ -173,14 +177,18 @@ pub(crate) fn setup(
         driver.validate().map_err(refused(doing()))?;
         driver.setup((&mut host.netlink, &mut netns.netlink)).map_err(refused(doing()))?;
         base::fail_point!(Worker, "interface-made");
+        pod_route::through_gateway(&mut netns.netlink, interface)?;
+        base::fail_point!(Worker, "interface-routed");
         // If the kernel filters bridged packets like routed ones (net.bridge.bridge-nf-call-iptables), an endpoint
         // reaches itself by its published port only in this mode. Otherwise the mode changes nothing.
-        let hairpin = format!("/sys/class/net/{}/brport/hairpin_mode", interface.host_name);
-        if let Err(e) = std::fs::write(&hairpin, "1") {
-            tracing::debug!(file = hairpin, error = %e, "cannot set hairpin mode");
+        if let Err(e) = route::reflect(&mut host.netlink, &interface.host_name) {
+            tracing::debug!(interface = interface.host_name, error = %e, "cannot set hairpin mode");
         }
     }
-    Ok(())
+    if let Some(interface) = lease.interfaces.first() {
+        pod_route::to_services(&mut netns.netlink, interface, &lease.service_ranges)?;
+    }
+    pod_route::ignore_redirects(&lease.netns, &lease.interfaces)
 }
 
 /// Returns the rules of a network for the given endpoints.
@@ -214,7 +222,6 @@ pub(crate) fn teardown(
     match route::link_exists(&network.bridge) {
         Ok(true) => {}
         // Another program removed the bridge but not the rules, which netavark would leave.
-        Ok(false) if network.internal => return Vec::new(),
         Ok(false) => {
             let last = !others.iter().any(|other| other.is_on(&network.name));
             let rules = if last { table.remove() } else { table.apply() };

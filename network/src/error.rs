@@ -114,6 +114,9 @@ pub enum Error {
         "no free subnet for network `{0}`: every candidate collides with a route of this host; name one with --subnet"
     )]
     NoFreeSubnet(String),
+    /// All candidates for the ranges of Services collide with routes.
+    #[error("no free range of addresses for Services: every candidate collides with a route of this host")]
+    NoFreeServiceRange,
     /// A requested subnet collides with one that is in use.
     #[error("subnet {subnet} collides with {with}")]
     SubnetTaken {

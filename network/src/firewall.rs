@@ -5,10 +5,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::fmt::Write as _;
-use std::io::{ErrorKind, Write as _};
 use std::net::IpAddr;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 
 use netavark::error::{NetavarkError, NetavarkResult};
 use netavark::firewall::{FirewallDriver, firewalld};
@@ -19,11 +16,8 @@ use netavark::network::internal_types::{
 use crate::bridge::{BRIDGE_PREFIX, Network};
 use crate::dns::DNS_PORT;
 use crate::lease::Interface;
-use crate::nfnetlink::{NFGENMSG, Socket, attribute, attributes};
+use crate::nft::{self, ADMIN_DIRS, Change};
 use crate::{Error, Port};
-
-/// The folders of programs that are added if PATH lacks the administrator's folders, as with `su` without `-`.
-const ADMIN_DIRS: &str = "/usr/local/sbin:/usr/sbin:/sbin";
 
 /// Ports that are published for one endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,8 +49,8 @@ impl NetworkTable {
     /// Fails if there is no `nft`. Adds the administrator's folders to this process' PATH if `nft` is only there.
     pub(crate) fn new(network: &Network, published: Vec<Published>, dns_port: u16) -> Result<Self, Error> {
         let path = env::var("PATH").unwrap_or_default();
-        if find_in(&path).is_none() {
-            if find_nft().is_none() {
+        if nft::find_in(&path).is_none() {
+            if nft::find_nft().is_none() {
                 return Err(Error::NftMissing);
             }
             // SAFETY: `Networks` demands a single-threaded process, so no thread reads the environment now.
@@ -77,17 +71,18 @@ impl NetworkTable {
     }
 
     /// Starts to put the rules in place; the devices that they name may be created meanwhile. Returns `None` if there
-    /// is nothing to do; an internal network has no rules.
+    /// is nothing to do.
     pub(crate) fn begin(&self) -> Option<Result<Change, Error>> {
-        if self.network.internal || self.stands && is_whole(&self.network.bridge) {
-            return None;
-        }
-        Some(self.change())
+        (!self.stands || !is_whole(&self.network.bridge)).then(|| self.change())
     }
 
     fn change(&self) -> Result<Change, Error> {
         base::fail_point!(Worker, "rules-missing");
-        Change::begin(&ruleset(&self.network, &self.published, self.dns_port), &self.network)
+        Change::begin(&ruleset(&self.network, &self.published, self.dns_port), self.doing())
+    }
+
+    fn doing(&self) -> String {
+        format!("set the firewall rules of network `{}`", self.network.name)
     }
 
     /// Returns the name of the rules' network.
@@ -98,64 +93,25 @@ impl NetworkTable {
     /// Returns whether the table exists with the right numbers of chains and rules.
     pub(crate) fn is_in_place(&self) -> bool {
         let script = ruleset(&self.network, &self.published, self.dns_port);
-        is_whole(&self.network.bridge) && count_rules(&self.network.bridge).ok() == Some(rules_in(&script))
+        is_whole(&self.network.bridge)
+            && nft::count_rules(&self.network.bridge).ok() == Some(rules_in(&script))
     }
 
     /// Removes all rules of the network. Does nothing if there are none.
     pub(crate) fn remove(&self) -> Result<(), Error> {
         // Only an existing table can be deleted, so the table is added first.
         let table = &self.network.bridge;
-        Change::begin(&format!("add table inet {table}\ndelete table inet {table}\n"), &self.network)?
-            .finish()
+        Change::begin(&format!("add table inet {table}\ndelete table inet {table}\n"), self.doing())?.finish()
     }
 }
 
-/// The message of `NFNL_SUBSYS_NFTABLES` (linux/netfilter/nf_tables.h), which is the upper byte.
-const NFT_MSG_GETTABLE: u16 = (10 << 8) | 1;
-const NFTA_TABLE_NAME: u16 = 1;
-const NFTA_TABLE_USE: u16 = 3;
 /// The number of chains in [`ruleset`]; the kernel counts a table's sets too.
 const CHAINS: u32 = 7;
 
 /// Returns whether one of our tables exists with all its chains. If the kernel does not answer, the table counts as
 /// missing.
 fn is_whole(table: &str) -> bool {
-    let ask = || {
-        let socket = Socket::open()?;
-        let name = attribute(NFTA_TABLE_NAME, &[table.as_bytes(), b"\0"].concat());
-        let inet = u8::try_from(libc::NFPROTO_INET).unwrap_or_default();
-        socket.send(NFT_MSG_GETTABLE, libc::NLM_F_ACK, inet, &name)?;
-        let mut chains = 0;
-        socket.receive(|body| {
-            let uses = attributes(body.get(NFGENMSG..).unwrap_or_default())
-                .find_map(|(kind, value)| (kind == NFTA_TABLE_USE).then(|| value.try_into().ok())?);
-            chains = uses.map_or(chains, u32::from_be_bytes);
-        })?;
-        std::io::Result::Ok(chains >= CHAINS)
-    };
-    ask().unwrap_or(false)
-}
-
-const NFT_MSG_GETRULE: u16 = (10 << 8) | 7;
-const NFTA_RULE_TABLE: u16 = 1;
-const NFT_MSG_GETGEN: u16 = (10 << 8) | 16;
-const NFTA_GEN_ID: u16 = 1;
-
-/// Returns the number of rules in one of our tables.
-fn count_rules(table: &str) -> std::io::Result<usize> {
-    let socket = Socket::open()?;
-    let name = attribute(NFTA_RULE_TABLE, &[table.as_bytes(), b"\0"].concat());
-    let inet = u8::try_from(libc::NFPROTO_INET).unwrap_or_default();
-    socket.send(NFT_MSG_GETRULE, libc::NLM_F_DUMP, inet, &name)?;
-    let mut count = 0;
-    socket.receive(|body| {
-        let mut of = attributes(body.get(NFGENMSG..).unwrap_or_default());
-        let named = |(kind, value): (u16, &[u8])| {
-            kind == NFTA_RULE_TABLE && value.strip_suffix(&[0]).unwrap_or(value) == table.as_bytes()
-        };
-        count += usize::from(of.any(named));
-    })?;
-    Ok(count)
+    nft::size_of_table(table).is_some_and(|size| size >= CHAINS)
 }
 
 /// Returns the number of rules that a script of [`ruleset`] creates.
@@ -166,90 +122,6 @@ fn rules_in(script: &str) -> usize {
     };
     let filled = script.split_once("flush table").map_or("", |(_, filled)| filled);
     filled.lines().skip(1).filter(is_rule).count()
-}
-
-/// Returns a number that the kernel changes with every change of nftables in this network namespace.
-pub(crate) fn generation() -> std::io::Result<u32> {
-    let socket = Socket::open()?;
-    socket.send(NFT_MSG_GETGEN, libc::NLM_F_ACK, 0, &[])?;
-    let mut generation = None;
-    socket.receive(|body| {
-        let id = attributes(body.get(NFGENMSG..).unwrap_or_default())
-            .find_map(|(kind, value)| (kind == NFTA_GEN_ID).then(|| value.try_into().ok())?);
-        generation = id.map(u32::from_be_bytes).or(generation);
-    })?;
-    generation.ok_or_else(|| ErrorKind::InvalidData.into())
-}
-
-/// Returns the path of `nft`, in PATH or in the administrator's folders.
-pub fn find_nft() -> Option<PathBuf> {
-    find_in(&env::var("PATH").unwrap_or_default()).or_else(|| find_in(ADMIN_DIRS))
-}
-
-fn find_in(path: &str) -> Option<PathBuf> {
-    env::split_paths(path).map(|dir| dir.join("nft")).find(|file| file.is_file())
-}
-
-/// A change of rules that `nft` is carrying out. The kernel makes `nft` wait for ten milliseconds and more (RCU).
-pub(crate) struct Change {
-    network: String,
-    /// The process of `nft`; `None` once it has ended.
-    nft: Option<Child>,
-}
-
-impl Change {
-    fn begin(script: &str, network: &Network) -> Result<Self, Error> {
-        let spawn = || {
-            let mut child = Command::new("nft")
-                .args(["-f", "-"])
-                .stdin(Stdio::piped())
-                .stdout(Stdio::null())
-                .stderr(Stdio::piped())
-                .spawn()?;
-            // If `nft` refuses the script while it is written, its own message is more useful than the error of the
-            // closed stdin.
-            let written = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(script.as_bytes()));
-            match written {
-                Err(e) if e.kind() != ErrorKind::BrokenPipe => {
-                    let _ = child.kill();
-                    let _ = child.wait();
-                    Err(e)
-                }
-                _ => Ok(child),
-            }
-        };
-        let network = network.name.clone();
-        match spawn() {
-            Ok(child) => Ok(Self { network, nft: Some(child) }),
-            Err(e) => Err(refused(&network, &e)),
-        }
-    }
-
-    /// Waits until the rules are in place or refused.
-    pub(crate) fn finish(mut self) -> Result<(), Error> {
-        let Some(nft) = self.nft.take() else { return Ok(()) };
-        let output = nft.wait_with_output().map_err(|e| refused(&self.network, &e))?;
-        if output.status.success() {
-            return Ok(());
-        }
-        Err(refused(&self.network, &String::from_utf8_lossy(&output.stderr).trim()))
-    }
-}
-
-impl Drop for Change {
-    /// Waits for `nft`, so that the next change does not meet this one half done.
-    fn drop(&mut self) {
-        if let Some(nft) = &mut self.nft {
-            let _ = nft.wait();
-        }
-    }
-}
-
-fn refused(network: &str, why: &dyn std::fmt::Display) -> Error {
-    Error::Refused {
-        doing: format!("set the firewall rules of network `{network}`"),
-        why: format!("nft: {why}"),
-    }
 }
 
 /// Returns the table of a network as a script for `nft -f`. The table is flushed and filled in one transaction, so that
@@ -264,15 +136,8 @@ fn ruleset(network: &Network, published: &[Published], dns_port: u16) -> String 
             "    iifname \"{bridge}\" fib daddr type local meta l4proto {{ tcp, udp }} th dport {DNS_PORT} redirect to :{dns_port}\n"
         )
     };
-    let mut source = String::new();
-    for net in network.nets() {
-        let (f, multicast) = if net.addr().is_ipv4() { ("ip", "224.0.0.0/4") } else { ("ip6", "ff00::/8") };
-        let _ = writeln!(source, "    oifname \"{bridge}\" {f} saddr {net} ct status dnat masquerade");
-        let _ = writeln!(
-            source,
-            "    oifname != \"{bridge}\" {f} saddr {net} {f} daddr != {multicast} masquerade"
-        );
-    }
+    let source = source_rules(network, published);
+    let forward = forward_rules(network);
     format!(
         r#"table inet {bridge} {{
   chain ports {{
@@ -322,10 +187,7 @@ table inet {bridge} {{
 {source}  }}
   chain forward {{
     iifname "{bridge}" ct state invalid drop
-    ct status dnat accept
-    # Networks do not see each other.
-    oifname "{bridge}" iifname != "{bridge}" iifname "{BRIDGE_PREFIX}*" ct state new drop
-  }}
+{forward}  }}
   chain input {{
     # Publishing to the loopback opens it (route_localnet): only for answers.
     iifname "{bridge}" ip daddr 127.0.0.0/8 ct state new,invalid,untracked drop
@@ -333,6 +195,71 @@ table inet {bridge} {{
 }}
 "#
     )
+}
+
+/// Returns the rules about the source addresses of packets that leave through the bridge or come from its pods.
+fn source_rules(network: &Network, published: &[Published]) -> String {
+    let bridge = &network.bridge;
+    let mut rules = String::new();
+    if network.internal {
+        for net in network.nets() {
+            let f = family(net.addr());
+            // Pods of an internal network have no route to others, so these must seem to come from the bridge.
+            let _ = writeln!(rules, "    oifname \"{bridge}\" {f} saddr != {net} ct status dnat masquerade");
+        }
+        return rules;
+    }
+    for is_ipv6 in [false, true] {
+        let ips = published.iter().flat_map(|endpoint| &endpoint.ips).filter(|ip| ip.is_ipv6() == is_ipv6);
+        let pairs: Vec<String> = ips.map(|ip| format!("{ip} . {ip}")).collect();
+        if !pairs.is_empty() {
+            let f = if is_ipv6 { "ip6" } else { "ip" };
+            // A pod that reaches itself would answer itself.
+            let _ = writeln!(
+                rules,
+                "    oifname \"{bridge}\" {f} saddr . {f} daddr {{ {} }} ct status dnat masquerade",
+                pairs.join(", ")
+            );
+        }
+    }
+    // A pod that is reached by a published port or a Service sees who it is, and answers by way of this host.
+    let _ = writeln!(rules, "    oifname \"{BRIDGE_PREFIX}*\" ct status dnat return");
+    for net in network.nets() {
+        let (f, multicast) =
+            (family(net.addr()), if net.addr().is_ipv4() { "224.0.0.0/4" } else { "ff00::/8" });
+        let _ = writeln!(
+            rules,
+            "    oifname != \"{bridge}\" {f} saddr {net} {f} daddr != {multicast} masquerade"
+        );
+    }
+    rules
+}
+
+/// Returns the rules about what is forwarded from and to the bridge.
+fn forward_rules(network: &Network) -> String {
+    let bridge = &network.bridge;
+    if network.internal {
+        return format!(
+            r#"    iifname "{bridge}" oifname "{bridge}" accept
+    # An internal network has no way out, not by a Service either.
+    iifname "{bridge}" oifname != "{BRIDGE_PREFIX}*" ct direction original drop
+    ct status dnat accept
+    iifname "{bridge}" drop
+    oifname "{bridge}" drop
+"#
+        );
+    }
+    format!(
+        r#"    ct status dnat accept
+    # Networks do not see each other.
+    oifname "{bridge}" iifname != "{bridge}" iifname "{BRIDGE_PREFIX}*" ct state new drop
+"#
+    )
+}
+
+/// Returns the word of nftables for the family of an address.
+fn family(ip: IpAddr) -> &'static str {
+    if ip.is_ipv4() { "ip" } else { "ip6" }
 }
 
 /// Returns one rule per kind of published ports. All ports of a kind are in one map, because a packet is then looked up
@@ -410,6 +337,8 @@ impl FirewallDriver for NetworkTable {
 mod tests {
     use super::*;
     use crate::Subnet;
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
 
     fn network() -> Network {
         let subnet = |subnet: &str, gateway: &str| Subnet {
@@ -470,10 +399,24 @@ mod tests {
     }
 
     #[test]
+    fn only_a_pod_that_reaches_itself_by_its_published_port_is_masqueraded() {
+        let published =
+            Published { ips: vec!["10.1.2.3".parse().unwrap()], ports: vec![port(None, 1, "tcp")] };
+        let rules = source_rules(&network(), &[published]);
+        assert!(
+            rules.contains("ip saddr . ip daddr { 10.1.2.3 . 10.1.2.3 } ct status dnat masquerade"),
+            "{rules}"
+        );
+        assert!(!source_rules(&network(), &[]).contains("dnat masquerade"));
+    }
+
+    #[test]
     fn a_ruleset_has_as_many_chains_as_the_check_expects() {
-        let script = ruleset(&network(), &[], 53);
-        let (made, _) = script.split_once("flush table").unwrap();
-        assert_eq!(made.matches("  chain ").count(), usize::try_from(CHAINS).unwrap());
+        for internal in [false, true] {
+            let script = ruleset(&Network { internal, ..network() }, &[], 53);
+            let (made, _) = script.split_once("flush table").unwrap();
+            assert_eq!(made.matches("  chain ").count(), usize::try_from(CHAINS).unwrap());
+        }
     }
 
     #[test]
@@ -496,10 +439,13 @@ mod tests {
                 port(Some("::1"), 9, "sctp"),
             ],
         };
-        let script = ruleset(&network(), &[published], 5300);
-        let mut child =
-            Command::new("nft").args(["--check", "-f", "-"]).stdin(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
-        assert!(child.wait().unwrap().success());
+        for internal in [false, true] {
+            let network = Network { internal, ..network() };
+            let script = ruleset(&network, std::slice::from_ref(&published), 5300);
+            let mut child =
+                Command::new("nft").args(["--check", "-f", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+            child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+            assert!(child.wait().unwrap().success());
+        }
     }
 }

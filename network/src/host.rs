@@ -34,19 +34,40 @@ pub(crate) fn remove_temporary_files() -> Result<(), Error> {
     find().iter().try_for_each(|path| record::remove(path))
 }
 
-/// The claim of an endpoint to its ports. A claim is void once the namespace of its endpoint is removed, so a crash
-/// leaves no valid claim.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// The claim of an endpoint, or of a Service, to its ports. A claim is void once the namespace of its endpoint, or the
+/// record of the instance's Services, is removed, so a crash leaves no valid claim.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PortClaim {
     pub id: String,
     pub name: String,
     /// The folder of the claim's instance.
     pub instance: PathBuf,
+    /// The namespace of the endpoint, or the record of the Services.
     pub netns: PathBuf,
     pub ports: Vec<Port>,
+    #[serde(default)]
+    pub is_of_service: bool,
 }
 
-/// The claim of a network to its subnets. A claim is void once the definition of its network is removed.
+impl PortClaim {
+    fn is_valid(&self) -> bool {
+        if self.is_of_service { self.netns.is_file() } else { netns::netns_exists(&self.netns) }
+    }
+
+    /// Returns who has the ports, for a message to a user of `instance`.
+    pub(crate) fn owner(&self, instance: &Path) -> String {
+        let kind = if self.is_of_service { "Service" } else { "pod" };
+        let name = &self.name;
+        if self.instance == instance {
+            format!("{kind} {name}")
+        } else {
+            format!("{kind} {name}, of {}", self.instance.display())
+        }
+    }
+}
+
+/// The claim of a network to its subnets, or of an instance to the ranges of its Services. A claim is void once the
+/// definition of its network, or the record of the ranges, is removed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct NetworkClaim {
     definition: PathBuf,
@@ -83,12 +104,12 @@ impl Host {
         record::remove(&self.endpoint_path(id))
     }
 
-    /// Returns the endpoints of every instance. Removes void claims.
-    pub(crate) fn endpoints(&self) -> Result<Vec<PortClaim>, Error> {
+    /// Returns the claims of the endpoints and Services of every instance. Removes void claims.
+    pub(crate) fn port_claims(&self) -> Result<Vec<PortClaim>, Error> {
         let mut claims = Vec::new();
         for id in record::list(&self.dir.join("endpoints"))? {
             match record::read::<PortClaim>(&self.endpoint_path(&id)) {
-                Ok(Some(claim)) if netns::netns_exists(&claim.netns) => claims.push(claim),
+                Ok(Some(claim)) if claim.is_valid() => claims.push(claim),
                 Ok(None) => {}
                 Ok(Some(_)) | Err(Error::Damaged { .. }) => self.release_ports(&id)?,
                 Err(e) => return Err(e),
@@ -98,7 +119,12 @@ impl Host {
     }
 
     pub(crate) fn claim_network(&self, network: &Network, definition: &Path) -> Result<(), Error> {
-        let claim = NetworkClaim { definition: definition.to_owned(), subnets: network.nets().collect() };
+        self.claim_subnets(network.nets().collect(), definition)
+    }
+
+    /// Records that `subnets` are those of what is recorded in the file `definition`.
+    pub(crate) fn claim_subnets(&self, subnets: Vec<IpNet>, definition: &Path) -> Result<(), Error> {
+        let claim = NetworkClaim { definition: definition.to_owned(), subnets };
         record::write(&self.network_path(definition), &claim, Durability::Process)
     }
 
@@ -106,7 +132,8 @@ impl Host {
         record::remove(&self.network_path(definition))
     }
 
-    /// Returns the subnets of every network of every instance, except the network that is defined at `own`.
+    /// Returns the subnets of every network and the ranges of every instance's Services, except those that are defined
+    /// at `own`.
     pub(crate) fn claimed_subnets(&self, own: &Path) -> Result<Vec<IpNet>, Error> {
         let dir = self.dir.join("networks");
         let mut subnets = Vec::new();
@@ -138,12 +165,13 @@ mod tests {
             instance: "/i".into(),
             netns: netns.into(),
             ports: Vec::new(),
+            is_of_service: false,
         };
         host.claim_ports(&claim("live", "/proc/self/ns/net")).unwrap();
         host.claim_ports(&claim("dead", "/nowhere")).unwrap();
         host.claim_ports(&claim("unmounted", "/etc/hostname")).unwrap();
         std::fs::write(dir.path().join("endpoints/damaged.json"), "{").unwrap();
-        let ids: Vec<String> = host.endpoints().unwrap().into_iter().map(|c| c.id).collect();
+        let ids: Vec<String> = host.port_claims().unwrap().into_iter().map(|c| c.id).collect();
         assert_eq!(ids, ["live"]);
         assert_eq!(std::fs::read_dir(dir.path().join("endpoints")).unwrap().count(), 1);
     }

@@ -192,16 +192,21 @@ fn rules(network: &Network, dns_port: u16) -> Vec<(&'static str, Vec<String>)> {
             ("INPUT", rule(text))
         })
         .into();
-    // On hosts that filter bridges, packets between endpoints of one network pass FORWARD too.
-    if network.internal {
-        rules.push(("FORWARD", rule(format!("-i {bridge} -o {bridge} -j ACCEPT"))));
+    // On hosts that filter bridges, packets between endpoints of one network pass FORWARD too. An internal network has
+    // no way out, but its pods reach Services, and answer.
+    rules.push(if network.internal {
+        ("FORWARD", rule(format!("-i {bridge} -o {bridge} -j ACCEPT")))
     } else {
-        rules.extend([
-            ("FORWARD", rule(format!("-i {bridge} -j ACCEPT"))),
-            ("FORWARD", rule(format!("-o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"))),
-            ("FORWARD", rule(format!("-o {bridge} -m conntrack --ctstate DNAT -j ACCEPT"))),
-        ]);
+        ("FORWARD", rule(format!("-i {bridge} -j ACCEPT")))
+    });
+    if network.internal {
+        let states = "-m conntrack --ctstate RELATED,ESTABLISHED";
+        rules.push(("FORWARD", rule(format!("-i {bridge} {states} -j ACCEPT"))));
     }
+    rules.extend([
+        ("FORWARD", rule(format!("-o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"))),
+        ("FORWARD", rule(format!("-o {bridge} -m conntrack --ctstate DNAT -j ACCEPT"))),
+    ]);
     rules
 }
 

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use base::file::Durability;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::address::{self, Pool};
@@ -22,6 +23,9 @@ pub(crate) struct Lease {
     pub netns: PathBuf,
     pub ports: Vec<Port>,
     pub interfaces: Vec<Interface>,
+    /// The ranges of Services to which the endpoint needs routes, because it has no default route.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub service_ranges: Vec<IpNet>,
 }
 
 /// One network of a lease.
@@ -186,6 +190,11 @@ impl Networks {
             names: endpoint.names.clone(),
             netns: endpoint.netns.clone(),
             ports: endpoint.ports.clone(),
+            service_ranges: if interfaces.iter().all(|i: &Interface| i.network.internal) {
+                self.ranges(host)?.nets()
+            } else {
+                Vec::new()
+            },
             interfaces,
         };
         if before.as_ref() != Some(&lease) {

@@ -19,6 +19,8 @@ mod legacy;
 pub mod names;
 mod netns;
 mod nfnetlink;
+mod nft;
+mod pod_route;
 mod port;
 mod record;
 mod repair;
@@ -37,8 +39,9 @@ pub use bridge::{Network, NetworkOptions, Subnet};
 pub use dns::fuzz;
 pub use dns::{CLUSTER_DOMAIN, NAME_SERVER, is_host_name, name_server_main};
 pub use error::Error;
-pub use firewall::find_nft;
 pub use netns::{bind_netns, make_netns, netns_exists, remove_netns, set_sysctls, with_netns};
+pub use nft::find_nft;
+pub use port::NODE_PORTS;
 pub use repair::Repaired;
 pub use route::host_addresses;
 
@@ -143,7 +146,7 @@ impl Networks {
 
     /// Removes the temporary files of writers that were killed.
     pub fn remove_temporary_files(&self) -> Result<(), Error> {
-        let own = ["definitions", "leases", "last"].map(|dir| self.dir.join(dir));
+        let own = ["", "definitions", "leases", "last"].map(|dir| self.dir.join(dir));
         let run = [self.run_dir.clone(), self.run_dir.join("up"), self.run_dir.join(NAME_SERVER)];
         let find = || own.iter().chain(&run).flat_map(|dir| record::temporary_files(dir)).collect::<Vec<_>>();
         // A file that another process is just writing no longer exists once this process has the lock.
@@ -170,7 +173,7 @@ impl Networks {
         if ports.is_empty() {
             return Ok(());
         }
-        let mut claims = Host::lock()?.endpoints()?;
+        let mut claims = Host::lock()?.port_claims()?;
         claims.retain(|claim| !leaving.contains(&claim.id));
         port::check(&self.instance(), id, ports, &claims)
     }
@@ -195,7 +198,7 @@ impl Networks {
     /// Leases addresses and claims ports; creates nothing else yet.
     fn take(&self, endpoint: &Endpoint) -> Result<Lease, Error> {
         let host = Host::lock()?;
-        port::check(&self.instance(), &endpoint.id, &endpoint.ports, &host.endpoints()?)?;
+        port::check(&self.instance(), &endpoint.id, &endpoint.ports, &host.port_claims()?)?;
         let lease = self.lease(&host, endpoint)?;
         base::fail_point!(Worker, "addresses-leased");
         if lease.ports.is_empty() {
@@ -208,6 +211,7 @@ impl Networks {
             instance: self.instance(),
             netns: std::path::absolute(&lease.netns).unwrap_or_else(|_| lease.netns.clone()),
             ports: lease.ports.clone(),
+            is_of_service: false,
         })?;
         base::fail_point!(Worker, "ports-claimed");
         Ok(lease)
@@ -240,6 +244,9 @@ impl Networks {
         let listings: Vec<_> = new.iter().map(|network| iptables::Listings::ask(network)).collect();
         driver::setup(lease, &others, &tables, &config_dir)?;
         base::fail_point!(Worker, "endpoint-connected");
+        if !new.is_empty() {
+            self.add_networks_to_services()?;
+        }
         let mut warnings = Vec::new();
         for (network, listings) in new.iter().zip(listings) {
             warnings.extend(iptables::open(network, dns_port, &self.iptables_dir(), listings));

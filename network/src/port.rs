@@ -22,6 +22,19 @@ const LISTEN: &str = "0A";
 /// An unconnected UDP socket, in the same column.
 const UNCONNECTED: &str = "07";
 
+/// The ports from which Services get their node ports (`--service-node-port-range` of kube-apiserver).
+pub const NODE_PORTS: std::ops::RangeInclusive<u16> = 30_000..=32_767;
+
+/// Returns which of [`NODE_PORTS`] sockets of the host have, by protocol (`tcp`, `udp`, `sctp`).
+pub(crate) fn node_ports_of_sockets() -> Result<Vec<(&'static str, u16)>, Error> {
+    let mut found = Vec::new();
+    for protocol in ["tcp", "udp", "sctp"] {
+        let ports = listeners(protocol)?.into_iter().map(|listener| listener.port);
+        found.extend(ports.filter(|port| NODE_PORTS.contains(port)).map(|port| (protocol, port)));
+    }
+    Ok(found)
+}
+
 /// Returns an error for ports that cannot be published: invalid ones, duplicates, and ones that are taken by `claims`
 /// (of other endpoints than `id` of this instance) or by sockets of the host.
 pub(crate) fn check(instance: &Path, id: &str, ports: &[Port], claims: &[PortClaim]) -> Result<(), Error> {
@@ -46,9 +59,7 @@ pub(crate) fn check(instance: &Path, id: &str, ports: &[Port], claims: &[PortCla
         same.push(port);
         let rivals = claimed.get(&key(port)).into_iter().flatten();
         if let Some((_, claim)) = rivals.into_iter().find(|(other, _)| conflict(port, other)) {
-            let here = claim.instance == instance;
-            let whose = if here { String::new() } else { format!(", of {}", claim.instance.display()) };
-            return taken(format!("pod {}{whose}", claim.name));
+            return taken(claim.owner(instance));
         }
         let listeners = match listening.entry(&port.protocol) {
             Entry::Occupied(known) => known.into_mut(),
@@ -226,6 +237,7 @@ mod tests {
             instance: "/i".into(),
             netns: "/".into(),
             ports: ports.to_vec(),
+            is_of_service: false,
         }
     }
 

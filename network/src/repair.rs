@@ -18,7 +18,8 @@ use crate::bridge::Network;
 use crate::firewall::NetworkTable;
 use crate::lease::Lease;
 use crate::record;
-use crate::{Error, Networks, dns, driver, firewall, iptables, legacy, route};
+use crate::service::ServicesFault;
+use crate::{Error, Networks, dns, driver, iptables, legacy, nft, route};
 
 /// What a check of the networks has found and repaired.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +46,8 @@ enum Fault {
     Closed(Network, iptables::Missing),
     /// The host's end of a pod's interface no longer exists.
     Link(String),
+    /// Services cannot be reached.
+    Services(ServicesFault),
 }
 
 impl fmt::Display for Fault {
@@ -68,6 +71,7 @@ impl fmt::Display for Fault {
                 )
             }
             Self::Link(pod) => write!(f, "the network interface of pod {pod} is gone"),
+            Self::Services(fault) => fault.fmt(f),
         }
     }
 }
@@ -76,7 +80,6 @@ impl fmt::Display for Fault {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Watched {
     bridge: String,
-    internal: bool,
     gateways: Vec<IpAddr>,
 }
 
@@ -91,12 +94,14 @@ struct Stamp {
     sysctls: Vec<String>,
     /// For each gateway: whether the address exists.
     gateways: Vec<bool>,
+    /// For each range of Services: whether it has its route.
+    ranges: Vec<bool>,
 }
 
 impl Stamp {
-    fn now(networks: &[Watched]) -> Self {
+    fn now(networks: &[Watched], ranges: Vec<bool>) -> Self {
         Self {
-            generation: firewall::generation().ok(),
+            generation: nft::generation().ok(),
             legacy: [libc::AF_INET, libc::AF_INET6].map(legacy::filter_stamp),
             sysctls: networks.iter().flat_map(sysctls).map(|(name, _)| read_sysctl(&name)).collect(),
             gateways: networks
@@ -104,6 +109,7 @@ impl Stamp {
                 .flat_map(|n| &n.gateways)
                 .map(|ip| route::is_host_address(*ip))
                 .collect(),
+            ranges,
         }
     }
 }
@@ -117,9 +123,6 @@ struct Checked {
 
 /// Returns the sysctls that netavark sets when it creates a bridge, and those that published ports need.
 fn sysctls(network: &Watched) -> Vec<(String, &'static str)> {
-    if network.internal {
-        return Vec::new();
-    }
     let mut wanted = vec![
         ("net/ipv4/ip_forward".to_owned(), "1"),
         (format!("net/ipv4/conf/{}/route_localnet", network.bridge), "1"),
@@ -146,11 +149,11 @@ impl Networks {
     /// # Errors
     /// A record cannot be read or written.
     pub fn repair(&self) -> Result<Repaired, Error> {
-        if record::list(&self.run_dir.join("up"))?.is_empty() {
+        if record::list(&self.run_dir.join("up"))?.is_empty() && !self.services_path().exists() {
             return Ok(Repaired::default());
         }
         let before: Checked = record::read(&self.checked_path()).ok().flatten().unwrap_or_default();
-        let stamp = Stamp::now(&before.networks);
+        let stamp = Stamp::now(&before.networks, self.routed_ranges());
         if stamp == before.stamp {
             return Ok(Repaired { problems: before.problems, ..Repaired::default() });
         }
@@ -172,17 +175,17 @@ impl Networks {
         // A firewalld that was reloaded has forgotten which subnets to let pass, and asking it is slow.
         if iptables::nftables_has(libc::NFPROTO_INET, b"firewalld").unwrap_or(false) {
             let dbus = zbus::blocking::Connection::system().ok();
-            for net in networks.iter().filter(|network| !network.internal).flat_map(Network::nets) {
+            for net in networks.iter().flat_map(Network::nets) {
                 firewalld::add_firewalld_if_possible(&dbus, &net);
             }
         }
         let watched = |network: &Network| Watched {
             bridge: network.bridge.clone(),
-            internal: network.internal,
             gateways: network.subnets.iter().map(|subnet| subnet.gateway).collect(),
         };
         let networks: Vec<Watched> = networks.iter().map(watched).collect();
-        let checked = Checked { stamp: Stamp::now(&networks), networks, problems: repaired.problems.clone() };
+        let stamp = Stamp::now(&networks, self.routed_ranges());
+        let checked = Checked { stamp, networks, problems: repaired.problems.clone() };
         record::write(&self.checked_path(), &checked, Durability::Process)?;
         Ok(repaired)
     }
@@ -206,7 +209,7 @@ impl Networks {
                 faults.push(Fault::Bridge(network));
                 continue;
             }
-            let listings = (!network.internal).then(|| iptables::Listings::ask(&network));
+            let listings = iptables::Listings::ask(&network);
             for subnet in &network.subnets {
                 if !route::is_host_address(subnet.gateway)
                     && let Ok(net) = IpNet::new(subnet.gateway, subnet.subnet.prefix_len())
@@ -216,7 +219,6 @@ impl Networks {
             }
             let watched = Watched {
                 bridge: network.bridge.clone(),
-                internal: network.internal,
                 gateways: network.subnets.iter().map(|subnet| subnet.gateway).collect(),
             };
             for (name, value) in sysctls(&watched) {
@@ -225,7 +227,6 @@ impl Networks {
                     faults.push(Fault::Sysctl(name, value));
                 }
             }
-            let Some(listings) = listings else { continue };
             let table = driver::table(&network, leases.iter(), dns_port)?;
             if !table.is_in_place() {
                 faults.push(Fault::Rules(Box::new(table)));
@@ -240,6 +241,7 @@ impl Networks {
                 }
             }
         }
+        faults.extend(self.services_fault()?.map(Fault::Services));
         Ok(faults)
     }
 
@@ -260,6 +262,7 @@ impl Networks {
                 Ok(())
             }
             Fault::Rules(table) => Ok(table.apply().map_err(Box::new)?),
+            Fault::Services(_) => Ok(self.mend_services().map_err(Box::new)?),
             Fault::Closed(network, missing) => Ok(iptables::add(network, missing, &self.iptables_dir())?),
         }
     }

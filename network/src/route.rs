@@ -7,8 +7,11 @@ use ipnet::IpNet;
 use netavark::error::NetavarkError;
 use netavark::network::netlink::Socket;
 use netavark::network::netlink_route::{LinkID, NetlinkRoute};
+use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-use netlink_packet_route::link::LinkAttribute;
+use netlink_packet_route::link::{
+    InfoBridgePort, InfoPortData, InfoPortKind, LinkAttribute, LinkInfo, LinkMessage,
+};
 use netlink_packet_route::route::{RouteAddress, RouteAttribute};
 use nix::errno::Errno;
 
@@ -155,6 +158,19 @@ fn link_local(mac: &[u8]) -> Option<IpNet> {
     IpNet::new(ip.into(), 64).ok()
 }
 
+/// Makes a bridge send packets back to the interface that they came from, if they are for it (hairpin mode).
+pub(crate) fn reflect(socket: &mut Socket<NetlinkRoute>, name: &str) -> Result<(), NetavarkError> {
+    let index = nix::net::if_::if_nametoindex(name).map_err(|e| NetavarkError::msg(e.to_string()))?;
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.attributes.push(LinkAttribute::LinkInfo(vec![
+        LinkInfo::PortKind(InfoPortKind::Bridge),
+        LinkInfo::PortData(InfoPortData::BridgePort(vec![InfoBridgePort::HairpinMode(true)])),
+    ]));
+    let flags = u16::try_from(libc::NLM_F_ACK).unwrap_or_default();
+    socket.make_netlink_request(RouteNetlinkMessage::NewLink(message), flags).map(drop)
+}
+
 /// Removes an interface. An interface that does not exist is no error.
 pub(crate) fn remove_link(name: &str) -> Result<(), Error> {
     match open()?.del_link(LinkID::Name(name.to_owned())) {
@@ -202,6 +218,22 @@ fn keep_router_advertisements_in(conf: &Path) {
             && let Err(e) = std::fs::write(&accept_ra, "2")
         {
             tracing::debug!(file = %accept_ra.display(), error = %e, "cannot keep router advertisements");
+        }
+    }
+}
+
+/// Makes the host forward packets. If that fails, which is logged, only what comes from elsewhere and goes elsewhere
+/// is not forwarded.
+pub(crate) fn forward(ipv6_too: bool) {
+    let mut files = vec!["/proc/sys/net/ipv4/ip_forward"];
+    if ipv6_too {
+        keep_router_advertisements();
+        files.push("/proc/sys/net/ipv6/conf/all/forwarding");
+    }
+    for file in files {
+        let is_on = std::fs::read_to_string(file).is_ok_and(|value| value.trim() == "1");
+        if !is_on && let Err(e) = std::fs::write(file, "1") {
+            tracing::warn!(file, error = %e, "cannot make the host forward packets");
         }
     }
 }

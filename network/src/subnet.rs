@@ -14,7 +14,8 @@ const POOLS_V4: [(Ipv4Addr, u8); 3] = [
     (Ipv4Addr::new(172, 24, 0, 0), 13),
     (Ipv4Addr::new(192, 168, 0, 0), 16),
 ];
-const PREFIX_V4: u8 = 24;
+/// The length of the prefix of a network's IPv4 subnet.
+pub(crate) const PREFIX_V4: u8 = 24;
 const PREFIX_V6: u8 = 64;
 
 /// Returns whether two subnets have a common address.
@@ -27,16 +28,16 @@ pub(crate) fn collision(net: &IpNet, used: &[IpNet]) -> Option<IpNet> {
     used.iter().find(|u| overlap(net, u)).copied()
 }
 
-/// Chooses a /24 of the pools that collides with nothing in `used`. `seed` determines where the search starts, so that
+/// Chooses a subnet of the pools, with a prefix of this length, that collides with nothing in `used`. `seed` determines where the search starts, so that
 /// different networks get different subnets and one network gets the same subnet again.
-pub(crate) fn choose_v4(seed: &str, used: &[IpNet]) -> Option<Ipv4Net> {
+pub(crate) fn choose_v4(seed: &str, length: u8, used: &[IpNet]) -> Option<Ipv4Net> {
     let hash = hash64(seed);
     POOLS_V4.iter().find_map(|&(base, prefix)| {
-        let count = 1_u64 << (PREFIX_V4 - prefix);
+        let count = 1_u64 << length.checked_sub(prefix)?;
         (0..count).find_map(|i| {
             let index = u32::try_from((hash.wrapping_add(i)) % count).ok()?;
-            let address = Ipv4Addr::from(u32::from(base) | (index << (32 - u32::from(PREFIX_V4))));
-            let net = Ipv4Net::new(address, PREFIX_V4).ok()?;
+            let address = Ipv4Addr::from(u32::from(base) | (index << (32 - u32::from(length))));
+            let net = Ipv4Net::new(address, length).ok()?;
             collision(&net.into(), used).is_none().then_some(net)
         })
     })
@@ -132,7 +133,7 @@ mod tests {
         fn a_chosen_subnet_shares_no_address_with_any_route(
             seed in ".{0,12}", used in prop::collection::vec(any_net(), 0..60)
         ) {
-            if let Some(net) = choose_v4(&seed, &used) {
+            if let Some(net) = choose_v4(&seed, PREFIX_V4, &used) {
                 prop_assert!(net.addr().is_private());
                 for other in &used {
                     if let IpNet::V4(other) = other {
@@ -160,7 +161,7 @@ mod tests {
         fn networks_created_one_after_another_never_collide(seeds in prop::collection::vec(".{0,8}", 1..80)) {
             let mut used = Vec::new();
             for seed in seeds {
-                let v4 = IpNet::from(choose_v4(&seed, &used).unwrap());
+                let v4 = IpNet::from(choose_v4(&seed, PREFIX_V4, &used).unwrap());
                 let v6 = IpNet::from(choose_v6(&seed, &used).unwrap());
                 prop_assert!(collision(&v4, &used).is_none() && collision(&v6, &used).is_none());
                 used.extend([v4, v6]);
@@ -169,16 +170,16 @@ mod tests {
 
         #[test]
         fn a_network_gets_its_subnet_again(seed in ".{0,12}", used in prop::collection::vec(any_net(), 0..20)) {
-            prop_assert_eq!(choose_v4(&seed, &used), choose_v4(&seed, &used));
+            prop_assert_eq!(choose_v4(&seed, PREFIX_V4, &used), choose_v4(&seed, PREFIX_V4, &used));
         }
     }
 
     #[test]
     fn the_next_pool_is_used_when_the_first_is_routed_elsewhere() {
         let used = ["10.0.0.0/8".parse().unwrap()];
-        assert_eq!(choose_v4("x", &used).unwrap().addr().octets()[0], 172);
+        assert_eq!(choose_v4("x", PREFIX_V4, &used).unwrap().addr().octets()[0], 172);
         let all = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"].map(|n| n.parse().unwrap());
-        assert!(choose_v4("x", &all).is_none());
+        assert!(choose_v4("x", PREFIX_V4, &all).is_none());
     }
 
     #[test]

@@ -1,9 +1,23 @@
 //! Services as the network sees them: addresses and ports of which connections go to endpoints.
+//!
+//! [`rules`] decides which rules a set of Services needs, [`table`] which commands of `nft` lead from the rules that are
+//! in place to those; both are pure. [`change`] carries a change out, and [`ports`], [`ranges`] and [`device`] do what
+//! belongs to it: ports of the host, addresses, the route to them.
+
+mod change;
+mod device;
+mod ports;
+mod ranges;
+mod rules;
+mod table;
 
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use change::ServicesFault;
+
+use crate::host::Host;
 use crate::{Error, Networks};
 
 /// The protocol of a Service's port.
@@ -62,16 +76,32 @@ pub struct Pending {
 }
 
 impl Networks {
-    /// Returns the ranges of which Services get their addresses, IPv4 first. Chosen once for the instance, so that they
-    /// collide with no route of the host.
+    /// Returns the ranges of which Services get their addresses, IPv4 first. They are chosen once for the instance, so
+    /// that they collide with no route of the host, and chosen again if they do when nothing of the instance uses them.
+    /// The first address of each range is the host's own.
+    ///
+    /// # Errors
+    /// A record cannot be read or written, or every candidate collides with a route.
     pub fn service_ranges(&self) -> Result<Vec<ipnet::IpNet>, Error> {
-        Ok(Vec::new())
+        if let Some(ranges) = self.recorded_ranges()
+            && crate::route::link_exists(&self.services_device())?
+        {
+            return Ok(ranges.nets());
+        }
+        let _instance = self.lock()?;
+        Ok(self.ranges(&Host::lock()?)?.nets())
     }
 
     /// Makes the host forward the connections of exactly these Services, in one transaction. Returns the ports of the
-    /// host that others have; everything else is in place.
+    /// host that others have; everything else is in place. Without Services, nothing is left.
+    ///
+    /// # Errors
+    /// A record cannot be read or written, or the kernel or `nft` refuses a change.
     pub fn set_services(&self, services: &[Service]) -> Result<Vec<Pending>, Error> {
-        let _ = services;
-        Ok(Vec::new())
+        if services.is_empty() && !self.services_path().exists() {
+            return Ok(Vec::new());
+        }
+        let _instance = self.lock()?;
+        self.change_services(services)
     }
 }

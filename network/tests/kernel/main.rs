@@ -16,4 +16,5 @@ mod neighbours;
 mod ports_and_subnets;
 mod reach;
 mod repair;
+mod services;
 mod upstream;
