@@ -9,14 +9,18 @@ use nix::sys::signal::Signal;
 
 use crate::processes::{Process, processes};
 
-/// Returns the bridges of the networks that are defined below `root`.
+/// Returns the bridges of the networks that are defined below `root`, and the device of Services.
 pub(crate) fn bridges(root: &Path) -> Vec<String> {
     let files =
         fs::read_dir(root.join("networks/definitions")).into_iter().flatten().flatten().map(|e| e.path());
     let texts = files.filter(|p| p.extension().is_some_and(|e| e == "json")).filter_map(|p| fs::read(p).ok());
     let values = texts.filter_map(|t| serde_json::from_slice::<serde_json::Value>(&t).ok());
     let name = |v: serde_json::Value| Some(v.get("bridge")?.as_str()?.to_owned());
-    values.filter_map(name).collect()
+    // The device of Services, which has the name of their table.
+    let of_services = fs::read(root.join("networks/service-ranges.json")).unwrap_or_default();
+    let of_services: serde_json::Value = serde_json::from_slice(&of_services).unwrap_or_default();
+    let device = of_services.get("device").and_then(|device| Some(device.as_str()?.to_owned()));
+    values.filter_map(name).chain(device).collect()
 }
 
 fn belongs(process: &Process, dir: &str, uids: &BTreeSet<String>) -> bool {
@@ -101,7 +105,9 @@ pub(crate) fn find(dir: &Path, uids: &BTreeSet<String>, bridges: &BTreeSet<Strin
     let rules = rules.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
     let ours = |rule: &&str| {
         uids.iter().any(|u| rule.contains(u.as_str()))
-            || bridges.iter().any(|b| rule.contains(&format!("\"{b}\"")))
+            || bridges
+                .iter()
+                .any(|b| rule.contains(&format!("\"{b}\"")) || rule.contains(&format!("inet {b} ")))
     };
     left.extend(rules.lines().filter(ours).map(|r| format!("nft {}", r.trim())));
     left
@@ -127,12 +133,13 @@ pub(crate) fn files(run: &Path, uids: &BTreeSet<String>) -> Vec<String> {
 /// Returns true for files that stay when everything was taken down: images, the definitions of networks, locks,
 /// memos.
 fn may_stay(path: &str) -> bool {
-    const FILES: [&str; 21] = [
+    const FILES: [&str; 22] = [
         "root/images/index.json",
         "root/images/oci-layout",
         "root/images/lock",
         "root/version.json",
         "root/networks/lock",
+        "root/networks/service-ranges.json",
         "root/networks/definitions/kube.json",
         "root/networks/last/kube.json",
         "run/boot",
