@@ -128,11 +128,11 @@ fn same_address(published: IpAddr, bound: IpAddr) -> bool {
 
 fn listeners(protocol: &str) -> Result<Vec<Listener>, Error> {
     let (files, state) = match protocol {
-        "tcp" => (["/proc/net/tcp", "/proc/net/tcp6"], LISTEN),
-        "udp" => (["/proc/net/udp", "/proc/net/udp6"], UNCONNECTED),
+        "tcp" => (["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"], LISTEN),
+        "udp" => (["/proc/thread-self/net/udp", "/proc/thread-self/net/udp6"], UNCONNECTED),
         // /proc/net/sctp/eps has other columns. If the kernel module is not loaded, no process can listen.
         _ => {
-            let text = fs::read_to_string("/proc/net/sctp/eps").unwrap_or_default();
+            let text = fs::read_to_string("/proc/thread-self/net/sctp/eps").unwrap_or_default();
             return Ok(parse_sctp(&text));
         }
     };

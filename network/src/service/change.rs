@@ -248,7 +248,9 @@ impl Networks {
         ports::claim(&Host::lock()?, &self.instance(), &self.services_path(), &[])?;
         base::fail_point!(Worker, "service-ports-released");
         record::remove(&self.done_path())?;
-        record::remove(&self.services_path())
+        record::remove(&self.services_path())?;
+        base::fail_point!(Worker, "services-record-removed");
+        Ok(())
     }
 }
 

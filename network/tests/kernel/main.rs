@@ -16,5 +16,6 @@ mod neighbours;
 mod ports_and_subnets;
 mod reach;
 mod repair;
+mod service_changes;
 mod services;
 mod upstream;
