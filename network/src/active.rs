@@ -7,6 +7,8 @@ use base::file::Durability;
 use serde::{Deserialize, Serialize};
 
 use crate::lease::Lease;
+#[cfg(doc)]
+use crate::pod_route;
 use crate::record;
 use crate::{Error, Networks, netns, route};
 
@@ -19,11 +21,24 @@ pub(crate) struct ActiveEndpoint {
     /// True if its rules are in place too.
     #[serde(default)]
     rules: bool,
+    /// True if it sends to its neighbours by way of the bridge's address.
+    #[serde(default)]
+    through_gateway: bool,
 }
 
 impl ActiveEndpoint {
     pub(crate) fn new(lease: &Lease) -> Self {
-        Self { lease: lease.clone(), netns: netns::inode(&lease.netns), rules: false }
+        Self { lease: lease.clone(), netns: netns::inode(&lease.netns), rules: false, through_gateway: false }
+    }
+
+    /// Returns the endpoint with its routes marked as those that [`pod_route`] adds.
+    pub(crate) fn with_routes(self) -> Self {
+        Self { through_gateway: true, ..self }
+    }
+
+    /// Returns whether the endpoint needs its routes. An earlier version of this program added none.
+    pub(crate) fn needs_routes(&self) -> bool {
+        !self.through_gateway
     }
 
     /// Returns the endpoint with its rules marked as in place.

@@ -251,7 +251,7 @@ impl Networks {
         for (network, listings) in new.iter().zip(listings) {
             warnings.extend(iptables::open(network, dns_port, &self.iptables_dir(), listings));
         }
-        let own = ActiveEndpoint::new(lease);
+        let own = ActiveEndpoint::new(lease).with_routes();
         self.write_active(&own)?;
         base::fail_point!(Worker, "endpoint-up");
         for subnet in lease.interfaces.iter().flat_map(|i| &i.network.subnets) {

@@ -14,8 +14,18 @@ use netlink_packet_route::route::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use crate::lease::Interface;
+use crate::lease::{Interface, Lease};
 use crate::{Error, netns};
+
+/// Gives a pod that is set up already its routes, as [`through_gateway`] and [`ignore_redirects`] do.
+pub(crate) fn add_to_running(lease: &Lease) -> Result<(), Error> {
+    netns::with_netns(&lease.netns, || {
+        let mut socket = Socket::<NetlinkRoute>::new()
+            .map_err(|e| Error::Refused { doing: "open a netlink socket".to_owned(), why: e.to_string() })?;
+        lease.interfaces.iter().try_for_each(|interface| through_gateway(&mut socket, interface))
+    })??;
+    ignore_redirects(&lease.netns, &lease.interfaces)
+}
 
 /// Replaces the routes to the subnets of an interface, which the kernel added with its addresses, by routes through
 /// their gateways. `socket` is in the pod's network namespace.
@@ -86,6 +96,29 @@ pub(crate) fn add_on_link(
     add(socket, &route(to, device, None, Some(source)))
 }
 
+/// Makes an address one of the host's own for packets that a device hands to it, or undoes that. For all other packets
+/// the kernel's own route to the address has precedence.
+pub(crate) fn set_local(
+    socket: &mut Socket<NetlinkRoute>,
+    ip: IpAddr,
+    device: u32,
+    is_wanted: bool,
+) -> NetavarkResult<()> {
+    let mut message = route(IpNet::from(ip), device, None, None);
+    message.header.table = libc::RT_TABLE_LOCAL;
+    message.header.kind = RouteType::Local;
+    message.attributes.push(RouteAttribute::Priority(4096));
+    if !is_wanted {
+        return remove(socket, &message);
+    }
+    // Other devices have such a route too, which stays.
+    let flags = flags(&[libc::NLM_F_ACK, libc::NLM_F_CREATE, libc::NLM_F_APPEND]);
+    match socket.make_netlink_request(RouteNetlinkMessage::NewRoute(message), flags) {
+        Err(e) if is(&e, libc::EEXIST) => Ok(()),
+        done => done.map(drop),
+    }
+}
+
 fn device(socket: &mut Socket<NetlinkRoute>, interface: &Interface) -> NetavarkResult<u32> {
     Ok(socket.get_link(LinkID::Name(interface.name.clone()))?.header.index)
 }
@@ -131,9 +164,14 @@ fn add(socket: &mut Socket<NetlinkRoute>, route: &RouteMessage) -> NetavarkResul
 fn remove(socket: &mut Socket<NetlinkRoute>, route: &RouteMessage) -> NetavarkResult<()> {
     let flags = flags(&[libc::NLM_F_ACK]);
     match socket.make_netlink_request(RouteNetlinkMessage::DelRoute(route.clone()), flags) {
-        Err(e) if matches!(e.unwrap(), NetavarkError::Netlink(e) if -e.raw_code() == libc::ESRCH) => Ok(()),
+        Err(e) if is(&e, libc::ESRCH) => Ok(()),
         done => done.map(drop),
     }
+}
+
+/// Returns whether the kernel answered with an error of errno(3).
+pub(crate) fn is(e: &NetavarkError, code: i32) -> bool {
+    matches!(e.unwrap(), NetavarkError::Netlink(e) if -e.raw_code() == code)
 }
 
 fn refused(interface: &Interface) -> impl FnOnce(NetavarkError) -> Error {

@@ -19,7 +19,7 @@ use crate::firewall::NetworkTable;
 use crate::lease::Lease;
 use crate::record;
 use crate::service::ServicesFault;
-use crate::{Error, Networks, dns, driver, iptables, legacy, nft, route};
+use crate::{Error, Networks, dns, driver, iptables, legacy, nft, pod_route, route};
 
 /// What a check of the networks has found and repaired.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,7 +103,12 @@ impl Stamp {
         Self {
             generation: nft::generation().ok(),
             legacy: [libc::AF_INET, libc::AF_INET6].map(legacy::filter_stamp),
-            sysctls: networks.iter().flat_map(sysctls).map(|(name, _)| read_sysctl(&name)).collect(),
+            sysctls: networks
+                .iter()
+                .flat_map(sysctls)
+                .map(|(name, _)| read_sysctl(&name))
+                .chain([read_sysctl("net/bridge/bridge-nf-call-ip6tables")])
+                .collect(),
             gateways: networks
                 .iter()
                 .flat_map(|n| &n.gateways)
@@ -160,9 +165,20 @@ impl Networks {
         let Some(_instance) = FileLock::try_acquire(&self.dir.join("lock"), LockKind::Exclusive)? else {
             return Ok(Repaired::default());
         };
-        let leases: Vec<Lease> = self.active_endpoints()?.into_iter().map(|up| up.lease).collect();
-        let networks = networks(&leases);
+        let up = self.active_endpoints()?;
         let mut repaired = Repaired { is_new: true, ..Repaired::default() };
+        for endpoint in up.iter().filter(|endpoint| endpoint.needs_routes()) {
+            let told = format!("pod {} sends to its neighbours past the host", endpoint.lease.name());
+            match pod_route::add_to_running(&endpoint.lease) {
+                Ok(()) => {
+                    self.write_active(&endpoint.clone().with_routes())?;
+                    repaired.mended.push(told);
+                }
+                Err(why) => repaired.problems.push(format!("{told}: {why}")),
+            }
+        }
+        let leases: Vec<Lease> = up.into_iter().map(|up| up.lease).collect();
+        let networks = networks(&leases);
         for fault in self.faults(&leases)? {
             let told = fault.to_string();
             match self.repair_fault(&fault) {

@@ -10,7 +10,7 @@ use base::file::Durability;
 use serde::{Deserialize, Serialize};
 
 use super::rules::{Frontend, Plan, frontends};
-use super::table::{self, Table};
+use super::table;
 use super::{Pending, Protocol, Service, device, ports};
 use crate::conntrack::{self, StaleFlow};
 use crate::host::Host;
@@ -46,6 +46,8 @@ pub(crate) enum ServicesFault {
     Route,
     /// The table, a part of it, or its rules are gone.
     Rules,
+    /// The host has begun, or ceased, to show bridged packets to rules for routed ones.
+    Ipv6Loopback,
 }
 
 impl fmt::Display for ServicesFault {
@@ -54,6 +56,7 @@ impl fmt::Display for ServicesFault {
             Self::Interrupted => "a change of the rules of Services was interrupted",
             Self::Route => "the route to the addresses of Services is gone",
             Self::Rules => "the firewall rules of Services are not in place",
+            Self::Ipv6Loopback => "net.bridge.bridge-nf-call-ip6tables has changed, on which ::1 depends",
         })
     }
 }
@@ -72,6 +75,11 @@ impl Networks {
         record::or_none(record::read(&self.services_path()))
     }
 
+    /// Returns the ranges of the Services whose rules are recorded.
+    pub(crate) fn ranges_in_place(&self) -> Vec<ipnet::IpNet> {
+        self.intent().map(|intent| intent.plan.ranges).unwrap_or_default()
+    }
+
     /// Returns the plan with the present networks and ranges.
     fn plan(&self, services: Vec<Service>) -> Result<Plan, Error> {
         let networks = self.list()?;
@@ -79,12 +87,15 @@ impl Networks {
             Some(ranges) if route::link_exists(&self.services_device())? => ranges,
             _ => self.ranges(&Host::lock()?)?,
         };
-        Ok(Plan {
+        let mut plan = Plan {
             services,
             bridges: networks.iter().map(|network| network.bridge.clone()).collect(),
             subnets: networks.iter().flat_map(|network| network.nets().collect::<Vec<_>>()).collect(),
             ranges: ranges.nets(),
-        })
+            by_ipv6_loopback: false,
+        };
+        plan.by_ipv6_loopback = can_use_ipv6_loopback(&plan);
+        Ok(plan)
     }
 
     /// Carries out [`Networks::set_services`]. The caller holds the lock of the instance.
@@ -107,7 +118,9 @@ impl Networks {
             None => (services, Vec::new()),
         };
         base::fail_point!(Worker, "service-ports-claimed");
-        let intent = self.intend(before.as_ref(), Plan { services, ..plan }, pending.clone())?;
+        let mut plan = Plan { services, ..plan };
+        plan.by_ipv6_loopback = can_use_ipv6_loopback(&plan);
+        let intent = self.intend(before.as_ref(), done, plan, pending.clone())?;
         drop(host);
         self.carry_out(before.as_ref(), &intent, done)?;
         Ok(pending)
@@ -133,15 +146,19 @@ impl Networks {
         {
             return Ok(Some(ServicesFault::Route));
         }
-        let is_in_place = self.is_in_place(&intent.plan.table(), done);
+        if intent.plan.by_ipv6_loopback != can_use_ipv6_loopback(&intent.plan) {
+            return Ok(Some(ServicesFault::Ipv6Loopback));
+        }
+        let is_in_place = self.is_in_place(&intent.plan, done);
         Ok((!is_in_place).then_some(ServicesFault::Rules))
     }
 
     /// Puts the recorded rules and routes in place again. The caller holds the lock of the instance.
     pub(crate) fn mend_services(&self) -> Result<(), Error> {
-        // A record that is damaged is written again by the next change of Services.
-        let before = self.intent().unwrap_or_default();
-        self.put_services_in_place(&before)
+        match record::read(&self.services_path())? {
+            Some(before) => self.put_services_in_place(&before),
+            None => Ok(()),
+        }
     }
 
     /// Returns which of the ranges of the Services have a route. Empty without Services.
@@ -157,12 +174,18 @@ impl Networks {
         let services = before.plan.services.clone();
         let plan = if services.is_empty() { Plan::default() } else { self.plan(services)? };
         let done: Option<Done> = record::or_none(record::read(&self.done_path()));
-        let intent = self.intend(Some(before), plan, before.pending.clone())?;
+        let intent = self.intend(Some(before), done, plan, before.pending.clone())?;
         self.carry_out(Some(before), &intent, done)
     }
 
     /// Records what the rules should be.
-    fn intend(&self, before: Option<&Intent>, plan: Plan, pending: Vec<Pending>) -> Result<Intent, Error> {
+    fn intend(
+        &self,
+        before: Option<&Intent>,
+        done: Option<Done>,
+        plan: Plan,
+        pending: Vec<Pending>,
+    ) -> Result<Intent, Error> {
         if before.is_none() {
             // That of a record that was lost.
             record::remove(&self.done_path())?;
@@ -173,9 +196,7 @@ impl Networks {
             return Ok(old.clone());
         }
         let mut stale = stale_flows(&old.plan, &plan);
-        let is_done = record::or_none(record::read::<Done>(&self.done_path()))
-            .is_some_and(|done| done.change == old.change);
-        if !is_done {
+        if done.is_none_or(|done| done.change != old.change) {
             // Those of a change that was interrupted.
             stale.extend(old.stale.iter().cloned());
         }
@@ -195,17 +216,22 @@ impl Networks {
         if intent.plan.has_endpoints_elsewhere() {
             route::forward(intent.plan.ranges.iter().any(|range| range.addr().is_ipv6()));
         }
+        let had = before.map(|before| &before.plan);
+        if intent.plan.by_ipv6_loopback || had.is_some_and(|had| had.by_ipv6_loopback) {
+            device::route_ipv6_loopback(&intent.plan.bridges, intent.plan.by_ipv6_loopback)?;
+        }
         base::fail_point!(Worker, "services-routed");
-        let table = intent.plan.table();
         let old = before.zip(done).filter(|(before, done)| before.change == done.change);
-        let old = old.map(|(before, done)| (before.plan.table(), done));
-        let script = match old.filter(|(old, done)| self.is_in_place(old, *done)) {
-            Some((old, _)) => old.difference(&table, &name),
-            None => table.script(&name),
-        };
-        if script.is_empty() && done.is_some_and(|done| done.change == intent.change) {
+        let old =
+            old.filter(|(before, done)| self.is_in_place(&before.plan, *done)).map(|(before, _)| before);
+        if old.is_some_and(|old| old.change == intent.change) {
             return Ok(());
         }
+        let table = intent.plan.table();
+        let script = match old {
+            Some(old) => old.plan.table().difference(&table, &name),
+            None => table.script(&name),
+        };
         let count = nft::generation().ok();
         if !script.is_empty() {
             Change::begin(&script, "set the firewall rules of Services".to_owned())?.finish()?;
@@ -224,11 +250,11 @@ impl Networks {
     }
 
     /// Returns whether the table that was put in place by the change `done` is still there.
-    fn is_in_place(&self, table: &Table, done: Done) -> bool {
+    fn is_in_place(&self, plan: &Plan, done: Done) -> bool {
         if done.generation.is_some() && done.generation == nft::generation().ok() {
             return true;
         }
-        let name = self.services_device();
+        let (name, table) = (self.services_device(), plan.table());
         let size = nft::size_of_table(&name).and_then(|size| usize::try_from(size).ok());
         // The kernel counts sets without a name too.
         size.is_some_and(|size| size >= table.size()) && nft::count_rules(&name).ok() == Some(table.rules())
@@ -242,6 +268,8 @@ impl Networks {
         }
         base::fail_point!(Worker, "services-rules-removed");
         route::remove_link(name)?;
+        let bridges: Vec<String> = self.list()?.into_iter().map(|network| network.bridge).collect();
+        device::route_ipv6_loopback(&bridges, false)?;
         base::fail_point!(Worker, "services-device-removed");
         conntrack::forget_stale(&intent.stale);
         // Without Services this releases the claims.
@@ -252,6 +280,12 @@ impl Networks {
         base::fail_point!(Worker, "services-record-removed");
         Ok(())
     }
+}
+
+fn can_use_ipv6_loopback(plan: &Plan) -> bool {
+    plan.has_ports_of_host()
+        && plan.ranges.iter().any(|range| range.addr().is_ipv6())
+        && device::can_answer_ipv6_loopback()
 }
 
 /// Returns the UDP flows that a change from one plan to another leaves on a wrong way: those to endpoints that are gone,
@@ -282,4 +316,56 @@ fn udp(plan: &Plan) -> BTreeMap<Frontend, BTreeSet<SocketAddr>> {
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::ServicePort;
+
+    fn plan(node_port: Option<u16>, endpoints: &[&str]) -> Plan {
+        let port = |protocol| ServicePort {
+            protocol,
+            port: 53,
+            node_port,
+            load_balancer: false,
+            endpoints: endpoints.iter().map(|endpoint| endpoint.parse().unwrap()).collect(),
+        };
+        let service = Service {
+            name: "default/dns".to_owned(),
+            cluster_ips: vec!["10.96.0.7".parse().unwrap()],
+            external_ips: Vec::new(),
+            affinity: None,
+            ports: vec![port(Protocol::Tcp), port(Protocol::Udp)],
+        };
+        Plan { services: vec![service], ..Plan::default() }
+    }
+
+    fn told(before: &Plan, wanted: &Plan) -> Vec<String> {
+        let stale = stale_flows(before, wanted).into_iter();
+        stale
+            .map(|flow| {
+                let to = flow.to.map_or("host".to_owned(), |ip| ip.to_string());
+                format!("{to}:{} {}", flow.port, flow.endpoint.map_or("-".to_owned(), |by| by.to_string()))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn flows_to_endpoints_that_went_are_stale_and_those_to_others_are_not() {
+        let two = plan(Some(30053), &["10.1.0.2:53", "10.1.0.3:53"]);
+        let one = plan(Some(30053), &["10.1.0.3:53"]);
+        assert_eq!(told(&two, &one), ["host:30053 10.1.0.2:53", "10.96.0.7:53 10.1.0.2:53"]);
+        assert_eq!(told(&one, &two), [""; 0]);
+        assert_eq!(told(&one, &Plan::default()), ["host:30053 10.1.0.3:53", "10.96.0.7:53 10.1.0.3:53"]);
+    }
+
+    #[test]
+    fn flows_that_nobody_took_are_stale_when_an_endpoint_comes() {
+        let (none, one) = (plan(None, &[]), plan(None, &["10.1.0.3:53"]));
+        assert_eq!(told(&none, &one), ["10.96.0.7:53 -"]);
+        assert_eq!(told(&Plan::default(), &one), ["10.96.0.7:53 -"]);
+        let exposed = plan(Some(30053), &["10.1.0.3:53"]);
+        assert_eq!(told(&one, &exposed), ["host:30053 -"]);
+    }
 }

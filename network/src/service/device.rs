@@ -2,7 +2,7 @@
 //! the host has a route to the Services, also where it has no default route, and an address from which it sends to them
 //! and to which every pod can answer.
 
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, UdpSocket};
 
 use ipnet::IpNet;
 use netavark::error::{NetavarkError, NetavarkResult};
@@ -12,6 +12,7 @@ use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, Addres
 use netlink_packet_route::link::InfoKind;
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
+use crate::pod_route::is;
 use crate::{Error, pod_route, route, subnet};
 
 /// Creates the device, or what is missing of it. Fast if nothing is missing.
@@ -52,6 +53,32 @@ fn make(name: &str, ranges: &[IpNet]) -> NetavarkResult<()> {
     Ok(())
 }
 
+/// Returns whether the kernel can translate answers to ::1. It refuses a packet to ::1 that a device hands to it before
+/// rules for routed packets see it, unless these see bridged packets too (net.bridge.bridge-nf-call-ip6tables): they then
+/// translate the answer while it is in the bridge, which is too early.
+pub(crate) fn can_answer_ipv6_loopback() -> bool {
+    let filtered = std::fs::read_to_string("/proc/sys/net/bridge/bridge-nf-call-ip6tables");
+    filtered.map_or(true, |value| value.trim() == "0")
+}
+
+/// Adds or removes the routes that make ::1 an address of the host for answers that come through bridges. The kernel
+/// takes such an address only from a device that has a route to it. Bridges that do not exist are left out.
+pub(crate) fn route_ipv6_loopback(bridges: &[String], is_wanted: bool) -> Result<(), Error> {
+    let set = |socket: &mut Socket<NetlinkRoute>, bridge: &String| -> NetavarkResult<()> {
+        let Ok(device) = nix::net::if_::if_nametoindex(bridge.as_str()) else { return Ok(()) };
+        match pod_route::set_local(socket, Ipv6Addr::LOCALHOST.into(), device, is_wanted) {
+            // The bridge has gone meanwhile.
+            Err(e) if is(&e, libc::ENODEV) => Ok(()),
+            done => done,
+        }
+    };
+    let all = || -> NetavarkResult<()> {
+        let mut socket = Socket::<NetlinkRoute>::new()?;
+        bridges.iter().try_for_each(|bridge| set(&mut socket, bridge))
+    };
+    all().map_err(|e| Error::Refused { doing: "route ::1 of a bridge".to_owned(), why: e.to_string() })
+}
+
 /// Adds an address that can be used at once, because nobody else can have it.
 fn add_address(socket: &mut Socket<NetlinkRoute>, device: u32, own: &IpNet) -> NetavarkResult<()> {
     let mut message = AddressMessage::default();
@@ -62,10 +89,6 @@ fn add_address(socket: &mut Socket<NetlinkRoute>, device: u32, own: &IpNet) -> N
     message.attributes.push(AddressAttribute::Local(own.addr()));
     let flags = pod_route::flags(&[libc::NLM_F_ACK, libc::NLM_F_CREATE, libc::NLM_F_EXCL]);
     socket.make_netlink_request(RouteNetlinkMessage::NewAddress(message), flags).map(drop)
-}
-
-fn is(e: &NetavarkError, code: i32) -> bool {
-    matches!(e.unwrap(), NetavarkError::Netlink(e) if -e.raw_code() == code)
 }
 
 /// Returns whether this host sends packets for a range from the range's own first address.

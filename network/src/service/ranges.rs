@@ -49,7 +49,19 @@ impl Networks {
 
     /// Returns the ranges that are recorded.
     pub(crate) fn recorded_ranges(&self) -> Option<Ranges> {
-        record::or_none(record::read(&self.ranges_path()))
+        let read = record::read(&self.ranges_path());
+        let was_damaged = matches!(read, Err(Error::Damaged { .. }));
+        let recorded = record::or_none(read);
+        if !was_damaged {
+            return recorded;
+        }
+        // The ranges of the Services that are in place are the same.
+        let ranges = self.ranges_in_place();
+        let ranges = (!ranges.is_empty()).then(|| Ranges { device: self.services_device(), ranges })?;
+        if let Err(e) = record::write(&self.ranges_path(), &ranges, Durability::Machine) {
+            tracing::warn!("{e}");
+        }
+        Some(ranges)
     }
 
     /// Returns the ranges, which are chosen and recorded if there are none. They are chosen again if nothing of the

@@ -24,6 +24,9 @@ pub(crate) struct Plan {
     pub subnets: Vec<IpNet>,
     /// The ranges of the Services' addresses.
     pub ranges: Vec<IpNet>,
+    /// Whether ports of the host are reached by ::1 too.
+    #[serde(default)]
+    pub by_ipv6_loopback: bool,
 }
 
 /// The families, with the words of nftables for them.
@@ -99,6 +102,12 @@ impl Plan {
         self.subnets.iter().any(|subnet| subnet.contains(&ip))
     }
 
+    /// Returns whether a Service takes ports of every address of the host.
+    pub(crate) fn has_ports_of_host(&self) -> bool {
+        let mut ports = self.services.iter().flat_map(|service| &service.ports);
+        ports.any(|port| port.node_port.is_some() || port.load_balancer)
+    }
+
     /// Returns whether the host has to forward packets that do not come from or go to a bridge.
     pub(crate) fn has_endpoints_elsewhere(&self) -> bool {
         self.ports().any(|(_, port)| port.endpoints.iter().any(|endpoint| !self.is_pod(endpoint.ip())))
@@ -169,10 +178,16 @@ impl Plan {
         let to_host = "fib daddr type local meta l4proto . th dport vmap @local".to_owned();
         let prerouting = from_bridges.iter().map(|rule| format!("iifname @bridges {rule}"));
         let prerouting = prerouting.chain(from_anywhere.clone()).chain([to_host.clone()]).collect();
-        // The kernel delivers nothing from ::1 to another interface.
-        let not_by_loopback = "ip6 daddr ::1 return".to_owned();
-        let output =
-            from_bridges.into_iter().chain(from_anywhere).chain([not_by_loopback, to_host]).collect();
+        let mut output: Vec<String> = from_bridges.into_iter().chain(from_anywhere).collect();
+        let mut sent = to_unused.clone();
+        if self.by_ipv6_loopback {
+            // Answers to ::1 come back by a bridge only, which has a route to it.
+            source.push("oifname @bridges ip6 saddr ::1 ct status dnat masquerade".to_owned());
+            sent.push("ip6 saddr ::1 oifname != \"lo\" oifname != @bridges goto refuse".to_owned());
+        } else {
+            output.push("ip6 daddr ::1 return".to_owned());
+        }
+        output.push(to_host);
         let refuse = vec!["meta l4proto tcp reject with tcp reset".to_owned(), "reject".to_owned()];
         // `forwarded` and `sent` come before the filters of others, because what these drop is not refused at once.
         [
@@ -180,8 +195,8 @@ impl Plan {
             ("prerouting", Some("type nat hook prerouting priority -100"), prerouting),
             ("output", Some("type nat hook output priority -100"), output),
             ("postrouting", Some("type nat hook postrouting priority 100"), source),
-            ("forwarded", Some("type filter hook forward priority -5"), to_unused.clone()),
-            ("sent", Some("type filter hook output priority -5"), to_unused),
+            ("forwarded", Some("type filter hook forward priority -5"), to_unused),
+            ("sent", Some("type filter hook output priority -5"), sent),
             ("refuse", None, refuse),
         ]
     }
@@ -304,4 +319,160 @@ fn chain_name(service: &Service, port: &ServicePort) -> String {
     let fits = name.len() <= LONGEST_NAME && !name.is_empty() && name.bytes().all(readable);
     let name = if fits { name.clone() } else { subnet::hex(name, 32) };
     format!("port/{name}/{}/{}", port.protocol.as_str(), port.port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service(endpoints: &[&str]) -> Service {
+        Service {
+            name: "default/web".to_owned(),
+            cluster_ips: ["10.96.0.7", "fd00::7"].map(|ip| ip.parse().unwrap()).to_vec(),
+            external_ips: Vec::new(),
+            affinity: None,
+            ports: vec![ServicePort {
+                protocol: Protocol::Tcp,
+                port: 80,
+                node_port: None,
+                load_balancer: false,
+                endpoints: endpoints.iter().map(|endpoint| endpoint.parse().unwrap()).collect(),
+            }],
+        }
+    }
+
+    fn plan(service: Service) -> Plan {
+        Plan {
+            services: vec![service],
+            bridges: vec!["kube-12345678".to_owned()],
+            subnets: ["10.1.0.0/24", "fd01::/64"].map(|net| net.parse().unwrap()).to_vec(),
+            ranges: ["10.96.0.0/20", "fd00::/112"].map(|net| net.parse().unwrap()).to_vec(),
+            by_ipv6_loopback: false,
+        }
+    }
+
+    fn rules(table: &Table, chain: &str) -> Vec<String> {
+        table.chains[chain].rules.clone()
+    }
+
+    fn elements(table: &Table, set: &str) -> Vec<String> {
+        table.sets[set]
+            .elements
+            .iter()
+            .map(|(key, value)| format!("{key} {value}").trim().to_owned())
+            .collect()
+    }
+
+    const CHAIN: &str = "port/default/web/tcp/80";
+
+    #[test]
+    fn a_port_has_a_chain_with_one_rule_per_family() {
+        let table = plan(service(&["10.1.0.3:8080", "[fd01::3]:8080", "10.1.0.2:8080"])).table();
+        assert_eq!(elements(&table, "cluster4"), [format!("10.96.0.7 . tcp . 80 goto {CHAIN}")]);
+        assert_eq!(elements(&table, "cluster6"), [format!("fd00::7 . tcp . 80 goto {CHAIN}")]);
+        assert_eq!(
+            rules(&table, CHAIN),
+            [
+                "meta l4proto tcp dnat ip to numgen random mod 2 map { 0 : 10.1.0.2 . 8080, 1 : 10.1.0.3 . 8080 }",
+                "meta l4proto tcp dnat ip6 to numgen random mod 1 map { 0 : fd01::3 . 8080 }"
+            ]
+        );
+        assert_eq!(elements(&table, "self4"), ["10.1.0.2 . 10.1.0.2", "10.1.0.3 . 10.1.0.3"]);
+    }
+
+    #[test]
+    fn a_port_without_endpoints_stays_in_the_maps_so_that_the_first_endpoint_changes_one_chain() {
+        let (none, one) = (plan(service(&[])).table(), plan(service(&["10.1.0.2:8080"])).table());
+        assert_eq!(rules(&none, CHAIN), [""; 0]);
+        let script = none.difference(&one, "t");
+        let lines: Vec<&str> = script.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "add element inet t self4 { 10.1.0.2 . 10.1.0.2 }".to_owned(),
+                format!(
+                    "add rule inet t {CHAIN} meta l4proto tcp dnat ip to numgen random mod 1 map {{ 0 : 10.1.0.2 . 8080 }}"
+                ),
+            ]
+        );
+    }
+
+    #[test]
+    fn ports_of_the_host_and_external_addresses_lead_to_the_same_chain() {
+        let mut service = service(&["10.1.0.2:8080", "192.0.2.9:5432"]);
+        service.external_ips = vec!["198.51.100.7".parse().unwrap()];
+        service.ports[0].node_port = Some(30080);
+        service.ports[0].load_balancer = true;
+        let table = plan(service).table();
+        assert_eq!(
+            elements(&table, "local"),
+            [format!("tcp . 30080 goto {CHAIN}"), format!("tcp . 80 goto {CHAIN}")]
+        );
+        assert_eq!(elements(&table, "external4"), [format!("198.51.100.7 . tcp . 80 goto {CHAIN}")]);
+        assert_eq!(elements(&table, "refused4"), ["198.51.100.7 . tcp . 80"]);
+        assert_eq!(elements(&table, "elsewhere4"), ["192.0.2.9 . tcp . 5432"], "no pod of ours");
+    }
+
+    #[test]
+    fn affinity_keeps_the_clients_of_an_endpoint_when_another_one_comes() {
+        let with = |endpoints: &[&str], seconds| {
+            plan(Service { affinity: Some(seconds), ..service(endpoints) }).table()
+        };
+        let (one, two) = (with(&["10.1.0.2:8080"], 60), with(&["10.1.0.2:8080", "[fd01::3]:8080"], 60));
+        let clients = format!("{CHAIN}/to/10.1.0.2/8080/clients");
+        assert_eq!(
+            rules(&two, &format!("{CHAIN}/to/10.1.0.2/8080")),
+            [
+                format!("update @{clients} {{ ip saddr timeout 60s }}"),
+                "meta l4proto tcp dnat ip to 10.1.0.2:8080".to_owned()
+            ]
+        );
+        assert!(two.sets.contains_key(&format!("{CHAIN}/to/fd01__3/8080/clients")), "no colon is in a name");
+        assert!(!one.difference(&two, "t").contains(&format!("set inet t {clients}")));
+        let longer = one.difference(&with(&["10.1.0.2:8080"], 90), "t");
+        assert!(!longer.contains(" set ") && longer.contains("timeout 90s"), "{longer}");
+    }
+
+    #[test]
+    fn names_are_words_of_nft_and_fit_the_kernel() {
+        let name = |name: &str| {
+            chain_name(&Service { name: name.to_owned(), ..service(&[]) }, &service(&[]).ports[0])
+        };
+        assert_eq!(name("ns/web.v1"), "port/ns/web.v1/tcp/80");
+        for strange in ["", "a b", "a;b", "ä", &"x".repeat(LONGEST_NAME + 1)] {
+            let name = name(strange);
+            assert!(
+                name.len() < 60 && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'/'),
+                "{name}"
+            );
+        }
+        let longest = Service {
+            affinity: Some(1),
+            name: "x".repeat(LONGEST_NAME),
+            ..service(&["[1111:2222:3333:4444:5555:6666:7777:8888]:65535"])
+        };
+        let table = plan(longest).table();
+        assert!(table.sets.keys().chain(table.chains.keys()).all(|name| name.len() <= 255));
+    }
+
+    #[test]
+    fn the_range_is_closed_to_others_and_what_no_endpoint_takes_is_refused() {
+        let table = plan(service(&[])).table();
+        let raw = rules(&table, "raw");
+        assert!(
+            raw.contains(&"iifname != \"lo\" iifname != @bridges ip daddr 10.96.0.0/20 drop".to_owned()),
+            "{raw:?}"
+        );
+        for chain in ["forwarded", "sent"] {
+            let rule = "ip6 daddr fd00::/112 ip6 daddr != fd00::1 goto refuse".to_owned();
+            assert!(rules(&table, chain).contains(&rule), "{chain}");
+        }
+        let prerouting = rules(&table, "prerouting");
+        assert!(
+            prerouting
+                .iter()
+                .filter(|rule| rule.contains("@cluster"))
+                .all(|rule| rule.starts_with("iifname @bridges "))
+        );
+    }
 }

@@ -184,6 +184,33 @@ fn what_other_programs_remove_comes_back_with_the_next_check_and_with_the_next_c
 }
 
 #[test]
+fn a_damaged_record_is_written_again_and_the_ranges_stay() {
+    let world = World::new();
+    let web = world.server("web", "");
+    let service = with_node_port(&world, &[&web], free_port());
+    world.set(std::slice::from_ref(&service));
+    let (whole, ranges) = (listing(&world), world.service_ips(0));
+    let (root, run_dir) = world.instance.dirs();
+    for file in
+        [root.join("service-ranges.json"), run_dir.join("services.json"), run_dir.join("services-done.json")]
+    {
+        for damage in ["", "{", "[]"] {
+            std::fs::write(&file, damage).unwrap();
+            world.repair();
+            world.set(std::slice::from_ref(&service));
+            assert_eq!(listing(&world), whole, "{} {damage}", file.display());
+            assert_eq!(world.service_ips(0), ranges);
+            assert!(is_reached(&world, &service));
+        }
+        std::fs::remove_file(&file).unwrap();
+        std::fs::create_dir(&file).unwrap();
+        world.set(std::slice::from_ref(&service));
+        assert_eq!(listing(&world), whole, "{}", file.display());
+        assert_eq!(world.repair().problems, [""; 0]);
+    }
+}
+
+#[test]
 fn services_without_pods_are_repaired_too() {
     let world = World::new();
     let hosts = crate::neighbours::HOST;

@@ -208,6 +208,11 @@ fn filter_bridges(host: &Path, on: bool) {
     }
 }
 
+fn are_bridges_filtered() -> bool {
+    std::fs::read_to_string("/proc/sys/net/bridge/bridge-nf-call-ip6tables")
+        .is_ok_and(|value| value.trim() == "1")
+}
+
 #[test]
 fn pods_of_every_network_and_the_host_reach_a_service_and_the_endpoint_sees_who_they_are() {
     for bridges_are_filtered in [false, true] {
@@ -316,10 +321,19 @@ fn a_node_port_is_reached_by_every_address_of_the_host_and_the_endpoint_sees_who
             inside(&world.lan.host, || ask(protocol, to)).unwrap().starts_with("web "),
             "{protocol:?} {to}"
         );
-        // The kernel keeps ::1 to itself.
         let to = SocketAddr::new(Ipv6Addr::LOCALHOST.into(), number);
-        let refused = inside(&world.lan.host, || ask(protocol, to)).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused, "{protocol:?} {to}");
+        for bridges_are_filtered in [false, true] {
+            filter_bridges(&world.lan.host, bridges_are_filtered);
+            world.repair();
+            let seen = inside(&world.lan.host, || ask(protocol, to));
+            if bridges_are_filtered && inside(&world.lan.host, are_bridges_filtered) {
+                // There, the kernel keeps ::1 to itself.
+                assert_eq!(seen.unwrap_err().kind(), ErrorKind::ConnectionRefused, "{protocol:?} {to}");
+            } else {
+                let gateway = same_family(&web.gateways, to.ip());
+                assert_eq!(seen.unwrap(), format!("web {gateway}"), "{protocol:?} {to}");
+            }
+        }
     }
 }
 
@@ -616,6 +630,41 @@ fn a_pod_sends_to_its_neighbours_by_way_of_the_host_and_redirects_do_not_change_
         let gateway = same_family(&a.gateways, *ip);
         assert!(route.contains(&format!("via {gateway} ")), "{route}");
     }
+}
+
+/// An earlier version of this program left the kernel's routes as they are.
+#[test]
+fn a_pod_that_an_earlier_version_set_up_gets_its_routes_with_the_next_check() {
+    let world = World::new();
+    let (a, b) = (world.pod("a", ""), world.server("b", ""));
+    for pod in [&a, &b] {
+        let record =
+            world.instance.dirs().1.join("up").join(format!("{}.json", world.instance.id(&pod.name)));
+        let text = std::fs::read_to_string(&record).unwrap();
+        let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(value.as_object_mut().unwrap().remove("through_gateway").is_some());
+        std::fs::write(&record, value.to_string()).unwrap();
+        for (family, bits) in [(0, 24), (1, 64)] {
+            let own = format!("{}/{bits}", pod.ips[family]);
+            inside(&pod.netns, || {
+                ip(&["addr", "del", &own, "dev", "eth0"]);
+                ip(&["addr", "add", &own, "dev", "eth0"]);
+                ip(&["route", "replace", "default", "via", &pod.gateways[family].to_string()]);
+            });
+        }
+    }
+    let service = world.service(1, &[&b]);
+    world.set(std::slice::from_ref(&service));
+    let repaired = world.repair();
+    assert!(repaired.mended.iter().any(|line| line.contains("past the host")), "{repaired:?}");
+    for ip in &service.cluster_ips {
+        let to = SocketAddr::new(*ip, PORT);
+        wait_until("an answer", || {
+            let seen = inside(&a.netns, || ask_tcp(to));
+            seen.is_ok_and(|seen| seen == format!("b {}", same_family(&a.ips, *ip)))
+        });
+    }
+    assert_eq!(world.repair().mended, [""; 0]);
 }
 
 #[test]
