@@ -174,7 +174,8 @@ impl Table {
     /// Creates a table without rows.
     pub fn new<'a>(headers: impl IntoIterator<Item = &'a str>) -> Self {
         Self {
-            headers: headers.into_iter().map(str::to_owned).collect(),
+            // A user may have written them.
+            headers: headers.into_iter().map(|header| harmless(header).into_owned()).collect(),
             rows: Vec::new(),
             widths: Vec::new(),
         }

@@ -114,9 +114,10 @@ fn kinds(kube: &Kube) -> BTreeMap<String, PathBuf> {
 }
 
 /// Commands, and the kinds of files that each of them needs.
-const COMMANDS: [(&[&str], &[&str]); 14] = [
+const COMMANDS: [(&[&str], &[&str]); 15] = [
     (&["ps"], &[]),
     (&["ps", "-o", "json"], &[]),
+    (&["get", "all,cm,secret,pvc,ns,nodes"], &[]),
     (&["logs", "other"], &[]),
     (&["exec", "other", "--", "true"], &[]),
     (&["inspect", "other"], &[]),

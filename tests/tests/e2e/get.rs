@@ -206,8 +206,8 @@ fn a_config_map_that_is_recorded_or_removed_is_noticed() {
 #[test]
 fn services_and_their_endpoints_are_listed_and_described() {
     let kube = Kube::new();
-    let services = "---\napiVersion: v1\nkind: Service\nmetadata: {name: api, labels: {app: api}}\nspec:\n  selector: \
-                    {app: api}\n  ports: [{name: http, port: 80, targetPort: 8080}]\n---\napiVersion: v1\nkind: Service\n\
+    let services = "---\napiVersion: v1\nkind: Service\nmetadata: {name: api, labels: {app: api}}\nspec:\n  ipFamilies: [IPv4]\n  \
+                    selector: {app: api}\n  ports: [{name: http, port: 80, targetPort: 8080}]\n---\napiVersion: v1\nkind: Service\n\
                     metadata: {name: direct}\nspec:\n  clusterIP: None\n  selector: {app: none}\n  ports: [{port: 90}]\n";
     kube.play_with(&(API.to_owned() + services), &["--wait"]);
     let output = kube.ok(&["get", "svc"]);

@@ -11,13 +11,16 @@ use super::{Error, Object, completed, recorded, services};
 use crate::kind::{Kind, ObjectRef};
 use crate::plan;
 use crate::service::{EndpointView, View};
-use crate::store::Layout;
+use crate::store::{Layout, Objects};
 
 /// The label that names the Service of a slice (Kubernetes reference, "Well-Known Labels, Annotations and Taints").
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// The label that names the controller of a slice.
 const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+/// The controller that writes the slices of Services with a selector.
 const CONTROLLER: &str = "endpointslice-controller.k8s.io";
+/// The controller that writes the slices of Endpoints that a user has given.
+const MIRRORING: &str = "endpointslicemirroring-controller.k8s.io";
 
 /// Returns the Endpoints.
 pub fn endpoints(layout: &Layout) -> Result<Vec<Object>, Error> {
@@ -34,9 +37,17 @@ pub fn endpoints(layout: &Layout) -> Result<Vec<Object>, Error> {
 /// Returns the EndpointSlices.
 pub fn slices(layout: &Layout) -> Result<Vec<Object>, Error> {
     let mut found = recorded(layout, Kind::EndpointSlice)?;
+    let given = Objects::names(layout, Kind::Endpoints)?;
     let node = plan::node::name();
-    for service in services::views(layout)?.iter().filter(|service| has_selector(&service.view.service)) {
-        for (name, slice) in slices_of(&service.id, &service.view, &node) {
+    for service in services::views(layout)? {
+        let is_mirrored =
+            || given.iter().any(|(space, name)| *space == service.id.namespace && *name == service.id.name);
+        let controller = match has_selector(&service.view.service) {
+            true => CONTROLLER,
+            false if is_mirrored() => MIRRORING,
+            false => continue,
+        };
+        for (name, slice) in slices_of(&service.id, &service.view, &node, controller) {
             let id = ObjectRef::new(Kind::EndpointSlice, &service.id.namespace, &name);
             let json = completed(&id, slice, service.created);
             found.push(Object::new(id, json));
@@ -99,6 +110,16 @@ fn reference(pod: &ObjectRef) -> Value {
     json!({"kind": pod.kind, "namespace": pod.namespace, "name": pod.name})
 }
 
+/// Returns whether the Endpoints of a Service have IPv4 addresses. As in a cluster, they have those of the first family of
+/// the Service only.
+fn is_primarily_v4(service: &Service, addresses: &[Address<'_>]) -> bool {
+    let families = service.spec.as_ref().and_then(|spec| spec.ip_families.as_ref());
+    match families.and_then(|families| families.first()) {
+        Some(family) => family == "IPv4",
+        None => addresses.is_empty() || addresses.iter().any(|address| address.ip.is_ipv4()),
+    }
+}
+
 fn endpoints_of(view: &View) -> Value {
     let address = |address: &Address<'_>| {
         let mut fields = Map::new();
@@ -123,7 +144,10 @@ fn endpoints_of(view: &View) -> Value {
         subset.insert("ports".to_owned(), ports(&its_ports));
         Value::Object(subset)
     };
-    let subsets: Vec<Value> = by_ports(addresses(view)).into_iter().map(subset).collect();
+    let mut addresses = addresses(view);
+    let is_v4 = is_primarily_v4(&view.service, &addresses);
+    addresses.retain(|address| address.ip.is_ipv4() == is_v4);
+    let subsets: Vec<Value> = by_ports(addresses).into_iter().map(subset).collect();
     json!({
         "metadata": {"labels": view.service.metadata.labels.clone().unwrap_or_default()},
         "subsets": subsets,
@@ -131,7 +155,7 @@ fn endpoints_of(view: &View) -> Value {
 }
 
 /// Returns the slices of a Service with their names: one per address family and set of ports.
-fn slices_of(service: &ObjectRef, view: &View, node: &str) -> Vec<(String, Value)> {
+fn slices_of(service: &ObjectRef, view: &View, node: &str, controller: &str) -> Vec<(String, Value)> {
     let ObjectRef { namespace, name, .. } = service;
     let mut found = Vec::new();
     for (family, is_v4) in [("IPv4", true), ("IPv6", false)] {
@@ -155,7 +179,7 @@ fn slices_of(service: &ObjectRef, view: &View, node: &str) -> Vec<(String, Value
             };
             let mut labels = view.service.metadata.labels.clone().unwrap_or_default();
             labels.insert(SERVICE_NAME.to_owned(), name.clone());
-            labels.insert(MANAGED_BY.to_owned(), CONTROLLER.to_owned());
+            labels.insert(MANAGED_BY.to_owned(), controller.to_owned());
             let owner = json!({
                 "apiVersion": "v1", "kind": Kind::Service, "name": name,
                 "uid": view.service.metadata.uid.clone().unwrap_or_default(),
@@ -232,7 +256,7 @@ mod tests {
         serde_json::from_value::<Endpoints>(object.clone()).unwrap();
         let mut all = vec![object];
         let service = ObjectRef::new(Kind::Service, "default", "web");
-        for (name, slice) in slices_of(&service, &view(), "box") {
+        for (name, slice) in slices_of(&service, &view(), "box", CONTROLLER) {
             let id = ObjectRef::new(Kind::EndpointSlice, "default", &name);
             let slice = completed(&id, slice, None);
             serde_json::from_value::<EndpointSlice>(slice.clone()).unwrap();

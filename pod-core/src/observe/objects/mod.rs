@@ -153,6 +153,10 @@ pub fn not_found(layout: &Layout, id: &ObjectRef, all: &[Object]) -> query::Erro
     if id.kind.is_workload() {
         return query::not_found(layout, id);
     }
+    // A recorded object that cannot be read is not in the list.
+    if let Err(damaged) = Objects::get(layout, id) {
+        return damaged.into();
+    }
     let elsewhere = all.iter().find(|object| object.id.name == id.name);
     let here = all.iter().filter(|object| object.id.namespace == id.namespace);
     let hint = match elsewhere {

@@ -82,3 +82,14 @@ fn a_name_that_is_not_found_comes_with_what_was_probably_meant() {
     assert_eq!(missing(Kind::Namespace, "", "shopp"), Some(Hint::Similar(shop)));
     assert_eq!(missing(Kind::Node, "", "zzzzzz"), None);
 }
+
+#[test]
+fn a_recorded_object_that_is_damaged_is_an_error_of_its_own() {
+    let (_dir, layout) = machine();
+    let id = ObjectRef::new(Kind::ConfigMap, "default", "conf");
+    std::fs::write(Objects::path(&layout, &id), "{").unwrap();
+    let all = Reader::without_host_ips(&layout).list(Kind::ConfigMap).unwrap();
+    assert!(all.is_empty());
+    let error = not_found(&layout, &id, &all);
+    assert!(matches!(error, query::Error::Store(store::Error::Damaged { .. })), "{error}");
+}
