@@ -18,9 +18,9 @@ for what in "$@"; do
             # For tests/kubernetes-validate.sh.
             python3 -m pip --version >/dev/null 2>&1 || wanted+=(python3 python3-pip)
             ;;
-        # podman with what it needs to run pods without systemd.
+        # podman with what it needs to run pods without systemd; nginx as a proxy beside ours, and what asks both.
         bench) wanted+=(podman netavark aardvark-dns conmon catatonit runc nftables iptables busybox-static \
-            docker-registry iproute2 gzip) ;;
+            docker-registry iproute2 gzip nginx-light wrk) ;;
         vm) wanted+=(qemu-system-x86 mmdebstrap e2fsprogs binutils) ;;
         *) echo "usage: tests/packages.sh build|fuzz|run|test|bench|vm...: there is no $what" >&2; exit 2 ;;
     esac

@@ -13,13 +13,14 @@ use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
 
 use crate::access_log::{self, Entry};
-use crate::body::{RequestBody, ResponseBody, Upload};
 use crate::headers::{self, Client};
 use crate::pool::{ConnectError, Connection, Key};
+use crate::request_body::{RequestBody, Upload};
+use crate::response_body::ResponseBody;
 use crate::rewrite;
 use crate::router::{Target, host_of};
 use crate::routes::Protocol;
-use crate::server::{Peer, Shared};
+use crate::state::{Peer, Shared};
 
 /// How many endpoints a request is tried on. (nginx: `proxy_next_upstream_tries` of the Ingress controller.)
 const MAX_TRIES: usize = 3;

@@ -9,7 +9,6 @@
 //! [`STATUS_FILE`] what it has read and which ports it could not get, and ends when the file is removed.
 
 mod access_log;
-mod body;
 pub mod certificate;
 mod forward;
 pub mod headers;
@@ -17,10 +16,13 @@ mod listener;
 mod pool;
 mod process;
 mod reload;
+mod request_body;
+mod response_body;
 pub mod rewrite;
 pub mod router;
 pub mod routes;
 mod server;
+mod state;
 pub mod status;
 mod tls;
 

@@ -17,11 +17,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::body::ResponseBody;
 use crate::forward;
 use crate::pool::MIN_BUFFER;
+use crate::response_body::ResponseBody;
 use crate::routes::Listener;
-use crate::server::{Acceptor, Activity, Peer, Shared};
+use crate::state::{Acceptor, Activity, Open, Peer, Shared};
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -99,7 +99,7 @@ impl Accepting {
     fn begin(&self, stream: TcpStream, address: SocketAddr, permit: OwnedSemaphorePermit) {
         let (port, is_secure) = (self.port, self.acceptor.is_some());
         let activity = Activity::new();
-        let peer = Peer { address, port, is_secure, activity, _permit: Arc::new(permit) };
+        let peer = Peer { address, port, is_secure, activity, _open: Open::new(&self.shared, permit) };
         tokio::spawn(connection(stream, peer, Arc::clone(&self.shared), self.acceptor.clone()));
     }
 }

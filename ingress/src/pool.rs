@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::body::RequestBody;
+use crate::request_body::RequestBody;
 use crate::tls;
 
 /// How long an unused connection is kept. (nginx: `keepalive_timeout` of an upstream.)

@@ -1,20 +1,17 @@
-//! The proxy: what all connections share, and how it changes to other routes.
+//! The proxy, and how it changes to other routes.
 
 use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
-use crate::access_log::AccessLog;
 use crate::certificate::Certificates;
 use crate::listener::{self, OpenListener};
-use crate::pool::Pool;
 use crate::router::Router;
 use crate::routes::{Listener, Options, Routes};
+use crate::state::{Acceptor, Shared, Table};
 use crate::status::{ListenerStatus, Status};
 use crate::tls::{self, CurrentCertificates};
 
@@ -38,97 +35,6 @@ pub enum ServeError {
     },
 }
 
-/// The routes as they are now.
-#[derive(Debug, Default)]
-pub(crate) struct Table {
-    pub(crate) router: Router,
-    pub(crate) options: Options,
-}
-
-impl Table {
-    /// Returns whether a client is a proxy whose word about clients counts.
-    pub(crate) fn is_trusted(&self, client: IpAddr) -> bool {
-        let client = client.to_canonical();
-        self.options.trusted_proxies.iter().any(|network| network.contains(&client))
-    }
-}
-
-/// What all connections share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    table: RwLock<Arc<Table>>,
-    log: RwLock<Option<Arc<AccessLog>>>,
-    pub(crate) pool: Arc<Pool>,
-    /// One permit per open connection of a client.
-    pub(crate) connections: Arc<Semaphore>,
-    /// True once connections have to end.
-    pub(crate) ending: watch::Sender<bool>,
-}
-
-impl Shared {
-    pub(crate) fn table(&self) -> Arc<Table> {
-        Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    pub(crate) fn access_log(&self) -> Option<Arc<AccessLog>> {
-        self.log.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-/// A connection of a client, for as long as anything of it is open.
-#[derive(Debug, Clone)]
-pub(crate) struct Peer {
-    /// The client's address.
-    pub(crate) address: SocketAddr,
-    /// The port on which the proxy received the connection.
-    pub(crate) port: u16,
-    /// Whether the connection has TLS.
-    pub(crate) is_secure: bool,
-    pub(crate) activity: Arc<Activity>,
-    /// Counts the connection.
-    pub(crate) _permit: Arc<OwnedSemaphorePermit>,
-}
-
-/// What goes on on a connection.
-#[derive(Debug)]
-pub(crate) struct Activity {
-    begun: Instant,
-    requests: AtomicUsize,
-    /// When the last request ended, in milliseconds since `begun`.
-    idle_since: AtomicU64,
-}
-
-impl Activity {
-    pub(crate) fn new() -> Arc<Self> {
-        let (requests, idle_since) = (AtomicUsize::new(0), AtomicU64::new(0));
-        Arc::new(Self { begun: Instant::now(), requests, idle_since })
-    }
-
-    /// Counts a request until the returned value is dropped.
-    pub(crate) fn begin(self: &Arc<Self>) -> InFlight {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        InFlight(Arc::clone(self))
-    }
-
-    /// Returns since when no request is being served; `None` while one is.
-    pub(crate) fn idle_since(&self) -> Option<Instant> {
-        let is_idle = self.requests.load(Ordering::Relaxed) == 0;
-        is_idle.then(|| self.begun + Duration::from_millis(self.idle_since.load(Ordering::Relaxed)))
-    }
-}
-
-/// A request that is being served.
-#[derive(Debug)]
-pub(crate) struct InFlight(Arc<Activity>);
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        let since = u64::try_from(self.0.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.0.idle_since.store(since, Ordering::Relaxed);
-        self.0.requests.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// A proxy that runs in the current tokio runtime.
 #[derive(Debug)]
 pub struct Proxy {
@@ -139,31 +45,14 @@ pub struct Proxy {
     generation: u64,
 }
 
-/// [`TlsAcceptor`] with the settings that clients get.
-#[derive(Clone)]
-pub(crate) struct Acceptor(pub(crate) TlsAcceptor);
-
-impl std::fmt::Debug for Acceptor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Acceptor")
-    }
-}
-
 impl Proxy {
     /// Creates a proxy that listens nowhere. `options` are those that hold for its whole life: threads and the number of
     /// connections.
     pub fn new(options: &Options) -> Result<Self, ServeError> {
         let certificates = Arc::new(CurrentCertificates::default());
         let config = tls::server(Arc::clone(&certificates))?;
-        let shared = Shared {
-            table: RwLock::default(),
-            log: RwLock::default(),
-            pool: Pool::new(options.max_head)?,
-            connections: Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS))),
-            ending: watch::Sender::new(false),
-        };
         Ok(Self {
-            shared: Arc::new(shared),
+            shared: Shared::new(options)?,
             certificates,
             acceptor: Acceptor(TlsAcceptor::from(Arc::new(config))),
             listeners: HashMap::new(),
@@ -177,11 +66,13 @@ impl Proxy {
         let (router, mut problems) = Router::new(routes);
         let (certificates, failed) = Certificates::new(routes);
         problems.extend(failed);
-        problems.extend(self.open_log(&routes.options));
+        let log = routes.options.access_log.as_deref();
+        if let (Err(e), Some(path)) = (self.shared.set_access_log(log), log) {
+            problems.push(format!("the access log {} cannot be opened: {e}", path.display()));
+        }
         self.certificates.set(certificates);
         let addresses: HashSet<SocketAddr> = router.addresses().collect();
-        let table = Arc::new(Table { router, options: routes.options.clone() });
-        *self.shared.table.write().unwrap_or_else(PoisonError::into_inner) = table;
+        self.shared.set_table(Table { router, options: routes.options.clone() });
         self.shared.pool.retain(&addresses);
         // The ports that are no longer wanted are closed first, because an address may change from or to TLS.
         let gone: Vec<_> =
@@ -201,29 +92,8 @@ impl Proxy {
             listeners.push(ListenerStatus { address: listener.address, error });
         }
         self.generation = routes.generation;
+        self.shared.rest();
         Status { pid: std::process::id(), generation: self.generation, listeners, problems }
-    }
-
-    /// Opens the access log, or closes it. Returns why it cannot be opened.
-    fn open_log(&self, options: &Options) -> Option<String> {
-        let mut log = self.shared.log.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(path) = &options.access_log else {
-            *log = None;
-            return None;
-        };
-        if log.as_ref().is_some_and(|log| log.path() == path) {
-            return None;
-        }
-        match AccessLog::open(path) {
-            Ok(open) => {
-                *log = Some(open);
-                None
-            }
-            Err(e) => {
-                *log = None;
-                Some(format!("the access log {} cannot be opened: {e}", path.display()))
-            }
-        }
     }
 
     /// Opens the access log again, after its file was renamed.

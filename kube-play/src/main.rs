@@ -12,7 +12,7 @@ mod session;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // This executable is also the program of supervisors and of the name server. Those are dispatched first, before any
+    // This executable is also the program of supervisors, of the name server and of the Ingress proxy. Those are dispatched first, before any
     // thread starts, because the processes live long and must stay single-threaded and small.
     let mut arguments = std::env::args_os().skip(1);
     match arguments.next().as_ref().and_then(|first| first.to_str()) {
@@ -20,6 +20,14 @@ fn main() -> ExitCode {
             pod_core::supervisor::detach_name_server();
             let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
             code(network::name_server_main(arguments.collect()))
+        }
+        Some(ingress::INGRESS_PROXY) => {
+            // Its messages go to the log file beside its routes.
+            cli::start_log(cli::LogLevel::Warn);
+            pod_core::supervisor::detach_ingress_proxy();
+            let arguments: Vec<String> =
+                arguments.map(|argument| argument.to_string_lossy().into_owned()).collect();
+            code(ingress::proxy_main(&arguments))
         }
         Some(pod_core::supervisor::SUPERVISE) => {
             // A supervisor has no terminal: its messages go to the log file beside its socket.

@@ -20,6 +20,9 @@ pub enum Error {
     Service(#[from] service::Error),
     /// An error of Ingresses.
     #[error(transparent)]
+    Ingress(#[from] ingress::Error),
+    /// An error of the store.
+    #[error(transparent)]
     Store(#[from] store::Error),
 }
 
@@ -31,6 +34,8 @@ pub struct Synced {
     pub pending: Vec<(String, String)>,
     /// The uids of pods that end and get no connections any more.
     pub left: Vec<String>,
+    /// What of Ingresses cannot be honoured now.
+    pub ingresses: ingress::Synced,
 }
 
 /// Brings everything in line with the recorded objects and the states of pods. Fast if there are no Services and no
@@ -39,7 +44,7 @@ pub struct Synced {
 /// # Errors
 /// If something cannot be changed. The next call tries again.
 pub fn sync(layout: &Layout, exe: &Path) -> Result<Synced, Error> {
-    if !service::is_used(layout) && !service::was_applied(layout) {
+    if !service::is_used(layout) && !service::was_applied(layout) && ingress::is_current(layout)? {
         return Ok(Synced::default());
     }
     apply(layout, exe, false)
@@ -52,10 +57,11 @@ pub fn sync(layout: &Layout, exe: &Path) -> Result<Synced, Error> {
 /// As [`sync`].
 pub fn repair(layout: &Layout, exe: &Path, was_lost: bool) -> Result<bool, Error> {
     let was_applied = service::was_applied(layout);
-    if !service::is_used(layout) && !was_applied {
+    let are_served = ingress::is_current(layout)?;
+    if !service::is_used(layout) && !was_applied && are_served {
         return Ok(false);
     }
-    if was_applied && !was_lost && service::inputs(layout)?.1 {
+    if was_applied && !was_lost && are_served && service::inputs(layout)?.1 {
         return Ok(false);
     }
     apply(layout, exe, was_lost)?;
@@ -65,27 +71,35 @@ pub fn repair(layout: &Layout, exe: &Path, was_lost: bool) -> Result<bool, Error
 fn apply(layout: &Layout, exe: &Path, again: bool) -> Result<Synced, Error> {
     let lock = service::lock(layout)?;
     let applied = service::apply(layout, exe, again, &lock)?;
-    ingress::sync(layout, exe, &applied.views)?;
     for (name, message) in applied.new_pending.iter().map(service::words) {
-        report(layout, &name, &message);
+        // The words of Kubernetes' service controller.
+        let message = format!("Error syncing load balancer: {message}");
+        report(layout, Kind::Service, &name, "SyncLoadBalancerFailed", &message);
     }
-    Ok(Synced { pending: applied.pending.iter().map(service::words).collect(), left: applied.left })
+    let ingresses = ingress::sync(layout, exe, &applied.views)?;
+    if ingresses.is_new {
+        for (name, pending) in
+            ingresses.served.iter().flat_map(|name| ingresses.pending.iter().map(move |one| (name, one)))
+        {
+            report(layout, Kind::Ingress, name, "PortTaken", &pending.to_string());
+        }
+    }
+    let pending = applied.pending.iter().map(service::words).collect();
+    Ok(Synced { pending, left: applied.left, ingresses })
 }
 
-/// Appends an event about a Service that cannot get a port of the host, in the words of Kubernetes' service controller.
-fn report(layout: &Layout, service: &str, message: &str) {
-    let (namespace, name) = service.split_once('/').unwrap_or(("default", service));
+/// Appends a warning about an object that cannot get a port of the host.
+fn report(layout: &Layout, kind: Kind, object: &str, reason: &str, message: &str) {
+    let (namespace, name) = object.split_once('/').unwrap_or(("default", object));
     let about = ObjectReference {
-        api_version: Some(Kind::Service.api_version().to_owned()),
-        kind: Some(Kind::Service.name().to_owned()),
+        api_version: Some(kind.api_version().to_owned()),
+        kind: Some(kind.name().to_owned()),
         name: Some(name.to_owned()),
         namespace: Some(namespace.to_owned()),
         ..ObjectReference::default()
     };
-    let message = format!("Error syncing load balancer: {message}");
     let once = Occurrence::once(Timestamp::now());
-    let told =
-        events::append_about(layout, about, EventType::Warning, "SyncLoadBalancerFailed", &message, once);
+    let told = events::append_about(layout, about, EventType::Warning, reason, message, once);
     if let Err(error) = told {
         tracing::error!("{error}");
     }

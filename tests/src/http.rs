@@ -37,10 +37,14 @@ pub fn request(
 ) -> std::io::Result<Response> {
     let mut stream = TcpStream::connect_timeout(&address, crate::limit(5))?;
     stream.set_read_timeout(Some(crate::limit(20)))?;
-    let mut head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n",
-        body.len()
-    );
+    let is_host = |(name, _): &&(&str, &str)| name.eq_ignore_ascii_case("host");
+    let host = if headers.iter().any(|header| is_host(&header)) {
+        String::new()
+    } else {
+        format!("Host: {address}\r\n")
+    };
+    let mut head =
+        format!("{method} {path} HTTP/1.1\r\n{host}Connection: close\r\nContent-Length: {}\r\n", body.len());
     for (name, value) in headers {
         head += &format!("{name}: {value}\r\n");
     }

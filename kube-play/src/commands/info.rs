@@ -35,6 +35,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     let facts = HostFacts::gather(&context.layout.root, &context.layout.runroot);
     let mut features = facts.features();
     features.push(networks(context));
+    features.extend(ingress(context));
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let memory = rustix::system::sysinfo();
     let memory = memory.totalram.saturating_mul(u64::from(memory.mem_unit.max(1)));
@@ -111,4 +112,38 @@ fn networks(context: &Context) -> Feature {
     };
     let status = if remedy.is_some() { FeatureStatus::Limited } else { FeatureStatus::Ok };
     Feature { name: "pod networks", status, detail, remedy: remedy.map(str::to_owned) }
+}
+
+/// Returns where Ingresses are served, and which of their ports others have. `None` if there are no Ingresses and no
+/// setting for them.
+fn ingress(context: &Context) -> Option<Feature> {
+    let summary = match pod_core::ingress::summary(&context.layout) {
+        Ok(summary) if summary.ingresses == 0 && !summary.is_set => return None,
+        Ok(summary) => summary,
+        Err(e) => {
+            let (status, detail) = (FeatureStatus::Limited, e.to_string());
+            return Some(Feature { name: "ingress", status, detail, remedy: None });
+        }
+    };
+    let (http, https) = summary.ports;
+    let origin = if summary.is_set { pod_core::ingress::PORTS_VARIABLE } else { "the default" };
+    let mut detail = format!("ports {http} and {https} (from {origin})");
+    if let Some(pid) = summary.pid {
+        let _ = write!(detail, "; the proxy is pid {pid}");
+    }
+    let lacking: Vec<String> = summary.pending.iter().map(ToString::to_string).collect();
+    let is_down = summary.ingresses > 0 && summary.pid.is_none();
+    let remedy = match (lacking.is_empty(), is_down) {
+        (false, _) => Some(format!(
+            "{}: stop that, or set {} for the next play of an Ingress; every command tries again",
+            lacking.join("; "),
+            pod_core::ingress::PORTS_VARIABLE
+        )),
+        (true, true) => Some(
+            "the proxy does not run: any command that reads pods, such as `kube ps`, starts it".to_owned(),
+        ),
+        (true, false) => None,
+    };
+    let status = if remedy.is_some() { FeatureStatus::Limited } else { FeatureStatus::Ok };
+    Some(Feature { name: "ingress", status, detail, remedy })
 }

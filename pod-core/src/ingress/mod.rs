@@ -1,13 +1,22 @@
-//! Ingresses: which requests go to which Services. `sync` writes the routes for the proxy and starts or ends it.
+//! Ingresses: which requests go to which Services.
+//!
+//! `route` computes the routes of all Ingresses, `classes` says which of them this machine serves, `view` is what a user
+//! sees; all three are pure. `settings` and `self_made` are what is kept for the proxy, `process` starts, follows and ends
+//! it. [`sync`] brings the proxy in line with what is recorded; [`views`] shows Ingresses. The proxy itself is the crate
+//! `ingress`.
 
-use std::path::Path;
+mod apply;
+mod classes;
+mod process;
+mod route;
+mod self_made;
+mod settings;
+mod view;
 
-use crate::service::View;
-use crate::store::{self, Layout};
-
-/// Makes the proxy forward the requests of all Ingresses to the endpoints of `services`. The proxy runs only while an
-/// Ingress exists.
-pub fn sync(layout: &Layout, exe: &Path, services: &[View]) -> Result<(), store::Error> {
-    let _ = (layout, exe, services);
-    Ok(())
-}
+pub use apply::{Error, Summary, Synced, is_current, summary, sync, views};
+pub use classes::CONTROLLER;
+pub use settings::{
+    ACCESS_LOG_VARIABLE, BadSetting, PORTS_VARIABLE, THREADS_VARIABLE, TRUSTED_VARIABLE,
+    record as record_settings,
+};
+pub use view::{Pending, View};

@@ -54,8 +54,6 @@ macro_rules! kinds {
     };
 }
 
-const INGRESS: Role = Role::LeftOut { instead: Some("hostPort publishes a port on this machine") };
-
 kinds! {
     Pod, "v1", "pods", ["po"], Namespaced, Role::Workload;
     Deployment, "apps/v1", "deployments", ["deploy"], Namespaced, Role::Workload;
@@ -66,7 +64,8 @@ kinds! {
     Service, "v1", "services", ["svc"], Namespaced, Role::Data;
     Endpoints, "v1", "endpoints", ["ep"], Namespaced, Role::Data;
     EndpointSlice, "discovery.k8s.io/v1", "endpointslices", [], Namespaced, Role::Data;
-    Ingress, "networking.k8s.io/v1", "ingresses", ["ing"], Namespaced, INGRESS;
+    Ingress, "networking.k8s.io/v1", "ingresses", ["ing"], Namespaced, Role::Data;
+    IngressClass, "networking.k8s.io/v1", "ingressclasses", [], Cluster, Role::Data;
     Namespace, "v1", "namespaces", ["ns"], Cluster, Role::Accepted;
     StorageClass, "storage.k8s.io/v1", "storageclasses", ["sc"], Cluster, Role::Accepted;
     CronJob, "batch/v1", "cronjobs", ["cj"], Namespaced, Role::Refused;
@@ -94,7 +93,6 @@ kinds! {
     FlowSchema, "flowcontrol.apiserver.k8s.io/v1", "flowschemas", [], Cluster, Role::NeedsCluster;
     HorizontalPodAutoscaler, "autoscaling/v2", "horizontalpodautoscalers", ["hpa"], Namespaced, Role::NeedsCluster;
     IPAddress, "networking.k8s.io/v1", "ipaddresses", ["ip"], Cluster, Role::NeedsCluster;
-    IngressClass, "networking.k8s.io/v1", "ingressclasses", [], Cluster, Role::NeedsCluster;
     Lease, "coordination.k8s.io/v1", "leases", [], Namespaced, Role::NeedsCluster;
     LimitRange, "v1", "limitranges", ["limits"], Namespaced, Role::NeedsCluster;
     MutatingAdmissionPolicy, "admissionregistration.k8s.io/v1", "mutatingadmissionpolicies", [], Cluster, Role::NeedsCluster;

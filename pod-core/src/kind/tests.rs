@@ -69,6 +69,7 @@ fn references_are_read_as_kubectl_reads_them() {
         ("pvc/data", "persistentvolumeclaim/data"),
         ("svc/web", "service/web"),
         ("ep/web", "endpoints/web"),
+        ("ing/web", "ingress.networking.k8s.io/web"),
         ("endpointslices/web-1", "endpointslice.discovery.k8s.io/web-1"),
     ] {
         let read = ObjectRef::parse(text, "ns");
@@ -91,7 +92,7 @@ fn invalid_references_are_refused() {
     assert_eq!(
         message("job/web"),
         "there are no objects of a kind \"job\" here: pod, deployment, configmap, secret, persistentvolumeclaim, \
-         persistentvolume, service, endpoints, endpointslice, replicaset"
+         persistentvolume, service, endpoints, endpointslice, ingress, ingressclass, replicaset"
     );
     assert_eq!(
         message("Web"),

@@ -34,6 +34,8 @@ pub(super) fn reader(kind: Kind) -> Option<Reader> {
         Kind::Service => (&schema::SERVICE, |v| read(v).map(Object::Service)),
         Kind::Endpoints => (&schema::ENDPOINTS, |v| read(v).map(Object::Endpoints)),
         Kind::EndpointSlice => (&schema::ENDPOINT_SLICE, |v| read(v).map(Object::EndpointSlice)),
+        Kind::Ingress => (&schema::INGRESS, |v| read(v).map(Object::Ingress)),
+        Kind::IngressClass => (&schema::INGRESS_CLASS, |v| read(v).map(Object::IngressClass)),
         _ => return None,
     };
     Some(Reader { schema, read })
@@ -64,6 +66,9 @@ pub(super) enum Found {
     Refused(String, String),
 }
 
+/// The removed versions of Ingress, whose backends have other fields. Pods run without it, so it is no error.
+const OLD_INGRESS: [&str; 2] = ["extensions/v1beta1", "networking.k8s.io/v1beta1"];
+
 /// Looks up `name` of `api_version`, which is empty where a document gives none.
 pub(super) fn find(name: &str, api_version: &str) -> Found {
     if name == "List" {
@@ -72,6 +77,10 @@ pub(super) fn find(name: &str, api_version: &str) -> Found {
     let group = api_version.split_once('/').map_or("", |(group, _)| group);
     if group.contains('.') && !group.ends_with(".k8s.io") {
         return custom_resource(api_version);
+    }
+    if matches!(name, "Ingress" | "IngressClass") && OLD_INGRESS.contains(&api_version) {
+        let why = format!("Kubernetes has removed {api_version} of it");
+        return Found::LeftOut(why, Some("write it as apiVersion: networking.k8s.io/v1"));
     }
     if let Some(kind) = Kind::from_name(name) {
         return of(kind);

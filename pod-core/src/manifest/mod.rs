@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{
     ConfigMap, Endpoints, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
@@ -21,6 +22,7 @@ pub(crate) mod fuzz;
 pub(crate) mod huge_pages;
 mod identity;
 pub mod image;
+pub(crate) mod ingress;
 mod kind;
 mod limits;
 mod load;
@@ -139,6 +141,10 @@ pub enum Object {
     Endpoints(Box<Endpoints>),
     /// discovery.k8s.io/v1 EndpointSlice.
     EndpointSlice(Box<EndpointSlice>),
+    /// networking.k8s.io/v1 Ingress.
+    Ingress(Box<Ingress>),
+    /// networking.k8s.io/v1 IngressClass.
+    IngressClass(Box<IngressClass>),
 }
 
 impl Object {
@@ -154,6 +160,8 @@ impl Object {
             Self::Service(_) => Kind::Service,
             Self::Endpoints(_) => Kind::Endpoints,
             Self::EndpointSlice(_) => Kind::EndpointSlice,
+            Self::Ingress(_) => Kind::Ingress,
+            Self::IngressClass(_) => Kind::IngressClass,
         }
     }
 
@@ -169,6 +177,8 @@ impl Object {
             Self::Service(object) => &object.metadata,
             Self::Endpoints(object) => &object.metadata,
             Self::EndpointSlice(object) => &object.metadata,
+            Self::Ingress(object) => &object.metadata,
+            Self::IngressClass(object) => &object.metadata,
         }
     }
 
@@ -184,6 +194,8 @@ impl Object {
             Self::Service(object) => &mut object.metadata,
             Self::Endpoints(object) => &mut object.metadata,
             Self::EndpointSlice(object) => &mut object.metadata,
+            Self::Ingress(object) => &mut object.metadata,
+            Self::IngressClass(object) => &mut object.metadata,
         }
     }
 }

@@ -8,6 +8,7 @@ mod fields;
 pub(super) mod generated;
 mod hostile;
 mod identity;
+mod ingress;
 mod lenient;
 mod rules;
 mod text;

@@ -89,6 +89,17 @@ pub fn plan(
                 slice.metadata = own_metadata(&slice.metadata);
                 planner.object(&mut result, document, serde_json::to_value(slice));
             }
+            Object::Ingress(ingress) => {
+                let mut ingress = (**ingress).clone();
+                ingress.metadata = own_metadata(&ingress.metadata);
+                ingress.status = None;
+                planner.object(&mut result, document, serde_json::to_value(ingress));
+            }
+            Object::IngressClass(class) => {
+                let mut class = (**class).clone();
+                class.metadata = own_metadata(&class.metadata);
+                planner.object(&mut result, document, serde_json::to_value(class));
+            }
         }
     }
 

@@ -7,6 +7,7 @@ mod conflicts;
 mod diff;
 mod down;
 mod images;
+mod ingresses;
 mod last_lines;
 mod objects;
 mod patch;

@@ -34,10 +34,10 @@ impl Applied {
         directs_traffic(self.kind())
     }
 
-    /// Returns whether the object is the Service with this name, given as `NAMESPACE/NAME`.
-    pub fn is_service(&self, name: &str) -> bool {
+    /// Returns whether the object is of this kind and has this name, given as `NAMESPACE/NAME`.
+    pub fn is_named(&self, kind: Kind, name: &str) -> bool {
         let id = &self.plan.id;
-        id.kind == Kind::Service && name.split_once('/') == Some((id.namespace.as_str(), id.name.as_str()))
+        id.kind == kind && name.split_once('/') == Some((id.namespace.as_str(), id.name.as_str()))
     }
 
     /// Returns the object's name for messages: `configmap/web`.

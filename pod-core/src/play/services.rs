@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::Service;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde_json::Value;
 
 use super::{Error, Instance};
@@ -60,25 +60,29 @@ pub fn complete(instance: &Instance, documents: &[Document], plans: &mut [Object
         };
         let mut service = service::complete(played, before.as_ref(), &mut pool)
             .map_err(|refused| invalid(documents, &plan.id, refused))?;
-        let metadata = &mut service.metadata;
-        match before.map(|before| before.metadata) {
-            Some(before) => {
-                (metadata.uid, metadata.creation_timestamp) = (before.uid, before.creation_timestamp);
-            }
-            None => {
-                metadata.uid = Some(random_identity().uid);
-                let now = jiff::Timestamp::now();
-                // Kubernetes' timestamps have whole seconds.
-                let now = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
-                metadata.creation_timestamp = Some(Time(now));
-            }
-        }
+        identify(&mut service.metadata, before.map(|before| before.metadata));
         let completed = serde_json::to_value(service);
         plan.object =
             completed.map_err(|e| Error::Failed { object: plan.id.to_string(), message: e.to_string() })?;
         plan.given = Some(given);
     }
     Ok(())
+}
+
+/// Gives an object the identity of the recorded one, or a new one.
+pub fn identify(metadata: &mut ObjectMeta, before: Option<ObjectMeta>) {
+    match before {
+        Some(before) => {
+            (metadata.uid, metadata.creation_timestamp) = (before.uid, before.creation_timestamp);
+        }
+        None => {
+            metadata.uid = Some(random_identity().uid);
+            let now = jiff::Timestamp::now();
+            // Kubernetes' timestamps have whole seconds.
+            let now = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now);
+            metadata.creation_timestamp = Some(Time(now));
+        }
+    }
 }
 
 /// Enters what the recorded Services have.

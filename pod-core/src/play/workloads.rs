@@ -11,8 +11,8 @@ use super::patch::{self, require_met};
 use super::undo::undo;
 use super::watch::ForwardProgress;
 use super::{
-    Change, Error, Instance, PlayOptions, Report, WaitFor, conflicts, images, last_lines, objects, ports,
-    preflight, services, storage,
+    Change, Error, Instance, PlayOptions, Report, WaitFor, conflicts, images, ingresses, last_lines, objects,
+    ports, preflight, services, storage,
 };
 use crate::controller::WorkloadChange;
 use crate::kind::{Kind, ObjectRef};
@@ -56,6 +56,10 @@ pub fn play(
     services::complete(instance, documents, &mut plan.objects.clone())?;
     let (steps, lock) = resolve(instance, documents, &plan, options, report)?;
     services::complete(instance, documents, &mut plan.objects)?;
+    ingresses::complete(&instance.layout, &mut plan.objects)?;
+    if !options.dry_run {
+        ingresses::record_settings(&instance.layout, &plan.objects, report)?;
+    }
     for warning in services::unused(&instance.layout, &plan.objects) {
         report.warning(&warning);
     }
@@ -123,11 +127,12 @@ pub fn play(
     let synced = traffic::sync(&instance.layout, &instance.exe)?;
     report_changes(instance, &objects, &steps, report)?;
     for (service, message) in &synced.pending {
-        let is_played = |object: &&objects::Applied| object.is_service(service);
+        let is_played = |object: &&objects::Applied| object.is_named(Kind::Service, service);
         if let Some(object) = objects.iter().find(is_played) {
             report.warning(&format!("{}: it waits, because {message}", object.object()));
         }
     }
+    ingresses::warn(&objects, &synced.ingresses, report);
     for line in objects::update_volumes(&instance.layout, &objects)? {
         report.warning(&line);
     }
@@ -418,6 +423,8 @@ fn finish(
         }
     }
     if options.wait == WaitFor::Ready {
+        // A worker of a supervisor may not have told Services of the last pod yet.
+        traffic::sync(&instance.layout, &instance.exe)?;
         return Ok(0);
     }
     let views = observe::view::pods(&instance.layout)?;

@@ -47,7 +47,7 @@ pub fn repair(instance: &Instance) -> Result<Repaired, Error> {
         network::Repaired::default()
     });
     match traffic::repair(&instance.layout, &instance.exe, !network.mended.is_empty()) {
-        Ok(true) => log_lines.push("the Services were not up to date; they are now".to_owned()),
+        Ok(true) => log_lines.push("Services and Ingresses were not up to date; they are now".to_owned()),
         Ok(false) => {}
         Err(e) => tracing::warn!("{e}"),
     }
@@ -201,7 +201,7 @@ fn is_some_unrecorded(pods: &[String], records: &[WorkloadSummary]) -> bool {
 fn after_boot(instance: &Instance, stale: bool, log_lines: &mut Vec<String>) -> Result<(), Error> {
     let layout = &instance.layout;
     if stale {
-        for name in ["workloads", "pods", "netns", "networks", "runtime", "loops", "services"] {
+        for name in ["workloads", "pods", "netns", "networks", "runtime", "loops", "services", "ingress"] {
             base::file::remove_dir_if_exists(&layout.runroot.join(name))?;
         }
         log_lines

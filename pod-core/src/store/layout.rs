@@ -185,6 +185,14 @@ impl Layout {
     pub fn services_run(&self) -> PathBuf {
         self.runroot.join("services")
     }
+    /// `<root>/ingress`: settings of the Ingress proxy, and the certificate for hosts that have none.
+    pub fn ingress(&self) -> PathBuf {
+        self.root.join("ingress")
+    }
+    /// `<runroot>/ingress`: the routes of the Ingress proxy, what it reports, its log.
+    pub fn ingress_run(&self) -> PathBuf {
+        self.runroot.join("ingress")
+    }
     /// `<runroot>/glances.json`: a cache of the summaries of all records.
     pub fn summaries(&self) -> PathBuf {
         self.runroot.join("glances.json")

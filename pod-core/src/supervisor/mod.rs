@@ -28,7 +28,7 @@ mod usage;
 
 use adopt::adopted_state;
 use control::append_events;
-pub use spawn::{SUPERVISE, Spawned, detach_name_server, spawn};
+pub use spawn::{SUPERVISE, Spawned, detach_ingress_proxy, detach_name_server, spawn};
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;

@@ -1,11 +1,13 @@
 //! Starts the detached supervisor of a workload.
 
 use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use caps::errors::CapsError;
+use caps::{CapSet, Capability, CapsHashSet};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::Error;
@@ -105,8 +107,40 @@ pub const GONE: &str = "gone";
 /// Resets everything that a process has inherited from its starter (a supervisor's worker, or a command that found no
 /// name server) before the process becomes the name server of all pods. Must be called before anything else.
 pub fn detach_name_server() {
-    let mut lacks = inherited::reset(&[]);
-    lacks.extend(cgroup::leave_callers("dns", "all pods").err().map(|e| e.to_string()));
+    detach(&[], "dns", "all pods");
+}
+
+/// Does the same for the process that becomes the proxy of Ingresses, which keeps the descriptor on which its starter
+/// waits. Gives up every capability but that to listen on ports below 1024, because the process reads what strangers send.
+pub fn detach_ingress_proxy() {
+    let ready = std::env::var(::ingress::READY_VARIABLE).ok().and_then(|number| number.parse().ok());
+    let keep: Vec<RawFd> = ready.into_iter().collect();
+    detach(&keep, "ingress", "all Ingresses");
+    if let Err(e) = drop_capabilities() {
+        tracing::warn!("the Ingress proxy keeps capabilities that it does not need: {e}");
+    }
+}
+
+fn drop_capabilities() -> Result<(), CapsError> {
+    let needed: CapsHashSet = [Capability::CAP_NET_BIND_SERVICE].into();
+    let kept: CapsHashSet = caps::read(None, CapSet::Permitted)?.intersection(&needed).copied().collect();
+    caps::clear(None, CapSet::Ambient)?;
+    for capability in caps::read(None, CapSet::Bounding)? {
+        if !needed.contains(&capability) {
+            caps::drop(None, CapSet::Bounding, capability)?;
+        }
+    }
+    caps::set(None, CapSet::Effective, &kept)?;
+    caps::set(None, CapSet::Permitted, &kept)?;
+    caps::clear(None, CapSet::Inheritable)?;
+    // SAFETY: sets a flag of this process.
+    unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    Ok(())
+}
+
+fn detach(keep: &[RawFd], role: &str, subject: &str) {
+    let mut lacks = inherited::reset(keep);
+    lacks.extend(cgroup::leave_callers(role, subject).err().map(|e| e.to_string()));
     for lack in lacks {
         tracing::debug!("{lack}");
     }

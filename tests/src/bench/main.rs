@@ -14,6 +14,7 @@
 mod cgroup;
 mod engine;
 mod floors;
+mod ingress;
 mod kube;
 mod logs;
 mod manifests;
@@ -92,6 +93,7 @@ const FAMILIES: &[Family] = &[
     ("services", "change of endpoints, and requests through a Service", services::all),
     ("pull", "pull and unpack of a big image", pull::all),
     ("many", "cost of a pod beside many others", scale::all),
+    ("ingress", "the Ingress proxy beside nginx", ingress::all),
     ("floors", "OCI create and start alone, netavark alone", floors::all),
 ];
 

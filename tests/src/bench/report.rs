@@ -28,6 +28,8 @@ pub enum Target {
     BelowPodman(f64),
     /// At least podman's number.
     AtLeastPodman,
+    /// At least this many times the number of what is compared.
+    AtLeast(f64),
 }
 
 /// One line of the table.
@@ -63,6 +65,13 @@ impl Row {
                     if kube >= podman { "yes".to_owned() } else { format!("no: {:.2} of it", kube / podman) }
                 });
                 ("≥ podman".to_owned(), reached.unwrap_or_default())
+            }
+            Target::AtLeast(times) => {
+                let reached = self
+                    .kube
+                    .zip(self.other)
+                    .map(|(kube, other)| if kube >= other * times { "yes" } else { "no" }.to_owned());
+                (format!("≥ {times} x"), reached.unwrap_or_default())
             }
         };
         [self.what.clone(), value(self.kube), value(self.other), ratio, target, reached]

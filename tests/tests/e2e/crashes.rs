@@ -78,6 +78,13 @@ spec:
   terminationGracePeriodSeconds: 5
   containers:
   - {{name: main, image: \"localhost/busybox:1\", command: [\"true\"], tty: true, stdin: true}}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {{name: web}}
+spec:
+  tls: [{{hosts: [a.example], secretName: none}}]
+  defaultBackend: {{service: {{name: web, port: {{number: 80}}}}}}
 "
     )
 }
@@ -88,6 +95,8 @@ const NO_SOURCES: &str = "fail points are found in the sources, which the virtua
 struct Crash {
     kube: Kube,
     port: tests::HostPort,
+    /// The ports of Ingresses.
+    ingress_ports: String,
     fail_point_spec: String,
     mark: std::path::PathBuf,
 }
@@ -100,15 +109,24 @@ impl Crash {
         kube.ok(&["image", "import", tar.to_str().unwrap(), "localhost/volume:1", "--volume", "/www"]);
         let mark = kube.dir().join("mark");
         let fail_point_spec = format!("{point}:{action}:{n}:{}", mark.display());
-        Self { kube, port: tests::host_port(), fail_point_spec, mark }
+        let ingress_ports = format!("{},{}", tests::host_port(), tests::host_port());
+        Self { kube, port: tests::host_port(), ingress_ports, fail_point_spec, mark }
     }
 
     fn reached(&self) -> bool {
         self.mark.exists()
     }
 
+    fn command(&self, args: &[&str]) -> std::process::Command {
+        let mut command = self.kube.command(args);
+        command
+            .env("KUBE_FAIL_POINT", &self.fail_point_spec)
+            .env("KUBE_PLAY_INGRESS_PORTS", &self.ingress_ports);
+        command
+    }
+
     fn run(&self, args: &[&str]) -> Output {
-        self.kube.run_command(self.kube.command(args).env("KUBE_FAIL_POINT", &self.fail_point_spec), None)
+        self.kube.run_command(&mut self.command(args), None)
     }
 
     /// Runs the scenario until the point is reached. Returns false if it never is.
@@ -241,8 +259,7 @@ fn another_is_killed(victim: Victim) {
         let went = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let app = crash.kube.file("app.yaml", manifest("a", "sh", crash.port.number));
             for args in [&["play", &app][..], &["down", "--all", "--volumes"]] {
-                let mut command = crash.kube.command(args);
-                let waiting = Running::start(command.env("KUBE_FAIL_POINT", &crash.fail_point_spec));
+                let waiting = Running::start(&mut crash.command(args));
                 let Some(halted) = waiting.until_halted(&crash.mark) else { continue };
                 for process in tests::processes() {
                     let hit = match victim {

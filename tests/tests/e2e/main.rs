@@ -41,6 +41,7 @@ mod hooks;
 mod hostile;
 mod identity;
 mod images;
+mod ingress;
 mod inherited;
 mod late;
 mod leaving;

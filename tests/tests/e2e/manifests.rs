@@ -155,6 +155,21 @@ fn user_namespace() {
 }
 
 #[test]
+fn ingress() {
+    let kube = Kube::new();
+    let (file, _ports) = example(&kube, "ingress.yaml");
+    let (port, tls) = (host_port(), host_port());
+    let mut command = kube.command(&["play", &file, "--wait=ready", "--strict"]);
+    kube.run_command(command.env("KUBE_PLAY_INGRESS_PORTS", format!("{port},{tls}")), None).expect(0);
+    let page = |path: &str| {
+        let address = SocketAddr::from(([127, 0, 0, 1], port.number));
+        http::request(address, "GET", path, &[("Host", "shop.example")], b"").unwrap().text()
+    };
+    assert!(page("/").starts_with("the site, by site-"));
+    assert_eq!(page("/api/items"), "[]\n");
+}
+
+#[test]
 fn shared() {
     let (kube, _ports) = play("shared.yaml", "--wait=ready");
     kube.start(&["logs", "-f", "shared", "-c", "reader"]).line(|l| l.contains("tick"));
@@ -167,6 +182,7 @@ fn every_example_has_its_test() {
         "config",
         "hello",
         "host-network",
+        "ingress",
         "init",
         "limits",
         "persistent",

@@ -23,15 +23,24 @@ fn cells(ingress: &Ingress, look: Look) -> Vec<String> {
     let hosts =
         spec.rules.iter().flatten().filter_map(|rule| rule.host.clone()).filter(|host| !host.is_empty());
     let hosts: Vec<String> = hosts.collect();
-    let ports = if spec.tls.is_some_and(|tls| !tls.is_empty()) { "80, 443" } else { "80" };
+    let default = if spec.tls.is_some_and(|tls| !tls.is_empty()) { "80, 443" } else { "80" };
+    let ports = ports(ingress).unwrap_or_else(|| default.to_owned());
     vec![
         name(&ingress.metadata),
         or_none(spec.ingress_class_name.as_deref()),
         if hosts.is_empty() { "*".to_owned() } else { first_three(&hosts) },
         cut_addresses(addresses(ingress).join(","), look),
-        ports.to_owned(),
+        ports,
         age(&ingress.metadata, look),
     ]
+}
+
+/// Returns the ports at which an Ingress is reached, if its status tells: a setting may have chosen others than kubectl
+/// prints.
+fn ports(ingress: &Ingress) -> Option<String> {
+    let points = ingress.status.as_ref()?.load_balancer.as_ref()?.ingress.as_ref()?;
+    let ports = points.first()?.ports.as_ref()?.iter().filter(|port| port.error.is_none());
+    Some(ports.map(|port| port.port.to_string()).collect::<Vec<_>>().join(", "))
 }
 
 /// Returns the addresses at which an Ingress is reached.

@@ -6,6 +6,7 @@ mod data;
 mod endpoints;
 mod env;
 mod files;
+mod ingress;
 mod metadata;
 pub(crate) mod name;
 mod persistent_volume;
@@ -57,6 +58,8 @@ pub(super) fn check(object: &Object, checked: &Checked, start: Position, source:
         Object::Service(service) => rules.service(service),
         Object::Endpoints(endpoints) => rules.endpoints(endpoints),
         Object::EndpointSlice(slice) => rules.endpoint_slice(slice),
+        Object::Ingress(ingress) => rules.ingress(ingress),
+        Object::IngressClass(class) => rules.ingress_class(class),
     }
     rules.found
 }

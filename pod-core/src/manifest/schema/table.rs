@@ -899,6 +899,24 @@ pub static HTTP_HEADER: Type = Type {
     ],
 };
 
+/// The type `HTTPIngressPath`.
+pub static HTTP_INGRESS_PATH: Type = Type {
+    name: "HTTPIngressPath",
+    fields: &[
+        Field::required("backend", Kind::Object(&INGRESS_BACKEND)),
+        Field::optional("path", Kind::String),
+        Field::required("pathType", Kind::Enum(&["Exact", "Prefix", "ImplementationSpecific"])),
+    ],
+};
+
+/// The type `HTTPIngressRuleValue`.
+pub static HTTP_INGRESS_RULE_VALUE: Type = Type {
+    name: "HTTPIngressRuleValue",
+    fields: &[
+        Field::required("paths", Kind::List(&Kind::Object(&HTTP_INGRESS_PATH))),
+    ],
+};
+
 /// The type `HostAlias`.
 pub static HOST_ALIAS: Type = Type {
     name: "HostAlias",
@@ -975,6 +993,133 @@ pub static IMAGE_VOLUME_STATUS: Type = Type {
     name: "ImageVolumeStatus",
     fields: &[
         Field::required("imageRef", Kind::String),
+    ],
+};
+
+/// The kind `Ingress`.
+pub static INGRESS: Type = Type {
+    name: "Ingress",
+    fields: &[
+        Field::optional("apiVersion", Kind::String),
+        Field::optional("kind", Kind::String),
+        Field::required("metadata", Kind::Object(&OBJECT_META)),
+        Field::required("spec", Kind::Object(&INGRESS_SPEC)),
+        Field::optional("status", Kind::Object(&INGRESS_STATUS)),
+    ],
+};
+
+/// The type `IngressBackend`.
+pub static INGRESS_BACKEND: Type = Type {
+    name: "IngressBackend",
+    fields: &[
+        Field::optional("resource", Kind::Object(&TYPED_LOCAL_OBJECT_REFERENCE)),
+        Field::optional("service", Kind::Object(&INGRESS_SERVICE_BACKEND)),
+    ],
+};
+
+/// The kind `IngressClass`.
+pub static INGRESS_CLASS: Type = Type {
+    name: "IngressClass",
+    fields: &[
+        Field::optional("apiVersion", Kind::String),
+        Field::optional("kind", Kind::String),
+        Field::required("metadata", Kind::Object(&OBJECT_META)),
+        Field::required("spec", Kind::Object(&INGRESS_CLASS_SPEC)),
+    ],
+};
+
+/// The type `IngressClassParametersReference`.
+pub static INGRESS_CLASS_PARAMETERS_REFERENCE: Type = Type {
+    name: "IngressClassParametersReference",
+    fields: &[
+        Field::optional("apiGroup", Kind::String),
+        Field::required("kind", Kind::String),
+        Field::required("name", Kind::String),
+        Field::optional("namespace", Kind::String),
+        Field::optional("scope", Kind::String),
+    ],
+};
+
+/// The type `IngressClassSpec`.
+pub static INGRESS_CLASS_SPEC: Type = Type {
+    name: "IngressClassSpec",
+    fields: &[
+        Field::required("controller", Kind::String),
+        Field::optional("parameters", Kind::Object(&INGRESS_CLASS_PARAMETERS_REFERENCE)),
+    ],
+};
+
+/// The type `IngressLoadBalancerIngress`.
+pub static INGRESS_LOAD_BALANCER_INGRESS: Type = Type {
+    name: "IngressLoadBalancerIngress",
+    fields: &[
+        Field::optional("hostname", Kind::String),
+        Field::optional("ip", Kind::String),
+        Field::optional("ports", Kind::List(&Kind::Object(&INGRESS_PORT_STATUS))),
+    ],
+};
+
+/// The type `IngressLoadBalancerStatus`.
+pub static INGRESS_LOAD_BALANCER_STATUS: Type = Type {
+    name: "IngressLoadBalancerStatus",
+    fields: &[
+        Field::optional("ingress", Kind::List(&Kind::Object(&INGRESS_LOAD_BALANCER_INGRESS))),
+    ],
+};
+
+/// The type `IngressPortStatus`.
+pub static INGRESS_PORT_STATUS: Type = Type {
+    name: "IngressPortStatus",
+    fields: &[
+        Field::optional("error", Kind::String),
+        Field::required("port", Kind::Int(-2_147_483_648, 2_147_483_647)),
+        Field::required("protocol", Kind::Enum(&["TCP", "UDP", "SCTP"])),
+    ],
+};
+
+/// The type `IngressRule`.
+pub static INGRESS_RULE: Type = Type {
+    name: "IngressRule",
+    fields: &[
+        Field::optional("host", Kind::String),
+        Field::optional("http", Kind::Object(&HTTP_INGRESS_RULE_VALUE)),
+    ],
+};
+
+/// The type `IngressServiceBackend`.
+pub static INGRESS_SERVICE_BACKEND: Type = Type {
+    name: "IngressServiceBackend",
+    fields: &[
+        Field::required("name", Kind::String),
+        Field::optional("port", Kind::Object(&SERVICE_BACKEND_PORT)),
+    ],
+};
+
+/// The type `IngressSpec`.
+pub static INGRESS_SPEC: Type = Type {
+    name: "IngressSpec",
+    fields: &[
+        Field::optional("defaultBackend", Kind::Object(&INGRESS_BACKEND)),
+        Field::optional("ingressClassName", Kind::String),
+        Field::optional("rules", Kind::List(&Kind::Object(&INGRESS_RULE))),
+        Field::optional("tls", Kind::List(&Kind::Object(&INGRESS_TLS))),
+    ],
+};
+
+/// The type `IngressStatus`.
+pub static INGRESS_STATUS: Type = Type {
+    name: "IngressStatus",
+    fields: &[
+        Field::optional("loadBalancer", Kind::Object(&INGRESS_LOAD_BALANCER_STATUS)),
+    ],
+};
+
+/// The type `IngressTLS`.
+pub static INGRESS_TLS: Type = Type {
+    name: "IngressTLS",
+    fields: &[
+        Field::optional("hosts", Kind::List(&Kind::String)),
+        Field::optional("secretName", Kind::String),
     ],
 };
 
@@ -2100,6 +2245,15 @@ pub static SERVICE_ACCOUNT_TOKEN_PROJECTION: Type = Type {
         Field::optional("expirationSeconds", Kind::Int(600, 4_294_967_296)),
         Field::required("path", Kind::String),
         Field::optional("user", Kind::Int(i64::MIN, i64::MAX)),
+    ],
+};
+
+/// The type `ServiceBackendPort`.
+pub static SERVICE_BACKEND_PORT: Type = Type {
+    name: "ServiceBackendPort",
+    fields: &[
+        Field::optional("name", Kind::String),
+        Field::optional("number", Kind::Int(-2_147_483_648, 2_147_483_647)),
     ],
 };
 

@@ -11,13 +11,14 @@ use k8s_openapi::api::core::v1::{
     ConfigMap, Endpoints, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
 use self::constraints::{ENUMS, OPTIONAL, RANGES, REQUIRED};
 
-const ROOTS: [&str; 12] = [
+const ROOTS: [&str; 14] = [
     "Pod",
     "Deployment",
     "ConfigMap",
@@ -26,6 +27,8 @@ const ROOTS: [&str; 12] = [
     "PersistentVolume",
     "Endpoints",
     "EndpointSlice",
+    "Ingress",
+    "IngressClass",
     "DaemonSet",
     "Job",
     "Service",
@@ -82,6 +85,8 @@ impl Schemas {
         generator.subschema_for::<PersistentVolume>();
         generator.subschema_for::<Endpoints>();
         generator.subschema_for::<EndpointSlice>();
+        generator.subschema_for::<Ingress>();
+        generator.subschema_for::<IngressClass>();
         generator.subschema_for::<DaemonSet>();
         generator.subschema_for::<Job>();
         generator.subschema_for::<Service>();

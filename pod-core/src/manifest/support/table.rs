@@ -594,4 +594,53 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
     ("ForNode", &[("name", ONE_NODE)]),
     ("ForZone", &[("name", ONE_NODE)]),
     ("DiscoveryEndpointPort", &[("appProtocol", YES), ("name", YES), ("port", YES), ("protocol", YES)]),
+    ("Ingress", &[("apiVersion", YES), ("kind", YES), ("metadata", YES), ("spec", YES), ("status", STATUS)]),
+    (
+        "IngressSpec",
+        &[
+            ("defaultBackend", YES),
+            (
+                "ingressClassName",
+                yes(
+                    "a class without an IngressClass is served; one of another controller is left out with a warning",
+                ),
+            ),
+            ("rules", YES),
+            ("tls", YES),
+        ],
+    ),
+    ("IngressBackend", &[("resource", meaningless("nothing serves resources: 503")), ("service", YES)]),
+    ("IngressServiceBackend", &[("name", YES), ("port", YES)]),
+    ("ServiceBackendPort", &[("name", YES), ("number", YES)]),
+    ("IngressRule", &[("host", yes("*. stands for one label")), ("http", YES)]),
+    ("HTTPIngressRuleValue", &[("paths", YES)]),
+    (
+        "HTTPIngressPath",
+        &[
+            ("backend", YES),
+            ("path", YES),
+            (
+                "pathType",
+                yes(
+                    "ImplementationSpecific is as Prefix; with the annotations use-regex or rewrite-target of the \
+                     class nginx, paths are regular expressions",
+                ),
+            ),
+        ],
+    ),
+    (
+        "IngressTLS",
+        &[
+            ("hosts", yes("without, those that the certificate names")),
+            ("secretName", yes("without a usable Secret, a self-made certificate and a warning")),
+        ],
+    ),
+    ("IngressClass", &[("apiVersion", YES), ("kind", YES), ("metadata", YES), ("spec", YES)]),
+    (
+        "IngressClassSpec",
+        &[
+            ("controller", yes("kube-play/ingress is kube itself")),
+            ("parameters", meaningless("environment variables set what they would")),
+        ],
+    ),
 ];

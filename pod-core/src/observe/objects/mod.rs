@@ -8,6 +8,7 @@ mod claims;
 mod endpoints;
 mod events;
 pub mod field_selector;
+mod ingresses;
 mod namespaces;
 mod node;
 mod object;
@@ -87,6 +88,7 @@ impl<'a> Reader<'a> {
             Kind::PersistentVolume => claims::volumes(self.layout)?,
             Kind::Service => services::services(self.layout)?,
             Kind::Endpoints => endpoints::endpoints(self.layout)?,
+            Kind::Ingress => ingresses::ingresses(self.layout)?,
             Kind::EndpointSlice => endpoints::slices(self.layout)?,
             Kind::Namespace => namespaces::namespaces(self.layout)?,
             Kind::Node => vec![node::node(self.layout, self.now)],

@@ -103,6 +103,7 @@ pub const ENUMS: &[(&str, &[&str])] = &[
     ("EphemeralContainer.restartPolicy", CONTAINER_RESTART),
     ("EphemeralContainer.terminationMessagePolicy", TERMINATION),
     ("HTTPGetAction.scheme", SCHEME),
+    ("HTTPIngressPath.pathType", &["Exact", "Prefix", "ImplementationSpecific"]),
     (
         "HostPathVolumeSource.type",
         &[
@@ -117,6 +118,7 @@ pub const ENUMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("ImageVolumeSource.pullPolicy", PULL),
+    ("IngressPortStatus.protocol", PROTOCOL),
     ("JobCondition.status", STATUS),
     ("JobSpec.completionMode", &["NonIndexed", "Indexed"]),
     ("JobSpec.podReplacementPolicy", &["TerminatingOrFailed", "Failed"]),
@@ -233,6 +235,9 @@ pub const REQUIRED: &[&str] = &[
     "DaemonSet.spec",
     "Deployment.spec",
     "EphemeralVolumeSource.volumeClaimTemplate",
+    "Ingress.spec",
+    "IngressClass.spec",
+    "IngressClassSpec.controller",
     "Job.spec",
     "PersistentVolumeClaim.spec",
     "PersistentVolumeClaimSpec.accessModes",
