@@ -25,16 +25,6 @@ const UNCONNECTED: &str = "07";
 /// The ports from which Services get their node ports (`--service-node-port-range` of kube-apiserver).
 pub const NODE_PORTS: std::ops::RangeInclusive<u16> = 30_000..=32_767;
 
-/// Returns which of [`NODE_PORTS`] sockets of the host have, by protocol (`tcp`, `udp`, `sctp`).
-pub(crate) fn node_ports_of_sockets() -> Result<Vec<(&'static str, u16)>, Error> {
-    let mut found = Vec::new();
-    for protocol in ["tcp", "udp", "sctp"] {
-        let ports = listeners(protocol)?.into_iter().map(|listener| listener.port);
-        found.extend(ports.filter(|port| NODE_PORTS.contains(port)).map(|port| (protocol, port)));
-    }
-    Ok(found)
-}
-
 /// Returns an error for ports that cannot be published: invalid ones, duplicates, and ones that are taken by `claims`
 /// (of other endpoints than `id` of this instance) or by sockets of the host.
 pub(crate) fn check(instance: &Path, id: &str, ports: &[Port], claims: &[PortClaim]) -> Result<(), Error> {

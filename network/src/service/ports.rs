@@ -7,8 +7,7 @@ use std::path::Path;
 
 use super::{Pending, Protocol, Service, ServicePort};
 use crate::host::{Host, PortClaim};
-use crate::port::{self, NODE_PORTS};
-use crate::{Error, Networks, Port, route, subnet};
+use crate::{Error, Networks, Port, port, route, subnet};
 
 /// A port of the host that a Service wants: protocol, port, and the address if it is an external one.
 type Wanted = (Protocol, u16, Option<IpAddr>);
@@ -125,21 +124,20 @@ fn without(service: &Service, pending: &[Pending]) -> Service {
 }
 
 impl Networks {
-    /// Returns the ports of [`NODE_PORTS`] that cannot be those of a new Service of this instance: ports that sockets of
-    /// this host, published ports of pods, and Services of other instances have. The caller knows those of its own
-    /// Services.
+    /// Returns who has a port on any address of the host: a socket, a pod, or a Service of another instance. Returns
+    /// `None` if nobody has it, or a Service of this instance, which the caller knows.
     ///
     /// # Errors
     /// A record cannot be read.
-    pub fn taken_node_ports(&self) -> Result<BTreeSet<(Protocol, u16)>, Error> {
+    pub fn who_has_port(&self, protocol: Protocol, number: u16) -> Result<Option<String>, Error> {
         let instance = self.instance();
         let mut claims = Host::lock()?.port_claims()?;
         claims.retain(|claim| !claim.is_of_service || claim.instance != instance);
-        let of_claims = claims.iter().flat_map(|claim| &claim.ports);
-        let of_claims = of_claims.map(|port| (port.protocol.as_str(), port.host_port));
-        let taken = of_claims.chain(port::node_ports_of_sockets()?);
-        let taken = taken.filter(|(_, port)| NODE_PORTS.contains(port));
-        Ok(taken.filter_map(|(protocol, port)| Some((protocol_of(protocol)?, port))).collect())
+        match port::check(&instance, "", &[published(&(protocol, number, None))], &claims) {
+            Ok(()) => Ok(None),
+            Err(Error::PortTaken { by, .. }) => Ok(Some(by)),
+            Err(e) => Err(e),
+        }
     }
 }
 

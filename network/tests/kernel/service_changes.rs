@@ -427,7 +427,7 @@ fn a_port_that_others_have_makes_a_service_wait_and_the_rest_runs() {
 }
 
 #[test]
-fn the_node_ports_that_others_have_are_told() {
+fn who_has_a_port_is_told_unless_it_is_a_service_of_the_instance_itself() {
     let (world, other) = (World::new(), World::new());
     let base = 31_000 + u16::try_from(std::process::id() % 1_000).unwrap();
     assert!(NODE_PORTS.contains(&base));
@@ -440,11 +440,17 @@ fn the_node_ports_that_others_have_are_told() {
         world.set(&[service]);
     }
     let _held = inside(&world.lan.host, || TcpListener::bind(("0.0.0.0", base + 3)).unwrap());
-    let taken = inside(&world.lan.host, || world.instance.networks().taken_node_ports().unwrap());
-    let mine: Vec<_> = taken.into_iter().filter(|(_, port)| (base..=base + 3).contains(port)).collect();
-    // Not that of its own Service.
-    let expected = [(Protocol::Tcp, base + 1), (Protocol::Tcp, base + 3), (Protocol::Udp, base)];
-    assert_eq!(mine, expected);
+    let who = |protocol, n: u16| {
+        inside(&world.lan.host, || world.instance.networks().who_has_port(protocol, base + n).unwrap())
+    };
+    let whose = other.instance.dirs().0;
+    assert_eq!(who(Protocol::Udp, 0), Some(format!("pod pod, of {}", whose.display())));
+    assert_eq!(who(Protocol::Tcp, 1), Some(format!("Service default/web1, of {}", whose.display())));
+    assert_eq!(who(Protocol::Tcp, 2), None, "that of its own Service");
+    assert!(who(Protocol::Tcp, 3).is_some_and(|who| who.ends_with(&format!(", pid {}", std::process::id()))));
+    for (protocol, n) in [(Protocol::Tcp, 0), (Protocol::Udp, 1), (Protocol::Udp, 3), (Protocol::Sctp, 1)] {
+        assert_eq!(who(protocol, n), None, "{protocol:?} {n}");
+    }
 }
 
 #[test]

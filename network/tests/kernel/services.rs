@@ -617,6 +617,84 @@ fn a_closed_forward_chain_does_not_keep_services_from_pods_and_neighbours() {
     }
 }
 
+/// Returns a server of one association of SCTP after another, or `None` if the kernel has no SCTP.
+fn listen_sctp(address: SocketAddr) -> Option<std::net::TcpListener> {
+    use nix::sys::socket::{AddressFamily, Backlog, SockaddrStorage, bind, listen};
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let socket = sctp(family)?;
+    bind(std::os::fd::AsRawFd::as_raw_fd(&socket), &SockaddrStorage::from(address)).unwrap();
+    listen(&socket, Backlog::new(8).unwrap()).unwrap();
+    Some(socket.into())
+}
+
+fn sctp(family: nix::sys::socket::AddressFamily) -> Option<std::os::fd::OwnedFd> {
+    // SAFETY: the call has no memory to be valid, and its result is checked.
+    let fd =
+        unsafe { libc::socket(family as i32, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, libc::IPPROTO_SCTP) };
+    // SAFETY: the descriptor was just made and is nobody else's.
+    (fd >= 0).then(|| unsafe { std::os::fd::FromRawFd::from_raw_fd(fd) })
+}
+
+#[test]
+fn sctp_is_forwarded_too() {
+    let world = World::new();
+    let (web, client) = (world.pod("web", ""), world.pod("client", ""));
+    for ip in &web.ips {
+        let address = SocketAddr::new(*ip, TARGET);
+        wait_until("an address", || inside(&web.netns, || UdpSocket::bind((*ip, 0)).is_ok()));
+        let Some(listener) = inside(&web.netns, || listen_sctp(address)) else {
+            return eprintln!("skipped: this kernel has no SCTP");
+        };
+        std::thread::spawn(move || {
+            for connection in listener.incoming().flatten() {
+                let mut connection = connection;
+                let _ = connection.read(&mut [0; 16]);
+                let _ = write!(connection, "web");
+            }
+        });
+    }
+    let mut service = world.service(1, &[]);
+    service.ports = vec![service_port(Protocol::Sctp, &[&web])];
+    world.set(std::slice::from_ref(&service));
+    for ip in &service.cluster_ips {
+        for netns in [&client.netns, &world.lan.host] {
+            let address = SocketAddr::new(*ip, PORT);
+            let seen = inside(netns, || {
+                let family = if ip.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+                let family = nix::sys::socket::AddressFamily::from_i32(family).unwrap();
+                let socket = sctp(family).unwrap();
+                let storage = nix::sys::socket::SockaddrStorage::from(address);
+                nix::sys::socket::connect(std::os::fd::AsRawFd::as_raw_fd(&socket), &storage).unwrap();
+                let mut connection: TcpStream = socket.into();
+                connection.write_all(b"who").unwrap();
+                let mut buffer = [0; 16];
+                let length = connection.read(&mut buffer).unwrap();
+                String::from_utf8_lossy(&buffer[..length]).into_owned()
+            });
+            assert_eq!(seen, "web", "{address}");
+        }
+    }
+}
+
+#[test]
+fn a_host_without_ipv6_has_services_of_ipv4() {
+    let world = World::new();
+    let off = ["all", "default"].map(|name| (format!("net.ipv6.conf.{name}.disable_ipv6"), "1".to_owned()));
+    network::set_sysctls(&world.lan.host, &off).unwrap();
+    let (web, client) = (world.server("web", ""), world.pod("client", "other"));
+    let mut service = world.service(1, &[&web]);
+    assert_eq!(service.cluster_ips.len(), 1);
+    // An address that the Service got while the host had IPv6.
+    service.cluster_ips.push("fd00:dead::7".parse().unwrap());
+    world.set(std::slice::from_ref(&service));
+    for netns in [&client.netns, &world.lan.host] {
+        let seen = inside(netns, || ask_tcp(SocketAddr::new(service.cluster_ips[0], PORT)));
+        assert!(seen.unwrap().starts_with("web "));
+    }
+    world.repair();
+    assert_eq!(world.repair(), Repaired::default());
+}
+
 #[test]
 fn a_pod_sends_to_its_neighbours_by_way_of_the_host_and_redirects_do_not_change_that() {
     let world = World::new();
