@@ -35,7 +35,9 @@ pub fn ports_of(layout: &Layout, id: &ObjectRef) -> Result<Option<Vec<PortView>>
 /// Returns the ready endpoints of a port: the first three, and how many more there are.
 pub fn endpoints(port: Option<&PortView>) -> String {
     let ready = port.iter().flat_map(|port| &port.endpoints).filter(|endpoint| endpoint.ready);
-    first_three(&ready.map(|endpoint| endpoint.address.to_string()).collect::<Vec<_>>())
+    let mut addresses: Vec<_> = ready.map(|endpoint| endpoint.address).collect();
+    addresses.sort_unstable();
+    first_three(&addresses.iter().map(ToString::to_string).collect::<Vec<_>>())
 }
 
 fn text(service: &Service, ports: &[PortView], with: &Surroundings<'_>) -> String {

@@ -119,14 +119,16 @@ fn of_record(recorded: Recorded) -> Object {
 
 /// Returns an object with apiVersion, kind, name, namespace and creationTimestamp.
 fn completed(id: &ObjectRef, object: Value, created: Option<Timestamp>) -> Value {
-    let mut fields = match object {
-        Value::Object(fields) => fields,
-        _ => Map::new(),
-    };
-    let mut metadata = match fields.remove("metadata") {
-        Some(Value::Object(metadata)) => metadata,
-        _ => Map::new(),
-    };
+    let (mut metadata, mut rest) = (Map::new(), Map::new());
+    let Value::Object(fields) = object else { return completed(id, json!({}), created) };
+    for (field, value) in fields {
+        match (field.as_str(), value) {
+            ("apiVersion" | "kind", _) => {}
+            ("metadata", Value::Object(given)) => metadata = given,
+            ("metadata", _) => {}
+            (_, value) => drop(rest.insert(field, value)),
+        }
+    }
     metadata.insert("name".to_owned(), json!(id.name));
     if id.kind.is_namespaced() {
         metadata.insert("namespace".to_owned(), json!(id.namespace));
@@ -140,7 +142,7 @@ fn completed(id: &ObjectRef, object: Value, created: Option<Timestamp>) -> Value
     top.insert("apiVersion".to_owned(), json!(id.kind.api_version()));
     top.insert("kind".to_owned(), json!(id.kind));
     top.insert("metadata".to_owned(), Value::Object(metadata));
-    top.extend(fields.into_iter().filter(|(field, _)| field != "apiVersion" && field != "kind"));
+    top.extend(rest);
     Value::Object(top)
 }
 
