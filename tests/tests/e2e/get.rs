@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use tests::{IDLE, Kube, Output, pod};
+use tests::{IDLE, Kube, Output, host_port, pod};
 
 /// A Deployment of two pods with the label app=api.
 const API: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: api, labels: {app: api}}\nspec:\n  \
@@ -244,6 +244,29 @@ fn services_and_their_endpoints_are_listed_and_described() {
     kube.ok(&["get", "all"]).says("service/api ");
     let yaml = kube.ok(&["get", "svc,ep", "-o", "yaml"]).stdout;
     kube.ok(&["check", &kube.manifest(&yaml)]);
+}
+
+#[test]
+fn an_ingress_is_listed_and_described_with_its_backends() {
+    let kube = Kube::new();
+    let (http, https) = (host_port(), host_port());
+    let shop = "---\napiVersion: v1\nkind: Service\nmetadata: {name: shop}\nspec:\n  ipFamilies: [IPv4]\n  selector: {app: \
+                web}\n  ports: [{port: 80, targetPort: 8080}]\n---\napiVersion: networking.k8s.io/v1\nkind: Ingress\n\
+                metadata: {name: shop}\nspec:\n  rules:\n  - host: shop.example\n    http:\n      paths:\n      - {path: /, \
+                pathType: Prefix, backend: {service: {name: shop, port: {number: 80}}}}\n      - {path: /old, pathType: \
+                Prefix, backend: {service: {name: gone, port: {number: 81}}}}\n";
+    let file = kube.manifest(&(pod("web", IDLE, "") + shop));
+    let mut play = kube.command(&["play", &file, "--wait"]);
+    kube.run_command(play.env("KUBE_PLAY_INGRESS_PORTS", format!("{http},{https}")), None).expect(0);
+    let output = kube.ok(&["get", "ing"]);
+    let all = rows(&output);
+    assert_eq!(all[0], ["NAME", "CLASS", "HOSTS", "ADDRESS", "PORTS", "AGE"], "{output}");
+    assert_eq!(all[1][..3], ["shop", "<none>", "shop.example"], "{output}");
+    let port = http.number.to_string();
+    assert!(all[1].contains(&port.as_str()), "{output}");
+    let ip = kube.ip("web");
+    let output = kube.ok(&["describe", "ingress", "shop"]).says(&format!("shop:80 ({ip}:8080)"));
+    output.says("gone:81 (<error: services \"gone\" not found>)").says("Problems:");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! An Ingress, as `describeIngressV1` of k8s.io/kubectl/pkg/describe prints it.
 
 use k8s_openapi::api::networking::v1::{Ingress, IngressBackend, IngressServiceBackend, IngressTLS};
+use pod_core::ingress::{self, View};
 use pod_core::kind::{Kind, ObjectRef};
 use pod_core::observe::objects::Object;
 use pod_core::service::PortView;
@@ -20,13 +21,19 @@ pub fn describe(object: &Object, with: &Surroundings<'_>) -> anyhow::Result<Stri
         let ports = service::ports_of(with.layout, &ObjectRef::new(Kind::Service, namespace, name));
         pod_core::store::damage::or_none(ports)
     };
-    Ok(text(&object.parse()?, &ports, with))
+    let is_meant = |view: &View| {
+        let metadata = &view.ingress.metadata;
+        metadata.name.as_deref() == Some(&object.id.name) && metadata.namespace.as_deref() == Some(namespace)
+    };
+    let view = ingress::views(with.layout)?.into_iter().find(is_meant);
+    let problems = view.map(|view| view.problems).unwrap_or_default();
+    Ok(text(&object.parse()?, &ports, &problems, with))
 }
 
 /// Returns the ports of a Service, if there is such a Service.
 type Services<'a> = dyn Fn(&str) -> Option<Vec<PortView>> + 'a;
 
-fn text(ingress: &Ingress, services: &Services<'_>, with: &Surroundings<'_>) -> String {
+fn text(ingress: &Ingress, services: &Services<'_>, problems: &[String], with: &Surroundings<'_>) -> String {
     let metadata = &ingress.metadata;
     let spec = ingress.spec.clone().unwrap_or_default();
     let mut out = Columns::default();
@@ -57,6 +64,10 @@ fn text(ingress: &Ingress, services: &Services<'_>, with: &Surroundings<'_>) -> 
         out.line(1, ["*", "*", &default]);
     }
     map(&mut out, 0, "Annotations:", metadata.annotations.as_ref(), ": ");
+    if !problems.is_empty() {
+        // kubectl shows the events of a controller instead.
+        out.multiline(0, "Problems:", problems.iter().cloned());
+    }
     add_events(&mut out, Kind::Ingress, metadata, with);
     out.render()
 }
@@ -138,7 +149,8 @@ mod tests {
         };
         let ingress = serde_json::from_value(ingress).unwrap();
         with_surroundings(Some(Vec::new()), |with| {
-            insta::assert_snapshot!(text(&ingress, &services, with));
+            let problems = ["port 80/TCP of this machine is taken by nginx, pid 8".to_owned()];
+            insta::assert_snapshot!(text(&ingress, &services, &problems, with));
         });
     }
 }
