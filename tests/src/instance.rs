@@ -317,6 +317,15 @@ impl Kube {
         leaks::remove(&self.dir, &uids, &networks);
     }
 
+    /// Removes the tables of nftables of this instance, as another program does that flushes the rule set.
+    pub fn flush_tables(&self) {
+        let own = leaks::bridges(&self.root());
+        for table in own {
+            // A network without pods has no table.
+            let _ = Command::new("nft").args(["delete", "table", "inet", &table]).output();
+        }
+    }
+
     /// Returns what is on the host and in both trees although everything, including claims, was taken down.
     pub fn not_as_before(&self) -> Vec<String> {
         self.remember();

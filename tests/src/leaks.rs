@@ -147,6 +147,7 @@ fn may_stay(path: &str) -> bool {
         "run/events.1",
         "run/lock",
         "run/play.lock",
+        "run/services/lock",
         "run/volumes.lock",
         "run/pause/pause",
         "run/networks/dns-port.json",

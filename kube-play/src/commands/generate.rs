@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::ValueHint;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use pod_core::generate::{self, Error, Facts, Options, Subject};
+use pod_core::generate::{self, Error, Facts, Options, RecordedService, Subject};
 use pod_core::image::{Image, ImageName, ImageStore};
 use pod_core::kind::{Kind, ObjectRef};
 use pod_core::manifest;
@@ -29,8 +29,8 @@ use crate::session::umask::CallersUmask;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Writes played workloads, with the options of `kube play` (published ports, networks), as manifests for `kube play` and \
-for clusters: first the ConfigMaps, Secrets and claims that they use, then the workloads, then the Services. Warnings \
-name what works on this machine only.
+for clusters: first the ConfigMaps, Secrets and claims that they use, then the workloads, then the Services that select \
+their pods. Warnings name what works on this machine only.
 
 Examples:
   # A pod with all objects that it uses
@@ -111,6 +111,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     };
     let mut facts = Facts {
         objects: objects(context, generate::references(&subjects).map_err(failure)?)?,
+        services: services(context)?,
         real_paths: real_paths(&found),
         homes: homes(),
         ..Facts::default()
@@ -203,6 +204,17 @@ fn objects(context: &Context, ids: Vec<ObjectRef>) -> anyhow::Result<BTreeMap<Ob
         if let Some(object) = Objects::get(&context.layout, &id)? {
             found.insert(id, object);
         }
+    }
+    Ok(found)
+}
+
+/// Returns the recorded Services.
+fn services(context: &Context) -> anyhow::Result<BTreeMap<ObjectRef, RecordedService>> {
+    let mut found = BTreeMap::new();
+    for ((namespace, name), recorded) in Objects::list(&context.layout, Kind::Service)? {
+        let id = ObjectRef::new(Kind::Service, &namespace, &name);
+        let given = Objects::given(&context.layout, &id)?.unwrap_or_else(|| recorded.clone());
+        found.insert(id, RecordedService { recorded, given });
     }
     Ok(found)
 }

@@ -57,6 +57,8 @@ pub struct Options {
 pub struct Facts {
     /// The recorded objects among those that [`references`] returns.
     pub objects: BTreeMap<ObjectRef, Value>,
+    /// The recorded Services, each as it was given.
+    pub services: BTreeMap<ObjectRef, RecordedService>,
     /// Image names as manifests give them, each with the name that includes the digest of the image in use, for the
     /// images that should be pinned.
     pub pins: BTreeMap<String, String>,
@@ -64,6 +66,15 @@ pub struct Facts {
     pub real_paths: BTreeMap<PathBuf, PathBuf>,
     /// The home directories of users.
     pub homes: Vec<PathBuf>,
+}
+
+/// A recorded Service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordedService {
+    /// The Service with what was allocated for it.
+    pub recorded: Value,
+    /// The Service as it was given.
+    pub given: Value,
 }
 
 /// The generated manifests.
@@ -160,12 +171,16 @@ pub fn generate(subjects: &[Subject<'_>], options: &Options, facts: &Facts) -> R
             }
         }
         kind::remove_labels_of_other_controllers(&mut workload, kind);
+        let recorded = service::recorded(&workload, facts);
         let service = if options.service { service::document(&mut workload, kind) } else { None };
+        // A Service that was played says what the ports of the containers do not.
+        let is_recorded = |service: &Value| recorded.iter().any(|known| place(known) == place(service));
+        let service = service.filter(|service| !is_recorded(service));
         warnings::of(&mut workload, kind, options, facts);
         let mut document = kind::document(&mut workload, kind, options)?;
         order::object(&mut document);
         keep(&mut workloads, document)?;
-        if let Some(mut service) = service {
+        for mut service in recorded.into_iter().chain(service) {
             order::object(&mut service);
             keep(&mut services, service)?;
         }

@@ -1,9 +1,10 @@
-//! Generates a Service for the ports of a workload.
+//! The Services of a workload: those that were played and select its pods, and one that is generated for its ports.
 
 use serde_json::{Map, Value, json};
 
 use super::metadata::cut;
-use super::recorded::{Workload, labels};
+use super::recorded::{Workload, clean, labels};
+use super::{Facts, RecordedService};
 use crate::kind::Kind;
 use crate::manifest::name::MAX_SERVICE;
 
@@ -42,6 +43,44 @@ pub(super) fn document(workload: &mut Workload, kind: Kind) -> Option<Value> {
         spec.insert("ports".to_owned(), Value::Array(ports));
     }
     Some(json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}))
+}
+
+/// Returns the recorded Services that select the pods of a workload, as their authors gave them: without the addresses
+/// that this machine gave them, and with their NodePorts, by which others know them.
+pub(super) fn recorded(workload: &Workload, facts: &Facts) -> Vec<Value> {
+    let Some(labels) = workload.pod_metadata.get("labels").and_then(Value::as_object) else {
+        return Vec::new();
+    };
+    let selects = |service: &RecordedService| {
+        let selector = service.recorded.pointer("/spec/selector").and_then(Value::as_object);
+        selector.is_some_and(|selector| {
+            !selector.is_empty() && selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+        })
+    };
+    let own = facts.services.iter().filter(|(id, _)| id.namespace == workload.id.namespace);
+    own.filter(|(_, service)| selects(service)).map(|(_, service)| as_given(workload, service)).collect()
+}
+
+fn as_given(workload: &Workload, service: &RecordedService) -> Value {
+    let mut object = service.given.as_object().cloned().unwrap_or_default();
+    object.remove("status");
+    object.insert("apiVersion".to_owned(), json!(Kind::Service.api_version()));
+    object.insert("kind".to_owned(), json!(Kind::Service));
+    if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
+        clean(metadata);
+        // The namespace was filled in when the Service was recorded.
+        metadata.remove("namespace");
+        let namespace = workload.metadata.get("namespace").cloned();
+        metadata.extend(namespace.map(|namespace| ("namespace".to_owned(), namespace)));
+    }
+    let known = service.recorded.pointer("/spec/ports").and_then(Value::as_array);
+    let ports = object.get_mut("spec").and_then(|spec| spec.get_mut("ports")?.as_array_mut());
+    for (port, known) in ports.into_iter().flatten().zip(known.into_iter().flatten()) {
+        if let (Value::Object(port), Some(number)) = (port, known.get("nodePort")) {
+            port.insert("nodePort".to_owned(), number.clone());
+        }
+    }
+    Value::Object(object)
 }
 
 /// Returns the name of the Service of a workload.

@@ -58,9 +58,15 @@ impl Machine {
     #[track_caller]
     fn played(text: &str, options: &PlanOptions) -> Self {
         let plan = planned(text, options);
+        let services = plan.objects.iter().filter(|object| object.id.kind == Kind::Service);
+        let services = services.map(|object| {
+            let service = RecordedService { recorded: object.object.clone(), given: object.object.clone() };
+            (object.id.clone(), service)
+        });
+        let services = services.collect();
         let objects = plan.objects.into_iter().map(|object| (object.id, object.object));
         Self {
-            facts: Facts { objects: objects.collect(), ..Facts::default() },
+            facts: Facts { objects: objects.collect(), services, ..Facts::default() },
             records: plan.workloads.iter().map(recorded).collect(),
         }
     }

@@ -21,7 +21,12 @@ use crate::store::{Layout, Objects, damage};
 ///
 /// # Errors
 /// `Invalid`, at the place in the manifest.
-pub fn complete(instance: &Instance, documents: &[Document], plans: &mut [ObjectPlan]) -> Result<(), Error> {
+pub fn complete(
+    instance: &Instance,
+    documents: &[Document],
+    plans: &mut [ObjectPlan],
+    dry_run: bool,
+) -> Result<(), Error> {
     if !plans.iter().any(|plan| plan.id.kind == Kind::Service) {
         return Ok(());
     }
@@ -34,13 +39,21 @@ pub fn complete(instance: &Instance, documents: &[Document], plans: &mut [Object
             protocol: protocol.to_ascii_lowercase(),
         };
         match networks.check_ports("", &[], &[port]) {
+            // The claim of a Service that this play may change; what Services have is compared below.
+            Err(network::Error::PortTaken { by, .. })
+                if by.starts_with("Service ") && !by.contains(", of ") =>
+            {
+                None
+            }
             Err(network::Error::PortTaken { by, .. }) => Some(by),
             // Whatever else is wrong is reported by what needs it.
             Ok(()) | Err(_) => None,
         }
     };
+    // The first Service makes the network choose a range, which would be a change.
+    let keeps_all = dry_run && Objects::files(&instance.layout, Kind::Service)?.is_empty();
     let mut pool = Pool {
-        ranges: networks.service_ranges()?,
+        ranges: if keeps_all { Vec::new() } else { networks.service_ranges()? },
         ips: BTreeMap::new(),
         node_ports: BTreeMap::new(),
         taken_by: &taken_by,

@@ -53,9 +53,9 @@ pub fn play(
     objects::check_immutable(&instance.layout, documents, &plan.objects)?;
     storage::check(&instance.layout, documents, &plan)?;
     // Errors are reported before images are pulled; what counts is decided under the lock.
-    services::complete(instance, documents, &mut plan.objects.clone())?;
+    services::complete(instance, documents, &mut plan.objects.clone(), options.dry_run)?;
     let (steps, lock) = resolve(instance, documents, &plan, options, report)?;
-    services::complete(instance, documents, &mut plan.objects)?;
+    services::complete(instance, documents, &mut plan.objects, options.dry_run)?;
     ingresses::complete(&instance.layout, &mut plan.objects)?;
     if !options.dry_run {
         ingresses::record_settings(&instance.layout, &plan.objects, report)?;

@@ -70,22 +70,27 @@ pub fn complete(
         return Ok(service);
     }
     let before = before.filter(|before| before.type_.as_deref() != Some("ExternalName"));
-    keep(spec, before)?;
+    keep(spec, before, &pool.ranges)?;
     families(spec, before, &pool.ranges)?;
     addresses(spec, &name, pool)?;
     node_ports(spec, before, &name, pool)?;
     Ok(service)
 }
 
-/// Keeps the addresses of the recorded Service, and refuses others.
-fn keep(spec: &mut ServiceSpec, before: Option<&ServiceSpec>) -> Result<(), Refused> {
+/// Keeps the addresses of the recorded Service, and refuses others. Addresses of a former range are forgotten: the network
+/// has chosen another one, because the former collided with a route of the host.
+fn keep(spec: &mut ServiceSpec, before: Option<&ServiceSpec>, ranges: &[IpNet]) -> Result<(), Refused> {
     if spec.cluster_ips.as_ref().is_none_or(Vec::is_empty) {
         spec.cluster_ips = spec.cluster_ip.clone().filter(|ip| !ip.is_empty()).map(|ip| vec![ip]);
     }
-    let Some(known) = before.and_then(|before| before.cluster_ips.clone()).filter(|ips| !ips.is_empty())
-    else {
-        return Ok(());
+    let is_of_range = |ip: &String| {
+        let ip = ip.parse::<IpAddr>();
+        ip.map_or(true, |ip| ranges.is_empty() || ranges.iter().any(|range| range.contains(&ip)))
     };
+    let known = before.and_then(|before| before.cluster_ips.clone()).unwrap_or_default();
+    if known.is_empty() || !known.iter().all(is_of_range) {
+        return Ok(());
+    }
     let given = spec.cluster_ips.get_or_insert_default();
     let path = if given.len() > 1 { "spec.clusterIPs[0]" } else { "spec.clusterIP" };
     match (given.first(), known.first()) {
@@ -226,7 +231,8 @@ fn addresses(spec: &mut ServiceSpec, name: &str, pool: &mut Pool<'_>) -> Result<
 
 fn is_usable(range: &IpNet, ip: IpAddr) -> bool {
     let is_edge = ip == range.network() || ip == range.broadcast() && ip.is_ipv4();
-    range.contains(&ip) && !is_edge
+    // The first address is the host's own.
+    range.contains(&ip) && !is_edge && ip != nth(range, 1)
 }
 
 /// Returns a free address. It depends on the name of the Service, so that a Service that is removed and played again
@@ -235,12 +241,12 @@ fn choose_ip(range: &IpNet, name: &str, taken: &BTreeMap<IpAddr, String>) -> Opt
     let bits = range.max_prefix_len().saturating_sub(range.prefix_len()).min(16);
     let size = 1_u64 << bits;
     let named = (size / 16).clamp(16, 256).min(size / 2);
-    // Neither the network's own address nor the last one is used.
-    let (first, last) = (named.max(1), size.saturating_sub(2));
+    // The network's own address, that of the host and the last one are not used.
+    let (first, last) = (named.max(2), size.saturating_sub(2));
     let count = last.checked_sub(first)?.saturating_add(1);
     let start = hash(name) % count;
     let later = (0..count).map(|step| first + (start + step) % count);
-    later.chain(1..first).map(|offset| nth(range, offset)).find(|ip| !taken.contains_key(ip))
+    later.chain(2..first).map(|offset| nth(range, offset)).find(|ip| !taken.contains_key(ip))
 }
 
 fn nth(range: &IpNet, offset: u64) -> IpAddr {

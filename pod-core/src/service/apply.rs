@@ -16,7 +16,8 @@ use super::View;
 use super::endpoints::{Resolved, resolve};
 use super::forwarded::{forwarded, is_load_balancer};
 use super::names::names;
-use super::recorded::Recorded;
+use super::pods::PODS_MEMO;
+use super::recorded::{OBJECTS_MEMO, Recorded};
 use super::{pods, status};
 use crate::kind::Kind;
 use crate::plan::node;
@@ -25,6 +26,9 @@ use crate::store::{self, Layout, Objects, WorkloadId, damage};
 
 /// The folders of recorded objects that say where traffic goes. Ingresses lead to Services.
 const OBJECTS: [&str; 5] = ["service", "endpoints", "endpointslice", "ingress", "ingressclass"];
+
+/// The file of what was handed to the network last.
+const LAST: &str = "applied.json";
 
 /// Why Services are not as they should be.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +89,7 @@ pub fn lock(layout: &Layout) -> Result<Lock, Error> {
 }
 
 fn last_path(layout: &Layout) -> PathBuf {
-    layout.services_run().join("applied.json")
+    layout.services_run().join(LAST)
 }
 
 fn last(layout: &Layout) -> Last {
@@ -228,7 +232,9 @@ pub fn apply(layout: &Layout, exe: &Path, again: bool, _: &Lock) -> Result<Appli
     if is_used(layout) {
         write_json_volatile(&last_path(layout), &last)?;
     } else {
-        remove_file_if_exists(&last_path(layout))?;
+        for file in [OBJECTS_MEMO, PODS_MEMO, LAST] {
+            remove_file_if_exists(&layout.services_run().join(file))?;
+        }
     }
     base::fail_point!(Worker, "services-applied");
     Ok(applied)

@@ -12,6 +12,9 @@ use crate::plan::PodPlan;
 use crate::record::WorkloadRecord;
 use crate::store::{Error, Layout, WorkloadId, damage};
 
+/// The memo of all files.
+pub(super) const PODS_MEMO: &str = "pods.json";
+
 /// A pod that has addresses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -129,7 +132,7 @@ pub(super) fn all(layout: &Layout) -> Result<Vec<PodEndpoint>, Error> {
         let name = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
         Ok(name.and_then(WorkloadId::from_dir_name).and_then(|id| of_record(layout, &id)))
     };
-    let all = base::memo::read_through(names, path, &layout.services_run().join("pods.json"), read)?;
+    let all = base::memo::read_through(names, path, &layout.services_run().join(PODS_MEMO), read)?;
     Ok(all.into_iter().flatten().collect())
 }
 

@@ -13,6 +13,9 @@ use crate::store::{Error, Layout, Objects, damage};
 /// The kinds that Services consist of.
 pub(super) const KINDS: [Kind; 3] = [Kind::Service, Kind::Endpoints, Kind::EndpointSlice];
 
+/// The memo of all files.
+pub(super) const OBJECTS_MEMO: &str = "objects.json";
+
 /// The recorded objects, ordered by namespace and name.
 #[derive(Debug, Default)]
 pub(super) struct Recorded {
@@ -45,7 +48,7 @@ impl Recorded {
         let read = |path: &Path| -> Result<Option<Object>, Error> {
             Ok(damage::or_none(kind_of(path).map_or(Ok(None), |kind| read(kind, path))))
         };
-        let memo = layout.services_run().join("objects.json");
+        let memo = layout.services_run().join(OBJECTS_MEMO);
         let mut found = Self::default();
         for object in base::memo::read_through(names, |name| PathBuf::from(name), &memo, read)? {
             match object {

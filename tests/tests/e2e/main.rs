@@ -60,6 +60,7 @@ mod rollouts;
 mod runtimes;
 mod scripts;
 mod security;
+mod services;
 mod sidecars;
 mod soak;
 mod storage;

@@ -100,7 +100,7 @@ fn publish_all_publishes_every_container_port() {
 }
 
 /// Opens a UDP socket inside a pod, because Debian's static busybox has no UDP server.
-fn udp_socket_of(kube: &Kube, pod: &str, port: u16) -> UdpSocket {
+pub fn udp_socket_of(kube: &Kube, pod: &str, port: u16) -> UdpSocket {
     let uid = kube.pod(pod)["metadata"]["uid"].as_str().unwrap().to_owned();
     let namespace = std::fs::File::open(kube.runroot().join("netns").join(uid)).unwrap();
     // A namespace belongs to a thread, and a socket stays in the namespace in which it was created.

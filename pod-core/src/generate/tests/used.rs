@@ -104,3 +104,34 @@ fn images_are_pinned_where_the_digest_is_known() {
     assert!(text.contains(&format!("image: {pinned}\n")), "{text}");
     read(text.split("warning:").next().unwrap());
 }
+
+#[test]
+fn the_services_that_select_the_pods_are_written_as_they_were_given() {
+    let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: web, labels: {app: web}}\nspec: {containers: [{name: c, \
+                image: app, ports: [{name: http, containerPort: 8080}]}]}\n";
+    let mut machine = played(text);
+    let mut service = |name: &str, given: Value, allocated: Value| {
+        let whole = |spec: Value| json!({"metadata": {"name": name, "namespace": "default"}, "spec": spec});
+        let mut recorded = given.clone();
+        recorded.as_object_mut().unwrap().extend(allocated.as_object().unwrap().clone());
+        let id = ObjectRef::new(Kind::Service, "default", name);
+        machine.facts.services.insert(id, RecordedService { recorded: whole(recorded), given: whole(given) });
+    };
+    service(
+        "web",
+        json!({"type": "NodePort", "selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": "http"}]}),
+        json!({
+            "clusterIP": "10.1.0.7", "ipFamilies": ["IPv4"],
+            "ports": [{"port": 80, "targetPort": "http", "protocol": "TCP", "nodePort": 30123}],
+        }),
+    );
+    service(
+        "inside",
+        json!({"clusterIP": "None", "selector": {"app": "web"}}),
+        json!({"clusterIPs": ["None"]}),
+    );
+    service("other", json!({"selector": {"app": "db"}, "ports": [{"port": 80}]}), json!({}));
+    // Without a Service of that name, one would be made of the ports.
+    let options = Options { service: true, ..Options::default() };
+    insta::assert_snapshot!(machine.text(&options));
+}
