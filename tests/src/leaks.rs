@@ -133,7 +133,7 @@ pub(crate) fn files(run: &Path, uids: &BTreeSet<String>) -> Vec<String> {
 /// Returns true for files that stay when everything was taken down: images, the definitions of networks, locks,
 /// memos.
 fn may_stay(path: &str) -> bool {
-    const FILES: [&str; 22] = [
+    const FILES: [&str; 23] = [
         "root/images/index.json",
         "root/images/oci-layout",
         "root/images/lock",

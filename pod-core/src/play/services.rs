@@ -53,6 +53,7 @@ pub fn complete(
     // The first Service makes the network choose a range, which would be a change.
     let keeps_all = dry_run && Objects::files(&instance.layout, Kind::Service)?.is_empty();
     let mut pool = Pool {
+        instance: instance.layout.root.display().to_string(),
         ranges: if keeps_all { Vec::new() } else { networks.service_ranges()? },
         ips: BTreeMap::new(),
         node_ports: BTreeMap::new(),

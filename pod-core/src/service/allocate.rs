@@ -17,6 +17,8 @@ const NAMED_NODE_PORTS: u16 = 86;
 
 /// What is free for Services.
 pub struct Pool<'a> {
+    /// The name of the instance: different instances choose different ports.
+    pub instance: String,
     /// The ranges of addresses, the preferred family first.
     pub ranges: Vec<IpNet>,
     /// The addresses that other Services have, with their names.
@@ -324,7 +326,8 @@ fn node_ports(
             (other != index && sibling.port == port.port).then(|| given(sibling.node_port)).flatten()
         });
         let chosen = [kept, same].into_iter().flatten().find(|number| is_free(*number));
-        let chosen = chosen.or_else(|| choose_node_port(&format!("{name}:{}", port.port), &is_free));
+        let chosen =
+            chosen.or_else(|| choose_node_port(&format!("{} {name}:{}", pool.instance, port.port), &is_free));
         let Some(number) = chosen else {
             let (least, most) = NODE_PORTS.into_inner();
             let message = format!("all ports from {least} to {most} are taken");

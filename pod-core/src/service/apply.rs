@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use base::file::{FileLock, LockKind, names_in, read_json, remove_file_if_exists, write_json_volatile};
+use base::file::{
+    FileLock, LockKind, names_in, read_json, remove_dir_if_exists, remove_file_if_exists, write_json_volatile,
+};
 use jiff::Timestamp;
 use network::Networks;
 use network::service::Pending;
@@ -94,6 +96,15 @@ fn last_path(layout: &Layout) -> PathBuf {
 
 fn last(layout: &Layout) -> Last {
     damage::or_none(read_json(&last_path(layout))).unwrap_or_default()
+}
+
+fn write_last(layout: &Layout, last: &Last) -> Result<(), Error> {
+    let path = last_path(layout);
+    // A folder in its place is removed: what is missing is handed over again.
+    if path.is_dir() {
+        remove_dir_if_exists(&path)?;
+    }
+    Ok(write_json_volatile(&path, last)?)
 }
 
 /// Returns whether Services or Ingresses are recorded. Fast if there never was one.
@@ -204,16 +215,21 @@ pub fn apply(layout: &Layout, exe: &Path, again: bool, _: &Lock) -> Result<Appli
     let networks = Networks::new(&layout.networks(), &layout.networks_run(), exe);
     let (services, names) = (forwarded(&resolved), names(&resolved));
     let (services_hash, names_hash) = (hash_of(&services), hash_of(&names));
-    let before = std::mem::take(&mut last.pending);
+    let before = last.pending.clone();
     // A port that was taken may be free by now.
-    if again || last.services != services_hash || !before.is_empty() {
-        // A crash from here on must not leave the impression that the former Services are in place.
-        remove_file_if_exists(&last_path(layout))?;
+    let set_services = again || last.services != services_hash || !before.is_empty();
+    let set_names = again || last.names != names_hash;
+    if set_services || set_names {
+        // After a crash from here on, the next call hands over everything. The file stays, because others see by it that
+        // something is in place, and which ports are missing.
+        (last.inputs, last.services, last.names) = (String::new(), String::new(), String::new());
+        write_last(layout, &last)?;
+    }
+    if set_services {
         last.pending = networks.set_services(&services)?;
         base::fail_point!(Worker, "services-set");
     }
-    if again || last.names != names_hash {
-        remove_file_if_exists(&last_path(layout))?;
+    if set_names {
         networks.set_names(&names)?;
         base::fail_point!(Worker, "service-names-set");
     }
@@ -230,7 +246,7 @@ pub fn apply(layout: &Layout, exe: &Path, again: bool, _: &Lock) -> Result<Appli
         left: left(&resolved),
     };
     if is_used(layout) {
-        write_json_volatile(&last_path(layout), &last)?;
+        write_last(layout, &last)?;
     } else {
         for file in [OBJECTS_MEMO, PODS_MEMO, LAST] {
             remove_file_if_exists(&layout.services_run().join(file))?;

@@ -117,7 +117,12 @@ fn named_ports(plan: &PodPlan) -> Vec<NamedPort> {
 /// # Errors
 /// If the file cannot be written.
 pub fn write(layout: &Layout, id: &WorkloadId, pods: &[PodEndpoint]) -> Result<(), Error> {
-    Ok(base::file::write_json_volatile(&layout.workload_endpoints(id), &pods)?)
+    let path = layout.workload_endpoints(id);
+    // A folder in its place is removed: the file is a cache.
+    if path.is_dir() {
+        base::file::remove_dir_if_exists(&path)?;
+    }
+    Ok(base::file::write_json_volatile(&path, &pods)?)
 }
 
 /// Returns all pods that can be reached.

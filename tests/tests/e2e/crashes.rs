@@ -8,8 +8,8 @@ use tests::image::{BUSYBOX, busybox_tar};
 use tests::registry::{Layer, Registry};
 use tests::{IDLE, Kube, Output, Running, in_vm, limit, pod, skip};
 
-/// Returns the manifest of the scenario that reaches every point: two pods with volumes of every kind and a published
-/// port, one of them with a sidecar, the other with a user namespace.
+/// Returns the manifest of the scenario that reaches every point: two pods with volumes of every kind, a Service and a
+/// published port, one of them with a sidecar, the other with a user namespace.
 fn manifest(data: &str, command: &str, port: u16) -> String {
     format!(
         "apiVersion: v1
@@ -25,8 +25,16 @@ spec:
   resources: {{requests: {{storage: 1Gi}}}}
 ---
 apiVersion: v1
-kind: Pod
+kind: Service
 metadata: {{name: web}}
+spec:
+  type: NodePort
+  selector: {{app: web}}
+  ports: [{{port: 80}}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: web, labels: {{app: web}}}}
 spec:
   terminationGracePeriodSeconds: 5
   volumes:

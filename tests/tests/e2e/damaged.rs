@@ -52,7 +52,8 @@ fn playing() -> Kube {
     let objects = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {key: value}\n---\n\
                    apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {key: value}\n---\n\
                    apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\nspec:\n  accessModes: [ReadWriteOnce]\n  \
-                   resources: {requests: {storage: 1Gi}}\n---\n";
+                   resources: {requests: {storage: 1Gi}}\n---\n\
+                   apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {selector: {app: web}, ports: [{port: 80}]}\n---\n";
     let spec =
         "  volumes: [{name: c, configMap: {name: c}}, {name: d, persistentVolumeClaim: {claimName: data}}]\n";
     let mounts = "    volumeMounts: [{name: c, mountPath: /c}, {name: d, mountPath: /d}]";
@@ -145,6 +146,9 @@ fn every_damaged_file_stops_only_what_needs_it_and_is_named() {
     for known in [
         "root/workloads/pod_default_web/workload.json",
         "root/objects/configmap/default/c.json",
+        "root/objects/service/default/web.json",
+        "run/services/applied.json",
+        "run/workloads/pod_default_web/endpoints.json",
         "run/boot",
         "root/networks/definitions/kube.json",
         "root/networks/leases/WEB.json",

@@ -10,6 +10,7 @@ fn nobody(_: u16, _: &str) -> Option<String> {
 
 fn pool<'a>(ranges: &[&str]) -> Pool<'a> {
     Pool {
+        instance: "/root".to_owned(),
         ranges: ranges.iter().map(|range| range.parse().unwrap()).collect(),
         ips: BTreeMap::new(),
         node_ports: BTreeMap::new(),
