@@ -189,6 +189,7 @@ fn every_example_has_its_test() {
         "probes",
         "projected",
         "secured",
+        "service",
         "shared",
         "sidecar",
         "storage",
@@ -203,4 +204,13 @@ fn every_example_has_its_test() {
         .collect();
     found.sort();
     assert_eq!(found, tested);
+}
+
+#[test]
+fn service() {
+    let (kube, _ports) = play("service.yaml", "--wait=ready");
+    let service = kube.ok(&["inspect", "service/web"]).json();
+    let port = u16::try_from(service["spec"]["ports"][0]["nodePort"].as_u64().unwrap()).unwrap();
+    let page = http::get(SocketAddr::from(([127, 0, 0, 1], port)), "/cgi-bin/ask");
+    assert!(page.contains("web asked: from api-"), "{page}");
 }
