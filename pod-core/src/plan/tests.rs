@@ -91,6 +91,12 @@ impl Case {
         self
     }
 
+    fn service(mut self, namespace: &str, name: &str, spec: Value) -> Self {
+        let service = serde_json::from_value(json!({"metadata": {}, "spec": spec})).unwrap();
+        self.objects.services.insert((namespace.to_owned(), name.to_owned()), service);
+        self
+    }
+
     /// `data` is plain text, as in stringData.
     fn secret(mut self, name: &str, data: Value) -> Self {
         let mut secret: Secret = serde_json::from_value(json!({"metadata": {}, "stringData": data})).unwrap();

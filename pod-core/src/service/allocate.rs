@@ -290,13 +290,15 @@ fn node_ports(
         })
     };
     let is_needed = needs(spec);
+    // What the recorded Service has is free for this one.
+    pool.node_ports.retain(|_, other| other != name);
     let ports = spec.ports.get_or_insert_default();
     for (index, port) in ports.iter().enumerate() {
         let Some(number) = given(port.node_port) else { continue };
         let protocol = port.protocol.clone().unwrap_or_else(|| "TCP".to_owned());
         let path = format!("spec.ports[{index}].nodePort");
         let key = (number, protocol.clone());
-        if let Some(other) = pool.node_ports.get(&key).filter(|other| *other != name) {
+        if let Some(other) = pool.node_ports.get(&key) {
             let message = format!("{number}/{protocol} is already the NodePort of Service {other}");
             return Err(Refused::new(path, message));
         }

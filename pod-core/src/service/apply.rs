@@ -100,11 +100,16 @@ fn last(layout: &Layout) -> Last {
 
 fn write_last(layout: &Layout, last: &Last) -> Result<(), Error> {
     let path = last_path(layout);
-    // A folder in its place is removed: what is missing is handed over again.
+    // What is missing is handed over again.
     if path.is_dir() {
-        remove_dir_if_exists(&path)?;
+        remove(&path)?;
     }
     Ok(write_json_volatile(&path, last)?)
+}
+
+/// Removes a file, or a folder in its place.
+fn remove(path: &Path) -> Result<(), Error> {
+    Ok(if path.is_dir() { remove_dir_if_exists(path) } else { remove_file_if_exists(path) }?)
 }
 
 /// Returns whether Services or Ingresses are recorded. Fast if there never was one.
@@ -249,7 +254,7 @@ pub fn apply(layout: &Layout, exe: &Path, again: bool, _: &Lock) -> Result<Appli
         write_last(layout, &last)?;
     } else {
         for file in [OBJECTS_MEMO, PODS_MEMO, LAST] {
-            remove_file_if_exists(&layout.services_run().join(file))?;
+            remove(&layout.services_run().join(file))?;
         }
     }
     base::fail_point!(Worker, "services-applied");

@@ -44,7 +44,10 @@ impl Supervisor {
             self.pods.insert(uid.clone(), pod);
         }
         // A file of a former supervisor may be older than the states.
-        self.publish();
+        if self.publish() {
+            // A pod that the former supervisor was stopping may not have left its Services yet.
+            self.pods.values_mut().for_each(Pod::leave_first);
+        }
         for recorded in self.record.pods.clone() {
             self.adopt_pod(&recorded.plan.uid);
         }
@@ -157,7 +160,11 @@ impl Supervisor {
             Action::RunHook { container, attempt, hook } => {
                 self.resume_hook(uid, HookRun { container, attempt, kind: hook });
             }
-            other => self.act(uid, other, jiff::Timestamp::now()),
+            other => {
+                if let Some(action) = self.hold(uid, other) {
+                    self.act(uid, action, jiff::Timestamp::now());
+                }
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 
 use super::Supervisor;
 use super::event_loop::Source;
+use super::pod::Pod;
 use crate::lifecycle::{Action, Goal};
 use crate::record::now;
 use crate::sandbox::worker::{self, Outcome, Worker};
@@ -43,6 +44,13 @@ impl Held {
     /// Returns when the next signal is due.
     pub fn next_deadline(&self) -> Option<u64> {
         self.until.filter(|_| !self.actions.is_empty())
+    }
+}
+
+impl Pod {
+    /// Makes the stop signals of a pod that ends wait until it has left its Services.
+    pub(super) fn leave_first(&mut self) {
+        self.held.leaves = self.reach.as_ref().is_some_and(|reach| reach.serving && reach.terminating);
     }
 }
 

@@ -63,6 +63,45 @@ fn references_see_env_from_and_earlier_env_but_never_the_image() {
 }
 
 #[test]
+fn variables_of_services_come_after_the_image_and_before_env_from() {
+    let case = |spec: serde_json::Value| {
+        let service = json!({"clusterIP": "10.96.0.9", "ports": [{"name": "sql", "port": 5432}]});
+        let mut case = Case::of_pod(spec)
+            .image(|image| image.env = vec!["DB_SERVICE_HOST=image".to_owned(), "DB_PORT=image".to_owned()])
+            .config_map("conf", json!({"DB_SERVICE_PORT": "from a map"}))
+            .service("shop", "db", service.clone())
+            .service("other", "far", service);
+        case.container = "c";
+        case
+    };
+    let container = json!({
+        "name": "c", "image": "app:1", "envFrom": [{"configMapRef": {"name": "conf"}}],
+        "env": [
+            {"name": "URL", "value": "$(DB_SERVICE_HOST):$(DB_SERVICE_PORT_SQL) $(DB_SERVICE_PORT) $(FAR_SERVICE_HOST)"},
+            {"name": "EARLIER", "value": "$(DB_PORT_5432_TCP_ADDR)"}, {"name": "DB_PORT_5432_TCP_ADDR", "value": "own"},
+        ],
+        "args": ["$(DB_SERVICE_HOST)"],
+    });
+    let links = case(json!({"containers": [container]}));
+    let env = |name: &str| links.env(name);
+    assert_eq!(env("URL").as_deref(), Some("10.96.0.9:5432 from a map $(FAR_SERVICE_HOST)"));
+    assert_eq!(env("DB_SERVICE_HOST").as_deref(), Some("10.96.0.9"));
+    assert_eq!(env("DB_PORT").as_deref(), Some("tcp://10.96.0.9:5432"));
+    assert_eq!(
+        (env("EARLIER").as_deref(), env("DB_PORT_5432_TCP_ADDR").as_deref()),
+        (Some("10.96.0.9"), Some("own"))
+    );
+    assert_eq!(env("FAR_SERVICE_HOST"), None, "a Service of another namespace");
+    assert_eq!(links.ok().args.last().map(String::as_str), Some("10.96.0.9"));
+    let without = case(json!({"enableServiceLinks": false, "containers": [container]}));
+    assert_eq!(without.env("DB_SERVICE_HOST").as_deref(), Some("image"));
+    assert_eq!(
+        without.env("URL").as_deref(),
+        Some("$(DB_SERVICE_HOST):$(DB_SERVICE_PORT_SQL) from a map $(FAR_SERVICE_HOST)")
+    );
+}
+
+#[test]
 fn values_from_config_maps_secrets_and_fields_are_not_expanded() {
     let case = Case::new(json!({"env": [
         {"name": "A", "value": "a"},

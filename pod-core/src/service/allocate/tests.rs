@@ -111,7 +111,7 @@ fn what_was_allocated_is_kept_by_a_later_play() {
         assert!((30086..=32767).contains(&number));
         full.node_ports.insert((number, "TCP".to_owned()), "shop/web".to_owned());
     }
-    let mut again = Pool { node_ports: BTreeMap::new(), taken_by: &|_, _| Some("itself".to_owned()), ..full };
+    let mut again = Pool { taken_by: &|_, _| Some("itself".to_owned()), ..full };
     assert_eq!(completed(&spec, Some(&before), &mut again).unwrap(), before);
     // A port that has another number and the same name keeps its NodePort; a NodePort that is given moves.
     let ports = |service: &Service| -> Vec<i32> {
