@@ -264,7 +264,9 @@ fn node_ports_are_reached_from_the_host_and_kept() {
     let file = kube.manifest(&text);
     kube.ok(&["play", &file, "--wait"]);
     let port = node_port(&kube, "web");
-    assert_eq!(answers(SocketAddr::from(([127, 0, 0, 1], port))).len(), 2);
+    for ip in ["127.0.0.1", "::1"] {
+        assert_eq!(answers(SocketAddr::new(ip.parse().unwrap(), port)).len(), 2, "{ip}");
+    }
     kube.ok(&["play", &file]).says("service/web unchanged");
     assert_eq!(node_port(&kube, "web"), port);
     // Another Service cannot have it, in this instance or another.
