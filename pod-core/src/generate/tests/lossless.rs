@@ -30,8 +30,10 @@ fn every_example_is_generated_as_it_was_given() {
         let (before, after) =
             (planned(&text, &PlanOptions::default()), planned(&back, &PlanOptions::default()));
         let sorted = |mut objects: Vec<crate::plan::ObjectPlan>| {
-            // A PersistentVolume is a part of the machine and not of the workload.
-            objects.retain(|object| object.id.kind != crate::kind::Kind::PersistentVolume);
+            // A PersistentVolume is a part of the machine and not of the workload; an Ingress leads to Services.
+            let is_of_workload =
+                |kind: Kind| !matches!(kind, Kind::PersistentVolume | Kind::Ingress | Kind::IngressClass);
+            objects.retain(|object| is_of_workload(object.id.kind));
             objects.sort_by_key(|o: &crate::plan::ObjectPlan| o.id.clone());
             objects
         };
