@@ -162,6 +162,14 @@ impl Kube {
         self.play_with(yaml, &[])
     }
 
+    /// Plays YAML with a container that fails soon: 1 if it has failed before `play` returns, else 0.
+    #[track_caller]
+    pub fn play_failing(&self, yaml: &str) -> Output {
+        let output = self.try_play(yaml, &[]);
+        assert!(matches!(output.code, 0 | 1) && output.stdout.contains(" created\n"), "{output}");
+        output
+    }
+
     /// Plays YAML with flags, and fails the test unless that succeeds.
     #[track_caller]
     pub fn play_with(&self, yaml: &str, flags: &[&str]) -> Output {

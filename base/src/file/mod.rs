@@ -3,13 +3,14 @@
 //! A reader sees the old or the new content of a file and nothing in between ([`write_atomic`], [`PendingFile`]). A
 //! lock is worth something only while its file is still at its path ([`FileLock`]). Folders are private unless they
 //! are opened on purpose ([`create_private_dir_all`]). Trees of foreign content are removed without crossing links or
-//! mounts ([`remove_tree`]).
+//! mounts ([`remove_tree`]), and visited in the same way ([`walk_tree`]).
 
 mod atomic;
 mod lock;
 mod mount_point;
 mod private_dir;
 mod remove;
+mod walk;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ pub use lock::{FileLock, LockKind};
 pub use mount_point::is_mount_point;
 pub use private_dir::{close_dir, create_private_dir_all, is_private};
 pub use remove::{remove_dir_if_exists, remove_file_if_exists, remove_tree, remove_tree_below_no_symlink};
+pub use walk::{Visit, open_tree_root, walk_tree};
 
 /// An operation on a file or folder that failed.
 #[derive(Debug, thiserror::Error)]

@@ -188,7 +188,7 @@ mod tests {
             panic!()
         };
         assert_eq!(args.command, ["cmd", "--tty=true"]);
-        assert!(args.tty);
+        assert!(args.options.tty);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use pod_core::supervisor::ipc::client::Client;
 use pod_core::supervisor::ipc::protocol::{Reply, Request};
 
 use crate::cli::context::Context;
-use crate::input::container;
+use crate::input::container::{self, ContainerOptions};
 use crate::output::exit::Failure;
 use crate::output::{Closed, terminal};
 use crate::session::relay::{self, Relay, Woken};
@@ -33,22 +33,15 @@ Examples:
 
   # Send a file to a container with `stdin: true` and `stdinOnce: true`
   kube attach importer -i <data.sql")]
+#[command(mut_arg("stdin", |arg| arg.help("Pass stdin to the container, which needs `stdin: true`")))]
+#[command(mut_arg("tty", |arg| arg.help("Use the terminal of the container, which needs `tty: true`")))]
 pub struct Args {
     /// Pod: NAME, pod/NAME, or deployment/NAME or service/NAME for one of its pods
     #[arg(value_name = "POD")]
     pub pod: String,
-    /// The container [default: the only one, or the first]
-    #[arg(short, long, value_name = "NAME")]
-    pub container: Option<String>,
-    /// Pass stdin to the container, which needs `stdin: true`
-    #[arg(short = 'i', long)]
-    pub stdin: bool,
-    /// Use the terminal of the container, which needs `tty: true`
-    #[arg(short, long)]
-    pub tty: bool,
-    /// Print only what the container prints
-    #[arg(short, long)]
-    pub quiet: bool,
+    /// The container, stdin and the terminal
+    #[command(flatten)]
+    pub options: ContainerOptions,
 }
 
 /// Runs `kube attach`.
@@ -58,22 +51,23 @@ pub struct Args {
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     context.repair()?;
     let pod = query::pod(&context.layout, &args.pod, &context.namespace)?;
-    let name = container::choose(&pod, args.container.as_deref(), args.quiet)?;
+    let options = &args.options;
+    let name = container::choose(&pod, options.container.as_deref(), options.quiet)?;
     let of = spec(&pod, &name);
     let has = |field: Option<bool>| field == Some(true);
-    let stdin = args.stdin && of.is_some_and(|of| has(of.stdin));
+    let stdin = options.stdin && of.is_some_and(|of| has(of.stdin));
     let tty = of.is_some_and(|of| has(of.tty));
-    if !args.quiet {
-        if args.stdin && !stdin {
+    if !options.quiet {
+        if options.stdin && !stdin {
             terminal::warning(&format!("container {name} has no `stdin: true`: -i is ignored"));
         }
-        if args.tty && !tty {
+        if options.tty && !tty {
             terminal::warning(&format!("container {name} has no `tty: true`: -t is ignored"));
         }
     }
     // A container with a terminal gets each key as it is typed.
     let raw = stdin && tty && std::io::stdin().is_terminal();
-    if raw && !args.quiet {
+    if raw && !options.quiet {
         terminal::note("Ctrl-P Ctrl-Q detaches. If you don't see a command prompt, try pressing enter.");
     }
     let mut session = Session { context, pod: &pod, container: name, stdin, tty };

@@ -11,7 +11,8 @@ use pod_core::supervisor::ipc::client::Client;
 use pod_core::supervisor::ipc::protocol::Request;
 
 use crate::cli::context::Context;
-use crate::commands::exec::{Session, wants_terminal};
+use crate::commands::exec::Session;
+use crate::input::container::ContainerOptions;
 use crate::output::exit::Failure;
 use crate::output::terminal;
 
@@ -31,6 +32,7 @@ Examples:
 
   # One command
   kube debug web --image alpine/curl -- curl -s localhost:8080/healthz")]
+#[command(mut_arg("container", |arg| arg.help("The name of the new container [default: debugger-XXXXX]")))]
 pub struct Args {
     /// Pod: NAME, pod/NAME, or deployment/NAME or service/NAME for one of its pods
     #[arg(value_name = "POD")]
@@ -44,18 +46,9 @@ pub struct Args {
     /// Share the processes of this container of the pod
     #[arg(long, value_name = "CONTAINER")]
     pub target: Option<String>,
-    /// The name of the new container [default: debugger-XXXXX]
-    #[arg(short, long, value_name = "NAME")]
-    pub container: Option<String>,
-    /// Pass stdin to the container
-    #[arg(short = 'i', long)]
-    pub stdin: bool,
-    /// Give the container a terminal
-    #[arg(short, long)]
-    pub tty: bool,
-    /// Print only what the container prints
-    #[arg(short, long)]
-    pub quiet: bool,
+    /// The container, stdin and the terminal
+    #[command(flatten)]
+    pub options: ContainerOptions,
 }
 
 /// Runs `kube debug`.
@@ -72,8 +65,8 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
         container::choose(&pod, Some(target))?;
     }
     let name = name(args)?;
-    if !args.quiet {
-        if args.container.is_none() {
+    if !args.options.quiet {
+        if args.options.container.is_none() {
             terminal::note(&format!("container {name} (choose its name with -c)"));
         }
         if ImageStore::open(&context.layout.images())?.find(&image)?.is_none() {
@@ -86,20 +79,18 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
         command: args.command.clone(),
         target: args.target.clone(),
         tty: false,
-        stdin: args.stdin,
+        stdin: args.options.stdin,
     };
     let mut session = Session {
         client: Client::connect_or_spawn(&context.layout, &context.exe, &pod.workload)?,
         request: Request::Debug { uid: pod.plan.uid.clone(), debug, size: None },
     };
-    let on_terminal = wants_terminal(args.tty, args.stdin, args.quiet);
-    let code = if on_terminal { session.on_terminal(args.stdin)? } else { session.on_pipes(args.stdin)? };
-    Ok(crate::code(code))
+    Ok(crate::code(session.run(&args.options)?))
 }
 
 /// Returns the name of the new container, which has to be a DNS label as those of other containers.
 fn name(args: &Args) -> Result<String, Failure> {
-    let Some(name) = &args.container else {
+    let Some(name) = &args.options.container else {
         return Ok(format!("debugger-{}", random_identity().suffix));
     };
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';

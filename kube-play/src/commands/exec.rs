@@ -1,6 +1,5 @@
 //! `kube exec`: run a command in a container.
 
-use std::io::IsTerminal as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,9 +11,8 @@ use pod_core::supervisor::ipc::client::Client;
 use pod_core::supervisor::ipc::protocol::{Reply, Request};
 
 use crate::cli::context::Context;
-use crate::input::container;
+use crate::input::container::{self, ContainerOptions};
 use crate::output::exit::Failure;
-use crate::output::terminal;
 use crate::session::relay::{self, Relay, Stream, Woken};
 use crate::session::tty::{self, RawMode, Signals};
 
@@ -39,18 +37,9 @@ pub struct Args {
     /// Command and its arguments
     #[arg(value_name = "CMD", required = true, trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<String>,
-    /// The container [default: the only one, or the first]
-    #[arg(short, long, value_name = "NAME")]
-    pub container: Option<String>,
-    /// Pass stdin to the command
-    #[arg(short = 'i', long)]
-    pub stdin: bool,
-    /// Give the command a terminal
-    #[arg(short, long)]
-    pub tty: bool,
-    /// Print only what the command prints
-    #[arg(short, long)]
-    pub quiet: bool,
+    /// The container, stdin and the terminal
+    #[command(flatten)]
+    pub options: ContainerOptions,
 }
 
 /// Runs `kube exec`.
@@ -60,7 +49,8 @@ pub struct Args {
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
     context.repair()?;
     let pod = query::pod(&context.layout, &args.pod, &context.namespace)?;
-    let container = container::choose(&pod, args.container.as_deref(), args.quiet)?;
+    let options = &args.options;
+    let container = container::choose(&pod, options.container.as_deref(), options.quiet)?;
     let mut session = Session {
         client: Client::connect_or_spawn(&context.layout, &context.exe, &pod.workload)?,
         request: Request::Exec {
@@ -71,20 +61,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
             size: None,
         },
     };
-    let on_terminal = wants_terminal(args.tty, args.stdin, args.quiet);
-    let code = if on_terminal { session.on_terminal(args.stdin)? } else { session.on_pipes(args.stdin)? };
-    Ok(crate::code(code))
-}
-
-/// Returns whether the command gets a terminal: with `-t`, unless `-i` passes on a stdin that is not a terminal.
-pub fn wants_terminal(tty: bool, stdin: bool, quiet: bool) -> bool {
-    if tty && stdin && !std::io::stdin().is_terminal() {
-        if !quiet {
-            terminal::warning("stdin is not a terminal: -t is ignored");
-        }
-        return false;
-    }
-    tty
+    Ok(crate::code(session.run(options)?))
 }
 
 /// A command that runs in a container, or a debug container.
@@ -96,12 +73,20 @@ pub struct Session {
 }
 
 impl Session {
+    /// Runs the command, on a terminal if the options ask for one.
+    ///
+    /// # Errors
+    /// As [`Session::on_pipes`].
+    pub fn run(&mut self, options: &ContainerOptions) -> anyhow::Result<i32> {
+        if options.wants_terminal() { self.on_terminal(options.stdin) } else { self.on_pipes(options.stdin) }
+    }
+
     /// Runs the command on three pipes, without a terminal. Our own descriptors are never passed on, because a process
     /// in a container must not get the terminal or the files of the user who called us.
     ///
     /// # Errors
     /// The command cannot be started (126, 127), or its end is not known.
-    pub fn on_pipes(&mut self, stdin: bool) -> anyhow::Result<i32> {
+    fn on_pipes(&mut self, stdin: bool) -> anyhow::Result<i32> {
         let (input_theirs, input) = relay::pipe_to_command()?;
         let (output_theirs, output) = relay::pipe_from_command()?;
         let (error_theirs, error) = relay::pipe_from_command()?;
@@ -117,7 +102,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::on_pipes`].
-    pub fn on_terminal(&mut self, stdin: bool) -> anyhow::Result<i32> {
+    fn on_terminal(&mut self, stdin: bool) -> anyhow::Result<i32> {
         match &mut self.request {
             Request::Exec { tty, size, .. } => (*tty, *size) = (true, tty::size()),
             Request::Debug { debug, size, .. } => (debug.tty, *size) = (true, tty::size()),

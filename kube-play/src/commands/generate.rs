@@ -17,6 +17,7 @@ use pod_core::observe::nearest::nearest;
 use pod_core::observe::{pods_of, query, workload, workloads};
 use pod_core::record::WorkloadRecord;
 use pod_core::store::{Objects, WorkloadId};
+use pod_core::volume::claims;
 use serde_json::{Value, json};
 
 use crate::cli::context::Context;
@@ -29,8 +30,9 @@ use crate::session::umask::CallersUmask;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Writes played workloads, with the options of `kube play` (published ports, networks), as manifests for `kube play` and \
-for clusters: first the ConfigMaps, Secrets and claims that they use, then the workloads, then the Services that select \
-their pods. Warnings name what works on this machine only.
+for clusters: first the ConfigMaps, Secrets and claims that they use, with the PersistentVolumes of the claims, then the \
+workloads, then the Services that select their pods. ConfigMaps, Secrets, claims and PersistentVolumes can also be written \
+by themselves. Warnings name what works on this machine only.
 
 Examples:
   # A pod with all objects that it uses
@@ -43,10 +45,13 @@ Examples:
   kube generate web --kind deployment --replicas 3 --service | kubectl apply -f -
 
   # One container as a separate pod
-  kube generate web/httpd")]
+  kube generate web/httpd
+
+  # A claim with its PersistentVolume, and a ConfigMap
+  kube generate pvc/data configmap/settings")]
 pub struct Args {
-    /// POD, deployment/NAME, or POD/CONTAINER for one container
-    #[arg(value_name = "POD|DEPLOYMENT|POD/CONTAINER", required = true)]
+    /// POD, deployment/NAME, POD/CONTAINER for one container, or pvc/NAME, pv/NAME, configmap/NAME, secret/NAME
+    #[arg(value_name = "POD|KIND/NAME|POD/CONTAINER", required = true)]
     pub names: Vec<String>,
     /// Write the workload as this kind
     #[arg(long, value_name = "KIND", value_parser = kind_parser())]
@@ -93,8 +98,14 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
         return Err(exists(path).into());
     }
     context.repair()?;
-    let found: Vec<Found> =
-        args.names.iter().map(|name| find(context, name)).collect::<anyhow::Result<_>>()?;
+    let mut named = Vec::new();
+    let mut found = Vec::new();
+    for name in &args.names {
+        match find_object(context, name)? {
+            Some(object) => named.push(object),
+            None => found.push(find(context, name)?),
+        }
+    }
     let subjects: Vec<Subject<'_>> = found
         .iter()
         .map(|one| Subject {
@@ -103,14 +114,20 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
             container: one.container.as_deref(),
         })
         .collect();
+    let mut used = generate::references(&subjects).map_err(failure)?;
+    used.extend(named.iter().cloned());
+    let volumes = volumes(context, &used);
+    used.extend(volumes.values().map(|name| ObjectRef::new(Kind::PersistentVolume, "", name)));
     let options = Options {
+        objects: named,
         kind: args.kind,
         replicas: args.replicas,
         service: args.service,
         include_secrets: args.include_secrets,
     };
     let mut facts = Facts {
-        objects: objects(context, generate::references(&subjects).map_err(failure)?)?,
+        objects: objects(context, used)?,
+        volumes,
         services: services(context)?,
         real_paths: real_paths(&found),
         homes: homes(),
@@ -138,6 +155,31 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
         terminal::warning(warning);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the object that a name such as `pvc/data` means, or nothing if the name is that of a workload.
+fn find_object(context: &Context, name: &str) -> anyhow::Result<Option<ObjectRef>> {
+    let kind = name.split_once('/').and_then(|(kind, _)| Kind::parse(kind));
+    if !kind.is_some_and(|kind| generate::OBJECT_KINDS.contains(&kind)) {
+        return Ok(None);
+    }
+    let object = ObjectRef::parse(name, &context.namespace)?;
+    // A claim that was made for a pod has no manifest.
+    let exists = Objects::get(&context.layout, &object)?.is_some()
+        || object.kind == Kind::PersistentVolumeClaim
+            && claims::exists(&context.layout, &object.namespace, &object.name);
+    if exists { Ok(Some(object)) } else { Err(query::not_found(&context.layout, &object).into()) }
+}
+
+/// Returns the names of the PersistentVolumes that claims are bound to.
+fn volumes(context: &Context, used: &[ObjectRef]) -> BTreeMap<ObjectRef, String> {
+    let claims = used.iter().filter(|id| id.kind == Kind::PersistentVolumeClaim);
+    claims
+        .filter_map(|id| {
+            let claim = claims::get(&context.layout, &id.namespace, &id.name)?;
+            Some((id.clone(), claim.volume?))
+        })
+        .collect()
 }
 
 /// Finds the workload that a name means: `web` or `deployment/api`; for one container `web/httpd`, `pod/web/httpd` or

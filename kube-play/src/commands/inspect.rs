@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use pod_core::kind::Kind;
 use pod_core::observe::objects::{self, Reader};
+use pod_core::observe::usage;
 use serde_json::Value;
 
 use crate::cli::context::Context;
@@ -13,7 +14,8 @@ use crate::output::{self, ObjectFormat};
 // Arguments of `kube inspect`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Prints Kubernetes' own objects: a pod's spec with its defaults, and its status, as `kubectl get -o json` would.
+Prints Kubernetes' own objects: a pod's spec with its defaults, and its status, as `kubectl get -o json` would. The \
+annotation kube-play/usage has the processor time and the memory of running containers.
 
 Examples:
   # A pod
@@ -50,7 +52,13 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<ExitCode> {
             let all = reader.list(target.kind)?;
             for id in target.objects(&context.namespace)? {
                 match all.iter().find(|object| object.id == id) {
-                    Some(object) => found.push(object.to_json()?),
+                    Some(object) => {
+                        let mut object = object.to_json()?;
+                        if target.kind == Kind::Pod {
+                            usage::annotate(&mut object);
+                        }
+                        found.push(object);
+                    }
                     None => return Err(objects::not_found(&context.layout, &id, &all).into()),
                 }
             }

@@ -198,6 +198,7 @@ fn plan_options(args: &Args) -> PlanOptions {
             Pull::Missing => PullPolicy::IfNotPresent,
             Pull::Never => PullPolicy::Never,
         }),
+        ..PlanOptions::default()
     }
 }
 

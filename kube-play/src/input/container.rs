@@ -1,9 +1,41 @@
-//! The container that a user names with `-c`.
+//! The container that a user names with `-c`, and how it is connected to the terminal.
+
+use std::io::IsTerminal as _;
 
 use pod_core::observe::{PodView, container};
 
 use crate::output::exit::Failure;
 use crate::output::terminal;
+
+// Options of the commands that connect a terminal to a container.
+#[derive(Debug, clap::Args)]
+pub struct ContainerOptions {
+    /// The container [default: the only one, or the first]
+    #[arg(short, long, value_name = "NAME")]
+    pub container: Option<String>,
+    /// Pass stdin
+    #[arg(short = 'i', long)]
+    pub stdin: bool,
+    /// Use a terminal
+    #[arg(short, long)]
+    pub tty: bool,
+    /// Print only the output
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+impl ContainerOptions {
+    /// Returns whether a terminal is used: with `-t`, unless `-i` passes on a stdin that is not a terminal.
+    pub fn wants_terminal(&self) -> bool {
+        if self.tty && self.stdin && !std::io::stdin().is_terminal() {
+            if !self.quiet {
+                terminal::warning("stdin is not a terminal: -t is ignored");
+            }
+            return false;
+        }
+        self.tty
+    }
+}
 
 /// Returns the name of the container that a command is about, see [`container::choose`]. Prints a note if the choice was
 /// arbitrary, unless `quiet` is set.

@@ -3,8 +3,12 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use k8s_openapi::api::node::v1::RuntimeClass;
+use pod_core::kind::Kind;
 use pod_core::manifest::{self, Diagnostic, Document, Object, Position, Severity, Source};
-use pod_core::plan::{self, Plan, PlanOptions};
+use pod_core::plan::runtime_class::{self, Class};
+use pod_core::plan::{self, Plan, PlanOptions, RuntimeClasses};
+use pod_core::store::Objects;
 
 use crate::cli::context::Context;
 use crate::input::sources;
@@ -60,7 +64,8 @@ pub fn load(context: &Context, request: &Request<'_>, options: &PlanOptions) -> 
     let has_errors = |all: &[Diagnostic]| all.iter().any(|one| one.severity == Severity::Error);
     let mut plan = Plan::default();
     if !has_errors(&diagnostics) {
-        match plan::plan(&documents, options) {
+        let runtime_classes = runtime_classes(context, &documents)?;
+        match plan::plan(&documents, &PlanOptions { runtime_classes, ..options.clone() }) {
             Ok((planned, warnings)) => {
                 plan = planned;
                 diagnostics.extend(warnings);
@@ -78,6 +83,23 @@ pub fn load(context: &Context, request: &Request<'_>, options: &PlanOptions) -> 
         return Err(Failure::invalid(summary(&diagnostics, request.acts)).into());
     }
     Ok(Loaded { documents, plan })
+}
+
+/// Returns what runtimeClassName can lead to on this machine, if the documents need it.
+fn runtime_classes(context: &Context, documents: &[Document]) -> anyhow::Result<RuntimeClasses> {
+    let needs = |document: &Document| {
+        document.object.pod_spec().is_some_and(|spec| spec.runtime_class_name.is_some())
+    };
+    if !documents.iter().any(needs) {
+        return Ok(RuntimeClasses::default());
+    }
+    let recorded = Objects::list(&context.layout, Kind::RuntimeClass)?;
+    let played = recorded.into_iter().filter_map(|((_, name), object)| {
+        let class: RuntimeClass = serde_json::from_value(object).ok()?;
+        Some((name, Class::from(&class)))
+    });
+    let installed = pod_core::runtime::installed(runtime_class::PROGRAMS);
+    Ok(RuntimeClasses { played: played.collect(), installed })
 }
 
 /// Returns an error for each ConfigMap that the manifests and `--configmap` both define, because the two definitions

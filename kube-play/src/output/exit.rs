@@ -139,9 +139,9 @@ fn play_code_and_hints(error: &play::Error) -> (u8, Vec<String>) {
             );
             (FAILED, vec![hint])
         }
-        play::Error::FailedInit { object, .. } => {
+        play::Error::ContainerFailed { object, .. } => {
             let hint = format!(
-                "it stays as it is: `kube logs {object} --all-containers` shows what its containers wrote, `kube \
+                "the pod stays: `kube logs {object} --all-containers` shows what its containers wrote, `kube \
                  inspect {object}` their states"
             );
             (FAILED, vec![hint])

@@ -39,9 +39,15 @@ pub struct Subject<'a> {
 /// The kinds that a workload can be written as.
 pub const KINDS: [Kind; 5] = [Kind::Pod, Kind::Deployment, Kind::DaemonSet, Kind::Job, Kind::StatefulSet];
 
+/// The kinds of objects that can be written by themselves.
+pub const OBJECT_KINDS: [Kind; 4] =
+    [Kind::ConfigMap, Kind::Secret, Kind::PersistentVolumeClaim, Kind::PersistentVolume];
+
 /// How to generate the manifests.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
+    /// Objects of [`OBJECT_KINDS`] to write, whether or not a workload uses them.
+    pub objects: Vec<ObjectRef>,
     /// One of [`KINDS`], if another kind than the one that was played is requested.
     pub kind: Option<Kind>,
     /// The number of replicas of a Deployment or StatefulSet.
@@ -55,10 +61,13 @@ pub struct Options {
 /// Facts about the host that generating needs.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
-    /// The recorded objects among those that [`references`] returns.
+    /// The recorded objects among those that [`references`] returns, the requested ones, and the PersistentVolumes that
+    /// `volumes` names.
     pub objects: BTreeMap<ObjectRef, Value>,
     /// The recorded Services, each as it was given.
     pub services: BTreeMap<ObjectRef, RecordedService>,
+    /// The names of the PersistentVolumes that claims are bound to.
+    pub volumes: BTreeMap<ObjectRef, String>,
     /// Image names as manifests give them, each with the name that includes the digest of the image in use, for the
     /// images that should be pinned.
     pub pins: BTreeMap<String, String>,
@@ -80,7 +89,8 @@ pub struct RecordedService {
 /// The generated manifests.
 #[derive(Debug, Clone, Default)]
 pub struct Generated {
-    /// The documents in the order in which they can be applied: ConfigMaps and Secrets, claims, workloads, Services.
+    /// The documents in the order in which they can be applied: ConfigMaps and Secrets, PersistentVolumes, claims,
+    /// workloads, Services.
     pub documents: Vec<Value>,
     /// Warnings about what works only on this host or was changed, and what to do about it.
     pub warnings: Vec<String>,
@@ -125,7 +135,7 @@ pub enum Error {
     },
 }
 
-/// Returns every ConfigMap, Secret and claim that the subjects use. [`Facts::objects`] should contain these objects.
+/// Returns every ConfigMap, Secret, claim and RuntimeClass that the subjects use. [`Facts::objects`] should contain these objects.
 ///
 /// # Errors
 /// If a record is damaged.
@@ -153,8 +163,12 @@ pub fn generate(subjects: &[Subject<'_>], options: &Options, facts: &Facts) -> R
         return Err(Error::NotGenerated { kind });
     }
     let mut warned = Vec::new();
-    let mut configs = Vec::new();
-    let mut claims = Vec::new();
+    let mut used = Used::default();
+    for id in &options.objects {
+        let (documents, warnings) = objects::named(id, options, facts);
+        used.add(documents);
+        warned.extend(warnings);
+    }
     let mut workloads: Vec<Value> = Vec::new();
     let mut services: Vec<Value> = Vec::new();
     for subject in subjects {
@@ -163,13 +177,7 @@ pub fn generate(subjects: &[Subject<'_>], options: &Options, facts: &Facts) -> R
             true if subject.container.is_none() => Kind::Deployment,
             _ => Kind::Pod,
         });
-        for used in objects::documents(&mut workload, options, facts) {
-            let list =
-                if kind_of(&used) == Some(Kind::PersistentVolumeClaim) { &mut claims } else { &mut configs };
-            if !list.contains(&used) {
-                list.push(used);
-            }
-        }
+        used.add(objects::documents(&mut workload, options, facts));
         kind::remove_labels_of_other_controllers(&mut workload, kind);
         let recorded = service::recorded(&workload, facts);
         let service = if options.service { service::document(&mut workload, kind) } else { None };
@@ -186,9 +194,7 @@ pub fn generate(subjects: &[Subject<'_>], options: &Options, facts: &Facts) -> R
         }
         warned.extend(workload.warnings);
     }
-    configs.sort_by_cached_key(place);
-    claims.sort_by_cached_key(place);
-    let documents = [configs, claims, workloads, services].concat();
+    let documents = [used.sorted(), workloads, services].concat();
     warned.extend(lint(&documents).iter().map(ToString::to_string));
     let mut warnings: Vec<String> = Vec::new();
     for warning in warned {
@@ -214,6 +220,37 @@ fn source(subject: &Subject<'_>, facts: &Facts) -> Result<recorded::Workload, Er
         container::keep_only(&mut workload, name)?;
     }
     Ok(workload)
+}
+
+/// The documents of the objects that workloads use, each once.
+#[derive(Default)]
+struct Used {
+    configs: Vec<Value>,
+    volumes: Vec<Value>,
+    claims: Vec<Value>,
+}
+
+impl Used {
+    fn add(&mut self, documents: Vec<Value>) {
+        for document in documents {
+            let list = match kind_of(&document) {
+                Some(Kind::PersistentVolume) => &mut self.volumes,
+                Some(Kind::PersistentVolumeClaim) => &mut self.claims,
+                _ => &mut self.configs,
+            };
+            if !list.contains(&document) {
+                list.push(document);
+            }
+        }
+    }
+
+    fn sorted(self) -> Vec<Value> {
+        let mut lists = [self.configs, self.volumes, self.claims];
+        for list in &mut lists {
+            list.sort_by_cached_key(place);
+        }
+        lists.concat()
+    }
 }
 
 /// Returns the kind of a document.

@@ -186,7 +186,8 @@ fn resolved(workload: &mut Workload, pod: &PodRecord, facts: &Facts) {
             attachment.network
         ));
     }
-    if let Some(runtime) = &pod.plan.runtime {
+    let has_class = pod.plan.pod.spec.as_ref().is_some_and(|spec| spec.runtime_class_name.is_some());
+    if let Some(runtime) = pod.plan.runtime.as_ref().filter(|_| !has_class) {
         workload.warn(format!(
             "{id}: it runs with the OCI runtime {runtime}, which a manifest cannot express: play it with --runtime \
              {runtime}; in a cluster use a RuntimeClass"

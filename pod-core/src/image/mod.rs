@@ -28,7 +28,7 @@ mod unpack;
 
 pub use archives::{ArchiveFormat, Loaded};
 pub(crate) use implied::copy_metadata;
-pub use overlay::MappedOwners;
+pub use overlay::{MappedOwners, MountOptions};
 pub use pull_secrets::pull_secrets;
 pub use removal::Removed;
 pub use transport::TimeLimits;

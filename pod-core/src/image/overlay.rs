@@ -29,6 +29,15 @@ pub struct MappedOwners<'a> {
     pub map: &'a dyn Fn(&Path, &Path) -> std::io::Result<()>,
 }
 
+/// How the files of a mounted image appear.
+#[derive(Default)]
+pub struct MountOptions<'a> {
+    /// All files belong to the users of a user namespace.
+    pub owners: Option<&'a MappedOwners<'a>>,
+    /// All files have this SELinux label.
+    pub label: Option<&'a str>,
+}
+
 /// Protects the layers under a container's root from removal; in force for as long as its `scratch` exists.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Lease {
@@ -48,21 +57,14 @@ impl ImageStore {
     /// image's root.
     ///
     /// # Errors
-    /// `Incomplete` if a layer is missing from the store; `Mount` if the kernel refuses.
-    pub fn mount(&self, image: &Image, scratch: &Path, target: &Path) -> Result<(), Error> {
-        self.mount_mapped(image, scratch, target, None)
-    }
-
-    /// Does what [`ImageStore::mount`] does; with `owners`, all files belong to the users of a user namespace.
-    ///
-    /// # Errors
-    /// As [`ImageStore::mount`], and `Mount` if the owners of a layer cannot be mapped.
-    pub fn mount_mapped(
+    /// `Incomplete` if a layer is missing from the store; `Mount` if the kernel refuses, or the owners of a layer cannot be
+    /// mapped.
+    pub fn mount(
         &self,
         image: &Image,
         scratch: &Path,
         target: &Path,
-        owners: Option<&MappedOwners<'_>>,
+        options: &MountOptions<'_>,
     ) -> Result<(), Error> {
         let io = |action: &'static str, path: &Path| {
             let make = store::Error::io(action, path.to_owned());
@@ -89,6 +91,7 @@ impl ImageStore {
         let root = root.map(|l| self.layer_dir(&l).join("diff"));
         let upper = scratch.join("upper");
         let implied = self.implied(&layers)?;
+        let MountOptions { owners, label } = *options;
         let first_id = owners.map_or(0, |owners| owners.first_id);
         make_upper(scratch, &upper, root.as_deref(), &implied, first_id).map_err(io("create", &upper))?;
         let work = scratch.join("work");
@@ -108,7 +111,7 @@ impl ImageStore {
             })?;
             *layer = mapped;
         }
-        mount_overlay(&lower, &upper, &work, target).map_err(|source| Error::Mount {
+        mount_overlay(&lower, &upper, &work, target, label).map_err(|source| Error::Mount {
             image: image.display_name(),
             target: target.to_owned(),
             hint: mount_hint(source, scratch),
@@ -202,13 +205,19 @@ fn shift_owners(tree: &Path, first_id: u32) -> std::io::Result<()> {
 
 /// Mounts the overlay. Layers are passed as readable paths if these fit, else through descriptors, because mount(2)
 /// takes one page of options and treats `:`, `,` and `\` in paths as separators.
-fn mount_overlay(lower: &[PathBuf], upper: &Path, work: &Path, target: &Path) -> Result<(), Errno> {
+fn mount_overlay(
+    lower: &[PathBuf],
+    upper: &Path,
+    work: &Path,
+    target: &Path,
+    label: Option<&str>,
+) -> Result<(), Errno> {
     let paths: Vec<&Path> = lower.iter().map(PathBuf::as_path).chain([upper, work]).collect();
     let plain =
         |p: &Path| p.is_absolute() && !p.as_os_str().as_encoded_bytes().iter().any(|b| b":,\\\"".contains(b));
     if paths.iter().all(|p| plain(p)) {
         let names: Vec<Vec<u8>> = paths.iter().map(|p| p.as_os_str().as_encoded_bytes().to_vec()).collect();
-        if let Some(options) = options(&names) {
+        if let Some(options) = options(&names, label) {
             return mount("overlay", target, "overlay", MountFlags::empty(), Some(options.as_c_str()));
         }
     }
@@ -217,25 +226,29 @@ fn mount_overlay(lower: &[PathBuf], upper: &Path, work: &Path, target: &Path) ->
         paths.iter().map(|p| rustix::fs::openat(CWD, *p, flags, Mode::empty())).collect::<Result<_, _>>()?;
     let names: Vec<Vec<u8>> =
         open.iter().map(|fd| format!("/proc/self/fd/{}", fd.as_raw_fd()).into_bytes()).collect();
-    match options(&names) {
+    match options(&names, label) {
         Some(options) => mount("overlay", target, "overlay", MountFlags::empty(), Some(options.as_c_str())),
         // More than about 200 layers: Linux 6.5 and later take them one at a time.
-        None => mount_many(&names, target),
+        None => mount_many(&names, target, label),
     }
 }
 
-fn options(names: &[Vec<u8>]) -> Option<std::ffi::CString> {
+fn options(names: &[Vec<u8>], label: Option<&str>) -> Option<std::ffi::CString> {
     let (lower, rest) = names.split_at_checked(names.len().checked_sub(2)?)?;
     let [upper, work] = rest else { return None };
-    let text =
+    let mut text =
         [b"lowerdir=", lower.join(&b':').as_slice(), b",upperdir=", upper, b",workdir=", work].concat();
+    if let Some(label) = label {
+        // Quoted, because a label has commas (selinux(8), "context=").
+        text.extend(format!(",context=\"{label}\"").into_bytes());
+    }
     if text.len() > MAX_OPTIONS {
         return None;
     }
     std::ffi::CString::new(text).ok()
 }
 
-fn mount_many(names: &[Vec<u8>], target: &Path) -> Result<(), Errno> {
+fn mount_many(names: &[Vec<u8>], target: &Path, label: Option<&str>) -> Result<(), Errno> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     let (lower, rest) = names.split_at_checked(names.len().saturating_sub(2)).unwrap_or_default();
     for name in lower {
@@ -243,6 +256,9 @@ fn mount_many(names: &[Vec<u8>], target: &Path) -> Result<(), Errno> {
     }
     for (key, name) in ["upperdir", "workdir"].iter().zip(rest) {
         fsconfig_set_string(&context, *key, name.as_slice())?;
+    }
+    if let Some(label) = label {
+        fsconfig_set_string(&context, "context", label)?;
     }
     fsconfig_create(&context)?;
     let mounted = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;

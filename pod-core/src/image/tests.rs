@@ -3,11 +3,13 @@
 mod archives;
 mod hostile;
 mod implied;
+pub(super) mod layers;
 mod pull;
 mod pull_hostile;
 mod pull_secrets;
+mod registry;
 mod store;
-pub(super) mod unpack;
+mod unpack;
 
 use super::{ImageName, Reference};
 

@@ -163,6 +163,8 @@ closed_words! {
         ContainersReady,
         /// A pod is ready.
         Ready,
+        /// All containers of a pod are stopped in order to run again (KEP-5532).
+        AllContainersRestarting,
         /// A Deployment has as many ready pods as it needs.
         Available,
         /// A Deployment is being rolled out, or has been.

@@ -66,6 +66,7 @@ kinds! {
     EndpointSlice, "discovery.k8s.io/v1", "endpointslices", [], Namespaced, Role::Data;
     Ingress, "networking.k8s.io/v1", "ingresses", ["ing"], Namespaced, Role::Data;
     IngressClass, "networking.k8s.io/v1", "ingressclasses", [], Cluster, Role::Data;
+    RuntimeClass, "node.k8s.io/v1", "runtimeclasses", [], Cluster, Role::Data;
     Namespace, "v1", "namespaces", ["ns"], Cluster, Role::Accepted;
     StorageClass, "storage.k8s.io/v1", "storageclasses", ["sc"], Cluster, Role::Accepted;
     CronJob, "batch/v1", "cronjobs", ["cj"], Namespaced, Role::Refused;
@@ -112,7 +113,6 @@ kinds! {
     ResourceSlice, "resource.k8s.io/v1", "resourceslices", [], Cluster, Role::NeedsCluster;
     Role, "rbac.authorization.k8s.io/v1", "roles", [], Namespaced, Role::NeedsCluster;
     RoleBinding, "rbac.authorization.k8s.io/v1", "rolebindings", [], Namespaced, Role::NeedsCluster;
-    RuntimeClass, "node.k8s.io/v1", "runtimeclasses", [], Cluster, Role::NeedsCluster;
     Scale, "autoscaling/v1", "scales", [], Namespaced, Role::NeedsCluster;
     ServiceAccount, "v1", "serviceaccounts", ["sa"], Namespaced, Role::NeedsCluster;
     ServiceCIDR, "networking.k8s.io/v1", "servicecidrs", [], Cluster, Role::NeedsCluster;

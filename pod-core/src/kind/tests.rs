@@ -92,7 +92,7 @@ fn invalid_references_are_refused() {
     assert_eq!(
         message("job/web"),
         "there are no objects of a kind \"job\" here: pod, deployment, configmap, secret, persistentvolumeclaim, \
-         persistentvolume, service, endpoints, endpointslice, ingress, ingressclass, replicaset"
+         persistentvolume, service, endpoints, endpointslice, ingress, ingressclass, runtimeclass, replicaset"
     );
     assert_eq!(
         message("Web"),

@@ -63,6 +63,9 @@ pub struct Conditions {
     pub containers_ready: Transition,
     /// Ready.
     pub ready: Transition,
+    /// AllContainersRestarting: all containers are being stopped to run again. Only a pod with such a rule has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all_restarting: Option<Transition>,
 }
 
 impl Conditions {
@@ -86,6 +89,7 @@ impl Conditions {
             initialized: no,
             containers_ready: no,
             ready: no,
+            all_restarting: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How containers are stopped: all of a pod, or one whose probe or postStart hook failed.
 
-use super::state::KILL_RETRY_MS;
+use super::container_state::KILL_RETRY_MS;
 use super::step::Machine;
 use super::{
     Action, ContainerState, Goal, Halt, HookKind, HookRun, PodState, PostStart, PreStop, ProbeKind,

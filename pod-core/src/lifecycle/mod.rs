@@ -7,6 +7,7 @@
 
 mod backoff;
 mod conditions;
+mod container_state;
 mod halt;
 mod hook;
 mod phase;
@@ -21,11 +22,12 @@ mod waiting;
 
 pub use backoff::Backoff;
 pub use conditions::{Conditions, Phase, Transition};
+pub use container_state::{ContainerState, Halt, RunState, Terminated};
 pub use hook::{HookKind, HookRun, HookSpecs, PostStart, PreStop};
 pub use printer::{PodRow, human_duration, pod_row};
 pub use probe::{ProbeKind, ProbeResult, ProbeRun, ProbeSchedule, ProbeSpec, ProbeSpecs};
 pub use spec::{ContainerSpec, PodSpec, RestartPolicy, RestartRule, Role};
-pub use state::{ContainerState, Failure, Goal, Halt, PodState, RunState, Sandbox, Stopping, Terminated};
+pub use state::{Failure, Goal, PodState, Sandbox, Stopping};
 pub use status::pod_with_status;
 pub use step::step;
 pub use waiting::Waiting;

@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::{ContainerSpec, ContainerState, Goal, Phase, PodSpec, PodState, Role, RunState, Sandbox};
+use super::{
+    ContainerSpec, ContainerState, Goal, Phase, PodSpec, PodState, Role, RunState, Sandbox, Transition,
+};
 
 impl PodState {
     /// Updates phase and conditions from the rest of the state.
@@ -19,6 +21,11 @@ impl PodState {
         self.conditions.containers_ready.set(containers_ready, now);
         let ready = containers_ready && self.unmet_gates(spec).is_none();
         self.conditions.ready.set(ready, now);
+        if spec.containers.iter().any(ContainerSpec::may_restart_all) {
+            let none = Transition { status: false, since: now };
+            let condition = self.conditions.all_restarting.get_or_insert(none);
+            condition.set(self.restart_all_by.is_some() && !self.phase.is_terminal(), now);
+        }
     }
 
     /// Returns which conditions of readinessGates are not True, in the kubelet's words; `None` if all are.

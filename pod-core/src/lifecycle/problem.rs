@@ -78,6 +78,36 @@ impl PodState {
         (self.phase == Phase::Failed).then(|| "the pod failed before its containers were started".to_owned())
     }
 
+    /// Returns which container that runs as long as the pod has failed by now: it has ended with a failure that no
+    /// restartPolicyRules ask to restart it for, and it does not run again yet. `kubectl get` shows such a pod as `Error` or
+    /// `CrashLoopBackOff`. This is a result of the pod, as that of [`PodState::fails_to_initialize`].
+    pub fn has_failed(&self, spec: &PodSpec) -> Option<String> {
+        if self.is_stopping() {
+            return None;
+        }
+        if let Some(failure) = &self.failure {
+            return Some(format!("{}: {}", failure.reason, failure.message.trim_end()));
+        }
+        self.lasting(spec).find_map(|(of, container)| {
+            let end = container.latest.as_ref().filter(|end| end.exit_code != 0)?;
+            let (name, code) = (&container.name, end.exit_code);
+            // A sidecar that has ended for good was stopped.
+            let was_stopped = of.role == Role::Sidecar && container.state == RunState::Terminated;
+            if container.is_running() || was_stopped || of.has_rule_for(code) {
+                return None;
+            }
+            let again = of.restarts(code);
+            Some(match &container.state {
+                RunState::Waiting(waiting) if waiting.reason == WaitingReason::CrashLoopBackOff => format!(
+                    "container {name}: {}: it ended with exit code {code} and is tried again",
+                    waiting.reason
+                ),
+                _ if again => format!("container {name} ended with exit code {code} and is started again"),
+                _ => format!("container {name} failed with exit code {code}"),
+            })
+        })
+    }
+
     fn apps_ran(&self, spec: &PodSpec) -> bool {
         self.by_role(spec, Role::App).any(|(_, c)| c.has_run())
     }
@@ -117,5 +147,65 @@ impl PodState {
             }
             _ => format!("container {name} is not ready"),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::lifecycle::{Event, Now, step};
+
+    /// Returns why a pod has failed after its container has ended `runs` times with exit code 3.
+    fn failed(policy: &str, container: Value, runs: u32) -> Option<String> {
+        let mut container = container;
+        container["name"] = json!("main");
+        let pod = json!({"spec": {"restartPolicy": policy, "containers": [container]}});
+        let spec = PodSpec::from_pod(&serde_json::from_value(pod).unwrap());
+        let now = Now { boot: 0, wall: jiff::Timestamp::UNIX_EPOCH };
+        let mut state = PodState::new(&spec, now);
+        let mut events = vec![Event::Start, Event::SandboxReady { ips: Vec::new() }];
+        for attempt in 0..=runs {
+            events.push(Event::Started {
+                container: "main".to_owned(),
+                attempt,
+                pid: 7,
+                container_id: String::new(),
+                image_id: String::new(),
+                stop_signal: "SIGTERM".to_owned(),
+            });
+            if attempt < runs {
+                let (container, oom_killed, message) = ("main".to_owned(), false, None);
+                events.push(Event::Exited { container, attempt, code: Some(3), oom_killed, message });
+            }
+        }
+        // The last event starts a run, which only one that was started again gets to.
+        let last = events.pop();
+        for event in &events {
+            state = step(&spec, state, event, now).0;
+        }
+        let told = state.has_failed(&spec);
+        if let (Some(last), RunState::Starting { .. }) = (last, &state.containers[0].state) {
+            assert_eq!(step(&spec, state, &last, now).0.has_failed(&spec), None, "it runs again");
+        }
+        told
+    }
+
+    #[test]
+    fn an_app_container_that_has_failed_is_told_unless_it_runs_again() {
+        let of = |policy: &str, runs: u32| failed(policy, json!({}), runs).unwrap_or_default();
+        assert_eq!(of("Always", 0), "");
+        insta::assert_snapshot!(of("Never", 1), @"container main failed with exit code 3");
+        insta::assert_snapshot!(of("OnFailure", 1), @"container main ended with exit code 3 and is started again");
+        insta::assert_snapshot!(of("Always", 2), @"container main: CrashLoopBackOff: it ended with exit code 3 and is tried again");
+    }
+
+    #[test]
+    fn an_exit_code_that_a_rule_restarts_is_no_failure() {
+        let rule = json!({"restartPolicy": "Never", "restartPolicyRules": [
+            {"action": "Restart", "exitCodes": {"operator": "In", "values": [3]}},
+        ]});
+        assert_eq!(failed("Always", rule, 1), None);
     }
 }

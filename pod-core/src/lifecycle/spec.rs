@@ -115,6 +115,16 @@ impl ContainerSpec {
         self.matching_rule(code).is_some_and(|rule| rule.restarts_all)
     }
 
+    /// Returns whether an exit code of this container may ask for a restart of all containers of the pod.
+    pub fn may_restart_all(&self) -> bool {
+        self.restart_rules.iter().any(|rule| rule.restarts_all)
+    }
+
+    /// Returns whether one of its restartPolicyRules is for exit code `code`.
+    pub fn has_rule_for(&self, code: i32) -> bool {
+        self.matching_rule(code).is_some()
+    }
+
     fn matching_rule(&self, code: i32) -> Option<&RestartRule> {
         self.restart_rules.iter().find(|rule| rule.codes.contains(&code) == rule.is_in)
     }

@@ -182,13 +182,27 @@ fn conditions(spec: &PodSpec, state: &PodState) -> Vec<PodCondition> {
         }
         _ => containers_ready(),
     };
-    vec![
+    // Source: `GenerateAllContainersRestartingCondition` of k8s pkg/kubelet/status.
+    let restarting = |transition: Transition| match state.phase {
+        Phase::Succeeded => Why::reason("PodCompleted"),
+        Phase::Failed => Why::reason("PodFailed"),
+        _ if transition.status => Why {
+            reason: Some("RestartAllContainersStarted"),
+            message: Some("container exited with restart policy rule".to_owned()),
+        },
+        _ => Why::default(),
+    };
+    let mut conditions = vec![
         condition(ConditionType::PodReadyToStartContainers, all.ready_to_start, Why::default()),
         condition(ConditionType::Initialized, all.initialized, initialized),
         condition(ConditionType::Ready, all.ready, ready),
         condition(ConditionType::ContainersReady, all.containers_ready, containers_ready()),
         condition(ConditionType::PodScheduled, all.scheduled, Why::default()),
-    ]
+    ];
+    conditions.extend(all.all_restarting.map(|transition| {
+        condition(ConditionType::AllContainersRestarting, transition, restarting(transition))
+    }));
+    conditions
 }
 
 /// Formats container names as Go prints a list: `what: [a b]`.

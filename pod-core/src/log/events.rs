@@ -31,20 +31,24 @@ pub fn append(
 }
 
 fn reference(pod: &PodPlan, container: Option<&str>) -> ObjectReference {
-    let init = pod
-        .pod
-        .spec
-        .as_ref()
-        .and_then(|s| s.init_containers.as_ref())
-        .is_some_and(|c| c.iter().any(|c| Some(c.name.as_str()) == container));
+    let list = |name: &str| {
+        let spec = pod.pod.spec.as_ref();
+        let mut init = spec.iter().flat_map(|spec| spec.init_containers.iter().flatten());
+        let mut apps = spec.iter().flat_map(|spec| &spec.containers);
+        match () {
+            () if init.any(|one| one.name == name) => "initContainers",
+            () if apps.any(|one| one.name == name) => "containers",
+            // A debug container.
+            () => "ephemeralContainers",
+        }
+    };
     ObjectReference {
         api_version: Some("v1".to_owned()),
         kind: Some(Kind::Pod.name().to_owned()),
         name: Some(pod.name().to_owned()),
         namespace: Some(pod.namespace().to_owned()),
         uid: Some(pod.uid.clone()),
-        field_path: container
-            .map(|c| format!("spec.{}{{{c}}}", if init { "initContainers" } else { "containers" })),
+        field_path: container.map(|name| format!("spec.{}{{{name}}}", list(name))),
         ..ObjectReference::default()
     }
 }

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Quantity;
+use super::{Quantity, shown};
 
 /// Prefix of an annotation that asks for devices of CDI, as with containerd. The value is a list of
 /// `vendor.com/class=NAME`.
@@ -30,18 +30,23 @@ pub enum DeviceRequest {
 
 impl DeviceRequest {
     /// Returns the devices that an annotation asks for, or the entry that is invalid; `None` for every other annotation.
-    pub(crate) fn from_annotation(key: &str, value: &str) -> Option<Result<Vec<Self>, String>> {
+    pub(crate) fn from_annotation(key: &str, value: &str) -> Option<Result<Vec<Self>, InvalidRequest>> {
         key.strip_prefix(CDI_ANNOTATION)?;
         let entries = value.split(',').map(str::trim).filter(|entry| !entry.is_empty());
         let parsed = entries.map(|entry| match entry.split_once('=') {
             Some((kind, name)) if is_word(name) && kind.split_once('/').is_some_and(is_kind) => {
                 Ok(Self::Named { kind: kind.to_owned(), name: name.to_owned() })
             }
-            _ => Err(entry.to_owned()),
+            _ => Err(InvalidRequest(entry.to_owned())),
         });
         Some(parsed.collect())
     }
 }
+
+/// An entry of an annotation that asks for no device.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{} must be a device such as vendor.com/class=NAME", shown(.0))]
+pub(crate) struct InvalidRequest(String);
 
 /// Returns true for the two parts of `vendor.com/class`.
 fn is_kind((vendor, class): (&str, &str)) -> bool {
@@ -114,7 +119,10 @@ mod tests {
             annotated("cdi.k8s.io/mine", "vendor.com/a=x, vendor.com/a=y"),
             Some(Ok(vec![named("vendor.com/a", "x"), named("vendor.com/a", "y")]))
         );
-        assert_eq!(annotated("cdi.k8s.io/mine", "vendor.com/a"), Some(Err("vendor.com/a".to_owned())));
+        assert_eq!(
+            annotated("cdi.k8s.io/mine", "vendor.com/a"),
+            Some(Err(InvalidRequest("vendor.com/a".to_owned())))
+        );
         assert_eq!(annotated("example.com/mine", "vendor.com/a=x"), None);
     }
 

@@ -33,6 +33,7 @@ pub(super) fn reader(kind: Kind) -> Option<Reader> {
         Kind::PersistentVolume => (&schema::PERSISTENT_VOLUME, |v| read(v).map(Object::PersistentVolume)),
         Kind::Service => (&schema::SERVICE, |v| read(v).map(Object::Service)),
         Kind::Endpoints => (&schema::ENDPOINTS, |v| read(v).map(Object::Endpoints)),
+        Kind::RuntimeClass => (&schema::RUNTIME_CLASS, |v| read(v).map(Object::RuntimeClass)),
         Kind::EndpointSlice => (&schema::ENDPOINT_SLICE, |v| read(v).map(Object::EndpointSlice)),
         Kind::Ingress => (&schema::INGRESS, |v| read(v).map(Object::Ingress)),
         Kind::IngressClass => (&schema::INGRESS_CLASS, |v| read(v).map(Object::IngressClass)),

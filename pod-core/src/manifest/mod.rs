@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Endpoints, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service,
+    ConfigMap, Endpoints, PersistentVolume, PersistentVolumeClaim, Pod, PodSpec, Secret, Service,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
+use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 
@@ -145,6 +146,8 @@ pub enum Object {
     Ingress(Box<Ingress>),
     /// networking.k8s.io/v1 IngressClass.
     IngressClass(Box<IngressClass>),
+    /// node.k8s.io/v1 RuntimeClass.
+    RuntimeClass(Box<RuntimeClass>),
 }
 
 impl Object {
@@ -162,6 +165,16 @@ impl Object {
             Self::EndpointSlice(_) => Kind::EndpointSlice,
             Self::Ingress(_) => Kind::Ingress,
             Self::IngressClass(_) => Kind::IngressClass,
+            Self::RuntimeClass(_) => Kind::RuntimeClass,
+        }
+    }
+
+    /// Returns the spec of its pods, if it runs pods.
+    pub fn pod_spec(&self) -> Option<&PodSpec> {
+        match self {
+            Self::Pod(pod) => pod.spec.as_ref(),
+            Self::Deployment(deployment) => deployment.spec.template.spec.as_ref(),
+            _ => None,
         }
     }
 
@@ -179,6 +192,7 @@ impl Object {
             Self::EndpointSlice(object) => &object.metadata,
             Self::Ingress(object) => &object.metadata,
             Self::IngressClass(object) => &object.metadata,
+            Self::RuntimeClass(object) => &object.metadata,
         }
     }
 
@@ -196,6 +210,7 @@ impl Object {
             Self::EndpointSlice(object) => &mut object.metadata,
             Self::Ingress(object) => &mut object.metadata,
             Self::IngressClass(object) => &mut object.metadata,
+            Self::RuntimeClass(object) => &mut object.metadata,
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod attached;
 mod awaited;
 pub mod changes;
 pub mod container;
+mod debug;
 pub mod host_features;
 pub mod nearest;
 pub mod objects;

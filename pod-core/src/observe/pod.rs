@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::debug;
 use crate::lifecycle::{Goal, Phase, PodSpec, PodState, Role, RunState, pod_with_status};
 use crate::plan::{PodPlan, node};
+use crate::sandbox::debug::DebugContainer;
 use crate::store::WorkloadId;
 
 /// A pod as commands see it.
@@ -20,6 +22,8 @@ pub struct PodView {
     pub state: PodState,
     /// True if the pod is being removed: metadata.deletionTimestamp is set.
     pub terminating: bool,
+    /// Its debug containers.
+    pub debugs: Vec<DebugContainer>,
 }
 
 /// How useful a pod is for a command that needs one pod of several, the most useful last.
@@ -47,6 +51,7 @@ impl PodView {
         if self.terminating && object.metadata.deletion_timestamp.is_none() {
             object.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::now()));
         }
+        debug::add(&mut object, &self.plan.uid, &self.debugs);
         object
     }
 
@@ -101,7 +106,7 @@ mod tests {
             container.state = RunState::Terminated;
         }
         let workload = WorkloadId::new(Kind::Pod, "default", "web");
-        PodView { workload, plan: plan.into(), state, terminating: false }
+        PodView { workload, plan: plan.into(), state, terminating: false, debugs: Vec::new() }
     }
 
     #[test]

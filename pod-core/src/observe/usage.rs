@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 
 use super::PodView;
+use crate::plan;
 use crate::runtime::cgroup::{self, Usage};
 use crate::sandbox::container;
 
@@ -99,6 +100,45 @@ impl Sample {
     }
 }
 
+/// Adds the annotation [`plan::USAGE`] to a pod as an object: what its running containers use, in the words of the kubelet's
+/// `/stats/summary` (k8s.io/kubelet/pkg/apis/stats/v1alpha1). Without a second sample there is no rate, so the processor
+/// time since the start is told.
+pub fn annotate(pod: &mut Value) {
+    let uid = pod.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let parent = cgroup::pod_path(&uid);
+    let lists = ["initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"];
+    let statuses =
+        lists.iter().filter_map(|list| pod.pointer(&format!("/status/{list}"))?.as_array()).flatten();
+    let mut containers = Vec::new();
+    for status in statuses.filter(|status| status.pointer("/state/running").is_some()) {
+        let name = status.get("name").and_then(Value::as_str).unwrap_or_default();
+        let attempt = status.get("restartCount").and_then(Value::as_u64).unwrap_or(0);
+        let id = container::id(&uid, name, u32::try_from(attempt).unwrap_or(u32::MAX));
+        let Some(usage) = cgroup::usage(&cgroup::container_path(&parent, &id)) else { continue };
+        containers.push(summary(name, usage));
+    }
+    let annotations = (!containers.is_empty()).then(|| pod.pointer_mut("/metadata")).flatten();
+    let Some(metadata) = annotations.and_then(Value::as_object_mut) else { return };
+    let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
+    if let Some(annotations) = annotations.as_object_mut() {
+        let text = json!({"containers": containers}).to_string();
+        annotations.insert(plan::USAGE.to_owned(), Value::String(text));
+    }
+}
+
+/// Returns the ContainerStats of the kubelet's summary.
+fn summary(name: &str, usage: Usage) -> Value {
+    let mut stats = serde_json::Map::new();
+    stats.insert("name".to_owned(), json!(name));
+    if let Some(nanos) = usage.cpu_ns {
+        stats.insert("cpu".to_owned(), json!({"usageCoreNanoSeconds": nanos}));
+    }
+    if let Some(bytes) = usage.memory_bytes {
+        stats.insert("memory".to_owned(), json!({"workingSetBytes": bytes}));
+    }
+    Value::Object(stats)
+}
+
 /// Returns billionths of one processor: nanoseconds of processor time per second.
 fn rate(spent_ns: u64, window: Duration) -> u64 {
     let window = window.as_nanos().max(1);
@@ -161,7 +201,7 @@ mod tests {
             .unwrap();
         }
         let workload = WorkloadId::new(Kind::Pod, "default", "web");
-        PodView { workload, plan: plan.into(), state, terminating: false }
+        PodView { workload, plan: plan.into(), state, terminating: false, debugs: Vec::new() }
     }
 
     fn sample(at: Instant, usages: &[(&str, u32, u64, u64)]) -> Sample {

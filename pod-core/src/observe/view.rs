@@ -7,6 +7,7 @@ use super::awaited::Awaited;
 use super::pod::PodView;
 use crate::lifecycle::{PodSpec, PodState};
 use crate::record::{PodRecord, WorkloadRecord, WorkloadSummary, now};
+use crate::sandbox::debug::DebugContainer;
 use crate::store::{self, Layout, WorkloadId};
 use crate::supervisor::ipc::client;
 
@@ -50,6 +51,7 @@ fn views(layout: &Layout, record: &WorkloadRecord) -> Vec<PodView> {
             plan: pod.plan.clone(),
             state,
             terminating: pod.removing,
+            debugs: DebugContainer::list(layout, &pod.plan.uid),
         });
     }
     found

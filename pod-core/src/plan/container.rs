@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Container;
 use super::inputs::Inputs;
 use super::{
     ContainerError, ContainerPlan, ImageConfig, Resources, command, environment, hosts, qos, resources,
-    security, stop_signal, user, volumes,
+    security, selinux, stop_signal, user, volumes,
 };
 use crate::manifest::{mount_point, ulimits};
 
@@ -51,6 +51,7 @@ pub fn resolve(inputs: &Inputs<'_>) -> Result<ContainerPlan, ContainerError> {
         read_only_root: context.and_then(|c| c.read_only_root_filesystem) == Some(true),
         seccomp: security::seccomp(spec, container),
         app_armor: security::app_armor(&inputs.pod.pod, container),
+        selinux: selinux::of_container(spec, container),
         unmasked_proc: context.and_then(|c| c.proc_mount.as_deref()) == Some("Unmasked"),
         resources: Resources {
             pids_limit: resources::container_pids(&inputs.pod.pod, &container.name),

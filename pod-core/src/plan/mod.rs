@@ -31,7 +31,9 @@ pub mod references;
 pub mod resize;
 pub mod resources;
 pub mod rule;
+pub mod runtime_class;
 pub mod security;
+pub mod selinux;
 pub mod service_links;
 pub mod stop_signal;
 pub mod user;
@@ -55,6 +57,9 @@ use crate::store::WorkloadId;
 /// The annotation of a Secret whose values `kube generate` left out. `kube play` keeps the recorded values of such a
 /// Secret.
 pub const VALUES_LEFT_OUT: &str = "kube-play/values-left-out";
+
+/// The annotation with what the containers of a pod use, which `kube inspect` shows. It is no part of a pod that is played.
+pub const USAGE: &str = "kube-play/usage";
 
 /// Returns what `kube generate` writes in place of a value of a Secret, in base64. It is empty, except for the keys
 /// under which Kubernetes accepts no empty value: these get an empty JSON object, or a line end for an SSH key.
@@ -292,6 +297,8 @@ pub struct PlanOptions {
     pub networks: Vec<String>,
     /// `--runtime`.
     pub runtime: Option<String>,
+    /// What runtimeClassName can lead to, without the RuntimeClasses of the documents.
+    pub runtime_classes: RuntimeClasses,
     /// `--pull`: overrides every imagePullPolicy.
     pub pull: Option<PullPolicy>,
 }
@@ -359,6 +366,9 @@ pub struct ContainerPlan {
     /// The AppArmor profile.
     #[serde(default)]
     pub app_armor: AppArmor,
+    /// seLinuxOptions.
+    #[serde(default, skip_serializing_if = "SeLinux::is_empty")]
+    pub selinux: SeLinux,
     /// procMount Unmasked: no path of /proc and /sys is hidden or read-only.
     #[serde(default)]
     pub unmasked_proc: bool,
@@ -457,12 +467,24 @@ pub struct VolumeMountPlan {
     /// recursiveReadOnly: mounts below it are read-only as well.
     #[serde(default)]
     pub recursive_read_only: bool,
-    /// mountPropagation: mounts that the host makes in it later appear in the container.
+    /// mountPropagation.
     #[serde(default)]
-    pub from_host: bool,
+    pub propagation: Propagation,
     /// bindMountOptions: `noexec`, `nodev`, `nosuid`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<String>,
+}
+
+/// mountPropagation: where mounts that are made in a volume later appear.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Propagation {
+    /// Where they were made.
+    #[default]
+    None,
+    /// Those of the host appear in the container.
+    HostToContainer,
+    /// Those of the container appear on the host and in other containers as well.
+    Bidirectional,
 }
 
 /// One volumeDevice: a volume that a container gets as a block device.
@@ -513,6 +535,8 @@ pub struct ContainerError {
 pub use bounds::{MAX_PODS, MAX_RECORDED, MAX_REPLICAS, MAX_STRING, MAX_STRINGS};
 pub use deployment::{TEMPLATE_HASH_LABEL, with_metadata};
 pub use inputs::Inputs;
+pub use runtime_class::RuntimeClasses;
+pub use selinux::SeLinux;
 pub use workloads::{plan, undeclared_claims};
 
 #[cfg(test)]

@@ -149,7 +149,8 @@ pub fn totals(spec: &PodSpec) -> Totals {
 }
 
 /// Returns the cgroup values of a pod: those of the pod as a whole where they are given. Otherwise the shares follow from
-/// the effective request of its containers, and a limit is set only if every container declares it.
+/// the effective request of its containers, and a limit is set only if every container declares it. As with the kubelet,
+/// the overhead of its runtime is added.
 pub fn pod_resources(pod: &Pod) -> Resources {
     let Some(spec) = &pod.spec else { return Resources::default() };
     let declared = |name: &str| {
@@ -166,6 +167,16 @@ pub fn pod_resources(pod: &Pod) -> Resources {
         || effective(spec, &|container| effective_request(container, "cpu").map(Quantity::millis)),
         Quantity::millis,
     );
+    let overhead = |name: &str, unit: fn(Quantity) -> i64| {
+        let overhead = spec.overhead.as_ref().and_then(|overhead| overhead.get(name));
+        overhead.map_or(0, |amount| unit(Quantity::from(amount)))
+    };
+    let cpu = cpu.saturating_add(overhead("cpu", Quantity::millis));
+    let with_overhead = |name: &str, unit: fn(Quantity) -> i64| {
+        limit_of(name, unit)
+            .filter(|limit| *limit > 0)
+            .map(|limit| limit.saturating_add(overhead(name, unit)))
+    };
     let mut of_containers: BTreeMap<u64, u64> = BTreeMap::new();
     for container in &spec.containers {
         for (size, bytes) in huge_pages(container.resources.as_ref()) {
@@ -176,6 +187,6 @@ pub fn pod_resources(pod: &Pod) -> Resources {
     of_containers.extend(huge_pages(spec.resources.as_ref()));
     Resources {
         huge_pages: of_containers,
-        ..build(cpu, limit_of("cpu", Quantity::millis), limit_of("memory", Quantity::value))
+        ..build(cpu, with_overhead("cpu", Quantity::millis), with_overhead("memory", Quantity::value))
     }
 }

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::environment::Variables;
 use super::expansion::expand;
-use super::{ContainerError, ImageConfig, VolumeDevicePlan, VolumeMountPlan};
+use super::{ContainerError, ImageConfig, Propagation, VolumeDevicePlan, VolumeMountPlan};
 use crate::manifest::mount_point;
 
 /// The maximum number of volumes of an image. Real images declare one or two.
@@ -39,21 +39,24 @@ pub fn mounts(
         let destination = mount_point(&mount.mount_path);
         let sub_path = match mount.sub_path_expr.as_deref() {
             None | Some("") => mount.sub_path.clone().unwrap_or_default(),
-            Some(expression) => expanded(expression, variables).map_err(|unknown| {
-                bad(format!("subPathExpr {expression:?}: the container has no variable {unknown:?}"))
-            })?,
+            Some(expression) => expanded(expression, variables)
+                .map_err(|unknown| bad(format!("subPathExpr {expression:?}: {unknown}")))?,
         };
         let sub_path = clean_sub_path(&sub_path)
             .ok_or_else(|| bad(format!("subPath {sub_path:?} must be relative and without \"..\"")))?;
         let recursive = matches!(mount.recursive_read_only.as_deref(), Some("Enabled" | "IfPossible"));
-        let shared = matches!(mount.mount_propagation.as_deref(), Some("HostToContainer" | "Bidirectional"));
+        let propagation = match mount.mount_propagation.as_deref() {
+            Some("HostToContainer") => Propagation::HostToContainer,
+            Some("Bidirectional") => Propagation::Bidirectional,
+            _ => Propagation::None,
+        };
         mounts.push(VolumeMountPlan {
             volume: mount.name.clone(),
             destination,
             read_only: mount.read_only == Some(true) || is_read_only(volume),
             sub_path: Some(sub_path).filter(|path| !path.is_empty()),
             recursive_read_only: recursive && mount.read_only == Some(true),
-            from_host: shared,
+            propagation,
             options: mount.bind_mount_options.clone().unwrap_or_default(),
         });
     }
@@ -145,9 +148,9 @@ fn is_read_only(volume: &Volume) -> bool {
 /// Returns an expression with its variables replaced.
 ///
 /// # Errors
-/// The name of a variable that the container does not have. In other places such a reference is left as it is, but here
-/// two containers that should have folders of their own would share one.
-fn expanded(expression: &str, variables: &Variables) -> Result<String, String> {
+/// If the container does not have a variable. In other places such a reference is left as it is, but here two containers
+/// that should have folders of their own would share one.
+fn expanded(expression: &str, variables: &Variables) -> Result<String, NoVariable> {
     let unknown = RefCell::new(None);
     let text = expand(expression, |name| {
         let value = variables.get(name);
@@ -156,7 +159,14 @@ fn expanded(expression: &str, variables: &Variables) -> Result<String, String> {
         }
         value
     });
-    unknown.into_inner().map_or(Ok(text), Err)
+    unknown.into_inner().map_or(Ok(text), |name| Err(NoVariable { name }))
+}
+
+/// The container has no variable of this name.
+#[derive(Debug, thiserror::Error)]
+#[error("the container has no variable {name:?}")]
+struct NoVariable {
+    name: String,
 }
 
 /// Returns a relative path without `.` and doubled slashes; `None` if the path is absolute or has `..`.
@@ -350,10 +360,14 @@ mod tests {
                 {"name": "v", "mountPath": "/3", "readOnly": true, "recursiveReadOnly": "Disabled"},
                 {"name": "v", "mountPath": "/4", "mountPropagation": "HostToContainer"},
                 {"name": "v", "mountPath": "/5", "mountPropagation": "None"},
+                {"name": "v", "mountPath": "/6", "mountPropagation": "Bidirectional"},
             ]),
         )
         .unwrap();
-        let seen: Vec<_> = found.iter().map(|m| (m.recursive_read_only, m.from_host)).collect();
-        assert_eq!(seen, [(true, false), (true, false), (false, false), (false, true), (false, false)]);
+        let read_only: Vec<_> = found.iter().map(|m| m.recursive_read_only).collect();
+        assert_eq!(read_only, [true, true, false, false, false, false]);
+        let propagation: Vec<_> = found.iter().skip(3).map(|m| m.propagation).collect();
+        let expected = [Propagation::HostToContainer, Propagation::None, Propagation::Bidirectional];
+        assert_eq!(propagation, expected);
     }
 }

@@ -10,7 +10,7 @@ use super::networks::{NetworkChoice, parse_networks};
 use super::ports::{Declared, conflict, declared, describe};
 use super::{
     MAX_PODS, MAX_RECORDED, MAX_REPLICAS, Node, ObjectPlan, Plan, PlanOptions, PodNetwork, PodTemplate,
-    PortMapping, WorkloadPlan, bounds, defaults, deployment, hash, host_path, hosts, volumes,
+    PortMapping, RuntimeClasses, WorkloadPlan, bounds, defaults, deployment, hash, host_path, hosts, volumes,
 };
 use crate::kind::{Kind, ObjectRef};
 use crate::manifest::{Diagnostic, Document, Object, Position, Severity};
@@ -28,7 +28,15 @@ pub fn plan(
     documents: &[Document],
     options: &PlanOptions,
 ) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let mut planner = Planner { options, diagnostics: Vec::new(), choices: Vec::new() };
+    let mut classes = options.runtime_classes.clone();
+    for document in documents {
+        if let (Object::RuntimeClass(class), Some(name)) =
+            (&document.object, &document.object.metadata().name)
+        {
+            classes.played.insert(name.clone(), (&**class).into());
+        }
+    }
+    let mut planner = Planner { options, classes, diagnostics: Vec::new(), choices: Vec::new() };
     match parse_networks(&options.networks) {
         Ok(choices) => planner.choices = choices,
         Err(error) => planner.diagnostics.push(flag_error("--network", error.to_string())),
@@ -100,6 +108,11 @@ pub fn plan(
                 class.metadata = own_metadata(&class.metadata);
                 planner.object(&mut result, document, serde_json::to_value(class));
             }
+            Object::RuntimeClass(class) => {
+                let mut class = (**class).clone();
+                class.metadata = own_metadata(&class.metadata);
+                planner.object(&mut result, document, serde_json::to_value(class));
+            }
         }
     }
 
@@ -147,6 +160,7 @@ impl Draft<'_> {
 
 struct Planner<'a> {
     options: &'a PlanOptions,
+    classes: RuntimeClasses,
     diagnostics: Vec<Diagnostic>,
     choices: Vec<NetworkChoice>,
 }
@@ -162,9 +176,12 @@ fn flag_error(flag: &str, message: String) -> Diagnostic {
     }
 }
 
-/// Returns the metadata without the fields that a cluster wrote, if the object was exported from one.
+/// Returns the metadata without the fields that a cluster wrote, if the object was exported from one, and without the
+/// annotation that `kube inspect` adds.
 fn own_metadata(metadata: &ObjectMeta) -> ObjectMeta {
-    let ObjectMeta { name, namespace, labels, annotations, .. } = metadata.clone();
+    let ObjectMeta { name, namespace, labels, mut annotations, .. } = metadata.clone();
+    let has_usage = annotations.as_mut().is_some_and(|given| given.remove(super::USAGE).is_some());
+    let annotations = annotations.filter(|given| !has_usage || !given.is_empty());
     ObjectMeta { name, namespace, labels, annotations, ..ObjectMeta::default() }
 }
 
@@ -459,7 +476,31 @@ impl Planner<'_> {
         }
     }
 
-    fn finish(&mut self, draft: Draft<'_>) -> Option<WorkloadPlan> {
+    /// Returns the OCI runtime of a pod: that of `--runtime`, else that of its runtimeClassName. Adds an error if there is
+    /// none of that name. The pod gets the overhead of its RuntimeClass.
+    fn runtime(&mut self, draft: &mut Draft<'_>) -> Option<String> {
+        let added = draft.pod.spec.as_mut().map_or(Ok(()), |spec| self.classes.add_overhead(spec));
+        if let Err(unfit) = added {
+            let path = format!("{}.overhead", draft.spec_path);
+            self.error(draft.document, &path, unfit.to_string(), Some("leave it out".to_owned()));
+        }
+        let class = draft.pod.spec.as_ref().and_then(|spec| spec.runtime_class_name.as_deref());
+        let class = class.filter(|name| !name.is_empty());
+        match (&self.options.runtime, class) {
+            (Some(runtime), _) => Some(runtime.clone()),
+            (None, None) => None,
+            (None, Some(name)) => self
+                .classes
+                .program(name)
+                .map_err(|unfit| {
+                    let path = format!("{}.runtimeClassName", draft.spec_path);
+                    self.error(draft.document, &path, unfit.to_string(), Some(self.classes.hint()));
+                })
+                .ok(),
+        }
+    }
+
+    fn finish(&mut self, mut draft: Draft<'_>) -> Option<WorkloadPlan> {
         let host = draft.host_network();
         let mut network = PodNetwork { host, none: false, attachments: Vec::new(), ports: Vec::new() };
         for choice in &self.choices {
@@ -476,6 +517,7 @@ impl Planner<'_> {
             return None;
         }
         self.host_name(&draft);
+        let runtime = self.runtime(&mut draft);
         if !host {
             network.ports = draft.ports.into_iter().map(|(mapping, _)| mapping).collect();
             network.ports.sort();
@@ -483,7 +525,6 @@ impl Planner<'_> {
         }
 
         // --pull is applied after the hash was computed, because the way an image is pulled does not change what runs.
-        let runtime = self.options.runtime.clone();
         let mut template = PodTemplate::new(draft.pod, network, runtime, draft.suffixed);
         if let (Some(policy), Some(spec)) = (self.options.pull, template.pod.spec.as_mut()) {
             for container in spec.init_containers.iter_mut().flatten().chain(&mut spec.containers) {

@@ -22,7 +22,7 @@ pub(super) fn report_failed<'a>(
     report: &mut dyn Report,
 ) {
     let object = match error {
-        Error::PodFailed { object, .. } | Error::FailedInit { object, .. } => object,
+        Error::PodFailed { object, .. } | Error::ContainerFailed { object, .. } => object,
         Error::Stalled { pod, .. } => pod,
         _ => return,
     };

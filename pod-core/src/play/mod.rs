@@ -211,10 +211,9 @@ pub enum Error {
         /// The reason.
         message: String,
     },
-    /// A container of a pod ran and failed, so that the pod does not start. Nothing is undone: that is a result which the
-    /// user may look at.
+    /// A container of a pod ran and failed. Nothing is undone: that is a result which the user may look at.
     #[error("{object}: {message}{}", if *others == 0 { String::new() } else { format!(" (and {others} more pods)") })]
-    FailedInit {
+    ContainerFailed {
         /// `pod/web`
         object: String,
         /// The reason.

@@ -98,7 +98,9 @@ pub(super) fn require_met(
         Outcome::FailedInit(culprits) => {
             let others = culprits.len().saturating_sub(1);
             match culprits.into_iter().next() {
-                Some(Culprit { pod: object, message }) => Err(Error::FailedInit { object, message, others }),
+                Some(Culprit { pod: object, message }) => {
+                    Err(Error::ContainerFailed { object, message, others })
+                }
                 None => Ok(()),
             }
         }

@@ -36,12 +36,6 @@ pub fn check(
         let failed = |message: String| Error::Failed { object: object.clone(), message };
         let Some(spec) = &pod.pod.spec else { continue };
         if pod.has_user_namespace() {
-            if let Some(runtime) = &pod.runtime {
-                let message = format!(
-                    "hostUsers: false needs the built-in runtime: play it without --runtime {runtime}"
-                );
-                return Err(failed(message));
-            }
             user_namespace::check(&instance.layout.images()).map_err(|e| failed(e.to_string()))?;
         }
         let missing = references::missing(pod, objects);
@@ -86,6 +80,9 @@ pub fn lacking(pods: &[(String, PodPlan)]) -> BTreeSet<String> {
     let mut warnings = BTreeSet::new();
     for (_, pod) in pods {
         warnings.extend(cgroup::missing(&host.cgroups, &plan::resources::pod_resources(&pod.pod)));
+        if host.selinux.is_none() && plan::selinux::is_asked_for(&pod.pod) {
+            warnings.insert("this host has no SELinux: seLinuxOptions do nothing".to_owned());
+        }
         let Some(spec) = &pod.pod.spec else { continue };
         for container in spec.init_containers.iter().flatten().chain(&spec.containers) {
             warnings.extend(cgroup::missing(

@@ -204,7 +204,7 @@ impl Check<'_> {
                 continue;
             }
             if volume.nfs.is_some() {
-                self.needs_nfs(&id, &format!("{path}.nfs"))?;
+                self.needs_nfs(&id, &format!("{path}.nfs"), spec)?;
             }
             let known = if let Some(source) = &volume.persistent_volume_claim {
                 self.known(namespace, &source.claim_name)
@@ -225,7 +225,7 @@ impl Check<'_> {
             if let Some(name) = &known.volume {
                 let source = self.persistent_volume(name);
                 if source.and_then(|volume| volume.spec).is_some_and(|spec| spec.nfs.is_some()) {
-                    self.needs_nfs(&id, &path)?;
+                    self.needs_nfs(&id, &path, spec)?;
                 }
             }
             for (at, is_device) in used {
@@ -249,7 +249,12 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn needs_nfs(&self, id: &ObjectRef, path: &str) -> Result<(), Error> {
+    fn needs_nfs(&self, id: &ObjectRef, path: &str, spec: &PodSpec) -> Result<(), Error> {
+        if spec.host_users == Some(false) {
+            let message = "is nfs, which cannot be given together with hostUsers: false: the kernel cannot map the \
+                           owners of files on nfs";
+            return Err(self.invalid(id, path, message.to_owned(), None));
+        }
         if nfs::is_available() {
             return Ok(());
         }

@@ -106,9 +106,9 @@ pub fn play(
         }
         false => Ok(()),
     });
-    let failed_init = match made {
+    let failed = match made {
         // What ran and failed is a result, and stays. The end of a pod is what `--wait=complete` waits for.
-        Err(e @ Error::FailedInit { .. }) => (options.wait != WaitFor::Complete).then_some(e),
+        Err(e @ Error::ContainerFailed { .. }) => (options.wait != WaitFor::Complete).then_some(e),
         Ok(()) => None,
         // Nothing has failed yet: the pods may still become ready, so nothing is undone.
         Err(Error::Interrupted) => return Err(Error::Interrupted),
@@ -137,8 +137,13 @@ pub fn play(
         report.warning(&line);
     }
     prune(instance, documents, &gone?, options, report)?;
-    if let Some(e) = failed_init {
-        last_lines::report_failed(instance, changed.iter().map(|step| &step.plan.id), &e, report);
+    let ids = || changed.iter().map(|step| &step.plan.id);
+    let failed = match failed {
+        None if options.start && options.wait == WaitFor::Started => failed_by_now(instance, ids())?,
+        failed => failed,
+    };
+    if let Some(e) = failed {
+        last_lines::report_failed(instance, ids(), &e, report);
         return Err(e);
     }
     if options.wait == WaitFor::Started {
@@ -149,6 +154,28 @@ pub fn play(
         pods.extend(running(instance, &step.plan.id)?);
     }
     finish(instance, &pods, options, deadline, report)
+}
+
+/// Returns the error for the pods of which a container has failed by now, although all were started. Nothing is waited for:
+/// what fails later shows in `kube ps`, and `--wait` waits for what a pod says of itself.
+fn failed_by_now<'a>(
+    instance: &Instance,
+    ids: impl Iterator<Item = &'a WorkloadId>,
+) -> Result<Option<Error>, Error> {
+    let mut failed = Vec::new();
+    for id in ids {
+        let record = WorkloadRecord::load(&instance.layout, id)?;
+        let pods = record.iter().flat_map(WorkloadRecord::standing);
+        for pod in pods.filter(|pod| pod.desired == Desired::Running) {
+            // A state that is damaged is written again.
+            let Ok(state) = pod.last_state(&instance.layout) else { continue };
+            let why = state.has_failed(&PodSpec::from_pod(&pod.plan.pod));
+            failed.extend(why.map(|message| (format!("pod/{}", pod.plan.name()), message)));
+        }
+    }
+    let others = failed.len().saturating_sub(1);
+    let first = failed.into_iter().next();
+    Ok(first.map(|(object, message)| Error::ContainerFailed { object, message, others }))
 }
 
 /// Decides what to do, pulls and checks everything that the plan needs, then takes the lock under which the plan is
@@ -452,7 +479,7 @@ pub fn play_all(instance: &Instance, options: &PlayOptions, report: &mut dyn Rep
         await_removals(instance, &[])?;
     }
     let mut clients = Vec::new();
-    let mut awaited = Vec::new();
+    let (mut awaited, mut started) = (Vec::new(), Vec::new());
     for WorkloadRecord { id, spec, .. } in &records {
         let runs = Client::connect(&instance.layout, id)?;
         let change = if runs.is_some() { Change::Unchanged } else { Change::Started };
@@ -464,6 +491,9 @@ pub fn play_all(instance: &Instance, options: &PlayOptions, report: &mut dyn Rep
         }
         let (id, generation) = (id.clone(), spec.generation);
         report.changed(&id.to_string(), change);
+        if change == Change::Started {
+            started.push(id.clone());
+        }
         awaited.push(AwaitedWorkload { id, generation, goal: Goal::Started });
     }
     if options.dry_run {
@@ -480,10 +510,15 @@ pub fn play_all(instance: &Instance, options: &PlayOptions, report: &mut dyn Rep
         }
     }
     match require_met(instance, outcome, "start", options.timeout.unwrap_or_default()) {
-        Err(Error::FailedInit { .. }) if options.wait == WaitFor::Complete => {}
-        result => result.inspect_err(|e| {
-            last_lines::report_failed(instance, awaited.iter().map(|one| &one.id), e, report);
-        })?,
+        Err(Error::ContainerFailed { .. }) if options.wait == WaitFor::Complete => {}
+        result => result
+            .and_then(|()| match options.wait {
+                WaitFor::Started => failed_by_now(instance, started.iter())?.map_or(Ok(()), Err),
+                _ => Ok(()),
+            })
+            .inspect_err(|e| {
+                last_lines::report_failed(instance, awaited.iter().map(|one| &one.id), e, report);
+            })?,
     }
     finish(instance, &pods, options, deadline, report)
 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use url::Url;
 
 use super::address::Target;
+use super::error::Error;
 use super::{HOOK_USER_AGENT, USER_AGENT};
 use crate::lifecycle::ProbeResult;
 
@@ -16,7 +17,7 @@ const MAX_HEAD: usize = 64 * 1024;
 /// How many headers an answer may have.
 const MAX_HEADERS: usize = 100;
 /// How many redirects are followed.
-const MAX_REDIRECTS: u32 = 10;
+pub const MAX_REDIRECTS: u32 = 10;
 
 /// The scheme of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +110,7 @@ impl Request {
     ///
     /// # Errors
     /// A header that cannot be sent.
-    pub fn headers(&self) -> Result<Vec<(&str, &str)>, String> {
+    pub fn headers(&self) -> Result<Vec<(&str, &str)>, Error> {
         let agent = if self.is_of_hook { HOOK_USER_AGENT } else { USER_AGENT };
         let defaults = [("User-Agent", agent), ("Accept", "*/*")];
         let mut headers: Vec<_> =
@@ -127,7 +128,7 @@ impl Request {
     ///
     /// # Errors
     /// A header that cannot be sent.
-    pub fn bytes(&self) -> Result<Vec<u8>, String> {
+    pub fn bytes(&self) -> Result<Vec<u8>, Error> {
         let mut text = format!("GET {} HTTP/1.1\r\n", self.path);
         let host = self.host();
         let host = checked(("Host", host.trim()))?;
@@ -150,13 +151,13 @@ impl Request {
     }
 
     /// Returns the request that a redirect to `location` asks for; `None` if it leads to another host.
-    fn redirected(&self, location: &str) -> Result<Option<Self>, String> {
+    fn redirected(&self, location: &str) -> Result<Option<Self>, Error> {
         let url = Url::parse(&self.url()).and_then(|base| base.join(location));
-        let url = url.map_err(|e| format!("failed to parse Location header {location:?}: {e}"))?;
+        let url = url.map_err(|source| Error::Location { location: location.to_owned(), source })?;
         let scheme = match url.scheme() {
             "http" => Scheme::Http,
             "https" => Scheme::Https,
-            other => return Err(format!("unsupported protocol scheme {other:?}")),
+            other => return Err(Error::Scheme(other.to_owned())),
         };
         let host = url.host_str().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -183,13 +184,13 @@ impl Request {
 }
 
 /// Returns a header that cannot begin another line.
-fn checked<'a>(header: (&'a str, &'a str)) -> Result<(&'a str, &'a str), String> {
+fn checked<'a>(header: (&'a str, &'a str)) -> Result<(&'a str, &'a str), Error> {
     let (name, value) = header;
     if name.is_empty() || name.contains(|c: char| !is_token(c)) {
-        return Err(format!("net/http: invalid header field name {name:?}"));
+        return Err(Error::HeaderName(name.to_owned()));
     }
     if value.contains(|c: char| c.is_control() && c != '\t') {
-        return Err(format!("net/http: invalid header field value for {name:?}"));
+        return Err(Error::HeaderValue(name.to_owned()));
     }
     Ok(header)
 }
@@ -230,7 +231,7 @@ struct Head {
 pub struct Answer {
     received: Vec<u8>,
     head: Option<Head>,
-    malformed: Option<String>,
+    malformed: Option<Error>,
 }
 
 impl Answer {
@@ -256,7 +257,7 @@ impl Answer {
         }
         let Some(head) = &self.head else {
             if self.received.len() >= MAX_HEAD {
-                self.malformed = Some("net/http: server response headers exceeded the limit".to_owned());
+                self.malformed = Some(Error::HeadTooLong);
             }
             return self.malformed.is_some();
         };
@@ -274,7 +275,7 @@ impl Answer {
             return Verdict::Result(request.failure(reason));
         }
         let Some(head) = &self.head else {
-            let reason = if self.received.is_empty() { "EOF" } else { "unexpected EOF" };
+            let reason = if self.received.is_empty() { Error::NoAnswer } else { Error::CutOff };
             return Verdict::Result(request.failure(reason));
         };
         if !(200..400).contains(&head.status) {
@@ -290,7 +291,7 @@ impl Answer {
         let location = head.location.as_deref().filter(|_| matches!(head.status, 301..=303 | 307 | 308));
         match location.map(|location| request.redirected(location)) {
             Some(Ok(Some(next))) if next.redirects >= MAX_REDIRECTS => {
-                Verdict::Result(next.failure(format!("stopped after {MAX_REDIRECTS} redirects")))
+                Verdict::Result(next.failure(Error::Redirects))
             }
             Some(Ok(Some(next))) => Verdict::Follow(Box::new(next)),
             Some(Err(reason)) => Verdict::Result(request.failure(reason)),
@@ -305,7 +306,7 @@ impl Answer {
 }
 
 /// Reads the head of an answer; `None` if it is not complete yet.
-fn parse(received: &[u8]) -> Result<Option<Head>, String> {
+fn parse(received: &[u8]) -> Result<Option<Head>, Error> {
     let mut start = 0;
     loop {
         let rest = received.get(start..).unwrap_or_default();
@@ -317,7 +318,7 @@ fn parse(received: &[u8]) -> Result<Option<Head>, String> {
             Err(_) => {
                 let line: Vec<u8> = rest.iter().copied().take_while(|byte| *byte != b'\n').take(80).collect();
                 let line = String::from_utf8_lossy(&line);
-                return Err(format!("malformed HTTP response {:?}", line.trim_end()));
+                return Err(Error::Malformed(line.trim_end().to_owned()));
             }
         };
         start += length;

@@ -2,7 +2,6 @@
 //!
 //! Source: KEP-5999, httpGet.protocol.
 
-use std::error::Error;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 
@@ -11,26 +10,26 @@ use tonic::codegen::Bytes;
 use tonic::codegen::http::header::LOCATION;
 use tonic::codegen::http::{Request as HttpRequest, Version};
 
+use super::connect;
+use super::error::Error;
 use super::http::{Answer, MAX_BODY, Request, Verdict};
-use super::{connect, tls};
 
 /// Makes one request to an address. The process must have one thread.
 ///
 /// # Errors
-/// Why there is no answer, in the words of Go.
-pub fn ask(request: &Request, address: SocketAddr) -> Result<Verdict, String> {
+/// Why there is no answer.
+pub fn ask(request: &Request, address: SocketAddr) -> Result<Verdict, Error> {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build();
     let answer = connect::within(request.target.namespace.as_deref(), || {
         Ok(runtime()?.block_on(exchange(request, address)))
     });
-    Ok(answer.map_err(|error| error.to_string())??.verdict(request))
+    Ok(answer??.verdict(request))
 }
 
-async fn exchange(request: &Request, address: SocketAddr) -> Result<Answer, String> {
+async fn exchange(request: &Request, address: SocketAddr) -> Result<Answer, Error> {
     let stream = tokio::net::TcpStream::connect(address).await;
-    let stream = stream.map_err(|error| connect::dial_error(address, &error))?;
-    let failed = |error: &dyn Error| format!("http2: {}", tls::innermost(error));
-    let (mut client, connection) = client::handshake(stream).await.map_err(|error| failed(&error))?;
+    let stream = stream.map_err(|source| Error::Dial { address, source })?;
+    let (mut client, connection) = client::handshake(stream).await?;
     let mut head = HttpRequest::builder().version(Version::HTTP_2).uri(format!(
         "http://{}{}",
         request.host(),
@@ -39,7 +38,7 @@ async fn exchange(request: &Request, address: SocketAddr) -> Result<Answer, Stri
     for (name, value) in request.headers()? {
         head = head.header(name, value);
     }
-    let head = head.body(()).map_err(|error| failed(&error))?;
+    let head = head.body(())?;
     let answer = async {
         poll_fn(|context| client.poll_ready(context)).await?;
         let (response, _) = client.send_request(head, true)?;
@@ -57,10 +56,10 @@ async fn exchange(request: &Request, address: SocketAddr) -> Result<Answer, Stri
     };
     // The connection has to be driven while the answer is waited for.
     tokio::select! {
-        answer = answer => answer.map_err(|error| failed(&error)),
+        answer = answer => Ok(answer?),
         ended = connection => match ended {
-            Ok(()) => Err("EOF".to_owned()),
-            Err(error) => Err(failed(&error)),
+            Ok(()) => Err(Error::NoAnswer),
+            Err(error) => Err(error.into()),
         },
     }
 }

@@ -1,14 +1,15 @@
 //! How a probe or a hook is done: by a connection to the pod, or by a command in a container.
 //!
 //! [`check`] reads a manifest's handler: what to do and where. [`http`] is what is said over a connection, without
-//! doing it; [`http2`] does it over HTTP/2. [`connect`] opens connections in the pod's network, and [`attempt`] is one that a supervisor waits for
-//! beside everything else. [`worker`] does what needs TLS, [`grpc`] or a name. Nothing of it runs in the image: it needs
-//! no curl, nc or shell there.
+//! doing it; [`http2`] does it over HTTP/2. [`connect`] opens connections in the pod's network, and [`attempt`] is one
+//! that a supervisor waits for beside everything else. [`worker`] does what needs TLS, [`grpc`] or a name. [`error`] says
+//! why there is no answer. Nothing of it runs in the image: it needs no curl, nc or shell there.
 
 mod address;
 mod attempt;
 mod check;
 mod connect;
+mod error;
 mod grpc;
 mod http;
 mod http2;

@@ -10,6 +10,7 @@ use rustls::{ClientConnection, StreamOwned};
 
 use super::address::Target;
 use super::check::Check;
+use super::error::Error;
 use super::http::{Answer, Request, Scheme, Verdict};
 use super::{connect, grpc, http2, tls};
 use crate::lifecycle::ProbeResult;
@@ -20,7 +21,7 @@ pub fn run(check: &Check) -> ProbeResult {
         Check::Exec(_) => ProbeResult::Unknown("a command is not done here".to_owned()),
         Check::Tcp(target) => match open(target) {
             Ok(_) => ProbeResult::Success,
-            Err(reason) => ProbeResult::Failure(reason),
+            Err(reason) => ProbeResult::Failure(reason.to_string()),
         },
         Check::Grpc { target, service, tls } => grpc::check(target, service, *tls),
         Check::Http(request) => {
@@ -37,23 +38,23 @@ pub fn run(check: &Check) -> ProbeResult {
 }
 
 /// Returns the address of a target, whose name the host resolves.
-fn resolve(target: &Target) -> Result<SocketAddr, String> {
+fn resolve(target: &Target) -> Result<SocketAddr, Error> {
     if let Some(address) = target.address() {
         return Ok(address);
     }
-    let failed = |error: io::Error| format!("dial tcp: lookup {}: {error}", target.host);
+    let failed = |source| Error::Lookup { host: target.host.clone(), source };
     let mut all = (target.host.as_str(), target.port).to_socket_addrs().map_err(failed)?;
-    all.next().ok_or_else(|| format!("dial tcp: lookup {}: no such host", target.host))
+    all.next().ok_or_else(|| Error::NoHost(target.host.clone()))
 }
 
-fn open(target: &Target) -> Result<TcpStream, String> {
+fn open(target: &Target) -> Result<TcpStream, Error> {
     let address = resolve(target)?;
     connect::within(target.namespace.as_deref(), || TcpStream::connect(address))
-        .map_err(|error| connect::dial_error(address, &error))
+        .map_err(|source| Error::Dial { address, source })
 }
 
 /// Makes one request.
-fn ask(request: &Request) -> Result<Verdict, String> {
+fn ask(request: &Request) -> Result<Verdict, Error> {
     if request.is_http2 && request.scheme == Scheme::Http {
         return http2::ask(request, resolve(&request.target)?);
     }
@@ -62,19 +63,15 @@ fn ask(request: &Request) -> Result<Verdict, String> {
     match request.scheme {
         Scheme::Http => exchange(request, &bytes, stream),
         Scheme::Https => {
-            let open = || -> Result<_, Box<dyn std::error::Error>> {
-                let name = ServerName::try_from(request.target.host.clone())?;
-                Ok(ClientConnection::new(Arc::new(tls::config()?), name)?)
-            };
-            let connection = open().map_err(|error| format!("tls: {error}"))?;
+            let name = ServerName::try_from(request.target.host.clone())?;
+            let connection = ClientConnection::new(Arc::new(tls::config()?), name)?;
             exchange(request, &bytes, StreamOwned::new(connection, stream))
         }
     }
 }
 
-fn exchange(request: &Request, bytes: &[u8], mut stream: impl Read + Write) -> Result<Verdict, String> {
-    let failed = |error: io::Error| connect::describe(&error);
-    stream.write_all(bytes).and_then(|()| stream.flush()).map_err(failed)?;
+fn exchange(request: &Request, bytes: &[u8], mut stream: impl Read + Write) -> Result<Verdict, Error> {
+    stream.write_all(bytes).and_then(|()| stream.flush())?;
     let mut answer = Answer::default();
     let mut chunk = [0; 4096];
     loop {
@@ -88,7 +85,7 @@ fn exchange(request: &Request, bytes: &[u8], mut stream: impl Read + Write) -> R
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // Many servers end a connection without the farewell of TLS.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(answer.verdict(request))

@@ -16,7 +16,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 use rustix::pty::OpenptFlags;
 use rustix::termios::{Winsize, tcsetwinsize};
 
-use super::Error;
+use super::{Error, selinux};
 
 /// The socket to which a runtime sends a terminal. Removed from disk when dropped.
 #[derive(Debug)]
@@ -117,14 +117,17 @@ fn verify(fd: &OwnedFd) -> Result<(), Error> {
     Err(Error::failed("receive", "a terminal", "what came is not the master of a pseudo-terminal"))
 }
 
-/// Changes the owner of a terminal, so that a process of that user can open it again (/dev/stdout). Other runtimes do
-/// so themselves.
+/// Changes the owner of a terminal, so that a process of that user can open it again (/dev/stdout), and gives it an
+/// SELinux label. Other runtimes do so themselves.
 ///
 /// # Errors
 /// If the descriptor is not a master.
-pub fn set_owner(master: impl AsFd, uid: u32) -> Result<(), Error> {
+pub fn set_owner(master: impl AsFd, uid: u32, label: Option<&str>) -> Result<(), Error> {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let terminal = rustix::pty::ioctl_tiocgptpeer(master, flags).map_err(Error::call("open", "terminal"))?;
+    if let Some(label) = label {
+        selinux::label_descriptor(&terminal, label).map_err(Error::call("label", "terminal"))?;
+    }
     fchown(terminal, Some(Uid::from_raw(uid)), None).map_err(Error::call("set the owner of", "terminal"))
 }
 

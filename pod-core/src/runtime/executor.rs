@@ -21,8 +21,8 @@ use oci_spec::runtime::{Capabilities, Process, Spec};
 use rustix::fs::FileType;
 use rustix::process::{Gid, Uid};
 
-use super::rlimits;
 use super::seccomp::Filter;
+use super::{rlimits, selinux};
 
 /// Why a process was not executed. Users see the text as the error of their container.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +41,8 @@ enum ExecuteError {
     NotInPath(String),
     #[error("workingDir {dir}: {}", describe(*.errno))]
     WorkingDir { dir: String, errno: Errno },
+    #[error("cannot run with the SELinux label {label}: {error}")]
+    Label { label: String, error: std::io::Error },
     #[error("cannot {step}: {reason}")]
     Step { step: &'static str, reason: String },
 }
@@ -101,6 +103,8 @@ pub(super) struct Joins {
     pub group: Option<File>,
     /// The user namespace of the container, with the id on the host of its root.
     pub users: Option<(File, u32)>,
+    /// The SELinux label of a terminal of the process.
+    pub terminal_label: Option<String>,
 }
 
 impl ContainerExecutor {
@@ -139,10 +143,15 @@ impl ContainerExecutor {
                 let _ = super::console::set_size(std::io::stdin(), rows, columns);
             }
         }
-        let Joins { group, users } = &*self.joins;
+        let Joins { group, users, terminal_label } = &*self.joins;
         if let Some(mut group) = group.as_ref() {
             // Without it the process is killed alone.
             let _ = group.write_all(b"0");
+        }
+        if let Some(label) = terminal_label
+            && let Err(error) = selinux::label_descriptor(std::io::stdin(), label)
+        {
+            return failed_at("label the terminal")(error);
         }
         if self.role == Role::Joining {
             own_streams(process, users.as_ref().map_or(0, |(_, first)| *first));
@@ -170,6 +179,12 @@ impl ContainerExecutor {
         let Ok(path) = CString::new(path.into_os_string().into_vec()) else {
             return ExecuteError::NulInPath;
         };
+        // A label takes effect with the next execve, so it is set right before that.
+        if let Some(label) = process.selinux_label()
+            && let Err(error) = selinux::set_exec_label(label)
+        {
+            return ExecuteError::Label { label: label.clone(), error };
+        }
         match execve(&path, &args, &env) {
             Ok(never) => match never {},
             Err(errno) => ExecuteError::Exec { path: path.to_string_lossy().into_owned(), errno },

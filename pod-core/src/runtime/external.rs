@@ -1,5 +1,6 @@
 //! Runs any other OCI runtime (`--runtime crun|runc|PATH`) by its command line.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::os::fd::BorrowedFd;
@@ -171,6 +172,11 @@ fn set_stdio(command: &mut Command, stdio: &Stdio<'_>) -> Result<(), Error> {
 fn read_pid(file: &Path) -> Result<i32, Error> {
     let text = fs::read_to_string(file).map_err(Error::io("read", file))?;
     text.trim().parse().map_err(|_| Error::failed("read", &file.display().to_string(), "not a pid"))
+}
+
+/// See [`super::installed`].
+pub(super) fn installed(names: &[&str]) -> BTreeSet<String> {
+    names.iter().filter(|name| find(name).is_some()).map(|name| (*name).to_owned()).collect()
 }
 
 /// Finds a program by name (in PATH) or by path.

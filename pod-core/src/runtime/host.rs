@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::cgroup::Cgroups;
+use super::selinux;
+use crate::plan::SeLinux;
 
 /// The properties of the host that specs depend on. All of them can be read without changing the host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub struct Host {
     pub arch: String,
     /// Whether containers whose AppArmor profile is RuntimeDefault can be confined.
     pub app_armor: bool,
+    /// What the SELinux policy has for containers; `None` without SELinux.
+    pub selinux: Option<selinux::Policy>,
     /// Device nodes below /dev, for privileged containers.
     pub devices: Vec<Device>,
 }
@@ -95,8 +99,14 @@ impl Host {
             cpus: configured_cpus(),
             arch: std::env::consts::ARCH.to_owned(),
             app_armor: super::app_armor::has_default(),
+            selinux: selinux::policy(),
             devices: Vec::new(),
         }
+    }
+
+    /// Returns the SELinux labels of a container, or of the sandbox, of the pod `uid`; `None` without SELinux.
+    pub fn labels(&self, uid: &str, options: &SeLinux, privileged: bool) -> Option<selinux::Labels> {
+        Some(selinux::labels(self.selinux.as_ref()?, uid, options, privileged))
     }
 
     /// Adds the device nodes that a privileged container gets.

@@ -22,7 +22,7 @@ use super::cgroup::{self, Cgroups, Driver};
 use super::executor::{self, ContainerExecutor, Joins};
 use super::failures::Failures;
 use super::seccomp::Filter;
-use super::{Create, Error, Exec, Runtime, Stdio, rlimits, rootfs, spec, user_namespace, worker};
+use super::{Create, Error, Exec, Runtime, Stdio, rlimits, rootfs, selinux, spec, user_namespace, worker};
 
 /// The environment that is given to libcontainer. Without HOME it would ask libc for the user's, and libc loads
 /// libraries of the container for that, into a process that still has every capability (like CVE-2019-14271).
@@ -71,6 +71,7 @@ impl Libcontainer {
         let filter = self.filter(&spec)?;
         rlimits::raise_hard(process.rlimits().as_deref().unwrap_or_default())?;
         let _joined = user_namespace::join_by_descriptor(&mut spec)?;
+        let mount_label = mount_label(&spec);
         adapt(&mut spec);
         spec::write(bundle, &spec)?;
         let fifo = bundle.join("exec.fifo");
@@ -101,6 +102,12 @@ impl Libcontainer {
         }
         let container =
             built.map_err(|message| Error::failed("create", create.id, name_working_dir(&spec, message)))?;
+        if let (Some(label), Some(pid)) = (&mount_label, container.pid())
+            && let Err(error) = selinux::label_devices(pid.as_raw(), label)
+        {
+            let _ = self.delete(create.id);
+            return Err(Error::failed("create", create.id, error));
+        }
         if user_namespace::first_id(&spec).is_some()
             && let Some(root) = spec.root_mut()
         {
@@ -215,8 +222,9 @@ impl Runtime for Libcontainer {
             let made = cgroup::make_below(&cgroup::below(&path, name));
             made.inspect_err(|error| tracing::debug!(%error, id = exec.id, "no group for a command")).ok()
         });
-        let executor =
-            ContainerExecutor::joining(process, filter, report_write, inherited, Joins { group, users });
+        let terminal_label = mount_label(&spec).filter(|_| exec.tty);
+        let joins = Joins { group, users, terminal_label };
+        let executor = ContainerExecutor::joining(process, filter, report_write, inherited, joins);
         let result = self.builder(exec.id, &exec.stdio).map_err(failed).and_then(|builder| {
             let builder = builder
                 .with_console_socket(exec.console_socket)
@@ -273,12 +281,19 @@ pub(super) fn cgroups_path(spec: &Spec) -> Option<String> {
     path.to_str().map(str::to_owned)
 }
 
+/// Returns the SELinux label of a container's files.
+fn mount_label(spec: &Spec) -> Option<String> {
+    spec.linux().as_ref()?.mount_label().clone()
+}
+
 /// Changes a spec where libcontainer deviates from the OCI specification.
 fn adapt(spec: &mut Spec) {
     // The executor loads the filter: libcontainer would build it anew each time, and misinterprets masks.
     let has_filter = spec.linux_mut().as_mut().is_some_and(|linux| {
         let has = linux.seccomp().is_some();
         linux.set_seccomp(None);
+        // It fails with a label. The root has been mounted with it, and devices are labelled later.
+        linux.set_mount_label(None);
         has
     });
     if let Some(process) = spec.process_mut() {

@@ -20,6 +20,7 @@ mod rlimits;
 mod rootfs;
 pub mod sealed_exe;
 pub mod seccomp;
+pub mod selinux;
 pub mod spec;
 pub mod user_namespace;
 pub mod worker;
@@ -57,6 +58,9 @@ pub enum Error {
     /// One of our own files cannot be read or written.
     #[error(transparent)]
     Store(#[from] crate::store::Error),
+    /// A file cannot be given an SELinux label.
+    #[error(transparent)]
+    Label(#[from] selinux::Error),
     /// A container that cannot be expressed as an OCI spec.
     #[error("OCI spec: {0}")]
     Spec(String),
@@ -191,6 +195,11 @@ pub fn open(runtime: Option<&str>, state: &Path) -> Result<Box<dyn Runtime>, Err
         None | Some("" | "libcontainer") => Box::new(libcontainer::Libcontainer::open(state)),
         Some(name) => Box::new(external::External::open(name, state)?),
     })
+}
+
+/// Returns which of some OCI runtime programs are installed.
+pub fn installed(names: &[&str]) -> std::collections::BTreeSet<String> {
+    external::installed(names)
 }
 
 /// Removes the files of an OCI runtime program and of our calls of it for a container without running processes.

@@ -468,6 +468,7 @@ impl Options {
                 "noexec" => parsed.attributes |= mount_attributes::NO_EXEC,
                 "rprivate" => parsed.propagation = libc::MS_PRIVATE,
                 "rslave" => parsed.propagation = libc::MS_SLAVE,
+                "rshared" => parsed.propagation = libc::MS_SHARED,
                 _ => return None,
             }
         }

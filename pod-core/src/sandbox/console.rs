@@ -72,6 +72,16 @@ pub fn write_stdin(bundle: &Path) -> io::Result<Option<OwnedFd>> {
     }
 }
 
+/// Types an end of file on the terminal of a container (VEOF of termios(3), whose default is Ctrl-D). The first one ends a
+/// line that was typed in part, the second one is the end of file after it.
+pub fn type_end_of_file(bundle: &Path) -> io::Result<()> {
+    const END_OF_FILE: u8 = 4;
+    match write_stdin(bundle)? {
+        Some(stdin) => Ok(rustix::io::write(stdin, &[END_OF_FILE; 2]).map(drop)?),
+        None => Ok(()),
+    }
+}
+
 /// Gives a container's terminal a size. `holder` is the process that holds its master.
 pub fn resize(holder: Process, (rows, columns): (u16, u16)) -> io::Result<()> {
     let pidfd = holder.open().ok_or_else(|| io::Error::other("the terminal's process has ended"))?;

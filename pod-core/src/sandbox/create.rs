@@ -15,7 +15,8 @@ use super::remove::remove;
 use super::user_ids;
 use super::worker::{self, Failure, Step};
 use crate::plan::{self, PodPlan};
-use crate::runtime::user_namespace::{Holder, Staging, UserNamespace};
+use crate::runtime::selinux::{self, Labels};
+use crate::runtime::user_namespace::{self, Holder, Staging, UserNamespace};
 use crate::runtime::{self, Create, Sandbox, Stdio, cgroup, spec};
 use crate::store::{self, Layout};
 
@@ -98,11 +99,15 @@ fn try_create(
         .map_err(Failure::when(Step::Fork, "cannot fork"))?;
     let node = plan::node::node();
     let mut prepared = Vec::new();
-    let infra = prepare_sandbox(layout, plan, netns, users).and_then(|mut sandbox| {
+    let labels = labels(plan);
+    let infra = prepare_sandbox(layout, plan, netns, users, labels.as_ref()).and_then(|mut sandbox| {
         // Containers bind-mount these files, so a later change of the files is visible to them.
         write_etc(&sandbox.etc, plan, &node, &[], &Addresses::default()).map_err(Failure::at(Step::Files))?;
+        if let Some(labels) = &labels {
+            selinux::label_tree(&sandbox.etc, &labels.file).map_err(Failure::at(Step::Files))?;
+        }
         prepared = PreparedContainer::spawn_all(layout, plan, first);
-        let infra = create_infra(layout, plan, &sandbox);
+        let infra = create_infra(layout, plan, &sandbox, labels.as_ref());
         if let Ok(infra) = &infra {
             sandbox.infra_pid = infra.pid;
         }
@@ -134,12 +139,19 @@ fn try_create(
     Ok(info)
 }
 
+/// Returns the SELinux labels of the pod's sandbox, where there is SELinux.
+fn labels(plan: &PodPlan) -> Option<Labels> {
+    let options = plan.pod.spec.as_ref().map(plan::selinux::of_pod).unwrap_or_default();
+    runtime::host::Host::get().labels(&plan.uid, &options, false)
+}
+
 /// Creates everything of a sandbox that comes before its infra container.
 fn prepare_sandbox(
     layout: &Layout,
     plan: &PodPlan,
     netns: Option<PathBuf>,
     users: Option<UserNamespace>,
+    labels: Option<&Labels>,
 ) -> Result<Sandbox, Failure> {
     let uid = plan.uid.as_str();
     let spec_of = plan.pod.spec.clone().unwrap_or_default();
@@ -157,7 +169,8 @@ fn prepare_sandbox(
     };
     if !sandbox.host_ipc {
         sandbox.shm = layout.pod_run(uid).join("shm");
-        runtime::infra::mount_shm(&sandbox.shm).map_err(Failure::at(Step::Files))?;
+        let label = labels.map(|labels| labels.file.as_str());
+        runtime::infra::mount_shm(&sandbox.shm, label).map_err(Failure::at(Step::Files))?;
         base::fail_point!(Worker, "shm-mounted");
     }
     Ok(sandbox)
@@ -179,15 +192,23 @@ fn make_user_namespace(layout: &Layout, uid: &str, netns: Option<&Path>) -> Resu
 
 /// Creates the infra container. In a pod with a user namespace this happens in a worker of its own, because its root has
 /// to be mounted where the namespace's users may go.
-fn create_infra(layout: &Layout, plan: &PodPlan, sandbox: &Sandbox) -> Result<Process, Failure> {
+fn create_infra(
+    layout: &Layout,
+    plan: &PodPlan,
+    sandbox: &Sandbox,
+    labels: Option<&Labels>,
+) -> Result<Process, Failure> {
     let rootfs = layout.runroot.join("pause");
-    runtime::infra::prepare_rootfs(&rootfs).map_err(Failure::at(Step::Files))?;
-    let Some(users) = &sandbox.users else { return create_infra_in(layout, plan, sandbox, &rootfs) };
+    // All pods share it, whatever their own labels are.
+    let of_all = runtime::host::Host::get().labels(&plan.uid, &plan::SeLinux::default(), false);
+    runtime::infra::prepare_rootfs(&rootfs, of_all.as_ref().map(|labels| labels.shared.as_str()))
+        .map_err(Failure::at(Step::Files))?;
+    let Some(users) = &sandbox.users else { return create_infra_in(layout, plan, sandbox, labels, &rootfs) };
     let worker = worker::spawn(|| {
         worker::unshare_mounts().map_err(Failure::when(Step::Files, "mount namespace"))?;
         let staging = Staging::new(users).map_err(Failure::at(Step::Files))?;
         let root = staging.bind(&rootfs).map_err(Failure::at(Step::Files))?;
-        create_infra_in(layout, plan, sandbox, &root)
+        create_infra_in(layout, plan, sandbox, labels, &root)
     });
     let killed = || Failure::new(Step::Killed, "the process that makes the infra container was killed");
     let worker = worker.map_err(Failure::when(Step::Fork, "cannot fork"))?;
@@ -198,21 +219,26 @@ fn create_infra_in(
     layout: &Layout,
     plan: &PodPlan,
     sandbox: &Sandbox,
+    labels: Option<&Labels>,
     rootfs: &Path,
 ) -> Result<Process, Failure> {
     let uid = plan.uid.as_str();
     let hostname = plan::hosts::hostname(&plan.pod, &plan::node::node());
     let bundle = layout.pod_run(uid).join("infra");
     private_dir(&bundle)?;
-    let config = spec::infra(&spec::Infra {
+    let mut config = spec::infra(&spec::Infra {
         id: &infra_id(uid),
         sandbox,
         hostname: &hostname,
         sysctls: &plan::security::sandbox_sysctls(&plan.pod, plan.network.host),
         rootfs,
+        labels,
         host: runtime::host::Host::get(),
     })
     .map_err(Failure::at(Step::Spec))?;
+    if let (Some(_), Some(users)) = (&plan.runtime, &sandbox.users) {
+        user_namespace::add_mappings(&mut config, users);
+    }
     spec::write(&bundle, &config).map_err(Failure::at(Step::Files))?;
     // The cgroup is created as late as possible, because that may wait for the kernel and nothing above needs the
     // cgroup.

@@ -2,7 +2,9 @@
 //! it. Their streams lead to the client that asked. They are not started again, and go with the pod.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Capabilities, Container, SecurityContext};
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +38,57 @@ pub struct Debug {
     pub stdin: bool,
 }
 
+/// A debug container of a pod, as it is recorded for those who look at the pod. It stays recorded after its end, until
+/// another one of its name is started or the pod is removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DebugContainer {
+    /// What was asked for.
+    pub debug: Debug,
+    /// When it was started; `None` until then.
+    #[serde(default)]
+    pub started_at: Option<Timestamp>,
+    /// How it ended.
+    #[serde(default)]
+    pub ended: Option<DebugEnd>,
+}
+
+/// The end of a debug container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DebugEnd {
+    /// Its exit code; `None` if it is not known.
+    pub exit_code: Option<i32>,
+    /// When it was noticed.
+    pub finished_at: Timestamp,
+}
+
+impl DebugContainer {
+    /// Returns the debug containers of a pod, the oldest first. A file that cannot be read counts as none, because nothing
+    /// depends on it.
+    pub fn list(layout: &Layout, uid: &str) -> Vec<Self> {
+        base::file::read_json(&Self::path(layout, uid)).ok().flatten().unwrap_or_default()
+    }
+
+    /// Changes the recorded debug containers of a pod. Only its supervisor does so.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn change(
+        layout: &Layout,
+        uid: &str,
+        change: impl FnOnce(&mut Vec<Self>),
+    ) -> Result<(), base::file::Error> {
+        let mut all = Self::list(layout, uid);
+        change(&mut all);
+        base::file::write_json_volatile(&Self::path(layout, uid), &all)
+    }
+
+    fn path(layout: &Layout, uid: &str) -> PathBuf {
+        layout.pod_run(uid).join("debug.json")
+    }
+}
+
 /// Starts a debug container. Returns its process, and the master of its terminal if it has one. `target` is the first
 /// process of the container that it looks at.
 pub fn start(
@@ -57,9 +110,11 @@ pub fn start(
     let pid_namespace_of = target;
     let joined = runtime::Sandbox { pid_namespace_of, ..sandbox.sandbox.clone() };
     let process = container::create_for_client(layout, &plan, &debug.name, &sandbox.ips, joined, streams)?;
+    base::fail_point!(Worker, "debug-created");
     let oci = runtime::open(pod.runtime.as_deref(), &runtime_state(layout)).map_err(|e| failed(&e))?;
     let id = container::id(&pod.uid, &debug.name, 0);
     oci.start(&id).map_err(|e| failed(&e.of_container()))?;
+    base::fail_point!(Worker, "debug-started");
     Ok((process, master))
 }
 

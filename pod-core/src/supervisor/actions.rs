@@ -358,7 +358,8 @@ impl Supervisor {
                 let result = outcome!(worker).unwrap_or_else(|| Err(Failure::new(Step::Killed, DIED)));
                 let (connection, container) = (*connection, container.take());
                 if let Some(container) = container {
-                    self.on_debug_started(uid, container, result.as_ref().ok().copied());
+                    let pid = result.as_ref().map(|pid| *pid).map_err(|failure| failure.message.as_str());
+                    self.on_debug_started(uid, container, pid);
                 }
                 self.on_exec_started(connection, result);
             }

@@ -77,6 +77,7 @@ impl Supervisor {
             infra_lost = matches!(pod.state.sandbox, Sandbox::Ready);
         }
         self.kill_old_probes(uid);
+        self.adopt_debugs(uid);
         for (name, attempt) in running {
             self.adopt_container(uid, &name, attempt);
         }

@@ -87,7 +87,7 @@ impl Supervisor {
     }
 
     /// Ends what a client writes to stdin. If it is the first to do so, that closes the stdin of a container with
-    /// `stdinOnce: true` for good.
+    /// `stdinOnce: true` for good. On a terminal, whose input never ends, it types an end of file.
     pub(super) fn close_stdin(&mut self, token: u64) {
         for pod in self.pods.values_mut() {
             let once = |name: &str| {
@@ -103,8 +103,14 @@ impl Supervisor {
                 }
                 if wrote && once(name) {
                     run.stdin_closed = true;
-                    if let Some(holder) = run.stdin {
-                        holder.signal(libc::SIGKILL);
+                    match (run.stdin, run.terminal) {
+                        (Some(holder), _) => holder.signal(libc::SIGKILL),
+                        (None, Some(_)) => {
+                            if let Err(error) = console::type_end_of_file(&run.bundle) {
+                                tracing::warn!(container = name, %error, "cannot end the input of its terminal");
+                            }
+                        }
+                        (None, None) => {}
                     }
                 }
             }

@@ -26,7 +26,7 @@ impl Supervisor {
     }
 
     fn on_child(&mut self, pid: i32, code: i32) {
-        let was_debug = self.on_debug_ended(pid);
+        let was_debug = self.on_debug_ended(pid, code);
         if let Some(connection) = self.execs.remove(&pid) {
             self.reply(connection, &Reply::ExecExited { code });
             return;

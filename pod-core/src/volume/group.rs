@@ -5,18 +5,15 @@
 //! once per pod, because that may take long; with `fsGroupChangePolicy: OnRootMismatch` it is not walked if its root is
 //! right. The root is changed last, so that an interrupted walk is repeated.
 //!
-//! Containers of other pods may change a shared claim at the same time. Therefore everything is opened through
-//! descriptors that follow no link, and no mount inside of the volume is entered.
+//! Containers of other pods may change a shared claim at the same time ([`walk_tree`]).
 
-use std::ffi::CString;
 use std::fs::{self, Permissions};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use rustix::fs::{
-    AtFlags, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, chownat, fstat, open, openat, openat2,
-};
+use base::file::{open_tree_root, walk_tree};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, chownat, fstat, open};
 use rustix::io::Errno;
 
 use crate::store::Error;
@@ -87,81 +84,9 @@ pub fn give_folder(path: &Path, group: Group) -> Result<(), Error> {
 /// If a file cannot be changed. What disappears in the meantime is no error.
 pub fn give_tree(root: &Path, group: Group, unless_root_is_right: bool) -> Result<(), Error> {
     let failed = |errno: Errno| Error::io("set the group in", root)(errno.into());
-    let top = open(root, flags(), Mode::empty()).map_err(failed)?;
+    let top = open_tree_root(root).map_err(failed)?;
     if unless_root_is_right && group.is_right(&fstat(&top).map_err(failed)?) {
         return Ok(());
     }
-    walk(top, group).map_err(failed)
-}
-
-fn flags() -> OFlags {
-    OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC
-}
-
-/// A folder on the way from the root to the current one.
-struct Level {
-    /// Device and inode, to find it again.
-    id: (u64, u64),
-    /// Its folders that have not been entered yet.
-    folders: Vec<CString>,
-}
-
-/// Changes a folder and everything in it, the deepest first. Only the current folder is open, so that no depth is too
-/// deep.
-fn walk(top: OwnedFd, group: Group) -> Result<(), Errno> {
-    let mut dir = top;
-    let mut levels = vec![enter(&dir, group)?];
-    while let Some(level) = levels.last_mut() {
-        if let Some(name) = level.folders.pop() {
-            let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-            match openat2(&dir, name.as_c_str(), flags(), Mode::empty(), inside) {
-                Ok(folder) => {
-                    levels.push(enter(&folder, group)?);
-                    dir = folder;
-                }
-                // It is gone, it is another file by now, or something is mounted there.
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => {}
-                Err(error) => return Err(error),
-            }
-            continue;
-        }
-        group.apply(dir.as_fd())?;
-        levels.pop();
-        if let Some(above) = levels.last() {
-            dir = openat(&dir, "..", flags(), Mode::empty())?;
-            if id(&dir)? != above.id {
-                // A container has moved the folder elsewhere.
-                return Err(Errno::AGAIN);
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Changes the files of a folder and returns its folders.
-fn enter(dir: &OwnedFd, group: Group) -> Result<Level, Errno> {
-    let mut folders = Vec::new();
-    for entry in Dir::read_from(dir)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if matches!(name.to_bytes(), b"." | b"..") {
-            continue;
-        }
-        let file = match openat(dir, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
-            Ok(file) => file,
-            Err(Errno::NOENT) => continue,
-            Err(error) => return Err(error),
-        };
-        if FileType::from_raw_mode(fstat(&file)?.st_mode) == FileType::Directory {
-            folders.push(name.to_owned());
-        } else {
-            group.apply(file.as_fd())?;
-        }
-    }
-    Ok(Level { id: id(dir)?, folders })
-}
-
-fn id(dir: &OwnedFd) -> Result<(u64, u64), Errno> {
-    let stat = fstat(dir)?;
-    Ok((stat.st_dev, stat.st_ino))
+    walk_tree(top, &mut |file| group.apply(file)).map_err(failed)
 }

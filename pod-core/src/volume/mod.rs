@@ -13,10 +13,12 @@ mod group;
 mod host_path;
 mod huge_pages;
 mod image_volumes;
+mod label;
 mod mounts;
 mod nested;
 pub mod nfs;
 pub mod persistent;
+mod shared_mount;
 mod sub_path;
 mod tmpfs;
 pub mod usage;
@@ -32,6 +34,7 @@ pub use claims::Claim;
 pub use env_files::read_env_files;
 pub use image_volumes::prepare_image_volumes;
 pub use nested::make_mount_points;
+pub use shared_mount::SharedMount;
 pub use sub_path::{bind_sub_path, open_sub_path};
 
 use base::file::{FileLock, LockKind, is_mount_point};
@@ -40,8 +43,10 @@ use self::atomic_writer::Payload;
 use self::claims::Data;
 use self::files::Medium;
 use self::group::Group;
+use self::label::Labelling;
 use crate::kind::WaitingReason;
 use crate::plan::{self, ContainerError, PodPlan};
+use crate::runtime::selinux::{self, Labels};
 use crate::runtime::spec::DeviceNumber;
 use crate::store::{Error, Layout, Objects};
 
@@ -58,7 +63,8 @@ pub enum Prepared {
 
 /// Creates every volume of the pod that `container` mounts or has as a device, and returns each by volume name.
 /// Idempotent: a restarted container finds its earlier data; ConfigMap and Secret contents are updated by one rename of
-/// `..data`. Several processes may prepare volumes of the same pod at the same time.
+/// `..data`. Several processes may prepare volumes of the same pod at the same time. Where there is SELinux, `labels` are
+/// those of the container.
 ///
 /// # Errors
 /// With the kubelet's waiting reason (`CreateContainerConfigError` for a missing ConfigMap, `FailedMount` for the wrong
@@ -68,6 +74,7 @@ pub fn prepare(
     pod: &PodPlan,
     objects: &Objects,
     container: &str,
+    labels: Option<&Labels>,
 ) -> Result<BTreeMap<String, Prepared>, ContainerError> {
     let mut paths = BTreeMap::new();
     let Some(spec) = &pod.pod.spec else { return Ok(paths) };
@@ -92,7 +99,7 @@ pub fn prepare(
             // Mounted in the container's own mount namespace, as its root is.
             continue;
         }
-        let scope = Scope { layout, pod, objects };
+        let scope = Scope { layout, pod, objects, labels };
         let path = match (prepare_one(&scope, volume, as_device), scope.existing(volume)) {
             (Ok(path), _) => path,
             // The ConfigMap or one of its keys was deleted: a restarted container gets the contents that its pod had
@@ -116,7 +123,8 @@ pub fn prepare(
 pub fn update(layout: &Layout, pod: &PodPlan, objects: &Objects) -> Result<(), Vec<ContainerError>> {
     let Some(spec) = &pod.pod.spec else { return Ok(()) };
     let _lock = lock(layout, &pod.uid).map_err(|e| vec![e])?;
-    let scope = Scope { layout, pod, objects };
+    // What is written into a labelled folder gets its label.
+    let scope = Scope { layout, pod, objects, labels: None };
     let mut errors = Vec::new();
     for volume in spec.volumes.iter().flatten() {
         if scope.existing(volume).is_some()
@@ -166,9 +174,18 @@ struct Scope<'a> {
     layout: &'a Layout,
     pod: &'a PodPlan,
     objects: &'a Objects,
+    labels: Option<&'a Labels>,
 }
 
 impl Scope<'_> {
+    /// Gives a volume its SELinux label.
+    fn label(&self, volume: &Volume, path: &Path) -> Result<(), ContainerError> {
+        match self.labels.and_then(|labels| Labelling::of(volume).choose(labels)) {
+            Some(label) => selinux::label_tree(path, label).map_err(|e| failed(&volume.name, e)),
+            None => Ok(()),
+        }
+    }
+
     /// Returns the folder of a volume that may survive a reboot.
     fn disk(&self, volume: &str) -> PathBuf {
         self.layout.pod(&self.pod.uid).join("volumes").join(volume)
@@ -230,29 +247,31 @@ fn prepare_one(scope: &Scope<'_>, volume: &Volume, as_device: bool) -> Result<Pr
         let object = scope.objects.claims.get(&key);
         let claim = claims::ensure_for(scope.layout, scope.pod, &source.claim_name, object);
         let claim = claim.map_err(|e| failed(name, e))?;
-        return prepare_claim(scope, name, &claim, as_device, source.read_only == Some(true));
+        return prepare_claim(scope, volume, &claim, as_device, source.read_only == Some(true));
     } else if volume.ephemeral.is_some() {
         let claim = plan::volumes::claim_of_ephemeral(scope.pod.namespace(), scope.pod.name(), volume)
             .ok_or_else(|| failed(name, "it has no volumeClaimTemplate"))?;
         let claim = claims::ensure_owned(scope.layout, scope.pod, &claim).map_err(|e| failed(name, e))?;
-        return prepare_claim(scope, name, &claim, as_device, false);
+        return prepare_claim(scope, volume, &claim, as_device, false);
     } else if let (Some(medium), Some(payload)) = (files::medium(volume), files::payload(scope, volume)?) {
         write_files(scope, name, medium, &payload).map_err(|e| failed(name, e))?
     } else {
         return Err(failed(name, "this kind of volume is not supported"));
     };
+    scope.label(volume, &path)?;
     Ok(Prepared::Path(path))
 }
 
 /// Makes the data of a claim available.
 fn prepare_claim(
     scope: &Scope<'_>,
-    volume: &str,
+    volume: &Volume,
     claim: &Claim,
     as_device: bool,
     read_only: bool,
 ) -> Result<Prepared, ContainerError> {
-    let fail = |problem: &dyn std::fmt::Display| failed(volume, problem);
+    let name = volume.name.as_str();
+    let fail = |problem: &dyn std::fmt::Display| failed(name, problem);
     let data = claims::data(scope.layout, claim).map_err(|e| fail(&e))?;
     let is_block = matches!(data, Data::BlockFile(_) | Data::Device(_));
     if is_block != as_device {
@@ -263,7 +282,7 @@ fn prepare_claim(
     }
     let path = match data {
         Data::Folder(path) => path,
-        Data::HostPath(source) => return host_path::prepare(volume, &source).map(Prepared::Path),
+        Data::HostPath(source) => return host_path::prepare(name, &source).map(Prepared::Path),
         Data::Local(path) if !path.exists() => {
             return Err(fail(&format_args!("local volume path {} does not exist", path.display())));
         }
@@ -283,8 +302,9 @@ fn prepare_claim(
         }
     };
     if !read_only {
-        scope.give_once(volume, &path, true)?;
+        scope.give_once(name, &path, true)?;
     }
+    scope.label(volume, &path)?;
     Ok(Prepared::Path(path))
 }
 

@@ -86,6 +86,7 @@ fn make(volume: &str, root: &Path, below: &Path, is_folder: bool) -> Result<(), 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Propagation;
 
     #[test]
     fn a_mount_lies_below_the_nearest_one_above_it() {
@@ -97,7 +98,7 @@ mod tests {
                 read_only: true,
                 sub_path: None,
                 recursive_read_only: false,
-                from_host: false,
+                propagation: Propagation::None,
                 options: Vec::new(),
             })
             .collect();

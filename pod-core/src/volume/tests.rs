@@ -65,7 +65,7 @@ impl Drop for Place {
 
 /// Prepares the volume `v` of a pod, which is a file or folder.
 fn prepared(place: &Place, plan: &PodPlan) -> Result<PathBuf, ContainerError> {
-    let mut prepared = super::prepare(&place.layout, plan, &place.objects, "c")?;
+    let mut prepared = super::prepare(&place.layout, plan, &place.objects, "c", None)?;
     match prepared.remove("v").unwrap() {
         super::Prepared::Path(path) => Ok(path),
         other => panic!("{other:?}"),

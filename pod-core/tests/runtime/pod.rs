@@ -8,7 +8,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
-use pod_core::plan::{ContainerPlan, Resources, Seccomp};
+use pod_core::plan::{ContainerPlan, Resources, SeLinux, Seccomp};
 use pod_core::runtime::host::Host;
 use pod_core::runtime::spec::{self, Mount};
 use pod_core::runtime::{Create, Error, Exec, Runtime, Sandbox, Stdio, cgroup, infra, open};
@@ -63,7 +63,7 @@ impl Pod {
             fs::write(etc.join(name), text).unwrap();
         }
         let shm = dir.path().join("shm");
-        infra::mount_shm(&shm).unwrap();
+        infra::mount_shm(&shm, None).unwrap();
         let pod_cgroup = cgroup::create_pod(&uid, &Resources::default()).unwrap();
         let mut sandbox = Sandbox { etc, shm, cgroup: pod_cgroup.path, ..Sandbox::default() };
         change(&mut sandbox);
@@ -78,7 +78,7 @@ impl Pod {
     /// Makes and starts the infra container.
     pub fn start_infra(&mut self) -> i32 {
         let root = self.path().join("pause");
-        infra::prepare_rootfs(&root).unwrap();
+        infra::prepare_rootfs(&root, None).unwrap();
         let id = format!("{}-infra", self.uid);
         let spec = spec::infra(&spec::Infra {
             id: &id,
@@ -86,6 +86,7 @@ impl Pod {
             hostname: "web",
             sysctls: &BTreeMap::new(),
             rootfs: &root,
+            labels: None,
             host: &self.host,
         })
         .unwrap();
@@ -144,8 +145,15 @@ impl Pod {
     ) -> Outcome<i32> {
         let id = self.id(&plan.name);
         let host = if plan.privileged { self.host.clone().with_devices() } else { self.host.clone() };
-        let container =
-            spec::Container { id: &id, plan, sandbox: &self.sandbox, mounts, rootfs, host: &host };
+        let container = spec::Container {
+            id: &id,
+            plan,
+            sandbox: &self.sandbox,
+            mounts,
+            rootfs,
+            labels: None,
+            host: &host,
+        };
         let spec = spec::container(&container).map_err(|error| error.to_string())?;
         let bundle = self.bundle(&plan.name);
         spec::write(&bundle, &spec).unwrap();
@@ -280,6 +288,7 @@ pub fn shell(name: &str, script: &str) -> ContainerPlan {
         read_only_root: false,
         seccomp: Seccomp::RuntimeDefault,
         app_armor: pod_core::plan::AppArmor::Unset,
+        selinux: SeLinux::default(),
         unmasked_proc: false,
         ulimits: Vec::new(),
         resources: Resources::default(),

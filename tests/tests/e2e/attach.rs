@@ -63,6 +63,17 @@ fn stdin_once_is_closed_when_the_first_session_ends() {
 }
 
 #[test]
+fn stdin_once_on_a_terminal_ends_with_an_end_of_file() {
+    let kube = Kube::new();
+    let once = "    stdin: true\n    stdinOnce: true\n    tty: true";
+    kube.play(&pod_with("job", "cat >/tmp/got; wc -c </tmp/got", once, NEVER));
+    let output = kube.run_with_input(&["attach", "job", "-i"], "hello\npart").expect(0);
+    assert!(output.stdout.contains("10"), "{output}");
+    kube.wait("job", "complete");
+    assert_eq!(kube.pod("job")["status"]["phase"], "Succeeded");
+}
+
+#[test]
 fn stdin_once_stays_open_over_a_new_supervisor_and_is_closed_when_its_client_is_killed() {
     let kube = Kube::new();
     let once = "    stdin: true\n    stdinOnce: true";

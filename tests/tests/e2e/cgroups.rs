@@ -66,7 +66,7 @@ fn a_container_over_its_memory_is_oom_killed_and_says_so() {
     let kube = Kube::new();
     let more = "    resources: {limits: {memory: 32Mi}}";
     let script = "head -c 200000000 /dev/zero | tail -c 190000000 >/dev/null; echo survived";
-    kube.play(&pod_with("hog", &format!("exec sh -c {script:?}"), more, "  restartPolicy: Never\n"));
+    kube.play_failing(&pod_with("hog", &format!("exec sh -c {script:?}"), more, "  restartPolicy: Never\n"));
     kube.wait("hog", "complete");
     let status = kube.container("hog", "main");
     let ended = &status["state"]["terminated"];

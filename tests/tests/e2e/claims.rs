@@ -273,3 +273,21 @@ fn an_nfs_share_is_mounted_by_the_kernel_and_outlives_the_pod() {
     let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
     assert!(!mounts.contains(" nfs4 "), "{mounts}");
 }
+
+#[test]
+fn a_claim_is_generated_with_its_persistent_volume_and_played_again() {
+    let kube = Kube::new();
+    let yaml = volume(&kube, "disk", "") + &claim("data", "") + &pod_with("web", IDLE, MOUNT, &uses("data"));
+    kube.play(&yaml);
+    let generated = kube.ok(&["generate", "web"]).stdout;
+    let kinds: Vec<&str> = generated.lines().filter_map(|line| line.strip_prefix("kind: ")).collect();
+    assert_eq!(kinds, ["PersistentVolume", "PersistentVolumeClaim", "Pod"], "{generated}");
+    let alone = kube.ok(&["generate", "pvc/data", "pv/disk"]).stdout;
+    assert!(generated.starts_with(&alone), "{alone}\n{generated}");
+    let missing = kube.run(&["generate", "pvc/dat"]).expect(4);
+    assert!(missing.stderr.contains("did you mean persistentvolumeclaim/data?"), "{missing}");
+
+    kube.ok(&["down", "--all", "--volumes", "--wait"]);
+    kube.play(&generated);
+    assert_eq!(kube.ok(&["inspect", "pvc/data"]).json()["spec"]["volumeName"], "disk");
+}

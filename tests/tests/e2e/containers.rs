@@ -217,7 +217,7 @@ fn a_child_that_was_killed_for_memory_does_not_make_a_later_exit_oom_killed() {
     let kube = Kube::new();
     let more = "    resources: {limits: {memory: 32Mi}}";
     let script = "sh -c 'head -c 200000000 /dev/zero | tail -c 190000000 >/dev/null'; sleep 0.1; exit 3";
-    kube.play(&pod_with("hog", script, more, "  restartPolicy: Never\n"));
+    kube.play_failing(&pod_with("hog", script, more, "  restartPolicy: Never\n"));
     kube.wait("hog", "complete");
     let ended = kube.container("hog", "main")["state"]["terminated"].clone();
     let found = (ended["reason"].as_str().unwrap(), ended["exitCode"].as_i64().unwrap());

@@ -153,9 +153,11 @@ impl Crash {
         let reboot = || std::fs::write(self.kube.runroot().join("boot"), "another\n").unwrap();
         let text = manifest("a", "sh", self.port.number).replace("cpu: 500m", "cpu: 600m");
         let resized = self.kube.file("resized.yaml", text);
-        let steps: [&dyn Fn(); 10] = [
+        let debug = ["debug", "-q", "web", "--image", BUSYBOX, "--", "true"];
+        let steps: [&dyn Fn(); 11] = [
             &|| drop(self.run(&["play", &good])),
             &|| drop(self.run(&["exec", "web", "--", "true"])),
+            &|| drop(self.run(&debug)),
             &|| drop(self.run(&["play", &resized])),
             &|| drop(self.run(&["play", &bad])),
             &|| drop(self.run(&["down", "--all", "--volumes", "--time", "1"])),

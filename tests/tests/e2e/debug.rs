@@ -40,6 +40,62 @@ fn it_shares_the_processes_of_its_target() {
 }
 
 #[test]
+fn it_is_an_ephemeral_container_of_the_object_with_its_events() {
+    let kube = Kube::new();
+    kube.play(&pod("web", IDLE, ""));
+    kube.run(&[
+        "debug", "-q", "-c", "ends", "web", "--image", IMAGE, "--target", "main", "--", "sh", "-c", "exit 5",
+    ])
+    .expect(5);
+    kube.run(&["debug", "-q", "-c", "absent", "web", "--image", IMAGE, "--", "/absent"]).expect(127);
+    let mut runs = kube.start(&[
+        "debug",
+        "-q",
+        "-c",
+        "runs",
+        "web",
+        "--image",
+        IMAGE,
+        "--",
+        "sh",
+        "-c",
+        "echo up; exec sleep 5678",
+    ]);
+    runs.line(|line| line == "up");
+    let object = kube.pod("web");
+    let names: Vec<_> =
+        object["spec"]["ephemeralContainers"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    assert_eq!(names, ["ends", "runs"]);
+    assert_eq!(object["spec"]["ephemeralContainers"][0]["targetContainerName"], "main");
+    let states = &object["status"]["ephemeralContainerStatuses"];
+    assert_eq!(states[0]["state"]["terminated"]["exitCode"], 5, "{states:#}");
+    assert!(states[1]["state"]["running"]["startedAt"].is_string(), "{states:#}");
+    let events = kube.ok(&["events", "--for", "pod/web"]);
+    let events = events.says("Started container runs").says("Started container ends").says("Error: ");
+    assert!(!events.stdout.contains("Started container absent"), "{events}");
+    // The object can be checked, and played again without them.
+    let text = kube.ok(&["inspect", "web", "-o", "yaml"]).stdout;
+    kube.run_with_input(&["check", "-"], &text).expect(0);
+    // A new supervisor keeps what it runs, and notices what has ended.
+    let sleeper = kube.process("web", "sleep 5678");
+    kube.kill_supervisor();
+    sleeper.kill(Signal::SIGKILL);
+    assert!(sleeper.ends_within(tests::limit(5)));
+    kube.ok(&["ps"]);
+    let deadline = std::time::Instant::now() + tests::limit(20);
+    let ended = loop {
+        let pod = kube.pod("web");
+        if pod["status"]["ephemeralContainerStatuses"][1]["state"]["terminated"].is_object() {
+            break pod;
+        }
+        assert!(std::time::Instant::now() < deadline, "{:#}", pod["status"]);
+    };
+    let state = &ended["status"]["ephemeralContainerStatuses"][1]["state"]["terminated"];
+    assert_eq!(state["reason"], "ContainerStatusUnknown");
+    runs.end();
+}
+
+#[test]
 fn a_terminal_is_real() {
     let kube = Kube::new();
     kube.play(&pod("web", IDLE, ""));

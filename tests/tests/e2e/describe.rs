@@ -35,7 +35,7 @@ fn a_pod_is_described_with_its_containers_and_events_and_no_value_of_a_secret() 
 #[test]
 fn a_container_that_was_restarted_shows_its_last_state() {
     let kube = Kube::new();
-    kube.play(&pod("web", "sleep 0.2; exit 3", ""));
+    kube.play_failing(&pod("web", "sleep 0.2; exit 3", ""));
     let restarted = |pod: &serde_json::Value| {
         pod["status"]["containerStatuses"][0]["restartCount"].as_u64().is_some_and(|count| count > 0)
     };

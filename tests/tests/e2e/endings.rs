@@ -10,7 +10,7 @@ fn a_rule_restarts_a_container_whose_exit_code_it_names() {
     let rules = "    restartPolicy: Never\n    restartPolicyRules:\n    - {action: Restart, exitCodes: {operator: In, \
                  values: [42]}}\n    volumeMounts: [{name: data, mountPath: /data}]";
     let script = "test -e /data/again && exit 1; touch /data/again; exit 42";
-    kube.play(&pod_with("web", script, rules, "  volumes: [{name: data, emptyDir: {}}]\n"));
+    kube.play_failing(&pod_with("web", script, rules, "  volumes: [{name: data, emptyDir: {}}]\n"));
     kube.wait("web", "complete");
     let status = kube.container("web", "main");
     assert_eq!((&status["restartCount"], &status["state"]["terminated"]["exitCode"]), (&1.into(), &1.into()));
@@ -47,13 +47,13 @@ const NEVER: &str = "  restartPolicy: Never\n";
 #[test]
 fn a_container_says_why_it_ended_in_a_file_or_in_its_log() {
     let kube = Kube::new();
-    kube.play(&pod("file", "echo because >/dev/termination-log; exit 3", NEVER));
+    kube.play_failing(&pod("file", "echo because >/dev/termination-log; exit 3", NEVER));
     assert_eq!(message(&kube, "file"), "because\n");
     let own = "    terminationMessagePath: /tmp/deep/why\n    securityContext: {runAsUser: 1234}";
     kube.play(&pod_with("path", "echo well >/tmp/deep/why", own, NEVER));
     assert_eq!(message(&kube, "path"), "well\n");
     let fallback = "    terminationMessagePolicy: FallbackToLogsOnError";
-    kube.play(&pod_with("log", "echo out; echo err >&2; exit 4", fallback, NEVER));
+    kube.play_failing(&pod_with("log", "echo out; echo err >&2; exit 4", fallback, NEVER));
     let said = message(&kube, "log");
     assert!(said.contains("out\n") && said.contains("err\n"), "{said}");
     kube.play(&pod_with("well", "echo out", fallback, NEVER));
@@ -68,7 +68,7 @@ fn a_container_says_why_it_ended_in_a_file_or_in_its_log() {
 fn a_termination_message_outlives_the_restart_and_can_be_no_link() {
     let kube = Kube::new();
     let script = "echo first >/dev/termination-log; ln -sf /etc/shadow /dev/termination-log && exit 9; sleep 1; exit 3";
-    kube.play(&pod("web", script, ""));
+    kube.play_failing(&pod("web", script, ""));
     let pod = kube.until("web", |pod| pod["status"]["containerStatuses"][0]["restartCount"] == 1);
     let last = &pod["status"]["containerStatuses"][0]["lastState"]["terminated"];
     assert_eq!((&last["exitCode"], &last["message"]), (&3.into(), &"first\n".into()), "{pod:#}");

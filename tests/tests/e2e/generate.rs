@@ -108,7 +108,7 @@ fn what_inspect_and_ps_print_is_accepted_by_check() {
         play_example(&kube, &example);
     }
     kube.play_with(&tests::pod("runs", tests::IDLE, ""), &["--wait"]);
-    kube.play(&tests::pod("ends", "exit 3", "  restartPolicy: Never\n"));
+    kube.play_failing(&tests::pod("ends", "exit 3", "  restartPolicy: Never\n"));
     kube.run(&["wait", "ends", "--for=complete", "--timeout=60s"]);
     let waits = "    readinessProbe: {exec: {command: ['false']}}";
     kube.play(&tests::pod_with("waits", tests::IDLE, waits, ""));

@@ -77,7 +77,7 @@ fn post_start_runs_beside_the_entrypoint_and_holds_back_running_and_ready() {
 fn a_failing_post_start_kills_the_container_and_restarts_it() {
     let kube = Kube::new();
     let hook = "    lifecycle: {postStart: {exec: {command: [sh, -c, 'echo because; exit 3']}}}";
-    kube.play(&pod_with("web", DEAF, hook, ""));
+    kube.play_failing(&pod_with("web", DEAF, hook, ""));
     let pod = kube.until("web", |pod| status(pod)["state"]["waiting"]["reason"] == "PostStartHookError");
     let message = status(&pod)["state"]["waiting"]["message"].as_str().unwrap();
     let failed =

@@ -22,7 +22,7 @@ fn a_crashed_container_is_restarted_at_once_and_then_backs_off() {
 #[test]
 fn never_means_never() {
     let kube = Kube::new();
-    kube.play(&pod("once", "exit 4", "  restartPolicy: Never\n"));
+    kube.play_failing(&pod("once", "exit 4", "  restartPolicy: Never\n"));
     kube.wait("once", "complete");
     let pod = kube.pod("once");
     assert_eq!(pod["status"]["phase"], "Failed");
@@ -38,7 +38,7 @@ fn on_failure_restarts_until_it_exits_with_0() {
     let script = "test -e /data/again && exit 0; touch /data/again; exit 1";
     let mount = "    volumeMounts: [{name: data, mountPath: /data}]";
     let spec = "  restartPolicy: OnFailure\n  volumes: [{name: data, emptyDir: {}}]\n";
-    kube.play(&pod_with("job", script, mount, spec));
+    kube.play_failing(&pod_with("job", script, mount, spec));
     kube.wait("job", "complete");
     let pod = kube.pod("job");
     assert_eq!(pod["status"]["phase"], "Succeeded");
@@ -55,7 +55,7 @@ fn a_restart_has_a_fresh_root_and_the_same_volumes_and_address() {
     let more = format!(
         "    env: [{{name: IDLE, value: {IDLE:?}}}]\n    volumeMounts: [{{name: data, mountPath: /data}}]"
     );
-    kube.play(&pod_with("web", script, &more, "  volumes: [{name: data, emptyDir: {}}]\n"));
+    kube.play_failing(&pod_with("web", script, &more, "  volumes: [{name: data, emptyDir: {}}]\n"));
     kube.until("web", |p| {
         let status = &p["status"]["containerStatuses"][0];
         status["restartCount"] == 1 && status["state"]["running"].is_object()

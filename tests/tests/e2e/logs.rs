@@ -173,7 +173,7 @@ fn previous_is_the_run_before() {
     let kube = Kube::new();
     let mount = "    volumeMounts: [{name: data, mountPath: /data}]";
     let script = format!("if [ -e /data/x ]; then echo two; {IDLE}; fi; touch /data/x; echo one; exit 1");
-    kube.play(&pod_with("web", &script, mount, "  volumes: [{name: data, emptyDir: {}}]\n"));
+    kube.play_failing(&pod_with("web", &script, mount, "  volumes: [{name: data, emptyDir: {}}]\n"));
     kube.until("web", |p| {
         p["status"]["containerStatuses"][0]["restartCount"] == 1
             && p["status"]["containerStatuses"][0]["state"]["running"].is_object()

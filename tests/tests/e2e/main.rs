@@ -54,6 +54,7 @@ mod opposites;
 mod play;
 mod pods;
 mod probes;
+mod propagation;
 mod registry;
 mod rolling;
 mod rollouts;

@@ -57,6 +57,47 @@ fn a_runtime_that_is_not_there_is_told() {
     assert_eq!(kube.pods().len(), 0);
 }
 
+#[test]
+fn runtime_class_name_chooses_an_installed_runtime() {
+    let kube = Kube::new();
+    let class = |name: &str| pod_with("web", IDLE, "", &format!("  runtimeClassName: {name}\n"));
+    kube.play_with(&class("runc"), &["--wait"]);
+    assert_ne!(state_left(&kube), [""; 0], "runc runs it");
+    let played = kube.ok(&["generate", "web"]);
+    assert!(played.stdout.contains("runtimeClassName: runc") && played.stderr.is_empty(), "{played}");
+    kube.ok(&["down", "web", "--wait"]);
+    // Only OCI runtimes are ever started.
+    for name in ["busybox", "sh", "no-such"] {
+        let output = kube.try_play(&class(name), &[]).expect(3);
+        let output = output.complains(&format!("there is no RuntimeClass {name}"));
+        output.complains("installed here: ").complains("runc");
+    }
+    assert_eq!(kube.pods().len(), 0);
+}
+
+#[test]
+fn a_runtime_class_names_the_runtime_of_later_pods() {
+    let kube = Kube::new();
+    let class = |name: &str, handler: &str| {
+        format!(
+            "apiVersion: node.k8s.io/v1\nkind: RuntimeClass\nmetadata: {{name: {name}}}\nhandler: {handler}\n\
+             overhead: {{podFixed: {{memory: 16Mi}}}}\n---\n"
+        )
+    };
+    let pod = |name: &str| pod_with("web", IDLE, "", &format!("  runtimeClassName: {name}\n"));
+    let output = kube.try_play(&(class("odd", "reboot") + &pod("odd")), &[]).expect(3);
+    output.complains("the RuntimeClass odd has the handler \"reboot\"").complains("runc");
+    kube.play(&class("plain", "runc")).says("runtimeclass/plain created");
+    kube.play_with(&pod("plain"), &["--wait"]);
+    assert_ne!(state_left(&kube), [""; 0], "runc runs it");
+    let inspected = kube.ok(&["inspect", "web"]).json();
+    assert_eq!(inspected["spec"]["overhead"]["memory"], "16Mi", "{inspected:#}");
+    let generated = kube.ok(&["generate", "web"]);
+    assert!(generated.stdout.contains("kind: RuntimeClass") && generated.stderr.is_empty(), "{generated}");
+    assert!(kube.ok(&["get", "runtimeclasses"]).stdout.contains("plain   runc"));
+    kube.ok(&["down", "web", "runtimeclass/plain", "--wait"]);
+}
+
 /// Returns what runc, and the calls of runc, have left on disk.
 fn state_left(kube: &Kube) -> Vec<String> {
     let state = kube.runroot().join("runtime");

@@ -265,3 +265,16 @@ fn secrets_and_logs_are_for_root_alone() {
         assert!(!tells, "anybody can read the secret in {}", path.display());
     }
 }
+
+#[test]
+fn selinux_options_without_selinux_are_a_warning_and_the_pod_runs() {
+    if std::path::Path::new("/sys/fs/selinux/enforce").exists() {
+        return tests::skip("this host has SELinux");
+    }
+    let kube = Kube::new();
+    let context = "    securityContext: {seLinuxOptions: {type: spc_t, level: 's0:c1,c2'}}";
+    let output =
+        kube.play(&pod_with("web", IDLE, context, "  securityContext: {seLinuxChangePolicy: Recursive}\n"));
+    assert_eq!(output.stderr.matches("this host has no SELinux").count(), 1, "{output}");
+    kube.wait("web", "ready");
+}

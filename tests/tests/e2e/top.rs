@@ -51,3 +51,21 @@ fn a_pod_that_does_not_run_has_no_figures() {
     kube.run(&["top", "absent"]).expect(4).complains("not found");
     kube.ok(&["top"]).complains("No running pods found");
 }
+
+#[test]
+fn inspect_shows_what_containers_use_and_the_object_is_a_valid_manifest() {
+    let kube = Kube::new();
+    kube.play(&pod("web", IDLE, ""));
+    let object = kube.pod("web");
+    let usage =
+        object["metadata"]["annotations"]["kube-play/usage"].as_str().unwrap_or_else(|| panic!("{object:#}"));
+    let usage: serde_json::Value = serde_json::from_str(usage).unwrap();
+    let main = &usage["containers"][0];
+    assert_eq!(main["name"], "main");
+    assert!(main["cpu"]["usageCoreNanoSeconds"].as_u64() > Some(0), "{usage:#}");
+    let text = kube.ok(&["inspect", "web", "-o", "yaml"]).stdout;
+    kube.run_with_input(&["check", "-"], &text).expect(0);
+    kube.run_with_input(&["play", "-", "--replace"], &text).expect(0);
+    let played = kube.ok(&["generate", "web"]).stdout;
+    assert!(!played.contains("kube-play/usage"), "{played}");
+}

@@ -92,6 +92,42 @@ fn what_a_failed_container_wrote_last_is_told_and_the_pod_stays_with_its_logs() 
     events.says("Started container prepare");
 }
 
+/// Returns a container that `play` waits for longer than for another one that fails at once.
+fn slow() -> String {
+    let hook = "lifecycle: {postStart: {sleep: {seconds: 1}}}";
+    format!("  - {{name: slow, image: localhost/busybox:1, command: [sh, -c, {IDLE:?}], {hook}}}\n")
+}
+
+#[test]
+fn an_app_container_that_has_failed_when_play_returns_is_told_and_the_pod_stays() {
+    let kube = Kube::new();
+    let script = "for i in $(seq 1 30); do echo line $i; done; echo why >&2; exit 3";
+    for (policy, why, status) in [
+        ("Never", "container main failed with exit code 3", "Error"),
+        (
+            "Always",
+            "container main: CrashLoopBackOff: it ended with exit code 3 and is tried again",
+            "CrashLoopBackOff",
+        ),
+    ] {
+        let yaml = pod("web", script, &format!("  restartPolicy: {policy}\n")) + &slow();
+        let output = kube.try_play(&yaml, &[]).expect(1);
+        let output = output.says("pod/web created").complains(&format!("pod/web: {why}"));
+        let output =
+            output.complains("pod/web: container main wrote last:\n  line 22\n").complains("  why\n");
+        assert!(!output.stderr.contains("line 21\n") && !output.stderr.contains("undone"), "{output}");
+        assert!(kube.ok(&["ps", "web", "--no-headers"]).stdout.contains(status));
+        kube.ok(&["logs", "web", "-c", "main"]).says("line 1\n");
+        kube.ok(&["down", "web"]);
+    }
+    // A pod that has recovered by then, or whose exit code asks for a restart, is none that has failed.
+    let recovers =
+        format!("test -e /v/again && exec sh -c '{}'; touch /v/again; exit 1", IDLE.replace('\'', "'\\''"));
+    let mount = "    volumeMounts: [{name: v, mountPath: /v}]";
+    let volume = "  volumes: [{name: v, emptyDir: {}}]\n";
+    kube.play(&(pod_with("recovers", &recovers, mount, volume) + &slow()));
+}
+
 #[test]
 fn an_init_container_that_fails_again_and_again_is_told_and_the_pod_keeps_trying() {
     let kube = Kube::new();

@@ -51,6 +51,26 @@ fn root_of_a_pod_is_nobody_on_the_host_and_owns_its_files() {
 }
 
 #[test]
+fn runc_runs_a_pod_with_a_user_namespace() {
+    let kube = Kube::new();
+    if !play(&kube, "probe", "", "") {
+        return tests::skip(NOT_HERE);
+    }
+    kube.ok(&["down", "probe", "--wait"]);
+    let more = "    volumeMounts: [{name: v, mountPath: /v}]";
+    let yaml = pod_with("web", IDLE, more, "  hostUsers: false\n  volumes: [{name: v, emptyDir: {}}]\n");
+    kube.play_with(&yaml, &["--runtime", "runc", "--wait"]);
+    let first = first_id(&kube, "web");
+    let main = kube.process("web", "trap 'exit 0'");
+    assert_eq!(main.status("Uid").split_whitespace().next().unwrap(), first.to_string());
+    assert_eq!(
+        kube.sh("web", "touch /made /v/made; id -u; stat -c %u:%g / /made /v/made"),
+        "0\n0:0\n0:0\n0:0\n"
+    );
+    kube.ok(&["down", "web", "--wait"]);
+}
+
+#[test]
 fn two_pods_share_no_id_and_a_pod_keeps_its_ids_when_its_container_starts_again() {
     let kube = Kube::new();
     if !play(&kube, "one", "", "") {

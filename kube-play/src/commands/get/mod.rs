@@ -17,6 +17,7 @@ pub mod persistent_volume;
 mod pod;
 mod replica_set;
 mod request;
+mod runtime_class;
 mod secret;
 mod service;
 mod sort;
@@ -55,6 +56,7 @@ const TABLES: &[KindTable] = &[
     persistent_volume::TABLE,
     pod::TABLE,
     replica_set::TABLE,
+    runtime_class::TABLE,
     secret::TABLE,
     service::TABLE,
     storage_class::TABLE,

@@ -45,8 +45,8 @@ pub fn run(
     let targets = targets(&plan);
     let mut foreground = Foreground::new(Attached::new(&context.layout, workloads)?, lines)?;
     let ended = match play::play(&context.instance(), &documents, plan, options, &mut foreground) {
-        // An init container that has failed is a result; it may be started again.
-        Ok(_) | Err(play::Error::FailedInit { .. }) => foreground.watch()?,
+        // A container that has failed is a result; it may be started again.
+        Ok(_) | Err(play::Error::ContainerFailed { .. }) => foreground.watch()?,
         Err(play::Error::Interrupted) => None,
         Err(error) => {
             foreground.print_rest();

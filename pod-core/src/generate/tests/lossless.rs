@@ -87,6 +87,7 @@ fn values_from_flags_of_play_are_written() {
         runtime: Some("crun".to_owned()),
         pull: Some(crate::plan::PullPolicy::Never),
         publish_all: true,
+        ..PlanOptions::default()
     };
     let text = r"
 apiVersion: v1

@@ -135,3 +135,75 @@ fn the_services_that_select_the_pods_are_written_as_they_were_given() {
     let options = Options { service: true, ..Options::default() };
     insta::assert_snapshot!(machine.text(&options));
 }
+
+const VOLUME: &str = r"
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: disk}
+spec:
+  capacity: {storage: 5Gi}
+  accessModes: [ReadWriteMany]
+  hostPath: {path: /srv/disk}
+---
+";
+
+/// The host of `MANIFESTS` on which the claim `made` is bound to the PersistentVolume `disk`.
+fn with_volume() -> Machine {
+    let mut machine = played(&format!("{VOLUME}{MANIFESTS}"));
+    let claim = ObjectRef::new(Kind::PersistentVolumeClaim, "default", "made");
+    machine.facts.volumes.insert(claim, "disk".to_owned());
+    machine
+}
+
+fn kinds_and_names(documents: &[Value]) -> Vec<String> {
+    let name = |document: &Value| {
+        let [kind, _, name] = place(document);
+        format!("{kind}/{name}")
+    };
+    documents.iter().map(name).collect()
+}
+
+#[test]
+fn the_persistent_volume_of_a_claim_comes_before_the_claim() {
+    let documents = with_volume().generate(&Options::default()).unwrap().documents;
+    assert_eq!(
+        kinds_and_names(&documents),
+        [
+            "ConfigMap/settings",
+            "Secret/passwords",
+            "Secret/pull",
+            "PersistentVolume/disk",
+            "PersistentVolumeClaim/first-use",
+            "PersistentVolumeClaim/made",
+            "Pod/web",
+        ]
+    );
+}
+
+#[test]
+fn objects_are_generated_by_their_own_names() {
+    let named = |kind: Kind, name: &str| {
+        let mut machine = with_volume();
+        machine.records.clear();
+        let objects = vec![ObjectRef::new(kind, "default", name)];
+        machine.text(&Options { objects, ..Options::default() })
+    };
+    insta::assert_snapshot!(
+        [
+            named(Kind::PersistentVolumeClaim, "made"),
+            named(Kind::PersistentVolumeClaim, "first-use"),
+            named(Kind::PersistentVolume, "disk"),
+            named(Kind::ConfigMap, "settings"),
+            named(Kind::Secret, "passwords"),
+        ]
+        .join("=====\n")
+    );
+}
+
+#[test]
+fn an_object_that_is_named_and_used_is_generated_once() {
+    let machine = with_volume();
+    let objects = vec![ObjectRef::new(Kind::ConfigMap, "default", "settings")];
+    let documents = machine.generate(&Options { objects, ..Options::default() }).unwrap().documents;
+    assert_eq!(kinds_and_names(&documents).iter().filter(|name| *name == "ConfigMap/settings").count(), 1);
+}

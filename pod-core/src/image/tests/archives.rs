@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
+use super::layers::{Member, TarMaker, member};
 use super::named;
 use super::store::{import, stack, store};
-use super::unpack::{Member, TarMaker, member};
 use crate::image::*;
 
 fn tar() -> TarMaker {
@@ -252,7 +252,7 @@ fn an_image_in_use_is_neither_removed_nor_pruned() {
     let error = store.remove(&named("used"), true, &|_| vec!["pod/web".to_owned()]).unwrap_err();
     assert_eq!(error.to_string(), "used is in use by pod/web");
     let (scratch, root) = (dir.path().join("scratch"), dir.path().join("root"));
-    store.mount(&image, &scratch, &root).unwrap();
+    store.mount(&image, &scratch, &root, &MountOptions::default()).unwrap();
     // The mount itself protects the image, even after its name has moved to another one.
     assert!(matches!(store.remove(&named("used"), true, &nobody), Err(Error::InUse { .. })));
     import(&store, "used", tar().file("f", "new"));

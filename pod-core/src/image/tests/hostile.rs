@@ -4,7 +4,7 @@
 use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
-use super::unpack::{Member, failure, layer, member, tar, try_unpack};
+use super::layers::{Member, failure, layer, member, tar, try_unpack};
 use crate::image::layer::{Destination, ingest};
 use crate::image::unpack::{Limits, UnpackError};
 

@@ -3,8 +3,8 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
+use super::layers::{Member, TarMaker, layer, member};
 use super::store::{Mounted, stack, store};
-use super::unpack::{Member, TarMaker, layer, member};
 
 fn tar() -> TarMaker {
     TarMaker::default()

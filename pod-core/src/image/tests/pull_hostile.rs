@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::pull::{
+use super::reference;
+use super::registry::{
     Fake, Reply, Request, Watched, architecture, basic, credential, gzip, large, message, pull, quick, tar,
 };
-use super::reference;
 use crate::image::credentials::Login;
 use crate::image::registry::Registry;
 use crate::image::*;

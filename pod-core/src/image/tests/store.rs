@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::layers::{Member, TarMaker, member};
 use super::named;
-use super::unpack::{Member, TarMaker, member};
 use crate::image::*;
 
 pub(super) fn store() -> (tempfile::TempDir, ImageStore) {
@@ -51,7 +51,8 @@ pub(super) struct Mounted {
 impl Mounted {
     pub(super) fn new(store: &ImageStore, image: &Image) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        store.mount(image, &dir.path().join("scratch"), &dir.path().join("root")).unwrap();
+        let (scratch, root) = (dir.path().join("scratch"), dir.path().join("root"));
+        store.mount(image, &scratch, &root, &MountOptions::default()).unwrap();
         Self { dir }
     }
     fn read(&self, name: &str) -> Option<String> {

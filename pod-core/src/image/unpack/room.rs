@@ -74,7 +74,7 @@ mod tests {
     use std::os::fd::AsFd;
 
     use super::*;
-    use crate::image::tests::unpack::TarMaker;
+    use crate::image::tests::layers::TarMaker;
     use crate::image::unpack::{Limits, unpack};
 
     #[test]

@@ -92,6 +92,13 @@ impl Rules<'_> {
     fn volume_devices(&mut self, path: &str, container: &Container, pod: &Pod<'_>) {
         let mounts = || container.volume_mounts.iter().flatten();
         let mut places: HashMap<String, usize> = HashMap::new();
+        if !pod.host_users && container.volume_devices.iter().flatten().next().is_some() {
+            // The device belongs to the host's root, who is nobody in the pod.
+            self.error(
+                path,
+                "cannot be given together with hostUsers: false: a pod's users cannot open devices",
+            );
+        }
         for (index, device) in container.volume_devices.iter().flatten().enumerate() {
             let path = format!("{path}[{index}]");
             let at = format!("{path}.name");
@@ -144,9 +151,14 @@ impl Rules<'_> {
                 let hint = "HostToContainer shows the host's mounts to a container that is not privileged";
                 self.error_hint(&format!("{path}.mountPropagation"), message, hint);
             }
-            if mount.mount_propagation.as_deref() == Some("Bidirectional") && privileged == Some(true) {
-                let message = "is not honoured yet: Bidirectional counts as HostToContainer";
-                self.warning(&format!("{path}.mountPropagation"), message, None);
+            if mount.mount_propagation.as_deref() == Some("Bidirectional") {
+                let at = format!("{path}.mountPropagation");
+                if !pod.host_users {
+                    self.error(&at, "Bidirectional cannot be given together with hostUsers: false");
+                }
+                if pod.unshared.contains(mount.name.as_str()) {
+                    self.error(&at, "Bidirectional cannot be given for an image or an nfs volume");
+                }
             }
             let options = mount.bind_mount_options.as_deref().unwrap_or_default();
             if !options.is_empty() && pod.images.contains(mount.name.as_str()) {

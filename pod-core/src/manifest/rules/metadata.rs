@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{Rules, name};
 use crate::kind::Kind;
-use crate::manifest::{DeviceRequest, PidsAnnotation, Ulimit, escape, shown};
+use crate::manifest::{DeviceRequest, PidsAnnotation, Ulimit, escape};
 
 /// Maximum total size of the annotations of an object, in bytes.
 const MAX_ANNOTATIONS: usize = 256 << 10;
@@ -62,9 +62,8 @@ impl Rules<'_> {
     fn limits(&mut self, path: &str, key: &str, value: &str) {
         let ulimits = Ulimit::from_annotation(key, value).and_then(Result::err);
         let pids = PidsAnnotation::parse(key, value).and_then(|pids| pids.limit.err());
-        if let Some(Err(entry)) = DeviceRequest::from_annotation(key, value) {
-            let message = format!("{} must be a device such as vendor.com/class=NAME", shown(&entry));
-            self.error(&format!("{path}.annotations[{}]", escape(key)), message);
+        if let Some(Err(invalid)) = DeviceRequest::from_annotation(key, value) {
+            self.error(&format!("{path}.annotations[{}]", escape(key)), invalid.to_string());
         }
         if let Some(error) = ulimits.or(pids) {
             self.error(&format!("{path}.annotations[{}]", escape(key)), error.to_string());

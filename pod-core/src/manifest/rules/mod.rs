@@ -15,6 +15,7 @@ mod ports;
 mod probe;
 mod resources;
 mod restart;
+mod runtime_class;
 mod scheduling;
 mod security;
 mod service;
@@ -60,6 +61,7 @@ pub(super) fn check(object: &Object, checked: &Checked, start: Position, source:
         Object::EndpointSlice(slice) => rules.endpoint_slice(slice),
         Object::Ingress(ingress) => rules.ingress(ingress),
         Object::IngressClass(class) => rules.ingress_class(class),
+        Object::RuntimeClass(class) => rules.runtime_class(class),
     }
     rules.found
 }

@@ -23,6 +23,8 @@ pub(super) struct Pod<'a> {
     pub claims: BTreeSet<&'a str>,
     /// The volumes that are images.
     pub images: BTreeSet<&'a str>,
+    /// The volumes that are mounted for one container only, so that no mount in them reaches others: images and nfs.
+    pub unshared: BTreeSet<&'a str>,
     /// The volumes that are emptyDirs.
     pub empty_dirs: BTreeSet<&'a str>,
 }
@@ -50,6 +52,7 @@ impl Rules<'_> {
             volumes: names_of(|_| true),
             claims: names_of(|volume| volume.persistent_volume_claim.is_some() || volume.ephemeral.is_some()),
             images: names_of(|volume| volume.image.is_some()),
+            unshared: names_of(|volume| volume.image.is_some() || volume.nfs.is_some()),
             empty_dirs: names_of(|volume| {
                 volume.empty_dir.is_some()
                     || *volume == Volume { name: volume.name.clone(), ..Volume::default() }
@@ -62,6 +65,14 @@ impl Rules<'_> {
         let mounted = mounts.map(|mount| mount.name.as_str()).chain(devices).collect();
         let volumes = spec.volumes.as_deref().unwrap_or_default();
         self.volumes(&format!("{path}.volumes"), volumes, &mounted, &requested_sizes(spec));
+        if !pod.host_users {
+            for (index, _) in volumes.iter().enumerate().filter(|(_, volume)| volume.nfs.is_some()) {
+                self.error(
+                    &format!("{path}.volumes[{index}].nfs"),
+                    "cannot be given together with hostUsers: false: the kernel cannot map the owners of files on nfs",
+                );
+            }
+        }
         if spec.containers.is_empty() {
             self.error(&format!("{path}.containers"), "must have at least one container");
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use k8s_openapi::api::core::v1::{AppArmorProfile, PodSpec, SeccompProfile, SecurityContext};
+use k8s_openapi::api::core::v1::{AppArmorProfile, PodSpec, SELinuxOptions, SeccompProfile, SecurityContext};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{Rules, name, near};
@@ -40,6 +40,9 @@ impl Rules<'_> {
         if let Some(profile) = &security.app_armor_profile {
             self.app_armor(&format!("{path}.appArmorProfile"), profile);
         }
+        if let Some(options) = &security.se_linux_options {
+            self.se_linux(&format!("{path}.seLinuxOptions"), options);
+        }
         if security.allow_privilege_escalation == Some(false) {
             let at = format!("{path}.allowPrivilegeEscalation");
             if security.privileged == Some(true) {
@@ -73,6 +76,24 @@ impl Rules<'_> {
             self.error_hint(path, message, format!("did you mean {near}?"));
         } else {
             self.error(path, message);
+        }
+    }
+
+    /// Checks seLinuxOptions. Kubernetes accepts any text; the kernel accepts labels of these characters, and others would
+    /// be read as further options of a mount.
+    fn se_linux(&mut self, path: &str, options: &SELinuxOptions) {
+        let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        for (field, value) in [("user", &options.user), ("role", &options.role), ("type", &options.type_)] {
+            if let Some(value) = value.as_deref().filter(|value| !value.chars().all(word)) {
+                let message = format!("{} is not a part of an SELinux label", shown(value));
+                let hint = "letters, digits, `_`, `-` and `.`; for example container_t";
+                self.error_hint(&format!("{path}.{field}"), message, hint);
+            }
+        }
+        let level = |c: char| word(c) || matches!(c, ':' | ',');
+        if let Some(value) = options.level.as_deref().filter(|value| !value.chars().all(level)) {
+            let message = format!("{} is not an SELinux level", shown(value));
+            self.error_hint(&format!("{path}.level"), message, "s0:c123,c456, for example");
         }
     }
 
@@ -137,6 +158,11 @@ impl Rules<'_> {
             spec.security_context.as_ref().and_then(|security| security.app_armor_profile.as_ref())
         {
             self.app_armor(&format!("{path}.securityContext.appArmorProfile"), profile);
+        }
+        if let Some(options) =
+            spec.security_context.as_ref().and_then(|security| security.se_linux_options.as_ref())
+        {
+            self.se_linux(&format!("{path}.securityContext.seLinuxOptions"), options);
         }
         if spec.share_process_namespace == Some(true) && spec.host_pid == Some(true) {
             self.error(&format!("{path}.shareProcessNamespace"), "cannot be true together with hostPID");

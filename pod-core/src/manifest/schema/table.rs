@@ -1442,6 +1442,14 @@ pub static OBJECT_REFERENCE: Type = Type {
     ],
 };
 
+/// The type `Overhead`.
+pub static OVERHEAD: Type = Type {
+    name: "Overhead",
+    fields: &[
+        Field::optional("podFixed", Kind::Map(&Kind::Quantity)),
+    ],
+};
+
 /// The type `OwnerReference`.
 pub static OWNER_REFERENCE: Type = Type {
     name: "OwnerReference",
@@ -2088,6 +2096,19 @@ pub static ROLLING_UPDATE_STATEFUL_SET_STRATEGY: Type = Type {
     ],
 };
 
+/// The kind `RuntimeClass`.
+pub static RUNTIME_CLASS: Type = Type {
+    name: "RuntimeClass",
+    fields: &[
+        Field::optional("apiVersion", Kind::String),
+        Field::required("handler", Kind::String),
+        Field::optional("kind", Kind::String),
+        Field::required("metadata", Kind::Object(&OBJECT_META)),
+        Field::optional("overhead", Kind::Object(&OVERHEAD)),
+        Field::optional("scheduling", Kind::Object(&SCHEDULING)),
+    ],
+};
+
 /// The type `SELinuxOptions`.
 pub static SE_LINUX_OPTIONS: Type = Type {
     name: "SELinuxOptions",
@@ -2130,6 +2151,15 @@ pub static SCALE_IO_VOLUME_SOURCE: Type = Type {
         Field::optional("storagePool", Kind::String),
         Field::required("system", Kind::String),
         Field::optional("volumeName", Kind::String),
+    ],
+};
+
+/// The type `Scheduling`.
+pub static SCHEDULING: Type = Type {
+    name: "Scheduling",
+    fields: &[
+        Field::optional("nodeSelector", Kind::Map(&Kind::String)),
+        Field::optional("tolerations", Kind::List(&Kind::Object(&TOLERATION))),
     ],
 };
 

@@ -12,13 +12,14 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
+use k8s_openapi::api::node::v1::RuntimeClass;
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
 use self::constraints::{ENUMS, OPTIONAL, RANGES, REQUIRED};
 
-const ROOTS: [&str; 14] = [
+const ROOTS: [&str; 15] = [
     "Pod",
     "Deployment",
     "ConfigMap",
@@ -29,6 +30,7 @@ const ROOTS: [&str; 14] = [
     "EndpointSlice",
     "Ingress",
     "IngressClass",
+    "RuntimeClass",
     "DaemonSet",
     "Job",
     "Service",
@@ -87,6 +89,7 @@ impl Schemas {
         generator.subschema_for::<EndpointSlice>();
         generator.subschema_for::<Ingress>();
         generator.subschema_for::<IngressClass>();
+        generator.subschema_for::<RuntimeClass>();
         generator.subschema_for::<DaemonSet>();
         generator.subschema_for::<Job>();
         generator.subschema_for::<Service>();

@@ -3,7 +3,6 @@
 use super::{Status, Support};
 
 const YES: Support = Support::new(Status::Honoured, "");
-const NOT_YET: Support = Support::new(Status::NotYet, "");
 const CLOUD: Support = Support::new(Status::Meaningless, "storage of a cluster or a cloud");
 const SCHEDULER: Support = Support::new(Status::Meaningless, "there is one node and no scheduler");
 const SERVER: Support = Support::new(Status::Meaningless, "an API server fills it in");
@@ -14,6 +13,8 @@ const ONE_NODE: Support = yes("there is one node, so every value means the same"
 /// Why a field of a claim that a provisioner would read has no effect.
 const FOLDER: &str = "a claim is a folder of its own";
 const STATUS: Support = Support::new(Status::Meaningless, "kube fills it in");
+/// Where SELinux options have an effect.
+const SE_LINUX: &str = "where the kernel has SELinux; otherwise a warning";
 const WINDOWS: Support = Support::new(Status::Meaningless, "for Windows containers");
 
 const fn yes(note: &'static str) -> Support {
@@ -76,7 +77,7 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
             ("nodeName", SCHEDULER),
             ("nodeSelector", yes("kubernetes.io/os and kubernetes.io/arch; a warning for other labels")),
             ("os", yes("linux")),
-            ("overhead", SCHEDULER),
+            ("overhead", yes("cpu and memory are added to the limits of the pod as a whole")),
             ("preemptionPolicy", SCHEDULER.unless(&["PreemptLowerPriority"])),
             ("priority", SCHEDULER.unless(&["0"])),
             ("priorityClassName", SCHEDULER),
@@ -90,7 +91,10 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
             ),
             ("resources", yes("cpu, memory and hugepages-SIZE of the pod as a whole")),
             ("restartPolicy", YES),
-            ("runtimeClassName", not_yet("`--runtime` chooses the OCI runtime")),
+            (
+                "runtimeClassName",
+                yes("the name or handler of an OCI runtime that is installed; --runtime wins"),
+            ),
             ("schedulerName", SCHEDULER.unless(&["default-scheduler"])),
             ("schedulingGates", SCHEDULER),
             ("schedulingGroup", SCHEDULER),
@@ -204,7 +208,7 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
         &[
             ("bindMountOptions", YES),
             ("mountPath", YES),
-            ("mountPropagation", yes("Bidirectional counts as HostToContainer, with a warning")),
+            ("mountPropagation", yes("Bidirectional needs a privileged container and a shared mount")),
             ("name", YES),
             ("readOnly", YES),
             ("recursiveReadOnly", YES),
@@ -239,7 +243,7 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
             ("runAsGroup", YES),
             ("runAsNonRoot", YES),
             ("runAsUser", YES),
-            ("seLinuxOptions", NOT_YET),
+            ("seLinuxOptions", yes(SE_LINUX)),
             ("seccompProfile", yes("RuntimeDefault, which is the default here, and Unconfined")),
             ("windowsOptions", WINDOWS),
         ],
@@ -275,8 +279,11 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
             ("runAsGroup", YES),
             ("runAsNonRoot", YES),
             ("runAsUser", YES),
-            ("seLinuxChangePolicy", NOT_YET),
-            ("seLinuxOptions", NOT_YET),
+            (
+                "seLinuxChangePolicy",
+                yes("accepted: files of volumes are labelled one by one, as with Recursive"),
+            ),
+            ("seLinuxOptions", yes(SE_LINUX)),
             ("seccompProfile", yes("RuntimeDefault, which is the default here, and Unconfined")),
             ("supplementalGroups", YES),
             ("supplementalGroupsPolicy", YES),
@@ -284,6 +291,7 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
             ("windowsOptions", WINDOWS),
         ],
     ),
+    ("SELinuxOptions", &[("level", YES), ("role", YES), ("type", YES), ("user", YES)]),
     ("Sysctl", &[("name", YES), ("value", YES)]),
     (
         "Volume",
@@ -551,6 +559,19 @@ pub(super) const TABLE: &[(&str, &[(&str, Support)])] = &[
             ("targetPort", yes("a number, or the name of a port of each pod")),
         ],
     ),
+    (
+        "RuntimeClass",
+        &[
+            ("apiVersion", YES),
+            ("handler", yes("an OCI runtime that is installed here")),
+            ("kind", YES),
+            ("metadata", YES),
+            ("overhead", YES),
+            ("scheduling", ONE_NODE),
+        ],
+    ),
+    ("Overhead", &[("podFixed", yes("as overhead of a pod"))]),
+    ("Scheduling", &[("nodeSelector", ONE_NODE), ("tolerations", ONE_NODE)]),
     ("SessionAffinityConfig", &[("clientIP", YES)]),
     ("ClientIPConfig", &[("timeoutSeconds", YES)]),
     (

@@ -24,6 +24,7 @@ fn rules_of_proc_mount_and_user_namespaces() {
             "containers: [{name: a, image: b, securityContext: {procMount: unmasked}}]",
             "containers: [{name: a, image: b, securityContext: {procMount: Unmasked}}]\nhostUsers: false",
             "containers: [{name: a, image: b}]\nhostUsers: false\nhostNetwork: true\nhostPID: true\nhostIPC: true",
+            "containers: [{name: a, image: b, volumeDevices: [{name: disk, devicePath: /dev/x}]}]\nhostUsers: false\nvolumes: [{name: disk, persistentVolumeClaim: {claimName: c}}, {name: net, nfs: {server: a, path: /b}}]",
         ],
         pod
     ));

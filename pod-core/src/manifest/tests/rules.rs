@@ -66,6 +66,8 @@ fn rules_of_pods() {
             "containers: [{name: a, image: b}]\nshareProcessNamespace: true\nhostPID: true\nhostUsers: false",
             "containers: [{name: a, image: b}]\nhostNetwork: true\nsecurityContext: {sysctls: [{name: net.core.somaxconn, value: \"1\"}, {name: vm.swappiness, value: \"1\"}, {name: kernel.msgmax, value: \"1\"}, {name: kernel/msgmax, value: \"1\"}, {name: No, value: \"1\"}]}",
             "containers: [{name: a, image: b}]\nos: {name: windows}",
+            "containers: [{name: a, image: b, securityContext: {seLinuxOptions: {type: 'a b', level: 's0\",x=y'}}}]\nsecurityContext: {seLinuxOptions: {user: 'a:b', role: system_r, level: 's0:c1,c2'}}",
+            "containers: [{name: a, image: b, securityContext: {privileged: true}, volumeMounts: [{name: net, mountPath: /n, mountPropagation: Bidirectional}, {name: i, mountPath: /i, mountPropagation: Bidirectional}]}]\nvolumes: [{name: net, nfs: {server: s, path: /}}, {name: i, image: {reference: x}}]\nhostUsers: false",
             "containers: [{name: a, image: b, ports: [{containerPort: 80}]}, {name: c, image: d, ports: [{containerPort: 80}, {containerPort: 80, protocol: UDP}]}]\nhostNetwork: true",
             "containers: [{name: a, image: b}]\nsubdomain: a.b\nnodeName: A\nserviceAccountName: a_b\nruntimeClassName: a-\npriorityClassName: x/y\nnodeSelector: {-k: v, k: 'a b'}",
             "containers: [{name: a, image: b}]\ntolerations: [{}, {key: a b, operator: Exists, value: c}, {key: k, value: a-, tolerationSeconds: 3}, {operator: Exists}, {key: k, effect: NoExecute, tolerationSeconds: 3}]",
@@ -212,6 +214,19 @@ fn rules_of_endpoints() {
             let version = if text.contains("Slice") { "discovery.k8s.io/v1" } else { "v1" };
             format!("apiVersion: {version}\nmetadata: {{name: web}}\n{text}\n")
         }
+    ));
+}
+
+#[test]
+fn rules_of_runtime_classes() {
+    insta::assert_snapshot!(gallery(
+        [
+            "",
+            "handler: runc\nscheduling: {nodeSelector: {a: b}}",
+            "handler: Run/C",
+            "handler: crun\noverhead: {podFixed: {memory: -1, cpu: x}}",
+        ],
+        |text| format!("apiVersion: node.k8s.io/v1\nkind: RuntimeClass\nmetadata: {{name: fast}}\n{text}\n")
     ));
 }
 

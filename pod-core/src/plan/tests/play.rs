@@ -4,9 +4,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::hash::SAFE_ALPHABET;
-use super::super::{PlanOptions, PullPolicy, WorkloadPlan, undeclared_claims};
-use super::{deployment, document, options, planned, pod};
-use crate::manifest::Document;
+use super::super::{PlanOptions, PullPolicy, RuntimeClasses, WorkloadPlan, undeclared_claims};
+use super::{deployment, document, options, planned, pod, refused};
+use crate::manifest::{Document, Source};
 
 fn spec() -> Value {
     json!({
@@ -300,4 +300,36 @@ proptest! {
         prop_assert_eq!(x.template.hash == y.template.hash, a == b);
         prop_assert_eq!(x.template.pod.metadata.name == y.template.pod.metadata.name, a == b);
     }
+}
+
+#[test]
+fn runtime_class_name_is_the_handler_of_a_runtime_and_an_unknown_one_is_refused_with_its_line() {
+    let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  runtimeClassName: NAME\n  containers: [{name: a, image: b}]\n";
+    let documents = |name: &str| {
+        let source = Source { name: "f.yaml".to_owned(), dir: "/".into(), text: text.replace("NAME", name) };
+        crate::manifest::load(&[source], "default").documents
+    };
+    let runtime_classes = RuntimeClasses {
+        installed: ["crun", "runsc"].map(str::to_owned).into(),
+        ..RuntimeClasses::default()
+    };
+    let installed = PlanOptions { runtime_classes, ..options() };
+    let of = |options: &PlanOptions, name: &str| {
+        planned(&documents(name), options).workloads[0].template.runtime.clone()
+    };
+    assert_eq!(of(&installed, "gvisor").as_deref(), Some("runsc"));
+    let chosen = PlanOptions { runtime: Some("runc".to_owned()), ..installed.clone() };
+    assert_eq!(of(&chosen, "gvisor").as_deref(), Some("runc"), "--runtime wins");
+    insta::assert_snapshot!(refused(&documents("kata"), &installed), @"f.yaml:5:21: spec.runtimeClassName: there is no RuntimeClass kata, and no OCI runtime of this name is installed here (installed here: crun, runsc)");
+    // A RuntimeClass of the same play gives the handler and the overhead, wherever it stands.
+    let class = "---\napiVersion: node.k8s.io/v1\nkind: RuntimeClass\nmetadata: {name: NAME}\nhandler: crun\noverhead: {podFixed: {cpu: 250m}}\n";
+    let source = Source {
+        name: "f.yaml".to_owned(),
+        dir: "/".into(),
+        text: format!("{text}{class}").replace("NAME", "kata"),
+    };
+    let plan = planned(&crate::manifest::load(&[source], "default").documents, &installed);
+    let template = &plan.workloads[0].template;
+    assert_eq!(template.runtime.as_deref(), Some("crun"));
+    assert_eq!(template.pod.spec.as_ref().unwrap().overhead.as_ref().unwrap()["cpu"].0, "250m");
 }

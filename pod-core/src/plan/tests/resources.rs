@@ -44,6 +44,22 @@ fn the_memory_limit_is_in_bytes_rounded_up() {
     assert_eq!(of(json!({"requests": {"memory": "64Mi"}})).memory_limit, None);
 }
 
+#[test]
+fn the_overhead_of_the_runtime_is_added_to_the_pod_as_a_whole() {
+    let of = |overhead: Value, limits: Value| {
+        let containers = json!([{"name": "a", "resources": {"limits": limits}}]);
+        pod_resources(&pod_plan(&json!({"containers": containers, "overhead": overhead})).pod)
+    };
+    let overhead = json!({"cpu": "250m", "memory": "1Mi"});
+    let both = of(overhead.clone(), json!({"cpu": "500m", "memory": "1Mi"}));
+    assert_eq!(
+        (both.cpu_shares, both.cpu_quota, both.memory_limit),
+        (Some(768), Some(75_000), Some(2 << 20))
+    );
+    let without_limits = of(overhead, json!({}));
+    assert_eq!((without_limits.cpu_shares, without_limits.memory_limit), (Some(256), None));
+}
+
 fn pod(init: Value, apps: Value) -> Resources {
     pod_resources(&pod_plan(&json!({"initContainers": init, "containers": apps})).pod)
 }

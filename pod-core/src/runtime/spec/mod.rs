@@ -13,8 +13,9 @@ use oci_spec::runtime::{LinuxSeccomp, Spec};
 use serde_json::{Value, json};
 
 use super::host::{Device, Host};
+use super::selinux::Labels;
 use super::{Error, Sandbox, cgroup, seccomp};
-use crate::plan::{ContainerPlan, Resources, Seccomp};
+use crate::plan::{ContainerPlan, Propagation, Resources, Seccomp};
 
 /// cpu.shares of an infra container: the minimum.
 const INFRA_SHARES: u64 = 2;
@@ -34,6 +35,8 @@ pub struct Infra<'a> {
     pub sysctls: &'a BTreeMap<String, String>,
     /// The folder that [`super::infra::prepare_rootfs`] created.
     pub rootfs: &'a Path,
+    /// The SELinux labels of the sandbox.
+    pub labels: Option<&'a Labels>,
     /// Facts about this host.
     pub host: &'a Host,
 }
@@ -51,6 +54,8 @@ pub struct Container<'a> {
     pub mounts: &'a [Mount],
     /// Its root file system, which is mounted.
     pub rootfs: &'a Path,
+    /// Its SELinux labels.
+    pub labels: Option<&'a Labels>,
     /// Facts about this host ([`Host::with_devices`] for a privileged container or one that asks for devices).
     pub host: &'a Host,
 }
@@ -66,8 +71,8 @@ pub struct Mount {
     pub read_only: bool,
     /// recursiveReadOnly: mounts below the source are read-only as well.
     pub recursive_read_only: bool,
-    /// mountPropagation: mounts that the host makes below the source later appear in the container.
-    pub from_host: bool,
+    /// mountPropagation. With Bidirectional, the source is on a shared mount.
+    pub propagation: Propagation,
     /// The device that the volume is: the container may use it.
     pub device: Option<DeviceNumber>,
     /// bindMountOptions: `noexec`, `nodev`, `nosuid`.
@@ -136,7 +141,7 @@ pub fn infra(infra: &Infra<'_>) -> Result<Spec, Error> {
             "readonlyPaths": security::readonly_paths(),
         },
     });
-    parse(spec, Some(seccomp::default_profile(&BTreeSet::new(), &host.arch)?))
+    parse(labelled(spec, infra.labels), Some(seccomp::default_profile(&BTreeSet::new(), &host.arch)?))
 }
 
 /// Returns the spec of a container.
@@ -156,8 +161,13 @@ pub fn container(container: &Container<'_>) -> Result<Spec, Error> {
         "capabilities": security::capabilities(&capabilities, plan.uid, host),
         "oomScoreAdj": security::oom_score_adj(plan.oom_score_adj, host),
     });
-    // Recursive: `private` would cut off the volumes that follow the host's mounts.
-    let propagation = if container.mounts.iter().any(|mount| mount.from_host) { "slave" } else { "private" };
+    // It is set for all mounts of the container: `private` would cut off the volumes that follow the host's mounts, and
+    // `slave` those that the host follows.
+    let propagation = match container.mounts.iter().map(|mount| mount.propagation).max() {
+        Some(Propagation::Bidirectional) => "shared",
+        Some(Propagation::HostToContainer) => "slave",
+        Some(Propagation::None) | None => "private",
+    };
     let own_devices = security::own_devices(&plan.devices, host);
     let mut linux = json!({
         "namespaces": namespaces(container),
@@ -215,7 +225,22 @@ pub fn container(container: &Container<'_>) -> Result<Spec, Error> {
         "mounts": mounts::container(container),
         "linux": linux,
     });
-    parse(spec, profile)
+    parse(labelled(spec, container.labels), profile)
+}
+
+/// Adds SELinux labels to a spec: `process.selinuxLabel` and `linux.mountLabel`.
+fn labelled(mut spec: Value, labels: Option<&Labels>) -> Value {
+    let Some(Labels { process, file, .. }) = labels else { return spec };
+    let mut insert = |part: &str, name: &str, label: &str| {
+        if let Some(part) = spec.get_mut(part).and_then(Value::as_object_mut) {
+            part.insert(name.to_owned(), json!(label));
+        }
+    };
+    if let Some(process) = process {
+        insert("process", "selinuxLabel", process);
+    }
+    insert("linux", "mountLabel", file);
+    spec
 }
 
 /// Writes a spec as `<bundle>/config.json`.

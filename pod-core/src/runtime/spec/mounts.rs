@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{Container, Mount};
+use crate::plan::Propagation;
 use crate::runtime::cgroup::{Cgroups, Version, container_path, relative};
 
 const CGROUP: &str = "/sys/fs/cgroup";
@@ -127,7 +128,11 @@ pub(super) fn cgroup_folder(container: &Container<'_>) -> Option<&'static str> {
 
 /// Returns the mount of a volume.
 fn volume(mount: &Mount) -> Value {
-    let propagation = if mount.from_host { "rslave" } else { "rprivate" };
+    let propagation = match mount.propagation {
+        Propagation::None => "rprivate",
+        Propagation::HostToContainer => "rslave",
+        Propagation::Bidirectional => "rshared",
+    };
     let access = match (mount.read_only, mount.recursive_read_only) {
         (true, true) => "rro",
         (true, false) => "ro",

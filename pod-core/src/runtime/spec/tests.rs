@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::manifest::Ulimit;
-use crate::plan::AppArmor;
+use crate::plan::{AppArmor, SeLinux};
 use crate::runtime::cgroup::{Cgroups, Driver, Hierarchy, Version};
 use crate::runtime::host::Device;
 use crate::runtime::user_namespace::UserNamespace;
@@ -28,6 +28,7 @@ fn host(version: Version) -> Host {
         cpus: 2,
         arch: "x86_64".to_owned(),
         app_armor: false,
+        selinux: None,
         devices: vec![Device {
             path: "/dev/kmsg".into(),
             block: false,
@@ -66,6 +67,7 @@ fn plan() -> ContainerPlan {
         read_only_root: false,
         seccomp: Seccomp::Unconfined,
         app_armor: AppArmor::Unset,
+        selinux: SeLinux::default(),
         unmasked_proc: false,
         resources: Resources {
             cpu_shares: Some(512),
@@ -88,7 +90,8 @@ fn plan() -> ContainerPlan {
 
 fn build(plan: &ContainerPlan, sandbox: &Sandbox, mounts: &[Mount], host: &Host) -> Value {
     let rootfs = Path::new("/run/root");
-    let spec = container(&Container { id: "web-0", plan, sandbox, mounts, rootfs, host }).unwrap();
+    let spec =
+        container(&Container { id: "web-0", plan, sandbox, mounts, rootfs, labels: None, host }).unwrap();
     let mut spec = serde_json::to_value(spec).unwrap();
     // Sets of capabilities come in any order.
     if let Some(sets) = spec.pointer_mut("/process/capabilities").and_then(Value::as_object_mut) {
@@ -131,6 +134,7 @@ fn infra_spec() {
         hostname: "web",
         sysctls: &sysctls,
         rootfs: Path::new("/run/pause"),
+        labels: None,
         host: &host(Version::V2),
     };
     let mut spec = serde_json::to_value(infra(&input).unwrap()).unwrap();
@@ -191,21 +195,53 @@ fn privileged_is_unconfined() {
 }
 
 #[test]
-fn volumes_are_private_unless_they_follow_the_hosts_mounts() {
-    let mount = |from_host: bool| Mount {
+fn selinux_labels_are_those_of_the_process_and_of_mounts() {
+    let (host, sandbox, plan) = (host(Version::V2), sandbox(), plan());
+    let spec_with = |labels: Option<&Labels>| {
+        let rootfs = Path::new("/r");
+        let input = Container {
+            id: "web-0",
+            plan: &plan,
+            sandbox: &sandbox,
+            mounts: &[],
+            rootfs,
+            labels,
+            host: &host,
+        };
+        serde_json::to_value(container(&input).unwrap()).unwrap()
+    };
+    let labels = Labels {
+        process: Some("u:r:container_t:s0:c1,c2".to_owned()),
+        file: "u:object_r:container_file_t:s0:c1,c2".to_owned(),
+        shared: "u:object_r:container_file_t:s0".to_owned(),
+    };
+    let spec = spec_with(Some(&labels));
+    assert_eq!(spec["process"]["selinuxLabel"], json!(labels.process));
+    assert_eq!(spec["linux"]["mountLabel"], json!(labels.file));
+    let privileged = spec_with(Some(&Labels { process: None, ..labels }));
+    assert_eq!(privileged["process"].get("selinuxLabel"), None);
+    let without = spec_with(None);
+    assert_eq!(without["linux"].get("mountLabel"), None);
+}
+
+#[test]
+fn volumes_are_private_unless_mounts_propagate() {
+    let mount = |propagation: Propagation| Mount {
         source: "/v".into(),
         destination: "/v".to_owned(),
         read_only: true,
-        recursive_read_only: !from_host,
-        from_host,
+        recursive_read_only: propagation == Propagation::None,
+        propagation,
         device: None,
         options: vec!["noexec".to_owned()],
     };
-    for (from_host, options, propagation) in [
-        (false, json!(["rbind", "rprivate", "rro", "noexec"]), "private"),
-        (true, json!(["rbind", "rslave", "ro", "noexec"]), "slave"),
+    for (wanted, options, propagation) in [
+        (Propagation::None, json!(["rbind", "rprivate", "rro", "noexec"]), "private"),
+        (Propagation::HostToContainer, json!(["rbind", "rslave", "ro", "noexec"]), "slave"),
+        (Propagation::Bidirectional, json!(["rbind", "rshared", "ro", "noexec"]), "shared"),
     ] {
-        let spec = build(&plan(), &sandbox(), &[mount(from_host)], &host(Version::V2));
+        let other = Mount { destination: "/other".to_owned(), ..mount(Propagation::None) };
+        let spec = build(&plan(), &sandbox(), &[mount(wanted), other], &host(Version::V2));
         let mounts = spec["mounts"].as_array().unwrap();
         let volume = mounts.iter().find(|one| one["destination"] == "/v").unwrap();
         assert_eq!(volume["options"], options);

@@ -12,7 +12,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use oci_spec::runtime::{LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespaceType, Spec};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +73,16 @@ pub(super) fn join_by_descriptor(spec: &mut Spec) -> Result<Vec<File>, Error> {
     }
     linux.set_namespaces(Some(namespaces));
     Ok(open)
+}
+
+/// Adds the ids of a pod's user namespace to a spec. The built-in runtime learns them from the namespace that it joins;
+/// runc and crun also want them in the spec (`linux.uidMappings` of the OCI runtime specification).
+pub fn add_mappings(spec: &mut Spec, users: &UserNamespace) {
+    let Some(linux) = spec.linux_mut() else { return };
+    let mapping =
+        LinuxIdMappingBuilder::default().container_id(0_u32).host_id(users.first_id).size(IDS).build();
+    let mappings: Option<Vec<LinuxIdMapping>> = mapping.ok().map(|mapping| vec![mapping]);
+    linux.set_uid_mappings(mappings.clone()).set_gid_mappings(mappings);
 }
 
 /// The user namespace of a pod.

@@ -2,7 +2,7 @@
 //!
 //! The container's process is not root on the host while it enters its root folder, so it cannot pass the folders of
 //! `--runroot`, which are for root only. Therefore a tmpfs that everybody may enter is mounted on a folder of the host,
-//! in the worker's own mount namespace: the host sees an empty folder.
+//! in the worker's own mount namespace: the host sees empty folders.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -23,6 +23,8 @@ use crate::runtime::{Error, mount_attributes};
 
 /// The folder of the host that the tmpfs is mounted on.
 const DIR: &str = "/run/kube-play-users";
+/// The folder in it for the root of the container.
+const ROOT: &str = "root";
 
 /// A folder in the worker's mount namespace that the processes of a user namespace may enter.
 #[derive(Debug)]
@@ -42,6 +44,8 @@ impl Staging {
     pub fn new(users: &UserNamespace) -> Result<Self, Error> {
         let dir = PathBuf::from(DIR);
         make_folder(&dir)?;
+        // On the host: runc enters the folder that it knows as the container's root when it runs a command.
+        make_folder(&dir.join(ROOT))?;
         let flags = rustix::mount::MountFlags::NOSUID | rustix::mount::MountFlags::NODEV;
         rustix::mount::mount("tmpfs", &dir, "tmpfs", flags, c"mode=755,size=256k")
             .map_err(Error::io("mount a tmpfs on", &dir))?;
@@ -60,7 +64,7 @@ impl Staging {
     /// # Errors
     /// If the folder cannot be created.
     pub fn root(&self) -> Result<PathBuf, Error> {
-        let root = self.dir.join("root");
+        let root = self.dir.join(ROOT);
         make_folder(&root)?;
         Ok(root)
     }

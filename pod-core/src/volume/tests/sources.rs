@@ -49,7 +49,7 @@ fn memory_medium_is_a_tmpfs_of_the_least_of_size_limit_and_memory_limit() {
     for container in containers {
         container.resources = serde_json::from_value(json!({"limits": {"memory": "1Mi"}})).unwrap();
     }
-    prepare(&place.layout, &plan, &place.objects, "c").unwrap();
+    prepare(&place.layout, &plan, &place.objects, "c", None).unwrap();
     assert!(mounted(&path)[0].contains("size=2048k"), "the pod's limit is 2 Mi");
 }
 
@@ -57,9 +57,9 @@ fn memory_medium_is_a_tmpfs_of_the_least_of_size_limit_and_memory_limit() {
 fn only_what_the_container_mounts_is_made() {
     let place = Place::new();
     let plan = pod(json!({"emptyDir": {}}));
-    let paths = prepare(&place.layout, &plan, &place.objects, "without").unwrap();
+    let paths = prepare(&place.layout, &plan, &place.objects, "without", None).unwrap();
     assert!(paths.is_empty());
-    let paths = prepare(&place.layout, &plan, &place.objects, "c").unwrap();
+    let paths = prepare(&place.layout, &plan, &place.objects, "c", None).unwrap();
     assert_eq!(paths.into_keys().collect::<Vec<_>>(), ["v"]);
 }
 

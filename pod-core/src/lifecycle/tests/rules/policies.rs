@@ -98,10 +98,14 @@ fn restart_all_containers_stops_all_and_begins_with_the_first_init_container_in_
     d.started("a");
     d.started("b");
     d.todo();
+    let restarting = |d: &Driver| d.state.conditions.all_restarting.map(|condition| condition.status);
+    assert_eq!(restarting(&d), Some(false));
     d.exited("a", 88);
     assert_eq!((d.todo(), d.wait()), (vec![term("b")], Some(30_000)));
+    assert_eq!(restarting(&d), Some(true));
     d.exited("b", 143);
     assert_eq!(d.todo(), [start("i0", 1)]);
+    assert_eq!(restarting(&d), Some(false));
     d.started("i0");
     d.exited("i0", 0);
     assert_eq!(d.todo(), [start("b", 1), start("a", 1)]);
