@@ -91,19 +91,19 @@ pub fn prepare_request(headers: &mut HeaderMap, client: &Client<'_>) {
     remove_hop_by_hop(headers);
     // The proxy itself answers `100-continue`, once it begins to read the body.
     headers.remove(EXPECT);
-    let before = if client.is_trusted { headers.get(FORWARDED_FOR).cloned() } else { None };
-    if !client.is_trusted {
+    let mut chain: Vec<String> = Vec::new();
+    if client.is_trusted {
+        let given = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
+        chain.extend(given.filter(|value| !value.is_empty()).map(str::to_owned));
+    } else {
         for name in ABOUT_CLIENT {
             headers.remove(name);
         }
     }
     remove_look_alikes(headers);
     let address = client.address.to_canonical().to_string();
-    let chain = match before.as_ref().and_then(|before| before.to_str().ok()) {
-        Some(before) if !before.is_empty() => format!("{before}, {address}"),
-        _ => address.clone(),
-    };
-    set(headers, FORWARDED_FOR, &chain);
+    chain.push(address.clone());
+    set(headers, FORWARDED_FOR, &chain.join(", "));
     let scheme = HeaderValue::from_static(if client.is_secure { "https" } else { "http" });
     headers.entry(FORWARDED_SCHEME).or_insert_with(|| scheme.clone());
     headers.entry(FORWARDED_PROTO).or_insert(scheme);
@@ -254,9 +254,14 @@ mod tests {
     #[test]
     fn a_trusted_proxy_is_believed_and_added_to_the_chain() {
         let trusted = Client { is_trusted: true, is_secure: false, ..client() };
-        let said = [("x-forwarded-for", "1.1.1.1"), ("x-forwarded-proto", "https"), ("x-real-ip", "1.1.1.1")];
+        let said = [
+            ("x-forwarded-for", "1.1.1.1"),
+            ("x-forwarded-for", "2.2.2.2"),
+            ("x-forwarded-proto", "https"),
+            ("x-real-ip", "1.1.1.1"),
+        ];
         let headers = prepared(&said, &trusted);
-        assert_eq!(headers["x-forwarded-for"], "1.1.1.1, 10.0.0.9");
+        assert_eq!(headers["x-forwarded-for"], "1.1.1.1, 2.2.2.2, 10.0.0.9");
         assert_eq!(headers["x-forwarded-proto"], "https");
         assert_eq!(headers["x-real-ip"], "1.1.1.1");
         assert!(is_secure(&map(&said), &trusted));

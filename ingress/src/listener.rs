@@ -188,6 +188,7 @@ where
                 connection.as_mut().graceful_shutdown();
             }
             () = tokio::time::sleep_until(deadline.into()) => match activity.idle_since() {
+                None if activity.is_stalled(idle) => return,
                 None => deadline = Instant::now() + if is_closing { CLOSING } else { idle },
                 Some(_) if is_closing => return,
                 Some(since) if since.elapsed() < idle => deadline = since + idle,

@@ -107,6 +107,9 @@ impl Body for ResponseBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.set_unread(false);
+        }
         let frame = match &mut self.content {
             Content::Text(text) => {
                 text.take().map(|text| Ok(Frame::data(Bytes::from_static(text.as_bytes()))))
@@ -115,6 +118,10 @@ impl Body for ResponseBody {
         };
         if let (Some(log), Some(Ok(frame))) = (&mut self.log, &frame) {
             log.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+        }
+        let has_more = matches!(frame, Some(Ok(_))) && !self.is_end_stream();
+        if let Some(in_flight) = self.in_flight.as_mut().filter(|_| has_more) {
+            in_flight.set_unread(true);
         }
         Poll::Ready(frame)
     }

@@ -61,7 +61,8 @@ pub struct Options {
     pub max_connections: usize,
     /// How many bytes the head of a request or response may have.
     pub max_head: usize,
-    /// How long a connection may be open without a request, and how long the head of a request may take, in seconds.
+    /// How long a connection may be open without a request, how long the head of a request may take, and how long a client
+    /// may read nothing of a response, in seconds.
     pub idle_seconds: u64,
     /// How long requests that are being served may go on after the file was removed, in seconds.
     pub drain_seconds: u64,

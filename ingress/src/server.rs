@@ -10,7 +10,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::certificate::Certificates;
 use crate::listener::{self, OpenListener};
 use crate::router::Router;
-use crate::routes::{Listener, Options, Routes};
+use crate::routes::{Certificate, Listener, Options, Routes};
 use crate::state::{Acceptor, Shared, Table};
 use crate::status::{ListenerStatus, Status};
 use crate::tls::{self, CurrentCertificates};
@@ -35,11 +35,21 @@ pub enum ServeError {
     },
 }
 
+/// The certificates that are presented now, and a message for each that cannot be used. Reading one takes longer than
+/// everything else of a change, and endpoints change more often.
+#[derive(Debug, Default)]
+struct Presented {
+    all: Vec<Certificate>,
+    default: Option<Certificate>,
+    failed: Vec<String>,
+}
+
 /// A proxy that runs in the current tokio runtime.
 #[derive(Debug)]
 pub struct Proxy {
     shared: Arc<Shared>,
     certificates: Arc<CurrentCertificates>,
+    presented: Presented,
     acceptor: Acceptor,
     listeners: HashMap<Listener, OpenListener>,
     generation: u64,
@@ -54,6 +64,7 @@ impl Proxy {
         Ok(Self {
             shared: Shared::new(options)?,
             certificates,
+            presented: Presented::default(),
             acceptor: Acceptor(TlsAcceptor::from(Arc::new(config))),
             listeners: HashMap::new(),
             generation: 0,
@@ -64,13 +75,17 @@ impl Proxy {
     /// touched. Returns what could be done.
     pub async fn apply(&mut self, routes: &Routes) -> Status {
         let (router, mut problems) = Router::new(routes);
-        let (certificates, failed) = Certificates::new(routes);
-        problems.extend(failed);
+        if self.presented.all != routes.certificates || self.presented.default != routes.default_certificate {
+            let (certificates, failed) = Certificates::new(routes);
+            self.certificates.set(certificates);
+            let (all, default) = (routes.certificates.clone(), routes.default_certificate.clone());
+            self.presented = Presented { all, default, failed };
+        }
+        problems.extend(self.presented.failed.iter().cloned());
         let log = routes.options.access_log.as_deref();
         if let (Err(e), Some(path)) = (self.shared.set_access_log(log), log) {
             problems.push(format!("the access log {} cannot be opened: {e}", path.display()));
         }
-        self.certificates.set(certificates);
         let addresses: HashSet<SocketAddr> = router.addresses().collect();
         self.shared.set_table(Table { router, options: routes.options.clone() });
         self.shared.pool.retain(&addresses);

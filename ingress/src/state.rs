@@ -141,38 +141,75 @@ pub(crate) struct Peer {
 pub(crate) struct Activity {
     begun: Instant,
     requests: AtomicUsize,
-    /// When the last request ended, in milliseconds since `begun`.
-    idle_since: AtomicU64,
+    /// How many responses wait for their client to read what it was sent.
+    unread: AtomicUsize,
+    /// When something was done for a client last, in milliseconds since `begun`: a part of a response was sent, or a
+    /// request ended.
+    moved_at: AtomicU64,
 }
 
 impl Activity {
     pub(crate) fn new() -> Arc<Self> {
-        let (requests, idle_since) = (AtomicUsize::new(0), AtomicU64::new(0));
-        Arc::new(Self { begun: Instant::now(), requests, idle_since })
+        let (requests, unread, moved_at) = <(AtomicUsize, AtomicUsize, AtomicU64)>::default();
+        Arc::new(Self { begun: Instant::now(), requests, unread, moved_at })
+    }
+
+    fn moves(&self) {
+        let at = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.moved_at.store(at, Ordering::Relaxed);
+    }
+
+    fn moved_at(&self) -> Instant {
+        self.begun + Duration::from_millis(self.moved_at.load(Ordering::Relaxed))
     }
 
     /// Counts a request until the returned value is dropped.
     pub(crate) fn begin(self: &Arc<Self>) -> InFlight {
         self.requests.fetch_add(1, Ordering::Relaxed);
-        InFlight(Arc::clone(self))
+        InFlight { activity: Arc::clone(self), is_unread: false }
     }
 
     /// Returns since when no request is being served; `None` while one is.
     pub(crate) fn idle_since(&self) -> Option<Instant> {
-        let is_idle = self.requests.load(Ordering::Relaxed) == 0;
-        is_idle.then(|| self.begun + Duration::from_millis(self.idle_since.load(Ordering::Relaxed)))
+        (self.requests.load(Ordering::Relaxed) == 0).then(|| self.moved_at())
+    }
+
+    /// Returns whether the client has read nothing of any response for so long.
+    pub(crate) fn is_stalled(&self, limit: Duration) -> bool {
+        let requests = self.requests.load(Ordering::Relaxed);
+        requests > 0 && self.unread.load(Ordering::Relaxed) == requests && self.moved_at().elapsed() >= limit
     }
 }
 
 /// A request that is being served.
 #[derive(Debug)]
-pub(crate) struct InFlight(Arc<Activity>);
+pub(crate) struct InFlight {
+    activity: Arc<Activity>,
+    is_unread: bool,
+}
+
+impl InFlight {
+    /// Notes that a part of the response was sent, or that the client asks for more.
+    pub(crate) fn set_unread(&mut self, is_unread: bool) {
+        match (self.is_unread, is_unread) {
+            (false, true) => {
+                self.activity.moves();
+                self.activity.unread.fetch_add(1, Ordering::Relaxed);
+            }
+            (true, false) => {
+                self.activity.unread.fetch_sub(1, Ordering::Relaxed);
+            }
+            _ => {}
+        }
+        self.is_unread = is_unread;
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let since = u64::try_from(self.0.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.0.idle_since.store(since, Ordering::Relaxed);
-        self.0.requests.fetch_sub(1, Ordering::Relaxed);
+        self.set_unread(false);
+        self.activity.moves();
+        self.activity.requests.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

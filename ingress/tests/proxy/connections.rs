@@ -86,6 +86,41 @@ async fn a_client_that_sends_its_head_slowly_does_not_stay() {
 }
 
 #[tokio::test]
+async fn a_client_that_does_not_read_its_response_does_not_stay() {
+    let large = endpoint(|_| async { Response::new(full(vec![b'x'; 64 << 20])) }).await;
+    let mut all = routes(&[large], route("b"));
+    all.options = options(|options| options.idle_seconds = 1);
+    let proxy = Running::new(all).await;
+    let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let begun = Instant::now();
+    // A connection that is closed with data to send is reset: only then writing fails.
+    while stream.write_all(b"\r\n").await.is_ok() && begun.elapsed() < LIMIT {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(begun.elapsed() < LIMIT / 2);
+}
+
+#[tokio::test]
+async fn a_client_that_reads_slowly_gets_its_whole_response() {
+    let large = endpoint(|_| async { Response::new(full(vec![b'x'; 16 << 20])) }).await;
+    let mut all = routes(&[large], route("b"));
+    all.options = options(|options| options.idle_seconds = 1);
+    let proxy = Running::new(all).await;
+    let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+    let (mut count, mut part) = (0, vec![0; 1 << 20]);
+    loop {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        match stream.read(&mut part).await.unwrap() {
+            0 => break,
+            read => count += read,
+        }
+    }
+    assert!(count > 16 << 20, "{count}");
+}
+
+#[tokio::test]
 async fn more_connections_than_allowed_wait_for_their_turn() {
     let mut all = routes(&[says("web").await], route("b"));
     all.options = options(|options| options.max_connections = 1);

@@ -116,11 +116,12 @@ fn kube_proxy(
     let routes = Routes {
         generation: 1,
         listeners: vec![Listener { address: plain, tls: false }, Listener { address: tls, tls: true }],
-        certificates: vec![Certificate {
-            hosts: vec![HOST.to_owned()],
+        // wrk asks for an address, which has no name in the handshake.
+        default_certificate: Some(Certificate {
+            hosts: Vec::new(),
             certificate: pair.certificate.clone(),
             key: pair.key.clone(),
-        }],
+        }),
         backends: [("origin".to_owned(), Backend { endpoints: vec![origin] })].into(),
         hosts: vec![Host {
             host: HOST.to_owned(),
