@@ -133,10 +133,12 @@ pub(crate) fn files(run: &Path, uids: &BTreeSet<String>) -> Vec<String> {
 /// Returns true for files that stay when everything was taken down: images, the definitions of networks, locks,
 /// memos.
 fn may_stay(path: &str) -> bool {
-    const FILES: [&str; 23] = [
+    const FILES: [&str; 25] = [
         "root/images/index.json",
         "root/images/oci-layout",
         "root/images/lock",
+        "root/ingress/certificate.json",
+        "root/ingress/settings.json",
         "root/version.json",
         "root/networks/lock",
         "root/networks/service-ranges.json",
