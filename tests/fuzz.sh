@@ -11,7 +11,7 @@ case ${1:-600} in *[!0-9]*) echo "usage: tests/fuzz.sh [SECONDS [TARGET...]]: $1
 cd "$(dirname "$0")/.."
 seconds=${1:-600}
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- manifest reference layer auth_file cri_log
+[ $# -gt 0 ] || set -- manifest reference layer auth_file cri_log dns_message
 PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
 command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --version 0.13.2 --locked
 # The coverage that guides libFuzzer is a flag of unstable compilers.

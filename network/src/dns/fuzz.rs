@@ -90,3 +90,22 @@ fn check(answer: &[u8], query: &[u8], limit: usize) {
     assert_eq!(read.metadata.message_type, MessageType::Response);
     assert_eq!(answer.get(..2), query.get(..2), "the id");
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    #[test]
+    fn dns_messages() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus/dns_message");
+        let mut inputs: Vec<_> =
+            std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+        inputs.sort();
+        assert!(!inputs.is_empty(), "{} has no inputs", dir.display());
+        for input in inputs {
+            // The output is shown if the test fails.
+            println!("{}", input.display());
+            super::dns_message(&std::fs::read(input).unwrap());
+        }
+    }
+}

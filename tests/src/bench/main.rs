@@ -19,6 +19,7 @@ mod kube;
 mod logs;
 mod manifests;
 mod memory;
+mod names;
 mod netns;
 mod options;
 mod podman;
@@ -91,6 +92,7 @@ const FAMILIES: &[Family] = &[
     ("logs", "throughput of logs", logs::throughput),
     ("probes", "cost of probes", probes::all),
     ("services", "change of endpoints, and requests through a Service", services::all),
+    ("names", "names per second", names::all),
     ("pull", "pull and unpack of a big image", pull::all),
     ("many", "cost of a pod beside many others", scale::all),
     ("ingress", "the Ingress proxy beside nginx", ingress::all),

@@ -24,6 +24,8 @@ pub enum Target {
     None,
     /// At most this number.
     AtMost(f64),
+    /// At least this number.
+    AtLeast(f64),
     /// At most this many times podman's number.
     BelowPodman(f64),
     /// At least podman's number.
@@ -57,6 +59,12 @@ impl Row {
         let (target, reached) = match self.target {
             Target::None => (String::new(), String::new()),
             Target::AtMost(limit) => (format!("≤ {}", self.unit.text(limit)), most(limit)),
+            Target::AtLeast(limit) => {
+                let reached = |kube: f64| {
+                    if kube >= limit { "yes".to_owned() } else { format!("no: {:.2} of it", kube / limit) }
+                };
+                (format!("≥ {}", self.unit.text(limit)), self.kube.map_or(String::new(), reached))
+            }
             Target::BelowPodman(times) => {
                 (format!("≤ {times} x podman"), self.other.map_or(String::new(), |p| most(p * times)))
             }
