@@ -105,8 +105,9 @@ pub(super) fn decide(query: &Query, view: &View<'_>, turn: usize) -> Decision {
 /// Combines aliases of ours with a name server's answer about the name that they lead to. `None` if that answer is
 /// damaged.
 pub(super) fn complete(forward: &Forward, answer: &[u8]) -> Option<Answer> {
-    // Memory for the questions is reserved by their announced number, so that number is looked at first.
-    if answer.get(4..6) != Some(&[0, 1]) {
+    // Memory for the questions is reserved by their announced number, so that number is looked at first. Answers to other
+    // operations may contain records that no answer to a query has.
+    if answer.get(4..6) != Some(&[0, 1]) || answer.get(2).is_none_or(|flags| flags & 0xf8 != 0x80) {
         return None;
     }
     let message = Message::from_vec(answer).ok()?;

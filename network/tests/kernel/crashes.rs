@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use network::Endpoint;
@@ -69,6 +69,24 @@ fn a_strangers_process_that_got_the_name_servers_pid_is_left_alone() {
     assert!(stranger.try_wait().unwrap().is_none(), "it was sent a signal");
     stranger.kill().unwrap();
     stranger.wait().unwrap();
+}
+
+#[test]
+fn the_name_server_of_an_earlier_build_is_replaced() {
+    let instance = Instance::new();
+    let dir = instance.dir.path().join("run/aardvark-dns");
+    fs::create_dir_all(&dir).unwrap();
+    // A process with the arguments of one, which waits for its input.
+    let mut former = Command::new("cat")
+        .args(["aardvark-dns", "--"])
+        .args([&dir, Path::new("-")])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    instance.setup(&instance.endpoint("web"));
+    assert!(former.wait().unwrap().code().is_none(), "it was killed");
+    assert!(!dir.exists());
 }
 
 #[test]
