@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, UdpSocket};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use base::file::{Durability, FileLock, LockKind};
@@ -34,8 +34,17 @@ const USABLE_WITHIN: Duration = Duration::from_secs(2);
 /// The file with the pid of the name server.
 const PID: &str = "pid";
 
+/// The lock that a name server holds as long as it lives, so that there is only one.
+const LOCK: &str = "lock";
+
 /// What a name server writes to its starter once it listens.
 const READY: &[u8] = b"ready";
+
+/// What it writes if another one runs.
+const BUSY: &[u8] = b"busy";
+
+/// How often a name server is started if another one, whose starter was killed, gets ahead of it.
+const ATTEMPTS: usize = 3;
 
 /// The name server of earlier builds: the first argument of its process, and the name of its folder.
 const FORMER: &str = "aardvark-dns";
@@ -70,9 +79,7 @@ impl Networks {
             None => {}
         }
         if !is_needed {
-            for file in [PID, control::SOCKET] {
-                record::remove(&dir.join(file))?;
-            }
+            forget(&dir)?;
         }
         Ok(())
     }
@@ -81,15 +88,18 @@ impl Networks {
     /// the same name of an endpoint. PTR answers follow from the addresses. The names are kept until the next call, also
     /// while no name server runs.
     pub fn set_names(&self, names: &Names) -> Result<(), Error> {
-        let ranges = self.service_ranges()?;
         let path = self.dns_dir().join(SERVICES);
         if names.is_empty() && !path.exists() {
             return Ok(());
         }
+        let wanted = match names.is_empty() {
+            false => Some(Services { ranges: self.service_ranges()?, names: names.clone() }),
+            true => None,
+        };
         {
             // Two writers would use the same temporary file.
             let _names = FileLock::acquire(&self.run_dir.join("names.lock"), LockKind::Exclusive)?;
-            replace(&path, (!names.is_empty()).then_some(&Services { ranges, names: names.clone() }))?;
+            replace(&path, wanted.as_ref())?;
         }
         // A name server that is just starting reads the file later.
         self.tell_dns().map(|_| ())
@@ -172,7 +182,28 @@ impl Networks {
     }
 
     fn start_dns(&self, dir: &Path) -> Result<(), Error> {
-        self.end_unknown_servers();
+        for _ in 0..ATTEMPTS {
+            self.end_unknown_servers();
+            let output = self.start_once(dir)?;
+            if output.stdout == READY {
+                base::fail_point!(Worker, "name-server-started");
+                return Ok(());
+            }
+            if output.stdout != BUSY {
+                let said = String::from_utf8_lossy(&output.stderr);
+                let said = said.trim();
+                return Err(Error::Dns(if said.is_empty() {
+                    "it ended at once".to_owned()
+                } else {
+                    said.to_owned()
+                }));
+            }
+        }
+        Err(Error::Dns("another one runs".to_owned()))
+    }
+
+    /// Starts a name server, and returns what it has written once it listens or has ended.
+    fn start_once(&self, dir: &Path) -> Result<Output, Error> {
         // It outlives this process and needs nothing else of its environment. It resets what else it inherits itself.
         let passed_on =
             [base::fail_point::FAIL_POINT, base::fail_point::TRACE, "PATH", "KUBE_PLAY_CGROUP_DRIVER"];
@@ -200,16 +231,13 @@ impl Networks {
             });
         }
         // Both pipes end when the name server listens, because it closes them, and when it fails.
-        let output =
-            command.output().map_err(|e| Error::Dns(format!("cannot run {}: {e}", self.exe.display())))?;
-        if output.stdout == READY {
-            base::fail_point!(Worker, "name-server-started");
-            return Ok(());
-        }
-        let said = String::from_utf8_lossy(&output.stderr);
-        let said = said.trim();
-        Err(Error::Dns(if said.is_empty() { "it ended at once".to_owned() } else { said.to_owned() }))
+        command.output().map_err(|e| Error::Dns(format!("cannot run {}: {e}", self.exe.display())))
     }
+}
+
+/// Removes the files of a name server that has ended.
+fn forget(dir: &Path) -> Result<(), Error> {
+    [PID, control::SOCKET, LOCK].iter().try_for_each(|file| record::remove(&dir.join(file)))
 }
 
 /// Makes a file have this content; `None` is no file. A file that has it already is not written.
@@ -305,20 +333,27 @@ pub fn name_server_main(args: Vec<String>) -> i32 {
     // SAFETY: nothing of this process uses a descriptor above 2 yet.
     unsafe { libc::close_range(3, libc::c_uint::MAX, 0) };
     base::fail_point!(Worker, "name-server-begins");
-    let dir = Path::new(&config);
-    match begin(dir, port) {
-        Ok(mut server) => {
-            let error = server.run();
-            tracing::error!(%error, "the name server ends");
+    match serve(Path::new(&config), port) {
+        Ok(()) => 0,
+        Err(e) => {
+            eprintln!("{e}");
+            1
         }
-        Err(e) => eprintln!("{e}"),
     }
-    1
 }
 
-/// Starts to serve, and tells the starter.
-fn begin(dir: &Path, port: u16) -> Result<Server, server::Error> {
-    let server = Server::start(dir, port)?;
+/// Serves until the process is killed. Returns if another name server runs, or if there is nobody to serve: then the
+/// starter was killed and everything was taken down meanwhile.
+fn serve(dir: &Path, port: u16) -> Result<(), server::Error> {
+    let path = dir.join(LOCK);
+    let Some(_lock) = FileLock::try_acquire(&path, LockKind::Exclusive).map_err(Error::from)? else {
+        std::io::stdout().write_all(BUSY)?;
+        return Ok(std::io::stdout().flush()?);
+    };
+    let mut server = Server::start(dir, port)?;
+    if !server.has_networks() {
+        return Ok(forget(dir)?);
+    }
     base::fail_point!(Worker, "name-server-listens");
     record::write_bytes(&dir.join(PID), std::process::id().to_string().as_bytes(), Durability::Process)?;
     std::io::stdout().write_all(READY)?;
@@ -327,5 +362,5 @@ fn begin(dir: &Path, port: u16) -> Result<Server, server::Error> {
     for fd in [rustix::stdio::dup2_stdout, rustix::stdio::dup2_stderr] {
         fd(&null).map_err(std::io::Error::from)?;
     }
-    Ok(server)
+    Err(server.run())
 }

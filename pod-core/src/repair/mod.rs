@@ -36,17 +36,19 @@ pub struct Repaired {
 pub fn repair(instance: &Instance) -> Result<Repaired, Error> {
     let mut log_lines = repair_pods(instance)?;
     let networks = sandbox::networks(&instance.layout, &instance.exe);
-    match networks.repair_dns() {
-        Ok(true) => log_lines.push("the name server of the pods had ended; a new one was started".to_owned()),
-        Ok(false) => {}
-        Err(e) => tracing::warn!("{e}"),
+    let restarted = networks.repair_dns().unwrap_or_else(|e| {
+        tracing::warn!("{e}");
+        false
+    });
+    if restarted {
+        log_lines.push("the name server of the pods had ended; a new one was started".to_owned());
     }
     // A user who may not change the networks may still list pods.
     let network = networks.repair().unwrap_or_else(|e| {
         tracing::warn!("{e}");
         network::Repaired::default()
     });
-    match traffic::repair(&instance.layout, &instance.exe, !network.mended.is_empty()) {
+    match traffic::repair(&instance.layout, &instance.exe, restarted || !network.mended.is_empty()) {
         Ok(true) => log_lines.push("Services and Ingresses were not up to date; they are now".to_owned()),
         Ok(false) => {}
         Err(e) => tracing::warn!("{e}"),

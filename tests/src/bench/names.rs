@@ -140,7 +140,7 @@ fn rates(server: &Server, seconds: f64) -> (f64, f64) {
 pub fn all(bench: &Bench) -> Vec<Row> {
     let seconds = if bench.options.quick { 1.0 } else { 5.0 };
     let (mut wall, mut cpu) = (<[Vec<f64>; 2]>::default(), <[Vec<f64>; 2]>::default());
-    let has_other = bench.other_is_podman() && Path::new(AARDVARK).exists();
+    let has_other = bench.options.before.is_none() && Path::new(AARDVARK).exists();
     for _ in 0..bench.options.few() {
         for index in 0..=usize::from(has_other) {
             let server = if index == 0 { kube(&bench.options.kube) } else { aardvark() };

@@ -113,6 +113,11 @@ impl Server {
         Ok(server)
     }
 
+    /// Returns whether there is anybody to serve.
+    pub(super) fn has_networks(&self) -> bool {
+        self.zone.gateways().next().is_some()
+    }
+
     /// Reads the files if they have changed, and listens on exactly the gateways that they name. A gateway that is no
     /// address of this host at the moment is tried again the next time.
     fn reload(&mut self) -> Result<(), Error> {
