@@ -206,7 +206,7 @@ pub fn all(bench: &Bench) -> Vec<Row> {
         }
     }
     let beside = "(compared: nginx 1.22 as a proxy)";
-    let rate = Target::AtLeast(0.7);
+    let rate = Target::AtLeastTimes(0.7);
     vec![
         Row::new(&format!("Ingress: requests a second {beside}"), Unit::Count, rate, plain),
         Row::new(&format!("Ingress: requests a second with TLS {beside}"), Unit::Count, rate, tls),

@@ -31,7 +31,7 @@ pub enum Target {
     /// At least podman's number.
     AtLeastPodman,
     /// At least this many times the number of what is compared.
-    AtLeast(f64),
+    AtLeastTimes(f64),
 }
 
 /// One line of the table.
@@ -74,7 +74,7 @@ impl Row {
                 });
                 ("≥ podman".to_owned(), reached.unwrap_or_default())
             }
-            Target::AtLeast(times) => {
+            Target::AtLeastTimes(times) => {
                 let reached = self
                     .kube
                     .zip(self.other)
