@@ -133,7 +133,7 @@ pub(crate) fn files(run: &Path, uids: &BTreeSet<String>) -> Vec<String> {
 /// Returns true for files that stay when everything was taken down: images, the definitions of networks, locks,
 /// memos.
 fn may_stay(path: &str) -> bool {
-    const FILES: [&str; 25] = [
+    const FILES: [&str; 26] = [
         "root/images/index.json",
         "root/images/oci-layout",
         "root/images/lock",
@@ -153,6 +153,7 @@ fn may_stay(path: &str) -> bool {
         "run/volumes.lock",
         "run/pause/pause",
         "run/networks/dns-port.json",
+        "run/networks/names.lock",
         // Memos, and files of netavark.
         "run/glances.json",
         "run/networks/checked.json",

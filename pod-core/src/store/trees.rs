@@ -10,13 +10,23 @@ use std::path::{Path, PathBuf};
 use super::{Error, Layout};
 
 /// The names of all entries directly in `--root`.
-const IN_ROOT: &[&str] =
-    &["images", "networks", "objects", "persistentvolumes", "pods", "version.json", "volumes", "workloads"];
+const IN_ROOT: &[&str] = &[
+    "images",
+    "ingress",
+    "networks",
+    "objects",
+    "persistentvolumes",
+    "pods",
+    "version.json",
+    "volumes",
+    "workloads",
+];
 /// The names of all entries directly in `--runroot`.
 const IN_RUNROOT: &[&str] = &[
     "boot",
     "events",
     "glances.json",
+    "ingress",
     "lock",
     "loops",
     "netns",
