@@ -27,8 +27,11 @@ const GENERATED: [&str; 9] = [
     "deletionGracePeriodSeconds",
     "ownerReferences",
 ];
-const GENERATED_ANNOTATIONS: [&str; 2] =
-    ["kubectl.kubernetes.io/last-applied-configuration", "deployment.kubernetes.io/revision"];
+const GENERATED_ANNOTATIONS: [&str; 3] = [
+    "kubectl.kubernetes.io/last-applied-configuration",
+    "deployment.kubernetes.io/revision",
+    crate::plan::USAGE,
+];
 
 /// A workload as it will be written.
 #[derive(Debug, Clone)]

@@ -46,7 +46,7 @@ pub(super) fn document(workload: &mut Workload, kind: Kind) -> Option<Value> {
 }
 
 /// Returns the recorded Services that select the pods of a workload, as their authors gave them: without the addresses
-/// that this machine gave them, and with their NodePorts, by which others know them.
+/// and NodePorts that this machine chose, so that they are unchanged if they are played here again.
 pub(super) fn recorded(workload: &Workload, facts: &Facts) -> Vec<Value> {
     let Some(labels) = workload.pod_metadata.get("labels").and_then(Value::as_object) else {
         return Vec::new();
@@ -72,13 +72,6 @@ fn as_given(workload: &Workload, service: &RecordedService) -> Value {
         metadata.remove("namespace");
         let namespace = workload.metadata.get("namespace").cloned();
         metadata.extend(namespace.map(|namespace| ("namespace".to_owned(), namespace)));
-    }
-    let known = service.recorded.pointer("/spec/ports").and_then(Value::as_array);
-    let ports = object.get_mut("spec").and_then(|spec| spec.get_mut("ports")?.as_array_mut());
-    for (port, known) in ports.into_iter().flatten().zip(known.into_iter().flatten()) {
-        if let (Value::Object(port), Some(number)) = (port, known.get("nodePort")) {
-            port.insert("nodePort".to_owned(), number.clone());
-        }
     }
     Value::Object(object)
 }

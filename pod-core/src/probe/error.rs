@@ -3,8 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 
+use super::MAX_REDIRECTS;
 use super::connect::{describe, dial_error};
-use super::http::MAX_REDIRECTS;
 use super::tls::innermost;
 
 /// Why there is no answer, in the words of Go's client, which the kubelet shows.

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::address::Target;
 use super::error::Error;
-use super::{HOOK_USER_AGENT, USER_AGENT};
+use super::{HOOK_USER_AGENT, MAX_REDIRECTS, USER_AGENT};
 use crate::lifecycle::ProbeResult;
 
 /// How much of a body is read (the kubelet's maxRespBodyLength).
@@ -16,8 +16,6 @@ pub const MAX_BODY: usize = 10 * 1024;
 const MAX_HEAD: usize = 64 * 1024;
 /// How many headers an answer may have.
 const MAX_HEADERS: usize = 100;
-/// How many redirects are followed.
-pub const MAX_REDIRECTS: u32 = 10;
 
 /// The scheme of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

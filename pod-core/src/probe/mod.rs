@@ -21,6 +21,8 @@ pub(crate) use attempt::{Attempt, Step};
 pub(crate) use check::Check;
 pub(crate) use worker::run as run_in_worker;
 
+/// How many redirects are followed (net/http of Go, which the kubelet uses).
+const MAX_REDIRECTS: u32 = 10;
 /// What requests say they come from: the kubelet of the release whose API this is.
 const USER_AGENT: &str = "kube-probe/1.37";
 /// The same for requests of hooks.

@@ -29,24 +29,6 @@ pub(super) struct Publishing {
     worker: Option<(u64, Worker<Option<Synced>>, BTreeSet<String>)>,
 }
 
-/// Stop signals that wait until their pod has left its Services.
-#[derive(Debug, Default)]
-pub(super) struct Held {
-    /// Whether the pod has not left yet.
-    leaves: bool,
-    /// The actions that wait.
-    actions: Vec<Action>,
-    /// When they wait no longer, in milliseconds since boot.
-    until: Option<u64>,
-}
-
-impl Held {
-    /// Returns when the next signal is due.
-    pub fn next_deadline(&self) -> Option<u64> {
-        self.until.filter(|_| !self.actions.is_empty())
-    }
-}
-
 impl Pod {
     /// Makes the stop signals of a pod that ends wait until it has left its Services.
     pub(super) fn leave_first(&mut self) {

@@ -15,6 +15,7 @@ mod endpoints;
 mod event_loop;
 mod exec;
 mod hand_over;
+mod held;
 mod hooks;
 pub mod ipc;
 mod measuring;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attach::Attachment;
 use super::checks::Checks;
-use super::endpoints::Held;
+use super::held::Held;
 use super::measuring::Measuring;
 use super::probes::Probing;
 use crate::controller::{self, pod_status};

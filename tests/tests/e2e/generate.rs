@@ -186,7 +186,7 @@ fn published_ports_and_left_out_secrets_are_played_again() {
     assert!(generated.stdout.contains(&format!("hostPort: {port}\n")), "{generated}");
     assert!(!generated.stdout.contains("aHVudGVyMg"), "{generated}");
     let replayed = kube.run_with_input(&["play", "--replace", "-"], &generated.stdout).expect(0);
-    assert!(replayed.stderr.contains("the Service \"web\" is left out"), "{replayed}");
+    assert!(replayed.stdout.contains("service/web created"), "{replayed}");
     assert!(replayed.stdout.contains("secret/key unchanged"), "{replayed}");
     assert_eq!(kube.sh("web", "echo $K"), "hunter2\n");
     let row = kube.ok(&["ps"]).stdout;

@@ -86,7 +86,11 @@ fn objects_are_printed_as_json_and_yaml_that_check_accepts() {
     let one = kube.ok(&["get", "pod", "web", "-o", "json"]).json();
     assert_eq!((&one["kind"], &one["metadata"]["name"]), (&"Pod".into(), &"web".into()), "{one:#}");
     assert!(one["status"]["hostIP"].is_string(), "{one:#}");
-    assert_eq!(one, kube.ok(&["inspect", "web"]).json());
+    // `kube inspect` adds what the pod uses now.
+    let mut inspected = kube.ok(&["inspect", "web"]).json();
+    assert!(inspected["metadata"]["annotations"]["kube-play/usage"].is_string(), "{inspected:#}");
+    inspected["metadata"].as_object_mut().unwrap().remove("annotations");
+    assert_eq!(one, inspected);
     let list = kube.ok(&["get", "pods", "-o", "json"]).json();
     assert_eq!((&list["kind"], list["items"].as_array().unwrap().len()), (&"List".into(), 3), "{list:#}");
     assert_eq!(

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ingress::KeyPair;
@@ -304,19 +304,20 @@ fn a_rolling_update_and_crashes_behind_an_ingress_lose_no_request() {
     let routes = ingress(&[("a.example", "/", "web")], "", "");
     instance.play(&all(&[&application("web", 2, "old"), &routes]));
     let stop = Arc::new(AtomicBool::new(false));
+    let count = Arc::new(AtomicUsize::new(0));
     let asked = {
-        let (address, stop) = (instance.http(), Arc::clone(&stop));
+        let (address, stop, count) = (instance.http(), Arc::clone(&stop), Arc::clone(&count));
         std::thread::spawn(move || {
-            let (mut count, mut failed) = (0, Vec::new());
+            let mut failed = Vec::new();
             while !stop.load(Ordering::Relaxed) {
                 match http::request(address, "GET", "/", &[("Host", "a.example")], b"") {
                     Ok(answer) if answer.status == 200 => {}
                     other => failed.push(format!("{other:?}")),
                 }
-                count += 1;
+                count.fetch_add(1, Ordering::Relaxed);
                 std::thread::sleep(Duration::from_millis(20));
             }
-            (count, failed)
+            failed
         })
     };
     instance.play(&application("web", 2, "new"));
@@ -327,8 +328,13 @@ fn a_rolling_update_and_crashes_behind_an_ingress_lose_no_request() {
     }
     instance.kube.ok(&["ps"]);
     instance.play(&application("web", 1, "new"));
+    // A quick machine does all that between a few requests; some more follow.
+    let since = std::time::Instant::now();
+    while count.load(Ordering::Relaxed) <= 20 && since.elapsed() < limit(10) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
     stop.store(true, Ordering::Relaxed);
-    let (count, failed) = asked.join().unwrap();
+    let (failed, count) = (asked.join().unwrap(), count.load(Ordering::Relaxed));
     assert!(count > 20, "{count}");
     assert!(failed.is_empty(), "{} of {count}: {failed:#?}", failed.len());
 }

@@ -264,8 +264,14 @@ fn node_ports_are_reached_from_the_host_and_kept() {
     let file = kube.manifest(&text);
     kube.ok(&["play", &file, "--wait"]);
     let port = node_port(&kube, "web");
-    for ip in ["127.0.0.1", "::1"] {
-        assert_eq!(answers(SocketAddr::new(ip.parse().unwrap(), port)).len(), 2, "{ip}");
+    assert_eq!(answers(SocketAddr::from(([127, 0, 0, 1], port))).len(), 2);
+    let loopback = SocketAddr::new("::1".parse().unwrap(), port);
+    // With this setting, which comes with Docker, the kernel sends no packet of ::1 to a bridge.
+    let filters = "/proc/sys/net/bridge/bridge-nf-call-ip6tables";
+    if std::fs::read_to_string(filters).is_ok_and(|value| value.trim() == "1") {
+        assert!(is_refused(loopback), "{loopback}");
+    } else {
+        assert_eq!(answers(loopback).len(), 2, "{loopback}");
     }
     kube.ok(&["play", &file]).says("service/web unchanged");
     assert_eq!(node_port(&kube, "web"), port);
