@@ -93,7 +93,7 @@ fn a_runtime_class_names_the_runtime_of_later_pods() {
     let inspected = kube.ok(&["inspect", "web"]).json();
     assert_eq!(inspected["spec"]["overhead"]["memory"], "16Mi", "{inspected:#}");
     let generated = kube.ok(&["generate", "web"]);
-    assert!(generated.stdout.contains("kind: RuntimeClass") && generated.stderr.is_empty(), "{generated}");
+    assert!(generated.stdout.contains("kind: RuntimeClass"), "{generated}");
     assert!(kube.ok(&["get", "runtimeclasses"]).stdout.contains("plain   runc"));
     kube.ok(&["down", "web", "runtimeclass/plain", "--wait"]);
 }
