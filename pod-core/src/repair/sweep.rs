@@ -62,11 +62,13 @@ pub(super) fn pulls(layout: &Layout) {
 /// Removes temporary files of processes that have ended. Searches every folder that may contain one.
 pub fn temporary_files(instance: &Instance) {
     let layout = &instance.layout;
-    let mut dirs: Vec<PathBuf> = ["", "pause", "services", "workloads/*", "runtime/seccomp"]
+    let mut dirs: Vec<PathBuf> = ["", "ingress", "pause", "services", "workloads/*", "runtime/seccomp"]
         .iter()
         .flat_map(|dir| below(&layout.runroot, dir))
         .collect();
     let in_root = [
+        "",
+        "ingress",
         "workloads/*",
         "objects/*",
         "objects/*/*",
