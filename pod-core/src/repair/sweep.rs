@@ -6,6 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use base::file::{FileLock, LockKind};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{PidfdFlags, pidfd_open};
 
 use crate::image::ImageStore;
 use crate::record::WorkloadSummary;
@@ -101,9 +103,17 @@ pub fn temporary_files(instance: &Instance) {
     }
 }
 
+/// Returns whether a process has ended. One that nobody has waited for yet (a zombie) has: its pidfd is readable
+/// (pidfd_open(2)), while kill(2) still finds it.
 fn process_has_exited(pid: i32) -> bool {
-    rustix::process::Pid::from_raw(pid)
-        .is_none_or(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
+    let Some(pid) = rustix::process::Pid::from_raw(pid) else { return true };
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(process) => {
+            let mut fds = [PollFd::new(&process, PollFlags::IN)];
+            poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) == Ok(1)
+        }
+        Err(error) => error == rustix::io::Errno::SRCH,
+    }
 }
 
 /// Returns the folders that match a pattern in which a star stands for any name.
